@@ -1,0 +1,3 @@
+"""Values: frozen, pure, no behaviour beyond validation."""
+
+from __future__ import annotations

@@ -1,0 +1,93 @@
+"""What one turn did, in one value, and what the world answered.
+
+A ``TurnCommit`` lands whole or not at all. The same ``commit_id`` again gives the first answer,
+so an ambiguous time-out is resolved by asking again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .events import Event
+from .ids import EntityId, RunId
+from .queue import Lease, LeaseEnd, NewMessage
+from .runs import RunOutcome
+from .snapshot import Snapshot
+
+__all__ = ("Append", "Appended", "Committed", "HookClaim", "HookRecord", "TurnCommit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookClaim:
+    """A token to claim for a hook of the committing run."""
+
+    hook_id: EntityId
+    token: str
+    metadata: bytes | None = None
+    is_webhook: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRecord:
+    """A live hook: who holds a token."""
+
+    run_id: RunId
+    hook_id: EntityId
+    token: str
+    metadata: bytes | None
+    is_webhook: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """An event from outside a turn.
+
+    With *lease*, the event lands only if the lease is live, and ends it: the item is gone, or,
+    with *release_delay_ms*, due again after that long (a retry).
+    """
+
+    run_id: RunId
+    event: Event
+    wake: bool = True  # make the run due at once
+    lease: Lease | None = None
+    release_delay_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """Where an appended event is."""
+
+    position: int
+    duplicate: bool  # the key was there already; *position* is the first one's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCommit:
+    """What one turn did."""
+
+    run_id: RunId
+    commit_id: str  # random, unique to this attempt to commit
+    turn: int  # the run's turn number it builds on
+    expected_position: int  # the log's last position the turn knew of
+    consumed: int  # deliveries consumed through, the inline ones of this commit included
+    log_digest: bytes
+    deliveries: tuple[Event, ...] = ()  # ran inline, told to the guest, not yet in the log
+    events: tuple[Event, ...] = ()  # the guest's commands, and the run's own
+    snapshot: Snapshot | None = None
+    messages: tuple[NewMessage, ...] = ()
+    hooks_claimed: tuple[HookClaim, ...] = ()
+    hooks_released: tuple[EntityId, ...] = ()
+    outcome: RunOutcome | None = None
+    wake_at_ms: int | None = None  # the run's next timer; None if it has none
+    leases: tuple[LeaseEnd, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """A commit that landed."""
+
+    turn: int  # the run's turn number after it
+    position: int  # the log's last position after it
+    first_position: int  # of the first event it wrote; position + 1 if it wrote none
+    leases: tuple[Lease, ...] = ()  # for messages sent with lease_ms, in the order sent
+    conflicts: tuple[EntityId, ...] = ()  # hooks whose token another run holds

@@ -1,0 +1,74 @@
+"""Events: the immutable facts of a run's log.
+
+Positions are dense from 1 in each run and are given by the world when the event is written.
+``key`` is unique within the run: writing a key twice keeps the first event, so a repeated
+write is harmless. ``payload`` is an opaque CBOR value of the user's; ``facts`` is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from .ids import EntityId
+
+__all__ = ("DELIVERED", "Event", "EventType", "Fact", "LoggedEvent")
+
+Fact: TypeAlias = "str | int | bool | None"
+
+
+class EventType(StrEnum):
+    """What happened."""
+
+    RUN_CREATED = "run_created"
+    RUN_STARTED = "run_started"
+    RUN_COMPLETED = "run_completed"
+    RUN_FAILED = "run_failed"
+    RUN_CANCELLED = "run_cancelled"
+    STEP_CREATED = "step_created"
+    STEP_STARTED = "step_started"
+    STEP_RETRYING = "step_retrying"
+    STEP_COMPLETED = "step_completed"
+    STEP_FAILED = "step_failed"
+    HOOK_CREATED = "hook_created"
+    HOOK_CONFLICT = "hook_conflict"
+    HOOK_RECEIVED = "hook_received"
+    HOOK_DISPOSED = "hook_disposed"
+    WAIT_CREATED = "wait_created"
+    WAIT_COMPLETED = "wait_completed"
+    ATTRIBUTES_SET = "attributes_set"
+
+
+# Events the guest is told of, in log order; everything else is a record for people and the fold.
+DELIVERED = frozenset(
+    {
+        EventType.RUN_CREATED,
+        EventType.STEP_COMPLETED,
+        EventType.STEP_FAILED,
+        EventType.WAIT_COMPLETED,
+        EventType.HOOK_RECEIVED,
+        EventType.HOOK_CONFLICT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact, before it has a position."""
+
+    type: EventType
+    key: str  # unique within the run; all terminal events of one entity share one
+    at_ms: int  # when it happened, by the world's clock
+    entity: EntityId | None = None  # None for events of the run itself
+    payload: bytes | None = None  # CBOR of the user's value
+    facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent:
+    """An event at its place in the log."""
+
+    position: int
+    event: Event

@@ -1,0 +1,84 @@
+"""Queue values: wakes, step messages and the leases on them.
+
+A *wake* is a run's one mailbox: a due time and a generation that rises with every wake. A
+*message* asks some worker to run one step. A *lease* is one worker's claim on either.
+Invariants: at most one live lease per item; ``attempt`` never falls; nothing before it is due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .ids import RunId
+
+__all__ = ("Lease", "LeaseEnd", "Message", "MessageClaim", "NewMessage", "WakeClaim")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """One worker's claim on one wake or message."""
+
+    item: str  # the message's id, or the run's id for a wake
+    token: str  # unique to this claim; a later claim has another
+    is_wake: bool
+    expires_at_ms: int  # dead *at* this instant, not after it
+
+    def is_live(self, *, now_ms: int) -> bool:
+        """Whether this lease still bars every other claim."""
+        return now_ms < self.expires_at_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnd:
+    """How a claim is ended by the worker that holds it.
+
+    For a wake: it is due again at once if its generation has moved past *generation*, else at
+    *next_due_ms* (None: not before somebody wakes it). For a message: it is gone.
+    """
+
+    lease: Lease
+    generation: int = 0  # wakes only: the generation the claim saw
+    next_due_ms: int | None = None  # wakes only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeClaim:
+    """A run that is due, leased to the caller."""
+
+    run_id: RunId
+    lease: Lease
+    generation: int
+    attempt: int  # claims since the run's last commit, this one included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A step to run, to be sent."""
+
+    message_id: str  # sending an id twice is one message
+    run_id: RunId
+    topic: str  # queue name + "/" + step id
+    body: bytes
+    due_ms: int
+    lease_ms: int | None = None  # in a commit: hand it back leased to the committer this long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A step to run, as stored."""
+
+    message_id: str
+    run_id: RunId
+    topic: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageClaim:
+    """A step to run, leased to the caller."""
+
+    message: Message
+    lease: Lease
+    attempt: int  # claims so far, this one included; the first is 1
+    lost: int  # earlier claims whose lease ran out without an end or a release
+    returned: int  # earlier claims given back unrun

@@ -1,0 +1,90 @@
+"""Runs as a world keeps them: what is asked for, what is stored, what is listed.
+
+Everything about steps, hooks and waits is folded from the log; a world indexes runs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .ids import Digest, RunId
+
+__all__ = ("NewRun", "RunFilter", "RunOutcome", "RunPage", "RunRecord", "RunStatus")
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life."""
+
+    PENDING = "pending"  # created, no turn committed yet
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the run absorbs nothing more."""
+        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to create."""
+
+    run_id: RunId
+    workflow: str  # the workflow's name, for people and lists
+    bundle: Digest
+    engine: Digest
+    input: bytes  # CBOR array of arguments
+    created_at_ms: int
+    idempotency_key: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """How a run ended."""
+
+    status: RunStatus  # COMPLETED or FAILED; cancellation is an appended event
+    payload: bytes | None  # CBOR of the result or of the error
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as its world knows it."""
+
+    run_id: RunId
+    workflow: str
+    bundle: Digest
+    engine: Digest
+    status: RunStatus
+    turn: int  # commits so far; the next commit expects this number
+    position: int  # of the last event in the log
+    consumed: int  # position the guest has consumed through; 0 before the first turn
+    log_digest: bytes  # rolling digest of the deliveries consumed; empty before the first turn
+    created_at_ms: int
+    started_at_ms: int | None = None  # the first commit
+    ended_at_ms: int | None = None
+    payload: bytes | None = None  # CBOR of the result, the error or the cancel reason
+    idempotency_key: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list; None means any."""
+
+    status: RunStatus | None = None
+    workflow: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """A part of a list; a page may be short, or even empty, before the last."""
+
+    runs: tuple[RunRecord, ...]
+    cursor: str | None  # give it back for what follows; None at the end

@@ -1,0 +1,42 @@
+"""Catalogue: finding runs, and taking them away."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from .._model.ids import RunId
+from .._model.runs import RunFilter, RunPage
+
+__all__ = ("Catalogue",)
+
+
+class Catalogue(ABC):
+    """The index of a world's runs."""
+
+    @abstractmethod
+    async def list_runs(
+        self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> RunPage:
+        """Runs that match, in order of (created, id), after *cursor*.
+
+        Paging is stable: a run that matched throughout is listed exactly once, whatever is
+        created meanwhile. A page may be short, or empty, before the last.
+
+        Raises:
+            UsageError: a cursor this world did not give.
+        """
+
+    @abstractmethod
+    async def delete_run(self, run_id: RunId) -> None:
+        """Forget an ended run: its log, snapshots, streams, payload blobs and keys.
+
+        Resumable: called again after a failure it finishes the work; an unknown run is fine.
+        Bundles and engines stay.
+
+        Raises:
+            RunLiveError: the run has not ended.
+        """
+
+    @abstractmethod
+    async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
+        """Delete up to *limit* runs that ended before that time; gives how many. Never a live one."""

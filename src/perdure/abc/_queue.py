@@ -1,0 +1,76 @@
+"""Queue: the runs that are due, and the steps that wait for a worker.
+
+Claims belong to the world handle that made them. At most one live lease per item; nothing is
+handed out before it is due; an item whose lease has run out can be claimed again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from .._model.ids import RunId
+from .._model.queue import Lease, LeaseEnd, MessageClaim, NewMessage, WakeClaim
+
+__all__ = ("Queue",)
+
+
+class Queue(ABC):
+    """Wakes and step messages."""
+
+    @abstractmethod
+    async def wake(self, run_id: RunId, *, due_ms: int) -> None:
+        """Make the run due at *due_ms* at the latest, and raise its generation.
+
+        An earlier due time stands. A claim that is live when this is called does not swallow it.
+        An ended or unknown run is passed over.
+        """
+
+    @abstractmethod
+    async def claim_wakes(
+        self, *, limit: int, visibility_ms: int, wait_ms: int = 0
+    ) -> tuple[WakeClaim, ...]:
+        """Lease up to *limit* due runs, each to one caller; the longest due first.
+
+        Waits up to *wait_ms* for the first; an empty answer is no error. Cancelling may leave a
+        lease that runs out by itself.
+        """
+
+    @abstractmethod
+    async def send(self, messages: Sequence[NewMessage]) -> None:
+        """Queue messages, all or none; an id that is there already is passed over."""
+
+    @abstractmethod
+    async def claim_messages(
+        self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
+    ) -> tuple[MessageClaim, ...]:
+        """Lease up to *limit* due messages of these topics; the longest due first.
+
+        Waits up to *wait_ms* for the first; an empty answer is no error.
+        """
+
+    @abstractmethod
+    async def extend(self, leases: Sequence[Lease], *, visibility_ms: int) -> tuple[Lease, ...]:
+        """Renew what is still live until now + *visibility_ms*; those lost are left out."""
+
+    @abstractmethod
+    async def finish(self, end: LeaseEnd) -> None:
+        """End a claim; a wake is re-armed as ``LeaseEnd`` says, a message is gone.
+
+        Raises:
+            LeaseLostError: the lease is no longer live; nothing was changed.
+        """
+
+    @abstractmethod
+    async def release(self, lease: Lease, *, delay_ms: int = 0, ran: bool = False) -> None:
+        """Give a claim back, due again after *delay_ms*.
+
+        With ``ran`` False the claim counts among a message's ``returned``.
+
+        Raises:
+            LeaseLostError: the lease is no longer live; nothing was changed.
+        """
+
+    @abstractmethod
+    async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
+        """How many due, unclaimed messages each topic has, and due, unclaimed wakes under ``""``."""

@@ -1,0 +1,121 @@
+"""Storage: runs, their logs, hook tokens, and the commit that binds everything.
+
+Every write lands whole or not at all, is durable once it returns, and can be repeated.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from .._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
+from .._model.events import LoggedEvent
+from .._model.ids import RunId
+from .._model.runs import NewRun, RunRecord
+
+__all__ = ("Storage",)
+
+
+class Storage(ABC):
+    """Runs and their logs."""
+
+    @abstractmethod
+    async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
+        """Create a run with its ``run_created`` event at position 1 and a wake that is due at once.
+
+        Atomic and idempotent: a run id that is there already gives the stored run and False.
+        The event's key is ``run/created``, its payload the input, its facts ``workflow``,
+        ``bundle`` and ``engine``, its time ``new.created_at_ms``.
+
+        Raises:
+            IdempotencyConflictError: the run id is there with another workflow or input. (With
+                an idempotency key the id derives from the key.)
+            WorldUnavailableError: the outcome is unknown; ask again.
+        """
+
+    @abstractmethod
+    async def append(self, append: Append) -> Appended:
+        """Write one event from outside a turn, and make the run due if ``wake``.
+
+        Atomic with the end (or release) of ``append.lease``. Idempotent by the event's key: a
+        key that is there already changes nothing in the log, gives the first position, and still
+        wakes and still ends the lease. ``run_cancelled`` ends the run: status, ``payload`` and
+        ended time are set, hooks freed, its wake and messages dropped, in the same write.
+
+        A key that is there is looked up before anything else, also on an ended run (then
+        nothing else is done).
+
+        Raises:
+            RunNotFoundError: no such run.
+            RunEndedError: the run has ended.
+            LeaseLostError: ``append.lease`` is no longer live; nothing was changed.
+            HookNotFoundError: ``hook_received`` or ``hook_disposed`` for a hook that is not live.
+            WorldUnavailableError: the outcome is unknown; ask again.
+        """
+
+    @abstractmethod
+    async def commit(self, commit: TurnCommit) -> Committed:
+        """Land everything one turn did, at once.
+
+        In order: the deliveries, then the events, at the next positions of the log; then, if
+        there is an outcome, ``run_completed`` or ``run_failed`` (key ``run/ended``). The run's
+        turn rises by one, its ``consumed`` and ``log_digest`` are replaced, a pending run becomes
+        running (``started_at_ms`` is the time of the first event written, or now). The snapshot is
+        saved, messages are sent (those with ``lease_ms`` are leased to this world handle, attempt
+        1), tokens claimed and released, leases ended, and the run's wake is set: due at
+        ``wake_at_ms`` if that is earlier than what it was due, with the wake lease's rule in
+        ``LeaseEnd`` if one is ended here. The count of fruitless wake claims resets. An outcome
+        frees the run's hooks and drops its wake and messages. A lease that is no longer live is
+        passed over, not refused: the turn number is the fence.
+
+        An event ``attributes_set`` in the commit merges its facts into the run's attributes
+        (None removes).
+
+        Idempotent by ``commit_id``: the last one again gives the first answer, leases included.
+
+        A token that another run holds becomes ``hook_conflict`` instead of ``hook_created``: the
+        event at that place (the one whose entity is the hook) is stored with that type, key
+        ``<hook id>/conflict``, no payload, facts ``token`` and ``run_id`` (the holder), and the
+        run is made due at once. Its own run claiming a token for the same hook again is benign.
+
+        Raises:
+            StaleTurnError: ``turn`` is not the run's; or the commit has deliveries or an outcome
+                and the log has moved past ``expected_position`` or one of the deliveries' keys is
+                there already; nothing was changed. Events whose key is there are passed over.
+            RunNotFoundError: no such run.
+            RunEndedError: the run has ended.
+            WorldUnavailableError: the outcome is unknown; ask again with the same ``commit_id``.
+        """
+
+    @abstractmethod
+    async def get_run(self, run_id: RunId) -> RunRecord:
+        """The run as of the last write that returned.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+
+    @abstractmethod
+    async def read_events(
+        self, run_id: RunId, *, after: int = 0, limit: int = 1000
+    ) -> tuple[LoggedEvent, ...]:
+        """Events at positions above *after*, in order, at most *limit*; a prefix of what follows.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+
+    @abstractmethod
+    async def get_hook(self, token: str) -> HookRecord:
+        """Who holds *token* now.
+
+        Raises:
+            HookNotFoundError: nobody.
+        """
+
+    @abstractmethod
+    async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
+        """The run, as soon as it has ended, or as it is after *wait_ms*. May block that long.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """

@@ -1,0 +1,87 @@
+"""World: one store, opened, with its six contracts and its clock."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+from ._blobs import Blobs
+from ._catalogue import Catalogue
+from ._queue import Queue
+from ._snapshots import Snapshots
+from ._storage import Storage
+from ._streams import Streams
+
+__all__ = ("Capability", "World")
+
+
+class Capability(StrEnum):
+    """Optional powers of a world; declared ones must work, others must not."""
+
+    SHARED = "shared"  # several processes may open the same store at once
+    DURABLE = "durable"  # what was acknowledged outlives the process
+    ATOMIC_QUEUE = "atomic_queue"  # messages and wakes are visible when commit returns
+    OWNER_DEATH = "owner_death"  # a dead process's leases are freed within a second
+
+
+class World(ABC):
+    """A store of runs. Made from a URL by its entry point; usable between open and aclose.
+
+    Subclasses set the six contracts as attributes. Use as ``async with world:``.
+    """
+
+    storage: Storage
+    catalogue: Catalogue
+    queue: Queue
+    snapshots: Snapshots
+    streams: Streams
+    blobs: Blobs
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where this world is, without secrets."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> frozenset[Capability]:
+        """What this world can do beyond the contracts."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Make the store ready, creating what is missing. Concurrent opens of one store are safe.
+
+        Raises:
+            WorldUnavailableError: the store cannot be reached.
+            WorldContractError: the store lacks something the contracts need.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Release everything; calls that follow raise ``WorldClosedError``. Idempotent."""
+
+    @abstractmethod
+    def now_ms(self) -> int:
+        """The world's clock: integer milliseconds UTC. Never blocks."""
+
+    @abstractmethod
+    async def settle(self) -> None:
+        """Wait until every follow-on effect of the calls that have returned is visible."""
+
+    @abstractmethod
+    def statistics(self) -> dict[str, int]:
+        """Counters for operators: at least ``commits``, ``appends``, ``claims`` since open."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,419 @@
+"""The error tree: one root, then by who must act.
+
+``UserCodeError``: the author of a workflow or step. ``WorldError``: the operator or the
+world's author; ``retryable`` says whether the same call may succeed later. ``ProtocolError``:
+guest and host disagree, a bug or a damaged file. ``UsageError``: the caller.
+Constructors take facts and build the message; facts stay as attributes; every error survives
+pickling. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+__all__ = (
+    "BlobNotFoundError",
+    "BundleMissingError",
+    "CertificationError",
+    "CompileError",
+    "DivergenceError",
+    "EngineMissingError",
+    "FatalError",
+    "GuestBuildError",
+    "GuestError",
+    "HookNotFoundError",
+    "IdempotencyConflictError",
+    "IllegalTransitionError",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "PerdureError",
+    "ProtocolError",
+    "RetryableError",
+    "RunCancelledError",
+    "RunEndedError",
+    "RunFailedError",
+    "RunLiveError",
+    "RunNotFoundError",
+    "RunTimeoutError",
+    "SnapshotRejectedError",
+    "StaleTurnError",
+    "StepLostError",
+    "StepNotRegisteredError",
+    "StepTimeoutError",
+    "StreamClosedError",
+    "UsageError",
+    "UserCodeError",
+    "ValueNotCarriableError",
+    "WorldClosedError",
+    "WorldContractError",
+    "WorldError",
+    "WorldNotFoundError",
+    "WorldUnavailableError",
+)
+
+
+def _rebuild(cls: type[PerdureError], state: dict[str, object]) -> PerdureError:
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    Exception.__init__(error, str(state["message"]))
+    return error
+
+
+class PerdureError(Exception):
+    """Anything Perdure raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __reduce__(
+        self,
+    ) -> tuple[
+        Callable[[type[PerdureError], dict[str, object]], PerdureError],
+        tuple[type[PerdureError], dict[str, object]],
+    ]:
+        return _rebuild, (type(self), dict(self.__dict__))
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UserCodeError(PerdureError):
+    """The author of a workflow or step must act."""
+
+
+class WorldError(PerdureError):
+    """The operator of a world, or its author, must act."""
+
+    retryable: ClassVar[bool] = False
+
+
+class ProtocolError(PerdureError):
+    """Guest and host disagree: a bug, or a damaged file."""
+
+
+class UsageError(PerdureError):
+    """The caller must act."""
+
+
+# --- user code ----------------------------------------------------------------------------
+
+
+class FatalError(UserCodeError):
+    """Raise it in a step to fail the step at once, without a retry."""
+
+    fatal: ClassVar[bool] = True
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+
+class RetryableError(UserCodeError):
+    """Raise it in a step to say when to try again.
+
+    Args:
+        retry_after: seconds, a ``timedelta``, or an aware ``datetime``; None means one second.
+    """
+
+    def __init__(
+        self, message: str = "", *, retry_after: float | timedelta | datetime | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StepLostError(UserCodeError):
+    """A worker died while it ran the step, and the step must not run twice."""
+
+    fatal: ClassVar[bool] = True
+
+    def __init__(self, step: str, *, lost: int) -> None:
+        super().__init__(
+            f"step {step!r} was handed out and its worker was lost {lost} time(s); it may or may "
+            f"not have run. Raise max_retries if running it again is safe."
+        )
+        self.step = step
+        self.lost = lost
+
+
+class StepTimeoutError(UserCodeError):
+    """A step ran longer than its ``timeout``."""
+
+    def __init__(self, step: str, *, timeout: timedelta) -> None:
+        super().__init__(f"step {step!r} ran longer than its timeout of {timeout}")
+        self.step = step
+        self.timeout = timeout
+
+
+class CompileError(UserCodeError):
+    """The workflow's source was not understood; every diagnostic names file, line and column."""
+
+    def __init__(self, diagnostics: Sequence[object]) -> None:
+        super().__init__("\n\n".join(str(d) for d in diagnostics))
+        self.diagnostics = tuple(diagnostics)
+
+
+class GuestError(UserCodeError):
+    """An error value that came from JavaScript (or crossed it), as data."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        message: str,
+        stack: str = "",
+        cause: object = None,
+        errors: Sequence[object] = (),
+        fatal: bool = False,
+        props: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(f"{name}: {message}" if message else name)
+        self.name = name
+        self.text = message
+        self.stack = stack
+        self.cause = cause
+        self.errors = tuple(errors)
+        self.fatal = fatal
+        self.props = dict(props or {})
+
+
+class ValueNotCarriableError(UserCodeError):
+    """A value that cannot cross between Python and JavaScript."""
+
+    fatal: ClassVar[bool] = True
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot carry the value at {path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class RunFailedError(UserCodeError):
+    """The run ended in failure.
+
+    Attributes:
+        error: what the workflow threw: a ``GuestError`` or the thrown value.
+        stack: the workflow's stack, naming the user's own files and lines.
+    """
+
+    def __init__(self, run_id: str, *, error: object, stack: str = "") -> None:
+        super().__init__(f"run {run_id} failed: {error}" + (f"\n{stack}" if stack else ""))
+        self.run_id = run_id
+        self.error = error
+        self.stack = stack
+
+
+class RunCancelledError(UserCodeError):
+    """The run was cancelled."""
+
+    def __init__(self, run_id: str, *, reason: str | None) -> None:
+        super().__init__(f"run {run_id} was cancelled" + (f": {reason}" if reason else ""))
+        self.run_id = run_id
+        self.reason = reason
+
+
+class StepNotRegisteredError(UserCodeError):
+    """No worker that was asked has this step."""
+
+    def __init__(self, step: str, *, known: Sequence[str] = ()) -> None:
+        listed = ", ".join(sorted(known)) or "none"
+        super().__init__(
+            f"step {step!r} is not registered here (registered: {listed}); import its module in "
+            f"the worker, e.g. perdure worker --steps {step.partition(':')[0]}"
+        )
+        self.step = step
+        self.known = tuple(known)
+
+
+# --- worlds -------------------------------------------------------------------------------
+
+
+class WorldUnavailableError(WorldError):
+    """The store could not be reached, or did not answer in time; the outcome may be unknown."""
+
+    retryable = True
+
+
+class WorldClosedError(WorldError):
+    """The world was closed, or not opened yet."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"world {url} is not open; use 'async with open_world(url)'")
+        self.url = url
+
+
+class WorldContractError(WorldError):
+    """A store broke a promise that the world contract makes."""
+
+
+class StaleTurnError(WorldError):
+    """Another commit came first; nothing was changed."""
+
+    def __init__(self, run_id: str, *, reason: str) -> None:
+        super().__init__(f"the commit for run {run_id} is stale: {reason}")
+        self.run_id = run_id
+        self.reason = reason
+
+
+class LeaseLostError(WorldError):
+    """The lease is no longer live; nothing was changed."""
+
+    def __init__(self, item: str) -> None:
+        super().__init__(f"the lease on {item} is no longer live")
+        self.item = item
+
+
+class LeaseHeldError(WorldError):
+    """Another claim on the item is still live."""
+
+    def __init__(self, item: str, *, until_ms: int) -> None:
+        super().__init__(f"{item} is leased until {until_ms}")
+        self.item = item
+        self.until_ms = until_ms
+
+
+class BlobNotFoundError(WorldError):
+    """No blob has this digest."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"blob {digest} is not in this world")
+        self.digest = digest
+
+
+class BundleMissingError(WorldError):
+    """The world lacks the code a run was started with."""
+
+    def __init__(self, run_id: str, *, digest: str) -> None:
+        super().__init__(
+            f"run {run_id} needs bundle {digest}, which this world does not hold; "
+            f"start any run of the same workflow source again to put it back"
+        )
+        self.run_id = run_id
+        self.digest = digest
+
+
+class EngineMissingError(WorldError):
+    """The world lacks the engine a run was frozen by."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"engine {digest} is neither installed nor held by this world")
+        self.digest = digest
+
+
+class RunEndedError(WorldError):
+    """The run has ended and absorbs nothing more."""
+
+    def __init__(self, run_id: str, *, status: str) -> None:
+        super().__init__(f"run {run_id} has already ended ({status})")
+        self.run_id = run_id
+        self.status = status
+
+
+class StreamClosedError(WorldError):
+    """The stream was closed and takes no more chunks."""
+
+    def __init__(self, run_id: str, name: str) -> None:
+        super().__init__(f"stream {name!r} of run {run_id} is closed")
+        self.run_id = run_id
+        self.name = name
+
+
+# --- protocol -----------------------------------------------------------------------------
+
+
+class IllegalTransitionError(ProtocolError):
+    """An event that its entity cannot take in its present state."""
+
+    def __init__(self, entity: str, *, state: str, event: str) -> None:
+        super().__init__(f"{entity} is {state} and cannot take {event}")
+        self.entity = entity
+        self.state = state
+        self.event = event
+
+
+class DivergenceError(ProtocolError):
+    """A replay made other commands than the log holds; nothing was committed."""
+
+    def __init__(self, run_id: str, *, reason: str) -> None:
+        super().__init__(f"run {run_id} diverged from its log: {reason}")
+        self.run_id = run_id
+        self.reason = reason
+
+
+class SnapshotRejectedError(ProtocolError):
+    """A snapshot failed a check and was not loaded; the log rebuilds the heap."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"snapshot rejected: {reason}")
+        self.reason = reason
+
+
+class GuestBuildError(ProtocolError):
+    """guest.wasm is not there, or could not be built."""
+
+
+class CertificationError(ProtocolError):
+    """A world failed conformance."""
+
+
+# --- usage --------------------------------------------------------------------------------
+
+
+class RunNotFoundError(UsageError):
+    """No run has this id in this world."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} is not in this world; 'perdure runs' lists those that are")
+        self.run_id = run_id
+
+
+class RunLiveError(UsageError):
+    """The run has not ended, so it cannot be deleted."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} has not ended; cancel it first: perdure cancel {run_id}")
+        self.run_id = run_id
+
+
+class RunTimeoutError(UsageError, TimeoutError):
+    """``run.result(timeout=…)`` ran out; the run goes on."""
+
+    def __init__(self, run_id: str, *, timeout: timedelta, hint: str = "") -> None:
+        super().__init__(
+            f"run {run_id} had not ended after {timeout}; it goes on" + (f". {hint}" if hint else "")
+        )
+        self.run_id = run_id
+        self.timeout = timeout
+
+
+class HookNotFoundError(UsageError):
+    """No live hook has this token or id."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(f"no live hook {token!r} was found")
+        self.token = token
+
+
+class IdempotencyConflictError(UsageError):
+    """The idempotency key was used before with another workflow or input."""
+
+    def __init__(self, key: str, *, run_id: str) -> None:
+        super().__init__(
+            f"idempotency key {key!r} belongs to run {run_id}, which has another workflow or input"
+        )
+        self.key = key
+        self.run_id = run_id
+
+
+class WorldNotFoundError(UsageError):
+    """No installed package serves this world's URL scheme."""
+
+    def __init__(self, scheme: str, *, installed: Sequence[str]) -> None:
+        known = {"sqlite": "perdure-sqlite", "mongodb": "perdure-mongodb", "s3": "perdure-s3"}
+        listed = ", ".join(sorted(installed)) or "none"
+        mend = f"; install it: pip install {known[scheme]}" if scheme in known else ""
+        super().__init__(f"no world is installed for '{scheme}://' (installed: {listed}){mend}")
+        self.scheme = scheme
+        self.installed = tuple(installed)

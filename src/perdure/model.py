@@ -1,0 +1,38 @@
+"""Public names for the values that appear in contracts."""
+
+from __future__ import annotations
+
+from ._model.commit import (
+    Append as Append,
+    Appended as Appended,
+    Committed as Committed,
+    HookClaim as HookClaim,
+    HookRecord as HookRecord,
+    TurnCommit as TurnCommit,
+)
+from ._model.events import (
+    DELIVERED as DELIVERED,
+    Event as Event,
+    EventType as EventType,
+    Fact as Fact,
+    LoggedEvent as LoggedEvent,
+)
+from ._model.ids import Digest as Digest, EntityId as EntityId, RunId as RunId
+from ._model.queue import (
+    Lease as Lease,
+    LeaseEnd as LeaseEnd,
+    Message as Message,
+    MessageClaim as MessageClaim,
+    NewMessage as NewMessage,
+    WakeClaim as WakeClaim,
+)
+from ._model.runs import (
+    NewRun as NewRun,
+    RunFilter as RunFilter,
+    RunOutcome as RunOutcome,
+    RunPage as RunPage,
+    RunRecord as RunRecord,
+    RunStatus as RunStatus,
+)
+from ._model.snapshot import Snapshot as Snapshot
+from ._model.streams import StreamInfo as StreamInfo, StreamPage as StreamPage

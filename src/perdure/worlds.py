@@ -1,0 +1,49 @@
+"""Finding a world by its URL, through the entry-point group ``perdure.worlds``.
+
+An entry point's name is the URL scheme; its object is called with the URL and gives a ``World``
+that is not open yet. Keyword options are handed through (a clock for tests, say).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
+from typing import cast
+
+from .abc import World
+from .errors import UsageError, WorldNotFoundError
+
+__all__ = ("DEFAULT_URL", "default_url", "make_world", "open_world")
+
+DEFAULT_URL = "sqlite:///.perdure/perdure.db"
+
+
+def default_url() -> str:
+    """``PERDURE_WORLD`` if it is set, else an SQLite file under the current folder."""
+    return os.environ.get("PERDURE_WORLD") or DEFAULT_URL
+
+
+def make_world(url: str | None = None, **options: object) -> World:
+    """The world for *url*, not opened.
+
+    Raises:
+        WorldNotFoundError: no installed package serves the scheme; names those that are.
+        UsageError: *url* has no scheme.
+    """
+    where = url or default_url()
+    scheme, mark, _ = where.partition("://")
+    if not mark or not scheme:
+        raise UsageError(f"{where!r} is not a world's URL; write for example {DEFAULT_URL}")
+    found = {point.name: point for point in entry_points(group="perdure.worlds")}
+    if scheme not in found:
+        raise WorldNotFoundError(scheme, installed=tuple(found))
+    return cast(World, found[scheme].load()(where, **options))
+
+
+@asynccontextmanager
+async def open_world(url: str | None = None, **options: object) -> AsyncIterator[World]:
+    """The world at *url* (default: ``default_url()``), open within the block."""
+    async with make_world(url, **options) as world:
+        yield world
