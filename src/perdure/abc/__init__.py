@@ -6,6 +6,6 @@ from ._blobs import Blobs as Blobs
 from ._catalogue import Catalogue as Catalogue
 from ._queue import Queue as Queue
 from ._snapshots import Snapshots as Snapshots
-from ._storage import Storage as Storage
+from ._storage import DirectStorage as DirectStorage, Storage as Storage
 from ._streams import Streams as Streams
 from ._world import Capability as Capability, World as World

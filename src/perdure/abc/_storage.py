@@ -6,13 +6,14 @@ Every write lands whole or not at all, is durable once it returns, and can be re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from .._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
 from .._model.events import LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import NewRun, RunRecord
 
-__all__ = ("Storage",)
+__all__ = ("DirectStorage", "Storage")
 
 
 class Storage(ABC):
@@ -118,4 +119,20 @@ class Storage(ABC):
 
         Raises:
             RunNotFoundError: no such run.
+        """
+
+
+class DirectStorage(Storage):
+    """Storage that takes a commit from any thread, for worlds that declare ``DIRECT_COMMIT``.
+
+    It spares the hop through the event loop between the thread that ran the turn and the writer.
+    """
+
+    @abstractmethod
+    def commit_soon(
+        self, commit: TurnCommit, done: Callable[[Committed | BaseException], None]
+    ) -> None:
+        """Start ``commit(commit)`` and call *done* once with its answer or error.
+
+        Never blocks and never raises. *done* may run in any thread and must be quick.
         """

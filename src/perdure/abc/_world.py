@@ -23,6 +23,7 @@ class Capability(StrEnum):
     SHARED = "shared"  # several processes may open the same store at once
     DURABLE = "durable"  # what was acknowledged outlives the process
     ATOMIC_QUEUE = "atomic_queue"  # messages and wakes are visible when commit returns
+    DIRECT_COMMIT = "direct_commit"  # storage is a DirectStorage
     OWNER_DEATH = "owner_death"  # a dead process's leases are freed within a second
 
 

@@ -1,0 +1,29 @@
+"""The build hook: makes ``guest.wasm`` before the package is built or installed editable."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+GUEST = Path("src") / "perdure" / "_guest"
+
+
+class GuestBuildHook(BuildHookInterface[Any]):
+    """Builds the guest and puts it into the wheel."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Make ``guest.wasm``; skipped for an sdist, which carries the sources."""
+        if self.target_name != "wheel":
+            return
+        folder = Path(self.root) / GUEST
+        spec = importlib.util.spec_from_file_location("perdure_guest_build", folder / "build.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.build(folder / "guest.wasm")
+        build_data["artifacts"].append(str(GUEST / "guest.wasm"))

@@ -1,0 +1,75 @@
+"""Fold: the entities of a run, from the events of its log.
+
+Pure and total: an event that its entity cannot take (a late duplicate, say) is skipped, so no
+log can wedge a run. ``fold`` serves people and audits; the planner keeps ``OpenEntities``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from .._model.events import Event, EventType, LoggedEvent
+from .._model.ids import EntityId
+from .transitions import ENTITY_OF, TABLES, EntityKind, is_ended
+
+__all__ = ("Entity", "fold")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """A step, wait or hook as its events tell it."""
+
+    kind: EntityKind
+    id: EntityId
+    state: str
+    name: str  # step id, hook token, "" for a wait
+    at: str  # source position of the await that made it
+    created_ms: int
+    ended_ms: int | None = None
+    attempts: int = 0
+    resume_at_ms: int | None = None  # waits
+
+
+def fold(events: Iterable[LoggedEvent]) -> tuple[Entity, ...]:
+    """All entities of a run in the order they were made, the run itself left out."""
+    entities: dict[EntityId, Entity] = {}
+    for logged in events:
+        event = logged.event
+        kind = ENTITY_OF[event.type]
+        if kind is EntityKind.RUN or event.entity is None:
+            continue
+        known = entities.get(event.entity)
+        state = TABLES[kind][known.state if known else "absent"].get(event.type)
+        if state is None:
+            continue
+        entities[event.entity] = (
+            _created(kind, event.entity, state, event)
+            if known is None
+            else _moved(known, state, event)
+        )
+    return tuple(entities.values())
+
+
+def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> Entity:
+    facts = event.facts
+    resume = facts.get("resume_at_ms")
+    return Entity(
+        kind=kind,
+        id=entity,
+        state=state,
+        name=str(facts.get("step") or facts.get("token") or ""),
+        at=str(facts.get("at") or ""),
+        created_ms=event.at_ms,
+        ended_ms=event.at_ms if is_ended(kind, state) else None,
+        resume_at_ms=resume if isinstance(resume, int) else None,
+    )
+
+
+def _moved(entity: Entity, state: str, event: Event) -> Entity:
+    attempt = event.facts.get("attempt")
+    attempts = max(entity.attempts, attempt) if isinstance(attempt, int) else entity.attempts
+    if event.type in (EventType.STEP_COMPLETED, EventType.STEP_FAILED):
+        attempts = max(attempts, 1)
+    ended = event.at_ms if is_ended(entity.kind, state) else None
+    return replace(entity, state=state, attempts=attempts, ended_ms=ended)

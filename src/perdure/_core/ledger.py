@@ -1,0 +1,95 @@
+"""Ledger: the open entities of a run, as the planner needs them.
+
+Pure. It rides in every snapshot, so that a thaw reads no old events: what is open, the rolling
+digest of what was delivered, and nothing of what has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from .._model.commands import (
+    Command,
+    DisposeHook,
+    OpenHook,
+    ScheduleStep,
+    SetAttributes,
+    StartWait,
+)
+from .._model.events import Event, EventType
+from .._model.ids import EntityId
+
+__all__ = ("Ledger", "next_digest")
+
+_ENDS_STEP = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED})
+_ENDS_HOOK = frozenset({EventType.HOOK_CONFLICT, EventType.HOOK_DISPOSED})
+
+
+def next_digest(digest: bytes, event: Event) -> bytes:
+    """The rolling digest after one more delivery."""
+    head = f"{event.type}\0{event.entity or ''}\0{event.at_ms}\0".encode()
+    return hashlib.blake2b(digest + head + (event.payload or b""), digest_size=16).digest()
+
+
+@dataclass(slots=True, kw_only=True)
+class Ledger:
+    """What is open in a run. Mutable: owned by the one turn that works on it."""
+
+    steps: dict[EntityId, str]  # entity -> step id
+    waits: dict[EntityId, int]  # entity -> resume_at_ms
+    hooks: dict[EntityId, str]  # entity -> token
+    digest: bytes
+
+    @classmethod
+    def empty(cls) -> Ledger:
+        """Nothing open, nothing delivered."""
+        return cls(steps={}, waits={}, hooks={}, digest=b"")
+
+    def copy(self) -> Ledger:
+        """One to work on; this one stays as it is."""
+        return replace(
+            self, steps=dict(self.steps), waits=dict(self.waits), hooks=dict(self.hooks)
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is open: then nothing can ever be delivered."""
+        return not (self.steps or self.waits or self.hooks)
+
+    def next_due_ms(self) -> int | None:
+        """When the earliest wait is due."""
+        return min(self.waits.values(), default=None)
+
+    def due_waits(self, now_ms: int) -> list[tuple[EntityId, int]]:
+        """Open waits whose time has come, in the order they came due."""
+        due = [(at, entity) for entity, at in self.waits.items() if at <= now_ms]
+        return [(entity, at) for at, entity in sorted(due, key=lambda pair: pair[0])]
+
+    def deliver(self, event: Event) -> None:
+        """Note one delivery to the guest."""
+        self.digest = next_digest(self.digest, event)
+        if event.entity is None:
+            return
+        if event.type in _ENDS_STEP:
+            self.steps.pop(event.entity, None)
+        elif event.type is EventType.WAIT_COMPLETED:
+            self.waits.pop(event.entity, None)
+        elif event.type in _ENDS_HOOK:
+            self.hooks.pop(event.entity, None)
+
+    def note(self, commands: Iterable[Command]) -> None:
+        """Note what the guest asked for."""
+        for command in commands:
+            match command:
+                case ScheduleStep():
+                    self.steps[command.id] = command.step
+                case StartWait():
+                    self.waits[command.id] = command.resume_at_ms
+                case OpenHook():
+                    self.hooks[command.id] = command.token
+                case DisposeHook():
+                    self.hooks.pop(command.id, None)
+                case SetAttributes():
+                    pass

@@ -1,0 +1,90 @@
+"""Retries: what follows a step's failure.
+
+Pure. The arithmetic is the reference SDK's: 3 retries are 4 executions; a plain failure is
+tried again after one second; a claim that was lost may or may not have run, so a step that must
+not run twice fails then, and others have a budget of lost claims of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = (
+    "LOST_BUDGET",
+    "MIN_DELAY_MS",
+    "Fail",
+    "Proceed",
+    "Retry",
+    "Verdict",
+    "after_failure",
+    "before_execution",
+    "delay_ms",
+)
+
+MIN_DELAY_MS = 1000
+LOST_BUDGET = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Run the body; *execution* counts from 1."""
+
+    execution: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after this long."""
+
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The step fails; *retries* were made; *exhausted* wraps the last error as a cause."""
+
+    retries: int
+    exhausted: bool
+
+
+Verdict: TypeAlias = "Retry | Fail"
+
+
+def before_execution(
+    *, attempt: int, lost: int, returned: int, max_retries: int
+) -> Proceed | Fail:
+    """Whether a claimed step may run its body."""
+    if lost and max_retries == 0:
+        return Fail(retries=0, exhausted=False)
+    if lost > LOST_BUDGET:
+        return Fail(retries=lost, exhausted=False)
+    execution = attempt - returned
+    if execution - lost > max_retries + 1:
+        return Fail(retries=max_retries, exhausted=False)
+    return Proceed(execution)
+
+
+def after_failure(
+    *, execution: int, lost: int, max_retries: int, fatal: bool, delay_ms: int = MIN_DELAY_MS
+) -> Verdict:
+    """What follows an execution that raised.
+
+    Args:
+        execution: which execution it was, from 1, lost ones included.
+        lost: how many of them were lost; they do not use up retries.
+    """
+    if fatal:
+        return Fail(retries=0, exhausted=False)
+    failures = execution - lost
+    if failures > max_retries:
+        return Fail(retries=max_retries, exhausted=True)
+    return Retry(delay_ms=max(MIN_DELAY_MS, delay_ms))
+
+
+def delay_ms(seconds: float) -> int:
+    """A wait of *seconds* in milliseconds: whole seconds up, at least one (the reference's rule)."""
+    if not math.isfinite(seconds):
+        return MIN_DELAY_MS
+    return max(MIN_DELAY_MS, math.ceil(seconds) * 1000)

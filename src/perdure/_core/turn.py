@@ -1,0 +1,257 @@
+"""Turn planning: what one turn of a run's VM means for its world.
+
+Pure. The VM's answer goes in; the events, messages, hook claims and outcome of one
+``TurnCommit`` come out. Commands made again while catching up with the log (after a thaw from a
+snapshot that lags, or a rebuild) are compared with it and not written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from .._model.commands import (
+    Answer,
+    Command,
+    Completed,
+    DisposeHook,
+    Failed,
+    Interrupted,
+    OpenHook,
+    ScheduleStep,
+    SetAttributes,
+    StartWait,
+)
+from .._model.commit import HookClaim
+from .._model.events import Event, EventType, Fact
+from .._model.ids import EntityId, RunId
+from .._model.queue import NewMessage
+from .._model.runs import RunOutcome, RunStatus
+from ..errors import DivergenceError
+from .ledger import Ledger
+
+__all__ = (
+    "StepRoute",
+    "TurnPlan",
+    "TurnRequest",
+    "check_repeated",
+    "created_key",
+    "end_key",
+    "plan_turn",
+    "wait_completed",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRoute:
+    """Where a step's message goes."""
+
+    topic: str
+    body: bytes
+    lease_ms: int | None  # not None: this worker runs it inline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRequest:
+    """What the planner needs to know besides the answer."""
+
+    run_id: RunId
+    now_ms: int
+    known_through: int  # deliveries up to here were told before; their commands are in the log
+    route: Callable[[ScheduleStep], StepRoute]
+    stalled_error: Callable[[], bytes]  # the error of a run that waits for nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnPlan:
+    """The part of a commit that follows from the guest's answer."""
+
+    events: tuple[Event, ...]
+    messages: tuple[NewMessage, ...]
+    inline: tuple[ScheduleStep, ...]  # those of the messages that are leased to us, in order
+    hooks_claimed: tuple[HookClaim, ...]
+    hooks_released: tuple[EntityId, ...]
+    outcome: RunOutcome | None
+    wake_at_ms: int | None
+
+
+def created_key(entity: EntityId) -> str:
+    """The key of the event that records a command."""
+    return f"{entity}/created"
+
+
+def end_key(entity: EntityId) -> str:
+    """The key that all terminal events of an entity share."""
+    return f"{entity}/end"
+
+
+def wait_completed(entity: EntityId, *, resume_at_ms: int, now_ms: int) -> Event:
+    """The delivery that ends a wait; never before its time."""
+    return Event(
+        type=EventType.WAIT_COMPLETED,
+        key=end_key(entity),
+        at_ms=max(resume_at_ms, now_ms),
+        entity=entity,
+    )
+
+
+def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
+    """What to commit after a turn; *ledger* takes note of the new commands."""
+    fresh = [
+        command
+        for output in answer.turns
+        if output.position > request.known_through
+        for command in output.commands
+    ]
+    ledger.note(fresh)
+    outcome = _outcome(answer, ledger, request)
+    if outcome is not None:
+        fresh = [c for c in fresh if isinstance(c, SetAttributes)]
+    messages: list[NewMessage] = []
+    inline: list[ScheduleStep] = []
+    events: list[Event] = []
+    for command in fresh:
+        events.append(_event(command, request.now_ms))
+        if isinstance(command, ScheduleStep):
+            route = request.route(command)
+            messages.append(_message(request, command, route))
+            if route.lease_ms is not None:
+                inline.append(command)
+                events.append(_started(command, request.now_ms))
+    return TurnPlan(
+        events=tuple(events),
+        messages=tuple(messages),
+        inline=tuple(inline),
+        hooks_claimed=tuple(_claim(c) for c in fresh if isinstance(c, OpenHook)),
+        hooks_released=tuple(c.id for c in fresh if isinstance(c, DisposeHook)),
+        outcome=outcome,
+        wake_at_ms=None if outcome else ledger.next_due_ms(),
+    )
+
+
+def check_repeated(
+    run_id: RunId, commands: Iterable[Command], recorded: Mapping[str, Event]
+) -> None:
+    """Compare commands made again with the events the log holds for them, by key.
+
+    Raises:
+        DivergenceError: the log holds another command, or none.
+    """
+    for command in commands:
+        event = _event(command, 0)
+        found = recorded.get(event.key)
+        if found is None:
+            # A token another run held is recorded as the conflict it became.
+            if isinstance(command, OpenHook) and f"{command.id}/conflict" in recorded:
+                continue
+            raise DivergenceError(run_id, reason=f"the log holds no {event.key}")
+        if (found.type, found.payload) != (event.type, event.payload) or not _same_facts(
+            found.facts, event.facts
+        ):
+            raise DivergenceError(run_id, reason=f"{event.key} is another command in the log")
+
+
+def _same_facts(left: Mapping[str, Fact], right: Mapping[str, Fact]) -> bool:
+    return {k: v for k, v in left.items() if k != "at"} == {
+        k: v for k, v in right.items() if k != "at"
+    }
+
+
+def _outcome(answer: Answer, ledger: Ledger, request: TurnRequest) -> RunOutcome | None:
+    match answer.outcome:
+        case Completed(value):
+            return _ended(RunStatus.COMPLETED, value, request.now_ms)
+        case Failed(error):
+            return _ended(RunStatus.FAILED, error, request.now_ms)
+        case Interrupted() | None:
+            if answer.outcome is None and ledger.is_empty:
+                return _ended(RunStatus.FAILED, request.stalled_error(), request.now_ms)
+            return None
+        case _:
+            assert_never(answer.outcome)
+
+
+def _ended(status: RunStatus, payload: bytes, now_ms: int) -> RunOutcome:
+    return RunOutcome(status=status, payload=payload, at_ms=now_ms)
+
+
+def _event(command: Command, now_ms: int) -> Event:
+    match command:
+        case ScheduleStep():
+            return _created(
+                command.id,
+                EventType.STEP_CREATED,
+                {"step": command.step, "at": command.at},
+                now_ms,
+                command.args,
+            )
+        case StartWait():
+            facts: dict[str, Fact] = {"resume_at_ms": command.resume_at_ms, "at": command.at}
+            return _created(command.id, EventType.WAIT_CREATED, facts, now_ms)
+        case OpenHook():
+            facts = {"token": command.token, "webhook": command.webhook, "at": command.at}
+            return _created(command.id, EventType.HOOK_CREATED, facts, now_ms, command.metadata)
+        case DisposeHook():
+            return Event(
+                type=EventType.HOOK_DISPOSED,
+                key=end_key(command.id),
+                at_ms=now_ms,
+                entity=command.id,
+            )
+        case SetAttributes():
+            return Event(
+                type=EventType.ATTRIBUTES_SET,
+                key=created_key(command.id),
+                at_ms=now_ms,
+                facts=dict(command.changes),
+            )
+        case _:
+            assert_never(command)
+
+
+def _created(
+    entity: EntityId,
+    kind: EventType,
+    facts: Mapping[str, Fact],
+    now_ms: int,
+    payload: bytes | None = None,
+) -> Event:
+    return Event(
+        type=kind,
+        key=created_key(entity),
+        at_ms=now_ms,
+        entity=entity,
+        payload=payload,
+        facts=facts,
+    )
+
+
+def _started(command: ScheduleStep, now_ms: int) -> Event:
+    return Event(
+        type=EventType.STEP_STARTED,
+        key=f"{command.id}/start/1",
+        at_ms=now_ms,
+        entity=command.id,
+        facts={"attempt": 1},
+    )
+
+
+def _message(request: TurnRequest, command: ScheduleStep, route: StepRoute) -> NewMessage:
+    return NewMessage(
+        message_id=f"{request.run_id}/{command.id}",
+        run_id=request.run_id,
+        topic=route.topic,
+        body=route.body,
+        due_ms=request.now_ms,
+        lease_ms=route.lease_ms,
+    )
+
+
+def _claim(command: OpenHook) -> HookClaim:
+    return HookClaim(
+        hook_id=command.id,
+        token=command.token,
+        metadata=command.metadata,
+        is_webhook=command.webhook,
+    )

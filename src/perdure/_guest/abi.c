@@ -1,0 +1,567 @@
+/* The guest's exports: boot, load, start, resume, evaluate, layout. See docs/protocol.md.
+ *
+ * One delivery is decoded, its jobs are drained, its commands are encoded; then comes the next.
+ * Frames are read and written in the arena by streaming, so how deliveries were cut into calls
+ * leaves no trace in the heap.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "guest.h"
+#include "prelude.h" /* generated: the prelude's sources */
+
+#define EXPORT(name) __attribute__((export_name(name)))
+#define JOB_TICKS 100 /* what a job costs at least, so that a loop of empty jobs ends */
+enum { MALFORMED = -1, TOO_LARGE = -2, WRONG_STATE = -3 };
+enum state { RAW, BOOTED, LOADED, RUNNING, ENDED };
+
+struct arena arena;
+JSValue helpers, commands, console_lines;
+static JSValue bundle, entry_module, main_promise, steps_table, builtins, unhandled;
+static JSRuntime *rt;
+static JSContext *ctx;
+static enum state state;
+
+JSValue call_helper(JSContext *c, const char *name, int argc, JSValueConst *argv) {
+    JSValue f = JS_GetPropertyStr(c, helpers, name);
+    JSValue r = JS_Call(c, f, JS_UNDEFINED, argc, argv);
+    JS_FreeValue(c, f);
+    return r;
+}
+
+/* ---- modules -------------------------------------------------------------------------------- */
+
+static int init_synthetic(JSContext *c, JSModuleDef *m) {
+    JSAtom atom = JS_GetModuleName(c, m);
+    JSValue name = JS_AtomToString(c, atom);
+    JS_FreeAtom(c, atom);
+    JSValueConst argv[2] = {name, steps_table};
+    JSValue values = call_helper(c, "moduleExports", 2, argv);
+    JS_FreeValue(c, name);
+    JSPropertyEnum *names;
+    uint32_t n;
+    if (JS_IsException(values) ||
+        JS_GetOwnPropertyNames(c, &names, &n, values, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0)
+        return -1;
+    for (uint32_t k = 0; k < n; k++) {
+        const char *s = JS_AtomToCString(c, names[k].atom);
+        JS_SetModuleExport(c, m, s, JS_GetProperty(c, values, names[k].atom));
+        JS_FreeCString(c, s);
+    }
+    JS_FreePropertyEnum(c, names, n);
+    JS_FreeValue(c, values);
+    return 0;
+}
+
+static JSModuleDef *load_synthetic(JSContext *c, const char *name) {
+    JSValue n = JS_NewString(c, name);
+    JSValueConst argv[2] = {n, steps_table};
+    JSValue values = call_helper(c, "moduleExports", 2, argv);
+    JS_FreeValue(c, n);
+    if (JS_IsException(values)) return NULL;
+    JSModuleDef *m = JS_NewCModule(c, name, init_synthetic);
+    JSPropertyEnum *names;
+    uint32_t count;
+    if (m && JS_GetOwnPropertyNames(c, &names, &count, values,
+                                    JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) >= 0) {
+        for (uint32_t k = 0; k < count; k++) {
+            const char *s = JS_AtomToCString(c, names[k].atom);
+            JS_AddModuleExport(c, m, s);
+            JS_FreeCString(c, s);
+        }
+        JS_FreePropertyEnum(c, names, count);
+    }
+    JS_FreeValue(c, values);
+    return m;
+}
+
+static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque) {
+    if (!strcmp(name, "workflow") || !strncmp(name, "python:", 7)) return load_synthetic(c, name);
+    JSValue modules = JS_GetPropertyStr(c, bundle, "modules");
+    JSValue source = JS_GetPropertyStr(c, modules, name);
+    JS_FreeValue(c, modules);
+    size_t n;
+    const char *text = JS_IsString(source) ? JS_ToCStringLen(c, &n, source) : NULL;
+    JS_FreeValue(c, source);
+    if (!text) {
+        JS_ThrowReferenceError(c, "there is no module '%s' in this bundle", name);
+        return NULL;
+    }
+    JSValue m = JS_Eval(c, text, n, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    JS_FreeCString(c, text);
+    if (JS_IsException(m)) return NULL;
+    JSModuleDef *def = JS_VALUE_GET_PTR(m);
+    JS_FreeValue(c, m);
+    return def;
+}
+
+static char *normalize(JSContext *c, const char *base, const char *name, void *opaque) {
+    JSValue modules = JS_GetPropertyStr(c, bundle, "modules");
+    JSValueConst argv[3] = {JS_NewString(c, base), JS_NewString(c, name), modules};
+    JSValue found = call_helper(c, "resolve", 3, argv);
+    for (int k = 0; k < 3; k++) JS_FreeValue(c, (JSValue)argv[k]);
+    const char *s = JS_IsException(found) ? NULL : JS_ToCString(c, found);
+    char *made = s ? js_strdup(c, s) : NULL;
+    JS_FreeCString(c, s);
+    JS_FreeValue(c, found);
+    return made;
+}
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+static void out_value(struct out *o, JSValueConst v, const char *where) {
+    struct out s = {arena.scratch, 0, sizeof arena.scratch, false};
+    bool ok = cbor_encode(ctx, &s, v, where) && !s.full;
+    if (!ok) { /* describe the failure instead; this cannot fail again */
+        JSValue error = s.full ? JS_NewRangeError(ctx, "the value is larger than 16 MiB")
+                               : JS_GetException(ctx);
+        s = (struct out){arena.scratch, 0, sizeof arena.scratch, false};
+        if (!cbor_encode(ctx, &s, error, where)) {
+            JS_FreeValue(ctx, JS_GetException(ctx));
+            s.len = 0;
+            out_text(&s, "an error that cannot be described");
+        }
+        JS_FreeValue(ctx, error);
+    }
+    out_blob(o, s.base, s.len);
+}
+
+static void out_named_error(struct out *o, const char *name, const char *message) {
+    struct out s = {arena.scratch, 0, sizeof arena.scratch, false};
+    out_head(&s, 6, 1347571201u);
+    out_head(&s, 5, 2);
+    out_text(&s, "name");
+    out_text(&s, name);
+    out_text(&s, "message");
+    out_text(&s, message);
+    out_blob(o, s.base, s.len);
+}
+
+static struct out answer(void) {
+    return (struct out){arena.answer, 0, sizeof arena.answer, false};
+}
+
+static int finish(struct out *o) { return o->full ? TOO_LARGE : (int)o->len; }
+
+static int answer_error(JSValue error) {
+    struct out o = answer();
+    out_head(&o, 5, 2);
+    out_text(&o, "ok");
+    out_head(&o, 7, 20);
+    out_text(&o, "error");
+    out_value(&o, error, "error");
+    JS_FreeValue(ctx, error);
+    return finish(&o);
+}
+
+static int answer_ok(void) {
+    struct out o = answer();
+    out_head(&o, 5, 1);
+    out_text(&o, "ok");
+    out_head(&o, 7, 21);
+    return finish(&o);
+}
+
+/* ---- turns ---------------------------------------------------------------------------------- */
+
+static void track_rejection(JSContext *c, JSValueConst promise, JSValueConst reason,
+                            bool is_handled, void *opaque) {
+    JSValueConst argv[4] = {unhandled, promise, reason, JS_NewBool(c, is_handled)};
+    JS_FreeValue(c, call_helper(c, "trackRejection", 4, argv));
+}
+
+static void drain(void) {
+    JSContext *c;
+    while (!over_limit() && JS_IsJobPending(rt)) {
+        spent += JOB_TICKS;
+        if (limits.instructions && spent > limits.instructions) limit_instructions = true;
+        if (arena.interrupt) host_interrupt = true;
+        if (JS_ExecutePendingJob(rt, &c) < 0) JS_FreeValue(c, JS_GetException(c));
+    }
+}
+
+static void out_list(struct out *o, JSValue *list, const char *name) {
+    out_text(o, name);
+    if (JS_IsUndefined(*list)) out_head(o, 4, 0);
+    else if (!cbor_encode(ctx, o, *list, name)) JS_FreeValue(ctx, JS_GetException(ctx));
+    JS_FreeValue(ctx, *list);
+    *list = JS_UNDEFINED;
+}
+
+static void out_turn(struct out *o, int64_t position) {
+    out_head(o, 5, 3);
+    out_text(o, "position");
+    out_int(o, position);
+    out_list(o, &commands, "commands");
+    out_list(o, &console_lines, "console");
+}
+
+static bool is_settled(void) {
+    return !JS_IsUndefined(main_promise) && JS_PromiseState(ctx, main_promise) != JS_PROMISE_PENDING;
+}
+
+static void out_limit(struct out *o) {
+    out_head(o, 5, 2);
+    out_text(o, "kind");
+    out_text(o, "failed");
+    out_text(o, "error");
+    if (limit_heap)
+        out_named_error(o, "HeapLimitError", "the workflow needs more memory than its limit");
+    else
+        out_named_error(o, "InstructionLimitError",
+                        "the workflow ran too long without awaiting anything; put heavy work in a step");
+}
+
+/* A key and a map; gives whether the run has ended. */
+static bool out_outcome(struct out *o) {
+    out_text(o, "outcome");
+    if (host_interrupt) {
+        out_head(o, 5, 1);
+        out_text(o, "kind");
+        out_text(o, "interrupted");
+        return true;
+    }
+    if (over_limit()) {
+        out_limit(o);
+        return true;
+    }
+    if (!is_settled()) {
+        out_head(o, 7, 22);
+        return false;
+    }
+    bool failed = JS_PromiseState(ctx, main_promise) == JS_PROMISE_REJECTED;
+    JSValue value = JS_PromiseResult(ctx, main_promise), bytes = JS_UNDEFINED;
+    if (!failed) {
+        JSValue where = JS_NewString(ctx, "result");
+        JSValueConst argv[2] = {value, where};
+        bytes = call_helper(ctx, "encodeResult", 2, argv);
+        JS_FreeValue(ctx, where);
+        if (JS_IsException(bytes)) {
+            JS_FreeValue(ctx, value);
+            value = JS_GetException(ctx);
+            failed = true;
+        }
+    }
+    out_head(o, 5, 2);
+    out_text(o, "kind");
+    out_text(o, failed ? "failed" : "completed");
+    out_text(o, failed ? "error" : "value");
+    if (failed) out_value(o, value, "error");
+    else {
+        size_t n;
+        uint8_t *p = JS_GetUint8Array(ctx, &n, bytes);
+        out_blob(o, p, n);
+    }
+    JS_FreeValue(ctx, bytes);
+    JS_FreeValue(ctx, value);
+    return true;
+}
+
+static void out_unhandled(struct out *o, bool ended) {
+    out_text(o, "unhandled");
+    JSValueConst argv[1] = {unhandled};
+    JSValue list = ended && !over_limit() ? call_helper(ctx, "unhandledReasons", 1, argv) : JS_UNDEFINED;
+    int64_t n = 0;
+    if (!JS_IsObject(list) || JS_GetLength(ctx, list, &n) < 0) n = 0;
+    out_head(o, 4, (uint64_t)n);
+    for (int64_t k = 0; k < n; k++) {
+        JSValue reason = JS_GetPropertyUint32(ctx, list, (uint32_t)k);
+        out_value(o, reason, "reason");
+        JS_FreeValue(ctx, reason);
+    }
+    JS_FreeValue(ctx, list);
+}
+
+static int64_t open_count(void) {
+    JSValue n = call_helper(ctx, "openCount", 0, NULL);
+    int64_t count = 0;
+    JS_ToInt64(ctx, &count, n);
+    JS_FreeValue(ctx, n);
+    return count;
+}
+
+static int end_answer(struct out *o, int64_t consumed) {
+    out_text(o, "consumed");
+    out_int(o, consumed);
+    bool ended = out_outcome(o);
+    out_unhandled(o, ended);
+    out_text(o, "instructions");
+    out_int(o, spent);
+    out_text(o, "heap_bytes");
+    out_int(o, heap_used);
+    out_text(o, "clock_ms");
+    out_int(o, clock_ms);
+    out_text(o, "open");
+    out_int(o, ended ? 0 : open_count());
+    if (ended) state = ENDED;
+    return finish(o);
+}
+
+static void begin_answer(struct out *o, uint64_t turns) {
+    *o = answer();
+    out_head(o, 5, 8);
+    out_text(o, "turns");
+    (void)turns;
+    uint8_t indefinite = 0x9f; /* how many are processed is known only at the end */
+    out_bytes(o, &indefinite, 1);
+}
+
+static void end_turns(struct out *o) {
+    uint8_t stop = 0xff;
+    out_bytes(o, &stop, 1);
+}
+
+/* ---- exports -------------------------------------------------------------------------------- */
+
+static bool run_prelude(JSValueConst natives) {
+    for (size_t k = 0; k < sizeof prelude_files / sizeof *prelude_files; k++) {
+        JSValue f = JS_Eval(ctx, prelude_files[k].text, strlen(prelude_files[k].text),
+                            prelude_files[k].name, JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_STRICT);
+        JSValueConst argv[3] = {natives, helpers, builtins};
+        JSValue r = JS_IsException(f) ? f : JS_Call(ctx, f, JS_UNDEFINED, 3, argv);
+        JS_FreeValue(ctx, f);
+        if (JS_IsException(r)) return false;
+        JS_FreeValue(ctx, r);
+    }
+    JS_FreezeObject(ctx, helpers);
+    JS_FreezeObject(ctx, builtins);
+    return true;
+}
+
+EXPORT("boot") int boot(void) {
+    if (state != RAW) return WRONG_STATE;
+    rt = JS_NewRuntime2(&guest_malloc, NULL);
+    JS_SetMaxStackSize(rt, 200 * 1024);
+    JS_SetInterruptHandler(rt, on_interrupt, NULL);
+    JS_SetHostPromiseRejectionTracker(rt, track_rejection, NULL);
+    JS_SetModuleLoaderFunc(rt, normalize, load_module, NULL);
+    ctx = JS_NewContext(rt);
+    bundle = entry_module = main_promise = steps_table = commands = console_lines = JS_UNDEFINED;
+    helpers = JS_NewObject(ctx);
+    builtins = JS_NewObject(ctx);
+    unhandled = JS_NewArray(ctx);
+    JSValue natives = make_natives(ctx);
+    bool ok = run_prelude(natives);
+    JS_FreeValue(ctx, natives);
+    if (!ok) return answer_error(JS_GetException(ctx));
+    JS_RunGC(rt);
+    state = BOOTED;
+    return 0;
+}
+
+EXPORT("load") int load(uint32_t n) {
+    if (state != BOOTED) return WRONG_STATE;
+    JS_UpdateStackTop(rt);
+    bundle = cbor_decode(ctx, arena.request, n);
+    if (JS_IsException(bundle) || !JS_IsObject(bundle)) return MALFORMED;
+    steps_table = JS_GetPropertyStr(ctx, bundle, "steps");
+    JSValue entry = JS_GetPropertyStr(ctx, bundle, "entry");
+    const char *name = JS_ToCString(ctx, entry);
+    JSModuleDef *def = load_module(ctx, name, NULL);
+    JS_FreeCString(ctx, name);
+    JS_FreeValue(ctx, entry);
+    if (!def) return answer_error(JS_GetException(ctx));
+    entry_module = JS_MKPTR(JS_TAG_MODULE, def);
+    if (JS_ResolveModule(ctx, entry_module) < 0) return answer_error(JS_GetException(ctx));
+    JS_DefinePropertyValueStr(ctx, bundle, "modules", JS_NewObject(ctx), JS_PROP_C_W_E);
+    JS_RunGC(rt);
+    state = LOADED;
+    return answer_ok();
+}
+
+static int64_t number_at(JSValueConst o, const char *name) {
+    JSValue v = JS_GetPropertyStr(ctx, o, name);
+    int64_t n = 0;
+    JS_ToInt64(ctx, &n, v);
+    JS_FreeValue(ctx, v);
+    return n;
+}
+
+static void begin_run(JSValueConst frame) {
+    JSValue l = JS_GetPropertyStr(ctx, frame, "limits");
+    limits.instructions = number_at(l, "instructions");
+    limits.heap = number_at(l, "heap_bytes");
+    limits.payload = number_at(l, "payload_bytes");
+    JS_FreeValue(ctx, l);
+    clock_ms = number_at(frame, "at_ms");
+    JSValue seed = JS_GetPropertyStr(ctx, frame, "seed");
+    size_t n;
+    uint8_t *p = JS_GetUint8Array(ctx, &n, seed);
+    if (p) seed_random(p, n);
+    JS_FreeValue(ctx, seed);
+    spent = 0;
+}
+
+/* Evaluates the entry module, calls the workflow, and leaves its promise in main_promise. */
+static void call_workflow(JSValueConst frame) {
+    JSValue evaluated = JS_EvalFunction(ctx, JS_DupValue(ctx, entry_module));
+    if (!JS_IsException(evaluated)) drain();
+    JSValue ns = JS_GetModuleNamespace(ctx, JS_VALUE_GET_PTR(entry_module));
+    JSValue name = JS_GetPropertyStr(ctx, bundle, "export");
+    JSAtom atom = JS_ValueToAtom(ctx, name);
+    JSValue f = JS_IsException(evaluated) ? JS_EXCEPTION : JS_GetProperty(ctx, ns, atom);
+    JSValue failure = JS_IsException(evaluated) || JS_IsException(f) ? JS_GetException(ctx) : JS_UNDEFINED;
+    JSValueConst argv[4] = {JS_IsException(evaluated) ? JS_UNDEFINED : evaluated,
+                            JS_IsException(f) ? JS_UNDEFINED : f, frame, failure};
+    main_promise = call_helper(ctx, "run", 4, argv);
+    if (JS_IsException(main_promise)) {
+        JSValue error = JS_GetException(ctx);
+        main_promise = JS_NewSettledPromise(ctx, true, error);
+        JS_FreeValue(ctx, error);
+    }
+    JS_PromiseMarkAsHandled(ctx, main_promise);
+    JS_FreeAtom(ctx, atom);
+    JS_FreeValue(ctx, name);
+    JS_FreeValue(ctx, ns);
+    JS_FreeValue(ctx, evaluated);
+    JS_FreeValue(ctx, f);
+    JS_FreeValue(ctx, failure);
+    drain();
+}
+
+EXPORT("start") int start(uint32_t n) {
+    if (state != LOADED) return WRONG_STATE;
+    JS_UpdateStackTop(rt);
+    JSValue frame = cbor_decode(ctx, arena.request, n);
+    if (JS_IsException(frame) || !JS_IsObject(frame)) return MALFORMED;
+    state = RUNNING;
+    begin_run(frame);
+    int64_t position = number_at(frame, "position");
+    call_workflow(frame);
+    JS_FreeValue(ctx, frame);
+    struct out o;
+    begin_answer(&o, 1);
+    out_turn(&o, position);
+    end_turns(&o);
+    return end_answer(&o, position);
+}
+
+struct delivery {
+    int64_t position, at_ms;
+    const uint8_t *kind, *id, *value;
+    size_t kind_len, id_len, value_len;
+};
+
+static bool in_int(struct in *i, int64_t *v) {
+    struct head h;
+    if (!in_head(i, &h) || h.major > 1) return false;
+    *v = h.major ? -1 - (int64_t)h.n : (int64_t)h.n;
+    return true;
+}
+
+static bool in_span(struct in *i, unsigned major, const uint8_t **p, size_t *n) {
+    struct head h;
+    if (!in_head(i, &h)) return false;
+    if (h.major == 7 && h.info == 22) {
+        *p = NULL;
+        *n = 0;
+        return true;
+    }
+    if (h.major != major || h.n > (uint64_t)(i->end - i->p)) return false;
+    *p = i->p;
+    *n = h.n;
+    i->p += h.n;
+    return true;
+}
+
+static bool named(const uint8_t *p, size_t n, const char *name) {
+    return p && strlen(name) == n && !memcmp(p, name, n);
+}
+
+static bool in_delivery(struct in *i, struct delivery *d) {
+    struct head h;
+    *d = (struct delivery){0};
+    if (!in_head(i, &h) || h.major != 5) return false;
+    for (uint64_t k = 0; k < h.n; k++) {
+        const uint8_t *p;
+        size_t n;
+        bool ok;
+        if (!in_span(i, 3, &p, &n)) return false;
+        if (named(p, n, "position")) ok = in_int(i, &d->position);
+        else if (named(p, n, "at_ms")) ok = in_int(i, &d->at_ms);
+        else if (named(p, n, "kind")) ok = in_span(i, 3, &d->kind, &d->kind_len);
+        else if (named(p, n, "id")) ok = in_span(i, 3, &d->id, &d->id_len);
+        else ok = in_span(i, 2, &d->value, &d->value_len);
+        if (!ok) return false;
+    }
+    return d->kind && d->id;
+}
+
+static bool deliver(const struct delivery *d) {
+    if (d->at_ms > clock_ms) clock_ms = d->at_ms;
+    spent = 0;
+    JSValue value = d->value ? cbor_decode(ctx, d->value, d->value_len) : JS_UNDEFINED;
+    if (JS_IsException(value)) {
+        JS_FreeValue(ctx, JS_GetException(ctx));
+        if (!limit_heap) return false;
+        value = JS_UNDEFINED;
+    }
+    JSValueConst argv[3] = {JS_NewStringLen(ctx, (const char *)d->kind, d->kind_len),
+                            JS_NewStringLen(ctx, (const char *)d->id, d->id_len), value};
+    JSValue r = call_helper(ctx, "deliver", 3, argv);
+    if (JS_IsException(r)) JS_FreeValue(ctx, JS_GetException(ctx));
+    for (int k = 0; k < 3; k++) JS_FreeValue(ctx, (JSValue)argv[k]);
+    JS_FreeValue(ctx, r);
+    drain();
+    return true;
+}
+
+EXPORT("resume") int resume(uint32_t n) {
+    if (state != RUNNING) return WRONG_STATE;
+    JS_UpdateStackTop(rt);
+    struct in i = {arena.request, arena.request + n, false};
+    struct head h;
+    const uint8_t *p;
+    size_t len;
+    if (!in_head(&i, &h) || h.major != 5 || h.n != 1 || !in_span(&i, 3, &p, &len) ||
+        !in_head(&i, &h) || h.major != 4)
+        return MALFORMED;
+    struct out o;
+    begin_answer(&o, h.n);
+    int64_t consumed = 0;
+    for (uint64_t k = 0; k < h.n && !over_limit() && !is_settled(); k++) {
+        struct delivery d;
+        if (!in_delivery(&i, &d) || !deliver(&d)) return MALFORMED;
+        consumed = d.position;
+        out_turn(&o, d.position);
+    }
+    end_turns(&o);
+    return end_answer(&o, consumed);
+}
+
+EXPORT("evaluate") int evaluate(uint32_t n) {
+    if (state < LOADED) return WRONG_STATE;
+    JS_UpdateStackTop(rt);
+    JSValue frame = cbor_decode(ctx, arena.request, n);
+    if (JS_IsException(frame)) return MALFORMED;
+    JSValue source = JS_GetPropertyStr(ctx, frame, "source");
+    size_t len;
+    const char *text = JS_ToCStringLen(ctx, &len, source);
+    JSValue v = JS_Eval(ctx, text, len, "evaluate", JS_EVAL_TYPE_GLOBAL);
+    JS_FreeCString(ctx, text);
+    JS_FreeValue(ctx, source);
+    JS_FreeValue(ctx, frame);
+    if (JS_IsException(v)) return answer_error(JS_GetException(ctx));
+    struct out o = answer();
+    out_head(&o, 5, 2);
+    out_text(&o, "ok");
+    out_head(&o, 7, 21);
+    out_text(&o, "value");
+    out_value(&o, v, "value");
+    JS_FreeValue(ctx, v);
+    return finish(&o);
+}
+
+extern uint8_t __heap_base;
+
+EXPORT("perdure_layout") uint32_t perdure_layout(void) {
+    static uint32_t layout[8];
+    layout[0] = (uint32_t)(uintptr_t)&arena;
+    layout[1] = sizeof arena;
+    layout[2] = SLOT_BYTES; /* the answer's offset in the arena */
+    layout[3] = 512 * 1024; /* the stack is [0, this) */
+    layout[4] = (uint32_t)(uintptr_t)&arena.interrupt;
+    layout[5] = (uint32_t)(uintptr_t)&__heap_base;
+    layout[6] = 1; /* ABI version */
+    return (uint32_t)(uintptr_t)layout;
+}

@@ -1,0 +1,141 @@
+"""Builds guest.wasm: QuickJS-NG and our C and JS sources, compiled by zig, booted and baked.
+
+Run by the package's build hook; the sources of QuickJS-NG come from its sdist on the package
+index, checked against a pinned digest. Skipped when the inputs are unchanged. Stands alone:
+the build environment has no Perdure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+__all__ = ("build",)
+
+QUICKJS = ("quickjs-ng", "0.17.0.2")
+QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
+ENGINE_SOURCES = ("quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c")
+OWN_SOURCES = ("abi.c", "cbor.c", "natives.c")
+FLAGS = (
+    "-target wasm32-wasi -mexec-model=reactor -O2 -s -D_GNU_SOURCE -D_WASI_EMULATED_PROCESS_CLOCKS "
+    "-D_WASI_EMULATED_SIGNAL -lwasi-emulated-process-clocks -lwasi-emulated-signal "
+    "-Dgettimeofday=guest_gettimeofday -Dclock_gettime=guest_clock_gettime "
+    "-Wl,--export=__stack_pointer -Wl,-z,stack-size=524288 -Wno-everything"
+).split()
+HERE = Path(__file__).parent
+
+
+class BuildError(RuntimeError):
+    """guest.wasm could not be built; says what mends it."""
+
+
+def build(target: Path) -> None:
+    """Make *target* (``guest.wasm``) unless it is there already for these very inputs.
+
+    ``PERDURE_GUEST_WASM`` names a ready-made file to use instead. Built files are kept in the
+    user's cache by the digest of their inputs.
+
+    Raises:
+        BuildError: the sources cannot be had, or do not compile.
+    """
+    given = os.environ.get("PERDURE_GUEST_WASM")
+    if given:
+        _install(Path(given).read_bytes(), target)
+        return
+    digest = _input_digest()
+    stamp = target.with_suffix(".stamp")
+    if target.is_file() and stamp.is_file() and stamp.read_text() == digest:
+        return
+    kept = _cache_dir() / f"guest-{digest[:32]}.wasm"
+    if not kept.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            _install(_compile(Path(folder)), kept)
+    _install(kept.read_bytes(), target)
+    stamp.write_text(digest)
+
+
+def _cache_dir() -> Path:
+    base = os.environ.get("PERDURE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(base) if base else Path.home() / ".cache") / "perdure"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _install(data: bytes, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as made:
+        made.write(data)
+    os.chmod(made.name, 0o644)
+    os.replace(made.name, target)
+
+
+def _inputs() -> list[Path]:
+    names = [*OWN_SOURCES, "guest.h", "build.py", "bake.py"]
+    return [HERE / name for name in names] + sorted((HERE / "prelude").glob("*.js"))
+
+
+def _input_digest() -> str:
+    total = hashlib.sha256(QUICKJS_SHA256.encode())
+    for path in _inputs():
+        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def _compile(folder: Path) -> bytes:
+    engine = _engine_sources(folder)
+    (folder / "prelude.h").write_text(_prelude_header(), encoding="utf-8")
+    raw = folder / "raw.wasm"
+    sources = [str(engine / s) for s in ENGINE_SOURCES] + [str(HERE / s) for s in OWN_SOURCES]
+    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f"-I{engine}", f"-I{folder}"]
+    _run([*command, f"-I{HERE}", *sources, "-o", str(raw)], "compiling the guest failed")
+    sys.path.insert(0, str(HERE))
+    try:
+        import bake
+    finally:
+        sys.path.remove(str(HERE))
+    return bake.bake(raw.read_bytes())
+
+
+def _prelude_header() -> str:
+    rows: list[str] = []
+    for path in sorted((HERE / "prelude").glob("*.js")):
+        text = path.read_bytes()
+        body = "".join(f"\\{byte:03o}" for byte in text)
+        rows.append(f'    {{"perdure:{path.stem[2:]}", "{body}"}},')
+    head = "static const struct { const char *name, *text; } prelude_files[] = {"
+    return "\n".join([head, *rows, "};", ""])
+
+
+def _engine_sources(folder: Path) -> Path:
+    name, version = QUICKJS
+    command = f"-m pip download -q --no-deps --no-binary :all: --no-build-isolation {name}=={version}"
+    _run(
+        [sys.executable, *command.split(), "-d", str(folder)],
+        f"cannot get the sources of {name} {version} from the package index. Check the network, "
+        "or point PERDURE_GUEST_WASM at a guest.wasm built elsewhere, and install again",
+    )
+    archive = next(folder.glob("quickjs*.tar.gz"))
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != QUICKJS_SHA256:
+        raise BuildError(f"{archive.name} has sha256 {found}, expected {QUICKJS_SHA256}")
+    with tarfile.open(archive) as sources:
+        sources.extractall(folder, filter="data")
+    return next(folder.glob("quickjs*/upstream-quickjs"))
+
+
+def _run(command: list[str], message: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        detail = (done.stderr or done.stdout).strip()[-3000:]
+        raise BuildError(f"perdure: {message}.\n{detail}")
+
+
+if __name__ == "__main__":
+    build(HERE / "guest.wasm")
+    shutil.rmtree(HERE / "__pycache__", ignore_errors=True)

@@ -1,0 +1,76 @@
+/* What the guest's C files share. See docs/protocol.md for the ABI they implement together. */
+#ifndef PERDURE_GUEST_H
+#define PERDURE_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "quickjs.h"
+
+#define SLOT_BYTES (16u << 20)
+#define MAX_DEPTH 500
+
+/* The I/O arena: requests, answers, scratch. Never part of a snapshot. */
+struct arena {
+    uint8_t request[SLOT_BYTES];
+    uint8_t answer[SLOT_BYTES];
+    uint8_t scratch[SLOT_BYTES];
+    uint32_t seen_key[1u << 18]; /* encoder: object address -> times met and reference number */
+    uint32_t seen_stamp[1u << 18];
+    uint32_t seen_ref[1u << 18];
+    uint32_t stamp;
+    volatile uint8_t interrupt; /* set by the host from another thread */
+};
+extern struct arena arena;
+
+/* Bounded output. */
+struct out {
+    uint8_t *base;
+    size_t len, cap;
+    bool full;
+};
+void out_bytes(struct out *o, const void *data, size_t n);
+void out_head(struct out *o, unsigned major, uint64_t n);
+void out_text(struct out *o, const char *s);
+void out_int(struct out *o, int64_t n);
+void out_blob(struct out *o, const void *data, size_t n);
+
+/* Bounded input. */
+struct in {
+    const uint8_t *p, *end;
+    bool bad;
+};
+struct head {
+    unsigned major, info;
+    uint64_t n;
+};
+bool in_head(struct in *i, struct head *h);
+void in_skip(struct in *i, int depth);
+
+/* Values. `helpers` is the prelude's table of functions for everything that is not plain data. */
+extern JSValue helpers;
+/* Encodes into o; false with an exception pending. `where` begins the path in an error. */
+bool cbor_encode(JSContext *ctx, struct out *o, JSValueConst v, const char *where);
+JSValue cbor_decode(JSContext *ctx, const uint8_t *data, size_t n);
+
+/* Natives, limits, clock. */
+struct limits {
+    int64_t instructions, heap, payload; /* 0: none */
+};
+extern struct limits limits;
+extern int64_t clock_ms, spent, heap_used;
+extern bool limit_instructions, limit_heap, host_interrupt;
+extern const JSMallocFunctions guest_malloc;
+int on_interrupt(JSRuntime *rt, void *opaque);
+bool over_limit(void);
+void seed_random(const uint8_t *seed, size_t n);
+JSValue make_natives(JSContext *ctx);
+JSValue call_helper(JSContext *ctx, const char *name, int argc, JSValueConst *argv);
+/* Source position of the innermost user frame: "file:line:col", or "". */
+size_t user_position(JSContext *ctx, char *buf, size_t cap);
+/* A stack without the guest's own frames, as a new string value. */
+JSValue clean_stack(JSContext *ctx, JSValueConst stack);
+
+extern JSValue commands, console_lines;
+
+#endif

@@ -1,0 +1,331 @@
+/* What the prelude and QuickJS need from a platform: memory, clock, randomness, limits, positions.
+ *
+ * The clock is the run's logical one and moves only with deliveries; randomness comes from one
+ * generator whose state is in the heap; every limit is counted here, so all machines agree.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <malloc.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include "guest.h"
+
+#define TICKS_PER_POLL 10000 /* QuickJS polls its interrupt handler this often */
+
+struct limits limits;
+int64_t clock_ms, spent, heap_used;
+bool limit_instructions, limit_heap, host_interrupt;
+static uint64_t random_state[4];
+
+/* ---- memory: counted, and zeroed when freed so that garbage does not reach snapshots -------- */
+
+static bool over_heap(size_t more) {
+    if (limits.heap && heap_used + (int64_t)more > limits.heap) {
+        limit_heap = true;
+        return true;
+    }
+    return false;
+}
+
+static void *guest_calloc(void *opaque, size_t count, size_t size) {
+    (void)opaque;
+    if (over_heap(count * size)) return NULL;
+    void *p = calloc(count, size);
+    if (p) heap_used += (int64_t)malloc_usable_size(p);
+    else limit_heap = true;
+    return p;
+}
+
+static void *guest_alloc(void *opaque, size_t size) {
+    (void)opaque;
+    if (over_heap(size)) return NULL;
+    void *p = malloc(size);
+    if (!p) {
+        limit_heap = true;
+        return NULL;
+    }
+    /* What the block held before is not the run's: zero what the caller may leave unset. */
+    heap_used += (int64_t)malloc_usable_size(p);
+    return p;
+}
+
+static void guest_free(void *opaque, void *p) {
+    (void)opaque;
+    if (!p) return;
+    size_t n = malloc_usable_size(p);
+    heap_used -= (int64_t)n;
+    memset(p, 0, n);
+    free(p);
+}
+
+static void *guest_realloc(void *opaque, void *p, size_t size) {
+    if (!p) return guest_alloc(opaque, size);
+    if (!size) {
+        guest_free(opaque, p);
+        return NULL;
+    }
+    size_t before = malloc_usable_size(p);
+    if (size <= before && size > before / 2) return p;
+    void *q = guest_alloc(opaque, size);
+    if (!q) return NULL;
+    memcpy(q, p, before < size ? before : size);
+    guest_free(opaque, p);
+    return q;
+}
+
+static size_t guest_usable(const void *p) { return malloc_usable_size((void *)p); }
+
+const JSMallocFunctions guest_malloc = {guest_calloc, guest_alloc, guest_free, guest_realloc,
+                                        guest_usable};
+
+/* ---- clock: the compiler renames libc's two calls to these, so no clock is imported ----------- */
+
+int gettimeofday(struct timeval *restrict tv, void *restrict zone) {
+    (void)zone;
+    tv->tv_sec = clock_ms / 1000;
+    tv->tv_usec = (suseconds_t)(clock_ms % 1000 * 1000);
+    return 0;
+}
+
+int clock_gettime(clockid_t id, struct timespec *ts) {
+    (void)id;
+    ts->tv_sec = clock_ms / 1000;
+    ts->tv_nsec = (long)(clock_ms % 1000 * 1000000);
+    return 0;
+}
+
+/* ---- randomness: xoshiro256** ----------------------------------------------------------------- */
+
+static uint64_t rotl(uint64_t x, int k) { return x << k | x >> (64 - k); }
+
+static uint64_t next_random(void) {
+    uint64_t *s = random_state, result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotl(s[3], 45);
+    return result;
+}
+
+void seed_random(const uint8_t *seed, size_t n) {
+    memset(random_state, 0, sizeof random_state);
+    memcpy(random_state, seed, n < sizeof random_state ? n : sizeof random_state);
+    random_state[3] |= 1; /* all zero would stay zero */
+}
+
+static JSValue js_random(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return JS_NewFloat64(ctx, (double)(next_random() >> 11) * 0x1p-53);
+}
+
+/* fill(Uint8Array) */
+static JSValue js_fill(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    size_t n;
+    uint8_t *p = JS_GetUint8Array(ctx, &n, argv[0]);
+    if (!p) return n ? JS_EXCEPTION : JS_UNDEFINED;
+    for (size_t k = 0; k < n; k++) p[k] = (uint8_t)(next_random() >> 56);
+    return JS_UNDEFINED;
+}
+
+/* ---- limits --------------------------------------------------------------------------------- */
+
+bool over_limit(void) { return limit_instructions || limit_heap || host_interrupt; }
+
+int on_interrupt(JSRuntime *rt, void *opaque) {
+    (void)rt;
+    (void)opaque;
+    spent += TICKS_PER_POLL;
+    if (arena.interrupt) host_interrupt = true;
+    if (limits.instructions && spent > limits.instructions) limit_instructions = true;
+    return over_limit();
+}
+
+/* ---- positions and stacks ------------------------------------------------------------------- */
+
+/* One "    at f (file:line:col)" line: its position's span, false if it is the guest's own. */
+static bool user_line(const char *line, size_t n, const char **from, size_t *len) {
+    const char *open = memchr(line, '(', n);
+    const char *end = line + n;
+    if (open) {
+        *from = open + 1;
+        const char *close = memchr(open, ')', (size_t)(end - open));
+        *len = (size_t)((close ? close : end) - *from);
+    } else {
+        const char *at = strstr(line, "at ");
+        if (!at || at >= end) return false;
+        *from = at + 3;
+        *len = (size_t)(end - *from);
+    }
+    if (*len >= 8 && !memcmp(*from, "perdure:", 8)) return false;
+    if (*len == 6 && !memcmp(*from, "native", 6)) return false;
+    return memchr(*from, ':', *len) != NULL;
+}
+
+size_t user_position(JSContext *ctx, char *buf, size_t cap) {
+    JSValue error = JS_NewInternalError(ctx, "position");
+    JSValue stack = JS_GetPropertyStr(ctx, error, "stack");
+    JS_FreeValue(ctx, error);
+    const char *text = JS_ToCString(ctx, stack), *from;
+    size_t len = 0;
+    for (const char *line = text; line && *line;) {
+        const char *end = strchr(line, '\n');
+        size_t n = end ? (size_t)(end - line) : strlen(line);
+        if (user_line(line, n, &from, &len)) {
+            len = len < cap ? len : cap;
+            memcpy(buf, from, len);
+            break;
+        }
+        len = 0;
+        line = end ? end + 1 : NULL;
+    }
+    if (text) JS_FreeCString(ctx, text);
+    JS_FreeValue(ctx, stack);
+    return len;
+}
+
+JSValue clean_stack(JSContext *ctx, JSValueConst stack) {
+    size_t n;
+    const char *text = JS_ToCStringLen(ctx, &n, stack), *from;
+    if (!text) return JS_EXCEPTION;
+    char *kept = js_malloc(ctx, n + 1);
+    size_t used = 0, len;
+    for (const char *line = text; kept && *line;) {
+        const char *end = strchr(line, '\n');
+        size_t span = end ? (size_t)(end - line) + 1 : strlen(line);
+        if (user_line(line, end ? span - 1 : span, &from, &len)) {
+            memcpy(kept + used, line, span);
+            used += span;
+        }
+        line += span;
+    }
+    JS_FreeCString(ctx, text);
+    if (!kept) return JS_EXCEPTION;
+    JSValue made = JS_NewStringLen(ctx, kept, used);
+    js_free(ctx, kept);
+    return made;
+}
+
+static JSValue js_position(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    char buf[300];
+    return JS_NewStringLen(ctx, buf, user_position(ctx, buf, sizeof buf));
+}
+
+static JSValue js_clean_stack(JSContext *ctx, JSValueConst t, int argc, JSValueConst *argv) {
+    return clean_stack(ctx, argv[0]);
+}
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+/* encode(value, where) -> Uint8Array */
+static JSValue js_encode(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    struct out o = {arena.scratch, 0, sizeof arena.scratch, false};
+    const char *where = JS_ToCString(ctx, argv[1]);
+    bool ok = where && cbor_encode(ctx, &o, argv[0], where);
+    JS_FreeCString(ctx, where);
+    if (!ok) return JS_EXCEPTION;
+    if (o.full || (limits.payload && (int64_t)o.len > limits.payload)) {
+        JSValue size = JS_NewInt64(ctx, limits.payload ? limits.payload : (int64_t)o.cap);
+        JSValue error = call_helper(ctx, "payloadLimitError", 1, (JSValueConst *)&size);
+        return JS_IsException(error) ? error : JS_Throw(ctx, error);
+    }
+    return JS_NewUint8ArrayCopy(ctx, o.base, o.len);
+}
+
+static JSValue js_decode(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    size_t n;
+    uint8_t *p = JS_GetUint8Array(ctx, &n, argv[0]);
+    if (!p) return JS_ThrowTypeError(ctx, "decode takes a Uint8Array");
+    return cbor_decode(ctx, p, n);
+}
+
+static JSValue js_utf8(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    size_t n;
+    const uint16_t *s = JS_ToCStringLenUTF16(ctx, &n, argv[0]);
+    if (!s) return JS_EXCEPTION;
+    uint8_t *p = js_malloc(ctx, n * 3 + 1);
+    size_t used = 0;
+    for (size_t k = 0; p && k < n; k++) {
+        uint32_t c = s[k];
+        if ((c & 0xfc00) == 0xd800 && k + 1 < n && (s[k + 1] & 0xfc00) == 0xdc00)
+            c = 0x10000 + ((c & 0x3ff) << 10) + (s[++k] & 0x3ff);
+        else if ((c & 0xf800) == 0xd800) c = 0xfffd;
+        if (c < 0x80) p[used++] = (uint8_t)c;
+        else if (c < 0x800) p[used++] = (uint8_t)(0xc0 | c >> 6);
+        else if (c < 0x10000) p[used++] = (uint8_t)(0xe0 | c >> 12);
+        else p[used++] = (uint8_t)(0xf0 | c >> 18);
+        for (int shift = c < 0x80 ? -6 : c < 0x800 ? 0 : c < 0x10000 ? 6 : 12; shift >= 0; shift -= 6)
+            p[used++] = (uint8_t)(0x80 | (c >> shift & 0x3f));
+    }
+    JS_FreeCStringUTF16(ctx, s);
+    JSValue made = p ? JS_NewUint8ArrayCopy(ctx, p, used) : JS_EXCEPTION;
+    js_free(ctx, p);
+    return made;
+}
+
+/* text(Uint8Array) -> string; invalid sequences become U+FFFD */
+static JSValue js_text(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    size_t n;
+    uint8_t *p = JS_GetUint8Array(ctx, &n, argv[0]);
+    return p ? JS_NewStringLen(ctx, (char *)p, n) : JS_NewString(ctx, "");
+}
+
+static JSValue js_now(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return JS_NewInt64(ctx, clock_ms);
+}
+
+/* emit(command) and log(line) append without touching anything workflow code could replace. */
+static JSValue append(JSContext *ctx, JSValue *list, JSValueConst item) {
+    int64_t n;
+    if (JS_IsUndefined(*list)) *list = JS_NewArray(ctx);
+    if (JS_GetLength(ctx, *list, &n) < 0) return JS_EXCEPTION;
+    JS_DefinePropertyValueUint32(ctx, *list, (uint32_t)n, JS_DupValue(ctx, item), JS_PROP_C_W_E);
+    return JS_UNDEFINED;
+}
+
+static JSValue js_emit(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return append(ctx, &commands, argv[0]);
+}
+
+static JSValue js_log(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return append(ctx, &console_lines, argv[0]);
+}
+
+static JSValue js_typed(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return JS_NewInt32(ctx, JS_IsObject(argv[0]) ? JS_GetTypedArrayType(argv[0]) : -1);
+}
+
+static JSValue js_kind(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    JSValueConst v = argv[0];
+    const char *kind = JS_IsFunction(ctx, v)      ? "function"
+                       : JS_IsError(v)            ? "error"
+                       : JS_IsMap(v)              ? "map"
+                       : JS_IsSet(v)              ? "set"
+                       : JS_IsDate(v)             ? "date"
+                       : JS_IsRegExp(v)           ? "regexp"
+                       : JS_IsArrayBuffer(v)      ? "buffer"
+                       : JS_IsDataView(v)         ? "view"
+                       : JS_IsPromise(v)          ? "promise"
+                       : JS_GetTypedArrayType(v) >= 0 ? "typed"
+                                                  : "object";
+    return JS_NewString(ctx, kind);
+}
+
+JSValue make_natives(JSContext *ctx) {
+    static const struct {
+        const char *name;
+        JSCFunction *f;
+        int argc;
+    } table[] = {{"random", js_random, 0}, {"fill", js_fill, 1},     {"position", js_position, 0},
+                 {"encode", js_encode, 2}, {"decode", js_decode, 1}, {"utf8", js_utf8, 1},
+                 {"text", js_text, 1},     {"now", js_now, 0},       {"emit", js_emit, 1},
+                 {"log", js_log, 1},       {"typed", js_typed, 1},   {"kind", js_kind, 1},
+                 {"cleanStack", js_clean_stack, 1}};
+    JSValue natives = JS_NewObject(ctx);
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++)
+        JS_SetPropertyStr(ctx, natives, table[k].name,
+                          JS_NewCFunction(ctx, table[k].f, table[k].name, table[k].argc));
+    return natives;
+}

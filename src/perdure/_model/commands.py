@@ -1,0 +1,122 @@
+"""Commands: what a guest asks for in a turn; and how a turn left it.
+
+Commands are imperative; the events that record them are in the past tense. Payloads are opaque
+CBOR bytes. ``at`` is the source position of the await (``checkout.ts:7:19``), for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .ids import EntityId
+
+__all__ = (
+    "Answer",
+    "Command",
+    "Completed",
+    "DeliveryOutput",
+    "DisposeHook",
+    "Failed",
+    "Interrupted",
+    "OpenHook",
+    "Outcome",
+    "ScheduleStep",
+    "SetAttributes",
+    "StartWait",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleStep:
+    """Run a step."""
+
+    id: EntityId
+    step: str
+    args: bytes
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartWait:
+    """Deliver ``wait_completed`` when this time has come."""
+
+    id: EntityId
+    resume_at_ms: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenHook:
+    """Claim a token and deliver what is sent to it."""
+
+    id: EntityId
+    token: str
+    metadata: bytes | None
+    webhook: bool
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisposeHook:
+    """Free a hook's token."""
+
+    id: EntityId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAttributes:
+    """Merge into the run's attributes; None removes."""
+
+    id: EntityId  # attributes_4: the guest's one counter, for the event's key
+    changes: Mapping[str, str | None]
+    at: str
+
+
+Command: TypeAlias = "ScheduleStep | StartWait | OpenHook | DisposeHook | SetAttributes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOutput:
+    """What the guest did with one delivery."""
+
+    position: int
+    commands: tuple[Command, ...]
+    console: tuple[tuple[str, str], ...]  # (level, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The workflow returned."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The workflow threw, or went past a limit."""
+
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The wall-clock flag was seen; the VM must be discarded."""
+
+
+Outcome: TypeAlias = "Completed | Failed | Interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One guest call's answer."""
+
+    turns: tuple[DeliveryOutput, ...]
+    consumed: int  # position of the last delivery processed
+    outcome: Outcome | None
+    unhandled: tuple[bytes, ...]
+    instructions: int
+    heap_bytes: int
+    clock_ms: int
+    open: int  # entities the guest still waits for

@@ -1,0 +1,3 @@
+"""The edge that runs runs: start, worker, handlers, handles."""
+
+from __future__ import annotations

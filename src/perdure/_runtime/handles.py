@@ -1,0 +1,153 @@
+"""Run: a handle on one run, from anywhere that can reach its world."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import final
+
+import anyio
+
+from .._model.commit import Append
+from .._model.events import Event, EventType, LoggedEvent
+from .._model.ids import RunId
+from .._model.runs import RunRecord, RunStatus
+from .._protocol.codec import decode, encode
+from ..abc import World
+from ..errors import GuestError, RunCancelledError, RunEndedError, RunFailedError, RunTimeoutError
+from .ambient import current_world
+
+__all__ = ("Run", "get_run")
+
+_log = logging.getLogger("perdure")
+_SLICE_MS = 2000
+_PAGE = 500
+
+
+@final
+class Run:
+    """A run of a workflow. Cheap to make, holds nothing open."""
+
+    def __init__(self, run_id: str, world: World | None = None) -> None:
+        self.id = RunId(run_id)
+        self._world = world
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}>"
+
+    async def info(self) -> RunRecord:
+        """What the world knows of the run.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        return await (await self._reach()).storage.get_run(self.id)
+
+    async def status(self) -> RunStatus:
+        """Where the run is in its life."""
+        return (await self.info()).status
+
+    async def result(self, timeout: float | timedelta | None = None) -> object:
+        """What the workflow returned, as soon as it has.
+
+        Says so in a warning when nothing seems to work on the run.
+
+        Args:
+            timeout: seconds or a ``timedelta``; None waits as long as it takes.
+
+        Raises:
+            RunFailedError: it threw; carries the error and the workflow's stack.
+            RunCancelledError: it was cancelled.
+            RunTimeoutError: it had not ended in time; it goes on.
+        """
+        limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+        left_ms = None if limit is None else limit / timedelta(milliseconds=1)
+        world = await self._reach()
+        hint = ""
+        while True:
+            slice_ms = _SLICE_MS if left_ms is None else max(0, min(_SLICE_MS, int(left_ms)))
+            record = await world.storage.wait_ended(self.id, wait_ms=slice_ms)
+            if record.status.is_ended:
+                return _unwrap(record)
+            hint = await self._warn(world, hint)
+            if left_ms is not None:
+                left_ms -= slice_ms
+                if left_ms <= 0 and limit is not None:
+                    raise RunTimeoutError(self.id, timeout=limit, hint=hint)
+
+    async def cancel(self, reason: str | None = None) -> None:
+        """End the run as cancelled. Step bodies that are running finish; their results go nowhere.
+
+        Cancelling a cancelled run again is fine.
+
+        Raises:
+            RunEndedError: it completed or failed before.
+        """
+        world = await self._reach()
+        event = Event(
+            type=EventType.RUN_CANCELLED,
+            key="run/ended",
+            at_ms=world.now_ms(),
+            payload=None if reason is None else encode(reason, where="reason"),
+        )
+        await world.storage.append(Append(run_id=self.id, event=event, wake=False))
+        record = await self.info()
+        if record.status is not RunStatus.CANCELLED:
+            raise RunEndedError(self.id, status=record.status)
+
+    async def events(self, *, after: int = 0) -> AsyncIterator[LoggedEvent]:
+        """The log so far, in order, from the position above *after*."""
+        world = await self._reach()
+        while page := await world.storage.read_events(self.id, after=after, limit=_PAGE):
+            for logged in page:
+                yield logged
+            after = page[-1].position
+
+    async def log_lines(self, *, start: int = 0) -> tuple[str, ...]:
+        """What the workflow wrote to the console so far, a line each."""
+        world = await self._reach()
+        page = await world.streams.read(self.id, "log", start=start, limit=10_000)
+        return tuple(chunk.decode("utf-8", "replace") for chunk in page.chunks)
+
+    async def _reach(self) -> World:
+        if self._world is None:
+            self._world = await current_world()
+        return self._world
+
+    async def _warn(self, world: World, before: str) -> str:
+        hint = await _stuck(world)
+        if hint and hint != before:
+            _log.warning("run %s: %s", self.id, hint)
+        await anyio.lowlevel.checkpoint()
+        return hint
+
+
+async def _stuck(world: World) -> str:
+    """Why nothing moves, if work is due that nobody has claimed; else an empty text."""
+    waiting = await world.queue.count_waiting()
+    if waiting.pop("", 0):
+        return f"no worker is claiming runs; start one: perdure worker --world {world.url}"
+    topics = sorted(topic.partition("/")[2] for topic in waiting)
+    if topics:
+        module = topics[0].partition(":")[0]
+        return (
+            f"no worker has claimed {', '.join(topics)}; start one that has it: "
+            f"perdure worker --steps {module} --world {world.url}"
+        )
+    return ""
+
+
+def _unwrap(record: RunRecord) -> object:
+    value = None if record.payload is None else decode(record.payload)
+    if record.status is RunStatus.COMPLETED:
+        return value
+    if record.status is RunStatus.CANCELLED:
+        raise RunCancelledError(record.run_id, reason=None if value is None else str(value))
+    stack = value.stack if isinstance(value, GuestError) else ""
+    raise RunFailedError(record.run_id, error=value, stack=stack)
+
+
+def get_run(run_id: str, world: World | None = None) -> Run:
+    """A handle on a run by its id. Does not look whether there is one; its methods do."""
+    return Run(run_id, world)

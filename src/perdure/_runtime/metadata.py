@@ -1,0 +1,58 @@
+"""Metadata: what a step may ask about itself and its run, from any helper it calls."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..errors import UsageError
+
+__all__ = ("RunMetadata", "StepMetadata", "entered", "run_metadata", "step_metadata")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMetadata:
+    """The run a step works for."""
+
+    run_id: str
+    workflow: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMetadata:
+    """One execution of a step."""
+
+    id: str  # run id and entity: stable over retries, so it serves as an idempotency key
+    step: str
+    attempt: int  # executions so far, this one included; the first is 1
+    started_at: datetime  # when the step was made; retries do not move it
+
+
+entered: ContextVar[tuple[RunMetadata, StepMetadata]] = ContextVar("perdure_step")
+
+
+def run_metadata() -> RunMetadata:
+    """The run that the running step belongs to.
+
+    Raises:
+        UsageError: no step is running here.
+    """
+    return _entered()[0]
+
+
+def step_metadata() -> StepMetadata:
+    """The step that is running.
+
+    Raises:
+        UsageError: no step is running here.
+    """
+    return _entered()[1]
+
+
+def _entered() -> tuple[RunMetadata, StepMetadata]:
+    try:
+        return entered.get()
+    except LookupError:
+        raise UsageError("run_metadata() and step_metadata() work only within a step") from None

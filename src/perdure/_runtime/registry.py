@@ -1,0 +1,156 @@
+"""Steps: Python functions a workflow can call, and how they are found by id.
+
+A step's id is ``module:qualname`` unless it is named; ``import { f } from "python:pkg.mod"`` in
+a workflow means the id ``pkg.mod:f``. Decorating registers; a worker takes all that are
+registered in its process, or the steps and modules it is given.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import ModuleType
+from typing import Generic, ParamSpec, TypeAlias, TypeVar, final, overload
+
+from ..errors import UsageError
+
+__all__ = ("AnyStep", "Step", "StepOptions", "collect_steps", "registered_steps", "step")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOptions:
+    """How a step is run."""
+
+    max_retries: int = 3  # retries after the first execution; 0 is one execution
+    timeout: timedelta | None = None
+    queue: str = "default"
+
+
+@final
+class Step(Generic[P, R]):
+    """A registered step. Called directly it is the plain function it wraps."""
+
+    def __init__(self, function: Callable[P, R], *, step_id: str, options: StepOptions) -> None:
+        self.function = function
+        self.id = step_id
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.signature = inspect.signature(function)
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Step {self.id} max_retries={self.options.max_retries}>"
+
+    @property
+    def topic(self) -> str:
+        """The queue topic its messages go to."""
+        return topic_of(self.id, self.options.queue)
+
+
+AnyStep: TypeAlias = "Step[..., object]"
+
+_registered: dict[str, AnyStep] = {}
+
+
+def topic_of(step_id: str, queue: str = "default") -> str:
+    """The queue topic of a step's messages: queue name and step id."""
+    return f"{queue}/{step_id}"
+
+
+def registered_steps() -> Mapping[str, AnyStep]:
+    """Every step decorated in this process, by id."""
+    return dict(_registered)
+
+
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    max_retries: int = 3,
+    timeout: float | timedelta | None = None,
+    queue: str = "default",
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    max_retries: int = 3,
+    timeout: float | timedelta | None = None,
+    queue: str = "default",
+) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
+    """Make an ``async def`` (or plain ``def``, run in a thread) callable from workflows.
+
+    The body runs at least once; its result counts exactly once.
+
+    Args:
+        name: the id; default ``module:qualname``.
+        max_retries: retries after a failed first execution; 3 are 4 executions.
+        timeout: seconds or a ``timedelta`` for one execution; None is no limit.
+        queue: workers that do not serve this queue leave the step alone.
+
+    Raises:
+        UsageError: not a function, a negative ``max_retries``, or an id taken by another function.
+    """
+    if max_retries < 0:
+        raise UsageError(f"max_retries must be at least 0, not {max_retries}")
+    limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+    options = StepOptions(max_retries=max_retries, timeout=limit, queue=queue)
+
+    def decorate(target: Callable[P, R]) -> Step[P, R]:
+        return _register(target, name, options)
+
+    return decorate if function is None else decorate(function)
+
+
+def _register(target: Callable[P, R], name: str | None, options: StepOptions) -> Step[P, R]:
+    if not inspect.isfunction(target):
+        raise UsageError(f"@step takes a function, not {target!r}; decorate a def or async def")
+    step_id = name or f"{target.__module__}:{target.__qualname__}"
+    made = Step(target, step_id=step_id, options=options)
+    known = _registered.get(step_id)
+    if known is not None and not _is_same_source(known.function, target):
+        raise UsageError(f"step id {step_id!r} is taken by {known.function!r}; give another name=")
+    _registered[step_id] = made
+    return made
+
+
+def _is_same_source(known: Callable[..., object], target: Callable[..., object]) -> bool:
+    # A module that is imported again (a reload, or once as __main__) registers again.
+    return (known.__module__, known.__qualname__) == (target.__module__, target.__qualname__)
+
+
+def collect_steps(
+    sources: Iterable[AnyStep | ModuleType | Callable[..., Awaitable[object]]] | None,
+) -> dict[str, AnyStep]:
+    """Steps by id from steps and modules; None means every one registered.
+
+    Raises:
+        UsageError: something that is neither a step nor a module.
+    """
+    if sources is None:
+        return dict(_registered)
+    found: dict[str, AnyStep] = {}
+    for source in sources:
+        if isinstance(source, Step):
+            found[source.id] = source
+        elif isinstance(source, ModuleType):
+            found.update(
+                (value.id, value) for value in vars(source).values() if isinstance(value, Step)
+            )
+        else:
+            raise UsageError(f"{source!r} is not a step; decorate it with @step")
+    return found

@@ -1,0 +1,104 @@
+"""Start: from a workflow and its arguments to a durable run."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from base64 import b32encode
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
+
+import anyio.to_thread
+
+from .._model.ids import Digest, RunId
+from .._model.runs import NewRun
+from .._protocol.codec import encode
+from .._vm.guest import default_engine
+from ..abc import World
+from ..errors import UsageError
+from .ambient import current_world
+from .handles import Run
+from .workflow import Workflow
+
+__all__ = ("run_id_for_key", "start")
+
+# Which bundles and engines this process has put into which open world: spares a read per start.
+_stored: WeakKeyDictionary[World, set[str]] = WeakKeyDictionary()
+
+
+async def start(
+    workflow: Workflow,
+    args: Sequence[object] = (),
+    *,
+    world: World | None = None,
+    run_id: str | None = None,
+    idempotency_key: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+) -> Run:
+    """Start a run; it is durable once this returns, and any worker may carry it on.
+
+    Args:
+        args: the workflow function's arguments, as one list.
+        world: default: the world of the worker or ``open_world`` block around this call, else
+            the default world of the process.
+        run_id: an id of your own; starting it again gives the same run.
+        idempotency_key: the run's id derives from it; the same key gives the same run.
+
+    Raises:
+        CompileError: the workflow's source has errors.
+        ValueNotCarriableError: an argument cannot cross to JavaScript; names its path.
+        IdempotencyConflictError: the key was used with another workflow or arguments.
+    """
+    if not isinstance(workflow, Workflow):
+        raise UsageError(
+            f"start() takes a workflow, not {workflow!r}; make one with workflow('path/file.ts')"
+        )
+    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
+        raise UsageError(f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]")
+    target = world if world is not None else await current_world()
+    bundle = await anyio.to_thread.run_sync(workflow.compile)
+    payload = encode(list(args), where="arguments")
+    engine = await anyio.to_thread.run_sync(default_engine)
+    await _store(target, Digest(bundle.digest), bundle.encoded)
+    await _store(target, Digest(engine.digest), engine.wasm)
+    record, _ = await target.storage.create_run(
+        NewRun(
+            run_id=_choose_id(run_id, idempotency_key),
+            workflow=bundle.name,
+            bundle=Digest(bundle.digest),
+            engine=Digest(engine.digest),
+            input=payload,
+            created_at_ms=target.now_ms(),
+            idempotency_key=idempotency_key,
+            attributes=dict(attributes or {}),
+        )
+    )
+    return Run(record.run_id, target)
+
+
+def run_id_for_key(key: str) -> RunId:
+    """The run id that an idempotency key stands for."""
+    return _format_id(hashlib.sha256(key.encode()).digest()[:16])
+
+
+def _choose_id(run_id: str | None, key: str | None) -> RunId:
+    if run_id is not None and key is not None:
+        raise UsageError("give run_id or idempotency_key, not both")
+    if run_id is not None:
+        if not run_id or len(run_id) > 200 or any(c in run_id for c in "/\0 \n"):
+            raise UsageError(f"run id {run_id!r} must be 1 to 200 characters without '/' or blanks")
+        return RunId(run_id)
+    return _format_id(secrets.token_bytes(16)) if key is None else run_id_for_key(key)
+
+
+def _format_id(raw: bytes) -> RunId:
+    return RunId("run_" + b32encode(raw).decode().rstrip("=").lower())
+
+
+async def _store(world: World, digest: Digest, data: bytes) -> None:
+    known = _stored.setdefault(world, set())
+    if digest in known:
+        return
+    if not await world.blobs.has(digest):
+        await world.blobs.put(digest, data)
+    known.add(digest)
