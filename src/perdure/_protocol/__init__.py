@@ -1,0 +1,3 @@
+"""Pure: frames, value codec, snapshot format."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The edge to wasmtime: engine, instances, images, threads."""
+
+from __future__ import annotations

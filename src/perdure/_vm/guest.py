@@ -1,0 +1,143 @@
+"""Guest engines: ``guest.wasm`` by digest, compiled once per machine, shared by every instance.
+
+A compiled module is native code: the cache folder is private to the user, its files are checked
+by digest and owner before they are loaded, and compiled again when anything is off.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import threading
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import final
+
+import wasmtime
+
+from ..errors import GuestBuildError, ProtocolError
+
+__all__ = ("GuestEngine", "default_engine", "load_engine")
+
+MAX_WASM_STACK = 1792 << 10
+_lock = threading.Lock()
+_loaded: dict[str, GuestEngine] = {}
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class GuestEngine:
+    """One guest binary, ready to be instantiated."""
+
+    digest: str
+    wasm: bytes
+    engine: wasmtime.Engine
+    module: wasmtime.Module
+    linker: wasmtime.Linker
+
+    def __repr__(self) -> str:
+        return f"<GuestEngine {self.digest[:12]}>"
+
+
+@functools.cache
+def default_engine() -> GuestEngine:
+    """The engine this package was built with.
+
+    Raises:
+        GuestBuildError: ``guest.wasm`` is not there; says how to build it.
+    """
+    found = resources.files("perdure._guest").joinpath("guest.wasm")
+    try:
+        wasm = found.read_bytes()
+    except FileNotFoundError:
+        raise GuestBuildError(
+            "guest.wasm is missing from this installation; build it with "
+            "'pip install --force-reinstall perdure' (from a checkout: 'uv sync --reinstall-package "
+            "perdure'), which needs the package index once"
+        ) from None
+    return load_engine(wasm)
+
+
+def load_engine(wasm: bytes) -> GuestEngine:
+    """The engine of a guest binary; the same one for the same bytes."""
+    digest = hashlib.sha256(wasm).hexdigest()
+    with _lock:
+        if digest not in _loaded:
+            _loaded[digest] = _make(digest, wasm)
+        return _loaded[digest]
+
+
+@functools.cache
+def _wasm_engine() -> wasmtime.Engine:
+    config = wasmtime.Config()
+    config.cranelift_nan_canonicalization = True
+    config.wasm_threads = False
+    config.wasm_relaxed_simd = False
+    config.memory_init_cow = True
+    config.max_wasm_stack = MAX_WASM_STACK
+    return wasmtime.Engine(config)
+
+
+def _make(digest: str, wasm: bytes) -> GuestEngine:
+    engine = _wasm_engine()
+    module = _cached_module(engine, digest) or _compile(engine, digest, wasm)
+    linker = wasmtime.Linker(engine)
+    _define_stubs(linker, module)
+    return GuestEngine(digest=digest, wasm=wasm, engine=engine, module=module, linker=linker)
+
+
+def _define_stubs(linker: wasmtime.Linker, module: wasmtime.Module) -> None:
+    """Every import answers "bad file descriptor": the guest has no file and no terminal."""
+    for imported in module.imports:
+        kind = imported.type
+        if not isinstance(kind, wasmtime.FuncType):
+            raise ProtocolError(f"the guest wants {imported.module}.{imported.name}")
+        linker.define_func(imported.module, imported.name or "", kind, _bad_descriptor)
+
+
+def _bad_descriptor(*_: object) -> int:
+    return 8  # EBADF
+
+
+def _compile(engine: wasmtime.Engine, digest: str, wasm: bytes) -> wasmtime.Module:
+    module = wasmtime.Module(engine, wasm)
+    data = bytes(module.serialize())
+    path = _cache_path(digest)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+        partial.write_bytes(hashlib.sha256(data).digest() + data)
+        partial.chmod(0o600)
+        partial.replace(path)
+    except OSError:
+        pass  # A cache that cannot be written costs a compilation per process, no more.
+    return module
+
+
+def _cached_module(engine: wasmtime.Engine, digest: str) -> wasmtime.Module | None:
+    path = _cache_path(digest)
+    try:
+        info = path.stat()
+        if hasattr(os, "getuid") and (info.st_uid != os.getuid() or info.st_mode & 0o022):
+            return None
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    tag, data = stored[:32], stored[32:]
+    if hashlib.sha256(data).digest() != tag:
+        return None
+    try:
+        return wasmtime.Module.deserialize(engine, data)
+    except wasmtime.WasmtimeError:
+        return None
+
+
+def _cache_path(digest: str) -> Path:
+    base = os.environ.get("PERDURE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(base) if base else Path.home() / ".cache") / "perdure"
+    machine = f"{version('wasmtime')}-{platform.system()}-{platform.machine()}"
+    return folder / f"module-{digest[:32]}-{machine}.bin".lower()

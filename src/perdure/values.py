@@ -1,0 +1,68 @@
+"""Values that JavaScript has and Python lacks, as they arrive in Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, final
+
+__all__ = ("UNDEFINED", "ArrayBuffer", "DataView", "RegExp", "StepRef", "TypedArray", "Undefined", "Url")
+
+
+class Undefined(Enum):
+    """The type of ``UNDEFINED``."""
+
+    UNDEFINED = "undefined"
+
+    def __repr__(self) -> str:
+        return "UNDEFINED"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNDEFINED: Final = Undefined.UNDEFINED
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RegExp:
+    """A JavaScript regular expression; its grammar is JavaScript's, not ``re``'s."""
+
+    source: str
+    flags: str = ""
+
+
+class Url(str):
+    """A JavaScript ``URL``: its href."""
+
+    __slots__ = ()
+
+
+class ArrayBuffer(bytes):
+    """A JavaScript ``ArrayBuffer``; plain ``bytes`` cross as ``Uint8Array``."""
+
+    __slots__ = ()
+
+
+class DataView(bytes):
+    """A JavaScript ``DataView``'s bytes."""
+
+    __slots__ = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TypedArray:
+    """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes."""
+
+    tag: int
+    data: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StepRef:
+    """A reference to a step, as a workflow passes it."""
+
+    id: str
