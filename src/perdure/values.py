@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, final
 
-__all__ = ("UNDEFINED", "ArrayBuffer", "DataView", "RegExp", "StepRef", "TypedArray", "Undefined", "Url")
+__all__ = (
+    "UNDEFINED",
+    "ArrayBuffer",
+    "DataView",
+    "RegExp",
+    "StepRef",
+    "TypedArray",
+    "Undefined",
+    "Url",
+)
 
 
 class Undefined(Enum):

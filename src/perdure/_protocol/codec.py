@@ -5,13 +5,17 @@ in. What cannot be carried fails with the path of the offending value. Shared an
 containers keep their identity through tags 28 and 29, which are written only where needed.
 """
 
+# A codec takes and gives values of any type, so parts of what isinstance finds stay unknown:
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import dataclasses
-import math
-import struct
+import sys
+from array import array
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -19,17 +23,20 @@ from uuid import UUID
 
 import cbor2
 
-from ..errors import GuestError, ProtocolError, ValueNotCarriableError
+from ..errors import GuestError, ValueNotCarriableError
 from ..values import UNDEFINED, ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
+from .decoding import decode, decode_error
+from .tags import TYPED_ARRAYS, Tag
+from .tracebacks import user_traceback
 
-__all__ = ("decode", "encode")
+__all__ = ("decode", "decode_error", "encode", "encode_error")
 
-TAG_EPOCH, TAG_REGEXP, TAG_URI, TAG_MAP, TAG_SET = 1, 21066, 32, 259, 258
-TAG_ERROR, TAG_BUFFER, TAG_STEP, TAG_VIEW = 1347571201, 1347571202, 1347571204, 1347571208
-TYPED_TAGS = frozenset({64, 68, 69, 70, 71, 72, 77, 78, 79, 85, 86})
-SAFE_INT = 2**53 - 1
 MAX_DEPTH = 400
-_PLAIN = frozenset({str, bool, type(None), bytes})
+_SCALARS = frozenset({str, int, float, bool, type(None), bytes})
+_ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_NO_FORM = object()
 
 
 def encode(value: object, *, where: str) -> bytes:
@@ -41,10 +48,62 @@ def encode(value: object, *, where: str) -> bytes:
     Raises:
         ValueNotCarriableError: something in it cannot cross; names its path.
     """
+    try:
+        if _is_plain(value, set(), 0):
+            data: bytes = cbor2.dumps(value)
+            return data
+    except UnicodeEncodeError:
+        pass  # The slow way finds out where.
     encoder = _Encoder(where)
     prepared = encoder.prepare(value, 0)
-    data: bytes = cbor2.dumps(prepared, value_sharing=encoder.shared)
-    return data
+    if encoder.shared:
+        prepared = encoder.again().prepare(value, 0)
+    made: bytes = cbor2.dumps(prepared)
+    return made
+
+
+def encode_error(error: BaseException) -> bytes:
+    """The payload of a Python exception: type, message, user traceback, causes, group members.
+
+    Never fails: what an error carries besides and cannot cross is shown as text.
+    """
+    try:
+        return encode(error, where="error")
+    except ValueNotCarriableError as exc:
+        shown = GuestError(
+            name=type(error).__name__,
+            message=f"{error} (its details were left out: {exc})",
+            fatal=getattr(error, "fatal", False) is True,
+        )
+        fields = {key: _printable(item) for key, item in _fields(shown).items()}
+        data: bytes = cbor2.dumps(cbor2.CBORTag(Tag.ERROR, fields))
+        return data
+
+
+def _printable(value: object) -> object:
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
+def _is_plain(value: Any, seen: set[int], depth: int) -> bool:
+    """Whether cbor2 alone does *value* justice: a tree of scalars, lists and string-keyed dicts."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if (kind is not dict and kind is not list and kind is not tuple) or depth > MAX_DEPTH:
+        return False
+    if value:
+        if id(value) in seen:
+            return False
+        seen.add(id(value))
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                return False
+        value = value.values()
+    for item in value:  # all() with a generator takes twice the time
+        if type(item) not in _SCALARS and not _is_plain(item, seen, depth + 1):
+            return False
+    return True
 
 
 class _Encoder:
@@ -52,33 +111,34 @@ class _Encoder:
 
     def __init__(self, where: str) -> None:
         self.path: list[str] = [where]
-        self.made: dict[int, tuple[object, object]] = {}  # id -> (original, prepared)
-        self.shared = False
+        self.met: dict[int, object] = {}  # id -> the container, which keeps the id its own
+        self.shared: set[int] = set()  # ids met twice
+        self.numbers: dict[int, int] | None = None  # second pass: id -> number of its tag 28
+        self.dumped: dict[int, tuple[object, object]] = {}  # a model, and the one dump of it
+
+    def again(self) -> _Encoder:
+        """An encoder for the second pass, which knows what is shared."""
+        made = _Encoder(self.path[0])
+        made.shared, made.dumped, made.numbers = self.shared, self.dumped, {}
+        return made
 
     def refuse(self, reason: str) -> ValueNotCarriableError:
         return ValueNotCarriableError("".join(self.path), reason)
 
     def prepare(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if kind in _PLAIN:
-            return self.checked_text(value) if kind is str else value
-        if kind is int:
-            return value
-        if kind is float:
-            return value
+        if kind in _SCALARS:
+            return self.checked(value) if kind is str else value
         if depth > MAX_DEPTH:
             raise self.refuse(f"values nest deeper than {MAX_DEPTH} levels")
-        known = self.made.get(id(value))
-        if known is not None:
-            self.shared = True
-            return known[1]
-        if kind is list or kind is tuple:
-            return self.prepare_items(value, depth)
-        if kind is dict:
-            return self.prepare_dict(value, depth)
-        return self.prepare_other(value, depth)
+        if value is UNDEFINED:
+            return cbor2.undefined
+        made = self.scalar(value)
+        if made is not _NO_FORM:
+            return made
+        return self.container(value, depth)
 
-    def checked_text(self, value: str) -> str:
+    def checked(self, value: str) -> str:
         if not value.isascii():
             try:
                 value.encode()
@@ -86,210 +146,171 @@ class _Encoder:
                 raise self.refuse("a string with a lone surrogate has no UTF-8 form") from None
         return value
 
-    def prepare_items(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+    def container(self, value: Any, depth: int) -> Any:
+        """*value* once; a reference where it was met before."""
+        key = id(value)
+        if key in self.met:
+            self.shared.add(key)
+            number = None if self.numbers is None else self.numbers[key]
+            return None if number is None else cbor2.CBORTag(Tag.REFERENCE, number)
+        if value or not isinstance(value, tuple):  # () is one object everywhere
+            self.met[key] = value
+        if self.numbers is None or key not in self.shared:
+            return self.content(value, depth)
+        self.numbers[key] = len(self.numbers)
+        return cbor2.CBORTag(Tag.SHAREABLE, self.content(value, depth))
+
+    def content(self, value: Any, depth: int) -> Any:
+        if isinstance(value, list | tuple):
+            return self.items(value, depth)
+        if isinstance(value, Mapping):
+            return self.mapping(value, depth)
+        if isinstance(value, set | frozenset):
+            return cbor2.CBORTag(Tag.SET, self.items(list(value), depth))
+        if isinstance(value, BaseException):
+            return cbor2.CBORTag(Tag.ERROR, self.mapping(_fields(value), depth))
+        if isinstance(value, cbor2.CBORTag):  # a value of JavaScript's that is only passed on
+            return cbor2.CBORTag(value.tag, self.prepare(value.value, depth + 1))
+        if not isinstance(value, type):
+            if dataclasses.is_dataclass(value):
+                fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+                return self.mapping(fields, depth)
+            if callable(getattr(value, "model_dump", None)):
+                return self.mapping(self.dump(value), depth)
+        kind = value.__qualname__ if isinstance(value, type) else type(value).__qualname__
+        raise self.refuse(f"{kind} has no form in JavaScript; pass plain data")
+
+    def dump(self, model: Any) -> Mapping[Any, Any]:
+        # Once for both passes: its parts are recognised by identity.
+        found = self.dumped.setdefault(id(model), (model, None))
+        if found[1] is None:
+            found = self.dumped[id(model)] = (model, model.model_dump())
+        dumped = found[1]
+        if not isinstance(dumped, Mapping):
+            raise self.refuse(f"model_dump() of {type(model).__qualname__} gives no mapping")
+        return dumped
+
+    def items(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
         made: list[Any] = []
-        if value:  # Empty ones need no identity, and () is one object everywhere.
-            self.made[id(value)] = (value, made)
         for index, item in enumerate(value):
             self.path.append(f"[{index}]")
             made.append(self.prepare(item, depth + 1))
             self.path.pop()
         return made
 
-    def prepare_dict(self, value: Mapping[Any, Any], depth: int) -> Any:
+    def mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
         made: dict[Any, Any] = {}
-        self.made[id(value)] = (value, made)
         plain = True
         for key, item in value.items():
-            plain = plain and isinstance(key, str)
             self.path.append(f".{key}" if isinstance(key, str) else f"[{key!r}]")
-            made[self.prepare_key(key)] = self.prepare(item, depth + 1)
+            name = self.key(key)
+            plain = plain and type(name) is str
+            made[name] = self.prepare(item, depth + 1)
             self.path.pop()
-        return made
+        return made if plain else cbor2.CBORTag(Tag.MAP, made)
 
-    def prepare_key(self, key: Any) -> Any:
+    def key(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            return tuple(self.key(item) for item in key)
         prepared = self.prepare(key, 0)
         if isinstance(prepared, list | dict):
             raise self.refuse("a key must be a plain value")
         return prepared
 
-    def prepare_other(self, value: Any, depth: int) -> Any:
-        if value is UNDEFINED:
-            return cbor2.undefined
-        if isinstance(value, Enum):
-            return self.prepare(value.value if isinstance(value.value, str) else value.name, depth)
-        if isinstance(value, BaseException):
-            return cbor2.CBORTag(TAG_ERROR, self.prepare(_error_fields(value), depth + 1))
-        scalar = self.prepare_scalar(value)
-        if scalar is not None:
-            return scalar
-        if isinstance(value, set | frozenset):
-            items = [self.prepare(item, depth + 1) for item in value]
-            return cbor2.CBORTag(TAG_SET, items)
-        if isinstance(value, str | int | float | bytes):  # subclasses, by what they are
-            return self.prepare(_base_value(value), depth)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-            return self.remember(value, self.prepare_dict(fields, depth))
-        dump = getattr(value, "model_dump", None)
-        if callable(dump) and not isinstance(value, type):
-            return self.remember(value, self.prepare(dump(), depth))
-        if isinstance(value, Mapping):
-            return self.prepare_dict(value, depth)
-        if isinstance(value, list | tuple):
-            return self.prepare_items(value, depth)
-        raise self.refuse(f"{type(value).__qualname__} has no form in JavaScript; pass plain data")
-
-    def remember(self, value: object, made: Any) -> Any:
-        self.made[id(value)] = (value, made)
-        return made
-
-    def prepare_scalar(self, value: Any) -> Any:
+    def scalar(self, value: Any) -> Any:
+        """The form of *value*, if it is of a kind that has no parts."""
         match value:
+            case Enum():
+                return self.checked(value.value if isinstance(value.value, str) else value.name)
             case datetime():
                 if value.tzinfo is None:
                     raise self.refuse("a naive datetime names no instant; give it a time zone")
-                return cbor2.CBORTag(TAG_EPOCH, _epoch_seconds(value))
+                return cbor2.CBORTag(Tag.EPOCH, _epoch_seconds(value))
             case timedelta():
-                return value / timedelta(milliseconds=1)
+                return _whole(value / _MILLISECOND)
             case UUID() | Decimal():
                 return str(value)
-            case RegExp():
-                return cbor2.CBORTag(TAG_REGEXP, [value.source, value.flags])
-            case Url():
-                return cbor2.CBORTag(TAG_URI, str(value))
-            case ArrayBuffer():
-                return cbor2.CBORTag(TAG_BUFFER, bytes(value))
-            case DataView():
-                return cbor2.CBORTag(TAG_VIEW, bytes(value))
-            case TypedArray():
-                return cbor2.CBORTag(value.tag, value.data)
+            case date() | time():
+                return value.isoformat()
             case StepRef():
-                return cbor2.CBORTag(TAG_STEP, {"id": value.id})
+                return cbor2.CBORTag(Tag.STEP, {"id": value.id})
             case bytearray() | memoryview():
                 return bytes(value)
+            case array():
+                return self.array(value)
+            case str() | int() | float() | bytes() | RegExp() | TypedArray():
+                return self.subclass(value)
             case _:
-                return None
+                return _NO_FORM
+
+    def subclass(self, value: Any) -> Any:
+        match value:
+            case RegExp():
+                return cbor2.CBORTag(Tag.REGEXP, [self.checked(value.source), value.flags])
+            case TypedArray():
+                return cbor2.CBORTag(value.tag, value.data)
+            case Url():
+                return cbor2.CBORTag(Tag.URI, self.checked(str(value)))
+            case ArrayBuffer():
+                return cbor2.CBORTag(Tag.BUFFER, bytes(value))
+            case DataView():
+                return cbor2.CBORTag(Tag.VIEW, bytes(value))
+            case str():
+                return self.checked(str.__str__(value))
+            case int():
+                return int(value)
+            case float():
+                return float(value)
+            case _:
+                return bytes(value)
+
+    def array(self, value: array[Any]) -> Any:
+        code = {("l", 8): "q", ("L", 8): "Q", ("l", 4): "i", ("L", 4): "I"}.get(
+            (value.typecode, value.itemsize), value.typecode
+        )
+        if code == "B":
+            return value.tobytes()
+        if code not in _ARRAY_TAGS:
+            raise self.refuse(f"an array of type {value.typecode!r} has no form in JavaScript")
+        if sys.byteorder == "big":
+            value = array(value.typecode, value)
+            value.byteswap()
+        return cbor2.CBORTag(_ARRAY_TAGS[code], value.tobytes())
 
 
-def _base_value(value: str | int | float | bytes) -> str | int | float | bytes:
-    for base in (str, bool, int, float, bytes):
-        if isinstance(value, base):
-            return base(value) if base is not str else str.__str__(value)
-    raise AssertionError(value)
+def _whole(number: float) -> int | float:
+    return int(number) if number.is_integer() else number
 
 
 def _epoch_seconds(value: datetime) -> int | float:
     # Whole milliseconds: JavaScript has no finer instants.
-    ms = (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    ms = (value - _EPOCH) // _MILLISECOND
     return ms // 1000 if ms % 1000 == 0 else ms / 1000
 
 
-def _error_fields(error: BaseException) -> dict[str, object]:
+def _fields(error: BaseException) -> dict[str, object]:
+    """What of an error crosses."""
     fields: dict[str, object]
     if isinstance(error, GuestError):
-        fields = {"name": error.name, "message": error.text}
-        extra = {"stack": error.stack, "cause": error.cause, "errors": list(error.errors)}
-        fields.update({key: item for key, item in extra.items() if item})
-        if error.fatal:
-            fields["fatal"] = True
-        if error.props:
-            fields["props"] = error.props
-        return fields
-    fields = {"name": type(error).__name__, "message": str(error)}
-    stack = "".join(getattr(error, "__perdure_stack__", ()))
-    if stack:
-        fields["stack"] = stack
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        fields = {"name": error.name, "message": error.text, "stack": error.stack}
+        optional: dict[str, object] = {
+            "errors": list(error.errors),
+            "fatal": error.fatal,
+            "props": error.props,
+        }
+        cause = error.cause if error.cause is not None else error.__cause__
+    else:
+        fields = {"name": type(error).__name__, "message": str(error)}
+        fields["stack"] = user_traceback(error)
+        members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        optional = {
+            "errors": list(members),
+            "fatal": getattr(error, "fatal", False) is True,
+        }
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
         fields["cause"] = cause
-    if isinstance(error, BaseExceptionGroup):
-        fields["errors"] = list(error.exceptions)
-    if getattr(error, "fatal", False) is True:
-        fields["fatal"] = True
+    fields.update({key: item for key, item in optional.items() if item})
+    if not fields["stack"]:
+        del fields["stack"]
     return fields
-
-
-def decode(data: bytes) -> Any:
-    """The value of a payload.
-
-    Raises:
-        ProtocolError: *data* is not one CBOR value.
-    """
-    try:
-        return _restore(cbor2.loads(data, tag_hook=_from_tag))
-    except (cbor2.CBORDecodeError, struct.error, ValueError, RecursionError) as exc:
-        raise ProtocolError(f"a payload is not valid CBOR: {exc}") from exc
-
-
-def _restore(value: Any) -> Any:
-    return UNDEFINED if value is cbor2.undefined else _Restorer().restore(value)
-
-
-class _Restorer:
-    """Puts our ``UNDEFINED`` in place of cbor2's, in place, each container once."""
-
-    def __init__(self) -> None:
-        self.seen: set[int] = set()
-
-    def restore(self, value: Any) -> Any:
-        if value is cbor2.undefined:
-            return UNDEFINED
-        if isinstance(value, list | dict) and id(value) not in self.seen:
-            self.seen.add(id(value))
-            items = enumerate(value) if isinstance(value, list) else list(value.items())
-            for key, item in items:
-                if item is cbor2.undefined:
-                    value[key] = UNDEFINED
-                elif isinstance(item, list | dict):
-                    self.restore(item)
-        return value
-
-
-def _from_tag(tag: Any, *_: Any) -> Any:
-    # cbor2 6 calls the hook with (tag, immutable); earlier ones with (decoder, tag).
-    found = tag if isinstance(tag, cbor2.CBORTag) else _[0]
-    number, value = found.tag, found.value
-    if number == TAG_ERROR:
-        return _guest_error(value)
-    if number == TAG_MAP:
-        return dict(value)
-    if number == TAG_SET:
-        return _as_set(value)
-    if number == TAG_REGEXP:
-        return RegExp(*value)
-    if number == TAG_BUFFER:
-        return ArrayBuffer(value)
-    if number == TAG_VIEW:
-        return DataView(value)
-    if number == TAG_STEP:
-        return StepRef(value["id"])
-    if number == TAG_URI:
-        return Url(value)
-    if number in TYPED_TAGS:
-        return TypedArray(number, bytes(value))
-    return found
-
-
-def _as_set(value: Any) -> Any:
-    try:
-        return set(value)
-    except TypeError:
-        return list(value)
-
-
-def _guest_error(value: Mapping[str, Any]) -> GuestError:
-    return GuestError(
-        name=str(value.get("name", "Error")),
-        message=str(value.get("message", "")),
-        stack=str(value.get("stack", "")),
-        cause=value.get("cause"),
-        errors=tuple(value.get("errors") or ()),
-        fatal=value.get("fatal") is True,
-        props=value.get("props"),
-    )
-
-
-def is_finite_number(value: object) -> bool:
-    """Whether *value* is a number that is neither NaN nor infinite."""
-    return isinstance(value, int | float) and math.isfinite(value)

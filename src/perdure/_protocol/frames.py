@@ -165,9 +165,7 @@ def _command(frame: Mapping[str, Any]) -> Command:
     entity = EntityId(frame["id"])
     match frame["type"]:
         case "step":
-            return ScheduleStep(
-                id=entity, step=frame["step"], args=frame["args"], at=frame["at"]
-            )
+            return ScheduleStep(id=entity, step=frame["step"], args=frame["args"], at=frame["at"])
         case "wait":
             return StartWait(id=entity, resume_at_ms=frame["resume_at_ms"], at=frame["at"])
         case "hook":

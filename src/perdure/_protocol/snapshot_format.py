@@ -1,25 +1,34 @@
 """Snapshot format: header, fold, delta; checked before anything is loaded.
 
-Pure. Layout: magic, a 4-byte length, the CBOR header, fold and delta, then a digest over all of
-it: sha256, or HMAC-SHA256 where a key is configured. A snapshot is executable state: whatever
-does not match is refused, and the run is rebuilt from its log.
+Pure. Layout: magic with the format's version, one byte that says whether a keyed tag follows, one
+CBOR array (header fields, fold, delta), sha256 of all of it, and HMAC-SHA256 of all of it where a
+key is configured. A snapshot is executable state: whatever does not match is refused, and the
+run is rebuilt from its log.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cbor2
 
 from ..errors import SnapshotRejectedError
 
-__all__ = ("SnapshotHeader", "decode_snapshot", "encode_snapshot")
+__all__ = (
+    "SnapshotHeader",
+    "decode_ledger",
+    "decode_snapshot",
+    "encode_ledger",
+    "encode_snapshot",
+)
 
-MAGIC = b"PRDS\x01"
+MAGIC = b"PRDS\x02"
 DIGEST_BYTES = 32
+_UNKEYED, _KEYED = b"\x00", b"\x01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,44 +41,87 @@ class SnapshotHeader:
     run_id: str
     turn: int
     commit_id: str
-    consumed: int
-    log_digest: bytes
+    consumed: int  # position of the last delivery in it
+    log_digest: bytes  # rolling digest of the log up to there
     memory_bytes: int
     stack_pointer: int
-    parent_turn: int | None
+    parent_turn: int | None  # None: relative to the baseline
 
 
-def encode_snapshot(header: SnapshotHeader, fold: bytes, delta: bytes, *, key: bytes | None) -> bytes:
+_NAMES = tuple(field.name for field in fields(SnapshotHeader))
+_KINDS: tuple[tuple[type, ...], ...] = (
+    (bytes,),
+    (bytes,),
+    (bytes,),
+    (str,),
+    (int,),
+    (str,),
+    (int,),
+    (bytes,),
+    (int,),
+    (int,),
+    (int, type(None)),
+)
+
+
+def encode_snapshot(
+    header: SnapshotHeader, fold: bytes, delta: bytes, *, key: bytes | None
+) -> bytes:
     """The bytes a world keeps."""
-    fields = asdict(header)
-    body = cbor2.dumps([list(fields.values()), fold, delta])
-    data = MAGIC + body
-    return data + _digest(data, key)
+    values = [getattr(header, name) for name in _NAMES]
+    mark = _UNKEYED if key is None else _KEYED
+    data: bytes = MAGIC + mark + cbor2.dumps([values, fold, delta])
+    return data + _digests(data, key)
 
 
-def decode_snapshot(data: bytes, *, key: bytes | None) -> tuple[SnapshotHeader, bytes, bytes]:
-    """Header, fold and delta of a snapshot that passes every check of its own.
+def decode_snapshot(
+    data: bytes, *, key: bytes | None, expected: Mapping[str, object] | None = None
+) -> tuple[SnapshotHeader, bytes, bytes]:
+    """Header, fold and delta of a snapshot that passes every check.
+
+    Args:
+        expected: header fields that must have these values.
 
     Raises:
-        SnapshotRejectedError: cut short, altered, of another format, or tagged with another key.
+        SnapshotRejectedError: cut short, altered, of another format, tagged with another key, or
+            not what was expected; nothing of it must be used.
     """
-    if len(data) < len(MAGIC) + DIGEST_BYTES or not data.startswith(MAGIC):
+    start = len(MAGIC) + 1
+    if len(data) < start + DIGEST_BYTES or not data.startswith(MAGIC):
         raise SnapshotRejectedError("not a snapshot of this format")
-    body, tag = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
-    if not hmac.compare_digest(_digest(body, key), tag):
-        raise SnapshotRejectedError("its digest does not match its bytes")
-    try:
-        fields, fold, delta = cbor2.loads(body[len(MAGIC) :])
-        header = SnapshotHeader(**dict(zip(SnapshotHeader.__slots__, fields, strict=True)))
-    except (cbor2.CBORDecodeError, TypeError, ValueError) as exc:
-        raise SnapshotRejectedError(f"its header cannot be read: {exc}") from exc
+    mark = data[len(MAGIC) : start]
+    if mark != (_UNKEYED if key is None else _KEYED):
+        raise SnapshotRejectedError(
+            "no key is configured, but it is tagged with one" if key is None else "it has no tag"
+        )
+    end = len(data) - DIGEST_BYTES * (1 if key is None else 2)
+    body = data[:end]
+    if not hmac.compare_digest(_digests(body, key), data[end:]):
+        raise SnapshotRejectedError("its digest or tag does not match its bytes")
+    header, fold, delta = _parse(body[start:])
+    for name, value in (expected or {}).items():
+        if getattr(header, name) != value:
+            raise SnapshotRejectedError(f"its {name} is {getattr(header, name)!r}, not {value!r}")
     return header, fold, delta
 
 
-def _digest(data: bytes, key: bytes | None) -> bytes:
-    if key is None:
-        return hashlib.sha256(data).digest()
-    return hmac.new(key, data, hashlib.sha256).digest()
+def _parse(body: bytes) -> tuple[SnapshotHeader, bytes, bytes]:
+    try:
+        values, fold, delta = cbor2.loads(body)
+        header = SnapshotHeader(**dict(zip(_NAMES, values, strict=True)))
+        sound = isinstance(fold, bytes) and isinstance(delta, bytes)
+    except (cbor2.CBORDecodeError, TypeError, ValueError) as exc:
+        raise SnapshotRejectedError(f"its header cannot be read: {exc}") from exc
+    if not sound or any(
+        not isinstance(value, kinds) for value, kinds in zip(values, _KINDS, strict=True)
+    ):
+        raise SnapshotRejectedError("its header has fields of other types")
+    return header, fold, delta
+
+
+def _digests(data: bytes, key: bytes | None) -> bytes:
+    digest = hashlib.sha256(data).digest()
+    return digest if key is None else digest + hmac.digest(key, data, "sha256")
 
 
 def encode_ledger(fields: list[Any]) -> bytes:

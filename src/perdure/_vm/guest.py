@@ -20,6 +20,7 @@ from typing import final
 import wasmtime
 
 from ..errors import GuestBuildError, ProtocolError
+from . import foreign
 
 __all__ = ("GuestEngine", "default_engine", "load_engine")
 
@@ -38,6 +39,7 @@ class GuestEngine:
     engine: wasmtime.Engine
     module: wasmtime.Module
     linker: wasmtime.Linker
+    prepared: wasmtime.InstancePre  # module and imports, ready to instantiate
 
     def __repr__(self) -> str:
         return f"<GuestEngine {self.digest[:12]}>"
@@ -56,8 +58,8 @@ def default_engine() -> GuestEngine:
     except FileNotFoundError:
         raise GuestBuildError(
             "guest.wasm is missing from this installation; build it with "
-            "'pip install --force-reinstall perdure' (from a checkout: 'uv sync --reinstall-package "
-            "perdure'), which needs the package index once"
+            "'pip install --force-reinstall perdure' (from a checkout: "
+            "'uv sync --reinstall-package perdure'), which needs the package index once"
         ) from None
     return load_engine(wasm)
 
@@ -79,7 +81,9 @@ def _wasm_engine() -> wasmtime.Engine:
     config.wasm_relaxed_simd = False
     config.memory_init_cow = True
     config.max_wasm_stack = MAX_WASM_STACK
-    return wasmtime.Engine(config)
+    engine = wasmtime.Engine(config)
+    foreign.keep_forever(engine)
+    return engine
 
 
 def _make(digest: str, wasm: bytes) -> GuestEngine:
@@ -87,7 +91,16 @@ def _make(digest: str, wasm: bytes) -> GuestEngine:
     module = _cached_module(engine, digest) or _compile(engine, digest, wasm)
     linker = wasmtime.Linker(engine)
     _define_stubs(linker, module)
-    return GuestEngine(digest=digest, wasm=wasm, engine=engine, module=module, linker=linker)
+    prepared = linker.instantiate_pre(module)
+    foreign.keep_forever(module, linker, prepared)
+    return GuestEngine(
+        digest=digest,
+        wasm=wasm,
+        engine=engine,
+        module=module,
+        linker=linker,
+        prepared=prepared,
+    )
 
 
 def _define_stubs(linker: wasmtime.Linker, module: wasmtime.Module) -> None:
@@ -109,6 +122,8 @@ def _compile(engine: wasmtime.Engine, digest: str, wasm: bytes) -> wasmtime.Modu
     path = _cache_path(digest)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not _is_private(path.parent):
+            return module
         partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         partial.write_bytes(hashlib.sha256(data).digest() + data)
         partial.chmod(0o600)
@@ -121,8 +136,7 @@ def _compile(engine: wasmtime.Engine, digest: str, wasm: bytes) -> wasmtime.Modu
 def _cached_module(engine: wasmtime.Engine, digest: str) -> wasmtime.Module | None:
     path = _cache_path(digest)
     try:
-        info = path.stat()
-        if hasattr(os, "getuid") and (info.st_uid != os.getuid() or info.st_mode & 0o022):
+        if not (_is_private(path.parent) and _is_private(path)):
             return None
         stored = path.read_bytes()
     except OSError:
@@ -134,6 +148,12 @@ def _cached_module(engine: wasmtime.Engine, digest: str) -> wasmtime.Module | No
         return wasmtime.Module.deserialize(engine, data)
     except wasmtime.WasmtimeError:
         return None
+
+
+def _is_private(path: Path) -> bool:
+    """Whether nobody else could have written here; what lies elsewhere is not executed."""
+    info = path.stat()
+    return not hasattr(os, "getuid") or (info.st_uid == os.getuid() and not info.st_mode & 0o022)
 
 
 def _cache_path(digest: str) -> Path:

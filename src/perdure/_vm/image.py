@@ -1,149 +1,213 @@
-"""Images: freezing a guest's memory to a small delta, and thawing it again.
+"""Images: freezing a guest to a small delta, and thawing it again.
 
-Between calls the heap is at rest, so freezing is reading memory: the ranges outside stack and
-arena are compared with a parent image (memcmp over large spans, then pages), changed pages are
-XORed with it, and zstd squeezes the zeros. The baseline is the image after ``load``, a pure
-function of engine and bundle; every worker builds it once. Thawing is the same the other way
-round. Where a delta to the baseline is large, the parent is the previous snapshot's image.
+Between calls the heap is at rest, so freezing is reading memory: what lies outside stack and
+arena is compared with a parent image (``memcmp`` over large spans, then pages), and the kernel
+writes down the changed words of the pages that differ. The baseline is the image after ``load``,
+a pure function of engine and bundle; every worker builds it once. Thawing goes the same way back.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import struct
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import zstandard
+import wasmtime
 
 from ..errors import SnapshotRejectedError
+from . import foreign
+from .cell import Cell
+from .delta import Dictionary, apply, compress, decompress, pack
 from .guest import GuestEngine
 from .instance import Instance, Layout
+from .kernel import BATCH, PAGE, thread_kernel
+from .rehearsal import rehearse
 
-__all__ = ("CHAIN_BYTES", "Baseline", "Image", "apply_delta", "make_delta", "take_image")
+__all__ = ("CHAIN_BYTES", "Baseline", "Image", "make_delta", "take_image")
 
 SPAN = 65536
-PAGE = 4096
-BLOCK = 256
+MAX_MEMORY_BYTES = 1 << 31
+MAX_SPARES = 4  # guests kept ready for each bundle
 CHAIN_BYTES = 16 << 10  # deltas to the baseline above this chain to the previous snapshot
+_zeros = ctypes.create_string_buffer(PAGE)
+_ZEROS_AT = ctypes.addressof(_zeros)
 
-_memcmp = ctypes.CDLL(None).memcmp
-_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_memcmp.restype = ctypes.c_int
-_ZERO_SPAN = bytes(SPAN)
-_local = threading.local()
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One range of memory that is the run's, and the number of its first page."""
+
+    start: int
+    end: int
+    first: int
+
+
+def _parts(layout: Layout, size: int) -> tuple[_Part, ...]:
+    made: list[_Part] = []
+    first = 0
+    for start, end in layout.ranges(size):
+        made.append(_Part(start, end, first))
+        first += -(-(end - start) // PAGE)
+    return tuple(made)
+
+
+def _extent(parts: tuple[_Part, ...], page: int) -> tuple[int, int]:
+    """Address and length of a page."""
+    for part in reversed(parts):
+        if page >= part.first:
+            start = part.start + (page - part.first) * PAGE
+            if start < part.end:
+                return start, min(PAGE, part.end - start)
+            break
+    raise SnapshotRejectedError("its delta reaches outside memory")
 
 
 @final
 class Image:
-    """A copy of a guest's memory: what lies below the arena, and what lies above it."""
+    """A copy of what is the run's of a guest's memory."""
 
-    __slots__ = ("data", "size", "starts")
+    __slots__ = ("_buffers", "_firsts", "dictionary", "layout", "memory_bytes")
 
-    def __init__(self, *, data: tuple[bytes, bytes], starts: tuple[int, int], size: int) -> None:
-        self.data = data
-        self.starts = starts
-        self.size = size  # of the whole memory
+    def __init__(self, instance: Instance) -> None:
+        self.layout = instance.layout
+        self.memory_bytes = instance.memory_bytes
+        self.dictionary: Dictionary | None = None  # what deltas to this image resemble
+        self._firsts = [part.first for part in _parts(self.layout, self.memory_bytes)]
+        base = instance.address
+        self._buffers = [
+            _copy(base + start, end - start) for start, end in self.layout.ranges(self.memory_bytes)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Image {self.held_bytes >> 10} KiB>"
+
+    @property
+    def held_bytes(self) -> int:
+        """What this copy costs."""
+        return sum(len(buffer) for buffer in self._buffers)
 
     def digest(self) -> bytes:
-        """sha256 over both parts."""
-        total = hashlib.sha256(self.data[0])
-        total.update(self.data[1].rstrip(b"\0"))
+        """sha256 of the image; zeros at its end do not count."""
+        total = hashlib.sha256()
+        for buffer in self._buffers[:-1]:
+            total.update(buffer)
+        total.update(self._buffers[-1].raw.rstrip(b"\0"))
         return total.digest()
 
+    def page(self, number: int) -> bytes:
+        """A page's bytes, zeros after its end."""
+        index = len(self._firsts) - 1
+        while number < self._firsts[index]:
+            index -= 1
+        at = (number - self._firsts[index]) * PAGE
+        buffer = self._buffers[index]
+        length = max(0, min(PAGE, len(buffer) - at))
+        return ctypes.string_at(ctypes.addressof(buffer) + at, length).ljust(PAGE, b"\0")
 
-def _ranges(layout: Layout, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    # Whole pages; the page that the arena begins or ends in belongs to the heap side only as far
-    # as it lies outside the arena.
-    return (layout.stack_end, layout.arena), (layout.arena + layout.arena_bytes, size)
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """Address in this process and length of each part."""
+        for buffer in self._buffers:
+            yield ctypes.addressof(buffer), len(buffer)
+
+    def advance(self, instance: Instance, pages: Sequence[int]) -> None:
+        """Make this an image of *instance* again, of which only *pages* have changed."""
+        size, base = instance.memory_bytes, instance.address
+        parts = _parts(self.layout, size)
+        for index, part in enumerate(parts):
+            if len(self._buffers[index]) < part.end - part.start:
+                self._buffers[index] = _copy(base + part.start, part.end - part.start)
+        self.memory_bytes = size
+        addresses = [at - part.start for (at, _), part in zip(self.parts(), parts, strict=True)]
+        for page in pages:
+            start, length = _extent(parts, page)
+            index = next(k for k in range(len(parts) - 1, -1, -1) if page >= parts[k].first)
+            foreign.copy(addresses[index] + start, base + start, length)
+
+
+def _copy(address: int, length: int) -> ctypes.Array[ctypes.c_char]:
+    buffer = (ctypes.c_char * length)()
+    foreign.copy(ctypes.addressof(buffer), address, length)
+    return buffer
 
 
 def take_image(instance: Instance) -> Image:
     """A copy of the guest's memory as it is."""
-    size, base = instance.memory_bytes, instance.address
-    ranges = _ranges(instance.layout, size)
-    low, high = (ctypes.string_at(base + start, end - start) for start, end in ranges)
-    return Image(data=(low, high), starts=(ranges[0][0], ranges[1][0]), size=size)
+    return Image(instance)
 
 
-def make_delta(instance: Instance, parent: Image) -> bytes:
-    """The guest's memory relative to *parent*, compressed."""
-    size, base = instance.memory_bytes, instance.address
-    offsets: list[int] = []
-    pieces: list[bytes] = []
-    for part, (start, end) in enumerate(_ranges(instance.layout, size)):
-        old = parent.data[part]
-        for at, mine, theirs in _changed(base + start, end - start, old):
-            for inner in range(0, len(mine), BLOCK):
-                block, other = mine[inner : inner + BLOCK], theirs[inner : inner + BLOCK]
-                if block != other:
-                    offsets.append((start + at + inner) << 12 | len(block))
-                    pieces.append(_xor(block, other))
-    head = struct.pack(f"<II{len(offsets)}Q", size, len(offsets), *offsets)
-    return _compressor().compress(head + b"".join(pieces))
+def make_delta(instance: Instance, parent: Image, *, advance: bool = False) -> bytes:
+    """The guest's memory relative to *parent*, compressed.
 
-
-def _changed(address: int, length: int, old: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Pages that differ: offset, their bytes, the old bytes (zeros past its end)."""
-    other = ctypes.cast(ctypes.c_char_p(old), ctypes.c_void_p).value or 0
-    zeros = ctypes.cast(ctypes.c_char_p(_ZERO_SPAN), ctypes.c_void_p).value or 0
-    for span in range(0, length, SPAN):
-        width = min(SPAN, length - span)
-        inside = span + width <= len(old)
-        against = other + span if inside else zeros
-        if (inside or span >= len(old)) and not _memcmp(address + span, against, width):
-            continue
-        for page in range(span, span + width, PAGE):
-            n = min(PAGE, length - page)
-            theirs = old[page : page + n].ljust(n, b"\0")
-            if inside and not _memcmp(address + page, other + page, n):
-                continue
-            mine = ctypes.string_at(address + page, n)
-            if mine != theirs:
-                yield page, mine, theirs
-
-
-def _xor(left: bytes, right: bytes) -> bytes:
-    n = int.from_bytes(left, "little") ^ int.from_bytes(right, "little")
-    return n.to_bytes(len(left), "little")
-
-
-def apply_delta(instance: Instance, delta: bytes) -> None:
-    """XOR a delta onto the guest's memory.
-
-    Raises:
-        SnapshotRejectedError: it is not a delta.
+    Args:
+        advance: make *parent* an image of the guest as it is now.
     """
-    try:
-        raw = _decompressor().decompress(delta, max_output_size=1 << 30)
-        size, count = struct.unpack_from("<II", raw)
-        offsets = struct.unpack_from(f"<{count}Q", raw, 8)
-    except (zstandard.ZstdError, struct.error) as exc:
-        raise SnapshotRejectedError(f"its delta cannot be read: {exc}") from exc
-    instance.grow_to(size)
-    base, at, limit = instance.address, 8 + 8 * count, instance.memory_bytes
-    for packed in offsets:
-        offset, n = packed >> 12, packed & 0xFFF
-        if offset + n > limit or at + n > len(raw):
-            raise SnapshotRejectedError("its delta reaches outside memory")
-        block = _xor(ctypes.string_at(base + offset, n), raw[at : at + n])
-        ctypes.memmove(base + offset, block, n)
-        at += n
+    body, pages = _body(instance, parent)
+    if advance:
+        parent.advance(instance, pages)
+    return compress(body, parent.dictionary)
+
+
+def _body(instance: Instance, parent: Image) -> tuple[bytes, list[int]]:
+    changed = _changed(instance, parent)
+    kernel = thread_kernel()
+    parts = [
+        kernel.diff([extents for _, extents in changed[at : at + BATCH]])
+        for at in range(0, len(changed), BATCH)
+    ]
+    pages = [page for page, _ in changed]
+    return pack(instance.memory_bytes, pages, parts), pages
+
+
+def _changed(guest: Instance | Cell, parent: Image) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Pages that differ: number, and address and length of their new and their old bytes."""
+    base, compare = guest.address, foreign.compare
+    found: list[tuple[int, tuple[int, int, int, int]]] = []
+    mine = _parts(parent.layout, guest.memory_bytes)
+    for part, (old, known) in zip(mine, parent.parts(), strict=True):
+        new, length = base + part.start, part.end - part.start
+        inside = min(length, known) // SPAN * SPAN
+        for span in range(0, inside, SPAN):
+            if compare(new + span, old + span, SPAN):
+                for at in range(span, span + SPAN, PAGE):
+                    if compare(new + at, old + at, PAGE):
+                        found.append((part.first + at // PAGE, (new + at, PAGE, old + at, PAGE)))
+        for at in range(inside, length, PAGE):
+            n = min(PAGE, length - at)
+            m = max(0, min(n, known - at))
+            if compare(new + at, old + at, m) or compare(new + at + m, _ZEROS_AT, n - m):
+                found.append((part.first + at // PAGE, (new + at, n, old + at, m)))
+    return found
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
 class Baseline:
-    """The image after ``load`` of one bundle on one engine, and how to make it fast."""
+    """The image after ``load`` of one bundle on one engine, and how to be there fast."""
 
-    engine: GuestEngine
-    bundle: str  # digest
-    image: Image
-    digest: bytes
-    runs: tuple[tuple[int, bytes], ...]  # what load changed against the baked image
+    __slots__ = ("_pages", "_spares", "bundle", "digest", "engine", "image")
+
+    def __init__(self, engine: GuestEngine, bundle: bytes) -> None:
+        """Load the bundle once and keep the image.
+
+        Raises:
+            GuestError: the bundle does not compile.
+        """
+        self.engine = engine
+        self.bundle = hashlib.sha256(bundle).hexdigest()
+        fresh = Instance(engine)
+        try:
+            before = Image(fresh)
+            fresh.load(bundle)
+            self.image = Image(fresh)
+            self._pages = {page: self.image.page(page) for page, _ in _changed(fresh, before)}
+        finally:
+            fresh.close()
+        self.digest = self.image.digest()
+        self._spares: list[Cell] = []  # at the baseline, for the next instance
+        bodies = rehearse(self.instantiate, lambda guest: _body(guest, self.image)[0], bundle)
+        if bodies:
+            self.image.dictionary = Dictionary(bodies)
 
     @classmethod
     def build(cls, engine: GuestEngine, bundle: bytes) -> Baseline:
@@ -152,70 +216,68 @@ class Baseline:
         Raises:
             GuestError: the bundle does not compile.
         """
-        fresh = Instance(engine)
-        before = take_image(fresh)
-        fresh.load(bundle)
-        image = take_image(fresh)
-        changed = tuple(_runs(fresh, before))
-        fresh.close()
-        return cls(
-            engine=engine,
-            bundle=hashlib.sha256(bundle).hexdigest(),
-            image=image,
-            digest=image.digest(),
-            runs=changed,
-        )
+        return cls(engine, bundle)
+
+    def __repr__(self) -> str:
+        return f"<Baseline of bundle {self.bundle[:12]}, {self.held_bytes >> 10} KiB>"
+
+    @property
+    def held_bytes(self) -> int:
+        """What keeping this baseline costs."""
+        return self.image.held_bytes + len(self._pages) * PAGE
 
     def instantiate(self) -> Instance:
         """A guest at the baseline."""
-        instance = Instance(self.engine)
-        instance.grow_to(self.image.size)
-        base = instance.address
-        for offset, data in self.runs:
-            ctypes.memmove(base + offset, data, len(data))
-        return instance
+        return self._instance(self.image.memory_bytes, {})
 
     def thaw(self, deltas: Sequence[bytes]) -> Instance:
         """A guest with a chain of deltas applied, root first.
 
         Raises:
-            SnapshotRejectedError: a delta cannot be applied.
+            SnapshotRejectedError: a delta cannot be applied; nothing was made.
         """
-        instance = self.instantiate()
+        size = self.image.memory_bytes
+        pages: dict[int, bytes] = {}
+        dictionary = self.image.dictionary
+        for data in deltas:
+            patch = decompress(data, dictionary)
+            if not size <= patch.memory_bytes < MAX_MEMORY_BYTES:
+                raise SnapshotRejectedError(
+                    f"its memory of {patch.memory_bytes} bytes is not sound"
+                )
+            size = patch.memory_bytes
+            # A page past the baseline's end was zeros before its first delta.
+            pages.update(apply(patch, lambda n: pages.get(n) or self.image.page(n)))
+        return self._instance(size, pages)
+
+    def _instance(self, size: int, pages: dict[int, bytes]) -> Instance:
+        """A guest at the baseline but for *pages*."""
         try:
-            for delta in deltas:
-                apply_delta(instance, delta)
-        except SnapshotRejectedError:
+            cell = self._spares.pop()
+        except IndexError:
+            cell = None
+            pages = {**self._pages, **pages}
+        instance = Instance(self.engine, cell=cell, reclaim=self._reclaim)
+        try:
+            instance.grow_to(size)
+            base, parts = instance.address, _parts(instance.layout, instance.memory_bytes)
+            for number, page in pages.items():
+                start, length = _extent(parts, number)
+                foreign.copy(base + start, page, length)
+        except (SnapshotRejectedError, wasmtime.WasmtimeError) as exc:
+            instance.dead = True
             instance.close()
-            raise
+            raise SnapshotRejectedError(f"it cannot be put into memory: {exc}") from exc
         return instance
 
+    def _reclaim(self, cell: Cell) -> bool:
+        """Put a sound guest's memory back to the baseline for the next one.
 
-def _runs(instance: Instance, before: Image) -> Iterator[tuple[int, bytes]]:
-    """Changed pages, neighbours joined."""
-    base = instance.address
-    for part, (start, end) in enumerate(_ranges(instance.layout, instance.memory_bytes)):
-        run_at, run = 0, bytearray()
-        for at, mine, _ in _changed(base + start, end - start, before.data[part]):
-            if run and start + at == run_at + len(run):
-                run += mine
-                continue
-            if run:
-                yield run_at, bytes(run)
-            run_at, run = start + at, bytearray(mine)
-        if run:
-            yield run_at, bytes(run)
-
-
-def _compressor() -> zstandard.ZstdCompressor:
-    made: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
-    if made is None:
-        made = _local.compressor = zstandard.ZstdCompressor(level=3)
-    return made
-
-
-def _decompressor() -> zstandard.ZstdDecompressor:
-    made: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
-    if made is None:
-        made = _local.decompressor = zstandard.ZstdDecompressor()
-    return made
+        Its pages are this process's own already, so that is several times cheaper than new memory.
+        """
+        if len(self._spares) >= MAX_SPARES or cell.memory_bytes != self.image.memory_bytes:
+            return False
+        for _, (new, n, old, _) in _changed(cell, self.image):
+            foreign.copy(new, old, n)
+        self._spares.append(cell)
+        return True

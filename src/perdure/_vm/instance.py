@@ -1,20 +1,21 @@
 """Instance: one run's live VM.
 
-Used by one thread at a time; owns its wasmtime store and closes it once. Requests and answers go
-through the arena by address; the address may move when memory grows, so it is asked for anew.
+Used by one thread at a time, save for ``interrupt``. Requests and answers go through the arena by
+address. A guest that trapped, answered out of turn or saw its interrupt flag answers nothing more.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import wasmtime
 
-from .._model.commands import Answer, Failed
+from .._model.commands import Answer, Failed, Interrupted
 from .._protocol.codec import decode, encode
 from .._protocol.frames import (
     GuestDelivery,
@@ -26,9 +27,19 @@ from .._protocol.frames import (
     encode_start,
 )
 from ..errors import GuestError, ProtocolError
+from . import foreign
+from .cell import Cell
 from .guest import GuestEngine
 
 __all__ = ("Instance", "Layout", "layout_of")
+
+ABI_VERSION = 1
+MAX_RECLAIMED_FRAME_BYTES = 1 << 20  # a guest that held larger frames keeps too much memory
+_REFUSALS = {
+    -1: "the frame is malformed",
+    -2: "its answer is larger than the arena",
+    -3: "it was called in the wrong state",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,47 +50,72 @@ class Layout:
     arena_bytes: int
     answer: int  # address
     stack_end: int
-    interrupt: int
-    stack_pointer: int
+    interrupt: int  # address of the flag
+    stack_pointer: int  # at rest
     memory_bytes: int  # at the start
+
+    def ranges(self, size: int) -> tuple[tuple[int, int], ...]:
+        """What of a memory of *size* bytes is the run's: all but the stack and the arena."""
+        if self.arena < self.stack_end:
+            return ((self.stack_end, size),)
+        return ((self.stack_end, self.arena), (self.arena + self.arena_bytes, size))
 
 
 @final
 class Instance:
-    """A guest in memory. ``close`` it when done; a crashed one answers nothing more."""
+    """A guest in memory. ``close`` it when done."""
 
-    def __init__(self, engine: GuestEngine) -> None:
+    __slots__ = ("__weakref__", "_cell", "_lock", "_reclaim", "_widest", "dead", "engine", "layout")
+
+    def __init__(
+        self,
+        engine: GuestEngine,
+        *,
+        cell: Cell | None = None,
+        reclaim: Callable[[Cell], bool] | None = None,
+    ) -> None:
+        """Instantiate.
+
+        Args:
+            cell: memory to use instead of new; the instance owns it from now on.
+            reclaim: is offered the cell of a sound guest at ``close``, and says if it took it.
+        """
         self.engine = engine
-        self._store = wasmtime.Store(engine.engine)
-        instance = engine.linker.instantiate(self._store, engine.module)
-        self._exports = instance.exports(self._store)
-        memory = self._exports["memory"]
-        if not isinstance(memory, wasmtime.Memory):
-            raise ProtocolError("the guest exports no memory")
-        self._memory = memory
-        self._functions: dict[str, wasmtime.Func] = {}
-        self.dead = False
         self.layout = layout_of(engine)
+        self.dead = False
+        self._lock = threading.Lock()  # an interrupt must not meet memory that is being freed
+        self._widest = 0
+        self._reclaim = reclaim
+        self._cell: Cell | None = cell or Cell(engine.prepared, engine.engine)
 
     def __repr__(self) -> str:
-        return f"<Instance {'dead' if self.dead else 'live'} {self.memory_bytes >> 10} KiB>"
+        state = "closed" if self._cell is None else "dead" if self.dead else "live"
+        return f"<Instance {state} {self.memory_bytes >> 10} KiB>"
+
+    def _live_cell(self) -> Cell:
+        if self._cell is None:
+            raise ProtocolError("this guest was closed")
+        return self._cell
 
     @property
     def memory_bytes(self) -> int:
-        """The memory's size; 0 once closed."""
-        return 0 if self._store is None else self._memory.data_len(self._store)
+        """The memory's size, arena included; 0 once closed."""
+        return 0 if self._cell is None else self._cell.memory_bytes
+
+    @property
+    def heap_bytes(self) -> int:
+        """What of memory is the run's; 0 once closed."""
+        size = self.memory_bytes
+        return sum(end - start for start, end in self.layout.ranges(size)) if size else 0
 
     @property
     def address(self) -> int:
         """Where memory lies in this process, until it grows."""
-        pointer = self._memory.data_ptr(self._store)
-        return ctypes.addressof(pointer.contents)
+        return self._live_cell().address
 
     def grow_to(self, size: int) -> None:
         """Make memory at least *size* bytes."""
-        missing = size - self.memory_bytes
-        if missing > 0:
-            self._memory.grow(self._store, -(-missing // 65536))
+        self._live_cell().grow_to(size)
 
     def load(self, bundle: bytes) -> None:
         """Compile a bundle's modules.
@@ -87,17 +123,25 @@ class Instance:
         Raises:
             GuestError: they do not compile.
         """
-        ok, payload = decode_result(self._call("load", bundle))
+        ok, payload = decode_result(self._call(b"load", bundle))
         if not ok:
             raise _as_error(payload)
 
     def start(self, frame: StartFrame) -> Answer:
-        """Deliver ``run_created``."""
-        return self._turn("start", encode_start(frame))
+        """Deliver ``run_created``. A trap is a failed outcome.
+
+        Raises:
+            ProtocolError: host and guest disagree; the guest is dead.
+        """
+        return self._turn(b"start", encode_start(frame))
 
     def resume(self, deliveries: Sequence[GuestDelivery]) -> Answer:
-        """Deliver events, in order, each drained before the next."""
-        return self._turn("resume", encode_resume(deliveries))
+        """Deliver events, in order, each drained before the next. A trap is a failed outcome.
+
+        Raises:
+            ProtocolError: host and guest disagree; the guest is dead.
+        """
+        return self._turn(b"resume", encode_resume(deliveries))
 
     def evaluate(self, source: str) -> bytes:
         """The payload of an expression's value, for inspection of a copy.
@@ -105,57 +149,69 @@ class Instance:
         Raises:
             GuestError: it threw.
         """
-        ok, payload = decode_result(self._call("evaluate", encode_evaluate(source)))
+        ok, payload = decode_result(self._call(b"evaluate", encode_evaluate(source)))
         if not ok:
             raise _as_error(payload)
         return payload
 
     def interrupt(self) -> None:
-        """Ask a call that is running in another thread to stop soon."""
-        if not self.dead:
-            ctypes.memset(self.address + self.layout.interrupt, 1, 1)
+        """Ask a call that is running in another thread to stop soon; any thread may."""
+        with self._lock:
+            if self._cell is not None:
+                ctypes.memset(self._cell.address + self.layout.interrupt, 1, 1)
 
     def close(self) -> None:
         """Free memory. Idempotent."""
-        if not self.dead:
-            self.dead = True
-        self._store.close()
+        with self._lock:
+            cell, self._cell = self._cell, None
+        if cell is None:
+            return
+        sound = not self.dead and self._widest <= MAX_RECLAIMED_FRAME_BYTES
+        self.dead = True
+        if not (sound and self._reclaim is not None and self._reclaim(cell)):
+            cell.close()
 
-    def _turn(self, name: str, request: bytes) -> Answer:
+    def _turn(self, name: bytes, request: bytes) -> Answer:
         try:
-            return decode_answer(self._call(name, request))
+            answer = decode_answer(self._call(name, request))
         except wasmtime.Trap as trap:
+            return _crashed(trap)
+        if isinstance(answer.outcome, Interrupted):
             self.dead = True
-            error = GuestError(
-                name="GuestTrapError", message=f"the guest trapped: {trap.message.splitlines()[0]}"
-            )
-            return _crashed(encode(error, where="error"))
+        return answer
 
-    def _call(self, name: str, request: bytes) -> bytes:
+    def _call(self, name: bytes, request: bytes) -> bytes:
         if self.dead:
             raise ProtocolError("this guest has ended")
-        layout = self.layout
+        layout, cell = self.layout, self._live_cell()
         if len(request) > layout.answer - layout.arena:
             raise ProtocolError(f"a frame of {len(request)} bytes is larger than the arena")
-        ctypes.memmove(self.address + layout.arena, request, len(request))
-        function = self._functions.get(name)
-        if function is None:
-            found = self._exports[name]
-            if not isinstance(found, wasmtime.Func):
-                raise ProtocolError(f"the guest exports no {name}")
-            function = self._functions[name] = found
-        size = function(self._store, len(request))
-        if not isinstance(size, int) or size < 0:
+        address = cell.address
+        foreign.copy(address + layout.arena, request, len(request))
+        # A flag set too late for the last call must not stop this one.
+        ctypes.memset(address + layout.interrupt, 0, 1)
+        try:
+            raw = cell.call(name, len(request))
+        except (wasmtime.Trap, wasmtime.WasmtimeError):
             self.dead = True
-            raise ProtocolError(f"the guest answered {name} with {size}")
-        return ctypes.string_at(self.address + layout.answer, size)
+            raise
+        size = (raw & 0xFFFFFFFF) - ((raw & 0x80000000) << 1)
+        if size < 0:
+            self.dead = True
+            reason = _REFUSALS.get(size, f"it answered {size}")
+            raise ProtocolError(f"the guest refused {name.decode()}: {reason}")
+        self._widest = max(self._widest, size, len(request))
+        return ctypes.string_at(cell.address + layout.answer, size)
 
 
-def _crashed(error: bytes) -> Answer:
+def _crashed(trap: wasmtime.Trap) -> Answer:
+    error = GuestError(
+        name="GuestTrapError", message=f"the guest trapped: {trap.message.splitlines()[0]}"
+    )
     return Answer(
         turns=(),
         consumed=0,
-        outcome=Failed(error),
+        outcome=Failed(encode(error, where="error")),
         unhandled=(),
         instructions=0,
         heap_bytes=0,
@@ -173,19 +229,28 @@ def _as_error(payload: bytes) -> GuestError:
 
 @functools.cache
 def layout_of(engine: GuestEngine) -> Layout:
-    """The layout of an engine's guests, asked of one."""
+    """The layout of an engine's guests, asked of one.
+
+    Raises:
+        ProtocolError: the guest speaks another version of the ABI.
+    """
     store = wasmtime.Store(engine.engine)
-    exports = engine.linker.instantiate(store, engine.module).exports(store)
+    exports = engine.prepared.instantiate(store).exports(store)
     memory, locate = exports["memory"], exports["perdure_layout"]
     pointer = exports["__stack_pointer"]
-    assert isinstance(memory, wasmtime.Memory)
-    assert isinstance(locate, wasmtime.Func)
-    assert isinstance(pointer, wasmtime.Global)
+    if not (
+        isinstance(memory, wasmtime.Memory)
+        and isinstance(locate, wasmtime.Func)
+        and isinstance(pointer, wasmtime.Global)
+    ):
+        raise ProtocolError("the guest's exports are not those of docs/protocol.md")
     at = locate(store)
     words = bytes(memory.read(store, at, at + 32))
     number = [int.from_bytes(words[k : k + 4], "little") for k in range(0, 32, 4)]
-    if number[6] != 1:
-        raise ProtocolError(f"the guest speaks ABI version {number[6]}, this host version 1")
+    if number[6] != ABI_VERSION:
+        raise ProtocolError(
+            f"the guest speaks ABI version {number[6]}, this host version {ABI_VERSION}"
+        )
     layout = Layout(
         arena=number[0],
         arena_bytes=number[1],

@@ -1,0 +1,6 @@
+"""From TypeScript or JavaScript source to a bundle. Pure."""
+
+from __future__ import annotations
+
+from .bundle import Bundle as Bundle, compile_workflow as compile_workflow
+from .diagnostics import Diagnostic as Diagnostic

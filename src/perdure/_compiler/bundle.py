@@ -1,0 +1,167 @@
+"""Bundles: a workflow's checked, type-erased, content-addressed code. Pure.
+
+The same sources give the same bytes. Sources come through a function, so nothing here reads files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import cbor2
+
+from ..errors import CompileError
+from .diagnostics import Diagnostic, diagnose, suggest
+from .directives import FoundWorkflow, find_workflows
+from .erase import erase
+from .imports import ModuleImports, exported_names, read_imports, resolve
+from .parse import Source, parse
+
+__all__ = ("Bundle", "compile_workflow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What a run executes."""
+
+    entry: str
+    export: str
+    name: str
+    modules: Mapping[str, str]  # specifier -> JavaScript
+    steps: Mapping[str, Mapping[str, str]]  # python module -> name -> step id
+    workflows: tuple[FoundWorkflow, ...]  # all of the entry module
+    encoded: bytes
+    digest: str  # sha256 hex of encoded
+
+    def __repr__(self) -> str:
+        return f"<Bundle {self.name} {self.digest[:12]}>"
+
+
+def compile_workflow(
+    entry: str, *, read: Callable[[str], str | None], export: str | None = None
+) -> Bundle:
+    """Compile the workflow in *entry* and everything it imports.
+
+    Args:
+        read: gives a specifier's source, None if there is none.
+        export: which exported workflow; None if there is only one.
+
+    Raises:
+        CompileError: with every diagnostic found.
+    """
+    compiler = _Compiler(read)
+    compiler.add(entry)
+    chosen = compiler.choose(entry, export) if not compiler.problems else ""
+    if compiler.problems:
+        raise CompileError(compiler.problems)
+    return compiler.bundle(entry, chosen)
+
+
+class _Compiler:
+    def __init__(self, read: Callable[[str], str | None]) -> None:
+        self.read = read
+        self.texts: dict[str, str | None] = {}
+        self.modules: dict[str, str] = {}
+        self.erased: dict[str, Source] = {}
+        self.sources: dict[str, Source] = {}
+        self.steps: dict[str, dict[str, str]] = {}
+        self.workflows: dict[str, list[FoundWorkflow]] = {}
+        self.problems: list[Diagnostic] = []
+
+    def text(self, specifier: str) -> str | None:
+        if specifier not in self.texts:
+            self.texts[specifier] = self.read(specifier)
+        return self.texts[specifier]
+
+    def add(self, entry: str) -> None:
+        if self.text(entry) is None:
+            self.problems.append(Diagnostic(file=entry, line=1, column=1, message="no such file"))
+            return
+        pending, links = [entry], list[tuple[str, ModuleImports]]()
+        while pending:
+            specifier = pending.pop()
+            if specifier in self.sources:
+                continue
+            imports = self.module(specifier, self.text(specifier) or "")
+            links.append((specifier, imports))
+            pending.extend(t for name, _, _ in imports.relative if (t := self.find(specifier, name)))
+        for specifier, imports in links:
+            self.check_links(specifier, imports)
+
+    def find(self, base: str, name: str) -> str | None:
+        return resolve(base, name, lambda tried: self.text(tried) is not None)
+
+    def module(self, specifier: str, text: str) -> ModuleImports:
+        source, problems = parse(specifier, text)
+        self.sources[specifier] = source
+        if problems:
+            self.problems += problems
+            return ModuleImports()
+        script, problems = erase(source)
+        found, misuses = find_workflows(source)
+        self.workflows[specifier] = found
+        self.problems += problems + misuses
+        erased, broken = parse(specifier, script)
+        if not problems:
+            self.problems += broken
+        self.modules[specifier], self.erased[specifier] = script, erased
+        imports = read_imports(source, erased)
+        self.problems += imports.problems
+        for module, names in imports.steps.items():
+            self.steps.setdefault(module, {}).update(names)
+        return imports
+
+    def check_links(self, specifier: str, imports: ModuleImports) -> None:
+        source = self.sources[specifier]
+        for name, node, names in imports.relative:
+            target = self.find(specifier, name)
+            if target is None:
+                self.problems.append(
+                    diagnose(specifier, source.text, node, f"there is no file {name!r}", hint="paths are relative to this file")
+                )
+                continue
+            known = exported_names(self.erased[target]) if target in self.erased else None
+            for asked in names if known is not None else ():
+                if asked not in known and asked != "*":  # type: ignore[operator] # narrowed above
+                    self.problems.append(
+                        diagnose(specifier, source.text, node, f"{target} does not export {asked!r}", hint=suggest(asked, known or ()))
+                    )
+
+    def choose(self, entry: str, export: str | None) -> str:
+        names = [workflow.name for workflow in self.workflows[entry]]
+        if export is not None and export in names:
+            return export
+        if export is None and len(names) == 1:
+            return names[0]
+        listed = ", ".join(f"{entry}#{name}" for name in names)
+        if not names:
+            message, hint = "no exported workflow", 'begin an exported async function with "use workflow"'
+        elif export is None:
+            message, hint = f"{len(names)} workflows: say which one", f"there is: {listed}"
+        else:
+            message, hint = f"no workflow {export!r}", suggest(export, names)
+        self.problems.append(Diagnostic(file=entry, line=1, column=1, message=message, hint=hint))
+        return ""
+
+    def bundle(self, entry: str, export: str) -> Bundle:
+        name = export if export != "default" else entry.rsplit("/", 1)[-1].split(".")[0]
+        fields = {
+            "format": 1,
+            "entry": entry,
+            "export": export,
+            "name": name,
+            "modules": self.modules,
+            "steps": self.steps,
+        }
+        encoded = cbor2.dumps(fields, canonical=True)
+        return Bundle(
+            entry=entry,
+            export=export,
+            name=name,
+            modules=self.modules,
+            steps=self.steps,
+            workflows=tuple(self.workflows[entry]),
+            encoded=encoded,
+            digest=hashlib.sha256(encoded).hexdigest(),
+        )

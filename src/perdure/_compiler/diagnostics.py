@@ -1,0 +1,54 @@
+"""Diagnostics: what is wrong with a source, where, and what to write instead. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from tree_sitter import Node
+
+__all__ = ("Diagnostic", "diagnose", "suggest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One error in a source file."""
+
+    file: str
+    line: int  # from 1
+    column: int  # from 1
+    message: str
+    hint: str = ""
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
+        if self.excerpt:
+            lines += [f"  {self.excerpt}", "  " + " " * (self.column - 1) + "^"]
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+def diagnose(file: str, source: bytes, node: Node, message: str, *, hint: str = "") -> Diagnostic:
+    """A diagnostic at the beginning of a node."""
+    row, offset = node.start_point
+    line = source.split(b"\n")[row]
+    return Diagnostic(
+        file=file,
+        line=row + 1,
+        column=len(line[:offset].decode("utf-8", "replace")) + 1,
+        message=message,
+        hint=hint,
+        excerpt=line.decode("utf-8", "replace").rstrip().replace("\t", " "),
+    )
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean …?" or what is there."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"there is: {', '.join(names)}" if names else "there is nothing"

@@ -1,0 +1,152 @@
+"""Directives: which functions are workflows, and directives that are wrong. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from tree_sitter import Node
+
+from .diagnostics import Diagnostic, diagnose
+from .parse import Source, walk
+
+__all__ = ("FoundWorkflow", "find_workflows")
+
+WORKFLOW = "use workflow"
+_FUNCTIONS = frozenset(
+    {
+        "function_declaration",
+        "function_expression",
+        "arrow_function",
+        "generator_function_declaration",
+        "generator_function",
+        "method_definition",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundWorkflow:
+    """A workflow function."""
+
+    name: str
+    line: int
+    column: int
+
+
+def find_workflows(source: Source) -> tuple[list[FoundWorkflow], list[Diagnostic]]:
+    """The exported workflows of a file, and every misuse of a directive."""
+    finder = _Finder(source)
+    for node in walk(source.root):
+        if node.type == "expression_statement":
+            finder.check(node)
+    if finder.whole_file:
+        finder.take_all()
+    return finder.found, finder.problems
+
+
+class _Finder:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.found: list[FoundWorkflow] = []
+        self.problems: list[Diagnostic] = []
+        self.whole_file = False
+
+    def report(self, node: Node, message: str, hint: str = "") -> None:
+        source = self.source
+        self.problems.append(diagnose(source.file, source.text, node, message, hint=hint))
+
+    def check(self, statement: Node) -> None:
+        inner = statement.named_children[0] if statement.named_children else None
+        if inner is None or inner.type not in {"string", "template_string"}:
+            return
+        text = self.source.of(inner)[1:-1]
+        if not _resembles_directive(text):
+            return
+        if re.fullmatch(r"use\s+step", text, re.IGNORECASE):
+            self.report(inner, "JavaScript steps are not there yet", 'write the step in Python and import it: import { f } from "python:pkg.mod"')
+        elif text != WORKFLOW or inner.type == "template_string":
+            self.report(inner, f"unknown directive {self.source.of(inner)}", f'write "{WORKFLOW}"')
+        else:
+            self.place(statement, inner)
+
+    def place(self, statement: Node, directive: Node) -> None:
+        parent = statement.parent
+        if not _is_first(statement):
+            self.report(directive, f'"{WORKFLOW}" must be the first statement of its function', "move it up")
+        elif parent is not None and parent.type == "program":
+            self.whole_file = True
+        elif parent is None or parent.parent is None or parent.parent.type not in _FUNCTIONS:
+            self.report(directive, f'"{WORKFLOW}" stands in no function', "make it the first statement of an async function")
+        else:
+            self.take(parent.parent)
+
+    def take(self, function: Node) -> None:
+        words = {c.type for c in function.children}
+        if "generator" in function.type or "*" in words:
+            self.report(function, "a workflow cannot be a generator", "write async function")
+        elif "async" not in words:
+            self.report(function, "a workflow must be async", "write async function")
+        elif function.type == "method_definition":
+            self.report(function, "a workflow cannot be a method", "write an exported async function")
+        else:
+            self.add(function)
+
+    def add(self, function: Node) -> None:
+        name = _exported_name(self.source, function)
+        if name is None:
+            self.report(function, "a workflow must be exported", "write export before it")
+            return
+        row, column = function.start_point
+        self.found.append(FoundWorkflow(name=name, line=row + 1, column=column + 1))
+
+    def take_all(self) -> None:
+        seen = {workflow.name for workflow in self.found}
+        for node in self.source.root.children:
+            if node.type != "export_statement":
+                continue
+            for inner in walk(node):
+                if inner.type in _FUNCTIONS and (name := _exported_name(self.source, inner)):
+                    if name not in seen:
+                        seen.add(name)
+                        self.take(inner)
+
+
+def _resembles_directive(text: str) -> bool:
+    if len(text) > 24 or not text.lower().lstrip().startswith("us"):
+        return False
+    plain = " ".join(text.lower().split())
+    return any(SequenceMatcher(None, plain, known).ratio() > 0.8 for known in (WORKFLOW, "use step"))
+
+
+def _is_first(statement: Node) -> bool:
+    before = statement.prev_named_sibling
+    while before is not None and before.type == "comment":
+        before = before.prev_named_sibling
+    return before is None or before.type == "hash_bang_line"
+
+
+def _exported_name(source: Source, function: Node) -> str | None:
+    """The name under which the file exports a function, if it does."""
+    name_node = function.child_by_field_name("name")
+    holder = function.parent
+    if holder is not None and holder.type == "variable_declarator":
+        name_node = holder.child_by_field_name("name")
+        holder = holder.parent.parent if holder.parent is not None else None
+    if holder is not None and holder.type == "export_statement":
+        if any(c.type == "default" for c in holder.children):
+            return "default"
+        return None if name_node is None else source.of(name_node)
+    return None if name_node is None else _listed_name(source, source.of(name_node))
+
+
+def _listed_name(source: Source, name: str) -> str | None:
+    for node in source.root.children:
+        if node.type != "export_statement":
+            continue
+        for spec in (n for n in walk(node) if n.type == "export_specifier"):
+            inner, alias = spec.child_by_field_name("name"), spec.child_by_field_name("alias")
+            if inner is not None and source.of(inner) == name:
+                return source.of(alias or inner)
+    return None

@@ -1,0 +1,153 @@
+"""Imports: what a module asks for, resolved and checked. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from .diagnostics import Diagnostic, diagnose, suggest
+from .parse import Source, walk
+
+__all__ = ("BUILTIN", "ModuleImports", "exported_names", "read_imports", "resolve")
+
+BUILTIN = frozenset(
+    {"sleep", "FatalError", "RetryableError", "getWorkflowMetadata", "createHook", "setAttributes"}
+)
+_ENDINGS = (".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js")
+
+
+@dataclass(slots=True, kw_only=True)
+class ModuleImports:
+    """What one module imports."""
+
+    relative: list[tuple[str, Node, tuple[str, ...]]] = field(
+        default_factory=list[tuple[str, Node, tuple[str, ...]]]
+    )  # specifier, where, names
+    steps: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
+
+
+def resolve(base: str, name: str, is_there: Callable[[str], bool]) -> str | None:
+    """The module a relative specifier means, by the guest's own rule."""
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(base), name))
+    if path.startswith(".."):
+        return None
+    stem = path.rsplit(".", 1)[0] if path.endswith((".js", ".mjs", ".jsx")) else path
+    tries = [path, *(path + end for end in _ENDINGS), stem + ".ts", stem + ".tsx", stem + ".mts"]
+    return next((tried for tried in tries if is_there(tried)), None)
+
+
+def read_imports(source: Source, erased: Source) -> ModuleImports:
+    """The imports that are left once types are gone, checked.
+
+    Args:
+        source: as written, for excerpts.
+        erased: the JavaScript, at the same places.
+    """
+    reader = _Reader(source, erased)
+    for node in walk(erased.root):
+        if node.type in {"import_statement", "export_statement"}:
+            reader.statement(node)
+        elif node.type == "call_expression":
+            reader.call(node)
+    return reader.imports
+
+
+class _Reader:
+    def __init__(self, source: Source, erased: Source) -> None:
+        self.source, self.erased = source, erased
+        self.imports = ModuleImports()
+
+    def report(self, node: Node, message: str, hint: str) -> None:
+        text = self.source.text
+        self.imports.problems.append(diagnose(self.source.file, text, node, message, hint=hint))
+
+    def statement(self, node: Node) -> None:
+        target = node.child_by_field_name("source")
+        if target is None:
+            return
+        name = self.erased.of(target)[1:-1]
+        names = tuple(_names(self.erased, node))
+        if name == "workflow":
+            self.builtin(node, names)
+        elif name.startswith("python:"):
+            self.python(node, name, names)
+        elif name.startswith("."):
+            self.imports.relative.append((name, target, names))
+        else:
+            self.report(target, f"cannot import {name!r}", 'only relative files, "workflow" and "python:…" can be imported')
+
+    def builtin(self, node: Node, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in BUILTIN:
+                self.report(node, f'"workflow" has no {name!r}', suggest(name, BUILTIN))
+
+    def python(self, node: Node, module: str, names: tuple[str, ...]) -> None:
+        words = {n.type for n in walk(node)}
+        target = module.removeprefix("python:")
+        if not all(part.isidentifier() for part in target.split(".")):
+            self.report(node, f"{target!r} is no Python module's name", 'write "python:pkg.mod"')
+        elif "namespace_import" in words or "default" in names or "*" in names:
+            self.report(node, "Python steps are imported by name", f'write import {{ f }} from "{module}"')
+        else:
+            table = self.imports.steps.setdefault(module, {})
+            table.update({name: f"{target}:{name}" for name in names})
+
+    def call(self, node: Node) -> None:
+        function = node.child_by_field_name("function")
+        if function is not None and function.type == "import":
+            self.report(node, "import() is not there in a workflow", "write import at the top of the file")
+        elif function is not None and function.type == "identifier" and self.erased.of(function) == "require":
+            self.report(node, "require is not there in a workflow", "write import at the top of the file")
+
+
+def _names(source: Source, statement: Node) -> Iterable[str]:
+    """The names asked of the other module."""
+    for node in walk(statement):
+        if node.type in {"import_specifier", "export_specifier"}:
+            name = node.child_by_field_name("name")
+            if name is not None:
+                yield source.of(name)
+        elif node.type == "import_clause":
+            yield from ("default" for c in node.children if c.type == "identifier")
+        elif node.type == "*" and statement.type == "export_statement":
+            yield "*"
+
+
+def exported_names(source: Source) -> set[str] | None:
+    """What a module exports; None if ``export *`` makes that open."""
+    found: set[str] = set()
+    for node in source.root.children:
+        if node.type != "export_statement":
+            continue
+        words = {c.type for c in node.children}
+        if "*" in words:
+            return None
+        if "default" in words:
+            found.add("default")
+        for spec in (n for n in walk(node) if n.type == "export_specifier"):
+            name = spec.child_by_field_name("alias") or spec.child_by_field_name("name")
+            if name is not None:
+                found.add(source.of(name))
+        declaration = node.child_by_field_name("declaration")
+        if declaration is not None:
+            found.update(_declared(source, declaration))
+    return found
+
+
+def _declared(source: Source, declaration: Node) -> Iterable[str]:
+    name = declaration.child_by_field_name("name")
+    if name is not None:
+        yield source.of(name)
+    for node in declaration.named_children:
+        if node.type == "variable_declarator":
+            pattern = node.child_by_field_name("name")
+            if pattern is not None:
+                yield from (
+                    source.of(n)
+                    for n in walk(pattern)
+                    if n.type in {"identifier", "shorthand_property_identifier_pattern"}
+                )

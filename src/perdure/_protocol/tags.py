@@ -1,0 +1,40 @@
+"""Tags: the CBOR tag numbers of docs/protocol.md."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ("TYPED_ARRAYS", "Tag")
+
+
+class Tag:
+    """Tag numbers by what they mark."""
+
+    EPOCH: Final = 1
+    SHAREABLE: Final = 28
+    REFERENCE: Final = 29
+    URI: Final = 32
+    SET: Final = 258
+    MAP: Final = 259
+    REGEXP: Final = 21066
+    ERROR: Final = 1347571201
+    BUFFER: Final = 1347571202
+    STEP: Final = 1347571204
+    VIEW: Final = 1347571208
+
+
+# RFC 8746, little-endian: tag -> type code of Python's array module, where it has one.
+TYPED_ARRAYS: Final[dict[int, str | None]] = {
+    64: None,  # a Uint8Array crosses as a byte string; 64 is accepted
+    68: None,  # clamped
+    69: "H",
+    70: "I",
+    71: "Q",
+    72: "b",
+    77: "h",
+    78: "i",
+    79: "q",
+    84: None,  # float16
+    85: "f",
+    86: "d",
+}

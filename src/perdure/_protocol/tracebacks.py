@@ -1,0 +1,37 @@
+"""Tracebacks: the part of a Python exception's stack that its author wrote.
+
+Pure, but for the source lines that Python's own ``traceback`` shows.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import PurePath
+
+__all__ = ("user_traceback",)
+
+_OURS = str(PurePath(__file__).parent.parent)
+_PLUMBING = ("asyncio", "anyio", "concurrent", "threading.py")
+MAX_FRAMES = 40
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback of *error* without the frames that called the user's code; may be empty."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = 0
+    while first < len(frames) and _is_plumbing(frames[first].filename):
+        first += 1
+    kept = frames[first:]
+    if not kept:
+        return ""
+    lines = traceback.format_list(kept[-MAX_FRAMES:])
+    if len(kept) > MAX_FRAMES:
+        lines.insert(0, f"  … {len(kept) - MAX_FRAMES} more …\n")
+    return "Traceback (most recent call last):\n" + "".join(lines).rstrip("\n")
+
+
+def _is_plumbing(filename: str) -> bool:
+    if filename.startswith(_OURS):
+        return True
+    parts = PurePath(filename).parts
+    return any(part in _PLUMBING for part in parts) and ("lib" in parts or "site-packages" in parts)

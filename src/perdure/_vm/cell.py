@@ -1,0 +1,138 @@
+"""Cell: one wasm store with one instance and its memory, owned and freed once.
+
+Used by one thread at a time. Addresses in memory hold until memory grows, so they are asked for
+anew for every use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import final
+
+import wasmtime
+
+from ..errors import ProtocolError
+from . import foreign
+
+__all__ = ("Cell",)
+
+WASM_PAGE = 65536
+
+
+@final
+class Cell:
+    """A live instance. ``close`` it; what is left open is closed with the last reference."""
+
+    __slots__ = (
+        "_arguments",
+        "_call",
+        "_context",
+        "_functions",
+        "_instance",
+        "_memory",
+        "_store",
+        "_trap",
+    )
+
+    def __init__(
+        self, prepared: wasmtime.InstancePre, engine: wasmtime.Engine, *, brief: bool = False
+    ) -> None:
+        """Instantiate.
+
+        Args:
+            brief: its calls take microseconds, so they keep the interpreter lock.
+        """
+        self._store: int | None = None
+        self._call = foreign.call_briefly if brief else foreign.call
+        self._functions: dict[bytes, foreign.Extern] = {}
+        self._instance = ctypes.create_string_buffer(16)
+        self._arguments = ctypes.create_string_buffer(64)  # wasmtime_val_raw_t, 16 bytes each
+        self._trap = ctypes.c_void_p()
+        self._store = foreign.new_store(foreign.pointer_of(engine), None, None)
+        self._context = foreign.store_context(self._store)
+        trap = ctypes.addressof(self._trap)
+        error = foreign.instantiate(
+            foreign.pointer_of(prepared), self._context, ctypes.addressof(self._instance), trap
+        )
+        foreign.raise_error(error, self._trap.value)
+        found = foreign.find_export(self._context, ctypes.addressof(self._instance), b"memory")
+        if not found.is_memory:
+            raise ProtocolError("the guest exports no memory")
+        self._memory = found
+
+    def __del__(self, _delete: Callable[[int], object] = foreign.delete_store) -> None:
+        # Bound early: at the interpreter's end modules go before objects.
+        store, self._store = self._store, None
+        if store is not None:
+            _delete(store)
+
+    @property
+    def closed(self) -> bool:
+        """Whether memory is gone."""
+        return self._store is None
+
+    @property
+    def address(self) -> int:
+        """Where memory lies in this process, until it grows."""
+        self._check()
+        return foreign.memory_address(self._context, self._memory.address)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory's size; 0 once closed."""
+        if self._store is None:
+            return 0
+        return foreign.memory_size(self._context, self._memory.address)
+
+    def grow_to(self, size: int) -> None:
+        """Make memory at least *size* bytes.
+
+        Raises:
+            wasmtime.WasmtimeError: there is no room.
+        """
+        missing = size - self.memory_bytes
+        if missing > 0:
+            before = ctypes.c_uint64()
+            error = foreign.grow_memory(
+                self._context,
+                self._memory.address,
+                -(-missing // WASM_PAGE),
+                ctypes.addressof(before),
+            )
+            foreign.raise_error(error, None)
+
+    def call(self, name: bytes, argument: int = 0) -> int:
+        """Call an export that takes at most one i32, and give its result as a signed 64-bit number.
+
+        Raises:
+            wasmtime.Trap: wasm code trapped; the cell is unusable.
+        """
+        self._check()
+        function = self._functions.get(name)
+        if function is None:
+            function = foreign.find_export(self._context, ctypes.addressof(self._instance), name)
+            self._functions[name] = function
+        arguments, trap = self._arguments, self._trap
+        foreign.copy(arguments, argument.to_bytes(8, "little"), 8)
+        trap.value = None
+        error = self._call(
+            self._context,
+            function.address,
+            ctypes.addressof(arguments),
+            1,
+            ctypes.addressof(trap),
+        )
+        if error or trap.value:
+            foreign.raise_error(error, trap.value)
+        return int.from_bytes(ctypes.string_at(arguments, 8), "little", signed=True)
+
+    def close(self) -> None:
+        """Free memory. Idempotent."""
+        store, self._store = self._store, None
+        if store is not None:
+            foreign.delete_store(store)
+
+    def _check(self) -> None:
+        if self._store is None:
+            raise ProtocolError("this guest has ended")

@@ -1,0 +1,169 @@
+"""Kernel: finds and applies the changed words of memory pages, at machine speed.
+
+Python has no vector loop of its own, and the wasm engine is at hand: a few dozen instructions
+compare two lists of pages 16 bytes at a time and write down each changed 32-bit word and its
+distance from the last one. A kernel belongs to one thread. New words are kept, not their XOR with
+the old ones: pointers then repeat, and a compressor sees it (a fifth smaller, measured).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Sequence
+from typing import final
+
+import wasmtime
+
+from . import foreign
+from .cell import Cell
+
+__all__ = ("BATCH", "PAGE", "Kernel", "thread_kernel")
+
+PAGE = 4096
+BATCH = 256  # pages in one call
+SLOT = BATCH * PAGE
+_OLD, _WORDS, _GAPS = SLOT, 2 * SLOT, 3 * SLOT
+_MEMORY_PAGES = 3 * SLOT // 65536 + 21  # gaps: at most five quarters of a slot
+_ZEROS = bytes(PAGE)
+
+_SOURCE = f"""
+(module
+  (memory (export "memory") {_MEMORY_PAGES})
+  ;; new bytes at 0, old bytes at {_OLD}; gives words << 32 | bytes of gaps
+  (func (export "diff") (param $size i32) (result i64)
+    (local $p i32) (local $stop i32) (local $next i32) (local $gap i32)
+    (local $w i32) (local $g i32)
+    (local.set $w (i32.const {_WORDS}))
+    (local.set $g (i32.const {_GAPS}))
+    (block $done (loop $blocks
+      (br_if $done (i32.ge_u (local.get $p) (local.get $size)))
+      (if (v128.any_true (v128.xor (v128.load (local.get $p))
+                                   (v128.load offset={_OLD} (local.get $p))))
+        (then
+          (local.set $stop (i32.add (local.get $p) (i32.const 16)))
+          (loop $words
+            (if (i32.ne (i32.load (local.get $p)) (i32.load offset={_OLD} (local.get $p)))
+              (then
+                (local.set $gap
+                  (i32.shr_u (i32.sub (local.get $p) (local.get $next)) (i32.const 2)))
+                (local.set $next (i32.add (local.get $p) (i32.const 4)))
+                (i32.store (local.get $w) (i32.load (local.get $p)))
+                (local.set $w (i32.add (local.get $w) (i32.const 4)))
+                (block $last (loop $varint
+                  (br_if $last (i32.lt_u (local.get $gap) (i32.const 128)))
+                  (i32.store8 (local.get $g) (i32.or (local.get $gap) (i32.const 128)))
+                  (local.set $g (i32.add (local.get $g) (i32.const 1)))
+                  (local.set $gap (i32.shr_u (local.get $gap) (i32.const 7)))
+                  (br $varint)))
+                (i32.store8 (local.get $g) (local.get $gap))
+                (local.set $g (i32.add (local.get $g) (i32.const 1)))))
+            (local.set $p (i32.add (local.get $p) (i32.const 4)))
+            (br_if $words (i32.lt_u (local.get $p) (local.get $stop)))))
+        (else (local.set $p (i32.add (local.get $p) (i32.const 16)))))
+      (br $blocks)))
+    (i64.or
+      (i64.shl (i64.extend_i32_u (i32.shr_u (i32.sub (local.get $w) (i32.const {_WORDS}))
+                                            (i32.const 2))) (i64.const 32))
+      (i64.extend_i32_u (i32.sub (local.get $g) (i32.const {_GAPS})))))
+  ;; bytes of pages at 0, patched by the words and gaps; their counts at {_OLD}; gives 1 when sound
+  (func (export "patch") (param $size i32) (result i32)
+    (local $p i32) (local $w i32) (local $g i32) (local $words i32) (local $gaps i32)
+    (local $gap i32) (local $shift i32) (local $byte i32)
+    (local.set $w (i32.const {_WORDS}))
+    (local.set $g (i32.const {_GAPS}))
+    (local.set $words (i32.add (local.get $w)
+                               (i32.shl (i32.load offset={_OLD} (i32.const 0)) (i32.const 2))))
+    (local.set $gaps (i32.add (local.get $g) (i32.load offset={_OLD + 4} (i32.const 0))))
+    (block $done (loop $next
+      (br_if $done (i32.ge_u (local.get $w) (local.get $words)))
+      (local.set $gap (i32.const 0))
+      (local.set $shift (i32.const 0))
+      (loop $varint
+        (if (i32.ge_u (local.get $g) (local.get $gaps)) (then (return (i32.const 0))))
+        (local.set $byte (i32.load8_u (local.get $g)))
+        (local.set $g (i32.add (local.get $g) (i32.const 1)))
+        (local.set $gap (i32.or (local.get $gap)
+          (i32.shl (i32.and (local.get $byte) (i32.const 127)) (local.get $shift))))
+        (local.set $shift (i32.add (local.get $shift) (i32.const 7)))
+        (br_if $varint (i32.and (i32.ge_u (local.get $byte) (i32.const 128))
+                                (i32.lt_u (local.get $shift) (i32.const 28)))))
+      (local.set $p (i32.add (local.get $p) (i32.shl (local.get $gap) (i32.const 2))))
+      (if (i32.ge_u (local.get $p) (local.get $size)) (then (return (i32.const 0))))
+      (i32.store (local.get $p) (i32.load (local.get $w)))
+      (local.set $p (i32.add (local.get $p) (i32.const 4)))
+      (local.set $w (i32.add (local.get $w) (i32.const 4)))
+      (br $next)))
+    (i32.eq (local.get $g) (local.get $gaps))))
+"""
+
+
+@final
+class Kernel:
+    """Two lists of pages in, changed words out; and back."""
+
+    __slots__ = ("_address", "_cell")
+
+    def __init__(self) -> None:
+        engine, prepared = _prepared()
+        self._cell = Cell(prepared, engine, brief=True)
+        self._address = self._cell.address  # its memory never grows
+
+    def diff(self, pages: Sequence[tuple[int, int, int, int]]) -> tuple[bytes, bytes]:
+        """Words and gaps that turn old pages into new ones.
+
+        Args:
+            pages: at most ``BATCH`` of (address of the new bytes, their count, address of the
+                old ones, their count); what is missing of a page counts as zeros.
+        """
+        at, copy = self._address, foreign.copy
+        for new, new_bytes, old, old_bytes in pages:
+            copy(at, new, new_bytes)
+            copy(at + _OLD, old, old_bytes)
+            if new_bytes != PAGE:
+                copy(at + new_bytes, _ZEROS, PAGE - new_bytes)
+            if old_bytes != PAGE:
+                copy(at + _OLD + old_bytes, _ZEROS, PAGE - old_bytes)
+            at += PAGE
+        counts = self._cell.call(b"diff", len(pages) * PAGE)
+        words, gaps = counts >> 32, counts & 0xFFFFFFFF
+        at = self._address
+        return ctypes.string_at(at + _WORDS, 4 * words), ctypes.string_at(at + _GAPS, gaps)
+
+    def patch(self, pages: Sequence[bytes], words: bytes, gaps: bytes) -> list[bytes] | None:
+        """The new pages, whole; None where words and gaps do not fit them."""
+        if len(words) > SLOT or len(gaps) > 5 * SLOT // 4 or len(pages) > BATCH:
+            return None
+        at, copy = self._address, foreign.copy
+        for index, page in enumerate(pages):
+            copy(at + index * PAGE, page, PAGE)
+        counts = (len(words) // 4).to_bytes(4, "little") + len(gaps).to_bytes(4, "little")
+        copy(at + _OLD, counts, 8)
+        copy(at + _WORDS, words, len(words))
+        copy(at + _GAPS, gaps, len(gaps))
+        if self._cell.call(b"patch", len(pages) * PAGE) & 1 == 0:
+            return None
+        whole = ctypes.string_at(at, len(pages) * PAGE)
+        return [whole[k : k + PAGE] for k in range(0, len(whole), PAGE)]
+
+
+_local = threading.local()
+
+
+def thread_kernel() -> Kernel:
+    """This thread's kernel."""
+    made: Kernel | None = getattr(_local, "kernel", None)
+    if made is None:
+        made = _local.kernel = Kernel()
+    return made
+
+
+@functools.cache
+def _prepared() -> tuple[wasmtime.Engine, wasmtime.InstancePre]:
+    engine = wasmtime.Engine()
+    module = wasmtime.Module(engine, _SOURCE)
+    linker = wasmtime.Linker(engine)
+    prepared = linker.instantiate_pre(module)
+    foreign.keep_forever(engine, module, linker, prepared)
+    return engine, prepared

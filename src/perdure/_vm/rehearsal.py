@@ -1,0 +1,84 @@
+"""Rehearsal: what a run's first suspensions will look like, for the compressor to know.
+
+A run's first turn changes the heap in much the same way whatever its input: modules are
+evaluated, lazy built-ins appear, promises are made. A few short runs with made-up input, on guests
+that are thrown away, give a dictionary that makes real deltas several times smaller. Like the
+baseline it is a pure function of engine and bundle: fixed seed, fixed clock, counted limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._model.commands import Answer, ScheduleStep, StartWait
+from .._protocol.codec import decode, encode
+from .._protocol.frames import GuestDelivery, Limits, StartFrame
+from ..errors import PerdureError
+from .instance import Instance
+
+__all__ = ("rehearse",)
+
+_ARGUMENTS: tuple[list[object], ...] = ([], [{}], [9], [["a", "b"]])
+_TURNS = 4
+_MAX_BODY_BYTES = 48 << 10
+_AT_MS = 1_700_000_000_000
+_LIMITS = Limits(instructions=1_000_000, heap_bytes=32 << 20, payload_bytes=1 << 20)
+
+
+def rehearse(
+    instantiate: Callable[[], Instance], body: Callable[[Instance], bytes], bundle: bytes
+) -> bytes:
+    """Bodies of deltas as a run of this bundle may make, the likeliest last; may be empty."""
+    name = str(decode(bundle)["name"])
+    made: list[tuple[int, bytes]] = []
+    for arguments in _ARGUMENTS:
+        guest = instantiate()
+        try:
+            made += _play(guest, body, name, encode(arguments, where="arguments"))
+        except PerdureError:
+            continue  # A bundle that misbehaves here does so in its runs too, and is told there.
+        finally:
+            guest.close()
+    made.sort(key=lambda item: item[0])
+    likely = [found for _, found in made if len(found) <= _MAX_BODY_BYTES]
+    return b"".join(dict.fromkeys(likely))
+
+
+def _play(
+    guest: Instance, body: Callable[[Instance], bytes], name: str, arguments: bytes
+) -> list[tuple[int, bytes]]:
+    """Play a run until it ends or a few turns are over: its first and its last suspension."""
+    frame = StartFrame(
+        run_id="run_" + 26 * "a",
+        workflow=name,
+        seed=bytes(32),
+        at_ms=_AT_MS,
+        input=arguments,
+        limits=_LIMITS,
+    )
+    answer = guest.start(frame)
+    seen: list[tuple[int, bytes]] = []
+    for turn in range(_TURNS):
+        delivery = _reply(answer, turn + 2)
+        if delivery is None:
+            break
+        seen.append((turn + 1, body(guest)))
+        answer = guest.resume([delivery])
+    return [seen[0], seen[-1]] if seen else [(0, body(guest))]
+
+
+def _reply(answer: Answer, position: int) -> GuestDelivery | None:
+    if answer.outcome is not None:
+        return None
+    for output in answer.turns:
+        for command in output.commands:
+            if isinstance(command, ScheduleStep | StartWait):
+                is_step = isinstance(command, ScheduleStep)
+                return GuestDelivery(
+                    position=position,
+                    at_ms=_AT_MS + position,
+                    kind="step_completed" if is_step else "wait_completed",
+                    id=command.id,
+                    value=b"\xf6" if is_step else None,
+                )
+    return None

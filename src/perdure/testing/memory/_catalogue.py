@@ -1,0 +1,88 @@
+"""Catalogue: finding runs, and taking them away."""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..._model.ids import RunId
+from ..._model.runs import RunFilter, RunPage, RunRecord
+from ...abc import Catalogue
+from ...errors import RunLiveError, UsageError
+from ._queue import drop_work
+from ._store import Handle, Store
+from ._turn import free_hooks
+
+__all__ = ("MemoryCatalogue",)
+
+
+@final
+class MemoryCatalogue(Catalogue):
+    """The catalogue of a memory world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def list_runs(
+        self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> RunPage:
+        store = await self._handle.enter()
+        after = (-1, "") if cursor is None else _parse_cursor(cursor)
+        with store.lock:
+            records = [run.record for run in store.runs.values()]
+        found = sorted((r for r in records if _order(r) > after and _matches(r, where)), key=_order)
+        page = tuple(found[:limit])
+        more = len(found) > len(page) and page
+        return RunPage(runs=page, cursor=_cursor(page[-1]) if more else None)
+
+    async def delete_run(self, run_id: RunId) -> None:
+        store = await self._handle.enter()
+        with store.lock:
+            if store.live_run(run_id) is not None:
+                raise RunLiveError(run_id)
+            _forget(store, run_id)
+        store.changed.ring()
+
+    async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
+        store = await self._handle.enter()
+        with store.lock:
+            ended = sorted(
+                (run.record.ended_at_ms, run_id)
+                for run_id, run in store.runs.items()
+                if run.record.ended_at_ms is not None and run.record.ended_at_ms < ended_before_ms
+            )
+            for _, run_id in ended[:limit]:
+                _forget(store, run_id)
+        store.changed.ring()
+        return len(ended[:limit])
+
+
+def _order(record: RunRecord) -> tuple[int, str]:
+    return record.created_at_ms, record.run_id
+
+
+def _cursor(record: RunRecord) -> str:
+    return f"{record.created_at_ms}/{record.run_id}"
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str]:
+    created, mark, run_id = cursor.partition("/")
+    if not mark or not created.isdecimal():
+        raise UsageError(f"{cursor!r} is not a cursor this world gave")
+    return int(created), run_id
+
+
+def _matches(record: RunRecord, where: RunFilter) -> bool:
+    return (
+        where.status in (None, record.status)
+        and where.workflow in (None, record.workflow)
+        and where.attributes.items() <= record.attributes.items()
+    )
+
+
+def _forget(store: Store, run_id: RunId) -> None:
+    if run_id in store.runs:
+        drop_work(store, run_id)
+        free_hooks(store, run_id, None)
+        del store.runs[run_id]
+    for key in [key for key in store.blobs if key[0] == run_id]:
+        del store.blobs[key]

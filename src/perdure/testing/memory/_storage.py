@@ -1,0 +1,181 @@
+"""Storage: runs, logs, hook tokens, and the commit of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import final
+
+from ..._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
+from ..._model.events import Event, EventType, LoggedEvent
+from ..._model.ids import RunId
+from ..._model.runs import NewRun, RunRecord, RunStatus
+from ...abc import DirectStorage
+from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
+from ._queue import check_live, drop_work, give_back
+from ._store import Handle, Store, StoredMessage, StoredRun, StoredWake
+from ._turn import commit_turn, free_hooks, write_event
+
+__all__ = ("MemoryStorage",)
+
+_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
+
+
+@final
+class MemoryStorage(DirectStorage):
+    """The storage of a memory world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
+        store = await self._handle.enter()
+        with store.lock:
+            found = store.runs.get(new.run_id)
+            if found is not None:
+                if (found.record.workflow, found.events[0].event.payload) != (
+                    new.workflow,
+                    new.input,
+                ):
+                    raise IdempotencyConflictError(
+                        new.idempotency_key or new.run_id, run_id=new.run_id
+                    )
+                return found.record, False
+            run = _fresh_run(new, now_ms=self._handle.now_ms())
+            store.runs[new.run_id] = run
+        store.changed.ring()
+        return run.record, True
+
+    async def append(self, append: Append) -> Appended:
+        store = await self._handle.enter()
+        with store.lock:
+            appended = _append(store, append, now_ms=self._handle.now_ms())
+            self._handle.counters["appends"] += 1
+        store.changed.ring()
+        return appended
+
+    async def commit(self, commit: TurnCommit) -> Committed:
+        await self._handle.enter()
+        return self._commit(commit)
+
+    def commit_soon(
+        self, commit: TurnCommit, done: Callable[[Committed | BaseException], None]
+    ) -> None:
+        try:
+            answer: Committed | BaseException = self._commit(commit)
+        except Exception as error:  # handed on, not swallowed
+            answer = error
+        done(answer)
+
+    async def get_run(self, run_id: RunId) -> RunRecord:
+        return (await self._handle.enter()).run(run_id).record
+
+    async def read_events(
+        self, run_id: RunId, *, after: int = 0, limit: int = 1000
+    ) -> tuple[LoggedEvent, ...]:
+        store = await self._handle.enter()
+        with store.lock:
+            return tuple(store.run(run_id).events[max(after, 0) :][:limit])
+
+    async def get_hook(self, token: str) -> HookRecord:
+        store = await self._handle.enter()
+        try:
+            return store.hooks[token]
+        except KeyError:
+            raise HookNotFoundError(token) from None
+
+    async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
+        record = await self.get_run(run_id)
+        async for _ in self._handle.attempts(wait_ms):
+            record = self._handle.store.run(run_id).record
+            if record.status.is_ended:
+                break
+        return record
+
+    def _commit(self, commit: TurnCommit) -> Committed:
+        store = self._handle.store
+        with store.lock:
+            committed = commit_turn(store, commit, now_ms=self._handle.now_ms())
+            self._handle.counters["commits"] += 1
+        store.changed.ring()
+        return committed
+
+
+def _fresh_run(new: NewRun, *, now_ms: int) -> StoredRun:
+    record = RunRecord(
+        run_id=new.run_id,
+        workflow=new.workflow,
+        bundle=new.bundle,
+        engine=new.engine,
+        status=RunStatus.PENDING,
+        turn=0,
+        position=0,
+        consumed=0,
+        log_digest=b"",
+        created_at_ms=new.created_at_ms,
+        idempotency_key=new.idempotency_key,
+        attributes=dict(new.attributes),
+    )
+    run = StoredRun(record=record, wake=StoredWake(due_ms=now_ms, generation=1))
+    created = Event(
+        type=EventType.RUN_CREATED,
+        key="run/created",
+        at_ms=new.created_at_ms,
+        payload=new.input,
+        facts={"workflow": new.workflow, "bundle": new.bundle, "engine": new.engine},
+    )
+    write_event(run, created)
+    return run
+
+
+def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
+    run, event = store.run(append.run_id), append.event
+    first = run.positions.get(event.key)
+    if first is None:
+        _check_append(store, run, append, now_ms=now_ms)
+        write_event(run, event)
+    elif run.record.status.is_ended:
+        return Appended(position=first, duplicate=True)
+    _end_lease(store, append, now_ms=now_ms)
+    if append.wake and run.wake is not None:
+        run.wake.arm(now_ms)
+    if first is not None:
+        return Appended(position=first, duplicate=True)
+    if event.type is EventType.HOOK_DISPOSED and event.entity is not None:
+        free_hooks(store, append.run_id, {event.entity})
+    if event.type is EventType.RUN_CANCELLED:
+        run.record = replace(
+            run.record,
+            status=RunStatus.CANCELLED,
+            payload=event.payload,
+            ended_at_ms=event.at_ms,
+        )
+        free_hooks(store, append.run_id, None)
+        drop_work(store, append.run_id)
+    return Appended(position=run.record.position, duplicate=False)
+
+
+def _check_append(store: Store, run: StoredRun, append: Append, *, now_ms: int) -> None:
+    if run.record.status.is_ended:
+        raise RunEndedError(append.run_id, status=run.record.status)
+    if append.lease is not None:
+        check_live(store, append.lease, now_ms=now_ms)
+    if append.event.type in _NEEDS_HOOK:
+        holders = {(hook.run_id, hook.hook_id) for hook in store.hooks.values()}
+        if (append.run_id, append.event.entity) not in holders:
+            raise HookNotFoundError(append.event.entity or append.event.key)
+
+
+def _end_lease(store: Store, append: Append, *, now_ms: int) -> None:
+    if append.lease is None:
+        return
+    try:
+        item = check_live(store, append.lease, now_ms=now_ms)
+    except LeaseLostError:
+        return  # a repeated append: the first one ended it
+    if append.release_delay_ms is not None:
+        give_back(item, due_ms=now_ms + append.release_delay_ms)
+    elif isinstance(item, StoredMessage):
+        del store.messages[item.message.message_id]
+    else:
+        item.lease = None

@@ -1,0 +1,187 @@
+"""Store: what a memory world keeps, as mutable records behind one lock.
+
+Only this package touches them, and only while it holds ``Store.lock``. Everything visible leaves
+as frozen values.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import final
+
+import anyio
+import anyio.lowlevel
+
+from ..._model.commit import Committed, HookRecord
+from ..._model.events import LoggedEvent
+from ..._model.ids import Digest, RunId
+from ..._model.queue import Lease, Message
+from ..._model.runs import RunRecord
+from ..._model.snapshot import Snapshot
+from ...errors import RunNotFoundError, WorldClosedError
+from ..clock import Bell, Clock
+
+__all__ = ("Handle", "Item", "Store", "StoredMessage", "StoredRun", "StoredStream", "StoredWake")
+
+
+@dataclass(slots=True, kw_only=True)
+class Item:
+    """Something that can be claimed."""
+
+    due_ms: int | None
+    lease: Lease | None = None  # the latest that nobody ended; it may have run out
+    attempt: int = 0
+
+    @property
+    def claimable_ms(self) -> int | None:
+        """From when it can be claimed; a claim that ran out is due since then."""
+        return self.due_ms if self.lease is None else self.lease.expires_at_ms
+
+    def is_claimable(self, now_ms: int) -> bool:
+        """Whether it is due and unclaimed."""
+        return self.claimable_ms is not None and self.claimable_ms <= now_ms
+
+    def take(self, item: str, *, is_wake: bool, expires_at_ms: int) -> Lease:
+        """Lease it, and count the claim."""
+        self.attempt += 1
+        self.lease = Lease(
+            item=item, token=secrets.token_hex(8), is_wake=is_wake, expires_at_ms=expires_at_ms
+        )
+        return self.lease
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredWake(Item):
+    """A run's mailbox; while it is claimed ``due_ms`` holds what came meanwhile."""
+
+    generation: int = 0
+
+    def arm(self, due_ms: int) -> None:
+        """Make it due at *due_ms* at the latest."""
+        self.due_ms = due_ms if self.due_ms is None else min(self.due_ms, due_ms)
+        self.generation += 1
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredMessage(Item):
+    """A step message and its counters."""
+
+    message: Message
+    lost: int = 0
+    returned: int = 0
+
+
+@dataclass(slots=True)
+class StoredStream:
+    """A stream: its chunks, and each write's answer."""
+
+    chunks: list[bytes] = field(default_factory=list[bytes])
+    closed: bool = False
+    writes: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredRun:
+    """A run and what goes away with it, but for hooks, messages and blobs."""
+
+    record: RunRecord
+    wake: StoredWake | None
+    events: list[LoggedEvent] = field(default_factory=list[LoggedEvent])
+    positions: dict[str, int] = field(default_factory=dict[str, int])  # by event key
+    snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
+    streams: dict[str, StoredStream] = field(default_factory=dict[str, StoredStream])
+    last_commit: tuple[str, Committed] | None = None
+
+
+@final
+class Store:
+    """One storage, shared by the worlds that are open on it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.changed = Bell()
+        self.runs: dict[RunId, StoredRun] = {}
+        self.messages: dict[str, StoredMessage] = {}
+        self.hooks: dict[str, HookRecord] = {}  # by token
+        self.blobs: dict[tuple[RunId | None, Digest], bytes] = {}
+
+    def run(self, run_id: RunId) -> StoredRun:
+        """The run.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        try:
+            return self.runs[run_id]
+        except KeyError:
+            raise RunNotFoundError(run_id) from None
+
+    def live_run(self, run_id: RunId) -> StoredRun | None:
+        """The run, if it is there and has not ended."""
+        run = self.runs.get(run_id)
+        return None if run is None or run.record.status.is_ended else run
+
+
+@final
+class Handle:
+    """One open world on a store: its clock, its counters, and whether it is open."""
+
+    def __init__(self, url: str, store: Store, clock: Clock) -> None:
+        self.url = url
+        self.clock = clock
+        self.is_open = False
+        self.counters = {"commits": 0, "appends": 0, "claims": 0}
+        self._store = store
+
+    @property
+    def store(self) -> Store:
+        """The store.
+
+        Raises:
+            WorldClosedError: the world is not open.
+        """
+        if not self.is_open:
+            raise WorldClosedError(self.url)
+        return self._store
+
+    def now_ms(self) -> int:
+        """The world's clock."""
+        return self.clock.now_ms()
+
+    async def enter(self) -> Store:
+        """The store, after other tasks had their turn, as with a real one.
+
+        Raises:
+            WorldClosedError: the world is not open.
+        """
+        await anyio.lowlevel.checkpoint()
+        return self.store
+
+    async def attempts(self, wait_ms: int) -> AsyncIterator[None]:
+        """Yield once, then again after every change, until *wait_ms* have passed.
+
+        By the world's clock, or by the machine's if that is sooner: a clock that stands still
+        must not hang its callers.
+        """
+        until_ms = self.now_ms() + wait_ms
+        until = anyio.current_time() + wait_ms / 1000
+        while True:
+            seen = self.store.changed.rings
+            yield
+            left = until - anyio.current_time()
+            if left <= 0 or self.now_ms() >= until_ms:
+                return
+            with anyio.move_on_after(left):
+                await self.store.changed.wait(
+                    seen, clock=self.clock, until_ms=min(until_ms, self._next_due_ms(until_ms))
+                )
+
+    def _next_due_ms(self, default: int) -> int:
+        store, now = self.store, self.now_ms()
+        with store.lock:
+            wakes = [run.wake for run in store.runs.values() if run.wake is not None]
+            times = [i.claimable_ms for i in (*wakes, *store.messages.values())]
+        return min((t for t in times if t is not None and t > now), default=default)

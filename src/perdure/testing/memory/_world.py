@@ -1,0 +1,123 @@
+"""World: a memory store, opened.
+
+``memory://name`` is one store in the process; ``memory://`` belongs to the object, and is there
+again when the object is opened again.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from typing import final
+
+from ...abc import Capability, World
+from ...errors import UsageError
+from ..clock import Clock, SystemClock
+from ._blobs import MemoryBlobs
+from ._catalogue import MemoryCatalogue
+from ._queue import MemoryQueue
+from ._snapshots import MemorySnapshots
+from ._storage import MemoryStorage
+from ._store import Handle, Store, StoredRun
+from ._streams import MemoryStreams
+
+__all__ = ("MemoryWorld",)
+
+_named: dict[str, Store] = {}
+_naming = threading.Lock()
+
+
+def _find_store(url: str) -> Store:
+    scheme, mark, name = url.partition("://")
+    if scheme != "memory" or not mark:
+        raise UsageError(f"{url!r} is not a memory world's URL; write memory:// or memory://name")
+    if not name:
+        return Store()
+    with _naming:
+        return _named.setdefault(name, Store())
+
+
+@final
+class MemoryWorld(World):
+    """A world in this process's memory."""
+
+    def __init__(self, url: str = "memory://", *, clock: Clock | None = None) -> None:
+        self._store = _find_store(url)
+        self._handle = Handle(url, self._store, clock or SystemClock())
+        self.storage = MemoryStorage(self._handle)
+        self.catalogue = MemoryCatalogue(self._handle)
+        self.queue = MemoryQueue(self._handle)
+        self.snapshots = MemorySnapshots(self._handle)
+        self.streams = MemoryStreams(self._handle)
+        self.blobs = MemoryBlobs(self._handle)
+
+    @property
+    def url(self) -> str:
+        """Where this world is."""
+        return self._handle.url
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What a commit sends is there at once, and any thread may commit."""
+        return frozenset({Capability.ATOMIC_QUEUE, Capability.DIRECT_COMMIT})
+
+    async def open(self) -> None:
+        self._handle.is_open = True
+
+    async def aclose(self) -> None:
+        self._handle.is_open = False
+        self._store.changed.ring()  # whoever waits hears that it is closed
+
+    def now_ms(self) -> int:
+        return self._handle.now_ms()
+
+    async def settle(self) -> None:
+        await self._handle.enter()
+
+    def statistics(self) -> dict[str, int]:
+        return dict(self._handle.counters)
+
+    def dump(self) -> dict[str, object]:
+        """Everything stored, in a canonical order and without what is random, to compare worlds."""
+        store = self._store
+        with store.lock:
+            return {
+                "runs": {run_id: _dump_run(store.runs[run_id]) for run_id in sorted(store.runs)},
+                "hooks": {token: asdict(store.hooks[token]) for token in sorted(store.hooks)},
+                "messages": {
+                    message_id: {
+                        **asdict(stored.message),
+                        "claimable_ms": stored.claimable_ms,
+                        "leased": stored.lease is not None,
+                        "attempt": stored.attempt,
+                        "lost": stored.lost,
+                        "returned": stored.returned,
+                    }
+                    for message_id, stored in sorted(store.messages.items())
+                },
+                "blobs": sorted((run_id or "", digest) for run_id, digest in store.blobs),
+            }
+
+    def __repr__(self) -> str:
+        state = "open" if self._handle.is_open else "closed"
+        return f"MemoryWorld({self.url!r}, {state}, runs={len(self._store.runs)})"
+
+
+def _dump_run(run: StoredRun) -> dict[str, object]:
+    wake = run.wake
+    return {
+        "record": asdict(run.record),
+        "events": [asdict(event) for event in run.events],
+        "snapshots": [asdict(snapshot) for snapshot in run.snapshots],
+        "wake": wake
+        and {
+            "claimable_ms": wake.claimable_ms,
+            "leased": wake.lease is not None,
+            "generation": wake.generation,
+            "attempt": wake.attempt,
+        },
+        "streams": {
+            name: {"chunks": list(stream.chunks), "closed": stream.closed}
+            for name, stream in sorted(run.streams.items())
+        },
+    }

@@ -1,0 +1,102 @@
+"""Guests for the VM's tests: one engine, baselines by source text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+
+import pytest
+
+from perdure._model.commands import Answer
+from perdure._protocol.codec import decode, encode
+from perdure._protocol.frames import GuestDelivery, Limits, StartFrame
+from perdure._vm.guest import default_engine
+from perdure._vm.image import Baseline
+from perdure._vm.instance import Instance
+
+STEPS = {"python:steps": {"work": "steps:work"}}
+
+
+@cache
+def _build(source: str) -> Baseline:
+    bundle = {
+        "format": 1,
+        "entry": "w.ts",
+        "export": "w",
+        "name": "w",
+        "modules": {"w.ts": source},
+        "steps": STEPS,
+    }
+    return Baseline.build(default_engine(), encode(bundle, where="bundle"))
+
+
+@dataclass
+class Run:
+    """A run of one workflow, driven by hand."""
+
+    baseline: Baseline
+    guest: Instance
+    position: int = 1
+    answers: list[Answer] = field(default_factory=list)
+
+    def start(self, *arguments: object, limits: Limits | None = None) -> Answer:
+        """Deliver ``run_created``."""
+        answer = self.guest.start(
+            StartFrame(
+                run_id="run_" + 26 * "b",
+                workflow="w",
+                seed=bytes(range(32)),
+                at_ms=1_700_000_000_000,
+                input=encode(list(arguments), where="arguments"),
+                limits=limits or Limits(),
+            )
+        )
+        self.answers.append(answer)
+        return answer
+
+    def next_delivery(self, value: object = None) -> GuestDelivery:
+        """The completion of the next step in order."""
+        self.position += 1
+        return GuestDelivery(
+            position=self.position,
+            at_ms=1_700_000_000_000 + self.position,
+            kind="step_completed",
+            id=f"step_{self.position - 1}",
+            value=encode(value, where="result"),
+        )
+
+    def complete(self, value: object = None) -> Answer:
+        """Complete the next step."""
+        answer = self.guest.resume([self.next_delivery(value)])
+        self.answers.append(answer)
+        return answer
+
+    def thawed(self, *deltas: bytes) -> Run:
+        """The same run on a guest thawed from *deltas*."""
+        return Run(self.baseline, self.baseline.thaw(deltas), self.position)
+
+
+@pytest.fixture(scope="module")
+def run_of(request: pytest.FixtureRequest) -> Callable[[str], Run]:
+    """Makes a run of a workflow module's source."""
+
+    def make(source: str) -> Run:
+        baseline = _build(source)
+        run = Run(baseline, baseline.instantiate())
+        request.addfinalizer(run.guest.close)
+        return run
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def value_of() -> Callable[[Answer], object]:
+    """The value a run completed with."""
+
+    def read(answer: Answer) -> object:
+        payload = getattr(answer.outcome, "value", None)
+        assert isinstance(payload, bytes), answer
+        return decode(payload)
+
+    return read

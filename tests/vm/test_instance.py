@@ -1,0 +1,118 @@
+"""Instances: turns, failures, interruption, reuse of memory."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from perdure._model.commands import Completed, Failed, Interrupted, ScheduleStep
+from perdure._protocol.codec import decode, decode_error, encode
+from perdure._protocol.frames import GuestDelivery, Limits
+from perdure._vm.guest import default_engine
+from perdure._vm.image import Baseline
+from perdure.errors import GuestError, ProtocolError
+
+TWO_STEPS = """
+import { work } from "python:steps";
+export async function w(n) { return (await work(n)) + (await work(n + 1)); }
+"""
+SPIN = "export async function w() { for (;;) {} }"
+
+
+def test_a_run_goes_from_start_to_its_result(run_of):
+    run = run_of(TWO_STEPS)
+    answer = run.start(1)
+    (command,) = answer.turns[0].commands
+    assert isinstance(command, ScheduleStep)
+    assert (command.step, decode(command.args), command.at) == ("steps:work", [1], "w.ts:3:49")
+    assert answer.outcome is None
+    assert answer.open == 1
+    run.complete(10)
+    answer = run.complete(20)
+    assert isinstance(answer.outcome, Completed)
+    assert decode(answer.outcome.value) == 30
+
+
+def test_an_unknown_delivery_changes_nothing(run_of):
+    run = run_of(TWO_STEPS)
+    run.start(1)
+    noise = GuestDelivery(position=2, at_ms=0, kind="step_completed", id="step_9", value=b"\xf6")
+    answer = run.guest.resume([noise])
+    assert (answer.consumed, answer.outcome, answer.turns[0].commands) == (2, None, ())
+
+
+def test_a_bundle_that_does_not_compile_is_refused():
+    with pytest.raises(GuestError, match="SyntaxError"):
+        Baseline.build(
+            default_engine(),
+            encode(
+                {
+                    "format": 1,
+                    "entry": "w.ts",
+                    "export": "w",
+                    "name": "w",
+                    "modules": {"w.ts": "export function ("},
+                    "steps": {},
+                },
+                where="bundle",
+            ),
+        )
+
+
+def test_evaluate_reads_and_reports_errors(run_of):
+    run = run_of(TWO_STEPS)
+    run.start(1)
+    assert decode(run.guest.evaluate("1 + 1")) == 2
+    with pytest.raises(GuestError, match="boom"):
+        run.guest.evaluate("throw new TypeError('boom')")
+
+
+def test_counted_limits_fail_the_run_by_name(run_of):
+    answer = run_of(SPIN).start(limits=Limits(instructions=100_000))
+    assert isinstance(answer.outcome, Failed)
+    assert decode_error(answer.outcome.error).name == "InstructionLimitError"
+
+
+def test_an_interrupt_from_another_thread_ends_the_call_and_the_guest(run_of):
+    run = run_of(SPIN)
+    timer = threading.Timer(0.02, run.guest.interrupt)
+    timer.start()
+    answer = run.start(limits=Limits(instructions=0))
+    timer.join()
+    assert isinstance(answer.outcome, Interrupted)
+    assert run.guest.dead
+
+
+def test_an_interrupt_between_calls_is_forgotten(run_of):
+    run = run_of(TWO_STEPS)
+    run.guest.interrupt()
+    assert run.start(1).outcome is None
+
+
+def test_a_closed_guest_answers_nothing(run_of):
+    run = run_of(TWO_STEPS)
+    run.guest.close()
+    run.guest.close()
+    run.guest.interrupt()
+    with pytest.raises(ProtocolError):
+        run.start(1)
+    assert run.guest.memory_bytes == 0
+    assert "closed" in repr(run.guest)
+
+
+def test_a_call_out_of_turn_is_a_protocol_error(run_of):
+    run = run_of(TWO_STEPS)
+    with pytest.raises(ProtocolError, match="wrong state"):
+        run.complete()
+    assert run.guest.dead
+
+
+def test_a_reused_guest_is_at_the_baseline_again(run_of):
+    run = run_of(TWO_STEPS)
+    run.start(1)
+    run.guest.close()
+    again = run.baseline.instantiate()
+    digest = type(run.baseline.image)(again).digest()
+    again.close()
+    assert digest == run.baseline.digest
