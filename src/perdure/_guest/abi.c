@@ -18,6 +18,7 @@ enum state { RAW, BOOTED, LOADED, RUNNING, ENDED };
 struct arena arena;
 JSValue helpers, commands, console_lines;
 static JSValue bundle, entry_module, main_promise, steps_table, builtins, unhandled;
+static int64_t open_entities;
 static JSRuntime *rt;
 static JSContext *ctx;
 static enum state state;
@@ -272,12 +273,11 @@ static void out_unhandled(struct out *o, bool ended) {
     JS_FreeValue(ctx, list);
 }
 
-static int64_t open_count(void) {
+/* Asked once a delivery, not once a call: running JS moves the engine's poll counter in the heap. */
+static void count_open(void) {
     JSValue n = call_helper(ctx, "openCount", 0, NULL);
-    int64_t count = 0;
-    JS_ToInt64(ctx, &count, n);
+    JS_ToInt64(ctx, &open_entities, n);
     JS_FreeValue(ctx, n);
-    return count;
 }
 
 static int end_answer(struct out *o, int64_t consumed) {
@@ -292,7 +292,7 @@ static int end_answer(struct out *o, int64_t consumed) {
     out_text(o, "clock_ms");
     out_int(o, clock_ms);
     out_text(o, "open");
-    out_int(o, ended ? 0 : open_count());
+    out_int(o, ended ? 0 : open_entities);
     if (ended) state = ENDED;
     return finish(o);
 }
@@ -417,6 +417,7 @@ static void call_workflow(JSValueConst frame) {
     JS_FreeValue(ctx, f);
     JS_FreeValue(ctx, failure);
     drain();
+    count_open();
 }
 
 EXPORT("start") int start(uint32_t n) {
@@ -503,6 +504,7 @@ static bool deliver(const struct delivery *d) {
     for (int k = 0; k < 3; k++) JS_FreeValue(ctx, (JSValue)argv[k]);
     JS_FreeValue(ctx, r);
     drain();
+    count_open();
     return true;
 }
 
