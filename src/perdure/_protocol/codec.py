@@ -31,7 +31,8 @@ from .tracebacks import user_traceback
 
 __all__ = ("decode", "decode_error", "encode", "encode_error")
 
-MAX_DEPTH = 400
+MAX_DEPTH = 200
+_TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels"
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,10 +56,13 @@ def encode(value: object, *, where: str) -> bytes:
     except UnicodeEncodeError:
         pass  # The slow way finds out where.
     encoder = _Encoder(where)
-    prepared = encoder.prepare(value, 0)
-    if encoder.shared:
-        prepared = encoder.again().prepare(value, 0)
-    made: bytes = cbor2.dumps(prepared)
+    try:
+        prepared = encoder.prepare(value, 0)
+        if encoder.shared:
+            prepared = encoder.again().prepare(value, 0)
+        made: bytes = cbor2.dumps(prepared)
+    except RecursionError:
+        raise ValueNotCarriableError(where, _TOO_DEEP) from None
     return made
 
 
@@ -130,7 +134,7 @@ class _Encoder:
         if kind in _SCALARS:
             return self.checked(value) if kind is str else value
         if depth > MAX_DEPTH:
-            raise self.refuse(f"values nest deeper than {MAX_DEPTH} levels")
+            raise self.refuse(_TOO_DEEP)
         if value is UNDEFINED:
             return cbor2.undefined
         made = self.scalar(value)

@@ -15,7 +15,7 @@ from .instance import Instance
 
 __all__ = ("MAX_LINKS", "Lineage")
 
-MAX_LINKS = 64  # a thaw applies each
+MAX_LINKS = 200  # a thaw applies each, in about 70 µs
 
 
 @final

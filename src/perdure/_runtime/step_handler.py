@@ -1,0 +1,186 @@
+"""Running one step: arguments in, result or error out, as the event that ends the execution.
+
+Decides nothing by itself: whether a body may run and what follows its failure are `_core.retries`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+import anyio
+import anyio.to_thread
+import cbor2
+
+from .._core.retries import MIN_DELAY_MS, Fail, Proceed, Retry, after_failure, before_execution, delay_ms
+from .._core.turn import end_key
+from .._model.events import Event, EventType
+from .._model.ids import EntityId
+from .._model.queue import MessageClaim
+from .._protocol.codec import decode, encode
+from ..errors import FatalError, RetryableError, StepLostError, StepTimeoutError
+from .metadata import RunMetadata, StepMetadata, entered
+from .registry import AnyStep
+
+__all__ = ("Ended", "Retrying", "StepCall", "run_step")
+
+_log = logging.getLogger("perdure")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall:
+    """A step message's body."""
+
+    entity: EntityId
+    step: str
+    args: bytes
+    workflow: str
+    created_ms: int
+
+    def encoded(self) -> bytes:
+        """The message body."""
+        data: bytes = cbor2.dumps(
+            [self.entity, self.step, self.args, self.workflow, self.created_ms]
+        )
+        return data
+
+    @classmethod
+    def decoded(cls, body: bytes) -> StepCall:
+        """The call in a message body."""
+        entity, step, args, workflow, created_ms = cbor2.loads(body)
+        return cls(
+            entity=entity, step=step, args=args, workflow=workflow, created_ms=created_ms
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The step's terminal event."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The step runs again after a delay."""
+
+    event: Event
+    delay_ms: int
+
+
+Result: TypeAlias = "Ended | Retrying"
+
+
+async def run_step(step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: int) -> Result:
+    """Run a claimed step's body once, if it may; never raises but for cancellation."""
+    allowed = before_execution(
+        attempt=claim.attempt,
+        lost=claim.lost,
+        returned=claim.returned,
+        max_retries=step.options.max_retries,
+    )
+    if isinstance(allowed, Fail):
+        return _failed(call, StepLostError(step.id, lost=claim.lost), claim.attempt, now_ms)
+    entered.set(_metadata(claim, call, allowed))
+    try:
+        value = await _body(step, call)
+        payload = encode(value, where=f"the result of {step.id}")
+    except Exception as exc:
+        return _after(step, claim, call, allowed, exc, now_ms)
+    facts = {"attempt": allowed.execution} if allowed.execution > 1 else {}
+    return Ended(_event(EventType.STEP_COMPLETED, call, payload, dict(facts), now_ms))
+
+
+async def _body(step: AnyStep, call: StepCall) -> object:
+    args = decode(call.args)
+    limit = step.options.timeout
+    with anyio.move_on_after(None if limit is None else limit.total_seconds()) as scope:
+        if step.is_async:
+            made = step.function(*args)
+            return await made  # type: ignore[misc] # a coroutine, as is_async says
+        return await anyio.to_thread.run_sync(lambda: step.function(*args))
+    assert scope.cancelled_caught
+    raise StepTimeoutError(step.id, timeout=limit or timedelta())
+
+
+def _after(
+    step: AnyStep,
+    claim: MessageClaim,
+    call: StepCall,
+    allowed: Proceed,
+    exc: Exception,
+    now_ms: int,
+) -> Result:
+    retries = step.options.max_retries
+    verdict = after_failure(
+        execution=allowed.execution,
+        lost=claim.lost,
+        max_retries=retries,
+        fatal=type(exc).__name__ == "FatalError" or getattr(exc, "fatal", False) is True,
+        delay_ms=_delay(exc),
+    )
+    if isinstance(verdict, Retry):
+        _log.info("step %s failed (execution %d): %r", step.id, allowed.execution, exc)
+        payload = encode(exc, where="error")
+        facts: dict[str, str | int | bool | None] = {"attempt": allowed.execution}
+        event = Event(
+            type=EventType.STEP_RETRYING,
+            key=f"{call.entity}/retry/{claim.attempt}",
+            at_ms=now_ms,
+            entity=call.entity,
+            payload=payload,
+            facts=facts,
+        )
+        return Retrying(event, verdict.delay_ms)
+    if verdict.exhausted:
+        wrapped = FatalError(f"step {step.id} failed after {verdict.retries} retries: {exc}")
+        wrapped.__cause__ = exc
+        return _failed(call, wrapped, allowed.execution, now_ms)
+    return _failed(call, exc, allowed.execution, now_ms)
+
+
+def _delay(exc: Exception) -> int:
+    after = exc.retry_after if isinstance(exc, RetryableError) else None
+    if after is None:
+        return MIN_DELAY_MS
+    if isinstance(after, datetime):
+        after = after - datetime.now(UTC)
+    return delay_ms(after.total_seconds() if isinstance(after, timedelta) else after)
+
+
+def _failed(call: StepCall, exc: BaseException, attempt: int, now_ms: int) -> Ended:
+    payload = encode(exc, where="error")
+    return Ended(_event(EventType.STEP_FAILED, call, payload, {"attempt": attempt}, now_ms))
+
+
+def _event(
+    kind: EventType,
+    call: StepCall,
+    payload: bytes,
+    facts: dict[str, str | int | bool | None],
+    now_ms: int,
+) -> Event:
+    return Event(
+        type=kind,
+        key=end_key(call.entity),
+        at_ms=now_ms,
+        entity=call.entity,
+        payload=payload,
+        facts=facts,
+    )
+
+
+def _metadata(
+    claim: MessageClaim, call: StepCall, allowed: Proceed
+) -> tuple[RunMetadata, StepMetadata]:
+    started = datetime.fromtimestamp(call.created_ms / 1000, UTC)
+    run = RunMetadata(run_id=claim.message.run_id, workflow=call.workflow, started_at=started)
+    step = StepMetadata(
+        id=f"{claim.message.run_id}/{call.entity}",
+        step=call.step,
+        attempt=allowed.execution,
+        started_at=started,
+    )
+    return run, step
