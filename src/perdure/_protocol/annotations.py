@@ -117,7 +117,7 @@ def _structure(value: dict[Any, Any], annotation: type[Any], where: str) -> Any:
     if callable(validate):
         return validate(without_undefined(value))
     if dataclasses.is_dataclass(annotation):
-        hints = _hints(typing.cast("abc.Hashable", annotation))
+        hints = _hints(annotation)
         known = {field.name for field in dataclasses.fields(annotation) if field.init}
         unknown = [key for key in value if key not in known]
         if unknown:
@@ -138,8 +138,12 @@ def _members(value: dict[Any, Any], hints: Mapping[str, Any], where: str) -> dic
     }
 
 
+def _hints(annotation: Any) -> Mapping[str, Any]:
+    return _hints_of(annotation)
+
+
 @functools.lru_cache(maxsize=512)
-def _hints(annotation: abc.Hashable) -> Mapping[str, Any]:
+def _hints_of(annotation: abc.Hashable) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(annotation, include_extras=True)
     except (NameError, TypeError):

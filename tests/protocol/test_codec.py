@@ -1,0 +1,238 @@
+"""The value codec: what goes out comes back, or is refused by its path."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import uuid
+from array import array
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+
+import cbor2
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from perdure._protocol.codec import decode, decode_error, encode, encode_error
+from perdure.errors import FatalError, GuestError, ProtocolError, ValueNotCarriableError
+from perdure.values import (
+    UNDEFINED,
+    ArrayBuffer,
+    DataView,
+    RegExp,
+    StepRef,
+    TypedArray,
+    Url,
+)
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**90), 2**90)
+    | st.floats(allow_nan=False)
+    | TEXT
+    | st.binary(max_size=8)
+    | st.datetimes(timezones=st.just(UTC)).map(
+        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)
+    )
+    | st.just(UNDEFINED)
+    | st.builds(RegExp, TEXT, st.sampled_from(["", "g", "iu"]))
+    | st.builds(StepRef, TEXT)
+    | st.builds(TypedArray, st.just(85), st.binary(min_size=4, max_size=4))
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(TEXT, inner, max_size=4)
+        | st.dictionaries(st.integers(), inner, min_size=1, max_size=3)
+        | st.sets(st.integers() | TEXT, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def _same(left: object, right: object) -> bool:
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return list(left) == list(right) and all(_same(left[k], right[k]) for k in left)
+    return left == right
+
+
+@given(VALUES)
+def test_values_come_back_as_they_went(value):
+    assert _same(decode(encode(value, where="value")), value)
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_a_value_or_a_protocol_error(data):
+    with contextlib.suppress(ProtocolError):
+        decode(data)
+
+
+class Colour(Enum):
+    RED = "red"
+    ONE = 1
+
+
+@dataclass
+class Point:
+    x: float
+    name: str = "p"
+
+
+class Model:
+    def model_dump(self) -> dict[str, object]:
+        return {"id": uuid.UUID(int=1), "at": [1]}
+
+
+@pytest.mark.parametrize(
+    ("value", "back"),
+    [
+        ((1, (2,)), [1, [2]]),
+        (timedelta(seconds=1.5), 1500),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Decimal("1.10"), "1.10"),
+        (Colour.RED, "red"),
+        (Colour.ONE, "ONE"),
+        (Point(1.5), {"x": 1.5, "name": "p"}),
+        (Model(), {"id": str(uuid.UUID(int=1)), "at": [1]}),
+        (date(2026, 1, 2), "2026-01-02"),
+        (bytearray(b"ab"), b"ab"),
+        (memoryview(b"ab"), b"ab"),
+        (array("B", [1, 2]), b"\1\2"),
+        (array("d", [1.0]), TypedArray(86, array("d", [1.0]).tobytes())),
+        (array("i", [-1]), TypedArray(78, b"\xff\xff\xff\xff")),
+        (frozenset({1}), {1}),
+        (
+            datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))),
+            datetime(2025, 12, 31, 22, tzinfo=UTC),
+        ),
+        (cbor2.CBORTag(1347571205, {"name": "w"}), cbor2.CBORTag(1347571205, {"name": "w"})),
+    ],
+    ids=repr,
+)
+def test_python_values_cross_in_their_nearest_form(value, back):
+    assert decode(encode(value, where="value")) == back
+
+
+def test_subclasses_that_mark_their_kind_keep_it():
+    for value in (Url("http://a/"), ArrayBuffer(b"1"), DataView(b"2")):
+        assert type(decode(encode([value], where="v"))[0]) is type(value)
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, 0.1, 2**53, -(2**64), 2**64])
+def test_numbers_keep_their_value(number):
+    back = decode(encode(number, where="v"))
+    assert back == number
+    assert type(back) is type(number)
+
+
+def test_nan_and_negative_zero_survive():
+    assert math.isnan(decode(encode(math.nan, where="v")))
+    assert math.copysign(1, decode(encode(-0.0, where="v"))) == -1
+
+
+def test_shared_values_stay_shared():
+    shared = {"n": [1]}
+    back = decode(encode({"a": shared, "b": [shared, shared["n"]]}, where="v"))
+    assert back["a"] is back["b"][0]
+    assert back["a"]["n"] is back["b"][1]
+
+
+def test_equal_values_that_are_not_shared_carry_no_tags():
+    assert b"\xd8\x1c" not in encode([[1], [1], (), (), {}, {}], where="v")
+
+
+def test_cycles_through_every_container_come_back():
+    value: dict[object, object] = {"list": []}
+    value["list"].append(value)
+    value["map"] = {1: value}
+    value["error"] = GuestError(name="E", message="m", props={"owner": value})
+    back = decode(encode(value, where="v"))
+    assert back["list"][0] is back
+    assert back["map"][1] is back
+    assert back["error"].props["owner"] is back
+
+
+def test_a_set_with_unhashable_items_is_a_list():
+    data = cbor2.dumps(cbor2.CBORTag(258, [1, [2]]))
+    assert decode(data) == [1, [2]]
+
+
+def test_an_invalid_date_is_nan():
+    assert math.isnan(decode(cbor2.dumps(cbor2.CBORTag(1, math.nan))))
+    assert math.isnan(decode(cbor2.dumps(cbor2.CBORTag(1, 1e14))))
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ([{"user": {"socket": object()}}], "arguments[0].user.socket"),
+        ({"at": datetime(2026, 1, 1)}, "arguments.at"),
+        ({(1, 2): [lambda: 1]}, "arguments[(1, 2)][0]"),
+        (["ok", "\ud800"], "arguments[1]"),
+        ({"\ud800": 1}, "arguments.\ud800"),
+        ({1, "a", object()}, "arguments["),
+        ([int], "arguments[0]"),
+        ([array("u", "x")], "arguments[0]"),
+    ],
+)
+def test_what_cannot_cross_is_refused_with_its_path(value, path):
+    with pytest.raises(ValueNotCarriableError) as caught:
+        encode(value, where="arguments")
+    assert caught.value.path.startswith(path)
+
+
+def test_too_deep_values_are_refused():
+    value: list[object] = []
+    for _ in range(1000):
+        value = [value]
+    with pytest.raises(ValueNotCarriableError, match="deeper"):
+        encode(value, where="v")
+
+
+def _fail() -> None:
+    raise KeyError("inner")
+
+
+def test_exceptions_cross_with_cause_traceback_and_members():
+    try:
+        try:
+            _fail()
+        except KeyError as exc:
+            raise ExceptionGroup("many", [ValueError("a"), FatalError("b")]) from exc
+    except ExceptionGroup as exc:
+        back = decode_error(encode_error(exc))
+    assert (back.name, back.text) == ("ExceptionGroup", "many (2 sub-exceptions)")
+    assert [(e.name, e.fatal) for e in back.errors] == [("ValueError", False), ("FatalError", True)]
+    assert isinstance(back.cause, GuestError)
+    assert back.cause.name == "KeyError"
+    assert "_fail" in back.cause.stack
+    assert "test_codec.py" in back.stack
+
+
+def test_an_exception_that_causes_itself_crosses():
+    error = ValueError("x")
+    error.__cause__ = error
+    back = decode_error(encode_error(error))
+    assert back.cause is back
+
+
+def test_an_error_with_details_that_cannot_cross_still_crosses():
+    back = decode_error(encode_error(GuestError(name="E", message="m", props={"f": object()})))
+    assert back.name == "GuestError"
+    assert "E: m" in back.text
+    assert decode_error(encode_error(ValueError("\ud800"))).name == "ValueError"
+
+
+def test_a_thrown_value_that_is_no_error_becomes_one():
+    assert decode_error(encode("plain", where="error")).text == "plain"
+    assert decode_error(encode({"a": 1}, where="error")).props == {"thrown": {"a": 1}}

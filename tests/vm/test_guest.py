@@ -1,0 +1,62 @@
+"""Engines and the cache of compiled modules."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from perdure._vm import guest
+from perdure._vm.guest import default_engine, load_engine
+
+
+def test_an_engine_is_known_by_its_bytes():
+    engine = default_engine()
+    assert load_engine(engine.wasm) is engine
+    assert engine.digest[:12] in repr(engine)
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """A folder with the default engine's compiled module in it."""
+    kept = guest._cache_path(default_engine().digest)
+    monkeypatch.setenv("PERDURE_CACHE_DIR", str(tmp_path))
+    path = guest._cache_path(default_engine().digest)
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(kept.read_bytes())
+    path.chmod(0o600)
+    return path
+
+
+def _load():
+    return guest._cached_module(guest._wasm_engine(), default_engine().digest)
+
+
+def test_a_kept_module_is_used(cached):
+    assert _load() is not None
+
+
+def test_a_damaged_module_is_not_executed(cached):
+    data = bytearray(cached.read_bytes())
+    data[1000] ^= 1
+    cached.write_bytes(bytes(data))
+    assert _load() is None
+
+
+def test_a_module_that_others_could_write_is_not_executed(cached):
+    cached.chmod(0o666)
+    assert _load() is None
+    cached.chmod(0o600)
+    cached.parent.chmod(0o777)
+    assert _load() is None
+
+
+@pytest.mark.slow
+def test_a_missing_module_is_compiled_and_kept_privately(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERDURE_CACHE_DIR", str(tmp_path / "new"))
+    engine = default_engine()
+    guest._compile(guest._wasm_engine(), engine.digest, engine.wasm)
+    path = guest._cache_path(engine.digest)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert _load() is not None

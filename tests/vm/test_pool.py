@@ -1,0 +1,90 @@
+"""The pool: work is done once, errors and cancellation reach the right side."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from perdure._vm.pool import VmPool
+from perdure.errors import UsageError
+
+
+@pytest.fixture
+def pool():
+    made = VmPool(2)
+    yield made
+    made.close()
+
+
+def _fail() -> None:
+    raise KeyError("x")
+
+
+def test_results_and_errors_come_back(pool):
+    assert pool.submit(lambda: 1).result(5) == 1
+    assert isinstance(pool.submit(_fail).exception(5), KeyError)
+
+    async def main() -> int:
+        with pytest.raises(KeyError):
+            await pool.run(_fail)
+        return await pool.run(lambda: 2)
+
+    assert asyncio.run(main()) == 2
+    assert pool.statistics()["threads"] <= 2
+
+
+def test_no_more_threads_than_allowed_run_at_once(pool):
+    inside = threading.Semaphore(0)
+    go = threading.Event()
+    names: set[str] = set()
+
+    def work() -> None:
+        names.add(threading.current_thread().name)
+        inside.release()
+        go.wait(5)
+
+    futures = [pool.submit(work) for _ in range(6)]
+    assert inside.acquire(timeout=5)
+    assert inside.acquire(timeout=5)
+    assert not inside.acquire(blocking=False)
+    assert "6 at work" in repr(pool)
+    go.set()
+    for future in futures:
+        future.result(5)
+    assert names == {"perdure-vm-0", "perdure-vm-1"}
+
+
+def test_cancelled_work_that_has_not_begun_is_skipped(pool):
+    go, ran = threading.Event(), []
+
+    async def main() -> None:
+        blockers = [pool.submit(lambda: go.wait(5)) for _ in range(2)]
+        task = asyncio.ensure_future(pool.run(lambda: ran.append(1)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        for blocker in blockers:
+            await asyncio.wrap_future(blocker)
+        await pool.run(lambda: None)
+
+    asyncio.run(main())
+    assert ran == []
+
+
+def test_a_closed_pool_refuses_work():
+    pool = VmPool(1)
+    future = pool.submit(lambda: 1)
+    pool.close()
+    pool.close()
+    assert future.result(0) == 1
+    with pytest.raises(UsageError):
+        pool.submit(lambda: 1)
+
+
+def test_a_pool_needs_a_thread():
+    with pytest.raises(UsageError):
+        VmPool(0)

@@ -1,0 +1,140 @@
+"""Values through a guest: Python, JavaScript and back."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from perdure._protocol.codec import decode, encode
+from perdure._protocol.frames import GuestDelivery
+from perdure.errors import GuestError
+from perdure.values import UNDEFINED, ArrayBuffer, DataView, RegExp, TypedArray, Url
+
+IDENTITY = """
+import { work } from "python:steps";
+export async function w(value) { return await work(value); }
+"""
+INSPECT = "export async function w(value) { return %s; }"
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+SAFE = st.integers(-(2**53) + 1, 2**53 - 1)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | SAFE
+    | st.integers(2**53, 2**80)
+    | st.floats(allow_nan=False).filter(lambda x: not x.is_integer())
+    | TEXT
+    | st.binary(max_size=8)
+    | st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)).map(
+        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)
+    )
+)
+NAMES = TEXT.filter(lambda name: name != "__proto__" and not name.isdigit())
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(NAMES, inner, max_size=4)
+        | st.dictionaries(SAFE, inner, min_size=1, max_size=3)
+        | st.sets(SAFE | TEXT, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+def _through(run, value):
+    """*value* to the workflow, to a step, back to the workflow, and back as its result."""
+    answer = run.start(value)
+    assert answer.outcome is None, answer
+    (argument,) = decode(answer.turns[0].commands[0].args)
+    delivery = GuestDelivery(
+        position=2,
+        at_ms=0,
+        kind="step_completed",
+        id="step_1",
+        value=encode(argument, where="result"),
+    )
+    answer = run.guest.resume([delivery])
+    run.guest.close()
+    return argument, decode(answer.outcome.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES)
+def test_values_survive_two_round_trips_through_javascript(run_of, value):
+    argument, result = _through(run_of(IDENTITY), value)
+    assert argument == value
+    assert result == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        UNDEFINED,
+        math.inf,
+        -0.0,
+        RegExp("a+", "gi"),
+        Url("https://example.com/a?b"),
+        ArrayBuffer(b"abc"),
+        DataView(b"abc"),
+        TypedArray(85, b"\0\0\x80?"),
+        TypedArray(79, b"\1" + b"\0" * 7),
+        [UNDEFINED, {"a": UNDEFINED}],
+        2**53,
+        -(2**70),
+    ],
+    ids=repr,
+)
+def test_special_values_survive(run_of, value):
+    argument, result = _through(run_of(IDENTITY), value)
+    for back in (argument, result):
+        assert back == value
+        assert type(back) is type(value)
+    if value == 0:
+        assert math.copysign(1, result) == -1
+
+
+def test_errors_survive(run_of):
+    error = GuestError(
+        name="TypeError",
+        message="bad",
+        cause=GuestError(name="E", message="inner"),
+        errors=(),
+        fatal=True,
+    )
+    _, back = _through(run_of(IDENTITY), error)
+    assert (back.name, back.text, back.fatal) == ("TypeError", "bad", True)
+    assert (back.cause.name, back.cause.text) == ("E", "inner")
+
+
+def test_cycles_and_shared_values_survive(run_of):
+    value: dict[str, object] = {"items": [1]}
+    value["again"] = value["items"]
+    value["me"] = value
+    _, back = _through(run_of(IDENTITY), value)
+    assert back["me"] is back
+    assert back["again"] is back["items"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("new Set([1, 'a'])", {1, "a"}),
+        ("new Map([[1, 'a'], ['b', 2]])", {1: "a", "b": 2}),
+        ("[1,,2]", [1, UNDEFINED, 2]),
+        ("10n ** 20n", 10**20),
+        ("new Date(1500)", datetime(1970, 1, 1, 0, 0, 1, 500000, tzinfo=UTC)),
+        ("new Uint8Array([1, 2])", b"\1\2"),
+        ("0.1 + 0.2", 0.1 + 0.2),
+        ("4 / 2", 2),
+    ],
+)
+def test_what_javascript_makes_arrives(run_of, value_of, expression, value):
+    run = run_of(INSPECT % expression)
+    found = value_of(run.start())
+    assert found == value
+    assert type(found) is type(value)
