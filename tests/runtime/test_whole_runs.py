@@ -1,13 +1,13 @@
-"""Whole runs on the reference world: steps, retries, caught errors, fan-out, sleep."""
+"""Whole runs on each world: steps, retries, caught errors, fan-out, sleep."""
 
 from __future__ import annotations
 
 import pytest
 
 from perdure import FatalError, Worker, Workflow, start, step
+from perdure.abc import World
 from perdure.errors import RunFailedError
 from perdure.model import EventType
-from perdure.testing.memory import MemoryWorld
 
 pytestmark = pytest.mark.anyio
 
@@ -43,13 +43,8 @@ def refuse(why: str) -> None:
     raise FatalError(why)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-async def test_a_run_goes_through_steps_fan_out_sleep_and_a_caught_error() -> None:
-    async with MemoryWorld() as world, Worker(world, steps=[add, refuse]):
+async def test_a_run_goes_through_steps_fan_out_sleep_and_a_caught_error(world: World) -> None:
+    async with Worker(world, steps=[add, refuse]):
         run = await start(
             Workflow.from_source(SOURCE, name="flow"), [5], world=world
         )
@@ -60,8 +55,8 @@ async def test_a_run_goes_through_steps_fan_out_sleep_and_a_caught_error() -> No
         assert kinds[-1] is EventType.RUN_COMPLETED
 
 
-async def test_a_failed_run_names_the_workflow_source() -> None:
-    async with MemoryWorld() as world, Worker(world, steps=[add, refuse]):
+async def test_a_failed_run_names_the_workflow_source(world: World) -> None:
+    async with Worker(world, steps=[add, refuse]):
         run = await start(Workflow.from_source(SOURCE, name="fails"), [], world=world)
         with pytest.raises(RunFailedError, match="outright"):
             await run.result(timeout=20)

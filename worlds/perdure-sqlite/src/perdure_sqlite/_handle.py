@@ -1,0 +1,219 @@
+"""Handle: one open world: its connections, its clock, its bells and its counters.
+
+``write`` is a transaction in the writer thread, ``read`` one hop to the reader; ``attempts`` is how
+every method that waits for something waits. Other processes' writes are noticed by asking the
+writer connection for its ``data_version``, which only they change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar, final
+
+import aiosqlite
+import anyio
+import anyio.to_thread
+
+from perdure.errors import WorldClosedError
+from perdure.testing.clock import Bell, Clock
+
+from ._owners import Owner
+from ._schema import create_tables
+from ._writer import Transaction, Writer, mapped_errors, read
+
+__all__ = ("Handle",)
+
+T = TypeVar("T")
+LOOK_EVERY = 0.04  # seconds between looks for what other processes wrote
+OWNERS_EVERY = 12  # looks between looks for dead owners
+
+
+@final
+class Handle:
+    """One open world on one file."""
+
+    def __init__(self, url: str, path: Path, *, synchronous: str, clock: Clock) -> None:
+        self.url = url
+        self.path = path
+        self.clock = clock
+        self.counters = {"commits": 0, "appends": 0, "claims": 0}
+        self.owner = Owner(path)
+        self.bells = Bells()
+        self._synchronous = synchronous
+        self._writer: Writer | None = None
+        self._reader: aiosqlite.Connection | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._looks = 0
+        self._version: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.url} {'open' if self._writer else 'closed'}>"
+
+    @property
+    def writer(self) -> Writer:
+        """The writer.
+
+        Raises:
+            WorldClosedError: the world is not open.
+        """
+        if self._writer is None:
+            raise WorldClosedError(self.url)
+        return self._writer
+
+    def now_ms(self) -> int:
+        """The world's clock."""
+        return self.clock.now_ms()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run a transaction; durable once this returns."""
+        return await self.writer.run(work)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that only reads; it sees every write that has returned."""
+        if self._reader is None:
+            raise WorldClosedError(self.url)
+        return await read(self._reader, self.url, work)
+
+    async def open(self) -> None:
+        """Connect, and make what is missing."""
+        if self._writer is not None:
+            return
+        await anyio.to_thread.run_sync(self._prepare)
+        self.owner = Owner(self.path)
+        await anyio.to_thread.run_sync(self.owner.register)
+        with mapped_errors(self.url):
+            connection = await self._connect()
+            reader = await self._connect()
+        writer = Writer(connection, url=self.url, now_ms=self.now_ms, landed=self.bells.ring)
+        try:
+            await writer.run(lambda t: create_tables(t.db))
+            await writer.run(self.owner.free_dead)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await writer.aclose()
+                await reader.close()
+                self.owner.resign()
+            raise
+        self._writer, self._reader = writer, reader
+        self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
+
+    async def aclose(self) -> None:
+        """Land what was handed over, and let go of the file. Idempotent."""
+        writer, self._writer = self._writer, None
+        reader, self._reader = self._reader, None
+        if writer is None or reader is None:
+            return
+        if self._look is not None:
+            self._look.cancel()
+        with anyio.CancelScope(shield=True):
+            await writer.aclose()
+            await reader.close()
+        self.owner.resign()
+        self.bells.ring_all()  # whoever waits hears that it is closed
+
+    async def attempts(
+        self, bell: str, wait_ms: int, *, next_due_ms: Callable[[], int | None] = lambda: None
+    ) -> AsyncIterator[None]:
+        """Yield once, then again whenever *bell* rang, until *wait_ms* have passed.
+
+        By the world's clock, or by the machine's if that is sooner: a clock that stands still
+        must not hang its callers.
+        """
+        until_ms = self.now_ms() + wait_ms
+        until = anyio.current_time() + wait_ms / 1000
+        with self.bells.held(bell) as held:
+            while True:
+                seen = held.rings
+                yield
+                left = until - anyio.current_time()
+                if left <= 0 or self.now_ms() >= until_ms:
+                    return
+                due_ms = next_due_ms()
+                wake_ms = until_ms if due_ms is None else min(until_ms, due_ms)
+                with anyio.move_on_after(left):
+                    await held.wait(seen, clock=self.clock, until_ms=wake_ms)
+                if self._writer is None:
+                    raise WorldClosedError(self.url)
+
+    def _prepare(self) -> None:
+        with mapped_errors(self.url):
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise sqlite3.OperationalError(f"cannot make {self.path.parent}: {exc}") from exc
+
+    async def _connect(self) -> aiosqlite.Connection:
+        making = aiosqlite.connect(self.path, isolation_level=None, cached_statements=256)
+        making._thread.daemon = True  # a world nobody closed must not keep the process
+        connection = await making
+        for pragma in (
+            "busy_timeout = 10000",
+            "journal_mode = WAL",
+            f"synchronous = {self._synchronous}",
+            "wal_autocheckpoint = 4000",
+        ):
+            await connection.execute_fetchall(f"PRAGMA {pragma}")
+        return connection
+
+    def _look_around(self) -> None:
+        """Ask the writer thread whether others wrote, or died. Re-arms itself until closed."""
+        if self._writer is None:
+            return
+        self._looks += 1
+        for_owners = self._looks % OWNERS_EVERY == 0
+        self._writer.look(lambda db: self._seen(db, for_owners=for_owners))
+        self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
+
+    def _seen(self, db: sqlite3.Connection, *, for_owners: bool) -> None:
+        """In the writer thread."""
+        version = db.execute("PRAGMA data_version").fetchone()[0]
+        if self._version is not None and version != self._version:
+            self.bells.ring_all()
+        self._version = version
+        if for_owners and self.owner.has_dead() and self._writer is not None:
+            self._writer.submit(self.owner.free_dead, lambda _: None)
+
+
+@final
+class Bells:
+    """Bells by name, there while somebody listens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bells: dict[str, tuple[Bell, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Bells {sorted(self._bells)}>"
+
+    @contextlib.contextmanager
+    def held(self, name: str) -> Iterator[Bell]:
+        """The bell, kept until the block ends."""
+        with self._lock:
+            bell, holders = self._bells.get(name, (None, 0))
+            bell = bell or Bell()
+            self._bells[name] = bell, holders + 1
+        try:
+            yield bell
+        finally:
+            with self._lock:
+                bell, holders = self._bells[name]
+                if holders == 1:
+                    del self._bells[name]
+                else:
+                    self._bells[name] = bell, holders - 1
+
+    def ring(self, names: set[str]) -> None:
+        """Wake who listens to these. From any thread; never blocks."""
+        for name in names:
+            found = self._bells.get(name)
+            if found is not None:
+                found[0].ring()
+
+    def ring_all(self) -> None:
+        """Wake everybody."""
+        self.ring(set(self._bells))

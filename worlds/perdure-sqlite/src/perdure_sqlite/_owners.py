@@ -1,0 +1,93 @@
+"""Owners: whose process is dead, told by the operating system.
+
+Each open world holds a lock on a file of its own beside the database. The lock goes with the
+process, however that ends; whoever then can lock the file frees the claims made under its name.
+Every lease token begins with its owner's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import final
+
+from ._writer import Transaction
+
+__all__ = ("Owner",)
+
+
+@final
+class Owner:
+    """This world's name, its lock, and a look at the others'."""
+
+    def __init__(self, database: Path) -> None:
+        self.name = secrets.token_hex(4)
+        self._folder = database.with_name(database.name + "-owners")
+        self._fd: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Owner {self.name}>"
+
+    def register(self) -> None:
+        """Lock a file under our name; it is never seen unlocked while we live."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        hidden = self._folder / f".{self.name}"
+        self._fd = os.open(hidden, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        hidden.rename(self._folder / self.name)
+
+    def resign(self) -> None:
+        """Give the lock up; others free what we still hold. Idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def new_token(self) -> str:
+        """A token for a claim of ours."""
+        return f"{self.name}-{secrets.token_hex(6)}"
+
+    def free_dead(self, transaction: Transaction) -> int:
+        """Let the claims of dead owners run out now; gives how many owners were found dead."""
+        found = 0
+        for path in self._candidates():
+            with (
+                contextlib.suppress(OSError),
+                open(path, "rb") as file,
+            ):  # gone: somebody was faster
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _free(transaction, path.name)
+                path.unlink()
+                found += 1
+        return found
+
+    def has_dead(self) -> bool:
+        """Whether ``free_dead`` would find somebody; reads files only."""
+        for path in self._candidates():
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+        return False
+
+    def _candidates(self) -> list[Path]:
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        return [self._folder / n for n in names if n != self.name and not n.startswith(".")]
+
+
+def _free(transaction: Transaction, name: str) -> None:
+    db, now_ms, prefix = transaction.db, transaction.now_ms, f"{name}-%"
+    freed = db.execute(
+        "UPDATE messages SET expires_ms = ? WHERE token LIKE ? AND expires_ms > ?",
+        (now_ms, prefix, now_ms),
+    ).rowcount
+    freed += db.execute(
+        "UPDATE runs SET wake_expires_ms = ? WHERE wake_claimable_ms > ? AND wake_token LIKE ?",
+        (now_ms, now_ms, prefix),
+    ).rowcount
+    if freed:
+        transaction.rings |= {"wakes", "messages"}

@@ -1,0 +1,226 @@
+"""Queue: wakes and step messages, claimed under leases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar, final
+
+from perdure.abc import Queue
+from perdure.errors import LeaseLostError
+from perdure.model import Lease, LeaseEnd, Message, MessageClaim, NewMessage, RunId, WakeClaim
+
+from ._handle import Handle
+from ._messages import end_message, give_message_back, send_message
+from ._owners import Owner
+from ._runs import Wake, load_wake, store_wake
+from ._writer import Transaction
+
+__all__ = ("SqliteQueue",)
+
+T = TypeVar("T")
+
+
+@final
+class SqliteQueue(Queue):
+    """The queue of an SQLite world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def wake(self, run_id: RunId, *, due_ms: int) -> None:
+        def work(transaction: Transaction) -> None:
+            wake = load_wake(transaction.db, run_id)
+            if wake is not None:
+                wake.arm(due_ms)
+                store_wake(transaction, wake)
+
+        await self._handle.write(work)
+
+    async def claim_wakes(
+        self, *, limit: int, visibility_ms: int, wait_ms: int = 0
+    ) -> tuple[WakeClaim, ...]:
+        owner = self._handle.owner
+        claims: tuple[WakeClaim, ...] = ()
+        due_ms: int | None = None
+        async for _ in self._handle.attempts("wakes", wait_ms, next_due_ms=lambda: due_ms):
+            claims, due_ms = await self._handle.write(
+                lambda transaction: _claim_wakes(transaction, owner, limit, visibility_ms)
+            )
+            if claims:
+                break
+        self._handle.counters["claims"] += len(claims)
+        return claims
+
+    async def send(self, messages: Sequence[NewMessage]) -> None:
+        owner = self._handle.owner
+
+        def work(transaction: Transaction) -> None:
+            for new in messages:
+                wake = load_wake(transaction.db, new.run_id)
+                if wake is not None:
+                    send_message(transaction, wake.n, replace(new, lease_ms=None), owner)
+
+        await self._handle.write(work)
+
+    async def claim_messages(
+        self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
+    ) -> tuple[MessageClaim, ...]:
+        owner, asked = self._handle.owner, sorted(set(topics))
+        claims: tuple[MessageClaim, ...] = ()
+        due_ms: int | None = None
+        async for _ in self._handle.attempts("messages", wait_ms, next_due_ms=lambda: due_ms):
+            claims, due_ms = await self._handle.write(
+                lambda transaction: _claim_messages(transaction, owner, asked, limit, visibility_ms)
+            )
+            if claims:
+                break
+        self._handle.counters["claims"] += len(claims)
+        return claims
+
+    async def extend(self, leases: Sequence[Lease], *, visibility_ms: int) -> tuple[Lease, ...]:
+        return await self._handle.write(
+            lambda transaction: _extend(transaction, leases, visibility_ms)
+        )
+
+    async def finish(self, end: LeaseEnd) -> None:
+        def work(transaction: Transaction) -> None:
+            if not end.lease.is_wake:
+                end_message(transaction, end.lease)
+                return
+            wake = _held_wake(transaction, end.lease)
+            wake.end(end, now_ms=transaction.now_ms)
+            store_wake(transaction, wake)
+
+        await self._handle.write(work)
+
+    async def release(self, lease: Lease, *, delay_ms: int = 0, ran: bool = False) -> None:
+        def work(transaction: Transaction) -> None:
+            due_ms = transaction.now_ms + delay_ms
+            if not lease.is_wake:
+                give_message_back(transaction, lease, due_ms=due_ms, ran=ran)
+                return
+            wake = _held_wake(transaction, lease)
+            wake.check_live(lease, now_ms=transaction.now_ms)
+            wake.give_back(due_ms=due_ms)
+            store_wake(transaction, wake)
+
+        await self._handle.write(work)
+
+    async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
+        now_ms = self._handle.now_ms()
+        wakes, rows = await self._handle.read(
+            lambda db: (
+                db.execute(
+                    "SELECT count(*) FROM runs WHERE wake_claimable_ms <= ?", (now_ms,)
+                ).fetchone()[0],
+                db.execute(
+                    "SELECT topic, count(*) FROM messages WHERE claimable_ms <= ? GROUP BY topic",
+                    (now_ms,),
+                ).fetchall(),
+            )
+        )
+        counts = {topic: count for topic, count in rows if topics is None or topic in topics}
+        return {"": wakes, **counts}
+
+
+def _held_wake(transaction: Transaction, lease: Lease) -> Wake:
+    wake = load_wake(transaction.db, lease.item)
+    if wake is None:
+        raise LeaseLostError(lease.item)
+    return wake
+
+
+def _claim_wakes(
+    transaction: Transaction, owner: Owner, limit: int, visibility_ms: int
+) -> tuple[tuple[WakeClaim, ...], int | None]:
+    db, now_ms = transaction.db, transaction.now_ms
+    rows = db.execute(
+        "SELECT n, run_id, wake_generation, wake_attempt FROM runs WHERE wake_claimable_ms <= ?"
+        " ORDER BY wake_claimable_ms, n LIMIT ?",
+        (now_ms, limit),
+    ).fetchall()
+    claims: list[WakeClaim] = []
+    for n, run_id, generation, attempt in rows:
+        lease = Lease(
+            item=run_id,
+            token=owner.new_token(),
+            is_wake=True,
+            expires_at_ms=now_ms + visibility_ms,
+        )
+        # What was due is consumed; what comes during the claim starts afresh.
+        db.execute(
+            "UPDATE runs SET wake_due_ms = NULL, wake_attempt = ?, wake_token = ?,"
+            " wake_expires_ms = ? WHERE n = ?",
+            (attempt + 1, lease.token, lease.expires_at_ms, n),
+        )
+        claims.append(
+            WakeClaim(run_id=RunId(run_id), lease=lease, generation=generation, attempt=attempt + 1)
+        )
+    if claims:
+        return tuple(claims), None
+    (due_ms,) = db.execute(
+        "SELECT min(wake_claimable_ms) FROM runs WHERE wake_claimable_ms IS NOT NULL"
+    ).fetchone()
+    return (), due_ms
+
+
+def _claim_messages(
+    transaction: Transaction, owner: Owner, topics: list[str], limit: int, visibility_ms: int
+) -> tuple[tuple[MessageClaim, ...], int | None]:
+    db, now_ms = transaction.db, transaction.now_ms
+    asked = f"topic IN ({', '.join('?' * len(topics))})"
+    rows = db.execute(
+        "SELECT id, message_id, run_id, topic, body, token, messages.attempt, lost, returned"
+        f" FROM messages JOIN runs USING (n) WHERE {asked} AND claimable_ms <= ?"
+        " ORDER BY claimable_ms, id LIMIT ?",
+        (*topics, now_ms, limit),
+    ).fetchall()
+    claims: list[MessageClaim] = []
+    for row_id, message_id, run_id, topic, body, token, attempt, lost, returned in rows:
+        lost += token is not None
+        lease = Lease(
+            item=message_id,
+            token=owner.new_token(),
+            is_wake=False,
+            expires_at_ms=now_ms + visibility_ms,
+        )
+        db.execute(
+            "UPDATE messages SET token = ?, expires_ms = ?, attempt = ?, lost = ? WHERE id = ?",
+            (lease.token, lease.expires_at_ms, attempt + 1, lost, row_id),
+        )
+        claims.append(
+            MessageClaim(
+                message=Message(
+                    message_id=message_id, run_id=RunId(run_id), topic=topic, body=body
+                ),
+                lease=lease,
+                attempt=attempt + 1,
+                lost=lost,
+                returned=returned,
+            )
+        )
+    if claims:
+        return tuple(claims), None
+    (due_ms,) = db.execute(
+        f"SELECT min(claimable_ms) FROM messages WHERE {asked}", topics
+    ).fetchone()
+    return (), due_ms
+
+
+def _extend(
+    transaction: Transaction, leases: Sequence[Lease], visibility_ms: int
+) -> tuple[Lease, ...]:
+    db, now_ms = transaction.db, transaction.now_ms
+    until_ms, renewed = now_ms + visibility_ms, list[Lease]()
+    for lease in leases:
+        statement = (
+            "UPDATE runs SET wake_expires_ms = ?"
+            " WHERE run_id = ? AND wake_token = ? AND wake_expires_ms > ?"
+            if lease.is_wake
+            else "UPDATE messages SET expires_ms = ?"
+            " WHERE message_id = ? AND token = ? AND expires_ms > ?"
+        )
+        if db.execute(statement, (until_ms, lease.item, lease.token, now_ms)).rowcount:
+            renewed.append(replace(lease, expires_at_ms=until_ms))
+    return tuple(renewed)

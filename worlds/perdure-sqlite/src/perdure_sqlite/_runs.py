@@ -1,0 +1,158 @@
+"""Runs: a row of ``runs`` as a record, and the wake that lives in it.
+
+Synchronous; the caller is in a transaction. A ``Wake`` is read with its run, changed in memory and
+stored once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import cbor2
+
+from perdure.errors import LeaseLostError, RunNotFoundError
+from perdure.lowlevel import rearmed_due_ms
+from perdure.model import Digest, Lease, LeaseEnd, RunId, RunRecord, RunStatus
+
+from ._schema import Row
+from ._writer import Transaction
+
+__all__ = (
+    "RECORD",
+    "Wake",
+    "find_run",
+    "load_wake",
+    "pack_map",
+    "record_of",
+    "store_wake",
+    "unpack_map",
+)
+
+RECORD = (
+    "run_id, workflow, bundle, engine, status, turn, position, consumed, log_digest,"
+    " created_at_ms, started_at_ms, ended_at_ms, payload, idempotency_key, attributes"
+)
+
+
+def record_of(row: Row) -> RunRecord:
+    """The record in a row of ``RECORD`` columns."""
+    return RunRecord(
+        run_id=RunId(row[0]),
+        workflow=row[1],
+        bundle=Digest(row[2]),
+        engine=Digest(row[3]),
+        status=RunStatus(row[4]),
+        turn=row[5],
+        position=row[6],
+        consumed=row[7],
+        log_digest=row[8],
+        created_at_ms=row[9],
+        started_at_ms=row[10],
+        ended_at_ms=row[11],
+        payload=row[12],
+        idempotency_key=row[13],
+        attributes=unpack_map(row[14]),
+    )
+
+
+def pack_map(values: Any) -> bytes | None:
+    """A mapping of texts; None when it is empty."""
+    data: bytes | None = cbor2.dumps(dict(values)) if values else None
+    return data
+
+
+def unpack_map(data: bytes | None) -> dict[str, Any]:
+    """What ``pack_map`` packed."""
+    found: dict[str, Any] = {} if data is None else cbor2.loads(data)
+    return found
+
+
+def find_run(db: sqlite3.Connection, run_id: RunId, columns: str) -> Row:
+    """These columns of the run.
+
+    Raises:
+        RunNotFoundError: no such run.
+    """
+    row: Row | None = db.execute(
+        f"SELECT {columns} FROM runs WHERE run_id = ?", (run_id,)
+    ).fetchone()
+    if row is None:
+        raise RunNotFoundError(run_id)
+    return row
+
+
+@dataclass(slots=True)
+class Wake:
+    """A run's mailbox; while it is claimed ``due_ms`` holds what came meanwhile."""
+
+    n: int
+    due_ms: int | None
+    generation: int
+    token: str | None
+    expires_ms: int | None
+    dirty: bool = False
+
+    COLUMNS: ClassVar[str] = "n, wake_due_ms, wake_generation, wake_token, wake_expires_ms"
+
+    def arm(self, due_ms: int) -> None:
+        """Make it due at *due_ms* at the latest."""
+        self.due_ms = due_ms if self.due_ms is None else min(self.due_ms, due_ms)
+        self.generation += 1
+        self.dirty = True
+
+    def check_live(self, lease: Lease, *, now_ms: int) -> None:
+        """Pass only the holder of the live lease.
+
+        Raises:
+            LeaseLostError: the lease is no longer live.
+        """
+        if self.token != lease.token or self.expires_ms is None or now_ms >= self.expires_ms:
+            raise LeaseLostError(lease.item)
+
+    def end(self, end: LeaseEnd, *, now_ms: int, next_due_ms: int | None = None) -> None:
+        """End the claim, and arm it anew as ``LeaseEnd`` says.
+
+        Raises:
+            LeaseLostError: the lease is no longer live; nothing was changed.
+        """
+        self.check_live(end.lease, now_ms=now_ms)
+        times = [due for due in (end.next_due_ms, next_due_ms) if due is not None]
+        self.due_ms = rearmed_due_ms(
+            generation=self.generation,
+            seen=end.generation,
+            due_ms=self.due_ms,
+            next_due_ms=min(times, default=None),
+            now_ms=now_ms,
+        )
+        self.token = self.expires_ms = None
+        self.dirty = True
+
+    def give_back(self, *, due_ms: int | None) -> None:
+        """End the claim; due at *due_ms* or sooner if something came meanwhile."""
+        if due_ms is not None:
+            self.due_ms = due_ms if self.due_ms is None else min(due_ms, self.due_ms)
+        self.token = self.expires_ms = None
+        self.dirty = True
+
+
+def load_wake(db: sqlite3.Connection, run_id: str) -> Wake | None:
+    """The wake of a run that has not ended."""
+    row = db.execute(
+        f"SELECT {Wake.COLUMNS} FROM runs WHERE run_id = ? AND ended_at_ms IS NULL", (run_id,)
+    ).fetchone()
+    return None if row is None else Wake(*row)
+
+
+def store_wake(transaction: Transaction, wake: Wake) -> None:
+    """Store it if it changed, and ring whoever claims wakes if it can be claimed some time."""
+    if not wake.dirty:
+        return
+    transaction.db.execute(
+        "UPDATE runs SET wake_due_ms = ?, wake_generation = ?, wake_token = ?, wake_expires_ms = ?"
+        " WHERE n = ?",
+        (wake.due_ms, wake.generation, wake.token, wake.expires_ms, wake.n),
+    )
+    if wake.token is None and wake.due_ms is not None:
+        transaction.rings.add("wakes")

@@ -1,0 +1,248 @@
+"""Schema: the tables, and how an event becomes a row.
+
+A run is an integer in every table but ``runs``. Keys and entities that follow the usual pattern
+(``step_12/end``) are packed into a few bytes, because a run may have a hundred thousand of them.
+Nothing here runs SQL but ``create_tables``.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Any, TypeAlias, cast
+
+import cbor2
+
+from perdure.errors import WorldContractError
+from perdure.model import EntityId, Event, EventType, LoggedEvent
+
+__all__ = (
+    "APPLICATION_ID",
+    "EVENT_COLUMNS",
+    "Row",
+    "create_tables",
+    "pack_event",
+    "pack_key",
+    "unpack_event",
+)
+
+Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
+
+APPLICATION_ID = 0x50455244  # "PERD"
+VERSION = 1
+
+# A claimed wake keeps in wake_due_ms what came meanwhile; it can be claimed when the lease runs out.
+_TABLES = """
+CREATE TABLE runs (
+  n INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE,
+  workflow TEXT NOT NULL,
+  bundle TEXT NOT NULL,
+  engine TEXT NOT NULL,
+  status TEXT NOT NULL,
+  turn INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  consumed INTEGER NOT NULL,
+  log_digest BLOB NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  started_at_ms INTEGER,
+  ended_at_ms INTEGER,
+  payload BLOB,
+  idempotency_key TEXT,
+  attributes BLOB,
+  commit_id TEXT,
+  committed BLOB,
+  wake_due_ms INTEGER,
+  wake_generation INTEGER NOT NULL,
+  wake_attempt INTEGER NOT NULL DEFAULT 0,
+  wake_token TEXT,
+  wake_expires_ms INTEGER,
+  wake_claimable_ms INTEGER GENERATED ALWAYS AS
+    (CASE WHEN wake_token IS NULL THEN wake_due_ms ELSE wake_expires_ms END) VIRTUAL
+);
+CREATE INDEX runs_by_creation ON runs (created_at_ms, run_id);
+CREATE INDEX runs_by_end ON runs (ended_at_ms, run_id) WHERE ended_at_ms IS NOT NULL;
+CREATE INDEX wakes ON runs (wake_claimable_ms) WHERE wake_claimable_ms IS NOT NULL;
+CREATE TABLE events (
+  n INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  type INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  key BLOB NOT NULL,
+  entity TEXT,
+  payload BLOB,
+  facts BLOB,
+  PRIMARY KEY (n, position)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX events_by_key ON events (n, key);
+CREATE TABLE hooks (
+  token TEXT PRIMARY KEY,
+  n INTEGER NOT NULL,
+  hook_id TEXT NOT NULL,
+  metadata BLOB,
+  is_webhook INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX hooks_by_run ON hooks (n);
+CREATE TABLE messages (
+  id INTEGER PRIMARY KEY,
+  message_id TEXT NOT NULL UNIQUE,
+  n INTEGER NOT NULL,
+  topic TEXT NOT NULL,
+  body BLOB NOT NULL,
+  due_ms INTEGER NOT NULL,
+  token TEXT,
+  expires_ms INTEGER,
+  attempt INTEGER NOT NULL,
+  lost INTEGER NOT NULL DEFAULT 0,
+  returned INTEGER NOT NULL DEFAULT 0,
+  claimable_ms INTEGER GENERATED ALWAYS AS
+    (CASE WHEN token IS NULL THEN due_ms ELSE expires_ms END) VIRTUAL
+);
+CREATE INDEX messages_by_topic ON messages (topic, claimable_ms);
+CREATE INDEX messages_by_run ON messages (n);
+CREATE TABLE snapshots (
+  n INTEGER NOT NULL,
+  turn INTEGER NOT NULL,
+  parent_turn INTEGER,
+  consumed INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (n, turn)
+);
+CREATE TABLE streams (
+  id INTEGER PRIMARY KEY,
+  n INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  length INTEGER NOT NULL DEFAULT 0,
+  closed INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (n, name)
+);
+CREATE TABLE chunks (
+  stream INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (stream, position)
+) WITHOUT ROWID;
+CREATE TABLE stream_writes (
+  stream INTEGER NOT NULL,
+  writer TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  length INTEGER NOT NULL,
+  PRIMARY KEY (stream, writer, sequence)
+) WITHOUT ROWID;
+CREATE TABLE blobs (
+  run_id TEXT NOT NULL, -- empty: the world's own
+  digest TEXT NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (run_id, digest)
+);
+"""
+
+
+def create_tables(db: sqlite3.Connection) -> None:
+    """Make the tables where they are missing, in the transaction that is open.
+
+    Raises:
+        WorldContractError: the file belongs to another program, or to a later version of this one.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    owner = db.execute("PRAGMA application_id").fetchone()[0]
+    if version == VERSION and owner == APPLICATION_ID:
+        return
+    if owner not in (0, APPLICATION_ID) or (
+        owner == 0 and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    ):
+        raise WorldContractError("the file is another program's database; choose another path")
+    if version > VERSION:
+        raise WorldContractError(
+            f"the file has schema {version}, this package knows {VERSION}: upgrade perdure-sqlite"
+        )
+    for statement in _TABLES.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+# --- events -------------------------------------------------------------------------------
+
+EVENT_COLUMNS = "position, type, at_ms, key, entity, payload, facts"
+
+# Stored numbers: only ever add at the end.
+_TYPES = (
+    EventType.RUN_CREATED,
+    EventType.RUN_STARTED,
+    EventType.RUN_COMPLETED,
+    EventType.RUN_FAILED,
+    EventType.RUN_CANCELLED,
+    EventType.STEP_CREATED,
+    EventType.STEP_STARTED,
+    EventType.STEP_RETRYING,
+    EventType.STEP_COMPLETED,
+    EventType.STEP_FAILED,
+    EventType.HOOK_CREATED,
+    EventType.HOOK_CONFLICT,
+    EventType.HOOK_RECEIVED,
+    EventType.HOOK_DISPOSED,
+    EventType.WAIT_CREATED,
+    EventType.WAIT_COMPLETED,
+    EventType.ATTRIBUTES_SET,
+)
+_NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
+_KINDS = ("step", "wait", "hook", "attributes")
+_ENDINGS = ("created", "end", "start/1", "conflict", "start/2", "start/3", "start/4")
+_USUAL = re.compile(r"(step|wait|hook|attributes)_([1-9][0-9]{0,17})/([a-z]+(?:/[1-4])?)")
+_VERBATIM = 0xFF
+
+
+def pack_key(key: str) -> bytes:
+    """The key in few bytes, in the order of its number; reversible."""
+    usual = _USUAL.fullmatch(key)
+    if usual is None or usual[3] not in _ENDINGS:
+        return b"\xff" + key.encode()
+    number = int(usual[2])
+    size = (number.bit_length() + 7) // 8
+    code = _KINDS.index(usual[1]) << 4 | _ENDINGS.index(usual[3])
+    return bytes((size,)) + number.to_bytes(size, "big") + bytes((code,))
+
+
+def _unpack_key(packed: bytes) -> tuple[str, str | None]:
+    """The key, and the entity that it names if it follows the usual pattern."""
+    if packed[0] == _VERBATIM:
+        return packed[1:].decode(), None
+    code = packed[-1]
+    entity = f"{_KINDS[code >> 4]}_{int.from_bytes(packed[1:-1], 'big')}"
+    return f"{entity}/{_ENDINGS[code & 15]}", entity
+
+
+def pack_event(n: int, position: int, event: Event) -> Row:
+    """A row of ``events``."""
+    key, facts = pack_key(event.key), event.facts
+    named = None if key[0] == _VERBATIM else event.key[: event.key.index("/")]
+    return (
+        n,
+        position,
+        _NUMBERS[event.type],
+        event.at_ms,
+        key,
+        None if event.entity == named else event.entity or "",
+        event.payload,
+        cbor2.dumps(dict(facts)) if facts else None,
+    )
+
+
+def unpack_event(row: Row) -> LoggedEvent:
+    """The event in a row of ``EVENT_COLUMNS``."""
+    position, kind, at_ms, packed, entity, payload, facts = row
+    key, named = _unpack_key(packed)
+    found = named if entity is None else entity or None
+    return LoggedEvent(
+        position=position,
+        event=Event(
+            type=_TYPES[kind],
+            key=key,
+            at_ms=at_ms,
+            entity=None if found is None else EntityId(found),
+            payload=payload,
+            facts={} if facts is None else cast("dict[str, Any]", cbor2.loads(facts)),
+        ),
+    )

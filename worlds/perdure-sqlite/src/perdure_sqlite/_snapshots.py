@@ -1,0 +1,67 @@
+"""Snapshots: a run's chain of heap images."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import final
+
+from perdure.abc import Snapshots
+from perdure.model import RunId, Snapshot
+
+from ._handle import Handle
+from ._writer import Transaction
+
+__all__ = ("SqliteSnapshots", "keep_snapshot")
+
+
+def keep_snapshot(db: sqlite3.Connection, n: int, snapshot: Snapshot) -> None:
+    """Keep it as the run's newest, or pass it over."""
+    newest = db.execute("SELECT max(turn) FROM snapshots WHERE n = ?", (n,)).fetchone()[0]
+    if newest is not None and snapshot.turn <= newest:
+        return
+    if snapshot.parent_turn is None:
+        db.execute("DELETE FROM snapshots WHERE n = ?", (n,))
+    elif snapshot.parent_turn != newest:
+        return
+    db.execute(
+        "INSERT INTO snapshots (n, turn, parent_turn, consumed, data) VALUES (?, ?, ?, ?, ?)",
+        (n, snapshot.turn, snapshot.parent_turn, snapshot.consumed, snapshot.data),
+    )
+
+
+@final
+class SqliteSnapshots(Snapshots):
+    """The snapshots of an SQLite world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def save(self, run_id: RunId, snapshot: Snapshot) -> None:
+        def work(transaction: Transaction) -> None:
+            row = transaction.db.execute(
+                "SELECT n FROM runs WHERE run_id = ? AND ended_at_ms IS NULL", (run_id,)
+            ).fetchone()
+            if row is not None:
+                keep_snapshot(transaction.db, row[0], snapshot)
+
+        await self._handle.write(work)
+
+    async def load(self, run_id: RunId) -> tuple[Snapshot, ...]:
+        rows = await self._handle.read(
+            lambda db: db.execute(
+                "SELECT turn, parent_turn, consumed, data FROM snapshots"
+                " WHERE n = (SELECT n FROM runs WHERE run_id = ?) ORDER BY turn",
+                (run_id,),
+            ).fetchall()
+        )
+        return tuple(
+            Snapshot(turn=turn, parent_turn=parent_turn, consumed=consumed, data=data)
+            for turn, parent_turn, consumed, data in rows
+        )
+
+    async def delete(self, run_id: RunId) -> None:
+        await self._handle.write(
+            lambda transaction: transaction.db.execute(
+                "DELETE FROM snapshots WHERE n = (SELECT n FROM runs WHERE run_id = ?)", (run_id,)
+            )
+        )

@@ -1,0 +1,221 @@
+"""Storage: runs, logs, hook tokens, and the commit of a turn."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import final
+
+from perdure.abc import DirectStorage
+from perdure.errors import (
+    HookNotFoundError,
+    IdempotencyConflictError,
+    LeaseLostError,
+    RunEndedError,
+)
+from perdure.model import (
+    Append,
+    Appended,
+    Committed,
+    Event,
+    EventType,
+    HookRecord,
+    LoggedEvent,
+    NewRun,
+    RunId,
+    RunOutcome,
+    RunRecord,
+    RunStatus,
+    TurnCommit,
+)
+
+from ._handle import Handle
+from ._messages import check_message, end_message, give_message_back
+from ._runs import RECORD, Wake, find_run, pack_map, record_of, store_wake
+from ._schema import EVENT_COLUMNS, unpack_event
+from ._turn import Log, commit_turn, end_run, find_hook, free_hooks
+from ._writer import Transaction
+
+__all__ = ("SqliteStorage",)
+
+_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
+
+
+@final
+class SqliteStorage(DirectStorage):
+    """The storage of an SQLite world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
+        return await self._handle.write(lambda transaction: _create(transaction, new))
+
+    async def append(self, append: Append) -> Appended:
+        appended = await self._handle.write(lambda transaction: _append(transaction, append))
+        self._handle.counters["appends"] += 1
+        return appended
+
+    async def commit(self, commit: TurnCommit) -> Committed:
+        owner = self._handle.owner
+        committed = await self._handle.write(lambda t: commit_turn(t, commit, owner))
+        self._handle.counters["commits"] += 1
+        return committed
+
+    def commit_soon(
+        self, commit: TurnCommit, done: Callable[[Committed | BaseException], None]
+    ) -> None:
+        owner = self._handle.owner
+
+        def landed(answer: Committed | Exception) -> None:
+            if isinstance(answer, Committed):
+                self._handle.counters["commits"] += 1
+            done(answer)
+
+        try:
+            writer = self._handle.writer
+        except Exception as error:  # handed on, not swallowed: the world is closed
+            done(error)
+            return
+        writer.submit(lambda transaction: commit_turn(transaction, commit, owner), landed)
+
+    async def get_run(self, run_id: RunId) -> RunRecord:
+        return record_of(await self._handle.read(lambda db: find_run(db, run_id, RECORD)))
+
+    async def read_events(
+        self, run_id: RunId, *, after: int = 0, limit: int = 1000
+    ) -> tuple[LoggedEvent, ...]:
+        def work(db: sqlite3.Connection) -> tuple[LoggedEvent, ...]:
+            (n,) = find_run(db, run_id, "n")
+            rows = db.execute(
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE n = ? AND position > ?"
+                " ORDER BY position LIMIT ?",
+                (n, after, limit),
+            )
+            return tuple(unpack_event(row) for row in rows)
+
+        return await self._handle.read(work)
+
+    async def get_hook(self, token: str) -> HookRecord:
+        hook = await self._handle.read(lambda db: find_hook(db, token))
+        if hook is None:
+            raise HookNotFoundError(token)
+        return hook
+
+    async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
+        record = await self.get_run(run_id)
+        if record.status.is_ended:
+            return record
+        async for _ in self._handle.attempts(run_id, wait_ms):
+            record = await self.get_run(run_id)
+            if record.status.is_ended:
+                break
+        return record
+
+
+def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
+    db = transaction.db
+    made = db.execute(
+        "INSERT INTO runs (run_id, workflow, bundle, engine, status, turn, position, consumed,"
+        " log_digest, created_at_ms, idempotency_key, attributes, wake_due_ms, wake_generation)"
+        " VALUES (?, ?, ?, ?, 'pending', 0, 1, 0, x'', ?, ?, ?, ?, 1)"
+        " ON CONFLICT (run_id) DO NOTHING",
+        (
+            new.run_id,
+            new.workflow,
+            new.bundle,
+            new.engine,
+            new.created_at_ms,
+            new.idempotency_key,
+            pack_map(new.attributes),
+            transaction.now_ms,
+        ),
+    )
+    n, *row = find_run(db, new.run_id, f"n, {RECORD}")
+    record = record_of(tuple(row))
+    if made.rowcount:
+        Log(db, n, 0).write(_created(new))
+        transaction.rings.add("wakes")
+        return record, True
+    (found,) = db.execute(
+        "SELECT payload FROM events WHERE n = ? AND position = 1", (n,)
+    ).fetchone()
+    if (record.workflow, found) != (new.workflow, new.input):
+        raise IdempotencyConflictError(new.idempotency_key or new.run_id, run_id=new.run_id)
+    return record, False
+
+
+def _created(new: NewRun) -> Event:
+    return Event(
+        type=EventType.RUN_CREATED,
+        key="run/created",
+        at_ms=new.created_at_ms,
+        payload=new.input,
+        facts={"workflow": new.workflow, "bundle": new.bundle, "engine": new.engine},
+    )
+
+
+def _append(transaction: Transaction, append: Append) -> Appended:
+    db, event = transaction.db, append.event
+    row = find_run(db, append.run_id, f"status, position, {Wake.COLUMNS}")
+    status, position, wake = RunStatus(row[0]), row[1], Wake(*row[2:])
+    log = Log(db, wake.n, position)
+    first = log.find(event.key)
+    if first is not None and status.is_ended:
+        return Appended(position=first, duplicate=True)
+    if first is None:
+        if status.is_ended:
+            raise RunEndedError(append.run_id, status=status)
+        _check_append(transaction, append, wake)
+        log.write(event)
+        db.execute("UPDATE runs SET position = ? WHERE n = ?", (log.position, wake.n))
+    _end_lease(transaction, append, wake)
+    if append.wake:
+        wake.arm(transaction.now_ms)
+    store_wake(transaction, wake)
+    if first is not None:
+        return Appended(position=first, duplicate=True)
+    if event.type is EventType.HOOK_DISPOSED and event.entity is not None:
+        free_hooks(db, wake.n, {event.entity})
+    if event.type is EventType.RUN_CANCELLED:
+        outcome = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
+        end_run(transaction, wake.n, append.run_id, outcome)
+    return Appended(position=log.position, duplicate=False)
+
+
+def _check_append(transaction: Transaction, append: Append, wake: Wake) -> None:
+    lease, event = append.lease, append.event
+    if lease is not None and not lease.is_wake:
+        check_message(transaction, lease)
+    elif lease is not None:
+        _own_wake(append, wake).check_live(lease, now_ms=transaction.now_ms)
+    if event.type in _NEEDS_HOOK:
+        found = transaction.db.execute(
+            "SELECT 1 FROM hooks WHERE n = ? AND hook_id = ?", (wake.n, event.entity)
+        ).fetchone()
+        if found is None:
+            raise HookNotFoundError(event.entity or event.key)
+
+
+def _own_wake(append: Append, wake: Wake) -> Wake:
+    """The wake that the lease is on: an append never carries another run's."""
+    if append.lease is not None and append.lease.item != append.run_id:
+        raise LeaseLostError(append.lease.item)
+    return wake
+
+
+def _end_lease(transaction: Transaction, append: Append, wake: Wake) -> None:
+    lease, delay_ms = append.lease, append.release_delay_ms
+    if lease is None:
+        return
+    due_ms = None if delay_ms is None else transaction.now_ms + delay_ms
+    try:
+        if lease.is_wake:
+            _own_wake(append, wake).check_live(lease, now_ms=transaction.now_ms)
+            wake.give_back(due_ms=due_ms)
+        elif due_ms is None:
+            end_message(transaction, lease)
+        else:
+            give_message_back(transaction, lease, due_ms=due_ms, ran=True)
+    except LeaseLostError:
+        return  # a repeated append: the first one ended it

@@ -1,0 +1,326 @@
+"""Turn: landing one ``TurnCommit``, the checks first and then the changes.
+
+Synchronous; the caller is in a transaction, and whatever raises here leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+from perdure.errors import LeaseLostError, RunEndedError, RunNotFoundError, StaleTurnError
+from perdure.model import (
+    Committed,
+    EntityId,
+    Event,
+    EventType,
+    HookRecord,
+    Lease,
+    LeaseEnd,
+    RunId,
+    RunOutcome,
+    RunStatus,
+    TurnCommit,
+)
+
+from ._messages import drop_messages, end_message, send_message
+from ._owners import Owner
+from ._runs import Wake, pack_map, store_wake, unpack_map
+from ._schema import pack_event, pack_key
+from ._snapshots import keep_snapshot
+from ._writer import Transaction
+
+__all__ = ("Log", "commit_turn", "end_run", "find_hook", "free_hooks")
+
+_LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
+
+
+@dataclass(slots=True)
+class Log:
+    """A run's log while it is written."""
+
+    db: sqlite3.Connection
+    n: int
+    position: int
+    first_at_ms: int | None = None  # of the first event written
+
+    def write(self, event: Event) -> bool:
+        """Put *event* at the next position, unless its key is there."""
+        row = pack_event(self.n, self.position + 1, event)
+        try:
+            self.db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.IntegrityError:
+            return False
+        self.position += 1
+        if self.first_at_ms is None:
+            self.first_at_ms = event.at_ms
+        return True
+
+    def find(self, key: str) -> int | None:
+        """The position of the event with this key."""
+        row = self.db.execute(
+            "SELECT position FROM events WHERE n = ? AND key = ?", (self.n, pack_key(key))
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a commit reads of its run."""
+
+    n: int
+    status: str
+    turn: int
+    position: int
+    started_at_ms: int | None
+    attributes: bytes | None
+    commit_id: str | None
+    committed: bytes | None
+    attempt: int
+    wake: Wake
+
+
+_COLUMNS = (
+    "status, turn, position, started_at_ms, attributes, commit_id, committed, wake_attempt, "
+    + Wake.COLUMNS
+)
+
+
+def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> Committed:
+    """Land *commit*, or give the answer it had."""
+    db = transaction.db
+    run = _load(db, commit.run_id)
+    if run.committed is not None and run.commit_id == commit.commit_id:
+        return _unpack_committed(run.committed)
+    log = Log(db, run.n, run.position)
+    _check(commit, run, log)
+    conflicts: dict[EntityId, HookRecord] = {}
+    if commit.hooks_claimed or commit.hooks_released:
+        free_hooks(db, run.n, commit.hooks_released)
+        conflicts = _claim_hooks(db, run.n, commit)
+        free_hooks(db, run.n, commit.hooks_released)  # those claimed just now, too
+    attributes = _write_log(log, run, commit, conflicts)
+    if commit.snapshot is not None:
+        keep_snapshot(db, run.n, commit.snapshot)
+    leases = tuple(
+        lease
+        for message in commit.messages
+        if (lease := send_message(transaction, run.n, message, owner)) is not None
+    )
+    _end_leases(transaction, run.wake, commit)
+    if conflicts:
+        run.wake.arm(transaction.now_ms)
+    committed = Committed(
+        turn=run.turn + 1,
+        position=log.position,
+        first_position=run.position + 1,
+        leases=leases,
+        conflicts=tuple(conflicts),
+    )
+    _advance(transaction, run, commit, log, committed, attributes)
+    return committed
+
+
+def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome) -> None:
+    """Give the run its end: what it holds is freed, what waits for it is woken."""
+    transaction.db.execute(
+        "UPDATE runs SET status = ?, payload = ?, ended_at_ms = ?, wake_due_ms = NULL,"
+        " wake_token = NULL, wake_expires_ms = NULL WHERE n = ?",
+        (outcome.status, outcome.payload, outcome.at_ms, n),
+    )
+    free_hooks(transaction.db, n, None)
+    drop_messages(transaction.db, n)
+    transaction.rings.add(run_id)
+
+
+def free_hooks(db: sqlite3.Connection, n: int, hook_ids: Collection[EntityId] | None) -> None:
+    """Free the tokens of these hooks of the run; None means all."""
+    if hook_ids is None:
+        db.execute("DELETE FROM hooks WHERE n = ?", (n,))
+        return
+    for hook_id in hook_ids:
+        db.execute("DELETE FROM hooks WHERE n = ? AND hook_id = ?", (n, hook_id))
+
+
+def find_hook(db: sqlite3.Connection, token: str) -> HookRecord | None:
+    """Who holds the token."""
+    row = db.execute(
+        "SELECT run_id, hook_id, token, metadata, is_webhook FROM hooks JOIN runs USING (n)"
+        " WHERE token = ?",
+        (token,),
+    ).fetchone()
+    if row is None:
+        return None
+    return HookRecord(
+        run_id=RunId(row[0]),
+        hook_id=EntityId(row[1]),
+        token=row[2],
+        metadata=row[3],
+        is_webhook=bool(row[4]),
+    )
+
+
+def _load(db: sqlite3.Connection, run_id: RunId) -> _Row:
+    row = db.execute(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise RunNotFoundError(run_id)
+    return _Row(row[8], *row[:8], Wake(*row[8:]))
+
+
+def _check(commit: TurnCommit, run: _Row, log: Log) -> None:
+    if RunStatus(run.status).is_ended:
+        raise RunEndedError(commit.run_id, status=run.status)
+    if commit.turn != run.turn:
+        reason = f"it builds on turn {commit.turn}, the run is at {run.turn}"
+        raise StaleTurnError(commit.run_id, reason=reason)
+    if not commit.deliveries and commit.outcome is None:
+        return
+    if run.position > commit.expected_position:
+        reason = f"it knows of position {commit.expected_position}, the log is at {run.position}"
+        raise StaleTurnError(commit.run_id, reason=reason)
+    for event in commit.deliveries:
+        if log.find(event.key) is not None:
+            raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
+
+
+def _claim_hooks(db: sqlite3.Connection, n: int, commit: TurnCommit) -> dict[EntityId, HookRecord]:
+    """Take the tokens that are free; gives the holders of those that are not, by our hook."""
+    conflicts: dict[EntityId, HookRecord] = {}
+    for claim in commit.hooks_claimed:
+        holder = find_hook(db, claim.token)
+        if holder is None:
+            db.execute(
+                "INSERT INTO hooks (token, n, hook_id, metadata, is_webhook) VALUES (?, ?, ?, ?, ?)",
+                (claim.token, n, claim.hook_id, claim.metadata, claim.is_webhook),
+            )
+        elif (holder.run_id, holder.hook_id) != (commit.run_id, claim.hook_id):
+            conflicts[claim.hook_id] = holder
+    return conflicts
+
+
+def _write_log(
+    log: Log, run: _Row, commit: TurnCommit, conflicts: dict[EntityId, HookRecord]
+) -> bytes | None:
+    """Write the commit's events; gives the run's attributes after them."""
+    changes: dict[str, Any] = {}
+    for event in (*commit.deliveries, *commit.events):
+        if event.type is EventType.HOOK_CREATED and event.entity in conflicts:
+            event = _conflict(event, conflicts[event.entity])
+        if log.write(event) and event.type is EventType.ATTRIBUTES_SET:
+            for name, value in event.facts.items():
+                changes.pop(name, None)
+                changes[name] = value
+    if commit.outcome is not None:
+        log.write(_ended(commit.outcome))
+    if not changes:
+        return run.attributes
+    attributes = unpack_map(run.attributes)
+    for name, value in changes.items():
+        attributes.pop(name, None)
+        if value is not None:
+            attributes[name] = str(value)
+    return pack_map(attributes)
+
+
+def _conflict(event: Event, holder: HookRecord) -> Event:
+    return Event(
+        type=EventType.HOOK_CONFLICT,
+        key=f"{event.entity}/conflict",
+        at_ms=event.at_ms,
+        entity=event.entity,
+        facts={"token": holder.token, "run_id": holder.run_id},
+    )
+
+
+def _ended(outcome: RunOutcome) -> Event:
+    completed = outcome.status is RunStatus.COMPLETED
+    return Event(
+        type=EventType.RUN_COMPLETED if completed else EventType.RUN_FAILED,
+        key="run/ended",
+        at_ms=outcome.at_ms,
+        payload=outcome.payload,
+    )
+
+
+def _end_leases(transaction: Transaction, wake: Wake, commit: TurnCommit) -> None:
+    armed = False
+    for end in commit.leases:
+        ours = end.lease.is_wake and end.lease.item == commit.run_id
+        try:
+            _end_lease(transaction, wake, end, commit.wake_at_ms if ours else None, ours=ours)
+        except LeaseLostError:
+            continue
+        armed |= ours
+    if not armed and commit.wake_at_ms is not None:
+        wake.arm(commit.wake_at_ms)
+
+
+def _end_lease(
+    transaction: Transaction, wake: Wake, end: LeaseEnd, next_due_ms: int | None, *, ours: bool
+) -> None:
+    if ours:
+        wake.end(end, now_ms=transaction.now_ms, next_due_ms=next_due_ms)
+    elif not end.lease.is_wake:
+        end_message(transaction, end.lease)
+
+
+def _advance(
+    transaction: Transaction,
+    run: _Row,
+    commit: TurnCommit,
+    log: Log,
+    committed: Committed,
+    attributes: bytes | None,
+) -> None:
+    started = run.started_at_ms
+    if started is None:
+        started = log.first_at_ms if log.first_at_ms is not None else transaction.now_ms
+    transaction.db.execute(
+        "UPDATE runs SET status = 'running', turn = ?, position = ?, consumed = ?, log_digest = ?,"
+        " started_at_ms = ?, attributes = ?, commit_id = ?, committed = ?, wake_attempt = 0"
+        " WHERE n = ?",
+        (
+            committed.turn,
+            committed.position,
+            commit.consumed,
+            commit.log_digest,
+            started,
+            attributes,
+            commit.commit_id,
+            _pack_committed(committed),
+            run.n,
+        ),
+    )
+    if commit.outcome is not None:
+        end_run(transaction, run.n, commit.run_id, commit.outcome)
+    else:
+        store_wake(transaction, run.wake)
+
+
+def _pack_committed(committed: Committed) -> bytes:
+    leases = [[getattr(lease, part) for part in _LEASE_PARTS] for lease in committed.leases]
+    data: bytes = cbor2.dumps(
+        [
+            committed.turn,
+            committed.position,
+            committed.first_position,
+            leases,
+            list(committed.conflicts),
+        ]
+    )
+    return data
+
+
+def _unpack_committed(data: bytes) -> Committed:
+    turn, position, first_position, leases, conflicts = cbor2.loads(data)
+    return Committed(
+        turn=turn,
+        position=position,
+        first_position=first_position,
+        leases=tuple(Lease(**dict(zip(_LEASE_PARTS, parts, strict=True))) for parts in leases),
+        conflicts=tuple(EntityId(hook) for hook in conflicts),
+    )

@@ -1,0 +1,94 @@
+"""World: one SQLite file, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from perdure.abc import Capability, World
+from perdure.errors import UsageError
+from perdure.testing.clock import Clock, SystemClock
+
+from ._blobs import SqliteBlobs
+from ._catalogue import SqliteCatalogue
+from ._handle import Handle
+from ._queue import SqliteQueue
+from ._snapshots import SqliteSnapshots
+from ._storage import SqliteStorage
+from ._streams import SqliteStreams
+from ._writer import Transaction
+
+__all__ = ("SqliteWorld",)
+
+_SYNCHRONOUS = ("full", "normal")
+
+
+@final
+class SqliteWorld(World):
+    """A world in one SQLite file, for any number of processes on one machine."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        """Name the world; nothing is touched before ``open``.
+
+        Args:
+            url: ``sqlite:///relative/path`` or ``sqlite:////absolute/path``; ``?synchronous=normal``
+                gives up the last commits at a power cut for speed.
+
+        Raises:
+            UsageError: the URL is not one of those.
+        """
+        path, synchronous = _parse(url)
+        self._handle = Handle(url, path, synchronous=synchronous, clock=clock or SystemClock())
+        self.storage = SqliteStorage(self._handle)
+        self.catalogue = SqliteCatalogue(self._handle)
+        self.queue = SqliteQueue(self._handle)
+        self.snapshots = SqliteSnapshots(self._handle)
+        self.streams = SqliteStreams(self._handle)
+        self.blobs = SqliteBlobs(self._handle)
+
+    @property
+    def url(self) -> str:
+        """Where this world is."""
+        return self._handle.url
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Everything there is."""
+        return frozenset(Capability)
+
+    async def open(self) -> None:
+        await self._handle.open()
+
+    async def aclose(self) -> None:
+        await self._handle.aclose()
+
+    def now_ms(self) -> int:
+        return self._handle.now_ms()
+
+    async def settle(self) -> None:
+        await self._handle.write(_nothing)
+
+    def statistics(self) -> dict[str, int]:
+        return dict(self._handle.counters)
+
+    def __repr__(self) -> str:
+        return f"SqliteWorld({self.url!r})"
+
+
+def _nothing(transaction: Transaction) -> None:
+    """Every earlier transaction has landed once this one has."""
+
+
+def _parse(url: str) -> tuple[Path, str]:
+    parts = urlsplit(url)
+    path = unquote(parts.path[1:])
+    if parts.scheme != "sqlite" or parts.netloc or not path or path == ":memory:":
+        raise UsageError(
+            f"{url!r} names no file; write sqlite:///relative/path.db or sqlite:////absolute/path.db"
+        )
+    options = dict(parse_qsl(parts.query))
+    synchronous = options.pop("synchronous", "full")
+    if options or synchronous not in _SYNCHRONOUS:
+        raise UsageError(f"{url!r}: the one option is ?synchronous=full or ?synchronous=normal")
+    return Path(path), synchronous

@@ -1,0 +1,286 @@
+"""What is particular to this world: files, processes, group commit, and owners that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from perdure.abc import Capability
+from perdure.errors import (
+    RunNotFoundError,
+    UsageError,
+    WorldClosedError,
+    WorldContractError,
+    WorldUnavailableError,
+)
+from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId
+from perdure_sqlite import SqliteWorld
+from perdure_sqlite._handle import LOOK_EVERY
+
+pytestmark = pytest.mark.anyio
+
+
+def new_run(name: str, *, now_ms: int = 1) -> NewRun:
+    return NewRun(
+        run_id=RunId(name),
+        workflow="flow",
+        bundle=Digest("b"),
+        engine=Digest("e"),
+        input=b"\x80",
+        created_at_ms=now_ms,
+    )
+
+
+CHILD = """
+import asyncio, sys
+from perdure.model import Digest, NewRun, RunId
+from perdure_sqlite import SqliteWorld
+
+async def main(url, deed):
+    async with SqliteWorld(url) as world:
+        print("open", flush=True)
+        sys.stdin.readline()
+        if deed == "claim":
+            print(len(await world.queue.claim_wakes(limit=9, visibility_ms=600_000)), flush=True)
+        else:
+            for n in range(1_000_000):
+                await world.storage.create_run(NewRun(
+                    run_id=RunId(f"{deed}{n}"), workflow="flow", bundle=Digest("b"),
+                    engine=Digest("e"), input=b"x" * 100, created_at_ms=n))
+                print(n, flush=True)
+        sys.stdin.readline()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+class Child:
+    """Another process with the world open."""
+
+    def __init__(self, url: str, deed: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, url, deed],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    async def line(self) -> str:
+        assert self.process.stdout is not None
+        return (await anyio.to_thread.run_sync(self.process.stdout.readline)).strip()
+
+    def go(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> str:
+        os.kill(self.process.pid, signal.SIGKILL)
+        rest, _ = self.process.communicate(timeout=30)
+        return rest
+
+
+@asynccontextmanager
+async def child(url: str, deed: str) -> AsyncIterator[Child]:
+    made = Child(url, deed)
+    try:
+        assert await made.line() == "open"
+        yield made
+    finally:
+        if made.process.returncode is None:
+            made.kill()
+
+
+async def test_what_was_stored_is_there_when_opened_again(url: str) -> None:
+    async with SqliteWorld(url) as world:
+        await world.storage.create_run(new_run("a"))
+    async with SqliteWorld(url) as world:
+        assert (await world.storage.get_run(RunId("a"))).workflow == "flow"
+        assert world.capabilities == frozenset(Capability)
+
+
+async def test_a_closed_world_refuses(url: str) -> None:
+    world = SqliteWorld(url)
+    with pytest.raises(WorldClosedError):
+        await world.storage.get_run(RunId("a"))
+    async with world:
+        await world.open()  # again is fine
+    await world.aclose()
+    with pytest.raises(WorldClosedError):
+        await world.storage.create_run(new_run("a"))
+    with pytest.raises(WorldClosedError):
+        await world.queue.claim_wakes(limit=1, visibility_ms=1)
+
+
+async def test_closing_ends_who_waits(url: str) -> None:
+    world = SqliteWorld(url)
+    await world.open()
+    refused = anyio.Event()
+
+    async def wait() -> None:
+        with pytest.raises(WorldClosedError):
+            await world.queue.claim_wakes(limit=1, visibility_ms=1, wait_ms=60_000)
+        refused.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await world.aclose()
+        with anyio.fail_after(5):
+            await refused.wait()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "sqlite://",
+        "sqlite://host/x.db",
+        "sqlite:///:memory:",
+        "sqlite:///x?mode=1",
+        "mongodb://x/y",
+        "sqlite:///x?synchronous=off",
+    ],
+)
+def test_a_wrong_url_says_how_to_write_it(wrong: str) -> None:
+    with pytest.raises(UsageError, match=r"sqlite:///|synchronous=full"):
+        SqliteWorld(wrong)
+
+
+async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE precious (x)")
+    db.close()
+    with pytest.raises(WorldContractError, match="another program"):
+        async with SqliteWorld(f"sqlite:///{path}"):
+            pass
+    path.write_bytes(b"no database at all" * 300)
+    with pytest.raises(WorldContractError, match="not a database"):
+        async with SqliteWorld(f"sqlite:///{path}"):
+            pass
+
+
+async def test_a_later_schema_asks_for_an_upgrade(url: str, tmp_path: Path) -> None:
+    async with SqliteWorld(url):
+        pass
+    db = sqlite3.connect(tmp_path / "deep/perdure.db")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(WorldContractError, match="upgrade perdure-sqlite"):
+        async with SqliteWorld(url):
+            pass
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorldUnavailableError, match="file/sub"):
+        async with SqliteWorld(f"sqlite:///{tmp_path}/file/sub/x.db"):
+            pass
+
+
+async def test_writes_that_wait_share_a_commit_and_fail_alone(url: str) -> None:
+    async with SqliteWorld(url) as world:
+        writer = world._handle.writer
+        before = writer.commits
+        failures: list[BaseException] = []
+
+        async def create(n: int) -> None:
+            await world.storage.create_run(new_run(f"run{n}"))
+
+        async def refused() -> None:
+            try:
+                await world.streams.close(RunId("nobody"), "x")
+            except RunNotFoundError as exc:
+                failures.append(exc)
+
+        async with anyio.create_task_group() as group:
+            for n in range(200):
+                group.start_soon(create, n)
+                group.start_soon(refused)
+        assert len(failures) == 200
+        assert writer.commits - before < 100
+        page = await world.catalogue.list_runs(RunFilter(), limit=1000)
+        assert {record.run_id for record in page.runs} == {f"run{n}" for n in range(200)}
+
+
+async def test_a_write_in_another_process_wakes_this_one(url: str) -> None:
+    async with SqliteWorld(url) as world, child(url, "run") as other:
+        claims: list[float] = []
+
+        async def claim() -> None:
+            found = await world.queue.claim_wakes(limit=1, visibility_ms=1000, wait_ms=20_000)
+            assert found
+            claims.append(anyio.current_time())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(claim)
+            await anyio.wait_all_tasks_blocked()
+            other.go()
+            assert await other.line() == "0"
+            written = anyio.current_time()
+        assert claims[0] - written < 10 * LOOK_EVERY  # generous: a busy machine is slow to look
+
+
+async def test_a_dead_process_loses_its_claims_within_a_second_or_so(url: str) -> None:
+    async with SqliteWorld(url) as world, child(url, "claim") as other:
+        await world.storage.create_run(new_run("a"))
+        other.go()
+        assert await other.line() == "1"
+        assert not await world.queue.claim_wakes(limit=1, visibility_ms=1000)
+        other.kill()
+        died = anyio.current_time()
+        found = await world.queue.claim_wakes(limit=1, visibility_ms=1000, wait_ms=20_000)
+        assert [claim.run_id for claim in found] == ["a"]
+        assert anyio.current_time() - died < 5
+
+
+async def test_a_live_process_keeps_its_claims(url: str) -> None:
+    async with SqliteWorld(url) as world, SqliteWorld(url) as other:
+        await world.storage.create_run(new_run("a"))
+        assert await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
+        assert not other._handle.owner.has_dead()
+        await other._handle.write(other._handle.owner.free_dead)
+        assert not await other.queue.claim_wakes(limit=1, visibility_ms=1000)
+
+
+@pytest.mark.slow
+@pytest.mark.crash
+async def test_kill_9_under_load_loses_no_acknowledged_write(url: str) -> None:
+    async with SqliteWorld(url) as world:
+        acknowledged: dict[str, int] = {}
+        for trial in range(5):
+            names = [f"t{trial}p{n}_" for n in range(3)]
+            children = [Child(url, name) for name in names]
+            for one in children:
+                assert await one.line() == "open"
+                one.go()
+            for one in children:
+                await one.line()
+            await anyio.sleep(0.05 * trial)  # the moment of the kill is what varies
+            for name, one in zip(names, children, strict=True):
+                lines = one.kill().split()
+                acknowledged[name] = int(lines[-1]) if lines else 0
+        for name, last in acknowledged.items():
+            for n in range(last):  # the very last line may be torn
+                assert await world.storage.get_run(RunId(f"{name}{n}"))
+        check = await world._handle.read(lambda db: db.execute("PRAGMA integrity_check").fetchall())
+        assert check == [("ok",)]
+
+
+async def test_a_message_claimed_by_nobody_is_sent_once(url: str) -> None:
+    async with SqliteWorld(url) as world:
+        await world.storage.create_run(new_run("a"))
+        message = NewMessage(message_id="a/1", run_id=RunId("a"), topic="t", body=b"", due_ms=0)
+        await world.queue.send([message, message])
+        await world.queue.send([message])
+        assert (await world.queue.count_waiting())["t"] == 1
