@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import final
 
-import anyio
+import anyio.lowlevel
 
 from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent

@@ -8,12 +8,13 @@ registered in its process, or the steps and modules it is given.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import ModuleType
-from typing import Generic, ParamSpec, TypeAlias, TypeVar, final, overload
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, final, get_type_hints, overload
 
+from .._protocol.annotations import convert
 from ..errors import UsageError
 
 __all__ = ("AnyStep", "Step", "StepOptions", "collect_steps", "registered_steps", "step")
@@ -41,6 +42,7 @@ class Step(Generic[P, R]):
         self.options = options
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = inspect.signature(function)
+        self._annotations: tuple[list[Any], Any] | None = None
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
@@ -52,10 +54,42 @@ class Step(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<Step {self.id} max_retries={self.options.max_retries}>"
 
+    def convert(self, args: Sequence[Any]) -> list[Any]:
+        """Arguments as the function's annotations mean them.
+
+        Raises:
+            ValueNotCarriableError: one is not of its annotated type; names its path.
+        """
+        if self._annotations is None:
+            self._annotations = _annotations(self.function, self.signature)
+        kinds, rest = self._annotations
+        return [
+            convert(value, kinds[at] if at < len(kinds) else rest, where=f"arguments[{at}]")
+            for at, value in enumerate(args)
+        ]
+
     @property
     def topic(self) -> str:
         """The queue topic its messages go to."""
         return topic_of(self.id, self.options.queue)
+
+
+def _annotations(
+    function: Callable[..., object], signature: inspect.Signature
+) -> tuple[list[Any], Any]:
+    """Of each positional parameter, and of what follows them."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception:  # names that exist for a type checker only: then there is nothing to convert to
+        hints = {}
+    kinds: list[Any] = []
+    rest: Any = Any
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            kinds.append(hints.get(name, Any))
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            rest = hints.get(name, Any)
+    return kinds, rest
 
 
 AnyStep: TypeAlias = "Step[..., object]"

@@ -6,6 +6,7 @@ Decides nothing by itself: whether a body may run and what follows its failure a
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -19,7 +20,7 @@ from .._core.turn import end_key
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._model.queue import MessageClaim
-from .._protocol.codec import decode, encode
+from .._protocol.codec import decode, encode, encode_error
 from ..errors import FatalError, RetryableError, StepLostError, StepTimeoutError
 from .metadata import RunMetadata, StepMetadata, entered
 from .registry import AnyStep
@@ -73,7 +74,9 @@ class Retrying:
 Result: TypeAlias = "Ended | Retrying"
 
 
-async def run_step(step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: int) -> Result:
+async def run_step(
+    step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: Callable[[], int]
+) -> Result:
     """Run a claimed step's body once, if it may; never raises but for cancellation."""
     allowed = before_execution(
         attempt=claim.attempt,
@@ -82,19 +85,19 @@ async def run_step(step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms
         max_retries=step.options.max_retries,
     )
     if isinstance(allowed, Fail):
-        return _failed(call, StepLostError(step.id, lost=claim.lost), claim.attempt, now_ms)
+        return _failed(call, StepLostError(step.id, lost=claim.lost), claim.attempt, now_ms())
     entered.set(_metadata(claim, call, allowed))
     try:
         value = await _body(step, call)
         payload = encode(value, where=f"the result of {step.id}")
     except Exception as exc:
-        return _after(step, claim, call, allowed, exc, now_ms)
+        return _after(step, claim, call, allowed, exc, now_ms())
     facts = {"attempt": allowed.execution} if allowed.execution > 1 else {}
-    return Ended(_event(EventType.STEP_COMPLETED, call, payload, dict(facts), now_ms))
+    return Ended(_event(EventType.STEP_COMPLETED, call, payload, dict(facts), now_ms()))
 
 
 async def _body(step: AnyStep, call: StepCall) -> object:
-    args = decode(call.args)
+    args = step.convert(decode(call.args))
     limit = step.options.timeout
     with anyio.move_on_after(None if limit is None else limit.total_seconds()) as scope:
         if step.is_async:
@@ -123,7 +126,7 @@ def _after(
     )
     if isinstance(verdict, Retry):
         _log.info("step %s failed (execution %d): %r", step.id, allowed.execution, exc)
-        payload = encode(exc, where="error")
+        payload = encode_error(exc)
         facts: dict[str, str | int | bool | None] = {"attempt": allowed.execution}
         event = Event(
             type=EventType.STEP_RETRYING,
@@ -151,7 +154,7 @@ def _delay(exc: Exception) -> int:
 
 
 def _failed(call: StepCall, exc: BaseException, attempt: int, now_ms: int) -> Ended:
-    payload = encode(exc, where="error")
+    payload = encode_error(exc)
     return Ended(_event(EventType.STEP_FAILED, call, payload, {"attempt": attempt}, now_ms))
 
 

@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, suppress
 from types import ModuleType, TracebackType
-from typing import Self, final
+from typing import Self, TypeVar, final
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
+from .._core.turn import StepRoute
+from .._model.commands import ScheduleStep
 from .._model.commit import Append
+from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
+from .._model.runs import RunRecord
+from .._protocol.frames import Limits
 from .._vm.guest import default_engine
 from .._vm.pool import VmPool
 from ..abc import World
-from ..errors import LeaseLostError, RunEndedError, StaleTurnError
-from .registry import AnyStep, collect_steps
+from ..errors import LeaseLostError, RunEndedError, StepNotRegisteredError, UsageError, WorldError
+from .ambient import entered_world
+from .cache import Baselines, WarmHeaps
+from .carrier import Carrier, Carrying, TakenSlots
+from .registry import AnyStep, collect_steps, topic_of
+from .renewal import VISIBILITY_MS, Leases
+from .slots import Slots
 from .step_handler import Retrying, StepCall, run_step
-from .turn_handler import TurnHandler
+from .turn_handler import StepResult
 
 __all__ = ("Worker",)
 
+T = TypeVar("T")
 _log = logging.getLogger("perdure")
-VISIBILITY_MS = 10_000
-RENEW_EVERY = 3.0
 WAIT_MS = 1000
+CLAIM_LIMIT = 64
 
 
 @final
 class Worker:
     """Runs runs. Use as ``async with Worker(world):``; leaving the block drains what is running.
 
+    Calls within the block that take a world, such as ``start``, use this one by default.
+
     Args:
         steps: steps and modules to serve; None serves every one registered in this process.
-        max_turns: turns in the VM at a time.
+        max_turns: runs that are carried at a time.
         max_steps: step bodies at a time.
+        snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none.
+        turn_deadline: seconds one turn of workflow code may take on a healthy machine.
+        warm_bytes: what the heaps of runs that are put away may cost.
     """
 
     def __init__(
@@ -44,41 +60,65 @@ class Worker:
         world: World,
         *,
         steps: Iterable[AnyStep | ModuleType] | None = None,
-        max_turns: int = 16,
-        max_steps: int = 256,
+        max_turns: int = 256,
+        max_steps: int = 1000,
+        snapshot_lag: int = 16,
+        turn_deadline: float = 30.0,
+        warm_bytes: int = 256 << 20,
+        limits: Limits | None = None,
     ) -> None:
+        if max_turns < 1 or max_steps < 1 or snapshot_lag < 0:
+            raise UsageError("max_turns and max_steps are at least 1, snapshot_lag at least 0")
         self.world = world
         self.steps = collect_steps(steps)
         self._pool = VmPool()
-        self._turns = anyio.Semaphore(max_turns)
-        self._bodies = anyio.Semaphore(max_steps)
-        self._held: dict[str, WakeClaim | MessageClaim] = {}
-        self._handler: TurnHandler | None = None
+        self._turns = Slots(max_turns)
+        self._slots = Slots(max_steps)
+        self._leases = Leases(world)
+        self._warm = WarmHeaps(warm_bytes)
+        self._carriers: dict[RunId, Carrier] = {}
+        self._draining = False
         self._stack = AsyncExitStack()
         self._loops: anyio.CancelScope | None = None
+        self._shared = Carrying(
+            world=world,
+            pool=self._pool,
+            baselines=Baselines(world, self._pool),
+            warm=self._warm,
+            slots=self._slots,
+            route=self._route,
+            run_step=self._start_inline,
+            let_go=self._leases.let_go,
+            snapshot_lag=snapshot_lag,
+            turn_deadline=turn_deadline,
+            limits=limits or Limits(),
+        )
 
     def __repr__(self) -> str:
-        return f"<Worker {self.world.url} steps={len(self.steps)} held={len(self._held)}>"
+        return f"<Worker {self.world.url} steps={len(self.steps)} runs={len(self._carriers)}>"
 
     def statistics(self) -> dict[str, int]:
-        """Turns done, heaps rebuilt from logs, claims held."""
-        handler = self._handler
+        """Turns taken, heaps thawed and rebuilt, what is held now."""
+        tally = self._shared.tally
         return {
-            "turns": handler.turns if handler else 0,
-            "rebuilt": handler.rebuilt if handler else 0,
-            "held": len(self._held),
+            "turns": tally.turns,
+            "thawed": tally.thawed,
+            "rebuilt": tally.rebuilt,
+            "stale": tally.stale,
+            "snapshots": tally.snapshots,
+            "snapshot_bytes": tally.snapshot_bytes,
+            "runs": len(self._carriers),
+            "warm": len(self._warm),
+            "leases": len(self._leases),
+            "lost_leases": self._leases.lost,
+            "free_slots": self._slots.free,
         }
 
     async def __aenter__(self) -> Self:
-        self._handler = TurnHandler(
-            world=self.world,
-            engine=await anyio.to_thread.run_sync(default_engine),
-            pool=self._pool,
-            queue_of=self._queue_of,
-        )
+        await anyio.to_thread.run_sync(default_engine)
+        self._ambient = entered_world.set(self.world)
         self._group = await self._stack.enter_async_context(anyio.create_task_group())
-        self._loops = anyio.CancelScope()
-        self._group.start_soon(self._run_loops, self._loops)
+        self._group.start_soon(self._run_loops)
         return self
 
     async def __aexit__(
@@ -87,91 +127,150 @@ class Worker:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._loops is not None
-        self._loops.cancel()
-        await self._stack.__aexit__(exc_type, exc, traceback)
-        self._pool.close()
+        with suppress(ValueError):  # left in another context than it was entered in
+            entered_world.reset(self._ambient)
+        self.drain()
+        try:
+            await self._stack.__aexit__(exc_type, exc, traceback)
+        finally:
+            self._warm.clear()
+            self._pool.close()
 
-    def _queue_of(self, step_id: str) -> str:
-        known = self.steps.get(step_id)
-        return known.options.queue if known else "default"
+    def drain(self) -> None:
+        """Claim nothing more; what is running goes on to its next suspension. Idempotent."""
+        self._draining = True
+        if self._loops is not None:
+            self._loops.cancel()
 
-    async def _run_loops(self, scope: anyio.CancelScope) -> None:
-        with scope:
-            async with anyio.create_task_group() as loops:
-                loops.start_soon(self._claim_wakes)
-                loops.start_soon(self._claim_messages)
-                loops.start_soon(self._renew)
+    # --- claiming ------------------------------------------------------------------------------
+
+    async def _run_loops(self) -> None:
+        async with anyio.create_task_group() as renewing:
+            renewing.start_soon(self._leases.keep)
+            with anyio.CancelScope() as self._loops:
+                if self._draining:
+                    self._loops.cancel()
+                async with anyio.create_task_group() as loops:
+                    loops.start_soon(self._claim_wakes)
+                    loops.start_soon(self._claim_messages)
+            while self._carriers or self._slots.free < self._slots.total:
+                await anyio.sleep(0.005)  # leases are renewed until the last of them is done
+            renewing.cancel_scope.cancel()
 
     async def _claim_wakes(self) -> None:
         while True:
-            claims = await self.world.queue.claim_wakes(
-                limit=16, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
-            )
-            for claim in claims:
-                await self._turns.acquire()
-                self._held[claim.lease.token] = claim
-                self._group.start_soon(self._guarded, self._turn, claim, self._turns.release)
+            await self._turns.wait_free()
+            limit = min(CLAIM_LIMIT, self._turns.free)
+            for claim in await self._claimed(
+                lambda limit=limit: self.world.queue.claim_wakes(  # type: ignore[misc]
+                    limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
+                )
+            ):
+                self._carry(claim)
 
     async def _claim_messages(self) -> None:
-        topics = sorted(step.topic for step in self.steps.values())
-        while topics:
-            claims = await self.world.queue.claim_messages(
-                topics, limit=16, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
-            )
-            for claim in claims:
-                await self._bodies.acquire()
-                self._held[claim.lease.token] = claim
-                self._group.start_soon(self._guarded, self._step, claim, self._bodies.release)
+        topics = {topic for s in self.steps.values() for topic in (s.topic, topic_of(s.id))}
+        asked = sorted(topics)
+        while asked:
+            await self._slots.wait_free()
+            limit = min(CLAIM_LIMIT, self._slots.free)
+            for claim in await self._claimed(
+                lambda limit=limit: self.world.queue.claim_messages(  # type: ignore[misc]
+                    asked, limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
+                )
+            ):
+                self._slots.take()
+                self._start(None, claim)
 
-    async def _renew(self) -> None:
-        while True:
-            await anyio.sleep(RENEW_EVERY)
-            leases = [claim.lease for claim in self._held.values()]
-            if leases:
-                await self.world.queue.extend(leases, visibility_ms=VISIBILITY_MS)
-
-    async def _guarded(
-        self,
-        handle: Callable[[WakeClaim | MessageClaim], object],
-        claim: WakeClaim | MessageClaim,
-        release: Callable[[], None],
-    ) -> None:
-        """One claim's failure is logged and given back; it never takes the worker down."""
+    async def _claimed(self, call: Callable[[], Awaitable[tuple[T, ...]]]) -> tuple[T, ...]:
         try:
-            await handle(claim)  # type: ignore[misc] # both handlers are coroutine functions
-        except (StaleTurnError, LeaseLostError, RunEndedError) as exc:
+            return await call()
+        except WorldError as exc:
+            if not exc.retryable:
+                raise
+            _log.warning("%s; claiming goes on in a second", exc)
+            await anyio.sleep(1)
+            return ()
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def _carry(self, claim: WakeClaim) -> None:
+        self._leases.hold(claim.lease)
+        carrier = self._carriers.get(claim.run_id)
+        if carrier is None:
+            carrier = self._carriers[claim.run_id] = Carrier(claim.run_id, self._shared)
+            carrier.wake(claim)
+            self._turns.take()
+            self._group.start_soon(self._carry_on, carrier)
+        else:
+            carrier.wake(claim)
+
+    async def _carry_on(self, carrier: Carrier) -> None:
+        try:
+            while carrier.has_work:
+                await carrier.carry()
+        finally:
+            del self._carriers[carrier.run_id]
+            self._turns.give_back()
+
+    def _route(self, record: RunRecord, command: ScheduleStep, slots: TakenSlots) -> StepRoute:
+        step = self.steps.get(command.step)
+        call = StepCall(
+            entity=command.id,
+            step=command.step,
+            args=command.args,
+            workflow=record.workflow,
+            created_ms=self.world.now_ms(),
+        )
+        topic = topic_of(command.step) if step is None else step.topic
+        inline = step is not None and not self._draining and slots.take()
+        return StepRoute(
+            topic=topic, body=call.encoded(), lease_ms=VISIBILITY_MS if inline else None
+        )
+
+    # --- steps ---------------------------------------------------------------------------------
+
+    def _start_inline(self, carrier: Carrier, claim: MessageClaim) -> None:
+        self._start(carrier, claim)
+
+    def _start(self, carrier: Carrier | None, claim: MessageClaim) -> None:
+        self._leases.hold(claim.lease)
+        self._group.start_soon(self._step, carrier, claim)
+
+    async def _step(self, carrier: Carrier | None, claim: MessageClaim) -> None:
+        call = StepCall.decoded(claim.message.body)
+        result: StepResult | None = None
+        try:
+            result = await self._execute(carrier, claim, call)
+        except (LeaseLostError, RunEndedError) as exc:
             _log.debug("%s: %s", claim.lease.item, exc)
-            await self._give_back(claim, 0)
         except Exception:
             _log.exception("%s failed; it is tried again", claim.lease.item)
-            await self._give_back(claim, 1000)
+            with suppress(WorldError):
+                await self.world.queue.release(claim.lease, delay_ms=1000)
         finally:
-            self._held.pop(claim.lease.token, None)
-            release()
+            self._leases.let_go(claim.lease)
+            self._slots.give_back()
+            if carrier is not None:
+                carrier.finished(call.entity, result)
 
-    async def _give_back(self, claim: WakeClaim | MessageClaim, delay_ms: int) -> None:
-        try:
-            await self.world.queue.release(claim.lease, delay_ms=delay_ms)
-        except LeaseLostError:
-            pass  # Somebody else has it, or its run has ended.
-
-    async def _turn(self, claim: WakeClaim | MessageClaim) -> None:
-        assert self._handler is not None
-        assert isinstance(claim, WakeClaim)
-        await self._handler.handle(claim)
-
-    async def _step(self, claim: WakeClaim | MessageClaim) -> None:
-        assert isinstance(claim, MessageClaim)
-        call = StepCall.decoded(claim.message.body)
-        result = await run_step(self.steps[call.step], claim, call, now_ms=self.world.now_ms())
+    async def _execute(
+        self, carrier: Carrier | None, claim: MessageClaim, call: StepCall
+    ) -> StepResult | None:
+        step = self.steps.get(call.step)
+        if step is None:
+            raise StepNotRegisteredError(call.step, known=tuple(self.steps))
+        result = await run_step(step, claim, call, now_ms=self.world.now_ms)
+        if carrier is not None and not isinstance(result, Retrying):
+            return StepResult(event=result.event, lease=claim.lease)
         retrying = isinstance(result, Retrying)
         await self.world.storage.append(
             Append(
                 run_id=claim.message.run_id,
                 event=result.event,
                 wake=not retrying,
-                lease=self._held[claim.lease.token].lease,
+                lease=claim.lease,
                 release_delay_ms=result.delay_ms if isinstance(result, Retrying) else None,
             )
         )
+        return None

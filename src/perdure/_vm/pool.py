@@ -72,7 +72,7 @@ class VmPool:
             else:
                 future.set_result(result)
 
-        self._hand_over(work)
+        self.hand_over(work)
         return future
 
     async def run(self, fn: Callable[[], T]) -> T:
@@ -100,7 +100,7 @@ class VmPool:
             with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited
                 loop.call_soon_threadsafe(settle, waiter, value)
 
-        self._hand_over(work)
+        self.hand_over(work)
         return await waiter
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class VmPool:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _hand_over(self, work: Callable[[], None]) -> None:
+    def hand_over(self, work: Callable[[], None]) -> None:
         with self._lock:
             if self._closed:
                 raise UsageError("the pool was closed")

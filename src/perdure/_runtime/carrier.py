@@ -1,0 +1,512 @@
+"""Carrier: one run in this worker, from a wake until nothing of it is running here.
+
+It takes turns one after another: a turn is delivered and planned in a VM thread and posted from
+there to the world's writer; the steps that came back leased run here, and their results go into
+the next turn without a write of their own. Whatever goes wrong discards the heap, appends results
+that exist under their keys, and lets the run be woken: nothing is lost, at worst repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, final
+
+import anyio
+
+from .._core.turn import StepRoute
+from .._model.commands import Interrupted, ScheduleStep
+from .._model.commit import Append, Committed, TurnCommit
+from .._model.events import LoggedEvent
+from .._model.ids import EntityId, RunId
+from .._model.queue import Lease, LeaseEnd, Message, MessageClaim, WakeClaim
+from .._model.runs import RunOutcome, RunRecord, RunStatus
+from .._protocol.codec import decode, encode_error
+from .._protocol.frames import Limits
+from .._vm.pool import VmPool
+from ..abc import Capability, DirectStorage, World
+from ..errors import (
+    GuestError,
+    LeaseLostError,
+    RunEndedError,
+    SnapshotRejectedError,
+    StaleTurnError,
+    WorldError,
+)
+from .cache import Baselines, WarmHeaps
+from .heap import Heap
+from .slots import Slots
+from .turn_handler import Idle, StepResult, Taken, Turn, TurnInput, take_turn
+
+__all__ = ("Carrier", "Carrying", "Tally")
+
+T = TypeVar("T")
+_log = logging.getLogger("perdure")
+_PAGE = 1000
+_MAX_FRUITLESS = 10  # claims of a run without a commit before it fails
+_COMMIT_TRIES = 6
+_PARKED_MS = 30_000  # a run whose bundle is missing is looked at again after this long
+
+
+class RunStep(Protocol):
+    """Starts a step's body; ``Carrier.finished`` is told how it ended, and its slot given back."""
+
+    def __call__(self, carrier: Carrier, claim: MessageClaim, /) -> None: ...
+
+
+class Route(Protocol):
+    """Says where a step's message goes; a slot is taken for one that is to run inline."""
+
+    def __call__(
+        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, /
+    ) -> StepRoute: ...
+
+
+@final
+class TakenSlots:
+    """The slots that one turn has taken for its inline steps, until somebody has them."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._count = 0
+
+    def take(self) -> bool:
+        """Take one more, if there is one. In the VM thread."""
+        taken = self._slots.take()
+        self._count += taken
+        return taken == 1
+
+    def hand_on(self) -> None:
+        """One belongs to a step's body now."""
+        self._count -= 1
+
+    def give_back(self) -> None:
+        """Give back what nobody has. Idempotent."""
+        self._slots.give_back(self._count)
+        self._count = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a worker did."""
+
+    turns: int = 0
+    thawed: int = 0
+    rebuilt: int = 0  # heaps made from the log although a snapshot was there
+    stale: int = 0  # commits that came too late
+    snapshots: int = 0
+    snapshot_bytes: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Carrying:
+    """What every carrier of a worker shares."""
+
+    world: World
+    pool: VmPool
+    baselines: Baselines
+    warm: WarmHeaps
+    slots: Slots
+    route: Route
+    run_step: RunStep
+    let_go: Callable[[Lease], None]  # of a wake's lease that needs no renewal any more
+    snapshot_lag: int
+    turn_deadline: float  # seconds one turn may take before it is tried again
+    key: bytes | None = None
+    limits: Limits = field(default_factory=Limits)
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def direct(self) -> DirectStorage | None:
+        """The storage, where a VM thread may commit to it."""
+        storage = self.world.storage
+        if Capability.DIRECT_COMMIT in self.world.capabilities:
+            assert isinstance(storage, DirectStorage)
+            return storage
+        return None
+
+
+@final
+class Carrier:
+    """Carries one run."""
+
+    def __init__(self, run_id: RunId, shared: Carrying) -> None:
+        self.run_id = run_id
+        self.in_flight: set[EntityId] = set()  # steps that are running here
+        self._shared = shared
+        self._direct = shared.direct
+        self._claims: list[WakeClaim] = []
+        self._results: list[StepResult] = []
+        self._news = asyncio.Event()
+        self._heap: Heap | None = None
+        self._unseen = False  # the log holds events that this carrier has not read
+        self._record: RunRecord | None = None
+
+    def __repr__(self) -> str:
+        return f"<Carrier of {self.run_id}, {len(self.in_flight)} steps in flight>"
+
+    def wake(self, claim: WakeClaim) -> None:
+        """Have the run looked at."""
+        self._claims.append(claim)
+        self._news.set()
+
+    def finished(self, entity: EntityId, result: StepResult | None) -> None:
+        """A step that ran here has ended; without a result it goes on elsewhere, or later."""
+        self.in_flight.discard(entity)
+        if result is None:
+            self._unseen = True
+        else:
+            self._results.append(result)
+        self._news.set()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is, or may soon be, a turn to take."""
+        return bool(self._claims or self._results or self.in_flight)
+
+    async def carry(self) -> None:
+        """Take turns until there is nothing to wait for here."""
+        try:
+            while self.has_work:
+                self._news.clear()
+                if self._claims or self._results:
+                    await self._advance()
+                else:
+                    await self._news.wait()
+            await self._put_away()
+        finally:
+            self._discard()
+
+    # --- one turn -----------------------------------------------------------------------------
+
+    async def _advance(self) -> None:
+        claims, self._claims = self._claims, []
+        results, self._results = self._results, []
+        claim = claims[-1] if claims else None  # a later claim of ours replaces what ran out
+        try:
+            if results and self._heap is not None and self._has_steps_elsewhere(results):
+                await self._append_all(results)
+                results = []
+            if claim is None and not results:
+                return
+            await self._take_turn(claim, results)
+        except (StaleTurnError, LeaseLostError) as exc:
+            _log.debug("run %s: %s", self.run_id, exc)
+            self._shared.tally.stale += 1
+            self._discard()
+            await self._append_all(results)
+            await self._give_back(claim, 0)
+        except RunEndedError:
+            self._discard()
+            await self._give_back(claim, 0)
+        except WorldError as exc:
+            _log.warning("run %s: %s; it is tried again", self.run_id, exc)
+            self._discard()
+            await self._append_all(results)
+            await self._give_back(claim, _PARKED_MS if not exc.retryable else 1000)
+        except Exception as exc:
+            _log.exception("run %s: a turn failed; it is tried again", self.run_id)
+            self._discard()
+            await self._append_all(results)
+            await self._settle_failure(claim, exc)
+        finally:
+            for ended in claims:
+                self._shared.let_go(ended.lease)
+
+    async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
+        heap, events = await self._load(read=claim is not None)
+        if heap is None:
+            await self._give_back(claim, 0)  # the run has ended
+            return
+        record = self._record
+        assert record is not None
+        slots = TakenSlots(self._shared.slots)
+        given = TurnInput(
+            events=events,
+            results=results,
+            claim=claim,
+            now_ms=self._shared.world.now_ms(),
+            busy=bool(self.in_flight or self._results),
+            snapshot_lag=self._shared.snapshot_lag,
+            key=self._shared.key,
+            route=lambda command: self._shared.route(record, command, slots),
+        )
+        try:
+            try:
+                taken, committed = await self._in_thread(heap, given)
+            except SnapshotRejectedError as exc:
+                heap, given = await self._rebuild(exc, given)
+                taken, committed = await self._in_thread(heap, given)
+            if isinstance(taken, Turn):
+                committed = committed or await self._commit(taken.commit)
+                self._landed(heap, taken, committed, slots)
+        finally:
+            slots.give_back()
+        if isinstance(taken, Turn):
+            await self._write_console(taken)
+        elif isinstance(taken, Interrupted):
+            await self._interrupted(claim, results)
+        elif claim is not None:
+            await self._finish(claim, taken.next_due_ms)
+
+    async def _load(self, *, read: bool) -> tuple[Heap | None, list[LoggedEvent]]:
+        """The run's heap, and the log above what it has consumed."""
+        shared, heap = self._shared, self._heap
+        if heap is not None and not (read or self._unseen):
+            return heap, []
+        record = self._record = await shared.world.storage.get_run(self.run_id)
+        self._unseen = False
+        if record.status.is_ended:
+            return None, []
+        if heap is None:
+            heap = self._heap = shared.warm.take(self.run_id)
+        if heap is not None and heap.turn != record.turn:
+            self._discard()  # another worker carried the run on
+            heap = None
+        if heap is None:
+            heap = self._heap = await self._thaw(record)
+        return heap, await self._read(heap.consumed)
+
+    async def _thaw(self, record: RunRecord) -> Heap:
+        shared = self._shared
+        baseline = await shared.baselines.get(record)
+        chain = await shared.world.snapshots.load(self.run_id)
+        shared.tally.thawed += bool(chain)
+        try:
+            return await shared.pool.run(
+                lambda: Heap.thaw(baseline, record, chain, limits=shared.limits, key=shared.key)
+            )
+        except SnapshotRejectedError as exc:
+            self._warn_rebuilt(exc)
+            return Heap(baseline, record, limits=shared.limits)
+
+    async def _rebuild(
+        self, exc: SnapshotRejectedError, given: TurnInput
+    ) -> tuple[Heap, TurnInput]:
+        """A heap from the log alone, after one from a snapshot was found to be wrong."""
+        self._warn_rebuilt(exc)
+        self._discard()
+        record = self._record
+        assert record is not None
+        baseline = await self._shared.baselines.get(record)
+        heap = self._heap = Heap(baseline, record, limits=self._shared.limits)
+        events = await self._read(0)
+        return heap, TurnInput(
+            events=events,
+            results=given.results,
+            claim=given.claim,
+            now_ms=given.now_ms,
+            busy=given.busy,
+            snapshot_lag=given.snapshot_lag,
+            key=given.key,
+            route=given.route,
+        )
+
+    def _warn_rebuilt(self, exc: SnapshotRejectedError) -> None:
+        _log.warning("run %s: %s; rebuilding it from its log", self.run_id, exc)
+        self._shared.tally.rebuilt += 1
+
+    async def _read(self, after: int) -> list[LoggedEvent]:
+        events: list[LoggedEvent] = []
+        while True:
+            page = await self._shared.world.storage.read_events(
+                self.run_id, after=after, limit=_PAGE
+            )
+            events.extend(page)
+            if len(page) < _PAGE:
+                return events
+            after = page[-1].position
+
+    async def _in_thread(self, heap: Heap, given: TurnInput) -> tuple[Taken, Committed | None]:
+        """Take the turn in a VM thread, which posts the commit itself where the world lets it."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[tuple[Taken, Committed | None]] = loop.create_future()
+
+        def answer(taken: Taken | None, found: Committed | BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited
+                loop.call_soon_threadsafe(_settle, waiter, taken, found)
+
+        def work() -> None:
+            try:
+                taken = take_turn(heap, given)
+            except BaseException as exc:  # handed on
+                answer(None, exc)
+                return
+            if isinstance(taken, Turn) and self._direct is not None:
+                self._direct.commit_soon(taken.commit, lambda found: answer(taken, found))
+            else:
+                answer(taken, None)
+
+        deadline = loop.call_later(self._shared.turn_deadline, heap.interrupt)
+        self._shared.pool.hand_over(work)
+        try:
+            taken, found = await waiter
+        finally:
+            deadline.cancel()
+        return taken, found
+
+    async def _commit(self, commit: TurnCommit) -> Committed:
+        """Commit, asking again with the same id while the outcome is unknown."""
+        storage = self._shared.world.storage
+        return await self._persist(lambda: storage.commit(commit))
+
+    async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
+        for tried in range(_COMMIT_TRIES):
+            try:
+                return await call()
+            except WorldError as exc:
+                if not exc.retryable or tried == _COMMIT_TRIES - 1:
+                    raise
+                await anyio.sleep(0.05 * 2**tried)
+        raise AssertionError("unreachable")
+
+    def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
+        shared, commit = self._shared, turn.commit
+        shared.tally.turns += 1
+        if commit.snapshot is not None:
+            shared.tally.snapshots += 1
+            shared.tally.snapshot_bytes += len(commit.snapshot.data)
+        heap.turn, heap.recorded = committed.turn, commit.consumed
+        heap.position = committed.position
+        if committed.first_position != commit.expected_position + 1 or committed.conflicts:
+            self._unseen = True
+        self._start_steps(turn, committed, slots)
+        if commit.outcome is not None:
+            self._discard()
+
+    def _start_steps(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
+        sent = {message.message_id: message for message in turn.commit.messages}
+        entities = {f"{self.run_id}/{command.id}": command.id for command in turn.inline}
+        for lease in committed.leases:  # a message that was sent before has none
+            new = sent[lease.item]
+            message = Message(
+                message_id=new.message_id, run_id=self.run_id, topic=new.topic, body=new.body
+            )
+            self.in_flight.add(entities[lease.item])
+            slots.hand_on()
+            self._shared.run_step(
+                self, MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+            )
+
+    async def _write_console(self, turn: Turn) -> None:
+        streams = self._shared.world.streams
+        for output in turn.outputs:
+            if output.console:
+                lines = [_line(level, text) for level, text in output.console]
+                await streams.append(
+                    self.run_id, "log", lines, writer="console", sequence=output.position
+                )
+        if turn.unhandled:
+            lines = [_line("unhandled rejection", str(decode(p))) for p in turn.unhandled]
+            await streams.append(self.run_id, "log", lines, writer="unhandled", sequence=0)
+
+    # --- when it does not go well ----------------------------------------------------------------
+
+    def _has_steps_elsewhere(self, results: Iterable[StepResult]) -> bool:
+        """Whether other workers may append to the log: then results are not kept back."""
+        assert self._heap is not None
+        here = self.in_flight | {r.event.entity for r in (*results, *self._results)}
+        return bool(self._heap.ledger.steps.keys() - here)
+
+    async def _append_all(self, results: Iterable[StepResult]) -> None:
+        """Write results under their keys; the run is woken by each."""
+        async with anyio.create_task_group() as group:
+            for result in results:
+                group.start_soon(self._append, result)
+        self._unseen = True
+
+    async def _append(self, result: StepResult) -> None:
+        storage = self._shared.world.storage
+        append = Append(run_id=self.run_id, event=result.event, lease=result.lease)
+        try:
+            await self._persist(lambda: storage.append(append))
+        except (LeaseLostError, RunEndedError) as exc:
+            _log.debug("run %s: %s", self.run_id, exc)
+        except WorldError as exc:  # its lease runs out, and the step runs again
+            _log.warning("run %s: %s: %s", self.run_id, result.event.key, exc)
+
+    async def _give_back(self, claim: WakeClaim | None, delay_ms: int) -> None:
+        if claim is None:
+            return
+        with contextlib.suppress(WorldError):  # lost, or ended, or it runs out by itself
+            await self._shared.world.queue.release(claim.lease, delay_ms=delay_ms)
+
+    async def _finish(self, claim: WakeClaim, next_due_ms: int | None) -> None:
+        end = LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=next_due_ms)
+        with contextlib.suppress(LeaseLostError):
+            await self._shared.world.queue.finish(end)
+
+    async def _interrupted(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
+        _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
+        self._discard()
+        await self._append_all(results)
+        error = GuestError(
+            name="TurnDeadlineError",
+            message=f"a turn took more than {self._shared.turn_deadline} s, several times over",
+        )
+        await self._settle_failure(claim, error, budget=3)
+
+    async def _settle_failure(
+        self, claim: WakeClaim | None, exc: Exception, *, budget: int = _MAX_FRUITLESS
+    ) -> None:
+        """Try the run again later; past its budget it fails with a named error."""
+        if claim is None:
+            return
+        if claim.attempt < budget:
+            await self._give_back(claim, min(1000 * 2 ** (claim.attempt - 1), 60_000))
+            return
+        record = await self._shared.world.storage.get_run(self.run_id)
+        now_ms = self._shared.world.now_ms()
+        outcome = RunOutcome(status=RunStatus.FAILED, payload=encode_error(exc), at_ms=now_ms)
+        commit = TurnCommit(
+            run_id=self.run_id,
+            commit_id=f"failed/{claim.lease.token}",
+            turn=record.turn,
+            expected_position=record.position,
+            consumed=record.consumed,
+            log_digest=record.log_digest,
+            outcome=outcome,
+        )
+        with contextlib.suppress(StaleTurnError, RunEndedError):
+            await self._commit(commit)
+
+    async def _put_away(self) -> None:
+        """Keep the heap warm, and a snapshot of it if its last turn left none."""
+        heap, self._heap = self._heap, None
+        if heap is None:
+            return
+        if heap.snapshot_turn < heap.turn and heap.consumed == heap.recorded:
+            key = self._shared.key
+            snapshot = await self._shared.pool.run(
+                lambda: heap.freeze(turn=heap.turn, consumed=heap.consumed, commit_id="", key=key)
+            )
+            with contextlib.suppress(WorldError):
+                await self._shared.world.snapshots.save(self.run_id, snapshot)
+        self._shared.warm.put(heap)
+
+    def _discard(self) -> None:
+        heap, self._heap = self._heap, None
+        if heap is not None:
+            heap.close()
+
+
+def _settle(
+    waiter: asyncio.Future[tuple[Taken, Committed | None]],
+    taken: Taken | None,
+    found: Committed | BaseException | None,
+) -> None:
+    if waiter.done():
+        return
+    if isinstance(found, WorldError) and found.retryable and taken is not None:
+        waiter.set_result((taken, None))  # the outcome is unknown: asked again by its id
+    elif isinstance(found, BaseException):
+        waiter.set_exception(found)
+    elif taken is not None:
+        waiter.set_result((taken, found))
+
+
+def _line(level: str, text: str) -> bytes:
+    return (text if level == "log" else f"[{level}] {text}").encode("utf-8", "replace")

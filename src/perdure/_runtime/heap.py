@@ -1,0 +1,276 @@
+"""Heap: a run's VM in memory, and what is known beside it.
+
+It comes from the run's newest snapshot or, where there is none that passes its checks, from the
+log. Used by one VM thread at a time. What the guest is told again on the way to where the run is
+must give the commands that the log holds, and the digest that the run's record holds; else nothing
+of it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import final
+
+from .._core.ledger import Ledger
+from .._core.turn import check_repeated
+from .._model.commands import Answer
+from .._model.events import DELIVERED, Event, EventType, LoggedEvent
+from .._model.ids import EntityId
+from .._model.runs import RunRecord
+from .._model.snapshot import Snapshot
+from .._protocol.frames import GuestDelivery, Limits, StartFrame
+from .._protocol.snapshot_format import (
+    SnapshotHeader,
+    decode_ledger,
+    decode_snapshot,
+    encode_ledger,
+    encode_snapshot,
+)
+from .._vm.image import Baseline
+from .._vm.instance import Instance
+from .._vm.lineage import Lineage
+from ..errors import DivergenceError, SnapshotRejectedError
+
+__all__ = ("Heap",)
+
+_CALL_DELIVERIES = 256  # in one guest call: a frame must fit the arena
+_CALL_BYTES = 4 << 20
+
+
+@final
+class Heap:
+    """A run's live VM."""
+
+    def __init__(self, baseline: Baseline, record: RunRecord, *, limits: Limits) -> None:
+        """A heap before ``run_created``."""
+        self.run_id = record.run_id
+        self.workflow = record.workflow
+        self.baseline = baseline
+        self.ledger = Ledger.empty()
+        self.consumed = 0  # position delivered through
+        self.turn = record.turn  # the run's, which the next commit builds on
+        self.recorded = record.consumed  # the commands of deliveries up to here are in the log
+        self.position = record.position  # the log's last position known of
+        self.snapshot_turn = -1  # of the newest snapshot
+        self.rebuilt = False  # from the log although the run had been put away
+        self._record = record
+        self._limits = limits
+        self._instance: Instance | None = None
+        self._lineage = Lineage(baseline)
+
+    def __repr__(self) -> str:
+        return f"<Heap of {self.run_id} at turn {self.turn}, position {self.consumed}>"
+
+    @classmethod
+    def thaw(
+        cls,
+        baseline: Baseline,
+        record: RunRecord,
+        chain: Sequence[Snapshot],
+        *,
+        limits: Limits,
+        key: bytes | None,
+    ) -> Heap:
+        """The heap that a snapshot chain holds; with an empty chain one before the first delivery.
+
+        Raises:
+            SnapshotRejectedError: the chain is damaged, foreign or not of this run's past.
+        """
+        heap = cls(baseline, record, limits=limits)
+        if not chain:
+            return heap
+        parts = [decode_snapshot(snapshot.data, key=key) for snapshot in chain]
+        _check_chain(parts, chain, record, baseline)
+        header, fold, _ = parts[-1]
+        deltas = [delta for _, _, delta in parts]
+        steps, waits, hooks, digest = decode_ledger(fold)
+        heap.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
+        heap.consumed, heap.snapshot_turn = header.consumed, header.turn
+        if digest != header.log_digest or (
+            header.consumed == record.consumed and digest != record.log_digest
+        ):
+            raise SnapshotRejectedError("it has seen another log")
+        instance = baseline.thaw(deltas)
+        heap._instance = instance
+        try:
+            heap._lineage = Lineage.resume(baseline, instance, turn=header.turn, deltas=deltas)
+        except BaseException:
+            heap.close()
+            raise
+        return heap
+
+    @property
+    def held_bytes(self) -> int:
+        """What keeping it costs."""
+        instance = self._instance
+        return self._lineage.held_bytes + (0 if instance is None else instance.heap_bytes)
+
+    def interrupt(self) -> None:
+        """Ask a call that is running to stop soon; any thread may."""
+        if self._instance is not None:
+            self._instance.interrupt()
+
+    def close(self) -> None:
+        """Free memory. Idempotent."""
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            instance.close()
+
+    def undelivered(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
+        """Those of the log's events that the guest is told and has not been."""
+        return [e for e in events if e.position > self.consumed and e.event.type in DELIVERED]
+
+    def catch_up(self, events: Sequence[LoggedEvent]) -> Answer | None:
+        """Tell the guest again what the run's earlier turns told it, and compare what it asks for.
+
+        Args:
+            events: the log from above ``consumed``.
+
+        Raises:
+            SnapshotRejectedError: the heap's past is not the log's.
+            DivergenceError: the guest asks for something else than the log says.
+        """
+        again = [e for e in self.undelivered(events) if e.position <= self.recorded]
+        if not again:
+            if self.ledger.digest != self._record.log_digest:
+                raise SnapshotRejectedError("it has seen another log")
+            return None
+        from_snapshot = self.snapshot_turn >= 0
+        answer = self.deliver(again)
+        commands = [c for output in answer.turns for c in output.commands]
+        recorded: Mapping[str, Event] = {e.event.key: e.event for e in events}
+        try:
+            check_repeated(self.run_id, commands, recorded)
+            if self.ledger.digest != self._record.log_digest:
+                raise DivergenceError(self.run_id, reason="its record has another log digest")
+        except DivergenceError as exc:
+            if from_snapshot:  # the log is the truth: ask it alone before giving up
+                raise SnapshotRejectedError(f"what follows from it differs: {exc}") from exc
+            raise
+        self.ledger.note(commands)
+        return answer
+
+    def deliver(self, deliveries: Sequence[LoggedEvent]) -> Answer:
+        """Tell the guest these events, in order; one answer for all of them."""
+        answers: list[Answer] = []
+        rest = list(deliveries)
+        if self._instance is None:
+            created = rest.pop(0)
+            if created.event.type is not EventType.RUN_CREATED:
+                raise SnapshotRejectedError("the log does not begin with run_created")
+            self._instance = self.baseline.instantiate()
+            answers.append(self._instance.start(self._start_frame(created.event)))
+            self._note(created)
+        for call in _calls(rest):
+            if answers and answers[-1].outcome is not None:
+                break
+            answers.append(self._instance.resume([_as_delivery(logged) for logged in call]))
+            for logged in call:
+                self._note(logged)
+        return _joined(answers)
+
+    def freeze(self, *, turn: int, consumed: int, commit_id: str, key: bytes | None) -> Snapshot:
+        """The heap as the snapshot at the end of *turn*."""
+        assert self._instance is not None
+        delta, parent = self._lineage.freeze(self._instance, turn=turn)
+        ledger, record = self.ledger, self._record
+        header = SnapshotHeader(
+            engine=bytes.fromhex(record.engine),
+            bundle=bytes.fromhex(record.bundle),
+            baseline=self.baseline.digest,
+            run_id=self.run_id,
+            turn=turn,
+            commit_id=commit_id,
+            consumed=consumed,
+            log_digest=ledger.digest,
+            memory_bytes=self._instance.memory_bytes,
+            stack_pointer=self._instance.layout.stack_pointer,
+            parent_turn=parent,
+        )
+        fold = encode_ledger([ledger.steps, ledger.waits, ledger.hooks, ledger.digest])
+        data = encode_snapshot(header, fold, delta, key=key)
+        self.snapshot_turn = turn
+        return Snapshot(turn=turn, parent_turn=parent, consumed=consumed, data=data)
+
+    def _note(self, logged: LoggedEvent) -> None:
+        self.ledger.deliver(logged.event)
+        self.consumed = logged.position
+
+    def _start_frame(self, created: Event) -> StartFrame:
+        return StartFrame(
+            run_id=self.run_id,
+            workflow=self.workflow,
+            seed=hashlib.sha256(self.run_id.encode()).digest(),
+            at_ms=created.at_ms,
+            input=created.payload or b"\x80",
+            limits=self._limits,
+        )
+
+
+def _check_chain(
+    parts: Sequence[tuple[SnapshotHeader, bytes, bytes]],
+    chain: Sequence[Snapshot],
+    record: RunRecord,
+    baseline: Baseline,
+) -> None:
+    parent: int | None = None
+    for (header, _, _), snapshot in zip(parts, chain, strict=True):
+        expected = {
+            "engine": bytes.fromhex(record.engine),
+            "bundle": bytes.fromhex(record.bundle),
+            "baseline": baseline.digest,
+            "run_id": record.run_id,
+            "turn": snapshot.turn,
+            "consumed": snapshot.consumed,
+            "parent_turn": parent,
+        }
+        for name, value in expected.items():
+            if getattr(header, name) != value:
+                raise SnapshotRejectedError(f"its {name} is not this run's")
+        parent = header.turn
+    newest = parts[-1][0]
+    if newest.turn > record.turn or newest.consumed > record.consumed:
+        raise SnapshotRejectedError("it is of a turn that was never committed")
+
+
+def _calls(deliveries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
+    """Deliveries cut so that each call's frame fits."""
+    call: list[LoggedEvent] = []
+    size = 0
+    for logged in deliveries:
+        length = len(logged.event.payload or b"")
+        if call and (len(call) >= _CALL_DELIVERIES or size + length > _CALL_BYTES):
+            yield call
+            call, size = [], 0
+        call.append(logged)
+        size += length
+    if call:
+        yield call
+
+
+def _joined(answers: Sequence[Answer]) -> Answer:
+    last = answers[-1]
+    if len(answers) == 1:
+        return last
+    return Answer(
+        turns=tuple(turn for answer in answers for turn in answer.turns),
+        consumed=last.consumed,
+        outcome=last.outcome,
+        unhandled=last.unhandled,
+        instructions=sum(answer.instructions for answer in answers),
+        heap_bytes=last.heap_bytes,
+        clock_ms=last.clock_ms,
+        open=last.open,
+    )
+
+
+def _as_delivery(logged: LoggedEvent) -> GuestDelivery:
+    event = logged.event
+    return GuestDelivery(
+        position=logged.position,
+        at_ms=event.at_ms,
+        kind=event.type,
+        id=event.entity or EntityId(""),
+        value=event.payload if event.type is not EventType.HOOK_CONFLICT else None,
+    )

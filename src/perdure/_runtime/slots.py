@@ -1,0 +1,49 @@
+"""Slots: how many step bodies may run at once, counted for any thread.
+
+A turn in a VM thread takes slots for the steps that are to run inline; the claim loop takes them
+for steps from the queue, and waits while there are none. Everyone gives back in the event loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import final
+
+import anyio
+
+__all__ = ("Slots",)
+
+
+@final
+class Slots:
+    """A counter of free slots."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.free = total
+        self._lock = threading.Lock()
+        self._given_back = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Slots {self.free}/{self.total} free>"
+
+    def take(self, wanted: int = 1) -> int:
+        """Take up to *wanted* slots; gives how many. From any thread; never blocks."""
+        with self._lock:
+            taken = min(wanted, self.free)
+            self.free -= taken
+            return taken
+
+    def give_back(self, count: int = 1) -> None:
+        """Give slots back. In the event loop."""
+        with self._lock:
+            self.free += count
+        if count:
+            self._given_back.set()
+
+    async def wait_free(self) -> None:
+        """Return once there is a free slot; somebody else may be faster to take it."""
+        while self.free == 0:
+            self._given_back = anyio.Event()
+            if self.free == 0:
+                await self._given_back.wait()
