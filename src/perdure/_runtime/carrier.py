@@ -257,8 +257,8 @@ class Carrier:
         shared, heap = self._shared, self._heap
         if heap is not None and not (read or self._unseen):
             return heap, []
-        record = self._record = await shared.world.storage.get_run(self.run_id)
         self._unseen = False
+        record = self._record = await shared.world.storage.get_run(self.run_id)
         if record.status.is_ended:
             return None, []
         if heap is None:
@@ -273,8 +273,10 @@ class Carrier:
     async def _thaw(self, record: RunRecord) -> Heap:
         shared = self._shared
         baseline = await shared.baselines.get(record)
-        chain = await shared.world.snapshots.load(self.run_id)
+        chain = await shared.world.snapshots.load(self.run_id) if record.turn else ()
         shared.tally.thawed += bool(chain)
+        if not chain:
+            return Heap(baseline, record, limits=shared.limits)
         try:
             return await shared.pool.run(
                 lambda: Heap.thaw(baseline, record, chain, limits=shared.limits, key=shared.key)

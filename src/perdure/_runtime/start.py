@@ -13,7 +13,7 @@ import anyio.to_thread
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
 from .._protocol.codec import encode
-from .._vm.guest import default_engine
+from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import UsageError
 from .ambient import current_world
@@ -56,9 +56,9 @@ async def start(
     if isinstance(args, str | bytes) or not isinstance(args, Sequence):
         raise UsageError(f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]")
     target = world if world is not None else await current_world()
-    bundle = await anyio.to_thread.run_sync(workflow.compile)
+    bundle = workflow.compiled or await anyio.to_thread.run_sync(workflow.compile)
     payload = encode(list(args), where="arguments")
-    engine = await anyio.to_thread.run_sync(default_engine)
+    engine = await _engine()
     await _store(target, Digest(bundle.digest), bundle.encoded)
     await _store(target, Digest(engine.digest), engine.wasm)
     record, _ = await target.storage.create_run(
@@ -74,6 +74,13 @@ async def start(
         )
     )
     return Run(record.run_id, target)
+
+
+async def _engine() -> GuestEngine:
+    """The engine new runs begin on; the first call in a process loads it."""
+    if default_engine.cache_info().currsize:
+        return default_engine()
+    return await anyio.to_thread.run_sync(default_engine)
 
 
 def run_id_for_key(key: str) -> RunId:

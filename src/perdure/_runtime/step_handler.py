@@ -99,13 +99,18 @@ async def run_step(
 async def _body(step: AnyStep, call: StepCall) -> object:
     args = step.convert(decode(call.args))
     limit = step.options.timeout
-    with anyio.move_on_after(None if limit is None else limit.total_seconds()) as scope:
-        if step.is_async:
-            made = step.function(*args)
-            return await made  # type: ignore[misc] # a coroutine, as is_async says
-        return await anyio.to_thread.run_sync(lambda: step.function(*args))
-    assert scope.cancelled_caught
-    raise StepTimeoutError(step.id, timeout=limit or timedelta())
+    if limit is None:
+        return await _call(step, args)
+    with anyio.move_on_after(limit.total_seconds()):
+        return await _call(step, args)
+    raise StepTimeoutError(step.id, timeout=limit)
+
+
+async def _call(step: AnyStep, args: list[object]) -> object:
+    if step.is_async:
+        made = step.function(*args)
+        return await made  # type: ignore[misc] # a coroutine, as is_async says
+    return await anyio.to_thread.run_sync(lambda: step.function(*args))
 
 
 def _after(

@@ -38,6 +38,11 @@ class Workflow:
         """
         return cls(root=None, entry=filename, export=name, sources={filename: text})
 
+    @property
+    def compiled(self) -> Bundle | None:
+        """The bundle, if it was compiled and its files have not changed since."""
+        return self._bundle if self._is_fresh() else None
+
     def compile(self) -> Bundle:
         """The bundle; compiled at most once for unchanged files.
 

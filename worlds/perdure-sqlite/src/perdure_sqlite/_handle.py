@@ -12,6 +12,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -30,7 +31,15 @@ __all__ = ("Handle",)
 
 T = TypeVar("T")
 LOOK_EVERY = 0.04  # seconds between looks for what other processes wrote
+WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
 OWNERS_EVERY = 12  # looks between looks for dead owners
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One look at the store by something that waits for it to change."""
+
+    next_due_ms: int | None = None  # when another look is worth while, for the waiter to say
 
 
 @final
@@ -93,6 +102,7 @@ class Handle:
         try:
             await writer.run(lambda t: create_tables(t.db))
             await writer.run(self.owner.free_dead)
+            await read(connection, self.url, self._grow_wal)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await writer.aclose()
@@ -116,9 +126,7 @@ class Handle:
         self.owner.resign()
         self.bells.ring_all()  # whoever waits hears that it is closed
 
-    async def attempts(
-        self, bell: str, wait_ms: int, *, next_due_ms: Callable[[], int | None] = lambda: None
-    ) -> AsyncIterator[None]:
+    async def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
         """Yield once, then again whenever *bell* rang, until *wait_ms* have passed.
 
         By the world's clock, or by the machine's if that is sooner: a clock that stands still
@@ -128,12 +136,12 @@ class Handle:
         until = anyio.current_time() + wait_ms / 1000
         with self.bells.held(bell) as held:
             while True:
-                seen = held.rings
-                yield
+                seen, attempt = held.rings, Attempt()
+                yield attempt
                 left = until - anyio.current_time()
                 if left <= 0 or self.now_ms() >= until_ms:
                     return
-                due_ms = next_due_ms()
+                due_ms = attempt.next_due_ms
                 wake_ms = until_ms if due_ms is None else min(until_ms, due_ms)
                 with anyio.move_on_after(left):
                     await held.wait(seen, clock=self.clock, until_ms=wake_ms)
@@ -147,6 +155,23 @@ class Handle:
             except OSError as exc:
                 raise sqlite3.OperationalError(f"cannot make {self.path.parent}: {exc}") from exc
 
+    def _grow_wal(self, db: sqlite3.Connection) -> None:
+        """Give the write-ahead log its full size at once.
+
+        Syncing a write inside a file takes half the time of one that also makes the file longer
+        (measured on ext4: 0.1 to 0.25 ms). A transaction too large for the page cache
+        leaves its pages in the log's file, and is rolled back.
+        """
+        wal = self.path.with_name(self.path.name + "-wal")
+        if wal.exists() and wal.stat().st_size >= WAL_BYTES:
+            return
+        db.execute("PRAGMA cache_size = 16")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE padding (data BLOB)")
+        db.execute(f"INSERT INTO padding VALUES (zeroblob({WAL_BYTES}))")
+        db.execute("ROLLBACK")
+        db.execute("PRAGMA cache_size = -8000")
+
     async def _connect(self) -> aiosqlite.Connection:
         making = aiosqlite.connect(self.path, isolation_level=None, cached_statements=256)
         making._thread.daemon = True  # a world nobody closed must not keep the process
@@ -155,7 +180,7 @@ class Handle:
             "busy_timeout = 10000",
             "journal_mode = WAL",
             f"synchronous = {self._synchronous}",
-            "wal_autocheckpoint = 4000",
+            f"wal_autocheckpoint = {WAL_BYTES // 4096}",
         ):
             await connection.execute_fetchall(f"PRAGMA {pragma}")
         return connection

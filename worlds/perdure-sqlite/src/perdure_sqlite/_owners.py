@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import secrets
 from pathlib import Path
@@ -24,9 +25,10 @@ class Owner:
     """This world's name, its lock, and a look at the others'."""
 
     def __init__(self, database: Path) -> None:
-        self.name = secrets.token_hex(4)
+        self.name = secrets.token_hex(6)
         self._folder = database.with_name(database.name + "-owners")
         self._fd: int | None = None
+        self._claims = itertools.count(1)
 
     def __repr__(self) -> str:
         return f"<Owner {self.name}>"
@@ -47,7 +49,7 @@ class Owner:
 
     def new_token(self) -> str:
         """A token for a claim of ours."""
-        return f"{self.name}-{secrets.token_hex(6)}"
+        return f"{self.name}-{next(self._claims)}"
 
     def free_dead(self, transaction: Transaction) -> int:
         """Let the claims of dead owners run out now; gives how many owners were found dead."""

@@ -42,9 +42,8 @@ class SqliteQueue(Queue):
     ) -> tuple[WakeClaim, ...]:
         owner = self._handle.owner
         claims: tuple[WakeClaim, ...] = ()
-        due_ms: int | None = None
-        async for _ in self._handle.attempts("wakes", wait_ms, next_due_ms=lambda: due_ms):
-            claims, due_ms = await self._handle.write(
+        async for attempt in self._handle.attempts("wakes", wait_ms):
+            claims, attempt.next_due_ms = await self._handle.write(
                 lambda transaction: _claim_wakes(transaction, owner, limit, visibility_ms)
             )
             if claims:
@@ -68,9 +67,8 @@ class SqliteQueue(Queue):
     ) -> tuple[MessageClaim, ...]:
         owner, asked = self._handle.owner, sorted(set(topics))
         claims: tuple[MessageClaim, ...] = ()
-        due_ms: int | None = None
-        async for _ in self._handle.attempts("messages", wait_ms, next_due_ms=lambda: due_ms):
-            claims, due_ms = await self._handle.write(
+        async for attempt in self._handle.attempts("messages", wait_ms):
+            claims, attempt.next_due_ms = await self._handle.write(
                 lambda transaction: _claim_messages(transaction, owner, asked, limit, visibility_ms)
             )
             if claims:

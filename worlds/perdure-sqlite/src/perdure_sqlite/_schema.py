@@ -31,7 +31,7 @@ Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 APPLICATION_ID = 0x50455244  # "PERD"
 VERSION = 1
 
-# A claimed wake keeps in wake_due_ms what came meanwhile; it can be claimed when the lease runs out.
+# A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
 _TABLES = """
 CREATE TABLE runs (
   n INTEGER PRIMARY KEY,
@@ -190,19 +190,25 @@ _TYPES = (
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")
 _ENDINGS = ("created", "end", "start/1", "conflict", "start/2", "start/3", "start/4")
-_USUAL = re.compile(r"(step|wait|hook|attributes)_([1-9][0-9]{0,17})/([a-z]+(?:/[1-4])?)")
+_CODES = {
+    (kind, ending): k << 4 | e
+    for k, kind in enumerate(_KINDS)
+    for e, ending in enumerate(_ENDINGS)
+}
+_NUMBER = re.compile("[1-9][0-9]{0,17}")
 _VERBATIM = 0xFF
 
 
 def pack_key(key: str) -> bytes:
     """The key in few bytes, in the order of its number; reversible."""
-    usual = _USUAL.fullmatch(key)
-    if usual is None or usual[3] not in _ENDINGS:
+    entity, _, ending = key.partition("/")
+    kind, mark, digits = entity.partition("_")
+    code = _CODES.get((kind, ending))
+    if code is None or not mark or not _NUMBER.fullmatch(digits):
         return b"\xff" + key.encode()
-    number = int(usual[2])
+    number = int(digits)
     size = (number.bit_length() + 7) // 8
-    code = _KINDS.index(usual[1]) << 4 | _ENDINGS.index(usual[3])
-    return bytes((size,)) + number.to_bytes(size, "big") + bytes((code,))
+    return bytes((size, *number.to_bytes(size, "big"), code))
 
 
 def _unpack_key(packed: bytes) -> tuple[str, str | None]:

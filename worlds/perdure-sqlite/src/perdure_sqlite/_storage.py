@@ -103,13 +103,10 @@ class SqliteStorage(DirectStorage):
         return hook
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
-        record = await self.get_run(run_id)
-        if record.status.is_ended:
-            return record
         async for _ in self._handle.attempts(run_id, wait_ms):
             record = await self.get_run(run_id)
             if record.status.is_ended:
-                break
+                return record
         return record
 
 

@@ -91,13 +91,16 @@ _COLUMNS = (
 
 
 def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> Committed:
-    """Land *commit*, or give the answer it had."""
+    """Land *commit*, or give the answer it had; nothing has been written when it raises.
+
+    But for a delivery that is in the log already: the caller rolls back.
+    """
     db = transaction.db
     run = _load(db, commit.run_id)
     if run.committed is not None and run.commit_id == commit.commit_id:
         return _unpack_committed(run.committed)
     log = Log(db, run.n, run.position)
-    _check(commit, run, log)
+    _check(commit, run)
     conflicts: dict[EntityId, HookRecord] = {}
     if commit.hooks_claimed or commit.hooks_released:
         free_hooks(db, run.n, commit.hooks_released)
@@ -171,7 +174,7 @@ def _load(db: sqlite3.Connection, run_id: RunId) -> _Row:
     return _Row(row[8], *row[:8], Wake(*row[8:]))
 
 
-def _check(commit: TurnCommit, run: _Row, log: Log) -> None:
+def _check(commit: TurnCommit, run: _Row) -> None:
     if RunStatus(run.status).is_ended:
         raise RunEndedError(commit.run_id, status=run.status)
     if commit.turn != run.turn:
@@ -182,9 +185,6 @@ def _check(commit: TurnCommit, run: _Row, log: Log) -> None:
     if run.position > commit.expected_position:
         reason = f"it knows of position {commit.expected_position}, the log is at {run.position}"
         raise StaleTurnError(commit.run_id, reason=reason)
-    for event in commit.deliveries:
-        if log.find(event.key) is not None:
-            raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
 
 
 def _claim_hooks(db: sqlite3.Connection, n: int, commit: TurnCommit) -> dict[EntityId, HookRecord]:
@@ -194,7 +194,8 @@ def _claim_hooks(db: sqlite3.Connection, n: int, commit: TurnCommit) -> dict[Ent
         holder = find_hook(db, claim.token)
         if holder is None:
             db.execute(
-                "INSERT INTO hooks (token, n, hook_id, metadata, is_webhook) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO hooks (token, n, hook_id, metadata, is_webhook)"
+                " VALUES (?, ?, ?, ?, ?)",
                 (claim.token, n, claim.hook_id, claim.metadata, claim.is_webhook),
             )
         elif (holder.run_id, holder.hook_id) != (commit.run_id, claim.hook_id):
@@ -207,7 +208,10 @@ def _write_log(
 ) -> bytes | None:
     """Write the commit's events; gives the run's attributes after them."""
     changes: dict[str, Any] = {}
-    for event in (*commit.deliveries, *commit.events):
+    for event in commit.deliveries:
+        if not log.write(event):
+            raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
+    for event in commit.events:
         if event.type is EventType.HOOK_CREATED and event.entity in conflicts:
             event = _conflict(event, conflicts[event.entity])
         if log.write(event) and event.type is EventType.ATTRIBUTES_SET:

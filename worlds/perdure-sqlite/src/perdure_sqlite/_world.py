@@ -32,8 +32,8 @@ class SqliteWorld(World):
         """Name the world; nothing is touched before ``open``.
 
         Args:
-            url: ``sqlite:///relative/path`` or ``sqlite:////absolute/path``; ``?synchronous=normal``
-                gives up the last commits at a power cut for speed.
+            url: ``sqlite:///relative/path`` or ``sqlite:////absolute/path``;
+                ``?synchronous=normal`` gives up the last commits at a power cut for speed.
 
         Raises:
             UsageError: the URL is not one of those.

@@ -160,7 +160,10 @@ class Writer:
                 db = self._connection._conn
                 db.execute("BEGIN IMMEDIATE")
                 try:
-                    answers = [self._attempt(db, work, rings) for work in batch]
+                    if len(batch) == 1:  # needs no savepoint: it fails alone in any case
+                        answers = [self._alone(db, batch[0], rings)]
+                    else:
+                        answers = [self._attempt(db, work, rings) for work in batch]
                     db.execute("COMMIT")
                 except BaseException:
                     if db.in_transaction:
@@ -174,6 +177,12 @@ class Writer:
         self._landed(rings)
         for work, answer in zip(batch, answers, strict=True):
             work.done(answer)
+
+    def _alone(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
+        transaction = Transaction(db, self._now_ms())
+        answer = work.run(transaction)
+        rings |= transaction.rings
+        return answer
 
     def _attempt(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
         transaction = Transaction(db, self._now_ms())
