@@ -164,38 +164,57 @@ static bool user_line(const char *line, size_t n, const char **from, size_t *len
     return memchr(*from, ':', *len) != NULL;
 }
 
-size_t user_position(JSContext *ctx, char *buf, size_t cap) {
-    JSValue error = JS_NewInternalError(ctx, "position");
-    JSValue stack = JS_GetPropertyStr(ctx, error, "stack");
-    JS_FreeValue(ctx, error);
-    const char *text = JS_ToCString(ctx, stack), *from;
-    size_t len = 0;
+/* The position in the first user line of a stack. */
+static size_t position_in(const char *text, char *buf, size_t cap) {
+    const char *from;
+    size_t len;
     for (const char *line = text; line && *line;) {
         const char *end = strchr(line, '\n');
         size_t n = end ? (size_t)(end - line) : strlen(line);
         if (user_line(line, n, &from, &len)) {
             len = len < cap ? len : cap;
             memcpy(buf, from, len);
-            break;
+            return len;
         }
-        len = 0;
         line = end ? end + 1 : NULL;
     }
+    return 0;
+}
+
+static JSValue stack_here(JSContext *ctx) {
+    JSValue error = JS_NewInternalError(ctx, "position");
+    JSValue stack = JS_GetPropertyStr(ctx, error, "stack");
+    JS_FreeValue(ctx, error);
+    return stack;
+}
+
+size_t user_position(JSContext *ctx, char *buf, size_t cap) {
+    JSValue stack = stack_here(ctx);
+    const char *text = JS_ToCString(ctx, stack);
+    size_t len = position_in(text, buf, cap);
     if (text) JS_FreeCString(ctx, text);
     JS_FreeValue(ctx, stack);
     return len;
 }
 
+/* A stack frame that is no user line; lines of other shapes (a Python traceback) are not. */
+static bool own_line(const char *line, size_t n) {
+    const char *from, *end = line + n;
+    size_t len;
+    while (line < end && *line == ' ') line++;
+    return end - line > 3 && !memcmp(line, "at ", 3) && !user_line(line, (size_t)(end - line), &from, &len);
+}
+
 JSValue clean_stack(JSContext *ctx, JSValueConst stack) {
     size_t n;
-    const char *text = JS_ToCStringLen(ctx, &n, stack), *from;
+    const char *text = JS_ToCStringLen(ctx, &n, stack);
     if (!text) return JS_EXCEPTION;
     char *kept = js_malloc(ctx, n + 1);
-    size_t used = 0, len;
+    size_t used = 0;
     for (const char *line = text; kept && *line;) {
         const char *end = strchr(line, '\n');
         size_t span = end ? (size_t)(end - line) + 1 : strlen(line);
-        if (user_line(line, end ? span - 1 : span, &from, &len)) {
+        if (!own_line(line, end ? span - 1 : span)) {
             memcpy(kept + used, line, span);
             used += span;
         }
@@ -211,6 +230,23 @@ JSValue clean_stack(JSContext *ctx, JSValueConst stack) {
 static JSValue js_position(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
     char buf[300];
     return JS_NewStringLen(ctx, buf, user_position(ctx, buf, sizeof buf));
+}
+
+/* trace() -> the user's part of the stack */
+static JSValue js_trace(JSContext *ctx, JSValueConst t, int argc, JSValueConst *argv) {
+    JSValue stack = stack_here(ctx);
+    JSValue made = clean_stack(ctx, stack);
+    JS_FreeValue(ctx, stack);
+    return made;
+}
+
+/* positionIn(trace) -> "file:line:column" */
+static JSValue js_position_in(JSContext *ctx, JSValueConst t, int argc, JSValueConst *argv) {
+    char buf[300];
+    const char *text = JS_ToCString(ctx, argv[0]);
+    size_t len = position_in(text, buf, sizeof buf);
+    if (text) JS_FreeCString(ctx, text);
+    return JS_NewStringLen(ctx, buf, len);
 }
 
 static JSValue js_clean_stack(JSContext *ctx, JSValueConst t, int argc, JSValueConst *argv) {
@@ -322,7 +358,9 @@ JSValue make_natives(JSContext *ctx) {
                  {"encode", js_encode, 2}, {"decode", js_decode, 1}, {"utf8", js_utf8, 1},
                  {"text", js_text, 1},     {"now", js_now, 0},       {"emit", js_emit, 1},
                  {"log", js_log, 1},       {"typed", js_typed, 1},   {"kind", js_kind, 1},
-                 {"cleanStack", js_clean_stack, 1}};
+                 {"cleanStack", js_clean_stack, 1},
+                 {"trace", js_trace, 0},
+                 {"positionIn", js_position_in, 1}};
     JSValue natives = JS_NewObject(ctx);
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         JS_SetPropertyStr(ctx, natives, table[k].name,

@@ -27,7 +27,7 @@ from .._protocol.snapshot_format import (
     encode_ledger,
     encode_snapshot,
 )
-from .._vm.image import Baseline
+from .._vm.image import Baseline, take_image
 from .._vm.instance import Instance
 from .._vm.lineage import Lineage
 from ..errors import DivergenceError, SnapshotRejectedError
@@ -137,7 +137,7 @@ class Heap:
                 raise SnapshotRejectedError("it has seen another log")
             return None
         from_snapshot = self.snapshot_turn >= 0
-        answer = self.deliver(again)
+        answer = self.deliver(again, recorded=True)
         commands = [c for output in answer.turns for c in output.commands]
         recorded: Mapping[str, Event] = {e.event.key: e.event for e in events}
         try:
@@ -148,11 +148,14 @@ class Heap:
             if from_snapshot:  # the log is the truth: ask it alone before giving up
                 raise SnapshotRejectedError(f"what follows from it differs: {exc}") from exc
             raise
-        self.ledger.note(commands)
         return answer
 
-    def deliver(self, deliveries: Sequence[LoggedEvent]) -> Answer:
-        """Tell the guest these events, in order; one answer for all of them."""
+    def deliver(self, deliveries: Sequence[LoggedEvent], *, recorded: bool = False) -> Answer:
+        """Tell the guest these events, in order; one answer for all of them.
+
+        Args:
+            recorded: the log holds what the guest asks for, so the ledger takes note of it here.
+        """
         answers: list[Answer] = []
         rest = list(deliveries)
         if self._instance is None:
@@ -161,13 +164,12 @@ class Heap:
                 raise SnapshotRejectedError("the log does not begin with run_created")
             self._instance = self.baseline.instantiate()
             answers.append(self._instance.start(self._start_frame(created.event)))
-            self._note(created)
+            self._note([created], answers[-1], recorded=recorded)
         for call in _calls(rest):
             if answers and answers[-1].outcome is not None:
                 break
             answers.append(self._instance.resume([_as_delivery(logged) for logged in call]))
-            for logged in call:
-                self._note(logged)
+            self._note(call, answers[-1], recorded=recorded)
         return _joined(answers)
 
     def freeze(self, *, turn: int, consumed: int, commit_id: str, key: bytes | None) -> Snapshot:
@@ -193,9 +195,18 @@ class Heap:
         self.snapshot_turn = turn
         return Snapshot(turn=turn, parent_turn=parent, consumed=consumed, data=data)
 
-    def _note(self, logged: LoggedEvent) -> None:
-        self.ledger.deliver(logged.event)
-        self.consumed = logged.position
+    def image_digest(self) -> bytes:
+        """sha256 of the guest's memory as it is."""
+        assert self._instance is not None
+        return take_image(self._instance).digest()
+
+    def _note(self, told: Sequence[LoggedEvent], answer: Answer, *, recorded: bool) -> None:
+        # In order: what one delivery asks for, a later one may end.
+        asked = {output.position: output.commands for output in answer.turns} if recorded else {}
+        for logged in told:
+            self.ledger.deliver(logged.event)
+            self.ledger.note(asked.get(logged.position, ()))
+            self.consumed = logged.position
 
     def _start_frame(self, created: Event) -> StartFrame:
         return StartFrame(

@@ -58,12 +58,12 @@
   defineProperty(RetryableError.prototype, "name", { value: "RetryableError", writable: true, configurable: true });
 
   const callStep = (step, args) => {
-    const at = native.position();
+    const trace = native.trace();
     return new P((resolve, reject) => {
       const bytes = native.encode(args, "arguments");
       const id = nextId("step");
-      mapSet(open, id, { resolve, reject });
-      native.emit({ type: "step", id, step, args: bytes, at });
+      mapSet(open, id, { resolve, reject, trace });
+      native.emit({ type: "step", id, step, args: bytes, at: native.positionIn(trace) });
     });
   };
   helpers.stepFunction = (stepId) => {
@@ -150,7 +150,11 @@
       return Hook.fail(entity.hook, kind === "hook_conflict" ? named("HookConflictError", "the hook's token is already in use by another workflow") : undefined);
     }
     mapDelete(open, id);
-    if (kind === "step_failed") entity.reject(value);
+    if (kind === "step_failed") {
+      // What the step's own stack does not know: where the workflow waited for it.
+      if (isError(value)) defineProperty(value, "stack", { value: (value.stack ? value.stack + "\n" : "") + entity.trace, writable: true, configurable: true });
+      entity.reject(value);
+    }
     else entity.resolve(value);
   };
   helpers.openCount = () => open.size;

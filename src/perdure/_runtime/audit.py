@@ -1,0 +1,162 @@
+"""Audit: a run executed again from its log alone, and compared with everything that was stored.
+
+The guest must ask for what the log says it asked for, end as the run ended, and at each stored
+snapshot have the byte-identical heap. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .._core.turn import check_repeated
+from .._model.commands import Answer, Completed, Failed
+from .._model.events import DELIVERED, LoggedEvent
+from .._model.ids import RunId
+from .._model.runs import RunRecord, RunStatus
+from .._model.snapshot import Snapshot
+from .._protocol.frames import Limits
+from .._vm.image import Baseline
+from .._vm.pool import VmPool
+from ..abc import World
+from ..errors import DivergenceError, PerdureError, SnapshotRejectedError
+from .cache import Baselines
+from .heap import Heap
+from .inspection import read_log
+
+__all__ = ("AuditReport", "verify_run")
+
+
+@dataclass(slots=True, kw_only=True)
+class AuditReport:
+    """What an audit found."""
+
+    run_id: str
+    events: int
+    deliveries: int = 0
+    snapshots: int = 0  # compared, byte for byte
+    problems: list[str] = field(default_factory=list[str])
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as the log says."""
+        return not self.problems
+
+
+async def verify_run(
+    world: World, run_id: str, *, key: bytes | None = None, limits: Limits | None = None
+) -> AuditReport:
+    """Execute a run again from its log and compare.
+
+    Raises:
+        RunNotFoundError: no such run.
+        BundleMissingError: the world does not have the run's bundle.
+    """
+    record = await world.storage.get_run(RunId(run_id))
+    events = await read_log(world, record.run_id)
+    chain = await world.snapshots.load(record.run_id)
+    pool = VmPool(1)
+    try:
+        baseline = await Baselines(world, pool).get(record)
+        audit = _Audit(record, events, chain, baseline, key=key, limits=limits or Limits())
+        return await pool.run(audit.run)
+    finally:
+        pool.close()
+
+
+class _Audit:
+    """One audit, in a VM thread."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        events: Sequence[LoggedEvent],
+        chain: Sequence[Snapshot],
+        baseline: Baseline,
+        *,
+        key: bytes | None,
+        limits: Limits,
+    ) -> None:
+        self._record = record
+        self._events = events
+        self._chain = chain
+        self._baseline = baseline
+        self._key = key
+        self._limits = limits
+        self._report = AuditReport(run_id=record.run_id, events=len(events))
+
+    def run(self) -> AuditReport:
+        """Replay from the beginning, stopping at each snapshot."""
+        heap = Heap(self._baseline, self._record, limits=self._limits)
+        try:
+            answer: Answer | None = None
+            for count, snapshot in enumerate(self._chain, start=1):
+                answer = self._replay(heap, snapshot.consumed) or answer
+                self._compare(heap, count)
+            answer = self._replay(heap, self._record.consumed) or answer
+            if heap.ledger.digest != self._record.log_digest:
+                self._report.problems.append("the record's log digest is not the log's")
+            self._compare_end(answer)
+        except PerdureError as exc:
+            self._report.problems.append(f"position {heap.consumed}: {exc}")
+        finally:
+            heap.close()
+        return self._report
+
+    def _replay(self, heap: Heap, position: int) -> Answer | None:
+        told = [
+            e
+            for e in self._events
+            if heap.consumed < e.position <= position and e.event.type in DELIVERED
+        ]
+        if not told:
+            return None
+        answer = heap.deliver(told, recorded=True)
+        self._report.deliveries += len(told)
+        commands = [c for output in answer.turns for c in output.commands]
+        recorded = {e.event.key: e.event for e in self._events}
+        try:
+            if answer.outcome is None:  # what a run asks for as it ends is not recorded
+                check_repeated(heap.run_id, commands, recorded)
+        except DivergenceError as exc:
+            self._report.problems.append(str(exc))
+        return answer
+
+    def _compare(self, heap: Heap, count: int) -> None:
+        turn = self._chain[count - 1].turn
+        try:
+            stored = Heap.thaw(
+                self._baseline,
+                self._record,
+                self._chain[:count],
+                limits=self._limits,
+                key=self._key,
+            )
+        except SnapshotRejectedError as exc:
+            self._report.problems.append(f"the snapshot of turn {turn}: {exc}")
+            return
+        try:
+            if stored.image_digest() != heap.image_digest():
+                self._report.problems.append(f"the snapshot of turn {turn} is another heap")
+            elif stored.ledger != heap.ledger:
+                self._report.problems.append(f"the snapshot of turn {turn} has another fold")
+            else:
+                self._report.snapshots += 1
+        finally:
+            stored.close()
+
+    def _compare_end(self, answer: Answer | None) -> None:
+        record = self._record
+        outcome = None if answer is None else answer.outcome
+        match record.status:
+            case RunStatus.COMPLETED:
+                same = isinstance(outcome, Completed) and outcome.value == record.payload
+            case RunStatus.FAILED:
+                # A run can also be failed from outside: stalled, or past a budget of its worker.
+                same = outcome is None or (
+                    isinstance(outcome, Failed) and outcome.error == record.payload
+                )
+            case _:
+                same = outcome is None
+        if not same:
+            self._report.problems.append(f"replayed, the run does not end as {record.status}")

@@ -1,0 +1,143 @@
+"""Inspection: a run as its log tells it, for people and scripts. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .._core.fold import Entity, fold
+from .._core.transitions import EntityKind
+from .._model.events import LoggedEvent
+from .._model.ids import RunId
+from .._model.runs import RunRecord, RunStatus
+from .._model.snapshot import Snapshot
+from .._protocol.codec import decode
+from .._protocol.json_values import as_json
+from ..abc import World
+from ..errors import PerdureError
+
+__all__ = ("Inspection", "inspect_run", "read_log", "record_json")
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Everything there is to see of a run."""
+
+    record: RunRecord
+    events: tuple[LoggedEvent, ...]
+    entities: tuple[Entity, ...]
+    chain: tuple[Snapshot, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON types."""
+        newest = self.chain[-1] if self.chain else None
+        return {
+            "run": record_json(self.record),
+            "events": [_event(logged) for logged in self.events],
+            "steps": self._of(EntityKind.STEP),
+            "waits": self._of(EntityKind.WAIT),
+            "hooks": self._of(EntityKind.HOOK),
+            "snapshot": newest
+            and {
+                "bytes": sum(len(snapshot.data) for snapshot in self.chain),
+                "turn": newest.turn,
+                "position": newest.consumed,
+            },
+        }
+
+    def _of(self, kind: EntityKind) -> list[dict[str, Any]]:
+        return [_entity(entity) for entity in self.entities if entity.kind is kind]
+
+
+async def inspect_run(world: World, run_id: str) -> Inspection:
+    """Look at a run.
+
+    Raises:
+        RunNotFoundError: no such run.
+    """
+    record = await world.storage.get_run(RunId(run_id))
+    events = await read_log(world, record.run_id)
+    return Inspection(
+        record=record,
+        events=events,
+        entities=fold(events),
+        chain=await world.snapshots.load(record.run_id),
+    )
+
+
+async def read_log(world: World, run_id: RunId, *, after: int = 0) -> tuple[LoggedEvent, ...]:
+    """The log above a position."""
+    found: list[LoggedEvent] = []
+    while page := await world.storage.read_events(run_id, after=after, limit=_PAGE):
+        found.extend(page)
+        after = page[-1].position
+    return tuple(found)
+
+
+def record_json(record: RunRecord) -> dict[str, Any]:
+    """A run's record as JSON types; ``output`` and ``error`` are null until there is one."""
+    value = _shown(record.payload)
+    return {
+        "id": record.run_id,
+        "status": record.status.value,
+        "workflow": record.workflow,
+        "output": value if record.status is RunStatus.COMPLETED else None,
+        "error": value if record.status in (RunStatus.FAILED, RunStatus.CANCELLED) else None,
+        "created_at": _time(record.created_at_ms),
+        "started_at": _time(record.started_at_ms),
+        "ended_at": _time(record.ended_at_ms),
+        "turn": record.turn,
+        "position": record.position,
+        "bundle": record.bundle,
+        "engine": record.engine,
+        "idempotency_key": record.idempotency_key,
+        "attributes": dict(record.attributes),
+    }
+
+
+def _event(logged: LoggedEvent) -> dict[str, Any]:
+    event = logged.event
+    return {
+        "position": logged.position,
+        "type": event.type.value,
+        "at": _time(event.at_ms),
+        "entity": event.entity,
+        "value": _shown(event.payload),
+        "facts": dict(event.facts),
+    }
+
+
+def _entity(entity: Entity) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": entity.id,
+        "status": entity.state,
+        "at": entity.at,
+        "created_at": _time(entity.created_ms),
+        "ended_at": _time(entity.ended_ms),
+    }
+    match entity.kind:
+        case EntityKind.STEP:
+            shown |= {"step": entity.name, "attempts": entity.attempts}
+        case EntityKind.WAIT:
+            shown |= {"resume_at": _time(entity.resume_at_ms)}
+        case EntityKind.HOOK:
+            shown |= {"token": entity.name}
+        case EntityKind.RUN:
+            pass
+    return shown
+
+
+def _shown(payload: bytes | None) -> Any:
+    if payload is None:
+        return None
+    try:
+        return as_json(decode(payload))
+    except PerdureError as exc:  # shown as what it is, not a reason to show nothing
+        return f"({exc})"
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()

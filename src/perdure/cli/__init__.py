@@ -1,0 +1,44 @@
+"""The command line: ``perdure``, the same as ``python -m perdure``."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+
+from . import _compile, _runs
+from ._output import err
+
+__all__ = ("app", "main")
+
+app = typer.Typer(
+    name="perdure",
+    help="Durable workflows for asyncio Python services.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _command in (
+    _runs.run,
+    _runs.start,
+    _runs.worker,
+    _runs.runs,
+    _runs.inspect,
+    _runs.cancel,
+    _runs.verify,
+):
+    app.command()(_command)
+app.command("compile")(_compile.compile_file)
+
+
+class _Stderr(logging.Handler):
+    """Warnings, where progress does not overwrite them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(f"{record.levelname.lower()}: {record.getMessage()}", markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_Stderr()])
+    app()

@@ -1,0 +1,72 @@
+"""Arguments: what commands are given, checked, with a message that says how to write it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Annotated, TypeAlias
+
+import typer
+
+from .._runtime.registry import AnyStep, collect_steps
+from ..errors import UsageError
+
+__all__ = ("JsonOption", "StepsOption", "WorldOption", "load_steps", "parse_args")
+
+WorldOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--world", help="A world's URL; default: PERDURE_WORLD, else sqlite:///.perdure/perdure.db"),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+StepsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--steps", help="A module with steps; may be given several times."),
+]
+
+
+def parse_args(text: str) -> list[object]:
+    """A workflow's arguments from a JSON array.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise UsageError(f"the arguments are not JSON ({exc}); write for example '[1, \"two\"]'") from exc
+    if not isinstance(value, list):
+        raise UsageError(f"the arguments are a JSON array; write '[{text}]'")
+    return list(value)
+
+
+def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:
+    """The steps of these modules, by id; the current folder is searched first.
+
+    Raises:
+        UsageError: no such module, or it has no steps.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    found: dict[str, AnyStep] = {}
+    for name in names:
+        module = _load(name.removesuffix(".py").replace("/", ".") if name.endswith(".py") else name)
+        steps = collect_steps([module])
+        if not steps:
+            raise UsageError(f"module {name} has no steps; decorate its functions with @step")
+        found |= steps
+    return found
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not (name == exc.name or name.startswith(exc.name + ".")):
+            raise UsageError(f"module {name} cannot be imported: {exc}") from exc
+        raise UsageError(
+            f"there is no module {name}; it is looked for in {os.getcwd()} and in PYTHONPATH"
+        ) from exc

@@ -1,0 +1,41 @@
+"""Compile: what the compiler understood of a workflow's file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .._runtime.workflow import workflow
+from ..errors import PerdureError
+from ._arguments import JsonOption
+from ._errors import report
+from ._output import out, print_json
+
+__all__ = ("compile_file",)
+
+
+def compile_file(
+    file: Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")],
+    as_json_: JsonOption = False,
+) -> None:
+    """Check a workflow's file, and show its steps, its modules and its bundle's digest."""
+    try:
+        bundle = workflow(file).compile()
+    except PerdureError as exc:
+        raise typer.Exit(report(exc)) from None
+    steps = sorted(step for names in bundle.steps.values() for step in names.values())
+    shown = {
+        "workflow": bundle.name,
+        "export": bundle.export,
+        "digest": bundle.digest,
+        "bytes": len(bundle.encoded),
+        "modules": sorted(bundle.modules),
+        "steps": steps,
+        "workflows": [found.name for found in bundle.workflows],
+    }
+    if as_json_:
+        print_json(shown)
+        return
+    for name, value in shown.items():
+        out.print(f"{name:10}{', '.join(value) if isinstance(value, list) else value}", markup=False)

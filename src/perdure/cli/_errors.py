@@ -1,0 +1,53 @@
+"""Errors: one clear message on stderr, and an exit code that scripts can use."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import typer
+
+from ..errors import PerdureError, RunCancelledError, RunFailedError, UsageError, WorldError
+from ._output import err
+
+__all__ = ("FAILED", "INTERRUPTED", "USAGE", "WORLD", "run_async")
+
+T = TypeVar("T")
+FAILED, USAGE, WORLD, INTERRUPTED = 1, 2, 3, 130
+
+
+def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
+    """Run a command's coroutine; Perdure's errors become messages and exit codes.
+
+    Args:
+        hint: what to say on Ctrl-C, besides that it was interrupted.
+    """
+    try:
+        return anyio.run(main)
+    except KeyboardInterrupt:
+        err.print(f"interrupted{': ' + hint if hint else ''}", markup=False)
+        raise typer.Exit(INTERRUPTED) from None
+    except PerdureError as exc:
+        raise typer.Exit(report(exc)) from None
+    except BaseExceptionGroup as group:
+        known = group.subgroup(PerdureError)
+        if known is None:
+            raise
+        found: BaseException = known
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        assert isinstance(found, PerdureError)
+        raise typer.Exit(report(found)) from None
+
+
+def report(error: PerdureError) -> int:
+    """Say what went wrong; gives the exit code."""
+    err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+    if isinstance(error, RunFailedError) and error.stack:
+        err.print(error.stack, markup=False, soft_wrap=True)
+    if isinstance(error, RunFailedError | RunCancelledError):
+        return FAILED
+    if isinstance(error, WorldError):
+        return WORLD
+    return USAGE if isinstance(error, UsageError) else FAILED
