@@ -6,8 +6,9 @@ snapshot have the byte-identical heap. Writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from .._core.turn import check_repeated
 from .._model.commands import Answer, Completed, Failed
@@ -24,7 +25,7 @@ from .cache import Baselines
 from .heap import Heap
 from .inspection import read_log
 
-__all__ = ("AuditReport", "verify_run")
+__all__ = ("AuditReport", "SuspensionCost", "measure_run", "verify_run")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +63,59 @@ async def verify_run(
         return await pool.run(audit.run)
     finally:
         pool.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspensionCost:
+    """What putting a run away at one of its suspensions costs, alone."""
+
+    position: int
+    snapshot_bytes: int
+    freeze_ms: float
+    thaw_ms: float  # from stored bytes to a guest that can go on
+
+
+async def measure_run(
+    world: World, run_id: str, *, limits: Limits | None = None
+) -> tuple[SuspensionCost, ...]:
+    """Replay a run's log, freezing and thawing it after each delivery that did not end it."""
+    record = await world.storage.get_run(RunId(run_id))
+    events = await read_log(world, record.run_id)
+    pool = VmPool(1)
+    try:
+        baseline = await Baselines(world, pool).get(record)
+        return await pool.run(
+            lambda: tuple(_measure(record, events, baseline, limits or Limits()))
+        )
+    finally:
+        pool.close()
+
+
+def _measure(
+    record: RunRecord, events: Sequence[LoggedEvent], baseline: Baseline, limits: Limits
+) -> Iterator[SuspensionCost]:
+    heap = Heap(baseline, record, limits=limits)
+    chain: list[Snapshot] = []
+    try:
+        for turn, logged in enumerate(heap.undelivered(events), start=1):
+            if heap.deliver([logged], recorded=True).outcome is not None:
+                return
+            began = time.perf_counter()
+            snapshot = heap.freeze(turn=turn, consumed=logged.position, commit_id="", key=None)
+            frozen = time.perf_counter()
+            chain = [*chain, snapshot] if snapshot.parent_turn is not None else [snapshot]
+            at = replace(record, turn=turn, consumed=logged.position, log_digest=heap.ledger.digest)
+            thawed = Heap.thaw(baseline, at, chain, limits=limits, key=None)
+            ready = time.perf_counter()
+            thawed.close()
+            yield SuspensionCost(
+                position=logged.position,
+                snapshot_bytes=len(snapshot.data),
+                freeze_ms=(frozen - began) * 1000,
+                thaw_ms=(ready - frozen) * 1000,
+            )
+    finally:
+        heap.close()
 
 
 class _Audit:

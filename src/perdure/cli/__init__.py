@@ -8,6 +8,7 @@ import typer
 
 from . import _compile, _runs
 from ._output import err
+from .demo import demo
 
 __all__ = ("app", "main")
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _command in (
+    demo,
     _runs.run,
     _runs.start,
     _runs.worker,

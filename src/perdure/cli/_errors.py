@@ -8,7 +8,7 @@ from typing import TypeVar
 import anyio
 import typer
 
-from ..errors import PerdureError, RunCancelledError, RunFailedError, UsageError, WorldError
+from ..errors import GuestError, PerdureError, RunCancelledError, RunFailedError, UsageError, WorldError
 from ._output import err
 
 __all__ = ("FAILED", "INTERRUPTED", "USAGE", "WORLD", "run_async")
@@ -44,8 +44,11 @@ def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
 def report(error: PerdureError) -> int:
     """Say what went wrong; gives the exit code."""
     err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-    if isinstance(error, RunFailedError) and error.stack:
-        err.print(error.stack, markup=False, soft_wrap=True)
+    failure = error.error if isinstance(error, RunFailedError) else None
+    cause = failure.cause if isinstance(failure, GuestError) else None
+    while isinstance(cause, GuestError):
+        err.print(f"caused by {cause}\n{cause.stack}", markup=False, soft_wrap=True)
+        cause = cause.cause
     if isinstance(error, RunFailedError | RunCancelledError):
         return FAILED
     if isinstance(error, WorldError):
