@@ -1,0 +1,41 @@
+"""Steps that write down that they ran, for tests that kill their workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from perdure import FatalError, RetryableError, step, step_metadata
+
+
+def ran() -> None:
+    """One line a body, in one write."""
+    with open(os.environ["EFFECTS"], "ab", buffering=0) as file:
+        file.write(f"{step_metadata().id} {step_metadata().attempt}\n".encode())
+
+
+@step(max_retries=20)
+async def add(a: int, b: int) -> int:
+    ran()
+    return a + b
+
+
+@step(max_retries=20)
+async def slow(a: int) -> int:
+    await asyncio.sleep(0.03)
+    ran()
+    return a
+
+
+@step
+async def refuse(a: int) -> None:
+    ran()
+    raise FatalError(f"no{a}")
+
+
+@step(max_retries=20)
+async def flaky(text: str) -> str:
+    ran()
+    if step_metadata().attempt < 2:
+        raise RetryableError("again", retry_after=0.01)
+    return text

@@ -1,0 +1,52 @@
+// Mixed workflows for tests that kill their workers. Each returns a value that can be foretold.
+import { sleep } from "workflow";
+import { add, flaky, refuse, slow } from "python:acceptance_steps";
+
+export async function loop(n: number): Promise<number> {
+  "use workflow";
+  let total = 0;
+  for (let i = 0; i < n; i++) total = await add(total, i);
+  return total;
+}
+
+export async function fan(n: number): Promise<number> {
+  "use workflow";
+  const values = await Promise.all(Array.from({ length: n }, (_, i) => slow(i)));
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+export async function mixed(n: number): Promise<string> {
+  "use workflow";
+  const seen: string[] = [];
+  for (let i = 0; i < n; i++) {
+    const [a, b] = await Promise.all([add(i, 1), slow(i)]);
+    seen.push(`${a + b}`);
+    await sleep(10);
+    try {
+      await refuse(i);
+    } catch (error: any) {
+      seen.push(error.message);
+    }
+    const first = await Promise.race([sleep(30_000).then(() => "late"), add(i, i).then((v) => `${v}`)]);
+    seen.push(first);
+  }
+  seen.push(await flaky("x"));
+  return seen.join(",");
+}
+
+async function* counted(n: number) {
+  for (let i = 0; i < n; i++) yield await add(i, 100);
+}
+
+class Sum {
+  #total = 0;
+  take(value: number) { this.#total += value; return this; }
+  get total() { return this.#total; }
+}
+
+export async function stateful(n: number): Promise<number> {
+  "use workflow";
+  const sum = new Sum();
+  for await (const value of counted(n)) sum.take(value);
+  return sum.total;
+}
