@@ -35,4 +35,5 @@ from ._model.runs import (
     RunStatus as RunStatus,
 )
 from ._model.snapshot import Snapshot as Snapshot
+from ._model.state import RunState as RunState
 from ._model.streams import StreamInfo as StreamInfo, StreamPage as StreamPage

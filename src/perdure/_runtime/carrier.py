@@ -24,6 +24,7 @@ from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import Lease, LeaseEnd, Message, MessageClaim, WakeClaim
 from .._model.runs import RunOutcome, RunRecord, RunStatus
+from .._model.state import RunState
 from .._protocol.codec import decode, encode_error
 from .._protocol.frames import Limits
 from .._vm.pool import VmPool
@@ -257,23 +258,26 @@ class Carrier:
         shared, heap = self._shared, self._heap
         if heap is not None and not (read or self._unseen):
             return heap, []
-        self._unseen = False
-        record = self._record = await shared.world.storage.get_run(self.run_id)
-        if record.status.is_ended:
-            return None, []
-        if heap is None:
-            heap = self._heap = shared.warm.take(self.run_id)
-        if heap is not None and heap.turn != record.turn:
+        heap = heap or shared.warm.take(self.run_id)
+        self._heap, self._unseen = heap, False
+        storage = shared.world.storage
+        state = await storage.load_run(self.run_id, after=None if heap is None else heap.consumed)
+        if heap is not None and heap.turn != state.record.turn:
             self._discard()  # another worker carried the run on
             heap = None
+            state = await storage.load_run(self.run_id)
+        self._record = state.record
+        if state.record.status.is_ended:
+            return None, []
         if heap is None:
-            heap = self._heap = await self._thaw(record)
-        return heap, await self._read(heap.consumed)
+            heap = self._heap = await self._thaw(state)
+            if state.chain and not heap.consumed:  # the chain was refused
+                return heap, await self._read(0)
+        return heap, list(state.events)
 
-    async def _thaw(self, record: RunRecord) -> Heap:
-        shared = self._shared
+    async def _thaw(self, state: RunState) -> Heap:
+        shared, record, chain = self._shared, state.record, state.chain
         baseline = await shared.baselines.get(record)
-        chain = await shared.world.snapshots.load(self.run_id) if record.turn else ()
         shared.tally.thawed += bool(chain)
         if not chain:
             return Heap(baseline, record, limits=shared.limits)

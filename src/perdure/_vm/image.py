@@ -29,7 +29,7 @@ __all__ = ("CHAIN_BYTES", "Baseline", "Image", "make_delta", "take_image")
 
 SPAN = 65536
 MAX_MEMORY_BYTES = 1 << 31
-MAX_SPARES = 4  # guests kept ready for each bundle
+MAX_SPARES = 64  # guests kept ready for each bundle; an idle one costs the pages a run has touched
 CHAIN_BYTES = 16 << 10  # deltas to the baseline above this chain to the previous snapshot
 _zeros = ctypes.create_string_buffer(PAGE)
 _ZEROS_AT = ctypes.addressof(_zeros)

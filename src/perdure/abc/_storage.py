@@ -12,6 +12,7 @@ from .._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
 from .._model.events import LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import NewRun, RunRecord
+from .._model.state import RunState
 
 __all__ = ("DirectStorage", "Storage")
 
@@ -90,6 +91,21 @@ class Storage(ABC):
     @abstractmethod
     async def get_run(self, run_id: RunId) -> RunRecord:
         """The run as of the last write that returned.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+
+    @abstractmethod
+    async def load_run(self, run_id: RunId, *, after: int | None = None) -> RunState:
+        """What a worker needs to go on with a run, read at one instant.
+
+        Args:
+            after: None gives the snapshot chain and the log above what its newest snapshot has
+                consumed (all of the log if there is none); a position gives no chain, and the log
+                above that position.
+
+        An ended run has an empty chain and no events here.
 
         Raises:
             RunNotFoundError: no such run.

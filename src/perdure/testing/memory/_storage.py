@@ -10,6 +10,7 @@ from ..._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
 from ..._model.events import Event, EventType, LoggedEvent
 from ..._model.ids import RunId
 from ..._model.runs import NewRun, RunRecord, RunStatus
+from ..._model.state import RunState
 from ...abc import DirectStorage
 from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
 from ._queue import check_live, drop_work, give_back
@@ -69,6 +70,17 @@ class MemoryStorage(DirectStorage):
 
     async def get_run(self, run_id: RunId) -> RunRecord:
         return (await self._handle.enter()).run(run_id).record
+
+    async def load_run(self, run_id: RunId, *, after: int | None = None) -> RunState:
+        store = await self._handle.enter()
+        with store.lock:
+            run = store.run(run_id)
+            if run.record.status.is_ended:
+                return RunState(record=run.record, chain=(), events=())
+            chain = tuple(run.snapshots) if after is None else ()
+            if after is None:
+                after = chain[-1].consumed if chain else 0
+            return RunState(record=run.record, chain=chain, events=tuple(run.events[after:]))
 
     async def read_events(
         self, run_id: RunId, *, after: int = 0, limit: int = 1000

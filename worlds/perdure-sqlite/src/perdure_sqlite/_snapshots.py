@@ -11,7 +11,7 @@ from perdure.model import RunId, Snapshot
 from ._handle import Handle
 from ._writer import Transaction
 
-__all__ = ("SqliteSnapshots", "keep_snapshot")
+__all__ = ("SqliteSnapshots", "keep_snapshot", "read_chain")
 
 
 def keep_snapshot(db: sqlite3.Connection, n: int, snapshot: Snapshot) -> None:
@@ -26,6 +26,17 @@ def keep_snapshot(db: sqlite3.Connection, n: int, snapshot: Snapshot) -> None:
     db.execute(
         "INSERT INTO snapshots (n, turn, parent_turn, consumed, data) VALUES (?, ?, ?, ?, ?)",
         (n, snapshot.turn, snapshot.parent_turn, snapshot.consumed, snapshot.data),
+    )
+
+
+def read_chain(db: sqlite3.Connection, n: int) -> tuple[Snapshot, ...]:
+    """The run's chain, root first."""
+    rows = db.execute(
+        "SELECT turn, parent_turn, consumed, data FROM snapshots WHERE n = ? ORDER BY turn", (n,)
+    )
+    return tuple(
+        Snapshot(turn=turn, parent_turn=parent_turn, consumed=consumed, data=data)
+        for turn, parent_turn, consumed, data in rows
     )
 
 
@@ -47,17 +58,11 @@ class SqliteSnapshots(Snapshots):
         await self._handle.write(work)
 
     async def load(self, run_id: RunId) -> tuple[Snapshot, ...]:
-        rows = await self._handle.read(
-            lambda db: db.execute(
-                "SELECT turn, parent_turn, consumed, data FROM snapshots"
-                " WHERE n = (SELECT n FROM runs WHERE run_id = ?) ORDER BY turn",
-                (run_id,),
-            ).fetchall()
-        )
-        return tuple(
-            Snapshot(turn=turn, parent_turn=parent_turn, consumed=consumed, data=data)
-            for turn, parent_turn, consumed, data in rows
-        )
+        def work(db: sqlite3.Connection) -> tuple[Snapshot, ...]:
+            row = db.execute("SELECT n FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            return () if row is None else read_chain(db, row[0])
+
+        return await self._handle.read(work)
 
     async def delete(self, run_id: RunId) -> None:
         await self._handle.write(

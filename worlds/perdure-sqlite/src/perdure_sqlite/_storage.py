@@ -25,6 +25,7 @@ from perdure.model import (
     RunId,
     RunOutcome,
     RunRecord,
+    RunState,
     RunStatus,
     TurnCommit,
 )
@@ -33,6 +34,7 @@ from ._handle import Handle
 from ._messages import check_message, end_message, give_message_back
 from ._runs import RECORD, Wake, find_run, pack_map, record_of, store_wake
 from ._schema import EVENT_COLUMNS, unpack_event
+from ._snapshots import read_chain
 from ._turn import Log, commit_turn, end_run, find_hook, free_hooks
 from ._writer import Transaction
 
@@ -82,6 +84,9 @@ class SqliteStorage(DirectStorage):
     async def get_run(self, run_id: RunId) -> RunRecord:
         return record_of(await self._handle.read(lambda db: find_run(db, run_id, RECORD)))
 
+    async def load_run(self, run_id: RunId, *, after: int | None = None) -> RunState:
+        return await self._handle.read(lambda db: _load(db, run_id, after))
+
     async def read_events(
         self, run_id: RunId, *, after: int = 0, limit: int = 1000
     ) -> tuple[LoggedEvent, ...]:
@@ -108,6 +113,26 @@ class SqliteStorage(DirectStorage):
             if record.status.is_ended:
                 return record
         return record
+
+
+def _load(db: sqlite3.Connection, run_id: RunId, after: int | None) -> RunState:
+    db.execute("BEGIN")  # one instant for all three
+    try:
+        n, *row = find_run(db, run_id, f"n, {RECORD}")
+        record = record_of(tuple(row))
+        if record.status.is_ended:
+            return RunState(record=record, chain=(), events=())
+        chain = read_chain(db, n) if after is None else ()
+        if after is None:
+            after = chain[-1].consumed if chain else 0
+        rows = db.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events WHERE n = ? AND position > ? ORDER BY position",
+            (n, after),
+        )
+        events = tuple(unpack_event(row) for row in rows)
+    finally:
+        db.execute("COMMIT")
+    return RunState(record=record, chain=chain, events=events)
 
 
 def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:

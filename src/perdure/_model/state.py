@@ -1,0 +1,20 @@
+"""State: what a worker needs to go on with a run, read at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .events import LoggedEvent
+from .runs import RunRecord
+from .snapshot import Snapshot
+
+__all__ = ("RunState",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """A run's record, its snapshot chain and its log above that."""
+
+    record: RunRecord
+    chain: tuple[Snapshot, ...]  # root first; empty if there is none, or it was not asked for
+    events: tuple[LoggedEvent, ...]  # the log above what was asked, all of it
