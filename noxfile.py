@@ -15,8 +15,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """ruff, formatting left alone."""
-    session.run("ruff", "check", "src", "tests")
+    """ruff: rules and formatting."""
+    session.run("ruff", "check", "src", "tests", "worlds", "benchmarks")
+    session.run("ruff", "format", "--check", "src", "tests", "worlds", "benchmarks")
 
 
 @nox.session(venv_backend="none")

@@ -382,7 +382,8 @@ class RunTimeoutError(UsageError, TimeoutError):
 
     def __init__(self, run_id: str, *, timeout: timedelta, hint: str = "") -> None:
         super().__init__(
-            f"run {run_id} had not ended after {timeout}; it goes on" + (f". {hint}" if hint else "")
+            f"run {run_id} had not ended after {timeout}; it goes on"
+            + (f". {hint}" if hint else "")
         )
         self.run_id = run_id
         self.timeout = timeout

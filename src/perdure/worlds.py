@@ -7,7 +7,7 @@ that is not open yet. Keyword options are handed through (a clock for tests, say
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
 from typing import cast
@@ -43,7 +43,7 @@ def make_world(url: str | None = None, **options: object) -> World:
 
 
 @asynccontextmanager
-async def open_world(url: str | None = None, **options: object) -> AsyncIterator[World]:
+async def open_world(url: str | None = None, **options: object) -> AsyncGenerator[World, None]:
     """The world at *url* (default: ``default_url()``), open within the block."""
     async with make_world(url, **options) as world:
         yield world

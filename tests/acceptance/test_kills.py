@@ -49,11 +49,15 @@ class Workers:
         )
         self.kills = 0
 
-    async def up(self) -> subprocess.Popen[bytes]:
-        """A worker that has opened its world."""
-        process = subprocess.Popen(
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """A worker process."""
+        return subprocess.Popen(
             self.command, env=self.environment, stderr=subprocess.PIPE, cwd=HERE
         )
+
+    async def up(self) -> subprocess.Popen[bytes]:
+        """A worker that has opened its world."""
+        process = self.spawn()
         assert process.stderr is not None
         line = await anyio.to_thread.run_sync(process.stderr.readline)
         assert b"working on" in line, line

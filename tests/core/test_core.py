@@ -25,9 +25,7 @@ def test_a_pair_is_a_row_of_the_table_or_raises(
 
 
 def test_three_retries_are_four_executions() -> None:
-    verdicts = [
-        after_failure(execution=n, lost=0, max_retries=3, fatal=False) for n in range(1, 5)
-    ]
+    verdicts = [after_failure(execution=n, lost=0, max_retries=3, fatal=False) for n in range(1, 5)]
     assert verdicts == [Retry(1000)] * 3 + [Fail(3, True)]
 
 

@@ -45,9 +45,7 @@ def refuse(why: str) -> None:
 
 async def test_a_run_goes_through_steps_fan_out_sleep_and_a_caught_error(world: World) -> None:
     async with Worker(world, steps=[add, refuse]):
-        run = await start(
-            Workflow.from_source(SOURCE, name="flow"), [5], world=world
-        )
+        run = await start(Workflow.from_source(SOURCE, name="flow"), [5], world=world)
         assert await run.result(timeout=20) == {"total": 20, "caught": "FatalError: no"}
         kinds = [logged.event.type async for logged in run.events()]
         assert kinds.count(EventType.STEP_COMPLETED) == 7

@@ -85,7 +85,9 @@ class _Compiler:
                 continue
             imports = self.module(specifier, self.text(specifier) or "")
             links.append((specifier, imports))
-            pending.extend(t for name, _, _ in imports.relative if (t := self.find(specifier, name)))
+            pending.extend(
+                t for name, _, _ in imports.relative if (t := self.find(specifier, name))
+            )
         for specifier, imports in links:
             self.check_links(specifier, imports)
 
@@ -118,14 +120,26 @@ class _Compiler:
             target = self.find(specifier, name)
             if target is None:
                 self.problems.append(
-                    diagnose(specifier, source.text, node, f"there is no file {name!r}", hint="paths are relative to this file")
+                    diagnose(
+                        specifier,
+                        source.text,
+                        node,
+                        f"there is no file {name!r}",
+                        hint="paths are relative to this file",
+                    )
                 )
                 continue
             known = exported_names(self.erased[target]) if target in self.erased else None
             for asked in names if known is not None else ():
                 if asked not in known and asked != "*":  # type: ignore[operator] # narrowed above
                     self.problems.append(
-                        diagnose(specifier, source.text, node, f"{target} does not export {asked!r}", hint=suggest(asked, known or ()))
+                        diagnose(
+                            specifier,
+                            source.text,
+                            node,
+                            f"{target} does not export {asked!r}",
+                            hint=suggest(asked, known or ()),
+                        )
                     )
 
     def choose(self, entry: str, export: str | None) -> str:
@@ -136,7 +150,10 @@ class _Compiler:
             return names[0]
         listed = ", ".join(f"{entry}#{name}" for name in names)
         if not names:
-            message, hint = "no exported workflow", 'begin an exported async function with "use workflow"'
+            message, hint = (
+                "no exported workflow",
+                'begin an exported async function with "use workflow"',
+            )
         elif export is None:
             message, hint = f"{len(names)} workflows: say which one", f"there is: {listed}"
         else:

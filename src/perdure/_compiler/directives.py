@@ -65,7 +65,11 @@ class _Finder:
         if not _resembles_directive(text):
             return
         if re.fullmatch(r"use\s+step", text, re.IGNORECASE):
-            self.report(inner, "JavaScript steps are not there yet", 'write the step in Python and import it: import { f } from "python:pkg.mod"')
+            self.report(
+                inner,
+                "JavaScript steps are not there yet",
+                'write the step in Python and import it: import { f } from "python:pkg.mod"',
+            )
         elif text != WORKFLOW or inner.type == "template_string":
             self.report(inner, f"unknown directive {self.source.of(inner)}", f'write "{WORKFLOW}"')
         else:
@@ -74,11 +78,17 @@ class _Finder:
     def place(self, statement: Node, directive: Node) -> None:
         parent = statement.parent
         if not _is_first(statement):
-            self.report(directive, f'"{WORKFLOW}" must be the first statement of its function', "move it up")
+            self.report(
+                directive, f'"{WORKFLOW}" must be the first statement of its function', "move it up"
+            )
         elif parent is not None and parent.type == "program":
             self.whole_file = True
         elif parent is None or parent.parent is None or parent.parent.type not in _FUNCTIONS:
-            self.report(directive, f'"{WORKFLOW}" stands in no function', "make it the first statement of an async function")
+            self.report(
+                directive,
+                f'"{WORKFLOW}" stands in no function',
+                "make it the first statement of an async function",
+            )
         else:
             self.take(parent.parent)
 
@@ -89,7 +99,9 @@ class _Finder:
         elif "async" not in words:
             self.report(function, "a workflow must be async", "write async function")
         elif function.type == "method_definition":
-            self.report(function, "a workflow cannot be a method", "write an exported async function")
+            self.report(
+                function, "a workflow cannot be a method", "write an exported async function"
+            )
         else:
             self.add(function)
 
@@ -107,17 +119,19 @@ class _Finder:
             if node.type != "export_statement":
                 continue
             for inner in walk(node):
-                if inner.type in _FUNCTIONS and (name := _exported_name(self.source, inner)):
-                    if name not in seen:
-                        seen.add(name)
-                        self.take(inner)
+                name = _exported_name(self.source, inner) if inner.type in _FUNCTIONS else None
+                if name and name not in seen:
+                    seen.add(name)
+                    self.take(inner)
 
 
 def _resembles_directive(text: str) -> bool:
     if len(text) > 24 or not text.lower().lstrip().startswith("us"):
         return False
     plain = " ".join(text.lower().split())
-    return any(SequenceMatcher(None, plain, known).ratio() > 0.8 for known in (WORKFLOW, "use step"))
+    return any(
+        SequenceMatcher(None, plain, known).ratio() > 0.8 for known in (WORKFLOW, "use step")
+    )
 
 
 def _is_first(statement: Node) -> bool:

@@ -116,9 +116,10 @@ class _Eraser:
             self.blank(before.start_byte, before.end_byte)
         # "(a): {\n…\n} => x": an arrow must stay on the line of its parenthesis.
         after = node.next_sibling
-        if after is not None and after.type == "=>" and before is not None:
-            if b"\n" in self.source.text[before.end_byte : after.start_byte]:
-                self.move_arrow(before, after)
+        if after is None or before is None or after.type != "=>":
+            return
+        if b"\n" in self.source.text[before.end_byte : after.start_byte]:
+            self.move_arrow(before, after)
 
     def move_arrow(self, before: Node, arrow: Node) -> None:
         self.blank(arrow.start_byte, arrow.end_byte)
@@ -133,7 +134,11 @@ class _Eraser:
 
     def note_value(self, node: Node) -> None:
         parent = node.parent
-        if parent is not None and parent.type in {"import_specifier", "import_clause", "namespace_import"}:
+        if parent is not None and parent.type in {
+            "import_specifier",
+            "import_clause",
+            "namespace_import",
+        }:
             return
         self.value_names.add(self.source.of(node))
 
@@ -153,7 +158,11 @@ class _Eraser:
 
     def parameter(self, node: Node) -> bool:
         children = node.children
-        modifiers = [c for c in children if c.type in {"accessibility_modifier", "readonly", "override_modifier"}]
+        modifiers = [
+            c
+            for c in children
+            if c.type in {"accessibility_modifier", "readonly", "override_modifier"}
+        ]
         if modifiers:
             self.refuse(
                 modifiers[0],
@@ -213,7 +222,9 @@ class _Eraser:
             self.blank_statement(node)
             return True
         if "=" in words:
-            self.refuse(node, "export = has no meaning here", "write export default, or export { … }")
+            self.refuse(
+                node, "export = has no meaning here", "write export default, or export { … }"
+            )
             return True
         return False
 
@@ -238,7 +249,11 @@ class _Eraser:
             specifiers = [n for n in walk(statement) if n.type == "import_specifier"]
             unused = [n for n in specifiers if self.local_name(n) not in self.value_names]
             others = [n for n in walk(statement) if n.type in {"namespace_import"}] + [
-                c for n in walk(statement) if n.type == "import_clause" for c in n.children if c.type == "identifier"
+                c
+                for n in walk(statement)
+                if n.type == "import_clause"
+                for c in n.children
+                if c.type == "identifier"
             ]
             used_other = [n for n in others if self.source.of(n).split()[-1] in self.value_names]
             if (specifiers or others) and len(unused) == len(specifiers) and not used_other:

@@ -78,7 +78,11 @@ class _Reader:
         elif name.startswith("."):
             self.imports.relative.append((name, target, names))
         else:
-            self.report(target, f"cannot import {name!r}", 'only relative files, "workflow" and "python:…" can be imported')
+            self.report(
+                target,
+                f"cannot import {name!r}",
+                'only relative files, "workflow" and "python:…" can be imported',
+            )
 
     def builtin(self, node: Node, names: Iterable[str]) -> None:
         for name in names:
@@ -91,7 +95,9 @@ class _Reader:
         if not all(part.isidentifier() for part in target.split(".")):
             self.report(node, f"{target!r} is no Python module's name", 'write "python:pkg.mod"')
         elif "namespace_import" in words or "default" in names or "*" in names:
-            self.report(node, "Python steps are imported by name", f'write import {{ f }} from "{module}"')
+            self.report(
+                node, "Python steps are imported by name", f'write import {{ f }} from "{module}"'
+            )
         else:
             table = self.imports.steps.setdefault(module, {})
             table.update({name: f"{target}:{name}" for name in names})
@@ -99,9 +105,17 @@ class _Reader:
     def call(self, node: Node) -> None:
         function = node.child_by_field_name("function")
         if function is not None and function.type == "import":
-            self.report(node, "import() is not there in a workflow", "write import at the top of the file")
-        elif function is not None and function.type == "identifier" and self.erased.of(function) == "require":
-            self.report(node, "require is not there in a workflow", "write import at the top of the file")
+            self.report(
+                node, "import() is not there in a workflow", "write import at the top of the file"
+            )
+        elif (
+            function is not None
+            and function.type == "identifier"
+            and self.erased.of(function) == "require"
+        ):
+            self.report(
+                node, "require is not there in a workflow", "write import at the top of the file"
+            )
 
 
 def _names(source: Source, statement: Node) -> Iterable[str]:

@@ -49,9 +49,7 @@ class Ledger:
 
     def copy(self) -> Ledger:
         """One to work on; this one stays as it is."""
-        return replace(
-            self, steps=dict(self.steps), waits=dict(self.waits), hooks=dict(self.hooks)
-        )
+        return replace(self, steps=dict(self.steps), waits=dict(self.waits), hooks=dict(self.hooks))
 
     @property
     def is_empty(self) -> bool:

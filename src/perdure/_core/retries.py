@@ -52,9 +52,7 @@ class Fail:
 Verdict: TypeAlias = "Retry | Fail"
 
 
-def before_execution(
-    *, attempt: int, lost: int, returned: int, max_retries: int
-) -> Proceed | Fail:
+def before_execution(*, attempt: int, lost: int, returned: int, max_retries: int) -> Proceed | Fail:
     """Whether a claimed step may run its body."""
     if lost and max_retries == 0:
         return Fail(retries=0, exhausted=False)
@@ -84,7 +82,7 @@ def after_failure(
 
 
 def delay_ms(seconds: float) -> int:
-    """A wait of *seconds* in milliseconds: whole seconds up, at least one (the reference's rule)."""
+    """A wait of *seconds* in milliseconds: whole seconds up, at least one, as in the reference."""
     if not math.isfinite(seconds):
         return MIN_DELAY_MS
     return max(MIN_DELAY_MS, math.ceil(seconds) * 1000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from typing import Any
 
 import wasmtime
 
@@ -51,17 +52,23 @@ def _boot(module: bytes) -> tuple[bytes, int]:
     linker.define_wasi()
     store = wasmtime.Store(engine)
     store.set_wasi(wasmtime.WasiConfig())
-    exports = linker.instantiate(store, wasmtime.Module(engine, module)).exports(store)
+    # wasmtime types an export as any of its kinds; which one it is, abi.c says.
+    exports: Any = linker.instantiate(store, wasmtime.Module(engine, module)).exports(store)
     exports["_initialize"](store)
-    result = exports["boot"](store)
-    memory = exports["memory"]
+    result = int(exports["boot"](store))
+    memory: Any = exports["memory"]
     if result:
-        layout = exports["perdure_layout"](store)
-        arena, _, offset = (int.from_bytes(memory.read(store, layout + 4 * k, layout + 4 * k + 4), "little") for k in range(3))
-        raise RuntimeError(f"boot failed: {bytes(memory.read(store, arena + offset, arena + offset + max(result, 0)))!r}")
-    size = memory.data_len(store)
+        layout = int(exports["perdure_layout"](store))
+        arena, _, offset = (
+            int.from_bytes(memory.read(store, layout + 4 * k, layout + 4 * k + 4), "little")
+            for k in range(3)
+        )
+        start = arena + offset
+        said = bytes(memory.read(store, start, start + max(result, 0)))
+        raise RuntimeError(f"boot failed: {said!r}")
+    size = int(memory.data_len(store))
     image = ctypes.string_at(ctypes.addressof(memory.data_ptr(store).contents), size)
-    return image, exports["__stack_pointer"].value(store)
+    return image, int(exports["__stack_pointer"].value(store))
 
 
 def _segments(memory: bytes) -> Iterator[tuple[int, bytes]]:

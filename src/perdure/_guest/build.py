@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -22,12 +23,23 @@ QUICKJS = ("quickjs-ng", "0.17.0.2")
 QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
 ENGINE_SOURCES = ("quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c")
 OWN_SOURCES = ("abi.c", "cbor.c", "natives.c")
-FLAGS = (
-    "-target wasm32-wasi -mexec-model=reactor -O2 -s -D_GNU_SOURCE -D_WASI_EMULATED_PROCESS_CLOCKS "
-    "-D_WASI_EMULATED_SIGNAL -lwasi-emulated-process-clocks -lwasi-emulated-signal "
-    "-Dgettimeofday=guest_gettimeofday -Dclock_gettime=guest_clock_gettime "
-    "-Wl,--export=__stack_pointer -Wl,-z,stack-size=524288 -Wno-everything"
-).split()
+FLAGS = [
+    "-target",
+    "wasm32-wasi",
+    "-mexec-model=reactor",
+    "-O2",
+    "-s",
+    "-D_GNU_SOURCE",
+    "-D_WASI_EMULATED_PROCESS_CLOCKS",
+    "-D_WASI_EMULATED_SIGNAL",
+    "-lwasi-emulated-process-clocks",
+    "-lwasi-emulated-signal",
+    "-Dgettimeofday=guest_gettimeofday",
+    "-Dclock_gettime=guest_clock_gettime",
+    "-Wl,--export=__stack_pointer",
+    "-Wl,-z,stack-size=524288",
+    "-Wno-everything",
+]
 HERE = Path(__file__).parent
 
 
@@ -94,12 +106,9 @@ def _compile(folder: Path) -> bytes:
     sources = [str(engine / s) for s in ENGINE_SOURCES] + [str(HERE / s) for s in OWN_SOURCES]
     command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f"-I{engine}", f"-I{folder}"]
     _run([*command, f"-I{HERE}", *sources, "-o", str(raw)], "compiling the guest failed")
-    sys.path.insert(0, str(HERE))
-    try:
-        import bake
-    finally:
-        sys.path.remove(str(HERE))
-    return bake.bake(raw.read_bytes())
+    # The package cannot be imported yet while it is being built: its file is run by path.
+    baked: bytes = runpy.run_path(str(HERE / "bake.py"))["bake"](raw.read_bytes())
+    return baked
 
 
 def _prelude_header() -> str:
@@ -114,7 +123,9 @@ def _prelude_header() -> str:
 
 def _engine_sources(folder: Path) -> Path:
     name, version = QUICKJS
-    command = f"-m pip download -q --no-deps --no-binary :all: --no-build-isolation {name}=={version}"
+    command = (
+        f"-m pip download -q --no-deps --no-binary :all: --no-build-isolation {name}=={version}"
+    )
     _run(
         [sys.executable, *command.split(), "-d", str(folder)],
         f"cannot get the sources of {name} {version} from the package index. Check the network, "

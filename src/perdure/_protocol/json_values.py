@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from ..errors import GuestError
 from ..values import UNDEFINED
@@ -22,23 +22,26 @@ def as_json(value: object, depth: int = 0) -> Any:
     if value is None or isinstance(value, str | bool | int | float):
         return _number(value)
     if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(value).decode()
+        return base64.b64encode(bytes(cast(bytes, value))).decode()
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, GuestError):
         return _error(value, depth)
     if isinstance(value, Mapping):
-        if all(isinstance(key, str) for key in value):
-            return {key: as_json(item, depth + 1) for key, item in value.items()}
-        return [[as_json(k, depth + 1), as_json(v, depth + 1)] for k, v in value.items()]
+        pairs = cast(
+            "list[tuple[object, object]]", list(cast("Mapping[object, object]", value).items())
+        )
+        if all(isinstance(key, str) for key, _ in pairs):
+            return {str(key): as_json(item, depth + 1) for key, item in pairs}
+        return [[as_json(key, depth + 1), as_json(item, depth + 1)] for key, item in pairs]
     if isinstance(value, list | tuple | set | frozenset):
-        return [as_json(item, depth + 1) for item in value]
+        return [as_json(item, depth + 1) for item in cast("Iterable[object]", value)]
     return str(value)
 
 
 def _number(value: str | float | None) -> Any:
     # JSON has no NaN and no infinity.
-    if isinstance(value, float) and value != value or value in (float("inf"), float("-inf")):
+    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
         return str(value)
     return value
 

@@ -84,9 +84,7 @@ async def measure_run(
     pool = VmPool(1)
     try:
         baseline = await Baselines(world, pool).get(record)
-        return await pool.run(
-            lambda: tuple(_measure(record, events, baseline, limits or Limits()))
-        )
+        return await pool.run(lambda: tuple(_measure(record, events, baseline, limits or Limits())))
     finally:
         pool.close()
 

@@ -33,7 +33,9 @@ class WarmHeaps:
         self._heaps: OrderedDict[RunId, tuple[Heap, int]] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<WarmHeaps {len(self._heaps)}, {self.held_bytes >> 20} of {self.max_bytes >> 20} MiB>"
+        return (
+            f"<WarmHeaps {len(self._heaps)}, {self.held_bytes >> 20} of {self.max_bytes >> 20} MiB>"
+        )
 
     def __len__(self) -> int:
         return len(self._heaps)

@@ -40,7 +40,7 @@ from ..errors import (
 from .cache import Baselines, WarmHeaps
 from .heap import Heap
 from .slots import Slots
-from .turn_handler import Idle, StepResult, Taken, Turn, TurnInput, take_turn
+from .turn_handler import StepResult, Taken, Turn, TurnInput, take_turn
 
 __all__ = ("Carrier", "Carrying", "Tally")
 

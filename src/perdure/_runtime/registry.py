@@ -12,7 +12,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import ModuleType
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, final, get_type_hints, overload
+from typing import (
+    Any,
+    Generic,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    cast,
+    final,
+    get_type_hints,
+    overload,
+)
 
 from .._protocol.annotations import convert
 from ..errors import UsageError
@@ -80,7 +90,9 @@ def _annotations(
     """Of each positional parameter, and of what follows them."""
     try:
         hints = get_type_hints(function, include_extras=True)
-    except Exception:  # names that exist for a type checker only: then there is nothing to convert to
+    except (
+        Exception
+    ):  # names that exist for a type checker only: then there is nothing to convert to
         hints = {}
     kinds: list[Any] = []
     rest: Any = Any
@@ -151,14 +163,14 @@ def step(
 
 
 def _register(target: Callable[P, R], name: str | None, options: StepOptions) -> Step[P, R]:
-    if not inspect.isfunction(target):
+    if not inspect.isfunction(cast(object, target)):
         raise UsageError(f"@step takes a function, not {target!r}; decorate a def or async def")
     step_id = name or f"{target.__module__}:{target.__qualname__}"
     made = Step(target, step_id=step_id, options=options)
     known = _registered.get(step_id)
     if known is not None and not _is_same_source(known.function, target):
         raise UsageError(f"step id {step_id!r} is taken by {known.function!r}; give another name=")
-    _registered[step_id] = made
+    _registered[step_id] = cast("AnyStep", made)
     return made
 
 
@@ -182,9 +194,9 @@ def collect_steps(
         if isinstance(source, Step):
             found[source.id] = source
         elif isinstance(source, ModuleType):
-            found.update(
-                (value.id, value) for value in vars(source).values() if isinstance(value, Step)
-            )
+            values = cast("list[object]", list(vars(source).values()))
+            steps = [cast("AnyStep", value) for value in values if isinstance(value, Step)]
+            found.update((made.id, made) for made in steps)
         else:
             raise UsageError(f"{source!r} is not a step; decorate it with @step")
     return found

@@ -59,5 +59,6 @@ class Leases:
                 continue
             alive = {lease.token for lease in renewed}
             for lease in held:
-                if lease.token not in alive and self._held.pop(lease.token, None):
+                if lease.token not in alive and lease.token in self._held:
+                    del self._held[lease.token]
                     self.lost += 1

@@ -43,7 +43,14 @@ class Slots:
 
     async def wait_free(self) -> None:
         """Return once there is a free slot; somebody else may be faster to take it."""
-        while self.free == 0:
-            self._given_back = anyio.Event()
-            if self.free == 0:
-                await self._given_back.wait()
+        await self._wait_for(1)
+
+    async def wait_all_free(self) -> None:
+        """Return once every slot is free."""
+        await self._wait_for(self.total)
+
+    async def _wait_for(self, count: int) -> None:
+        while self.free < count:
+            if self._given_back.is_set():
+                self._given_back = anyio.Event()
+            await self._given_back.wait()

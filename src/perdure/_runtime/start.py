@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from base64 import b32encode
 from collections.abc import Mapping, Sequence
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import anyio.to_thread
@@ -49,14 +50,18 @@ async def start(
         ValueNotCarriableError: an argument cannot cross to JavaScript; names its path.
         IdempotencyConflictError: the key was used with another workflow or arguments.
     """
-    if not isinstance(workflow, Workflow):
+    if not isinstance(cast(object, workflow), Workflow):
         raise UsageError(
             f"start() takes a workflow, not {workflow!r}; make one with workflow('path/file.ts')"
         )
-    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
-        raise UsageError(f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]")
+    if isinstance(args, str | bytes) or not isinstance(cast(object, args), Sequence):
+        raise UsageError(
+            f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]"
+        )
     target = world if world is not None else await current_world()
-    bundle = workflow.compiled or await anyio.to_thread.run_sync(workflow.compile)
+    bundle = workflow.compiled
+    if bundle is None:
+        bundle = await anyio.to_thread.run_sync(workflow.compile)
     payload = encode(list(args), where="arguments")
     engine = await _engine()
     await _store(target, Digest(bundle.digest), bundle.encoded)

@@ -15,7 +15,15 @@ import anyio
 import anyio.to_thread
 import cbor2
 
-from .._core.retries import MIN_DELAY_MS, Fail, Proceed, Retry, after_failure, before_execution, delay_ms
+from .._core.retries import (
+    MIN_DELAY_MS,
+    Fail,
+    Proceed,
+    Retry,
+    after_failure,
+    before_execution,
+    delay_ms,
+)
 from .._core.turn import end_key
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
@@ -51,9 +59,7 @@ class StepCall:
     def decoded(cls, body: bytes) -> StepCall:
         """The call in a message body."""
         entity, step, args, workflow, created_ms = cbor2.loads(body)
-        return cls(
-            entity=entity, step=step, args=args, workflow=workflow, created_ms=created_ms
-        )
+        return cls(entity=entity, step=step, args=args, workflow=workflow, created_ms=created_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,9 +161,7 @@ def _leases(given: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:
     claim = given.claim
     if claim is not None:
         ends.append(
-            LeaseEnd(
-                lease=claim.lease, generation=claim.generation, next_due_ms=plan.wake_at_ms
-            )
+            LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=plan.wake_at_ms)
         )
     return tuple(ends)
 

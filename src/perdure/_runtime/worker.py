@@ -9,7 +9,6 @@ from types import ModuleType, TracebackType
 from typing import Self, TypeVar, final
 
 import anyio
-import anyio.abc
 import anyio.to_thread
 
 from .._core.turn import StepRoute
@@ -153,8 +152,10 @@ class Worker:
                 async with anyio.create_task_group() as loops:
                     loops.start_soon(self._claim_wakes)
                     loops.start_soon(self._claim_messages)
-            while self._carriers or self._slots.free < self._slots.total:
-                await anyio.sleep(0.005)  # leases are renewed until the last of them is done
+            # Leases are renewed until the last of them is done.
+            await self._turns.wait_all_free()
+            await self._slots.wait_all_free()
+            await self._turns.wait_all_free()
             renewing.cancel_scope.cancel()
 
     async def _claim_wakes(self) -> None:

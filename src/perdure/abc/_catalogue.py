@@ -39,4 +39,4 @@ class Catalogue(ABC):
 
     @abstractmethod
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        """Delete up to *limit* runs that ended before that time; gives how many. Never a live one."""
+        """Delete up to *limit* runs that ended before that time; gives how many. No live one."""

@@ -73,4 +73,4 @@ class Queue(ABC):
 
     @abstractmethod
     async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
-        """How many due, unclaimed messages each topic has, and due, unclaimed wakes under ``""``."""
+        """How many due, unclaimed messages each topic has; due, unclaimed wakes under ``""``."""

@@ -37,7 +37,9 @@ class _Stderr(logging.Handler):
     """Warnings, where progress does not overwrite them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(f"{record.levelname.lower()}: {record.getMessage()}", markup=False, soft_wrap=True)
+        err.print(
+            f"{record.levelname.lower()}: {record.getMessage()}", markup=False, soft_wrap=True
+        )
 
 
 def main() -> None:

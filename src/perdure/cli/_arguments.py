@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, cast
 
 import typer
 
@@ -19,7 +19,9 @@ __all__ = ("JsonOption", "StepsOption", "WorldOption", "load_steps", "parse_args
 
 WorldOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--world", help="A world's URL; default: PERDURE_WORLD, else sqlite:///.perdure/perdure.db"),
+    typer.Option(
+        "--world", help="A world's URL; default: PERDURE_WORLD, else sqlite:///.perdure/perdure.db"
+    ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StepsOption: TypeAlias = Annotated[
@@ -35,12 +37,14 @@ def parse_args(text: str) -> list[object]:
         UsageError: it is not one.
     """
     try:
-        value = json.loads(text)
+        value: object = json.loads(text)
     except ValueError as exc:
-        raise UsageError(f"the arguments are not JSON ({exc}); write for example '[1, \"two\"]'") from exc
+        raise UsageError(
+            f"the arguments are not JSON ({exc}); write for example '[1, \"two\"]'"
+        ) from exc
     if not isinstance(value, list):
         raise UsageError(f"the arguments are a JSON array; write '[{text}]'")
-    return list(value)
+    return cast("list[object]", value)
 
 
 def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:

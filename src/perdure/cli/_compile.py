@@ -38,4 +38,6 @@ def compile_file(
         print_json(shown)
         return
     for name, value in shown.items():
-        out.print(f"{name:10}{', '.join(value) if isinstance(value, list) else value}", markup=False)
+        out.print(
+            f"{name:10}{', '.join(value) if isinstance(value, list) else value}", markup=False
+        )

@@ -8,7 +8,14 @@ from typing import TypeVar
 import anyio
 import typer
 
-from ..errors import GuestError, PerdureError, RunCancelledError, RunFailedError, UsageError, WorldError
+from ..errors import (
+    GuestError,
+    PerdureError,
+    RunCancelledError,
+    RunFailedError,
+    UsageError,
+    WorldError,
+)
 from ._output import err
 
 __all__ = ("FAILED", "INTERRUPTED", "USAGE", "WORLD", "run_async")

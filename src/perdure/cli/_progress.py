@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -19,7 +19,7 @@ _ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 
 
 @asynccontextmanager
-async def show_progress(run: Run) -> AsyncIterator[None]:
+async def show_progress(run: Run) -> AsyncGenerator[None, None]:
     """Show what happens in *run* while the block runs; one line, and failures above it."""
     with Status(f"{run.id}", console=err) as status:
         async with anyio.create_task_group() as group:

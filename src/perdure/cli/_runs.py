@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -84,7 +84,9 @@ def run(
     except typer.Exit as exc:
         if exc.exit_code == 130 and started:
             modules = "".join(f" --steps {name}" for name in steps or [])
-            err.print(f"run {started[0]} is kept; carry it on: perdure worker{modules}", markup=False)
+            err.print(
+                f"run {started[0]} is kept; carry it on: perdure worker{modules}", markup=False
+            )
         raise
 
 
@@ -206,7 +208,7 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
 
 
 @asynccontextmanager
-async def _near(world: World) -> AsyncIterator[None]:
+async def _near(world: World) -> AsyncGenerator[None, None]:
     """Make an unknown run id's error name those like it."""
     try:
         yield
@@ -239,4 +241,3 @@ def _print_inspection(shown: dict[str, Any]) -> None:
     snapshot = shown["snapshot"]
     if snapshot:
         out.print(f"snapshot: {snapshot['bytes']} bytes at turn {snapshot['turn']}", markup=False)
-

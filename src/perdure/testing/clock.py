@@ -8,6 +8,7 @@ into any event loop. Nothing here polls.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -127,10 +128,8 @@ class Bell:
         woken, loop, key = anyio.Event(), asyncio.get_running_loop(), object()
 
         def wake() -> None:
-            try:
+            with contextlib.suppress(RuntimeError):  # its loop was closed: nobody is left to wake
                 loop.call_soon_threadsafe(woken.set)
-            except RuntimeError:
-                pass  # the waiter's loop was closed under it: nobody is left to wake
 
         with self._lock:
             if self.rings != seen:

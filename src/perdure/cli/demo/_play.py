@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -56,9 +56,7 @@ def demo(
         url = f"sqlite:///{folder.absolute()}/demo.db"
         async with open_world(url) as world:
             began = time.perf_counter()
-            run = await start(
-                workflow(folder / "order.ts"), ["Ada", _LINES], world=world
-            )
+            run = await start(workflow(folder / "order.ts"), ["Ada", _LINES], world=world)
             err.print(f"started {run.id}", markup=False)
             pids = await _carry(run, folder, url)
             value = await run.result(timeout=_LIMIT)
@@ -76,12 +74,12 @@ def _prepare(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in ("order.ts", "shop.py"):
-        text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+        text = resources.files("perdure.cli.demo").joinpath(name).read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def _worker(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(folder: Path, url: str) -> Generator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "perdure", "worker", "--steps", "shop", "--world", url]
     process = subprocess.Popen(command, cwd=folder, stderr=(folder / "worker.log").open("ab"))
     try:
@@ -134,7 +132,9 @@ def _show(logged: LoggedEvent) -> None:
     if event.type is EventType.STEP_STARTED:
         return
     name = str(event.facts.get("step") or event.facts.get("resume_at_ms") or "")
-    err.print(f"  {logged.position:3} {event.type.value:15} {event.entity or '':9} {name}", markup=False)
+    err.print(
+        f"  {logged.position:3} {event.type.value:15} {event.entity or '':9} {name}", markup=False
+    )
 
 
 async def _report(world: World, run: Run, folder: Path, pids: list[int], seconds: float) -> int:
@@ -167,7 +167,9 @@ async def _report(world: World, run: Run, folder: Path, pids: list[int], seconds
     ):
         table.add_row(name, value)
     out.print(table)
-    out.print(f"look closer: perdure inspect {run.id} --world {world.url}", markup=False, soft_wrap=True)
+    out.print(
+        f"look closer: perdure inspect {run.id} --world {world.url}", markup=False, soft_wrap=True
+    )
     return int(bool(lost or doubled or not audit.passed))
 
 

@@ -16,7 +16,9 @@ async def ran(**facts: object) -> None:
     """Work for a moment, then note that this body has run; a kill may come in between."""
     await asyncio.sleep(0.1)
     me = step_metadata()
-    line = json.dumps({"id": me.id, "step": me.step, "attempt": me.attempt, "pid": os.getpid(), **facts})
+    line = json.dumps(
+        {"id": me.id, "step": me.step, "attempt": me.attempt, "pid": os.getpid(), **facts}
+    )
     with EFFECTS.open("a") as file:
         file.write(line + "\n")
 

@@ -109,8 +109,9 @@ def _claim_hooks(store: Store, commit: TurnCommit) -> dict[EntityId, HookRecord]
 def _write_log(run: StoredRun, commit: TurnCommit, conflicts: dict[EntityId, HookRecord]) -> None:
     attributes = dict(run.record.attributes)
     for event in (*commit.deliveries, *commit.events):
-        if event.type is EventType.HOOK_CREATED and event.entity in conflicts:
-            event = _conflict(event, conflicts[event.entity])
+        holder = conflicts.get(event.entity) if event.entity is not None else None
+        if event.type is EventType.HOOK_CREATED and holder is not None:
+            event = _conflict(event, holder)
         written = write_event(run, event)
         if written and event.type is EventType.ATTRIBUTES_SET:
             for name, value in event.facts.items():

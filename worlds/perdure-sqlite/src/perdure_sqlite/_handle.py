@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, final
@@ -25,7 +25,7 @@ from perdure.testing.clock import Bell, Clock
 
 from ._owners import Owner
 from ._schema import create_tables
-from ._writer import Transaction, Writer, mapped_errors, read
+from ._writer import Transaction, Writer, make_daemon, mapped_errors, read
 
 __all__ = ("Handle",)
 
@@ -174,7 +174,7 @@ class Handle:
 
     async def _connect(self) -> aiosqlite.Connection:
         making = aiosqlite.connect(self.path, isolation_level=None, cached_statements=256)
-        making._thread.daemon = True  # a world nobody closed must not keep the process
+        make_daemon(making)
         connection = await making
         for pragma in (
             "busy_timeout = 10000",
@@ -216,7 +216,7 @@ class Bells:
         return f"<Bells {sorted(self._bells)}>"
 
     @contextlib.contextmanager
-    def held(self, name: str) -> Iterator[Bell]:
+    def held(self, name: str) -> Generator[Bell, None, None]:
         """The bell, kept until the block ends."""
         with self._lock:
             bell, holders = self._bells.get(name, (None, 0))

@@ -191,9 +191,7 @@ _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")
 _ENDINGS = ("created", "end", "start/1", "conflict", "start/2", "start/3", "start/4")
 _CODES = {
-    (kind, ending): k << 4 | e
-    for k, kind in enumerate(_KINDS)
-    for e, ending in enumerate(_ENDINGS)
+    (kind, ending): k << 4 | e for k, kind in enumerate(_KINDS) for e, ending in enumerate(_ENDINGS)
 }
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 _VERBATIM = 0xFF
@@ -238,6 +236,7 @@ def pack_event(n: int, position: int, event: Event) -> Row:
 
 def unpack_event(row: Row) -> LoggedEvent:
     """The event in a row of ``EVENT_COLUMNS``."""
+    kind: int
     position, kind, at_ms, packed, entity, payload, facts = row
     key, named = _unpack_key(packed)
     found = named if entity is None else entity or None

@@ -108,31 +108,36 @@ class SqliteStorage(DirectStorage):
         return hook
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
+        record: RunRecord | None = None
         async for _ in self._handle.attempts(run_id, wait_ms):
             record = await self.get_run(run_id)
             if record.status.is_ended:
-                return record
+                break
+        assert record is not None  # there is always a first attempt
         return record
 
 
 def _load(db: sqlite3.Connection, run_id: RunId, after: int | None) -> RunState:
     db.execute("BEGIN")  # one instant for all three
     try:
-        n, *row = find_run(db, run_id, f"n, {RECORD}")
-        record = record_of(tuple(row))
-        if record.status.is_ended:
-            return RunState(record=record, chain=(), events=())
-        chain = read_chain(db, n) if after is None else ()
-        if after is None:
-            after = chain[-1].consumed if chain else 0
-        rows = db.execute(
-            f"SELECT {EVENT_COLUMNS} FROM events WHERE n = ? AND position > ? ORDER BY position",
-            (n, after),
-        )
-        events = tuple(unpack_event(row) for row in rows)
+        return _load_at_once(db, run_id, after)
     finally:
         db.execute("COMMIT")
-    return RunState(record=record, chain=chain, events=events)
+
+
+def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> RunState:
+    n, *row = find_run(db, run_id, f"n, {RECORD}")
+    record = record_of(tuple(row))
+    if record.status.is_ended:
+        return RunState(record=record, chain=(), events=())
+    chain = read_chain(db, n) if after is None else ()
+    if after is None:
+        after = chain[-1].consumed if chain else 0
+    rows = db.execute(
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE n = ? AND position > ? ORDER BY position",
+        (n, after),
+    )
+    return RunState(record=record, chain=chain, events=tuple(unpack_event(row) for row in rows))
 
 
 def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:

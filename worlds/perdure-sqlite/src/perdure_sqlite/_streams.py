@@ -52,7 +52,7 @@ class SqliteStreams(Streams):
                 "INSERT INTO stream_writes VALUES (?, ?, ?, ?)", (stream, writer, sequence, length)
             )
             transaction.rings.add(run_id)
-            return length
+            return int(length)
 
         return await self._handle.write(work)
 

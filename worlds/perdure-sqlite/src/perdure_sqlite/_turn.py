@@ -171,7 +171,18 @@ def _load(db: sqlite3.Connection, run_id: RunId) -> _Row:
     row = db.execute(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     if row is None:
         raise RunNotFoundError(run_id)
-    return _Row(row[8], *row[:8], Wake(*row[8:]))
+    return _Row(
+        n=row[8],
+        status=row[0],
+        turn=row[1],
+        position=row[2],
+        started_at_ms=row[3],
+        attributes=row[4],
+        commit_id=row[5],
+        committed=row[6],
+        attempt=row[7],
+        wake=Wake(*row[8:]),
+    )
 
 
 def _check(commit: TurnCommit, run: _Row) -> None:
@@ -212,8 +223,9 @@ def _write_log(
         if not log.write(event):
             raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
     for event in commit.events:
-        if event.type is EventType.HOOK_CREATED and event.entity in conflicts:
-            event = _conflict(event, conflicts[event.entity])
+        holder = conflicts.get(event.entity) if event.entity is not None else None
+        if event.type is EventType.HOOK_CREATED and holder is not None:
+            event = _conflict(event, holder)
         if log.write(event) and event.type is EventType.ATTRIBUTES_SET:
             for name, value in event.facts.items():
                 changes.pop(name, None)

@@ -11,15 +11,16 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, final
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar, cast, final
 
 import aiosqlite
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
 
-__all__ = ("Transaction", "Writer", "mapped_errors", "read")
+__all__ = ("Transaction", "Writer", "make_daemon", "mapped_errors", "read")
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class _Work:
 
 
 @contextlib.contextmanager
-def mapped_errors(url: str) -> Iterator[None]:
+def mapped_errors(url: str) -> Generator[None, None, None]:
     """Turn SQLite's errors into the world's."""
     try:
         yield
@@ -62,6 +63,22 @@ async def read(
         return answer
 
 
+class _Inside(Protocol):
+    """What of aiosqlite's connection is private and needed here, and here alone.
+
+    ``tests/test_world.py`` fails when a release of aiosqlite moves it.
+    """
+
+    _conn: sqlite3.Connection
+    _tx: SimpleQueue[tuple[None, Callable[[], Any]]]
+    _thread: threading.Thread
+
+
+def make_daemon(connection: aiosqlite.Connection) -> None:
+    """Let the process end though nobody closed this connection, which is not started yet."""
+    cast(_Inside, connection)._thread.daemon = True  # pyright: ignore[reportPrivateUsage]
+
+
 @final
 class Writer:
     """Transactions on one connection, in the order they were handed over."""
@@ -80,6 +97,7 @@ class Writer:
             landed: called in the writer thread with the bells that a commit rings.
         """
         self._connection = connection
+        self._inside = cast(_Inside, connection)
         self._url = url
         self._now_ms = now_ms
         self._landed = landed
@@ -102,7 +120,7 @@ class Writer:
                 self._waiting.append(_Work(run, done))
                 if not self._scheduled:
                     self._scheduled = True
-                    self._connection._tx.put_nowait((None, self._drain))
+                    self._inside._tx.put_nowait((None, self._drain))  # pyright: ignore[reportPrivateUsage]
                 return
         done(WorldClosedError(self._url))
 
@@ -131,11 +149,11 @@ class Writer:
 
         def run() -> None:
             with contextlib.suppress(sqlite3.Error, ValueError):  # the next look will tell
-                look(self._connection._conn)
+                look(self._inside._conn)  # pyright: ignore[reportPrivateUsage]
 
         with self._lock:
             if not self._closed:
-                self._connection._tx.put_nowait((None, run))
+                self._inside._tx.put_nowait((None, run))  # pyright: ignore[reportPrivateUsage]
 
     async def aclose(self) -> None:
         """Land what was handed over; refuse what follows."""
@@ -157,7 +175,7 @@ class Writer:
         rings: set[str] = set()
         try:
             with mapped_errors(self._url):
-                db = self._connection._conn
+                db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
                 db.execute("BEGIN IMMEDIATE")
                 try:
                     if len(batch) == 1:  # needs no savepoint: it fails alone in any case
