@@ -7,6 +7,7 @@ import logging
 import typer
 
 from . import _compile, _runs
+from ._certify import certify
 from ._output import err
 from .demo import demo
 
@@ -28,6 +29,7 @@ for _command in (
     _runs.inspect,
     _runs.cancel,
     _runs.verify,
+    certify,
 ):
     app.command()(_command)
 app.command("compile")(_compile.compile_file)

@@ -1,0 +1,561 @@
+"""Machines: random programs of calls, one state machine for each contract.
+
+A failure names the contract and shrinks to the shortest program that shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from ..._model.commit import Append, HookClaim, TurnCommit
+from ..._model.events import Event, EventType
+from ..._model.ids import Digest, EntityId, RunId
+from ..._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
+from ..._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
+from ..._model.snapshot import Snapshot
+from ...errors import PerdureError
+from ._pair import Pair, Store
+
+__all__ = ("MACHINES",)
+
+RUNS = st.sampled_from([RunId("run_a"), RunId("run_a"), RunId("run_b"), RunId("run_c")])
+STEPS = st.sampled_from([EntityId(f"step_{n}") for n in (1, 2, 3)])
+HOOKS = st.sampled_from([EntityId("hook_1"), EntityId("hook_2")])
+TOKENS = st.sampled_from(["t", "u"])
+TOPICS = st.sampled_from(["default/one", "default/two"])
+PAYLOADS = st.sampled_from([None, b"", b"\x00\xff", b"value"])
+SHORT_MS = st.sampled_from([0, 0, 1, 50, 1000])
+DATA = st.data()
+
+
+def _choice(draw: st.DataObject, items: list[Any]) -> Any:
+    return draw.draw(st.sampled_from(items)) if items else None
+
+
+class PairMachine(RuleBasedStateMachine):
+    """What every contract's machine can do: runs, and time."""
+
+    store: ClassVar[Store]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = Pair(type(self).store)
+        self.commits: list[TurnCommit] = []
+        self.wakes: list[WakeClaim] = []
+        self.claims: list[MessageClaim] = []
+        self.counter = 0
+
+    def teardown(self) -> None:
+        try:
+            self.compare_everything()
+        finally:
+            self.pair.close()
+
+    @property
+    def now(self) -> int:
+        return self.pair.clock.now_ms()
+
+    def record(self, run_id: RunId) -> RunRecord | None:
+        try:
+            found: RunRecord = self.pair.ask(lambda world: world.storage.get_run(run_id))
+        except PerdureError:
+            return None
+        return found
+
+    @initialize(count=st.integers(1, 2))
+    def begin(self, count: int) -> None:
+        """Most programs need a run."""
+        for run_id in (RunId("run_a"), RunId("run_b"))[:count]:
+            self.create_run(run_id, "w", b"a")
+
+    @rule(run_id=RUNS, workflow=st.sampled_from(["w", "v"]), payload=st.sampled_from([b"a", b"b"]))
+    def create_run(self, run_id: RunId, workflow: str, payload: bytes) -> None:
+        new = NewRun(
+            run_id=run_id,
+            workflow=workflow,
+            bundle=Digest("b" * 64),
+            engine=Digest("e" * 64),
+            input=payload,
+            created_at_ms=self.now,
+            attributes={"colour": workflow},
+        )
+        self.pair.do("create_run", lambda world, _: world.storage.create_run(new))
+
+    @rule(ms=SHORT_MS)
+    def let_time_pass(self, ms: int) -> None:
+        self.pair.clock.advance(ms)
+
+    @rule(
+        run_id=RUNS,
+        entity=STEPS,
+        kind=st.sampled_from([EventType.STEP_COMPLETED, EventType.STEP_RETRYING]),
+        payload=PAYLOADS,
+        wake=st.booleans(),
+    )
+    def append(
+        self, run_id: RunId, entity: EntityId, kind: EventType, payload: bytes | None, wake: bool
+    ) -> None:
+        event = self.event(kind, f"{entity}/end", entity, payload)
+        self.do_append(Append(run_id=run_id, event=event, wake=wake))
+
+    @rule(data=DATA, run_id=RUNS, off=st.sampled_from([0, 0, 0, 0, 1, -1]))
+    def commit(self, data: st.DataObject, run_id: RunId, off: int) -> None:
+        record = self.record(run_id)
+        if record is not None:
+            self.do_commit(self.draw_commit(data, record, off))
+
+    @rule(data=DATA)
+    def commit_again(self, data: st.DataObject) -> None:
+        again = _choice(data, self.commits)
+        if again is not None:
+            self.do_commit(again, again=True)
+
+    def event(
+        self, kind: EventType, key: str, entity: EntityId | None, payload: bytes | None = None
+    ) -> Event:
+        return Event(
+            type=kind,
+            key=key,
+            at_ms=self.now,
+            entity=entity,
+            payload=payload,
+            facts={"n": 1, "text": "é\x00", "yes": True, "none": None} if payload else {},
+        )
+
+    def do_append(self, append: Append, lease: Lease | None = None) -> None:
+        def call(world: Any, theirs: Callable[[Lease], Lease]) -> Any:
+            held = None if lease is None else theirs(lease)
+            return world.storage.append(
+                Append(
+                    run_id=append.run_id,
+                    event=append.event,
+                    wake=append.wake,
+                    lease=held,
+                    release_delay_ms=append.release_delay_ms,
+                )
+            )
+
+        self.pair.do("append", call)
+
+    def draw_commit(self, data: st.DataObject, record: RunRecord, off: int) -> TurnCommit:
+        """A commit that may well be sound."""
+        draw = data.draw
+        self.counter += 1
+        entity = draw(STEPS)
+        behind = draw(st.sampled_from([0, 0, 0, 1]))
+        ended = draw(st.sampled_from([None, None, None, None, RunStatus.COMPLETED]))
+        turn = record.turn + off
+        return TurnCommit(
+            run_id=record.run_id,
+            commit_id=f"commit{self.counter}",
+            turn=turn,
+            expected_position=record.position - behind,
+            consumed=record.position,
+            log_digest=bytes([self.counter % 256]),
+            deliveries=draw(
+                st.sampled_from(
+                    [(), (), (self.event(EventType.STEP_COMPLETED, f"{entity}/end", entity, b"d"),)]
+                )
+            ),
+            events=self.draw_events(data),
+            snapshot=draw(st.sampled_from([None, self.draw_snapshot(data, turn + 1)])),
+            messages=self.draw_messages(data, record.run_id),
+            hooks_claimed=self.draw_hooks(data),
+            hooks_released=tuple(draw(st.lists(HOOKS, max_size=1))),
+            outcome=None
+            if ended is None
+            else RunOutcome(status=ended, payload=b"out", at_ms=self.now),
+            wake_at_ms=draw(st.sampled_from([None, self.now, self.now + 50])),
+        )
+
+    def draw_events(self, data: st.DataObject) -> tuple[Event, ...]:
+        made: list[Event] = []
+        for entity in data.draw(st.lists(STEPS, max_size=2)):
+            made.append(self.event(EventType.STEP_CREATED, f"{entity}/created", entity, b"a"))
+        if data.draw(st.booleans()):
+            self.counter += 1
+            facts = data.draw(st.sampled_from([{"colour": None}, {"size": "1"}, {"colour": "x"}]))
+            made.append(
+                Event(
+                    type=EventType.ATTRIBUTES_SET,
+                    key=f"attributes_{self.counter}/created",
+                    at_ms=self.now,
+                    facts=facts,
+                )
+            )
+        return tuple(made)
+
+    def draw_snapshot(self, data: st.DataObject, turn: int) -> Snapshot:
+        parent = data.draw(st.sampled_from([None, turn - 1, turn - 2]))
+        return Snapshot(turn=turn, parent_turn=parent, consumed=turn, data=b"heap%d" % turn)
+
+    def draw_messages(self, data: st.DataObject, run_id: RunId) -> tuple[NewMessage, ...]:
+        entities = data.draw(st.lists(STEPS, max_size=2, unique=True))
+        return tuple(
+            NewMessage(
+                message_id=f"{run_id}/{entity}",
+                run_id=run_id,
+                topic=data.draw(TOPICS),
+                body=b"body",
+                due_ms=self.now + data.draw(SHORT_MS),
+                lease_ms=data.draw(st.sampled_from([None, 100])),
+            )
+            for entity in entities
+        )
+
+    def draw_hooks(self, data: st.DataObject) -> tuple[HookClaim, ...]:
+        hooks = data.draw(st.lists(HOOKS, max_size=1))
+        return tuple(
+            HookClaim(hook_id=hook, token=data.draw(TOKENS), metadata=b"m") for hook in hooks
+        )
+
+    def do_commit(self, commit: TurnCommit, *, again: bool = False) -> None:
+        ends = [*self.wakes, *self.claims]
+        if not again:
+            self.commits.append(commit)
+
+        def call(world: Any, theirs: Callable[[Lease], Lease]) -> Any:
+            leases = tuple(
+                LeaseEnd(
+                    lease=theirs(claim.lease),
+                    generation=claim.generation if isinstance(claim, WakeClaim) else 0,
+                )
+                for claim in ends
+                if _is_of(claim, commit.run_id)
+            )
+            return world.storage.commit(_with_leases(commit, leases))
+
+        answer = self.pair.do("commit", call)
+        for lease in getattr(answer, "leases", ()):
+            self.note_lease(lease, commit)
+
+    def note_lease(self, lease: Lease, commit: TurnCommit) -> None:
+        """A message came back leased."""
+
+    def compare_everything(self) -> None:
+        """Both worlds hold the same."""
+        do = self.pair.do
+        for run_id in (RunId("run_a"), RunId("run_b"), RunId("run_c")):
+            do(f"get_run({run_id})", lambda world, _, r=run_id: world.storage.get_run(r))
+            do(f"read_events({run_id})", lambda world, _, r=run_id: world.storage.read_events(r))
+            do(f"snapshots.load({run_id})", lambda world, _, r=run_id: world.snapshots.load(r))
+            do(f"load_run({run_id})", lambda world, _, r=run_id: world.storage.load_run(r))
+            do(f"list_streams({run_id})", lambda world, _, r=run_id: world.streams.list_streams(r))
+        for token in ("t", "u"):
+            do(f"get_hook({token})", lambda world, _, t=token: world.storage.get_hook(t))
+        do("count_waiting", lambda world, _: world.queue.count_waiting())
+        do("list_runs", lambda world, _: world.catalogue.list_runs(RunFilter()))
+
+
+def _is_of(claim: WakeClaim | MessageClaim, run_id: RunId) -> bool:
+    return run_id == (claim.run_id if isinstance(claim, WakeClaim) else claim.message.run_id)
+
+
+def _with_leases(commit: TurnCommit, leases: tuple[LeaseEnd, ...]) -> TurnCommit:
+    values = {name: getattr(commit, name) for name in TurnCommit.__dataclass_fields__}
+    return TurnCommit(**{**values, "leases": leases})
+
+
+class StorageMachine(PairMachine):
+    """Runs, logs, hook tokens, commits."""
+
+    @rule(run_id=RUNS, after=st.integers(-1, 4), limit=st.integers(1, 3))
+    def read_events(self, run_id: RunId, after: int, limit: int) -> None:
+        self.pair.do(
+            "read_events",
+            lambda world, _: world.storage.read_events(run_id, after=after, limit=limit),
+        )
+
+    @rule(run_id=RUNS, after=st.sampled_from([None, 0, 2]))
+    def load_run(self, run_id: RunId, after: int | None) -> None:
+        self.pair.do("load_run", lambda world, _: world.storage.load_run(run_id, after=after))
+
+    @rule(run_id=RUNS, reason=PAYLOADS)
+    def cancel(self, run_id: RunId, reason: bytes | None) -> None:
+        event = self.event(EventType.RUN_CANCELLED, "run/ended", None, reason)
+        self.do_append(Append(run_id=run_id, event=event, wake=False))
+
+    @rule(
+        run_id=RUNS,
+        hook=HOOKS,
+        kind=st.sampled_from([EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED]),
+        n=st.integers(1, 2),
+    )
+    def send_to_hook(self, run_id: RunId, hook: EntityId, kind: EventType, n: int) -> None:
+        key = f"{hook}/end" if kind is EventType.HOOK_DISPOSED else f"{hook}/received/{n}"
+        self.do_append(Append(run_id=run_id, event=self.event(kind, key, hook, b"p")))
+
+    @rule(token=TOKENS)
+    def get_hook(self, token: str) -> None:
+        self.pair.do("get_hook", lambda world, _: world.storage.get_hook(token))
+
+    @rule(run_id=RUNS)
+    def wait_ended(self, run_id: RunId) -> None:
+        self.pair.do("wait_ended", lambda world, _: world.storage.wait_ended(run_id, wait_ms=0))
+
+
+class QueueMachine(PairMachine):
+    """Wakes, messages, leases."""
+
+    @rule(run_id=RUNS, in_ms=SHORT_MS)
+    def wake(self, run_id: RunId, in_ms: int) -> None:
+        due = self.now + in_ms
+        self.pair.do("wake", lambda world, _: world.queue.wake(run_id, due_ms=due))
+
+    @rule(limit=st.integers(1, 3))
+    def claim_wakes(self, limit: int) -> None:
+        claims = self.pair.do(
+            "claim_wakes",
+            lambda world, _: world.queue.claim_wakes(limit=limit, visibility_ms=100),
+        )
+        self.wakes += claims
+
+    @rule(data=DATA, run_id=RUNS)
+    def send(self, data: st.DataObject, run_id: RunId) -> None:
+        messages = self.draw_messages(data, run_id)
+        self.pair.do("send", lambda world, _: world.queue.send(messages))
+
+    @rule(
+        topics=st.sampled_from([["default/one", "default/two"], ["default/one"], []]),
+        limit=st.integers(1, 3),
+    )
+    def claim_messages(self, topics: list[str], limit: int) -> None:
+        claims = self.pair.do(
+            "claim_messages",
+            lambda world, _: world.queue.claim_messages(topics, limit=limit, visibility_ms=100),
+        )
+        self.claims += claims
+
+    @rule(data=DATA, moved=st.sampled_from([0, 0, -1]), in_ms=st.sampled_from([None, 0, 50]))
+    def finish(self, data: st.DataObject, moved: int, in_ms: int | None) -> None:
+        claim = _choice(data, [*self.wakes, *self.claims])
+        if claim is None:
+            return
+        generation = claim.generation + moved if isinstance(claim, WakeClaim) else 0
+        self.end(claim, generation, None if in_ms is None else self.now + in_ms)
+
+    def end(self, claim: WakeClaim | MessageClaim, generation: int, due: int | None) -> None:
+        self.pair.do(
+            "finish",
+            lambda world, theirs: world.queue.finish(
+                LeaseEnd(lease=theirs(claim.lease), generation=generation, next_due_ms=due)
+            ),
+        )
+
+    @rule(data=DATA, delay=SHORT_MS, ran=st.booleans())
+    def release(self, data: st.DataObject, delay: int, ran: bool) -> None:
+        claim = _choice(data, [*self.wakes, *self.claims])
+        if claim is not None:
+            self.pair.do(
+                "release",
+                lambda world, theirs: world.queue.release(
+                    theirs(claim.lease), delay_ms=delay, ran=ran
+                ),
+            )
+
+    @rule(data=DATA, ran=st.booleans())
+    def claim_again(self, data: st.DataObject, ran: bool) -> None:
+        """Claim a message, give it back or let its lease run out, and claim it anew."""
+        self.send(data, RunId("run_a"))
+        self.pair.clock.advance(1000)
+        self.claim_messages(["default/one", "default/two"], 3)
+        if self.claims and data.draw(st.booleans()):
+            self.release(data, 0, ran)
+        self.pair.clock.advance(data.draw(SHORT_MS))
+        self.claim_messages(["default/one", "default/two"], 3)
+
+    @rule(run_id=RUNS, in_ms=SHORT_MS, moved=st.sampled_from([0, 0, -1]))
+    def wake_while_claimed(self, run_id: RunId, in_ms: int, moved: int) -> None:
+        """Wake a run that is claimed, end the claim, and claim again."""
+        self.claim_wakes(3)
+        self.wake(run_id, in_ms)
+        for claim in self.wakes[-2:]:
+            self.end(claim, claim.generation + moved, None)
+        self.pair.clock.advance(in_ms)
+        self.claim_wakes(3)
+
+    @rule(visibility=st.sampled_from([1, 100, 500]))
+    def extend(self, visibility: int) -> None:
+        leases = [claim.lease for claim in (*self.wakes, *self.claims)][-4:]
+        self.pair.do(
+            "extend",
+            lambda world, theirs: world.queue.extend(
+                [theirs(lease) for lease in leases], visibility_ms=visibility
+            ),
+        )
+
+    @rule(data=DATA, delay=st.sampled_from([None, None, 0, 50]))
+    def append_with_lease(self, data: st.DataObject, delay: int | None) -> None:
+        claim = _choice(data, self.claims[-3:])
+        if claim is None:
+            return
+        entity = EntityId(claim.message.message_id.partition("/")[2])
+        kind = EventType.STEP_COMPLETED if delay is None else EventType.STEP_RETRYING
+        self.counter += 1  # another key each time, so that only the lease can refuse it
+        key = f"{entity}/{self.counter}"
+        append = Append(
+            run_id=claim.message.run_id,
+            event=self.event(kind, key, entity, b"r"),
+            wake=delay is None,
+            release_delay_ms=delay,
+        )
+        self.do_append(append, claim.lease)
+
+    @rule(topics=st.sampled_from([None, ["default/one"]]))
+    def count_waiting(self, topics: list[str] | None) -> None:
+        self.pair.do("count_waiting", lambda world, _: world.queue.count_waiting(topics))
+
+    def note_lease(self, lease: Lease, commit: TurnCommit) -> None:
+        message = next(m for m in commit.messages if m.message_id == lease.item)
+        self.claims.append(_claim_of(message, lease))
+
+
+def _claim_of(new: NewMessage, lease: Lease) -> MessageClaim:
+
+    message = Message(message_id=new.message_id, run_id=new.run_id, topic=new.topic, body=new.body)
+    return MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+
+
+class SnapshotsMachine(PairMachine):
+    """Snapshot chains."""
+
+    @rule(data=DATA, run_id=RUNS, turn=st.integers(1, 6))
+    def save(self, data: st.DataObject, run_id: RunId, turn: int) -> None:
+        snapshot = self.draw_snapshot(data, turn)
+        self.pair.do("save", lambda world, _: world.snapshots.save(run_id, snapshot))
+
+    @rule(run_id=RUNS)
+    def load(self, run_id: RunId) -> None:
+        self.pair.do("load", lambda world, _: world.snapshots.load(run_id))
+
+    @rule(run_id=RUNS)
+    def delete(self, run_id: RunId) -> None:
+        self.pair.do("delete", lambda world, _: world.snapshots.delete(run_id))
+
+
+NAMES = st.sampled_from(["log", "out é"])
+
+
+class StreamsMachine(PairMachine):
+    """Streams."""
+
+    @rule(
+        run_id=RUNS,
+        name=NAMES,
+        chunks=st.lists(st.sampled_from([b"", b"a", b"\x00\xff\xc3"]), max_size=3),
+        writer=st.sampled_from(["w", "v"]),
+        sequence=st.integers(0, 2),
+    )
+    def append_chunks(
+        self, run_id: RunId, name: str, chunks: list[bytes], writer: str, sequence: int
+    ) -> None:
+        self.pair.do(
+            "streams.append",
+            lambda world, _: world.streams.append(
+                run_id, name, chunks, writer=writer, sequence=sequence
+            ),
+        )
+
+    @rule(run_id=RUNS, name=NAMES, start=st.integers(-3, 4), limit=st.integers(1, 3))
+    def read(self, run_id: RunId, name: str, start: int, limit: int) -> None:
+        self.pair.do(
+            "streams.read",
+            lambda world, _: world.streams.read(run_id, name, start=start, limit=limit),
+        )
+
+    @rule(run_id=RUNS, name=NAMES)
+    def close(self, run_id: RunId, name: str) -> None:
+        self.pair.do("streams.close", lambda world, _: world.streams.close(run_id, name))
+
+    @rule(run_id=RUNS, name=NAMES)
+    def info(self, run_id: RunId, name: str) -> None:
+        self.pair.do("streams.info", lambda world, _: world.streams.info(run_id, name))
+
+
+class CatalogueMachine(PairMachine):
+    """Lists, deletion, retention."""
+
+    @rule(
+        status=st.sampled_from([None, *RunStatus]),
+        workflow=st.sampled_from([None, "w"]),
+        attributes=st.sampled_from([{}, {"colour": "v"}, {"size": "1"}]),
+        limit=st.integers(1, 2),
+    )
+    def list_all(
+        self,
+        status: RunStatus | None,
+        workflow: str | None,
+        attributes: dict[str, str],
+        limit: int,
+    ) -> None:
+        where = RunFilter(status=status, workflow=workflow, attributes=attributes)
+
+        async def pages(world: Any, _: object) -> list[RunRecord]:
+            found: list[RunRecord] = []
+            cursor: str | None = None
+            while True:
+                page = await world.catalogue.list_runs(where, cursor=cursor, limit=limit)
+                found += page.runs
+                cursor = page.cursor
+                if cursor is None:
+                    return found
+
+        self.pair.do("list_runs", pages)
+
+    @rule(run_id=RUNS)
+    def cancel(self, run_id: RunId) -> None:
+        event = self.event(EventType.RUN_CANCELLED, "run/ended", None)
+        self.do_append(Append(run_id=run_id, event=event, wake=False))
+
+    @rule(run_id=RUNS)
+    def delete_run(self, run_id: RunId) -> None:
+        self.pair.do("delete_run", lambda world, _: world.catalogue.delete_run(run_id))
+
+    @rule(ago=SHORT_MS, limit=st.integers(1, 2))
+    def purge(self, ago: int, limit: int) -> None:
+        before = self.now - ago
+        self.pair.do(
+            "purge", lambda world, _: world.catalogue.purge(ended_before_ms=before, limit=limit)
+        )
+
+    @rule(run_id=RUNS)
+    def keep_blob(self, run_id: RunId) -> None:
+        self.pair.do("blobs.put", lambda world, _: world.blobs.put(_DIGEST, b"blob", run_id=run_id))
+
+    @rule(run_id=RUNS)
+    def delete_with_blob(self, run_id: RunId) -> None:
+        """A run that goes takes its blobs with it."""
+        self.keep_blob(run_id)
+        self.cancel(run_id)
+        self.delete_run(run_id)
+        self.has_blob(run_id)
+
+    @rule(run_id=RUNS)
+    def has_blob(self, run_id: RunId) -> None:
+        self.pair.do("blobs.has", lambda world, _: world.blobs.has(_DIGEST, run_id=run_id))
+
+
+_DIGEST = Digest("fa2c8cc4f28176bbeed4b736df569a34c79cd3723e9ec42f9674b4d46ac6b8b8")
+
+
+class ReopenMachine(QueueMachine, StorageMachine, SnapshotsMachine):
+    """Everything at once, with the world closed and opened in between."""
+
+    @rule()
+    def reopen(self) -> None:
+        if not (self.wakes or self.claims):  # claims belong to the handle that made them
+            self.pair.reopen()
+
+
+MACHINES: dict[str, type[PairMachine]] = {
+    "storage": StorageMachine,
+    "queue": QueueMachine,
+    "snapshots": SnapshotsMachine,
+    "streams": StreamsMachine,
+    "catalogue": CatalogueMachine,
+    "everything": ReopenMachine,
+}
