@@ -28,9 +28,7 @@ def as_json(value: object, depth: int = 0) -> Any:
     if isinstance(value, GuestError):
         return _error(value, depth)
     if isinstance(value, Mapping):
-        pairs = cast(
-            "list[tuple[object, object]]", list(cast("Mapping[object, object]", value).items())
-        )
+        pairs = list(cast("Mapping[object, object]", value).items())
         if all(isinstance(key, str) for key, _ in pairs):
             return {str(key): as_json(item, depth + 1) for key, item in pairs}
         return [[as_json(key, depth + 1), as_json(item, depth + 1)] for key, item in pairs]

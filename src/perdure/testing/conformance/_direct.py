@@ -86,21 +86,25 @@ async def one_winner_per_turn(make: MakeWorld) -> None:
         await world.storage.create_run(new_run())
         for turn in range(5):
             won: list[Committed] = []
-            stale = 0
+            stale: list[int] = []
 
-            async def race(n: int, turn: int = turn, won: list[Committed] = won) -> None:
-                nonlocal stale
+            async def race(
+                n: int,
+                turn: int = turn,
+                won: list[Committed] = won,
+                stale: list[int] = stale,
+            ) -> None:
                 try:
                     won.append(
                         await world.storage.commit(commit_of(turn, commit_id=f"c{turn}/{n}"))
                     )
                 except StaleTurnError:
-                    stale += 1
+                    stale.append(n)
 
             async with anyio.create_task_group() as group:
                 for n in range(8):
                     group.start_soon(race, n)
-            expect(len(won) == 1 and stale == 7, "one commit wins each turn number")
+            expect((len(won), len(stale)) == (1, 7), "one commit wins each turn number")
         events = await world.storage.read_events(RUN)
         expect([e.position for e in events] == list(range(1, 7)), "positions are dense")
 
@@ -175,10 +179,13 @@ async def waiting_ends(make: MakeWorld) -> None:
         await world.storage.create_run(new_run())
         (claim,) = await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
         heard: list[str] = []
+        both = anyio.Event()  # the message and the chunk: the end comes after them
 
         async def wait(what: str, call: Callable[[], Awaitable[object]]) -> None:
             expect(bool(await call()), f"waiting for {what} ends with it")
             heard.append(what)
+            if len(heard) == 2:
+                both.set()
 
         queue, streams = world.queue, world.streams
         with anyio.fail_after(30):
@@ -198,8 +205,7 @@ async def waiting_ends(make: MakeWorld) -> None:
                 await streams.append(RUN, "s", [b"x"], writer="w", sequence=0)
                 message = NewMessage(message_id="m", run_id=RUN, topic="t", body=b"", due_ms=0)
                 await queue.send([message])
-                while len(heard) < 2:
-                    await anyio.sleep(0.01)
+                await both.wait()
                 outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"r", at_ms=3)
                 await world.storage.commit(commit_of(0, outcome=outcome))
         expect(claim.run_id == RUN and len(heard) == 3, "everybody heard")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import anyio
 from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
@@ -111,12 +112,10 @@ def _checks(
     store: Store, tier: Tier, seed: int, *, shrink: bool = True
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     for name, check in DIRECT.items():
-        yield name, lambda check=check: _run_direct(store, check)  # type: ignore[misc]
+        yield name, partial(_run_direct, store, check)
     for name, machine in MACHINES.items():
-        yield (
-            f"{name}, random programs",
-            lambda m=machine: _run_machine(store, m, tier, seed, shrink),
-        )  # type: ignore[misc]
+        run = partial(_run_machine, store, machine, tier, seed, shrink)
+        yield f"{name}, random programs", run
 
 
 def _run_direct(store: Store, check: DirectCheck) -> None:
@@ -129,7 +128,7 @@ def _run_machine(
 ) -> None:
     programs, calls = _PROGRAMS[tier]
     made: type[RuleBasedStateMachine] = type(machine.__name__, (machine,), {"store": store})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis does not annotate it
+    run_state_machine_as_test(
         hypothesis_seed(seed)(made),
         settings=settings(
             max_examples=programs,
@@ -137,7 +136,7 @@ def _run_machine(
             deadline=None,
             database=None,
             print_blob=False,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
             phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         ),
     )

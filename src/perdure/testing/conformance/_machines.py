@@ -5,6 +5,7 @@ A failure names the contract and shrinks to the shortest program that shows it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from ..._model.commit import Append, HookClaim, TurnCommit
-from ..._model.events import Event, EventType
+from ..._model.events import Event, EventType, Fact
 from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
 from ..._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
 from ..._model.snapshot import Snapshot
 from ...errors import PerdureError
-from ._pair import Pair, Store
+from ._pair import Call, Pair, Store
 
 __all__ = ("MACHINES",)
 
@@ -178,7 +179,9 @@ class PairMachine(RuleBasedStateMachine):
             made.append(self.event(EventType.STEP_CREATED, f"{entity}/created", entity, b"a"))
         if data.draw(st.booleans()):
             self.counter += 1
-            facts = data.draw(st.sampled_from([{"colour": None}, {"size": "1"}, {"colour": "x"}]))
+            facts: dict[str, Fact] = data.draw(
+                st.sampled_from([{"colour": None}, {"size": "1"}, {"colour": "x"}])
+            )
             made.append(
                 Event(
                     type=EventType.ATTRIBUTES_SET,
@@ -214,7 +217,7 @@ class PairMachine(RuleBasedStateMachine):
         )
 
     def do_commit(self, commit: TurnCommit, *, again: bool = False) -> None:
-        ends = [*self.wakes, *self.claims]
+        ends: list[WakeClaim | MessageClaim] = [*self.wakes, *self.claims]
         if not again:
             self.commits.append(commit)
 
@@ -240,15 +243,27 @@ class PairMachine(RuleBasedStateMachine):
         """Both worlds hold the same."""
         do = self.pair.do
         for run_id in (RunId("run_a"), RunId("run_b"), RunId("run_c")):
-            do(f"get_run({run_id})", lambda world, _, r=run_id: world.storage.get_run(r))
-            do(f"read_events({run_id})", lambda world, _, r=run_id: world.storage.read_events(r))
-            do(f"snapshots.load({run_id})", lambda world, _, r=run_id: world.snapshots.load(r))
-            do(f"load_run({run_id})", lambda world, _, r=run_id: world.storage.load_run(r))
-            do(f"list_streams({run_id})", lambda world, _, r=run_id: world.streams.list_streams(r))
+            for what, call in _of_run(run_id).items():
+                do(f"{what}({run_id})", call)
         for token in ("t", "u"):
-            do(f"get_hook({token})", lambda world, _, t=token: world.storage.get_hook(t))
+            do(f"get_hook({token})", _hook(token))
         do("count_waiting", lambda world, _: world.queue.count_waiting())
         do("list_runs", lambda world, _: world.catalogue.list_runs(RunFilter()))
+
+
+def _of_run(run_id: RunId) -> dict[str, Call]:
+    """Everything that can be asked of a run."""
+    return {
+        "get_run": lambda world, _: world.storage.get_run(run_id),
+        "read_events": lambda world, _: world.storage.read_events(run_id),
+        "snapshots.load": lambda world, _: world.snapshots.load(run_id),
+        "load_run": lambda world, _: world.storage.load_run(run_id),
+        "list_streams": lambda world, _: world.streams.list_streams(run_id),
+    }
+
+
+def _hook(token: str) -> Call:
+    return lambda world, _: world.storage.get_hook(token)
 
 
 def _is_of(claim: WakeClaim | MessageClaim, run_id: RunId) -> bool:
@@ -256,8 +271,7 @@ def _is_of(claim: WakeClaim | MessageClaim, run_id: RunId) -> bool:
 
 
 def _with_leases(commit: TurnCommit, leases: tuple[LeaseEnd, ...]) -> TurnCommit:
-    values = {name: getattr(commit, name) for name in TurnCommit.__dataclass_fields__}
-    return TurnCommit(**{**values, "leases": leases})
+    return dataclasses.replace(commit, leases=leases)
 
 
 class StorageMachine(PairMachine):
@@ -363,7 +377,8 @@ class QueueMachine(PairMachine):
         self.send(data, RunId("run_a"))
         self.pair.clock.advance(1000)
         self.claim_messages(["default/one", "default/two"], 3)
-        if self.claims and data.draw(st.booleans()):
+        give_back = data.draw(st.booleans())
+        if self.claims and give_back:
             self.release(data, 0, ran)
         self.pair.clock.advance(data.draw(SHORT_MS))
         self.claim_messages(["default/one", "default/two"], 3)
@@ -380,7 +395,8 @@ class QueueMachine(PairMachine):
 
     @rule(visibility=st.sampled_from([1, 100, 500]))
     def extend(self, visibility: int) -> None:
-        leases = [claim.lease for claim in (*self.wakes, *self.claims)][-4:]
+        held: list[WakeClaim | MessageClaim] = [*self.wakes, *self.claims]
+        leases = [claim.lease for claim in held][-4:]
         self.pair.do(
             "extend",
             lambda world, theirs: world.queue.extend(

@@ -19,7 +19,7 @@ from ...errors import PerdureError
 from ..clock import Clock, ManualClock
 from ..memory import MemoryWorld
 
-__all__ = ("Difference", "MakeWorld", "Pair", "Store")
+__all__ = ("Call", "Difference", "MakeWorld", "Pair", "Store")
 
 
 class MakeWorld(Protocol):
@@ -80,7 +80,7 @@ class Pair:
         Raises:
             Difference: the answers, or the classes of the errors, are not equal.
         """
-        expected = self._portal.call(_attempt, call, self.reference, lambda lease: lease)
+        expected = self._portal.call(_attempt, call, self.reference, _ours)
         found = self._portal.call(_attempt, call, self.candidate, self._theirs)
         self._portal.call(self.candidate.settle)
         if _comparable(expected) != _comparable(found):
@@ -93,6 +93,10 @@ class Pair:
 
     def _theirs(self, lease: Lease) -> Lease:
         return dataclasses.replace(lease, token=self._tokens.get(lease.token, lease.token))
+
+
+def _ours(lease: Lease) -> Lease:
+    return lease
 
 
 async def _asked(call: Callable[[World], Awaitable[Any]], world: World) -> Any:
