@@ -1,0 +1,136 @@
+"""Faults: a world that fails, before or after a call took effect, when it is told to.
+
+``FaultyWorld`` wraps another. Each call of a contract asks ``plan`` what is to happen to it; the
+same plan and the same calls give the same faults. What a caller sees is
+``WorldUnavailableError``: the outcome is unknown to it, as with a real store.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Protocol, TypeVar, cast, final
+
+from ..abc import (
+    Blobs,
+    Capability as Capability,
+    Catalogue,
+    Queue,
+    Snapshots,
+    Storage,
+    Streams,
+    World,
+)
+from ..errors import WorldUnavailableError
+
+__all__ = ("Fault", "FaultPlan", "FaultyWorld", "random_faults")
+
+T = TypeVar("T")
+
+
+class Fault(Enum):
+    """What happens to a call."""
+
+    NONE = "none"
+    BEFORE = "before"  # fails, nothing was done
+    AFTER = "after"  # fails, all was done
+
+
+class FaultPlan(Protocol):
+    """Decides about the call with this number (from 0) and name (``storage.commit``)."""
+
+    def __call__(self, number: int, call: str, /) -> Fault: ...
+
+
+def random_faults(
+    rng: random.Random, *, rate: float, calls: frozenset[str] | None = None
+) -> FaultPlan:
+    """A plan that fails calls with this probability, before and after alike.
+
+    Args:
+        calls: only these; None is all.
+    """
+
+    def plan(number: int, call: str) -> Fault:
+        if calls is not None and call not in calls:
+            return Fault.NONE
+        return rng.choice((Fault.BEFORE, Fault.AFTER)) if rng.random() < rate else Fault.NONE
+
+    return plan
+
+
+@final
+class _Faulty:
+    """One contract's object, its coroutine methods wrapped."""
+
+    def __init__(self, inner: object, name: str, strike: Callable[[str], Fault]) -> None:
+        self._inner = inner
+        self._name = name
+        self._strike = strike
+
+    def __getattr__(self, method: str) -> Any:
+        found = cast("Callable[..., Awaitable[Any]]", getattr(self._inner, method))
+        call = f"{self._name}.{method}"
+
+        async def faulty(*args: Any, **named: Any) -> Any:
+            fault = self._strike(call)
+            if fault is Fault.BEFORE:
+                raise WorldUnavailableError(f"{call} failed before it did anything, as planned")
+            answer = await found(*args, **named)
+            if fault is Fault.AFTER:
+                raise WorldUnavailableError(f"{call} failed after it was done, as planned")
+            return answer
+
+        return faulty
+
+
+@final
+class FaultyWorld(World):
+    """A world whose calls fail by plan. It commits through the event loop only."""
+
+    def __init__(self, inner: World, plan: FaultPlan) -> None:
+        self.inner = inner
+        self.calls = 0
+        self.faults = 0
+        self._plan = plan
+        self.storage = cast(Storage, _Faulty(inner.storage, "storage", self._strike))
+        self.catalogue = cast(Catalogue, _Faulty(inner.catalogue, "catalogue", self._strike))
+        self.queue = cast(Queue, _Faulty(inner.queue, "queue", self._strike))
+        self.snapshots = cast(Snapshots, _Faulty(inner.snapshots, "snapshots", self._strike))
+        self.streams = cast(Streams, _Faulty(inner.streams, "streams", self._strike))
+        self.blobs = cast(Blobs, _Faulty(inner.blobs, "blobs", self._strike))
+
+    @property
+    def url(self) -> str:
+        """The wrapped world's."""
+        return self.inner.url
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """The wrapped world's, without direct commits."""
+        return self.inner.capabilities - {Capability.DIRECT_COMMIT}
+
+    async def open(self) -> None:
+        await self.inner.open()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    def now_ms(self) -> int:
+        return self.inner.now_ms()
+
+    async def settle(self) -> None:
+        await self.inner.settle()
+
+    def statistics(self) -> dict[str, int]:
+        return {**self.inner.statistics(), "calls": self.calls, "faults": self.faults}
+
+    def __repr__(self) -> str:
+        return f"FaultyWorld({self.inner!r}, {self.faults} faults in {self.calls} calls)"
+
+    def _strike(self, call: str) -> Fault:
+        number, self.calls = self.calls, self.calls + 1
+        fault = self._plan(number, call)
+        self.faults += fault is not Fault.NONE
+        return fault

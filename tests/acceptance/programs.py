@@ -1,0 +1,114 @@
+"""Random workflow programs: trees of what workflows are made of, as TypeScript and as a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+__all__ = ("Program", "programs")
+
+
+@dataclass(frozen=True)
+class Program:
+    """An expression that awaits, and the value it has."""
+
+    code: str
+    value: int
+
+
+def _leaf() -> st.SearchStrategy[Program]:
+    numbers = st.integers(0, 9)
+    return st.one_of(
+        st.builds(lambda a, b: Program(f"await add({a}, {b})", a + b), numbers, numbers),
+        st.builds(lambda a: Program(f"await slow({a})", a), numbers),
+        st.builds(lambda a: Program(f"(await sleep({a}), {a})", a), st.integers(0, 3)),
+        st.builds(lambda a: Program(f"await caught(() => refuse({a}))", a), numbers),
+    )
+
+
+def _joined(parts: list[Program], form: str) -> Program:
+    arrows = ", ".join(f"(async () => {part.code})()" for part in parts)
+    values = [part.value for part in parts]
+    if form == "all":
+        return Program(f"sum(await Promise.all([{arrows}]))", sum(values))
+    if form == "settled":
+        return Program(f"settled(await Promise.allSettled([{arrows}]))", sum(values))
+    if form == "sequence":
+        return Program(" + ".join(f"({part.code})" for part in parts), sum(values))
+    raise AssertionError(form)
+
+
+def _loop(times: int, part: Program) -> Program:
+    code = f"await repeat({times}, async () => {part.code})"
+    return Program(code, times * part.value)
+
+
+def _race(part: Program) -> Program:
+    # The other never comes first: it waits for longer than any test.
+    return Program(
+        f"await Promise.race([(async () => {part.code})(), sleep(3_600_000).then(() => -1)])",
+        part.value,
+    )
+
+
+def _throws(part: Program) -> Program:
+    code = f"await caughtAfter(async () => {part.code})"
+    return Program(code, part.value)
+
+
+programs = st.recursive(
+    _leaf(),
+    lambda inner: st.one_of(
+        st.builds(
+            _joined,
+            st.lists(inner, min_size=1, max_size=3),
+            st.sampled_from(["all", "settled", "sequence"]),
+        ),
+        st.builds(_loop, st.integers(0, 3), inner),
+        st.builds(_race, inner),
+        st.builds(_throws, inner),
+    ),
+    max_leaves=8,
+)
+
+
+def source_of(program: Program) -> str:
+    """The program as a workflow."""
+    return f"""
+import {{ sleep }} from "workflow";
+import {{ add, refuse, slow }} from "python:programs";
+
+const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+const settled = (ends: PromiseSettledResult<number>[]) =>
+  sum(ends.map((end) => (end.status === "fulfilled" ? end.value : -1000)));
+async function repeat(times: number, body: () => Promise<number>) {{
+  let total = 0;
+  for (let i = 0; i < times; i++) total += await body();
+  return total;
+}}
+async function caught(body: () => Promise<unknown>): Promise<number> {{
+  try {{
+    await body();
+    return -1;
+  }} catch (error: any) {{
+    return Number(error.message.slice(2));
+  }}
+}}
+async function caughtAfter(body: () => Promise<number>): Promise<number> {{
+  let value = 0;
+  try {{
+    value = await body();
+    throw new RangeError("after");
+  }} catch (error) {{
+    return error instanceof RangeError ? value : -2000;
+  }} finally {{
+    await add(0, 0);
+  }}
+}}
+
+export async function program(): Promise<number> {{
+  "use workflow";
+  return {program.code};
+}}
+"""
