@@ -1,0 +1,144 @@
+"""What each command prints, and with what it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_run_prints_the_result_and_leaves_a_run_that_verifies(perdure, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    done = perdure("run", "flow.ts#flow", "[4]", "--steps", "cli_steps")
+    assert json.loads(done.stdout) == 6
+    assert "adding" not in done.stdout
+    (run,) = json.loads(perdure("runs", "--json").stdout)
+    assert (run["status"], run["workflow"], run["output"]) == ("completed", "flow", 6)
+    shown = json.loads(perdure("inspect", run["id"], "--json").stdout)
+    assert shown["run"]["id"] == run["id"]
+    assert [step["step"] for step in shown["steps"]] == ["cli_steps:add"] * 4
+    assert {step["status"] for step in shown["steps"]} == {"completed"}
+    assert shown["steps"][0]["at"].startswith("flow.ts:14:")
+    assert [event["type"] for event in shown["events"]][-1] == "run_completed"
+    assert (shown["waits"], shown["hooks"]) == ([], [])
+    report = json.loads(perdure("verify", run["id"], "--json").stdout)
+    assert report["passed"]
+    assert "completed" in perdure("runs").stdout
+    assert "step_4" in perdure("inspect", run["id"]).stdout
+    assert "agree" in perdure("verify", run["id"]).stdout
+
+
+def test_a_failed_run_names_the_line_of_the_workflow(perdure) -> None:  # type: ignore[no-untyped-def]
+    done = perdure("run", "flow.ts#broken", "--steps", "cli_steps", code=1)
+    assert done.stdout == ""
+    assert "it is so" in done.stderr
+    assert "helper (flow.ts:6:" in done.stderr
+    assert "broken (flow.ts:20:" in done.stderr
+    assert "ValueError" in done.stderr
+    assert "cli_steps.py" in done.stderr
+
+
+def test_a_worker_carries_on_what_was_started_and_drains_on_sigterm(  # type: ignore[no-untyped-def]
+    perdure, folder: Path, environment: dict[str, str]
+) -> None:
+    run_id = json.loads(perdure("start", "flow.ts#flow", "[3]", "--json").stdout)["id"]
+    command = [sys.executable, "-m", "perdure", "worker", "--steps", "cli_steps"]
+    worker = subprocess.Popen(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for _ in range(100):
+            shown = json.loads(perdure("inspect", run_id, "--json").stdout)
+            if shown["run"]["status"] == "completed":
+                break
+        assert shown["run"]["output"] == 3
+    finally:
+        os.kill(worker.pid, signal.SIGTERM)
+        _, said = worker.communicate(timeout=30)
+    assert worker.returncode == 0
+    assert "draining" in said
+
+
+def test_cancel_ends_a_run_and_a_second_time_is_fine(perdure) -> None:  # type: ignore[no-untyped-def]
+    run_id = json.loads(perdure("start", "flow.ts#patient", "--json").stdout)["id"]
+    perdure("cancel", run_id, "--reason", "enough")
+    shown = json.loads(perdure("inspect", run_id, "--json").stdout)
+    assert (shown["run"]["status"], shown["run"]["error"]) == ("cancelled", "enough")
+    assert shown["snapshot"] is None
+    perdure("cancel", run_id)
+
+
+def test_the_same_idempotency_key_is_the_same_run(perdure) -> None:  # type: ignore[no-untyped-def]
+    one = ("start", "flow.ts#flow", "[1]", "--idempotency-key", "k", "--json")
+    assert perdure(*one).stdout == perdure(*one).stdout
+    done = perdure("start", "flow.ts#flow", "[2]", "--idempotency-key", "k", code=2)
+    assert "'k'" in done.stderr
+
+
+def test_compile_shows_what_was_understood(perdure) -> None:  # type: ignore[no-untyped-def]
+    shown = json.loads(perdure("compile", "flow.ts#flow", "--json").stdout)
+    assert shown["workflow"] == "flow"
+    assert shown["steps"] == ["cli_steps:add", "cli_steps:fail"]
+    assert len(shown["digest"]) == 64
+    assert shown["digest"] in perdure("compile", "flow.ts#flow").stdout
+
+
+def test_certify_prints_each_check(perdure) -> None:  # type: ignore[no-untyped-def]
+    done = perdure("certify", "memory://", "--seed", "3", "--json")
+    report = json.loads(done.stdout)
+    assert report["passed"]
+    assert report["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (["run", "gone.ts", "--steps", "cli_steps"], "no workflow file at", 2),
+        (["run", "flow.ts#nope", "--steps", "cli_steps"], "broken, flow, patient", 1),
+        (["run", "flow.ts", "--steps", "cli_steps"], "say which one", 1),
+        (["run", "flow.ts#flow", "{", "--steps", "cli_steps"], "not JSON", 2),
+        (["run", "flow.ts#flow", "4", "--steps", "cli_steps"], "write '[4]'", 2),
+        (["run", "flow.ts#flow", "--steps", "gone_steps"], "there is no module gone_steps", 2),
+        (["run", "flow.ts#flow", "--steps", "empty_steps"], "@step", 2),
+        (["inspect", "run_nobody"], "the world has no runs", 2),
+        (["cancel", "run_nobody"], "no run run_nobody", 2),
+        (["verify", "run_nobody"], "no run run_nobody", 2),
+        (["runs", "--world", "redis://x"], "no world is installed for 'redis://'", 2),
+        (["runs", "--world", "nonsense"], "is not a world's URL", 2),
+        (["runs", "--world", "sqlite:///:memory:"], "sqlite:///", 2),
+        (["certify", "sqlite:////x.db"], "{n}", 2),
+        (["certify", "memory://", "--tier", "huge"], "smoke and full", 2),
+    ],
+)
+def test_a_mistake_is_told_with_what_mends_it(  # type: ignore[no-untyped-def]
+    perdure, arguments: list[str], says: str, code: int
+) -> None:
+    done = perdure(*arguments, code=code)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_ctrl_c_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "perdure", "run", "flow.ts#patient", "--steps", "cli_steps"]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    database = folder / ".perdure/perdure.db"
+    for _ in range(200):
+        if database.exists() and b"wait" in database.with_name("perdure.db-wal").read_bytes():
+            break
+        try:
+            process.wait(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert b"perdure worker --steps cli_steps" in said

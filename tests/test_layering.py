@@ -1,0 +1,78 @@
+"""Which module may import which, and what the pure ones may not touch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "src/perdure"
+LAYERS = ("errors", "values", "_model", "abc", "_core", "_protocol", "_compiler", "_vm", "_runtime")
+PURE = ("_model", "_core", "_protocol", "_compiler")
+IMPURE = {"anyio", "asyncio", "threading", "time", "random", "secrets", "os", "logging", "socket"}
+# The one look outside: a traceback shows the lines of the files it names.
+WORLDS_MAY = {"abc", "errors", "model", "lowlevel", "testing"}
+
+
+def modules(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Absolute names of what a module imports."""
+    package = path.relative_to(ROOT / "src").with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            yield ".".join((*base, *(node.module or "").split("."))).strip(".")
+
+
+def layer_of(name: str) -> str | None:
+    parts = name.split(".")
+    if parts[0] != "perdure" or len(parts) == 1:
+        return None
+    return parts[1] if parts[1] in LAYERS else None
+
+
+@pytest.mark.parametrize("path", modules(CORE), ids=lambda p: str(p.relative_to(CORE)))
+def test_a_layer_imports_only_layers_to_its_left(path: Path) -> None:
+    mine = layer_of(".".join(path.relative_to(ROOT / "src").with_suffix("").parts))
+    if mine is None:
+        return
+    for name in imports(path):
+        other = layer_of(name)
+        assert other is None or LAYERS.index(other) <= LAYERS.index(mine), name
+        if mine in ("_core", "_protocol"):
+            assert other != "abc", name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for layer in PURE for path in modules(CORE / layer)],
+    ids=lambda p: str(p.relative_to(CORE)),
+)
+def test_the_pure_layers_touch_no_clock_thread_or_file(path: Path) -> None:
+    assert not IMPURE & {name.partition(".")[0] for name in imports(path)}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("path", modules(ROOT / "worlds/perdure-sqlite/src"), ids=lambda p: p.name)
+def test_a_world_uses_public_names_only(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("perdure."):
+            assert str(node.module).split(".")[1] in WORLDS_MAY, node.module
+
+
+@pytest.mark.parametrize("path", modules(CORE), ids=lambda p: str(p.relative_to(CORE)))
+def test_modules_and_functions_keep_to_their_size(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 600
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
