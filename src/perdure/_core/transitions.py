@@ -32,8 +32,10 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
         "absent": {_E.RUN_CREATED: "pending"},
         "pending": {
             _E.RUN_STARTED: "running",
-            _E.RUN_CANCELLED: "cancelled",
+            _E.ATTRIBUTES_SET: "running",
+            _E.RUN_COMPLETED: "completed",
             _E.RUN_FAILED: "failed",
+            _E.RUN_CANCELLED: "cancelled",
         },
         "running": {
             _E.ATTRIBUTES_SET: "running",
