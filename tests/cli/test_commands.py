@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -125,19 +127,27 @@ def test_a_mistake_is_told_with_what_mends_it(  # type: ignore[no-untyped-def]
     assert done.stdout == ""
 
 
+def has_parked(database: Path) -> bool:
+    """Whether a run there has been put away."""
+    if not database.exists():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as db:
+            return bool(db.execute("SELECT 1 FROM snapshots").fetchone())
+    except sqlite3.OperationalError:  # it is just being made
+        return False
+
+
 def test_ctrl_c_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "perdure", "run", "flow.ts#patient", "--steps", "cli_steps"]
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    database = folder / ".perdure/perdure.db"
-    for _ in range(200):
-        if database.exists() and b"wait" in database.with_name("perdure.db-wal").read_bytes():
+    for _ in range(100):
+        if has_parked(folder / ".perdure/perdure.db"):
             break
-        try:
-            process.wait(timeout=0.05)
-        except subprocess.TimeoutExpired:
-            continue
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
