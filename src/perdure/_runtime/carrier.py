@@ -515,4 +515,4 @@ def _settle(
 
 
 def _line(level: str, text: str) -> bytes:
-    return (text if level == "log" else f"[{level}] {text}").encode("utf-8", "replace")
+    return (text if level in ("log", "info") else f"[{level}] {text}").encode("utf-8", "replace")

@@ -131,6 +131,10 @@ class Worker:
         self.drain()
         try:
             await self._stack.__aexit__(exc_type, exc, traceback)
+        except BaseExceptionGroup as group:
+            # What the block raised leaves it as it is, not in a group of one.
+            if exc is None or group.split(lambda error: error is exc)[1] is not None:
+                raise
         finally:
             self._warm.clear()
             self._pool.close()
