@@ -181,10 +181,24 @@ static void drain(void) {
     }
 }
 
+#define TAIL_BYTES (64 * 1024) /* of the answer, for what follows its lists */
+
+/* What does not fit into the answer, or is too much to encode, fails the run. */
 static void out_list(struct out *o, JSValue *list, const char *name) {
     out_text(o, name);
+    size_t before = o->len;
+    bool ok = true;
     if (JS_IsUndefined(*list)) out_head(o, 4, 0);
-    else if (!cbor_encode(ctx, o, *list, name)) JS_FreeValue(ctx, JS_GetException(ctx));
+    else if (!cbor_encode(ctx, o, *list, name)) {
+        JS_FreeValue(ctx, JS_GetException(ctx));
+        ok = false;
+    }
+    if (!ok || o->full || o->cap - o->len < TAIL_BYTES) {
+        limit_output = true;
+        o->full = false;
+        o->len = before;
+        out_head(o, 4, 0);
+    }
     JS_FreeValue(ctx, *list);
     *list = JS_UNDEFINED;
 }
@@ -208,6 +222,9 @@ static void out_limit(struct out *o) {
     out_text(o, "error");
     if (limit_heap)
         out_named_error(o, "HeapLimitError", "the workflow needs more memory than its limit");
+    else if (limit_output)
+        out_named_error(o, "OutputLimitError",
+                        "the workflow asks for too much without awaiting: make fewer calls at a time");
     else
         out_named_error(o, "InstructionLimitError",
                         "the workflow ran too long without awaiting anything; put heavy work in a step");

@@ -59,7 +59,7 @@ struct limits {
 };
 extern struct limits limits;
 extern int64_t clock_ms, spent, heap_used;
-extern bool limit_instructions, limit_heap, host_interrupt;
+extern bool limit_instructions, limit_heap, limit_output, host_interrupt;
 extern const JSMallocFunctions guest_malloc;
 int on_interrupt(JSRuntime *rt, void *opaque);
 bool over_limit(void);

@@ -16,7 +16,7 @@
 
 struct limits limits;
 int64_t clock_ms, spent, heap_used;
-bool limit_instructions, limit_heap, host_interrupt;
+bool limit_instructions, limit_heap, limit_output, host_interrupt;
 static uint64_t random_state[4];
 
 /* ---- memory: counted, and zeroed when freed so that garbage does not reach snapshots -------- */
@@ -132,7 +132,9 @@ static JSValue js_fill(JSContext *ctx, JSValueConst this_val, int argc, JSValueC
 
 /* ---- limits --------------------------------------------------------------------------------- */
 
-bool over_limit(void) { return limit_instructions || limit_heap || host_interrupt; }
+bool over_limit(void) {
+    return limit_instructions || limit_heap || limit_output || host_interrupt;
+}
 
 int on_interrupt(JSRuntime *rt, void *opaque) {
     (void)rt;
