@@ -10,8 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/perdure"
-LAYERS = ("errors", "values", "_model", "abc", "_core", "_protocol", "_compiler", "_vm", "_runtime")
-PURE = ("_model", "_core", "_protocol", "_compiler")
+LAYERS = (
+    "errors",
+    "values",
+    "_model",
+    "abc",
+    "_core",
+    "_protocol",
+    "_compiler",
+    "_types",
+    "_vm",
+    "_runtime",
+)
+PURE = ("_model", "_core", "_protocol", "_compiler", "_types")
 IMPURE = {"anyio", "asyncio", "threading", "time", "random", "secrets", "os", "logging", "socket"}
 # The one look outside: a traceback shows the lines of the files it names.
 WORLDS_MAY = {"abc", "errors", "model", "lowlevel", "testing"}

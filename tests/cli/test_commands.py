@@ -91,6 +91,13 @@ def test_compile_shows_what_was_understood(perdure) -> None:  # type: ignore[no-
     assert shown["digest"] in perdure("compile", "flow.ts#flow").stdout
 
 
+def test_types_declares_the_steps(perdure) -> None:  # type: ignore[no-untyped-def]
+    said = perdure("types", "cli_steps").stdout
+    assert 'declare module "workflow"' in said
+    assert "export function add(a: number, b: number): Promise<number>;" in said
+    assert "no module" in perdure("types", "gone_steps", code=2).stderr
+
+
 def test_certify_prints_each_check(perdure) -> None:  # type: ignore[no-untyped-def]
     done = perdure("certify", "memory://", "--seed", "3", "--json")
     report = json.loads(done.stdout)

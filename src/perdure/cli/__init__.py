@@ -9,6 +9,7 @@ import typer
 from . import _compile, _runs
 from ._certify import certify
 from ._output import err
+from ._types import types
 from .demo import demo
 
 __all__ = ("app", "main")
@@ -29,6 +30,7 @@ for _command in (
     _runs.inspect,
     _runs.cancel,
     _runs.verify,
+    types,
     certify,
 ):
     app.command()(_command)

@@ -1,0 +1,42 @@
+"""Types: TypeScript declarations of "workflow" and of Python steps, for an editor."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated, get_type_hints
+
+import typer
+
+from .._runtime.registry import AnyStep
+from .._types import AMBIENT, Declared, declare_module
+from ..errors import PerdureError
+from ._arguments import load_steps
+from ._errors import report
+
+__all__ = ("types",)
+
+
+def types(
+    modules: Annotated[list[str], typer.Argument(metavar="MODULE...", help="Modules with steps.")],
+) -> None:
+    """Print declarations: perdure types shop.steps > perdure.d.ts"""
+    try:
+        steps = load_steps(modules)
+    except PerdureError as exc:
+        raise typer.Exit(report(exc)) from None
+    found: dict[str, list[Declared]] = defaultdict(list)
+    for step in steps.values():
+        module, _, name = step.id.partition(":")
+        if name.isidentifier():  # others cannot be imported by name
+            found[module].append(_declared(name, step))
+    print(AMBIENT, end="")
+    for module in sorted(found):
+        print("\n" + declare_module(module, found[module]), end="")
+
+
+def _declared(name: str, step: AnyStep) -> Declared:
+    try:
+        hints = get_type_hints(step.function, include_extras=True)
+    except Exception:  # names that exist for a type checker only
+        hints = {}
+    return Declared(name=name, signature=step.signature, hints=hints, doc=step.__doc__ or "")

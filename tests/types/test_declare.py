@@ -1,0 +1,129 @@
+"""Declarations are TypeScript, and say what the annotations say."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_type_hints
+from uuid import UUID
+
+import pytest
+import tree_sitter_typescript
+from tree_sitter import Language, Parser
+
+from perdure._types import AMBIENT, Declared, declare_module
+
+PARSER = Parser(Language(tree_sitter_typescript.language_typescript()))
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Empty(enum.Enum):
+    pass
+
+
+@dataclass
+class Point:
+    """Where."""
+
+    x: int
+    parent: Point | None
+
+
+class Options(TypedDict):
+    name: str
+    size: NotRequired[Annotated[int, "px"]]
+
+
+class Opaque:
+    pass
+
+
+def declared(function: Callable[..., Any]) -> Declared:
+    return Declared(
+        name=function.__name__,
+        signature=inspect.signature(function),
+        hints=get_type_hints(function, include_extras=True),
+        doc=function.__doc__ or "",
+    )
+
+
+def parses(text: str) -> bool:
+    return not PARSER.parse(text.encode()).root_node.has_error
+
+
+CASES: list[tuple[Any, str]] = [
+    (int, "number"),
+    (float | None, "number | null"),
+    (bytes, "Uint8Array"),
+    (list[int | None], "(number | null)[]"),
+    (tuple[int, str], "[number, string]"),
+    (tuple[int, ...], "number[]"),
+    (dict[str, bool], "Record<string, boolean>"),
+    (Mapping[int, str], "Map<number, string>"),
+    (set[str], "Set<string>"),
+    (datetime, "Date"),
+    (timedelta, "number"),
+    (UUID, "string"),
+    (Decimal, "string"),
+    (Colour, '"red" | "blue"'),
+    (Empty, "never"),
+    (Literal["a", 1, True, None, Colour.RED, 'q"'], '"a" | 1 | true | null | "red" | "q\\""'),
+    (Annotated[int, "cents"], "number"),
+    (Any, "any"),
+    (object, "unknown"),
+    (Opaque, "unknown"),
+    (Point, "Point"),
+    (Options, "Options"),
+    (Callable[[int], int], "unknown"),
+    ("not evaluated", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "expected"), CASES, ids=[text for _, text in CASES])
+def test_an_annotation_has_its_form(annotation: Any, expected: str) -> None:
+    def step(value):  # type: ignore[no-untyped-def]
+        ...
+
+    made = declare_module(
+        "m",
+        [Declared(name="f", signature=inspect.signature(step), hints={"value": annotation})],
+    )
+    assert f"export function f(value: {expected}): Promise<any>;" in made
+    assert parses(made)
+
+
+def test_parameters_and_docs() -> None:
+    def send(to: str, /, text: str = "", *rest: int | None, loud: bool = False) -> None:
+        """Send it.
+
+        Or not */ at all.
+        """
+
+    made = declare_module("shop.steps", [declared(send)])
+    assert made.startswith('declare module "python:shop.steps" {\n')
+    assert "send(to: string, text?: string, ...rest: (number | null)[]): Promise<null>;" in made
+    assert "   * Or not * / at all." in made
+    assert parses(made)
+
+
+def test_structures_become_interfaces_once() -> None:
+    def both(a: Point, b: Options) -> Point: ...
+
+    made = declare_module("m", [declared(both)])
+    assert made.count("export interface Point {") == 1
+    assert "parent: Point | null;" in made
+    assert "/** Where. */" in made
+    assert "size?: number;" in made
+    assert parses(made)
+
+
+def test_the_ambient_declarations_parse() -> None:
+    assert parses(AMBIENT)
