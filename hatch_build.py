@@ -22,7 +22,8 @@ class GuestBuildHook(BuildHookInterface[Any]):
             return
         folder = Path(self.root) / GUEST
         spec = importlib.util.spec_from_file_location("perdure_guest_build", folder / "build.py")
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         module.build(folder / "guest.wasm")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import nox
 
 nox.options.sessions = ["tests"]
@@ -25,3 +27,19 @@ def types(session: nox.Session) -> None:
     """mypy --strict and pyright strict."""
     session.run("mypy")
     session.run("pyright")
+
+
+@nox.session(venv_backend="none")
+def conformance(session: nox.Session) -> None:
+    """Every world of this repository, the full tier: minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        for url in ("memory://", f"sqlite:///{folder}/{{n}}.db?synchronous=normal"):
+            session.run("perdure", "certify", url, "--tier", "full")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measurements, beside DBOS in an environment of its own."""
+    session.install("-e", ".", "dbos")
+    session.run("python", "benchmarks/bench_vm.py")
+    session.run("python", "benchmarks/bench_runs.py", "--peer", "python", *session.posargs)

@@ -39,7 +39,9 @@ declare module "workflow" {
     readonly token: string;
     dispose(): void;
   }
-  export function createHook<T = unknown>(options?: { token?: string; metadata?: unknown }): Hook<T>;
+  export function createHook<T = unknown>(
+    options?: { token?: string; metadata?: unknown },
+  ): Hook<T>;
 
   /** Merges into the run's attributes; null removes. */
   export function setAttributes(

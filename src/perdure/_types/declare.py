@@ -106,7 +106,7 @@ class _Writer:
         if origin is not None:
             return self._generic(origin, arguments)
         if isinstance(annotation, type):
-            return self._class(annotation)
+            return self._class(cast("type[Any]", annotation))
         return "unknown"
 
     def _generic(self, origin: Any, arguments: tuple[Any, ...]) -> str:
@@ -123,17 +123,16 @@ class _Writer:
             return f"Record<string, {value}>" if key == "string" else f"Map<{key}, {value}>"
         return "unknown"
 
-    def _class(self, made: type) -> str:
+    def _class(self, made: type[Any]) -> str:
         if issubclass(made, Enum):
             members = cast("Iterable[Enum]", made)
             return " | ".join(_literal(member.value) for member in members) or "never"
         if not (dataclasses.is_dataclass(made) or typing.is_typeddict(made)):
             return "unknown"
-        structure = cast(type, made)
-        if structure not in self.interfaces:
-            self.interfaces[structure] = ""  # it may name itself
-            self.interfaces[structure] = self._interface(structure)
-        return structure.__name__
+        if made not in self.interfaces:
+            self.interfaces[made] = ""  # it may name itself
+            self.interfaces[made] = self._interface(made)
+        return made.__name__
 
     def _interface(self, made: type) -> str:
         optional: frozenset[str] = getattr(made, "__optional_keys__", frozenset())
