@@ -26,7 +26,6 @@ __all__ = (
     "HookNotFoundError",
     "IdempotencyConflictError",
     "IllegalTransitionError",
-    "LeaseHeldError",
     "LeaseLostError",
     "PerdureError",
     "ProtocolError",
@@ -263,15 +262,6 @@ class LeaseLostError(WorldError):
     def __init__(self, item: str) -> None:
         super().__init__(f"the lease on {item} is no longer live")
         self.item = item
-
-
-class LeaseHeldError(WorldError):
-    """Another claim on the item is still live."""
-
-    def __init__(self, item: str, *, until_ms: int) -> None:
-        super().__init__(f"{item} is leased until {until_ms}")
-        self.item = item
-        self.until_ms = until_ms
 
 
 class BlobNotFoundError(WorldError):

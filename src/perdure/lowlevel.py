@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from ._core.fold import Entity as Entity, fold as fold
+from ._core.landing import (
+    advanced_record as advanced_record,
+    check_turn as check_turn,
+    conflict_event as conflict_event,
+    created_event as created_event,
+    ended_event as ended_event,
+    ended_record as ended_record,
+    fresh_record as fresh_record,
+    list_cursor as list_cursor,
+    matches_filter as matches_filter,
+    merged_attributes as merged_attributes,
+    parse_cursor as parse_cursor,
+)
 from ._core.leases import (
-    Claimed as Claimed,
-    acquire_lease as acquire_lease,
+    Claimable as Claimable,
+    Mailbox as Mailbox,
     check_lease as check_lease,
     rearmed_due_ms as rearmed_due_ms,
 )

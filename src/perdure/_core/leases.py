@@ -1,7 +1,7 @@
 """Leases: which worker may handle an item, and until when.
 
 Pure. Time is an argument (integer milliseconds, world clock); nothing here sleeps, reads a
-clock or touches storage. Worlds call this in a transaction.
+clock or touches storage. Worlds call this in a transaction, on what they read there.
 Invariant: at most one live lease per item; ``attempt`` never falls.
 """
 
@@ -9,44 +9,79 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._model.queue import Lease
-from ..errors import LeaseHeldError, LeaseLostError
+from .._model.queue import Lease, LeaseEnd
+from ..errors import LeaseLostError
 
-__all__ = ("Claimed", "acquire_lease", "check_lease", "rearmed_due_ms")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A claim, and the counters it leaves behind."""
-
-    lease: Lease
-    attempt: int
-    lost: int
+__all__ = ("Claimable", "Mailbox", "check_lease", "rearmed_due_ms")
 
 
-def acquire_lease(
-    current: Lease | None,
-    *,
-    fresh: Lease,
-    attempt: int,
-    lost: int,
-    now_ms: int,
-) -> Claimed:
-    """Claim an item after its last lease, if any, has lapsed.
+@dataclass(slots=True, kw_only=True)
+class Claimable:
+    """What a world keeps of an item that workers claim."""
 
-    Args:
-        current: the item's latest lease that nobody ended; None if there is none.
-        fresh: the lease to give.
-        attempt: claims so far.
-        lost: claims so far that lapsed without an end.
+    due_ms: int | None
+    lease: Lease | None = None  # the latest that nobody ended; it may have run out
+    attempt: int = 0
 
-    Raises:
-        LeaseHeldError: *current* is live, whoever holds it.
-    """
-    if current is not None and current.is_live(now_ms=now_ms):
-        raise LeaseHeldError(current.item, until_ms=current.expires_at_ms)
-    # Counting claims, not completions: a worker that dies must still cost one.
-    return Claimed(lease=fresh, attempt=attempt + 1, lost=lost + (current is not None))
+    @property
+    def claimable_ms(self) -> int | None:
+        """From when it can be claimed; a claim that ran out is due since then."""
+        return self.due_ms if self.lease is None else self.lease.expires_at_ms
+
+    def is_claimable(self, now_ms: int) -> bool:
+        """Whether it is due and unclaimed."""
+        return self.claimable_ms is not None and self.claimable_ms <= now_ms
+
+    def take(self, lease: Lease) -> None:
+        """Give it to the holder of *lease*, and count the claim.
+
+        Counting claims, not completions: a worker that dies must still cost one.
+        """
+        self.attempt += 1
+        self.lease = lease
+
+
+@dataclass(slots=True, kw_only=True)
+class Mailbox(Claimable):
+    """A run's wake; while it is claimed ``due_ms`` holds what came meanwhile."""
+
+    generation: int = 0
+
+    def arm(self, due_ms: int) -> None:
+        """Make it due at *due_ms* at the latest."""
+        self.due_ms = due_ms if self.due_ms is None else min(self.due_ms, due_ms)
+        self.generation += 1
+
+    def take(self, lease: Lease) -> None:
+        """Give it to the holder of *lease*: what was due is consumed, what comes starts afresh."""
+        Claimable.take(self, lease)
+        self.due_ms = None
+
+    def end(self, end: LeaseEnd, *, now_ms: int, next_due_ms: int | None = None) -> None:
+        """End the live claim and re-arm.
+
+        Args:
+            next_due_ms: a timer besides the one in *end*.
+
+        Raises:
+            LeaseLostError: the lease is no longer live; nothing was changed.
+        """
+        check_lease(self.lease, end.lease, now_ms=now_ms)
+        timers = [due for due in (end.next_due_ms, next_due_ms) if due is not None]
+        self.lease = None
+        self.due_ms = rearmed_due_ms(
+            generation=self.generation,
+            seen=end.generation,
+            due_ms=self.due_ms,
+            next_due_ms=min(timers, default=None),
+            now_ms=now_ms,
+        )
+
+    def give_back(self, *, due_ms: int | None) -> None:
+        """End a claim without an outcome: due at *due_ms*, or sooner if it was woken meanwhile."""
+        self.lease = None
+        times = [due for due in (self.due_ms, due_ms) if due is not None]
+        self.due_ms = min(times, default=None)
 
 
 def check_lease(current: Lease | None, held: Lease, *, now_ms: int) -> None:

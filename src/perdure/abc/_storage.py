@@ -43,6 +43,8 @@ class Storage(ABC):
         wakes and still ends the lease. ``run_cancelled`` ends the run: status, ``payload`` and
         ended time are set, hooks freed, its wake and messages dropped, in the same write.
 
+        A lease on another run's wake or message counts as no longer live.
+
         A key that is there is looked up before anything else, also on an ended run (then
         nothing else is done).
 
@@ -66,8 +68,9 @@ class Storage(ABC):
         1), tokens claimed and released, leases ended, and the run's wake is set: due at
         ``wake_at_ms`` if that is earlier than what it was due, with the wake lease's rule in
         ``LeaseEnd`` if one is ended here. The count of fruitless wake claims resets. An outcome
-        frees the run's hooks and drops its wake and messages. A lease that is no longer live is
-        passed over, not refused: the turn number is the fence.
+        frees the run's hooks and drops its wake and messages. A lease that is no longer live, or
+        not on this run's own wake or messages, is passed over, not refused: the turn number is
+        the fence.
 
         An event ``attributes_set`` in the commit merges its facts into the run's attributes
         (None removes).

@@ -413,8 +413,9 @@ class QueueMachine(PairMachine):
         kind = EventType.STEP_COMPLETED if delay is None else EventType.STEP_RETRYING
         self.counter += 1  # another key each time, so that only the lease can refuse it
         key = f"{entity}/{self.counter}"
+        elsewhere = data.draw(st.sampled_from([False, False, False, True]))
         append = Append(
-            run_id=claim.message.run_id,
+            run_id=data.draw(RUNS) if elsewhere else claim.message.run_id,
             event=self.event(kind, key, entity, b"r"),
             wake=delay is None,
             release_delay_ms=delay,

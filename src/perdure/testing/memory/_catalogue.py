@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import final
 
+from ..._core.landing import list_cursor, matches_filter, parse_cursor
 from ..._model.ids import RunId
 from ..._model.runs import RunFilter, RunPage, RunRecord
 from ...abc import Catalogue
-from ...errors import RunLiveError, UsageError
+from ...errors import RunLiveError
 from ._queue import drop_work
 from ._store import Handle, Store
 from ._turn import free_hooks
@@ -26,13 +27,15 @@ class MemoryCatalogue(Catalogue):
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
         store = await self._handle.enter()
-        after = (-1, "") if cursor is None else _parse_cursor(cursor)
+        after = parse_cursor(cursor)
         with store.lock:
             records = [run.record for run in store.runs.values()]
-        found = sorted((r for r in records if _order(r) > after and _matches(r, where)), key=_order)
+        found = sorted(
+            (r for r in records if _order(r) > after and matches_filter(r, where)), key=_order
+        )
         page = tuple(found[:limit])
         more = len(found) > len(page) and page
-        return RunPage(runs=page, cursor=_cursor(page[-1]) if more else None)
+        return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
     async def delete_run(self, run_id: RunId) -> None:
         store = await self._handle.enter()
@@ -58,25 +61,6 @@ class MemoryCatalogue(Catalogue):
 
 def _order(record: RunRecord) -> tuple[int, str]:
     return record.created_at_ms, record.run_id
-
-
-def _cursor(record: RunRecord) -> str:
-    return f"{record.created_at_ms}/{record.run_id}"
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    created, mark, run_id = cursor.partition("/")
-    if not mark or not created.isdecimal():
-        raise UsageError(f"{cursor!r} is not a cursor this world gave")
-    return int(created), run_id
-
-
-def _matches(record: RunRecord, where: RunFilter) -> bool:
-    return (
-        where.status in (None, record.status)
-        and where.workflow in (None, record.workflow)
-        and where.attributes.items() <= record.attributes.items()
-    )
 
 
 def _forget(store: Store, run_id: RunId) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar, final
 
-from ..._core.leases import check_lease, rearmed_due_ms
+from ..._core.leases import Claimable, Mailbox, check_lease
 from ..._model.ids import RunId
 from ..._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
 from ...abc import Queue
 from ...errors import LeaseLostError
-from ._store import Handle, Item, Store, StoredMessage
+from ._store import Handle, Store, StoredMessage
 
-__all__ = ("MemoryQueue", "check_live", "drop_work", "end_claim", "give_back", "send_message")
+__all__ = ("MemoryQueue", "check_own", "drop_work", "end_claim", "give_back", "send_message")
 
-ItemT = TypeVar("ItemT", bound=Item)
+ItemT = TypeVar("ItemT", bound=Claimable)
 
 
-def find_item(store: Store, lease: Lease) -> Item | None:
+def find_item(store: Store, lease: Lease) -> Claimable | None:
     """The item a lease is on, if it is there."""
     if not lease.is_wake:
         return store.messages.get(lease.item)
@@ -26,7 +27,7 @@ def find_item(store: Store, lease: Lease) -> Item | None:
     return None if run is None else run.wake
 
 
-def check_live(store: Store, lease: Lease, *, now_ms: int) -> Item:
+def check_live(store: Store, lease: Lease, *, now_ms: int) -> Claimable:
     """The item, for the holder of its live lease.
 
     Raises:
@@ -39,33 +40,38 @@ def check_live(store: Store, lease: Lease, *, now_ms: int) -> Item:
     return item
 
 
+def check_own(store: Store, lease: Lease, run_id: RunId, *, now_ms: int) -> Claimable:
+    """The item, for the holder of its live lease, if it belongs to this run.
+
+    Raises:
+        LeaseLostError: the lease is no longer live, or on another run's item.
+    """
+    item = check_live(store, lease, now_ms=now_ms)
+    owner = item.message.run_id if isinstance(item, StoredMessage) else lease.item
+    if owner != run_id:
+        raise LeaseLostError(lease.item)
+    return item
+
+
 def end_claim(store: Store, end: LeaseEnd, *, now_ms: int, next_due_ms: int | None = None) -> None:
     """End a live claim; a wake is re-armed, a message is gone.
 
     Raises:
         LeaseLostError: the lease is no longer live; nothing was changed.
     """
-    check_live(store, end.lease, now_ms=now_ms)
-    if not end.lease.is_wake:
+    item = check_live(store, end.lease, now_ms=now_ms)
+    if isinstance(item, Mailbox):
+        item.end(end, now_ms=now_ms, next_due_ms=next_due_ms)
+    else:
         del store.messages[end.lease.item]
-        return
-    wake = store.runs[RunId(end.lease.item)].wake
-    assert wake is not None
-    wake.lease = None
-    wake.due_ms = rearmed_due_ms(
-        generation=wake.generation,
-        seen=end.generation,
-        due_ms=wake.due_ms,
-        next_due_ms=min((d for d in (end.next_due_ms, next_due_ms) if d is not None), default=None),
-        now_ms=now_ms,
-    )
 
 
-def give_back(item: Item, *, due_ms: int) -> None:
+def give_back(item: Claimable, *, due_ms: int) -> None:
     """Make a claimed item due again; a wake that was woken meanwhile may be due sooner."""
-    sooner = item.due_ms if not isinstance(item, StoredMessage) else None
-    item.lease = None
-    item.due_ms = due_ms if sooner is None else min(sooner, due_ms)
+    if isinstance(item, Mailbox):
+        item.give_back(due_ms=due_ms)
+    else:
+        item.lease, item.due_ms = None, due_ms
 
 
 def send_message(store: Store, new: NewMessage, *, now_ms: int) -> Lease | None:
@@ -77,7 +83,9 @@ def send_message(store: Store, new: NewMessage, *, now_ms: int) -> Lease | None:
     store.messages[new.message_id] = stored
     if new.lease_ms is None:
         return None
-    return stored.take(new.message_id, is_wake=False, expires_at_ms=now_ms + new.lease_ms)
+    lease = _new_lease(new.message_id, is_wake=False, expires_at_ms=now_ms + new.lease_ms)
+    stored.take(lease)
+    return lease
 
 
 def drop_work(store: Store, run_id: RunId) -> None:
@@ -93,6 +101,12 @@ def longest_due(
     """The claimable ones, longest due first; the older of equals first."""
     due = [(i.claimable_ms or 0, name, i) for name, i in items if i.is_claimable(now_ms)]
     return [(name, item) for _, name, item in sorted(due, key=lambda d: d[0])[:limit]]
+
+
+def _new_lease(item: str, *, is_wake: bool, expires_at_ms: int) -> Lease:
+    return Lease(
+        item=item, token=secrets.token_hex(8), is_wake=is_wake, expires_at_ms=expires_at_ms
+    )
 
 
 @final
@@ -185,8 +199,8 @@ class MemoryQueue(Queue):
         with store.lock:
             wakes = [(k, run.wake) for k, run in store.runs.items() if run.wake is not None]
             for name, wake in longest_due(wakes, limit=limit, now_ms=now):
-                lease = wake.take(name, is_wake=True, expires_at_ms=now + visibility_ms)
-                wake.due_ms = None  # consumed; what comes during the claim starts afresh
+                lease = _new_lease(name, is_wake=True, expires_at_ms=now + visibility_ms)
+                wake.take(lease)
                 claims.append(
                     WakeClaim(
                         run_id=RunId(name),
@@ -206,7 +220,8 @@ class MemoryQueue(Queue):
             asked = ((k, s) for k, s in store.messages.items() if s.message.topic in topics)
             for name, stored in longest_due(asked, limit=limit, now_ms=now):
                 stored.lost += stored.lease is not None
-                lease = stored.take(name, is_wake=False, expires_at_ms=now + visibility_ms)
+                lease = _new_lease(name, is_wake=False, expires_at_ms=now + visibility_ms)
+                stored.take(lease)
                 claims.append(
                     MessageClaim(
                         message=stored.message,

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
+from ..._core.landing import created_event, ended_record, fresh_record
+from ..._core.leases import Mailbox
 from ..._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
-from ..._model.events import Event, EventType, LoggedEvent
+from ..._model.events import EventType, LoggedEvent
 from ..._model.ids import RunId
-from ..._model.runs import NewRun, RunRecord, RunStatus
+from ..._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from ..._model.state import RunState
 from ...abc import DirectStorage
 from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
-from ._queue import check_live, drop_work, give_back
-from ._store import Handle, Store, StoredMessage, StoredRun, StoredWake
+from ._queue import check_own, drop_work, give_back
+from ._store import Handle, Store, StoredMessage, StoredRun
 from ._turn import commit_turn, free_hooks, write_event
 
 __all__ = ("MemoryStorage",)
@@ -114,29 +116,9 @@ class MemoryStorage(DirectStorage):
 
 
 def _fresh_run(new: NewRun, *, now_ms: int) -> StoredRun:
-    record = RunRecord(
-        run_id=new.run_id,
-        workflow=new.workflow,
-        bundle=new.bundle,
-        engine=new.engine,
-        status=RunStatus.PENDING,
-        turn=0,
-        position=0,
-        consumed=0,
-        log_digest=b"",
-        created_at_ms=new.created_at_ms,
-        idempotency_key=new.idempotency_key,
-        attributes=dict(new.attributes),
-    )
-    run = StoredRun(record=record, wake=StoredWake(due_ms=now_ms, generation=1))
-    created = Event(
-        type=EventType.RUN_CREATED,
-        key="run/created",
-        at_ms=new.created_at_ms,
-        payload=new.input,
-        facts={"workflow": new.workflow, "bundle": new.bundle, "engine": new.engine},
-    )
-    write_event(run, created)
+    record = replace(fresh_record(new), position=0)
+    run = StoredRun(record=record, wake=Mailbox(due_ms=now_ms, generation=1))
+    write_event(run, created_event(new))
     return run
 
 
@@ -156,12 +138,8 @@ def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
     if event.type is EventType.HOOK_DISPOSED and event.entity is not None:
         free_hooks(store, append.run_id, {event.entity})
     if event.type is EventType.RUN_CANCELLED:
-        run.record = replace(
-            run.record,
-            status=RunStatus.CANCELLED,
-            payload=event.payload,
-            ended_at_ms=event.at_ms,
-        )
+        end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
+        run.record = ended_record(run.record, end)
         free_hooks(store, append.run_id, None)
         drop_work(store, append.run_id)
     return Appended(position=run.record.position, duplicate=False)
@@ -171,7 +149,7 @@ def _check_append(store: Store, run: StoredRun, append: Append, *, now_ms: int) 
     if run.record.status.is_ended:
         raise RunEndedError(append.run_id, status=run.record.status)
     if append.lease is not None:
-        check_live(store, append.lease, now_ms=now_ms)
+        check_own(store, append.lease, append.run_id, now_ms=now_ms)
     if append.event.type in _NEEDS_HOOK:
         holders = {(hook.run_id, hook.hook_id) for hook in store.hooks.values()}
         if (append.run_id, append.event.entity) not in holders:
@@ -182,7 +160,7 @@ def _end_lease(store: Store, append: Append, *, now_ms: int) -> None:
     if append.lease is None:
         return
     try:
-        item = check_live(store, append.lease, now_ms=now_ms)
+        item = check_own(store, append.lease, append.run_id, now_ms=now_ms)
     except LeaseLostError:
         return  # a repeated append: the first one ended it
     if append.release_delay_ms is not None:

@@ -6,7 +6,6 @@ as frozen values.
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -15,58 +14,21 @@ from typing import final
 import anyio
 import anyio.lowlevel
 
+from ..._core.leases import Claimable, Mailbox
 from ..._model.commit import Committed, HookRecord
 from ..._model.events import LoggedEvent
 from ..._model.ids import Digest, RunId
-from ..._model.queue import Lease, Message
+from ..._model.queue import Message
 from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
 from ...errors import RunNotFoundError, WorldClosedError
 from ..clock import Bell, Clock
 
-__all__ = ("Handle", "Item", "Store", "StoredMessage", "StoredRun", "StoredStream", "StoredWake")
+__all__ = ("Handle", "Store", "StoredMessage", "StoredRun", "StoredStream")
 
 
 @dataclass(slots=True, kw_only=True)
-class Item:
-    """Something that can be claimed."""
-
-    due_ms: int | None
-    lease: Lease | None = None  # the latest that nobody ended; it may have run out
-    attempt: int = 0
-
-    @property
-    def claimable_ms(self) -> int | None:
-        """From when it can be claimed; a claim that ran out is due since then."""
-        return self.due_ms if self.lease is None else self.lease.expires_at_ms
-
-    def is_claimable(self, now_ms: int) -> bool:
-        """Whether it is due and unclaimed."""
-        return self.claimable_ms is not None and self.claimable_ms <= now_ms
-
-    def take(self, item: str, *, is_wake: bool, expires_at_ms: int) -> Lease:
-        """Lease it, and count the claim."""
-        self.attempt += 1
-        self.lease = Lease(
-            item=item, token=secrets.token_hex(8), is_wake=is_wake, expires_at_ms=expires_at_ms
-        )
-        return self.lease
-
-
-@dataclass(slots=True, kw_only=True)
-class StoredWake(Item):
-    """A run's mailbox; while it is claimed ``due_ms`` holds what came meanwhile."""
-
-    generation: int = 0
-
-    def arm(self, due_ms: int) -> None:
-        """Make it due at *due_ms* at the latest."""
-        self.due_ms = due_ms if self.due_ms is None else min(self.due_ms, due_ms)
-        self.generation += 1
-
-
-@dataclass(slots=True, kw_only=True)
-class StoredMessage(Item):
+class StoredMessage(Claimable):
     """A step message and its counters."""
 
     message: Message
@@ -88,7 +50,7 @@ class StoredRun:
     """A run and what goes away with it, but for hooks, messages and blobs."""
 
     record: RunRecord
-    wake: StoredWake | None
+    wake: Mailbox | None
     events: list[LoggedEvent] = field(default_factory=list[LoggedEvent])
     positions: dict[str, int] = field(default_factory=dict[str, int])  # by event key
     snapshots: list[Snapshot] = field(default_factory=list[Snapshot])

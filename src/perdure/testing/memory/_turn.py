@@ -5,16 +5,21 @@ Synchronous; the caller holds the store's lock, and nothing is changed before ev
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from ..._core.landing import (
+    advanced_record,
+    check_turn,
+    conflict_event,
+    ended_event,
+    merged_attributes,
+)
 from ..._model.commit import Committed, HookRecord, TurnCommit
 from ..._model.events import Event, EventType, LoggedEvent
 from ..._model.ids import EntityId, RunId
-from ..._model.queue import LeaseEnd
-from ..._model.runs import RunOutcome, RunStatus
-from ...errors import LeaseLostError, RunEndedError, StaleTurnError
-from ._queue import drop_work, end_claim, send_message
+from ...errors import LeaseLostError, StaleTurnError
+from ._queue import check_own, drop_work, end_claim, send_message
 from ._snapshots import keep_snapshot
 from ._store import Store, StoredRun
 
@@ -50,8 +55,17 @@ def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
     free_hooks(store, commit.run_id, commit.hooks_released)
     conflicts = _claim_hooks(store, commit)
     free_hooks(store, commit.run_id, commit.hooks_released)  # those claimed just now, too
-    _write_log(run, commit, conflicts)
-    _advance(run, commit, first=before, now_ms=now_ms)
+    attributes = _write_log(run, commit, conflicts)
+    run.record = advanced_record(
+        run.record,
+        commit,
+        position=run.record.position,
+        first_at_ms=run.events[before].event.at_ms if len(run.events) > before else None,
+        attributes=attributes,
+        now_ms=now_ms,
+    )
+    if run.wake is not None:
+        run.wake.attempt = 0
     if commit.snapshot is not None:
         keep_snapshot(run, commit.snapshot)
     sent = [send_message(store, new, now_ms=now_ms) for new in commit.messages]
@@ -59,7 +73,8 @@ def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
     if conflicts and run.wake is not None:
         run.wake.arm(now_ms)
     if commit.outcome is not None:
-        _end_run(store, run, commit.outcome)
+        free_hooks(store, commit.run_id, None)
+        drop_work(store, commit.run_id)
     committed = Committed(
         turn=run.record.turn,
         position=run.record.position,
@@ -73,16 +88,7 @@ def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
 
 def _check(run: StoredRun, commit: TurnCommit) -> None:
     record = run.record
-    if record.status.is_ended:
-        raise RunEndedError(record.run_id, status=record.status)
-    if commit.turn != record.turn:
-        reason = f"it builds on turn {commit.turn}, the run is at {record.turn}"
-        raise StaleTurnError(record.run_id, reason=reason)
-    if not commit.deliveries and commit.outcome is None:
-        return
-    if record.position > commit.expected_position:
-        reason = f"it knows of position {commit.expected_position}, the log is at {record.position}"
-        raise StaleTurnError(record.run_id, reason=reason)
+    check_turn(commit, status=record.status, turn=record.turn, position=record.position)
     for event in commit.deliveries:
         if event.key in run.positions:
             raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")
@@ -106,79 +112,31 @@ def _claim_hooks(store: Store, commit: TurnCommit) -> dict[EntityId, HookRecord]
     return conflicts
 
 
-def _write_log(run: StoredRun, commit: TurnCommit, conflicts: dict[EntityId, HookRecord]) -> None:
-    attributes = dict(run.record.attributes)
+def _write_log(
+    run: StoredRun, commit: TurnCommit, conflicts: dict[EntityId, HookRecord]
+) -> Mapping[str, str]:
+    """Write the commit's events; gives the run's attributes after them."""
+    attributes = run.record.attributes
     for event in (*commit.deliveries, *commit.events):
         holder = conflicts.get(event.entity) if event.entity is not None else None
         if event.type is EventType.HOOK_CREATED and holder is not None:
-            event = _conflict(event, holder)
-        written = write_event(run, event)
-        if written and event.type is EventType.ATTRIBUTES_SET:
-            for name, value in event.facts.items():
-                attributes.pop(name, None)
-                if value is not None:
-                    attributes[name] = str(value)
+            event = conflict_event(event, holder)
+        if write_event(run, event) and event.type is EventType.ATTRIBUTES_SET:
+            attributes = merged_attributes(attributes, event.facts)
     if commit.outcome is not None:
-        write_event(run, _ended(commit.outcome))
-    run.record = replace(run.record, attributes=attributes)
-
-
-def _conflict(event: Event, holder: HookRecord) -> Event:
-    return Event(
-        type=EventType.HOOK_CONFLICT,
-        key=f"{event.entity}/conflict",
-        at_ms=event.at_ms,
-        entity=event.entity,
-        facts={"token": holder.token, "run_id": holder.run_id},
-    )
-
-
-def _ended(outcome: RunOutcome) -> Event:
-    completed = outcome.status is RunStatus.COMPLETED
-    return Event(
-        type=EventType.RUN_COMPLETED if completed else EventType.RUN_FAILED,
-        key="run/ended",
-        at_ms=outcome.at_ms,
-        payload=outcome.payload,
-    )
-
-
-def _advance(run: StoredRun, commit: TurnCommit, *, first: int, now_ms: int) -> None:
-    record, started = run.record, run.record.started_at_ms
-    if started is None:
-        started = run.events[first].event.at_ms if len(run.events) > first else now_ms
-    run.record = replace(
-        record,
-        status=RunStatus.RUNNING,
-        turn=record.turn + 1,
-        consumed=commit.consumed,
-        log_digest=commit.log_digest,
-        started_at_ms=started,
-    )
-    if run.wake is not None:
-        run.wake.attempt = 0
+        write_event(run, ended_event(commit.outcome))
+    return attributes
 
 
 def _end_leases(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) -> None:
     armed = False
     for end in commit.leases:
         ours = end.lease.is_wake and end.lease.item == commit.run_id
-        armed |= _try_end(store, end, now_ms, commit.wake_at_ms if ours else None) and ours
+        try:
+            check_own(store, end.lease, commit.run_id, now_ms=now_ms)
+        except LeaseLostError:
+            continue
+        end_claim(store, end, now_ms=now_ms, next_due_ms=commit.wake_at_ms if ours else None)
+        armed |= ours
     if not armed and commit.wake_at_ms is not None and run.wake is not None:
         run.wake.arm(commit.wake_at_ms)
-
-
-def _try_end(store: Store, end: LeaseEnd, now_ms: int, next_due_ms: int | None) -> bool:
-    try:
-        end_claim(store, end, now_ms=now_ms, next_due_ms=next_due_ms)
-    except LeaseLostError:
-        return False
-    return True
-
-
-def _end_run(store: Store, run: StoredRun, outcome: RunOutcome) -> None:
-    run.record = replace(
-        run.record, status=outcome.status, payload=outcome.payload, ended_at_ms=outcome.at_ms
-    )
-    free_hooks(store, run.record.run_id, None)
-    drop_work(store, run.record.run_id)

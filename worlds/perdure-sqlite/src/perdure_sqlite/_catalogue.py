@@ -6,7 +6,8 @@ import sqlite3
 from typing import final
 
 from perdure.abc import Catalogue
-from perdure.errors import RunLiveError, UsageError
+from perdure.errors import RunLiveError
+from perdure.lowlevel import list_cursor, parse_cursor
 from perdure.model import RunFilter, RunId, RunPage, RunRecord
 
 from ._handle import Handle
@@ -28,11 +29,11 @@ class SqliteCatalogue(Catalogue):
     async def list_runs(
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
-        after = (-1, "") if cursor is None else _parse_cursor(cursor)
+        after = parse_cursor(cursor)
         found = await self._handle.read(lambda db: _find(db, where, after, limit + 1))
         page = tuple(found[:limit])
         more = len(found) > len(page) and page
-        return RunPage(runs=page, cursor=_cursor(page[-1]) if more else None)
+        return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
     async def delete_run(self, run_id: RunId) -> None:
         def work(transaction: Transaction) -> None:
@@ -84,17 +85,6 @@ def _find(
                 break
     rows.close()
     return found
-
-
-def _cursor(record: RunRecord) -> str:
-    return f"{record.created_at_ms}/{record.run_id}"
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    created, mark, run_id = cursor.partition("/")
-    if not mark or not created.isdecimal():
-        raise UsageError(f"{cursor!r} is not a cursor this world gave")
-    return int(created), run_id
 
 
 def _forget(db: sqlite3.Connection, run_id: str, n: int | None) -> None:

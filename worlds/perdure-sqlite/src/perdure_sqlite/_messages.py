@@ -1,6 +1,6 @@
 """Messages: a row of ``messages`` and its claims.
 
-Synchronous; the caller is in a transaction.
+Synchronous; the caller is in a transaction. With *n*, only a message of that run counts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ._writer import Transaction
 
 __all__ = ("check_message", "drop_messages", "end_message", "give_message_back", "send_message")
 
-_LIVE = "message_id = ? AND token = ? AND expires_ms > ?"
+_LIVE = "message_id = ? AND token = ? AND expires_ms > ? AND n = ifnull(?, n)"
 
 
 def send_message(transaction: Transaction, n: int, new: NewMessage, owner: Owner) -> Lease | None:
@@ -45,33 +45,35 @@ def send_message(transaction: Transaction, n: int, new: NewMessage, owner: Owner
     return Lease(item=new.message_id, token=token, is_wake=False, expires_at_ms=expires_ms)
 
 
-def check_message(transaction: Transaction, lease: Lease) -> None:
+def check_message(transaction: Transaction, lease: Lease, *, n: int | None = None) -> None:
     """Pass only the holder of the message's live lease.
 
     Raises:
         LeaseLostError: the lease is no longer live.
     """
     found = transaction.db.execute(
-        f"SELECT 1 FROM messages WHERE {_LIVE}", (lease.item, lease.token, transaction.now_ms)
+        f"SELECT 1 FROM messages WHERE {_LIVE}", (lease.item, lease.token, transaction.now_ms, n)
     ).fetchone()
     if found is None:
         raise LeaseLostError(lease.item)
 
 
-def end_message(transaction: Transaction, lease: Lease) -> None:
+def end_message(transaction: Transaction, lease: Lease, *, n: int | None = None) -> None:
     """End a live claim; the message is gone.
 
     Raises:
         LeaseLostError: the lease is no longer live; nothing was changed.
     """
     ended = transaction.db.execute(
-        f"DELETE FROM messages WHERE {_LIVE}", (lease.item, lease.token, transaction.now_ms)
+        f"DELETE FROM messages WHERE {_LIVE}", (lease.item, lease.token, transaction.now_ms, n)
     ).rowcount
     if not ended:
         raise LeaseLostError(lease.item)
 
 
-def give_message_back(transaction: Transaction, lease: Lease, *, due_ms: int, ran: bool) -> None:
+def give_message_back(
+    transaction: Transaction, lease: Lease, *, due_ms: int, ran: bool, n: int | None = None
+) -> None:
     """End a live claim; the message is due again at *due_ms*.
 
     Raises:
@@ -80,7 +82,7 @@ def give_message_back(transaction: Transaction, lease: Lease, *, due_ms: int, ra
     given = transaction.db.execute(
         "UPDATE messages SET token = NULL, expires_ms = NULL, due_ms = ?, returned = returned + ?"
         f" WHERE {_LIVE}",
-        (due_ms, int(not ran), lease.item, lease.token, transaction.now_ms),
+        (due_ms, int(not ran), lease.item, lease.token, transaction.now_ms, n),
     ).rowcount
     if not given:
         raise LeaseLostError(lease.item)

@@ -13,11 +13,11 @@ from perdure.errors import (
     LeaseLostError,
     RunEndedError,
 )
+from perdure.lowlevel import created_event
 from perdure.model import (
     Append,
     Appended,
     Committed,
-    Event,
     EventType,
     HookRecord,
     LoggedEvent,
@@ -161,7 +161,7 @@ def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
     n, *row = find_run(db, new.run_id, f"n, {RECORD}")
     record = record_of(tuple(row))
     if made.rowcount:
-        Log(db, n, 0).write(_created(new))
+        Log(db, n, 0).write(created_event(new))
         transaction.rings.add("wakes")
         return record, True
     (found,) = db.execute(
@@ -170,16 +170,6 @@ def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
     if (record.workflow, found) != (new.workflow, new.input):
         raise IdempotencyConflictError(new.idempotency_key or new.run_id, run_id=new.run_id)
     return record, False
-
-
-def _created(new: NewRun) -> Event:
-    return Event(
-        type=EventType.RUN_CREATED,
-        key="run/created",
-        at_ms=new.created_at_ms,
-        payload=new.input,
-        facts={"workflow": new.workflow, "bundle": new.bundle, "engine": new.engine},
-    )
 
 
 def _append(transaction: Transaction, append: Append) -> Appended:
@@ -213,7 +203,7 @@ def _append(transaction: Transaction, append: Append) -> Appended:
 def _check_append(transaction: Transaction, append: Append, wake: Wake) -> None:
     lease, event = append.lease, append.event
     if lease is not None and not lease.is_wake:
-        check_message(transaction, lease)
+        check_message(transaction, lease, n=wake.n)
     elif lease is not None:
         _own_wake(append, wake).check_live(lease, now_ms=transaction.now_ms)
     if event.type in _NEEDS_HOOK:
@@ -241,8 +231,8 @@ def _end_lease(transaction: Transaction, append: Append, wake: Wake) -> None:
             _own_wake(append, wake).check_live(lease, now_ms=transaction.now_ms)
             wake.give_back(due_ms=due_ms)
         elif due_ms is None:
-            end_message(transaction, lease)
+            end_message(transaction, lease, n=wake.n)
         else:
-            give_message_back(transaction, lease, due_ms=due_ms, ran=True)
+            give_message_back(transaction, lease, due_ms=due_ms, ran=True, n=wake.n)
     except LeaseLostError:
         return  # a repeated append: the first one ended it

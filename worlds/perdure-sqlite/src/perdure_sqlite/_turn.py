@@ -8,11 +8,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import cbor2
 
-from perdure.errors import LeaseLostError, RunEndedError, RunNotFoundError, StaleTurnError
+from perdure.errors import LeaseLostError, StaleTurnError
+from perdure.lowlevel import check_turn, conflict_event, ended_event, merged_attributes
 from perdure.model import (
     Committed,
     EntityId,
@@ -29,7 +29,7 @@ from perdure.model import (
 
 from ._messages import drop_messages, end_message, send_message
 from ._owners import Owner
-from ._runs import Wake, pack_map, store_wake, unpack_map
+from ._runs import Wake, find_run, pack_map, store_wake, unpack_map
 from ._schema import pack_event, pack_key
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
@@ -72,7 +72,7 @@ class Log:
 class _Row:
     """What a commit reads of its run."""
 
-    n: int
+    wake: Wake
     status: str
     turn: int
     position: int
@@ -80,14 +80,16 @@ class _Row:
     attributes: bytes | None
     commit_id: str | None
     committed: bytes | None
-    attempt: int
-    wake: Wake
+
+    @property
+    def n(self) -> int:
+        return self.wake.n
 
 
 _COLUMNS = (
-    "status, turn, position, started_at_ms, attributes, commit_id, committed, wake_attempt, "
-    + Wake.COLUMNS
+    "status, turn, position, started_at_ms, attributes, commit_id, committed, " + Wake.COLUMNS
 )
+_WAKE = _COLUMNS.count(",") - Wake.COLUMNS.count(",")
 
 
 def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> Committed:
@@ -96,11 +98,12 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
     But for a delivery that is in the log already: the caller rolls back.
     """
     db = transaction.db
-    run = _load(db, commit.run_id)
+    row = find_run(db, commit.run_id, _COLUMNS)
+    run = _Row(Wake(*row[_WAKE:]), *row[:_WAKE])
     if run.committed is not None and run.commit_id == commit.commit_id:
         return _unpack_committed(run.committed)
     log = Log(db, run.n, run.position)
-    _check(commit, run)
+    check_turn(commit, status=RunStatus(run.status), turn=run.turn, position=run.position)
     conflicts: dict[EntityId, HookRecord] = {}
     if commit.hooks_claimed or commit.hooks_released:
         free_hooks(db, run.n, commit.hooks_released)
@@ -167,37 +170,6 @@ def find_hook(db: sqlite3.Connection, token: str) -> HookRecord | None:
     )
 
 
-def _load(db: sqlite3.Connection, run_id: RunId) -> _Row:
-    row = db.execute(f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise RunNotFoundError(run_id)
-    return _Row(
-        n=row[8],
-        status=row[0],
-        turn=row[1],
-        position=row[2],
-        started_at_ms=row[3],
-        attributes=row[4],
-        commit_id=row[5],
-        committed=row[6],
-        attempt=row[7],
-        wake=Wake(*row[8:]),
-    )
-
-
-def _check(commit: TurnCommit, run: _Row) -> None:
-    if RunStatus(run.status).is_ended:
-        raise RunEndedError(commit.run_id, status=run.status)
-    if commit.turn != run.turn:
-        reason = f"it builds on turn {commit.turn}, the run is at {run.turn}"
-        raise StaleTurnError(commit.run_id, reason=reason)
-    if not commit.deliveries and commit.outcome is None:
-        return
-    if run.position > commit.expected_position:
-        reason = f"it knows of position {commit.expected_position}, the log is at {run.position}"
-        raise StaleTurnError(commit.run_id, reason=reason)
-
-
 def _claim_hooks(db: sqlite3.Connection, n: int, commit: TurnCommit) -> dict[EntityId, HookRecord]:
     """Take the tokens that are free; gives the holders of those that are not, by our hook."""
     conflicts: dict[EntityId, HookRecord] = {}
@@ -218,48 +190,22 @@ def _write_log(
     log: Log, run: _Row, commit: TurnCommit, conflicts: dict[EntityId, HookRecord]
 ) -> bytes | None:
     """Write the commit's events; gives the run's attributes after them."""
-    changes: dict[str, Any] = {}
+    attributes: dict[str, str] | None = None  # None: as they were
     for event in commit.deliveries:
         if not log.write(event):
             raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
     for event in commit.events:
         holder = conflicts.get(event.entity) if event.entity is not None else None
         if event.type is EventType.HOOK_CREATED and holder is not None:
-            event = _conflict(event, holder)
+            event = conflict_event(event, holder)
         if log.write(event) and event.type is EventType.ATTRIBUTES_SET:
-            for name, value in event.facts.items():
-                changes.pop(name, None)
-                changes[name] = value
+            before = unpack_map(run.attributes) if attributes is None else attributes
+            attributes = merged_attributes(before, event.facts)
     if commit.outcome is not None:
-        log.write(_ended(commit.outcome))
-    if not changes:
+        log.write(ended_event(commit.outcome))
+    if attributes is None:
         return run.attributes
-    attributes = unpack_map(run.attributes)
-    for name, value in changes.items():
-        attributes.pop(name, None)
-        if value is not None:
-            attributes[name] = str(value)
     return pack_map(attributes)
-
-
-def _conflict(event: Event, holder: HookRecord) -> Event:
-    return Event(
-        type=EventType.HOOK_CONFLICT,
-        key=f"{event.entity}/conflict",
-        at_ms=event.at_ms,
-        entity=event.entity,
-        facts={"token": holder.token, "run_id": holder.run_id},
-    )
-
-
-def _ended(outcome: RunOutcome) -> Event:
-    completed = outcome.status is RunStatus.COMPLETED
-    return Event(
-        type=EventType.RUN_COMPLETED if completed else EventType.RUN_FAILED,
-        key="run/ended",
-        at_ms=outcome.at_ms,
-        payload=outcome.payload,
-    )
 
 
 def _end_leases(transaction: Transaction, wake: Wake, commit: TurnCommit) -> None:
@@ -281,7 +227,7 @@ def _end_lease(
     if ours:
         wake.end(end, now_ms=transaction.now_ms, next_due_ms=next_due_ms)
     elif not end.lease.is_wake:
-        end_message(transaction, end.lease)
+        end_message(transaction, end.lease, n=wake.n)
 
 
 def _advance(

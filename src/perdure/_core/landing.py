@@ -1,0 +1,176 @@
+"""Landing: what a write means for a run, its log and its place in lists.
+
+Pure, and the same for every world: a world reads, asks here what becomes of it, and writes that in
+one transaction. Nothing here knows how anything is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .._model.commit import HookRecord, TurnCommit
+from .._model.events import Event, EventType
+from .._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
+from ..errors import RunEndedError, StaleTurnError, UsageError
+
+__all__ = (
+    "advanced_record",
+    "check_turn",
+    "conflict_event",
+    "created_event",
+    "ended_event",
+    "ended_record",
+    "fresh_record",
+    "list_cursor",
+    "matches_filter",
+    "merged_attributes",
+    "parse_cursor",
+)
+
+
+def fresh_record(new: NewRun) -> RunRecord:
+    """The run as it is right after ``create_run``, its first event included."""
+    return RunRecord(
+        run_id=new.run_id,
+        workflow=new.workflow,
+        bundle=new.bundle,
+        engine=new.engine,
+        status=RunStatus.PENDING,
+        turn=0,
+        position=1,
+        consumed=0,
+        log_digest=b"",
+        created_at_ms=new.created_at_ms,
+        idempotency_key=new.idempotency_key,
+        attributes=dict(new.attributes),
+    )
+
+
+def created_event(new: NewRun) -> Event:
+    """The event at position 1."""
+    return Event(
+        type=EventType.RUN_CREATED,
+        key="run/created",
+        at_ms=new.created_at_ms,
+        payload=new.input,
+        facts={"workflow": new.workflow, "bundle": new.bundle, "engine": new.engine},
+    )
+
+
+def check_turn(commit: TurnCommit, *, status: RunStatus, turn: int, position: int) -> None:
+    """Pass only a commit that builds on the run as it is.
+
+    The caller looks for the ``commit_id`` before, and for the deliveries' keys after.
+
+    Raises:
+        RunEndedError: the run has ended.
+        StaleTurnError: the run's turn is another, or the log has moved on under deliveries.
+    """
+    if status.is_ended:
+        raise RunEndedError(commit.run_id, status=status)
+    if commit.turn != turn:
+        reason = f"it builds on turn {commit.turn}, the run is at {turn}"
+        raise StaleTurnError(commit.run_id, reason=reason)
+    if (commit.deliveries or commit.outcome is not None) and position > commit.expected_position:
+        reason = f"it knows of position {commit.expected_position}, the log is at {position}"
+        raise StaleTurnError(commit.run_id, reason=reason)
+
+
+def conflict_event(event: Event, holder: HookRecord) -> Event:
+    """What is logged in place of ``hook_created`` when another hook holds the token."""
+    return Event(
+        type=EventType.HOOK_CONFLICT,
+        key=f"{event.entity}/conflict",
+        at_ms=event.at_ms,
+        entity=event.entity,
+        facts={"token": holder.token, "run_id": holder.run_id},
+    )
+
+
+def ended_event(outcome: RunOutcome) -> Event:
+    """The last event of a run that completed or failed."""
+    completed = outcome.status is RunStatus.COMPLETED
+    return Event(
+        type=EventType.RUN_COMPLETED if completed else EventType.RUN_FAILED,
+        key="run/ended",
+        at_ms=outcome.at_ms,
+        payload=outcome.payload,
+    )
+
+
+def merged_attributes(attributes: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, str]:
+    """A run's attributes after an ``attributes_set`` with these facts; None takes one away."""
+    merged = dict(attributes)
+    for name, value in facts.items():
+        merged.pop(name, None)
+        if value is not None:
+            merged[name] = str(value)
+    return merged
+
+
+def advanced_record(
+    record: RunRecord,
+    commit: TurnCommit,
+    *,
+    position: int,
+    first_at_ms: int | None,
+    attributes: Mapping[str, str],
+    now_ms: int,
+) -> RunRecord:
+    """The run after *commit*, its outcome included.
+
+    Args:
+        position: the log's last position after it.
+        first_at_ms: the time of the first event it wrote; None if it wrote none.
+    """
+    started = record.started_at_ms
+    if started is None:
+        started = now_ms if first_at_ms is None else first_at_ms
+    advanced = replace(
+        record,
+        status=RunStatus.RUNNING,
+        turn=record.turn + 1,
+        position=position,
+        consumed=commit.consumed,
+        log_digest=commit.log_digest,
+        started_at_ms=started,
+        attributes=attributes,
+    )
+    return advanced if commit.outcome is None else ended_record(advanced, commit.outcome)
+
+
+def ended_record(record: RunRecord, outcome: RunOutcome) -> RunRecord:
+    """The run with its end."""
+    return replace(
+        record, status=outcome.status, payload=outcome.payload, ended_at_ms=outcome.at_ms
+    )
+
+
+def list_cursor(record: RunRecord) -> str:
+    """The cursor of a page that ends with this run."""
+    return f"{record.created_at_ms}/{record.run_id}"
+
+
+def parse_cursor(cursor: str | None) -> tuple[int, str]:
+    """The (created, run id) after which a list goes on; None is its beginning.
+
+    Raises:
+        UsageError: it is not a cursor of ``list_cursor``.
+    """
+    if cursor is None:
+        return -1, ""
+    created, mark, run_id = cursor.partition("/")
+    if not mark or not created.isdecimal():
+        raise UsageError(f"{cursor!r} is not a cursor this world gave")
+    return int(created), run_id
+
+
+def matches_filter(record: RunRecord, where: RunFilter) -> bool:
+    """Whether a list with this filter has the run."""
+    return (
+        where.status in (None, record.status)
+        and where.workflow in (None, record.workflow)
+        and where.attributes.items() <= record.attributes.items()
+    )
