@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .events import Event
 from .ids import EntityId, RunId
 from .queue import Lease, LeaseEnd, NewMessage
-from .runs import RunOutcome
+from .runs import NewRun, RunOutcome
 from .snapshot import Snapshot
 
 __all__ = ("Append", "Appended", "Committed", "HookClaim", "HookRecord", "TurnCommit")
@@ -80,6 +80,7 @@ class TurnCommit:
     outcome: RunOutcome | None = None
     wake_at_ms: int | None = None  # the run's next timer; None if it has none
     leases: tuple[LeaseEnd, ...] = ()
+    new: NewRun | None = None  # create the run in the same write; the turn is its first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

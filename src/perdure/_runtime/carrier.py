@@ -11,24 +11,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar, final
 
 import anyio
 
-from .._core.turn import StepRoute
-from .._model.commands import Interrupted, ScheduleStep
+from .._core.landing import created_event, fresh_record
+from .._model.commands import Interrupted
 from .._model.commit import Append, Committed, TurnCommit
 from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
-from .._model.queue import Lease, LeaseEnd, Message, MessageClaim, WakeClaim
-from .._model.runs import RunOutcome, RunRecord, RunStatus
+from .._model.queue import LeaseEnd, Message, MessageClaim, WakeClaim
+from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from .._model.state import RunState
 from .._protocol.codec import decode, encode_error
-from .._protocol.frames import Limits
-from .._vm.pool import VmPool
-from ..abc import Capability, DirectStorage, World
 from ..errors import (
     GuestError,
     LeaseLostError,
@@ -37,12 +35,13 @@ from ..errors import (
     StaleTurnError,
     WorldError,
 )
-from .cache import Baselines, WarmHeaps
+from .carrying import Carrying
 from .heap import Heap
-from .slots import Slots
-from .turn_handler import StepResult, Taken, Turn, TurnInput, take_turn
+from .slots import TakenSlots
+from .turn_handler import StepResult, Taken, Turn, TurnInput
+from .turn_thread import take_in_thread
 
-__all__ = ("Carrier", "Carrying", "Tally")
+__all__ = ("Carrier",)
 
 T = TypeVar("T")
 _log = logging.getLogger("perdure")
@@ -50,84 +49,7 @@ _PAGE = 1000
 _MAX_FRUITLESS = 10  # claims of a run without a commit before it fails
 _COMMIT_TRIES = 6
 _PARKED_MS = 30_000  # a run whose bundle is missing is looked at again after this long
-
-
-class RunStep(Protocol):
-    """Starts a step's body; ``Carrier.finished`` is told how it ended, and its slot given back."""
-
-    def __call__(self, carrier: Carrier, claim: MessageClaim, /) -> None: ...
-
-
-class Route(Protocol):
-    """Says where a step's message goes; a slot is taken for one that is to run inline."""
-
-    def __call__(
-        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, /
-    ) -> StepRoute: ...
-
-
-@final
-class TakenSlots:
-    """The slots that one turn has taken for its inline steps, until somebody has them."""
-
-    def __init__(self, slots: Slots) -> None:
-        self._slots = slots
-        self._count = 0
-
-    def take(self) -> bool:
-        """Take one more, if there is one. In the VM thread."""
-        taken = self._slots.take()
-        self._count += taken
-        return taken == 1
-
-    def hand_on(self) -> None:
-        """One belongs to a step's body now."""
-        self._count -= 1
-
-    def give_back(self) -> None:
-        """Give back what nobody has. Idempotent."""
-        self._slots.give_back(self._count)
-        self._count = 0
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a worker did."""
-
-    turns: int = 0
-    thawed: int = 0
-    rebuilt: int = 0  # heaps made from the log although a snapshot was there
-    stale: int = 0  # commits that came too late
-    snapshots: int = 0
-    snapshot_bytes: int = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class Carrying:
-    """What every carrier of a worker shares."""
-
-    world: World
-    pool: VmPool
-    baselines: Baselines
-    warm: WarmHeaps
-    slots: Slots
-    route: Route
-    run_step: RunStep
-    let_go: Callable[[Lease], None]  # of a wake's lease that needs no renewal any more
-    snapshot_lag: int
-    turn_deadline: float  # seconds one turn may take before it is tried again
-    key: bytes | None = None
-    limits: Limits = field(default_factory=Limits)
-    tally: Tally = field(default_factory=Tally)
-
-    @property
-    def direct(self) -> DirectStorage | None:
-        """The storage, where a VM thread may commit to it."""
-        storage = self.world.storage
-        if Capability.DIRECT_COMMIT in self.world.capabilities:
-            assert isinstance(storage, DirectStorage)
-            return storage
-        return None
+_FIRST_TURN_DEADLINE = 0.1  # seconds; one that takes longer is not waited for by ``start``
 
 
 @final
@@ -138,7 +60,6 @@ class Carrier:
         self.run_id = run_id
         self.in_flight: set[EntityId] = set()  # steps that are running here
         self._shared = shared
-        self._direct = shared.direct
         self._claims: list[WakeClaim] = []
         self._results: list[StepResult] = []
         self._news = asyncio.Event()
@@ -181,33 +102,52 @@ class Carrier:
         finally:
             self._discard()
 
+    async def begin(self, new: NewRun, told: Callable[[bool], None]) -> None:
+        """Create the run and commit its first turn in one write.
+
+        *told* hears whether it is durable; if not, nothing is lost by creating it without a turn.
+        """
+        self._record = record = fresh_record(new)
+        created = LoggedEvent(position=1, event=created_event(new))
+        taken: Taken | None = None
+        try:
+            baseline = await self._shared.baselines.get(record)
+            self._heap = Heap(baseline, record, limits=self._shared.limits)
+            taken = await self._take(self._given([created], new=new), _FIRST_TURN_DEADLINE)
+        except Exception as exc:
+            level = logging.DEBUG if isinstance(exc, WorldError) else logging.WARNING
+            _log.log(level, "run %s: its first turn waits for a claim: %r", self.run_id, exc)
+        finally:
+            if not isinstance(taken, Turn):
+                self._discard()
+            told(isinstance(taken, Turn))
+        if isinstance(taken, Turn):
+            await self._write_console(taken)
+
     # --- one turn -----------------------------------------------------------------------------
 
     async def _advance(self) -> None:
         claims, self._claims = self._claims, []
         results, self._results = self._results, []
         claim = claims[-1] if claims else None  # a later claim of ours replaces what ran out
+        turn: Turn | None = None
         try:
             if results and self._heap is not None and self._has_steps_elsewhere(results):
                 await self._append_all(results)
                 results = []
             if claim is None and not results:
                 return
-            await self._take_turn(claim, results)
+            turn = await self._take_turn(claim, results)
         except (StaleTurnError, LeaseLostError) as exc:
             _log.debug("run %s: %s", self.run_id, exc)
             self._shared.tally.stale += 1
-            self._discard()
-            await self._append_all(results)
-            await self._give_back(claim, 0)
+            await self._abandon(claim, results, delay_ms=0)
         except RunEndedError:
-            self._discard()
-            await self._give_back(claim, 0)
+            await self._abandon(claim, (), delay_ms=0)
         except WorldError as exc:
             _log.warning("run %s: %s; it is tried again", self.run_id, exc)
-            self._discard()
-            await self._append_all(results)
-            await self._give_back(claim, _PARKED_MS if not exc.retryable else 1000)
+            delay_ms = _PARKED_MS if not exc.retryable else 1000
+            await self._abandon(claim, results, delay_ms=delay_ms)
         except Exception as exc:
             _log.exception("run %s: a turn failed; it is tried again", self.run_id)
             self._discard()
@@ -216,42 +156,64 @@ class Carrier:
         finally:
             for ended in claims:
                 self._shared.let_go(ended.lease)
+        if turn is not None:
+            await self._write_console(turn)
 
-    async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
+    async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> Turn | None:
         heap, events = await self._load(read=claim is not None)
         if heap is None:
             await self._give_back(claim, 0)  # the run has ended
-            return
-        record = self._record
-        assert record is not None
-        slots = TakenSlots(self._shared.slots)
-        given = TurnInput(
-            events=events,
-            results=results,
-            claim=claim,
-            now_ms=self._shared.world.now_ms(),
-            busy=bool(self.in_flight or self._results),
-            snapshot_lag=self._shared.snapshot_lag,
-            key=self._shared.key,
-            route=lambda command: self._shared.route(record, command, slots),
-        )
-        try:
-            try:
-                taken, committed = await self._in_thread(heap, given)
-            except SnapshotRejectedError as exc:
-                heap, given = await self._rebuild(exc, given)
-                taken, committed = await self._in_thread(heap, given)
-            if isinstance(taken, Turn):
-                committed = committed or await self._commit(taken.commit)
-                self._landed(heap, taken, committed, slots)
-        finally:
-            slots.give_back()
+            return None
+        given = self._given(events, results=results, claim=claim)
+        taken = await self._take(given, self._shared.turn_deadline)
         if isinstance(taken, Turn):
-            await self._write_console(taken)
-        elif isinstance(taken, Interrupted):
+            return taken
+        if isinstance(taken, Interrupted):
             await self._interrupted(claim, results)
         elif claim is not None:
             await self._finish(claim, taken.next_due_ms)
+        return None
+
+    def _given(
+        self,
+        events: Sequence[LoggedEvent],
+        *,
+        results: Sequence[StepResult] = (),
+        claim: WakeClaim | None = None,
+        new: NewRun | None = None,
+    ) -> TurnInput:
+        shared, record = self._shared, self._record
+        assert record is not None
+        slots = TakenSlots(shared.slots)
+        return TurnInput(
+            events=events,
+            results=results,
+            claim=claim,
+            new=new,
+            now_ms=shared.world.now_ms(),
+            busy=bool(self.in_flight or self._results),
+            snapshot_lag=shared.snapshot_lag,
+            key=shared.key,
+            slots=slots,
+            route=lambda command: shared.route(record, command, slots),
+        )
+
+    async def _take(self, given: TurnInput, deadline: float) -> Taken:
+        """Take a turn and land it; a heap whose snapshot was wrong is made from the log first."""
+        heap, shared = self._heap, self._shared
+        assert heap is not None
+        try:
+            try:
+                posted = await take_in_thread(shared, heap, given, deadline=deadline)
+            except SnapshotRejectedError as exc:
+                heap, given = await self._rebuild(exc, given)
+                posted = await take_in_thread(shared, heap, given, deadline=deadline)
+            if isinstance(posted.taken, Turn):
+                committed = posted.committed or await self._commit(posted.taken.commit)
+                self._landed(heap, posted.taken, committed, given.slots)
+            return posted.taken
+        finally:
+            given.slots.give_back()
 
     async def _load(self, *, read: bool) -> tuple[Heap | None, list[LoggedEvent]]:
         """The run's heap, and the log above what it has consumed."""
@@ -299,17 +261,7 @@ class Carrier:
         assert record is not None
         baseline = await self._shared.baselines.get(record)
         heap = self._heap = Heap(baseline, record, limits=self._shared.limits)
-        events = await self._read(0)
-        return heap, TurnInput(
-            events=events,
-            results=given.results,
-            claim=given.claim,
-            now_ms=given.now_ms,
-            busy=given.busy,
-            snapshot_lag=given.snapshot_lag,
-            key=given.key,
-            route=given.route,
-        )
+        return heap, replace(given, events=await self._read(0))
 
     def _warn_rebuilt(self, exc: SnapshotRejectedError) -> None:
         _log.warning("run %s: %s; rebuilding it from its log", self.run_id, exc)
@@ -325,34 +277,6 @@ class Carrier:
             if len(page) < _PAGE:
                 return events
             after = page[-1].position
-
-    async def _in_thread(self, heap: Heap, given: TurnInput) -> tuple[Taken, Committed | None]:
-        """Take the turn in a VM thread, which posts the commit itself where the world lets it."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[tuple[Taken, Committed | None]] = loop.create_future()
-
-        def answer(taken: Taken | None, found: Committed | BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited
-                loop.call_soon_threadsafe(_settle, waiter, taken, found)
-
-        def work() -> None:
-            try:
-                taken = take_turn(heap, given)
-            except BaseException as exc:  # handed on
-                answer(None, exc)
-                return
-            if isinstance(taken, Turn) and self._direct is not None:
-                self._direct.commit_soon(taken.commit, lambda found: answer(taken, found))
-            else:
-                answer(taken, None)
-
-        deadline = loop.call_later(self._shared.turn_deadline, heap.interrupt)
-        self._shared.pool.hand_over(work)
-        try:
-            taken, found = await waiter
-        finally:
-            deadline.cancel()
-        return taken, found
 
     async def _commit(self, commit: TurnCommit) -> Committed:
         """Commit, asking again with the same id while the outcome is unknown."""
@@ -398,16 +322,26 @@ class Carrier:
             )
 
     async def _write_console(self, turn: Turn) -> None:
+        """Write what the turn printed. It has landed, so a failure here is only told."""
         streams = self._shared.world.streams
-        for output in turn.outputs:
-            if output.console:
-                lines = [_line(level, text) for level, text in output.console]
-                await streams.append(
-                    self.run_id, "log", lines, writer="console", sequence=output.position
-                )
+        writes = [
+            ("console", output.position, [_line(level, text) for level, text in output.console])
+            for output in turn.outputs
+            if output.console
+        ]
         if turn.unhandled:
             lines = [_line("unhandled rejection", str(decode(p))) for p in turn.unhandled]
-            await streams.append(self.run_id, "log", lines, writer="unhandled", sequence=0)
+            writes.append(("unhandled", 0, lines))
+        for writer, sequence, lines in writes:
+            append = partial(
+                streams.append, self.run_id, "log", lines, writer=writer, sequence=sequence
+            )
+            try:
+                await self._persist(append)
+            except WorldError as exc:
+                _log.warning(
+                    "run %s: %d lines of its log are lost: %s", self.run_id, len(lines), exc
+                )
 
     # --- when it does not go well ----------------------------------------------------------------
 
@@ -433,6 +367,14 @@ class Carrier:
             _log.debug("run %s: %s", self.run_id, exc)
         except WorldError as exc:  # its lease runs out, and the step runs again
             _log.warning("run %s: %s: %s", self.run_id, result.event.key, exc)
+
+    async def _abandon(
+        self, claim: WakeClaim | None, results: Iterable[StepResult], *, delay_ms: int
+    ) -> None:
+        """Give the turn up: results are kept under their keys, the claim is given back."""
+        self._discard()
+        await self._append_all(results)
+        await self._give_back(claim, delay_ms)
 
     async def _give_back(self, claim: WakeClaim | None, delay_ms: int) -> None:
         if claim is None:
@@ -481,7 +423,7 @@ class Carrier:
 
     async def _put_away(self) -> None:
         """Keep the heap warm, and a snapshot of it if its last turn left none."""
-        heap, self._heap = self._heap, None
+        heap = self._heap
         if heap is None:
             return
         if heap.snapshot_turn < heap.turn and heap.consumed == heap.recorded:
@@ -491,27 +433,13 @@ class Carrier:
             )
             with contextlib.suppress(WorldError):
                 await self._shared.world.snapshots.save(self.run_id, snapshot)
+        self._heap = None  # whoever cancels before this line has it closed
         self._shared.warm.put(heap)
 
     def _discard(self) -> None:
         heap, self._heap = self._heap, None
         if heap is not None:
             heap.close()
-
-
-def _settle(
-    waiter: asyncio.Future[tuple[Taken, Committed | None]],
-    taken: Taken | None,
-    found: Committed | BaseException | None,
-) -> None:
-    if waiter.done():
-        return
-    if isinstance(found, WorldError) and found.retryable and taken is not None:
-        waiter.set_result((taken, None))  # the outcome is unknown: asked again by its id
-    elif isinstance(found, BaseException):
-        waiter.set_exception(found)
-    elif taken is not None:
-        waiter.set_result((taken, found))
 
 
 def _line(level: str, text: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import final
 
 import anyio
 
-__all__ = ("Slots",)
+__all__ = ("Slots", "TakenSlots")
 
 
 @final
@@ -54,3 +54,30 @@ class Slots:
             if self._given_back.is_set():
                 self._given_back = anyio.Event()
             await self._given_back.wait()
+
+
+@final
+class TakenSlots:
+    """The slots that one turn has taken for its inline steps, until somebody has them."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._count = 0
+
+    def __repr__(self) -> str:
+        return f"<TakenSlots {self._count}>"
+
+    def take(self) -> bool:
+        """Take one more, if there is one. In the VM thread."""
+        taken = self._slots.take()
+        self._count += taken
+        return taken == 1
+
+    def hand_on(self) -> None:
+        """One belongs to a step's body now."""
+        self._count -= 1
+
+    def give_back(self) -> None:
+        """Give back what nobody has. Idempotent."""
+        self._slots.give_back(self._count)
+        self._count = 0

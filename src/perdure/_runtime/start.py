@@ -17,7 +17,7 @@ from .._protocol.codec import encode
 from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import UsageError
-from .ambient import current_world
+from .ambient import beginners, current_world
 from .handles import Run
 from .workflow import Workflow
 
@@ -66,19 +66,20 @@ async def start(
     engine = await _engine()
     await _store(target, Digest(bundle.digest), bundle.encoded)
     await _store(target, Digest(engine.digest), engine.wasm)
-    record, _ = await target.storage.create_run(
-        NewRun(
-            run_id=_choose_id(run_id, idempotency_key),
-            workflow=bundle.name,
-            bundle=Digest(bundle.digest),
-            engine=Digest(engine.digest),
-            input=payload,
-            created_at_ms=target.now_ms(),
-            idempotency_key=idempotency_key,
-            attributes=dict(attributes or {}),
-        )
+    new = NewRun(
+        run_id=_choose_id(run_id, idempotency_key),
+        workflow=bundle.name,
+        bundle=Digest(bundle.digest),
+        engine=Digest(engine.digest),
+        input=payload,
+        created_at_ms=target.now_ms(),
+        idempotency_key=idempotency_key,
+        attributes=dict(attributes or {}),
     )
-    return Run(record.run_id, target)
+    begin = beginners.get(target)
+    if begin is None or not await begin(new):
+        await target.storage.create_run(new)
+    return Run(new.run_id, target)
 
 
 async def _engine() -> GuestEngine:

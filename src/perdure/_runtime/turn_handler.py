@@ -16,9 +16,11 @@ from .._model.commands import Answer, DeliveryOutput, Failed, Interrupted, Sched
 from .._model.commit import TurnCommit
 from .._model.events import Event, LoggedEvent
 from .._model.queue import Lease, LeaseEnd, WakeClaim
+from .._model.runs import NewRun
 from .._protocol.codec import encode
 from ..errors import GuestError
 from .heap import Heap
+from .slots import TakenSlots
 
 __all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
 
@@ -42,7 +44,9 @@ class TurnInput:
     busy: bool  # other steps of the run are running inline, so it is not put away
     snapshot_lag: int  # turns that a warm run may go without a snapshot
     key: bytes | None
+    slots: TakenSlots  # where ``route`` takes them; whoever made this gives them back
     route: Callable[[ScheduleStep], StepRoute]
+    new: NewRun | None = None  # the run is created by this turn's commit
 
 
 @final
@@ -142,6 +146,7 @@ def _plan(
         outcome=plan.outcome,
         wake_at_ms=plan.wake_at_ms,
         leases=_leases(given, plan),
+        new=given.new,
     )
     outputs = (*(again.turns if again else ()), *answer.turns)
     unhandled = answer.unhandled if plan.outcome else ()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Self, TypeVar, final
 
@@ -16,18 +17,19 @@ from .._model.commands import ScheduleStep
 from .._model.commit import Append
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
-from .._model.runs import RunRecord
+from .._model.runs import NewRun, RunRecord
 from .._protocol.frames import Limits
 from .._vm.guest import default_engine
 from .._vm.pool import VmPool
 from ..abc import World
 from ..errors import LeaseLostError, RunEndedError, StepNotRegisteredError, UsageError, WorldError
-from .ambient import entered_world
+from .ambient import beginners, entered_world
 from .cache import Baselines, WarmHeaps
-from .carrier import Carrier, Carrying, TakenSlots
+from .carrier import Carrier
+from .carrying import Carrying
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
-from .slots import Slots
+from .slots import Slots, TakenSlots
 from .step_handler import Retrying, StepCall, run_step
 from .turn_handler import StepResult
 
@@ -77,6 +79,7 @@ class Worker:
         self._warm = WarmHeaps(warm_bytes)
         self._carriers: dict[RunId, Carrier] = {}
         self._draining = False
+        self._beginning: set[asyncio.Future[bool]] = set()
         self._stack = AsyncExitStack()
         self._loops: anyio.CancelScope | None = None
         self._shared = Carrying(
@@ -86,7 +89,7 @@ class Worker:
             warm=self._warm,
             slots=self._slots,
             route=self._route,
-            run_step=self._start_inline,
+            run_step=self._start,
             let_go=self._leases.let_go,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
@@ -115,7 +118,9 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(default_engine)
+        self._loop = asyncio.get_running_loop()
         self._ambient = entered_world.set(self.world)
+        beginners[self.world] = self.begin
         self._group = await self._stack.enter_async_context(anyio.create_task_group())
         self._group.start_soon(self._run_loops)
         return self
@@ -136,12 +141,16 @@ class Worker:
             if exc is None or group.split(lambda error: error is exc)[1] is not None:
                 raise
         finally:
+            for durable in self._beginning:  # their tasks were cancelled before they ran
+                _tell(durable, begun=False)
             self._warm.clear()
             self._pool.close()
 
     def drain(self) -> None:
         """Claim nothing more; what is running goes on to its next suspension. Idempotent."""
         self._draining = True
+        if beginners.get(self.world) == self.begin:
+            del beginners[self.world]
         if self._loops is not None:
             self._loops.cancel()
 
@@ -157,9 +166,8 @@ class Worker:
                     loops.start_soon(self._claim_wakes)
                     loops.start_soon(self._claim_messages)
             # Leases are renewed until the last of them is done.
-            await self._turns.wait_all_free()
             await self._slots.wait_all_free()
-            await self._turns.wait_all_free()
+            await self._turns.wait_all_free()  # no turn of a draining worker starts a step here
             renewing.cancel_scope.cancel()
 
     async def _claim_wakes(self) -> None:
@@ -199,6 +207,31 @@ class Worker:
 
     # --- runs ----------------------------------------------------------------------------------
 
+    async def begin(self, new: NewRun) -> bool:
+        """Create the run and take its first turn in one write.
+
+        Returns:
+            Whether it is durable. If not, nothing was lost: create it without a turn.
+        """
+        loop = asyncio.get_running_loop()
+        if self._draining or loop is not self._loop or new.run_id in self._carriers:
+            return False
+        if not self._turns.take():
+            return False
+        carrier = self._carriers[new.run_id] = Carrier(new.run_id, self._shared)
+        durable: asyncio.Future[bool] = loop.create_future()
+        self._beginning.add(durable)
+        self._group.start_soon(self._begin, carrier, new, durable)
+        try:
+            return await durable
+        finally:
+            self._beginning.discard(durable)
+
+    async def _begin(self, carrier: Carrier, new: NewRun, durable: asyncio.Future[bool]) -> None:
+        async with self._counted(carrier):
+            await carrier.begin(new, lambda begun: _tell(durable, begun))
+            await carrier.carry()
+
     def _carry(self, claim: WakeClaim) -> None:
         self._leases.hold(claim.lease)
         carrier = self._carriers.get(claim.run_id)
@@ -211,7 +244,14 @@ class Worker:
             carrier.wake(claim)
 
     async def _carry_on(self, carrier: Carrier) -> None:
+        async with self._counted(carrier):
+            await carrier.carry()
+
+    @asynccontextmanager
+    async def _counted(self, carrier: Carrier) -> AsyncIterator[None]:
+        """Carry what came while the block put the run away, too; then forget the carrier."""
         try:
+            yield
             while carrier.has_work:
                 await carrier.carry()
         finally:
@@ -234,9 +274,6 @@ class Worker:
         )
 
     # --- steps ---------------------------------------------------------------------------------
-
-    def _start_inline(self, carrier: Carrier, claim: MessageClaim) -> None:
-        self._start(carrier, claim)
 
     def _start(self, carrier: Carrier | None, claim: MessageClaim) -> None:
         self._leases.hold(claim.lease)
@@ -279,3 +316,8 @@ class Worker:
             )
         )
         return None
+
+
+def _tell(durable: asyncio.Future[bool], begun: bool) -> None:
+    if not durable.done():
+        durable.set_result(begun)

@@ -13,14 +13,66 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar, final
+from typing import Generic, TypeVar, final
+
+import anyio
 
 from ..errors import UsageError
 
-__all__ = ("VmPool",)
+__all__ = ("Reply", "VmPool")
 
 T = TypeVar("T")
 DEFAULT_MAX_THREADS = 4
+
+
+@final
+class Reply(Generic[T]):
+    """One answer from any thread to the task that made this."""
+
+    __slots__ = ("_abandoned", "_loop", "_waiter")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[T] = self._loop.create_future()
+        self._abandoned = False
+
+    def __repr__(self) -> str:
+        return f"<Reply {'given' if self._waiter.done() else 'awaited'}>"
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody wants the answer any more."""
+        return self._abandoned
+
+    def give(self, value: T) -> None:
+        """Answer. From any thread, once."""
+        self._post(lambda waiter: waiter.set_result(value))
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error. From any thread, once."""
+        self._post(lambda waiter: waiter.set_exception(error))
+
+    async def wait(self, cancelled: Callable[[], None] | None = None) -> T:
+        """The answer. Cancelled, it calls *cancelled* and still waits for the answer to be there.
+
+        So that what the thread works on is not pulled from under it.
+        """
+        try:
+            return await self._waiter
+        except asyncio.CancelledError:
+            if not self._waiter.cancelled():
+                raise
+            self._abandoned = True
+            self._waiter = self._loop.create_future()
+            if cancelled is not None:
+                cancelled()
+            with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
+                await self._waiter
+            raise
+
+    def _post(self, settle: Callable[[asyncio.Future[T]], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited
+            self._loop.call_soon_threadsafe(lambda: settle(self._waiter))
 
 
 @final
@@ -78,30 +130,27 @@ class VmPool:
     async def run(self, fn: Callable[[], T]) -> T:
         """Run *fn* in a thread of the pool and wait for it.
 
-        Work that has begun is not stopped by cancellation; its result is dropped.
+        Work that has begun is not stopped by cancellation, which waits for its end: what it works
+        on may be freed afterwards. Its result is dropped.
 
         Raises:
             UsageError: the pool was closed.
         """
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[T] = loop.create_future()
+        reply: Reply[T] = Reply()
 
         def work() -> None:
-            if waiter.cancelled():
+            if reply.is_abandoned:
+                reply.fail(UsageError("nobody waits for it"))
                 return
             try:
                 result = fn()
             except BaseException as exc:
-                answer(_settle_failed, exc)
+                reply.fail(exc)
             else:
-                answer(_settle, result)
-
-        def answer(settle: Callable[[asyncio.Future[T], object], None], value: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited
-                loop.call_soon_threadsafe(settle, waiter, value)
+                reply.give(result)
 
         self.hand_over(work)
-        return await waiter
+        return await reply.wait()
 
     def close(self) -> None:
         """Finish what was handed over and end the threads. Idempotent."""
@@ -115,6 +164,11 @@ class VmPool:
                 thread.join()
 
     def hand_over(self, work: Callable[[], None]) -> None:
+        """Run *work*, which must not raise, in a thread of the pool.
+
+        Raises:
+            UsageError: the pool was closed.
+        """
         with self._lock:
             if self._closed:
                 raise UsageError("the pool was closed")
@@ -134,13 +188,3 @@ class VmPool:
                 with self._lock:
                     self._waiting -= 1
             del work  # its closure holds the result
-
-
-def _settle(waiter: asyncio.Future[T], value: object) -> None:
-    if not waiter.done():
-        waiter.set_result(value)  # type: ignore[arg-type]  # work pairs them
-
-
-def _settle_failed(waiter: asyncio.Future[T], error: object) -> None:
-    if not waiter.done() and isinstance(error, BaseException):
-        waiter.set_exception(error)

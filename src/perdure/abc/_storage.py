@@ -75,6 +75,10 @@ class Storage(ABC):
         An event ``attributes_set`` in the commit merges its facts into the run's attributes
         (None removes).
 
+        With ``new`` the run is created first, in the same write, as by ``create_run`` but with a
+        wake that is not due; ``turn`` is 0 and ``expected_position`` 1. Should the run id be there
+        already, nothing is changed and the commit is stale.
+
         Idempotent by ``commit_id``: the last one again gives the first answer, leases included.
 
         A token that another run holds becomes ``hook_conflict`` instead of ``hook_created``: the
@@ -83,9 +87,10 @@ class Storage(ABC):
         run is made due at once. Its own run claiming a token for the same hook again is benign.
 
         Raises:
-            StaleTurnError: ``turn`` is not the run's; or the commit has deliveries or an outcome
-                and the log has moved past ``expected_position`` or one of the deliveries' keys is
-                there already; nothing was changed. Events whose key is there are passed over.
+            StaleTurnError: ``turn`` is not the run's; the ``new`` run is there already; or the
+                commit has deliveries or an outcome and the log has moved past
+                ``expected_position`` or one of the deliveries' keys is there already; nothing was
+                changed. Events whose key is there are passed over.
             RunNotFoundError: no such run.
             RunEndedError: the run has ended.
             WorldUnavailableError: the outcome is unknown; ask again with the same ``commit_id``.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import final
 
-from ..._core.landing import created_event, ended_record, fresh_record
-from ..._core.leases import Mailbox
+from ..._core.landing import ended_record
 from ..._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
 from ..._model.events import EventType, LoggedEvent
 from ..._model.ids import RunId
@@ -17,7 +15,7 @@ from ...abc import DirectStorage
 from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
 from ._queue import check_own, drop_work, give_back
 from ._store import Handle, Store, StoredMessage, StoredRun
-from ._turn import commit_turn, free_hooks, write_event
+from ._turn import commit_turn, free_hooks, fresh_run, write_event
 
 __all__ = ("MemoryStorage",)
 
@@ -44,7 +42,7 @@ class MemoryStorage(DirectStorage):
                         new.idempotency_key or new.run_id, run_id=new.run_id
                     )
                 return found.record, False
-            run = _fresh_run(new, now_ms=self._handle.now_ms())
+            run = fresh_run(new, due_ms=self._handle.now_ms())
             store.runs[new.run_id] = run
         store.changed.ring()
         return run.record, True
@@ -113,13 +111,6 @@ class MemoryStorage(DirectStorage):
             self._handle.counters["commits"] += 1
         store.changed.ring()
         return committed
-
-
-def _fresh_run(new: NewRun, *, now_ms: int) -> StoredRun:
-    record = replace(fresh_record(new), position=0)
-    run = StoredRun(record=record, wake=Mailbox(due_ms=now_ms, generation=1))
-    write_event(run, created_event(new))
-    return run
 
 
 def _append(store: Store, append: Append, *, now_ms: int) -> Appended:

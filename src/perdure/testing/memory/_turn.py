@@ -12,18 +12,22 @@ from ..._core.landing import (
     advanced_record,
     check_turn,
     conflict_event,
+    created_event,
     ended_event,
+    fresh_record,
     merged_attributes,
 )
+from ..._core.leases import Mailbox
 from ..._model.commit import Committed, HookRecord, TurnCommit
 from ..._model.events import Event, EventType, LoggedEvent
 from ..._model.ids import EntityId, RunId
+from ..._model.runs import NewRun
 from ...errors import LeaseLostError, StaleTurnError
 from ._queue import check_own, drop_work, end_claim, send_message
 from ._snapshots import keep_snapshot
 from ._store import Store, StoredRun
 
-__all__ = ("commit_turn", "free_hooks", "write_event")
+__all__ = ("commit_turn", "free_hooks", "fresh_run", "write_event")
 
 
 def write_event(run: StoredRun, event: Event) -> bool:
@@ -47,10 +51,29 @@ def free_hooks(store: Store, run_id: RunId, hook_ids: Collection[EntityId] | Non
 
 def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
     """Land *commit*, or give the answer it had."""
+    if commit.new is not None and commit.run_id not in store.runs:
+        fresh = fresh_run(commit.new, due_ms=None)
+        _check(fresh, commit)
+        store.runs[commit.run_id] = fresh
+        return _commit(store, fresh, commit, now_ms=now_ms)
     run = store.run(commit.run_id)
     if run.last_commit is not None and run.last_commit[0] == commit.commit_id:
         return run.last_commit[1]
+    if commit.new is not None:
+        raise StaleTurnError(commit.run_id, reason="it is there already")
     _check(run, commit)
+    return _commit(store, run, commit, now_ms=now_ms)
+
+
+def fresh_run(new: NewRun, *, due_ms: int | None) -> StoredRun:
+    """A run with its first event."""
+    record = replace(fresh_record(new), position=0)
+    run = StoredRun(record=record, wake=Mailbox(due_ms=due_ms, generation=1))
+    write_event(run, created_event(new))
+    return run
+
+
+def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) -> Committed:
     before = run.record.position
     free_hooks(store, commit.run_id, commit.hooks_released)
     conflicts = _claim_hooks(store, commit)

@@ -14,7 +14,7 @@ import cbor2
 
 from perdure.errors import LeaseLostError, RunNotFoundError
 from perdure.lowlevel import rearmed_due_ms
-from perdure.model import Digest, Lease, LeaseEnd, RunId, RunRecord, RunStatus
+from perdure.model import Digest, Lease, LeaseEnd, NewRun, RunId, RunRecord, RunStatus
 
 from ._schema import Row
 from ._writer import Transaction
@@ -23,6 +23,7 @@ __all__ = (
     "RECORD",
     "Wake",
     "find_run",
+    "insert_run",
     "load_wake",
     "pack_map",
     "record_of",
@@ -81,6 +82,27 @@ def find_run(db: sqlite3.Connection, run_id: RunId, columns: str) -> Row:
     if row is None:
         raise RunNotFoundError(run_id)
     return row
+
+
+def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bool:
+    """Make the run's row, without its first event; False if there is one."""
+    made = db.execute(
+        "INSERT INTO runs (run_id, workflow, bundle, engine, status, turn, position, consumed,"
+        " log_digest, created_at_ms, idempotency_key, attributes, wake_due_ms, wake_generation)"
+        " VALUES (?, ?, ?, ?, 'pending', 0, 1, 0, x'', ?, ?, ?, ?, 1)"
+        " ON CONFLICT (run_id) DO NOTHING",
+        (
+            new.run_id,
+            new.workflow,
+            new.bundle,
+            new.engine,
+            new.created_at_ms,
+            new.idempotency_key,
+            pack_map(new.attributes),
+            due_ms,
+        ),
+    )
+    return made.rowcount == 1
 
 
 @dataclass(slots=True)

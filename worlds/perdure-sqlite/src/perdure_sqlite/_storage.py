@@ -32,7 +32,7 @@ from perdure.model import (
 
 from ._handle import Handle
 from ._messages import check_message, end_message, give_message_back
-from ._runs import RECORD, Wake, find_run, pack_map, record_of, store_wake
+from ._runs import RECORD, Wake, find_run, insert_run, record_of, store_wake
 from ._schema import EVENT_COLUMNS, unpack_event
 from ._snapshots import read_chain
 from ._turn import Log, commit_turn, end_run, find_hook, free_hooks
@@ -142,25 +142,10 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
 
 def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
     db = transaction.db
-    made = db.execute(
-        "INSERT INTO runs (run_id, workflow, bundle, engine, status, turn, position, consumed,"
-        " log_digest, created_at_ms, idempotency_key, attributes, wake_due_ms, wake_generation)"
-        " VALUES (?, ?, ?, ?, 'pending', 0, 1, 0, x'', ?, ?, ?, ?, 1)"
-        " ON CONFLICT (run_id) DO NOTHING",
-        (
-            new.run_id,
-            new.workflow,
-            new.bundle,
-            new.engine,
-            new.created_at_ms,
-            new.idempotency_key,
-            pack_map(new.attributes),
-            transaction.now_ms,
-        ),
-    )
+    made = insert_run(db, new, due_ms=transaction.now_ms)
     n, *row = find_run(db, new.run_id, f"n, {RECORD}")
     record = record_of(tuple(row))
-    if made.rowcount:
+    if made:
         Log(db, n, 0).write(created_event(new))
         transaction.rings.add("wakes")
         return record, True

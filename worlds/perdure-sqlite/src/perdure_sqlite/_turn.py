@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import cbor2
 
 from perdure.errors import LeaseLostError, StaleTurnError
-from perdure.lowlevel import check_turn, conflict_event, ended_event, merged_attributes
+from perdure.lowlevel import (
+    check_turn,
+    conflict_event,
+    created_event,
+    ended_event,
+    merged_attributes,
+)
 from perdure.model import (
     Committed,
     EntityId,
@@ -29,7 +35,7 @@ from perdure.model import (
 
 from ._messages import drop_messages, end_message, send_message
 from ._owners import Owner
-from ._runs import Wake, find_run, pack_map, store_wake, unpack_map
+from ._runs import Wake, find_run, insert_run, pack_map, store_wake, unpack_map
 from ._schema import pack_event, pack_key
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
@@ -95,14 +101,19 @@ _WAKE = _COLUMNS.count(",") - Wake.COLUMNS.count(",")
 def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> Committed:
     """Land *commit*, or give the answer it had; nothing has been written when it raises.
 
-    But for a delivery that is in the log already: the caller rolls back.
+    But for a new run, and a delivery that is in the log already: the caller rolls back.
     """
     db = transaction.db
+    made = commit.new is not None and insert_run(db, commit.new, due_ms=None)
     row = find_run(db, commit.run_id, _COLUMNS)
     run = _Row(Wake(*row[_WAKE:]), *row[:_WAKE])
     if run.committed is not None and run.commit_id == commit.commit_id:
         return _unpack_committed(run.committed)
     log = Log(db, run.n, run.position)
+    if commit.new is not None:
+        if not made:
+            raise StaleTurnError(commit.run_id, reason="it is there already")
+        Log(db, run.n, 0).write(created_event(commit.new))
     check_turn(commit, status=RunStatus(run.status), turn=run.turn, position=run.position)
     conflicts: dict[EntityId, HookRecord] = {}
     if commit.hooks_claimed or commit.hooks_released:

@@ -1,0 +1,76 @@
+"""Carrying: what the carriers of one worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from .._core.turn import StepRoute
+from .._model.commands import ScheduleStep
+from .._model.queue import Lease, MessageClaim
+from .._model.runs import RunRecord
+from .._protocol.frames import Limits
+from .._vm.pool import VmPool
+from ..abc import Capability, DirectStorage, World
+from .cache import Baselines, WarmHeaps
+from .slots import Slots, TakenSlots
+
+if TYPE_CHECKING:
+    from .carrier import Carrier
+
+__all__ = ("Carrying", "Route", "RunStep", "Tally")
+
+
+class RunStep(Protocol):
+    """Starts a step's body; ``Carrier.finished`` is told how it ended, and its slot given back."""
+
+    def __call__(self, carrier: Carrier, claim: MessageClaim, /) -> None: ...
+
+
+class Route(Protocol):
+    """Says where a step's message goes; a slot is taken for one that is to run inline."""
+
+    def __call__(
+        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, /
+    ) -> StepRoute: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a worker did."""
+
+    turns: int = 0
+    thawed: int = 0
+    rebuilt: int = 0  # heaps made from the log although a snapshot was there
+    stale: int = 0  # commits that came too late
+    snapshots: int = 0
+    snapshot_bytes: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Carrying:
+    """What every carrier of a worker shares."""
+
+    world: World
+    pool: VmPool
+    baselines: Baselines
+    warm: WarmHeaps
+    slots: Slots
+    route: Route
+    run_step: RunStep
+    let_go: Callable[[Lease], None]  # of a wake's lease that needs no renewal any more
+    snapshot_lag: int
+    turn_deadline: float  # seconds one turn may take before it is tried again
+    key: bytes | None = None
+    limits: Limits = field(default_factory=Limits)
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def direct(self) -> DirectStorage | None:
+        """The storage, where a VM thread may commit to it."""
+        storage = self.world.storage
+        if Capability.DIRECT_COMMIT in self.world.capabilities:
+            assert isinstance(storage, DirectStorage)
+            return storage
+        return None

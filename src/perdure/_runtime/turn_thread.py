@@ -1,0 +1,63 @@
+"""Turn thread: a turn taken in a VM thread, which posts the commit where the world lets it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from .._model.commit import Committed
+from .._vm.pool import Reply
+from ..errors import WorldError
+from .carrying import Carrying
+from .heap import Heap
+from .turn_handler import Taken, Turn, TurnInput, take_turn
+
+__all__ = ("Posted", "take_in_thread")
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A turn, and the world's answer to its commit if it was posted."""
+
+    taken: Taken
+    committed: Committed | None
+
+
+async def take_in_thread(
+    shared: Carrying, heap: Heap, given: TurnInput, *, deadline: float
+) -> Posted:
+    """Take a turn in a VM thread; returns when its commit, if it was posted there, is answered.
+
+    Cancelled, it stops the guest and waits for the thread to be done with the heap.
+
+    Args:
+        deadline: seconds after which the guest is interrupted.
+    """
+    reply: Reply[Posted] = Reply()
+    direct = shared.direct
+
+    def work() -> None:
+        try:
+            taken = take_turn(heap, given)
+        except BaseException as exc:  # handed on
+            reply.fail(exc)
+            return
+        if direct is None or not isinstance(taken, Turn):
+            reply.give(Posted(taken, None))
+        else:
+            direct.commit_soon(taken.commit, lambda answer: answered(taken, answer))
+
+    def answered(taken: Turn, answer: Committed | BaseException) -> None:
+        if isinstance(answer, WorldError) and answer.retryable:
+            reply.give(Posted(taken, None))  # the outcome is unknown: asked again by its id
+        elif isinstance(answer, BaseException):
+            reply.fail(answer)
+        else:
+            reply.give(Posted(taken, answer))
+
+    timer = asyncio.get_running_loop().call_later(deadline, heap.interrupt)
+    shared.pool.hand_over(work)
+    try:
+        return await reply.wait(heap.interrupt)
+    finally:
+        timer.cancel()
