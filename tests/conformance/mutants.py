@@ -57,6 +57,17 @@ def no_fencing(world: MemoryWorld) -> None:
 
 
 @mutant
+def commit_takes_a_run_over(world: MemoryWorld) -> None:
+    """A commit that creates its run is let through though the run is there."""
+
+    def forget(commit: TurnCommit) -> TurnCommit:
+        there = commit.run_id in world._store.runs
+        return replace(commit, new=None) if there else commit
+
+    on_commit(world, forget)
+
+
+@mutant
 def deliveries_behind_unseen_events(world: MemoryWorld) -> None:
     """A commit with deliveries lands behind events that its guest has not seen."""
     on_commit(world, lambda commit: replace(commit, expected_position=10**9))

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from perdure._vm.pool import VmPool
+from perdure._vm.pool import Reply, VmPool
 from perdure.errors import UsageError
 
 
@@ -73,6 +73,38 @@ def test_cancelled_work_that_has_not_begun_is_skipped(pool):
 
     asyncio.run(main())
     assert ran == []
+
+
+def test_cancelled_work_that_has_begun_is_waited_for(pool):
+    begun, go, done = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        go.wait(5)
+        done.append(1)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(pool.run(work))
+        await asyncio.to_thread(begun.wait, 5)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert done == [1]
+
+    asyncio.run(main())
+
+
+def test_an_answer_to_a_loop_that_is_gone_is_dropped():
+    async def main() -> Reply[int]:
+        return Reply()
+
+    reply = asyncio.run(main())
+    assert reply.begin()
+    reply.give(1)
+    assert "awaited" in repr(reply)
 
 
 def test_a_closed_pool_refuses_work():

@@ -37,6 +37,8 @@ async def take_in_thread(
     direct = shared.direct
 
     def work() -> None:
+        if not reply.begin():
+            return
         try:
             taken = take_turn(heap, given)
         except BaseException as exc:  # handed on

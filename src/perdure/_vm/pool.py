@@ -27,22 +27,25 @@ DEFAULT_MAX_THREADS = 4
 
 @final
 class Reply(Generic[T]):
-    """One answer from any thread to the task that made this."""
+    """One answer from a thread to the task that made this."""
 
-    __slots__ = ("_abandoned", "_loop", "_waiter")
+    __slots__ = ("_abandoned", "_begun", "_loop", "_waiter")
+    _deciding = threading.Lock()  # whether work begins or its waiter leaves first
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[T] = self._loop.create_future()
+        self._begun = False
         self._abandoned = False
 
     def __repr__(self) -> str:
         return f"<Reply {'given' if self._waiter.done() else 'awaited'}>"
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether nobody wants the answer any more."""
-        return self._abandoned
+    def begin(self) -> bool:
+        """Whether somebody still wants the answer; then ``give`` or ``fail`` must follow."""
+        with self._deciding:
+            self._begun = not self._abandoned
+            return self._begun
 
     def give(self, value: T) -> None:
         """Answer. From any thread, once."""
@@ -53,16 +56,20 @@ class Reply(Generic[T]):
         self._post(lambda waiter: waiter.set_exception(error))
 
     async def wait(self, cancelled: Callable[[], None] | None = None) -> T:
-        """The answer. Cancelled, it calls *cancelled* and still waits for the answer to be there.
+        """The answer.
 
-        So that what the thread works on is not pulled from under it.
+        Cancelled after the work has begun, it calls *cancelled* and still waits for the work's end:
+        what the thread works on must not be pulled from under it.
         """
         try:
             return await self._waiter
         except asyncio.CancelledError:
             if not self._waiter.cancelled():
                 raise
-            self._abandoned = True
+            with self._deciding:
+                self._abandoned = True
+            if not self._begun:
+                raise
             self._waiter = self._loop.create_future()
             if cancelled is not None:
                 cancelled()
@@ -139,8 +146,7 @@ class VmPool:
         reply: Reply[T] = Reply()
 
         def work() -> None:
-            if reply.is_abandoned:
-                reply.fail(UsageError("nobody waits for it"))
+            if not reply.begin():
                 return
             try:
                 result = fn()

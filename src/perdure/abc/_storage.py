@@ -68,9 +68,9 @@ class Storage(ABC):
         1), tokens claimed and released, leases ended, and the run's wake is set: due at
         ``wake_at_ms`` if that is earlier than what it was due, with the wake lease's rule in
         ``LeaseEnd`` if one is ended here. The count of fruitless wake claims resets. An outcome
-        frees the run's hooks and drops its wake and messages. A lease that is no longer live, or
-        not on this run's own wake or messages, is passed over, not refused: the turn number is
-        the fence.
+        frees the run's hooks and drops its wake and messages; nothing is sent then. A lease that
+        is no longer live, or not on this run's own wake or messages, is passed over, not refused:
+        the turn number is the fence.
 
         An event ``attributes_set`` in the commit merges its facts into the run's attributes
         (None removes).

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -28,6 +31,15 @@ from perdure_sqlite import SqliteWorld
 from perdure_sqlite._handle import LOOK_EVERY
 
 pytestmark = pytest.mark.anyio
+
+
+def is_held(lock: Path) -> bool:
+    with open(lock, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def new_run(name: str, *, now_ms: int = 1) -> NewRun:
@@ -186,6 +198,20 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorldUnavailableError, match="file/sub"):
         async with SqliteWorld(f"sqlite:///{tmp_path}/file/sub/x.db"):
             pass
+
+
+async def test_an_open_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    path.write_bytes(b"this is no database, but long enough to be taken for one" * 100)
+    before = threading.active_count()
+    for _ in range(3):
+        with pytest.raises(WorldContractError, match="not a database"):
+            await SqliteWorld(f"sqlite:///{path}").open()
+    locks = list(path.with_name("perdure.db-owners").iterdir())
+    assert [is_held(lock) for lock in locks] == [False] * 3
+    with anyio.fail_after(5):
+        while threading.active_count() > before + 1:  # one is the pool's that open borrows
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_writes_that_wait_share_a_commit_and_fail_alone(url: str) -> None:

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from ._direct import DIRECT, DirectCheck
-from ._machines import MACHINES, PairMachine
+from ._machines import MACHINES
 from ._pair import Store
+from ._programs import PairMachine
 
 __all__ = ("Check", "Report", "Tier", "certify", "check_world")
 

@@ -5,273 +5,28 @@ A failure names the contract and shrinks to the shortest program that shows it.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import rule
 
-from ..._model.commit import Append, HookClaim, TurnCommit
-from ..._model.events import Event, EventType, Fact
+from ..._model.commit import Append, TurnCommit
+from ..._model.events import EventType
 from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
-from ..._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
-from ..._model.snapshot import Snapshot
-from ...errors import PerdureError
-from ._pair import Call, Pair, Store
+from ..._model.runs import RunFilter, RunRecord, RunStatus
+from ._programs import (
+    DATA,
+    HOOKS,
+    PAYLOADS,
+    RUNS,
+    SHORT_MS,
+    TOKENS,
+    PairMachine,
+    choice,
+)
 
 __all__ = ("MACHINES",)
-
-RUNS = st.sampled_from([RunId("run_a"), RunId("run_a"), RunId("run_b"), RunId("run_c")])
-STEPS = st.sampled_from([EntityId(f"step_{n}") for n in (1, 2, 3)])
-HOOKS = st.sampled_from([EntityId("hook_1"), EntityId("hook_2")])
-TOKENS = st.sampled_from(["t", "u"])
-TOPICS = st.sampled_from(["default/one", "default/two"])
-PAYLOADS = st.sampled_from([None, b"", b"\x00\xff", b"value"])
-SHORT_MS = st.sampled_from([0, 0, 1, 50, 1000])
-DATA = st.data()
-
-
-def _choice(draw: st.DataObject, items: list[Any]) -> Any:
-    return draw.draw(st.sampled_from(items)) if items else None
-
-
-class PairMachine(RuleBasedStateMachine):
-    """What every contract's machine can do: runs, and time."""
-
-    store: ClassVar[Store]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pair = Pair(type(self).store)
-        self.commits: list[TurnCommit] = []
-        self.wakes: list[WakeClaim] = []
-        self.claims: list[MessageClaim] = []
-        self.counter = 0
-
-    def teardown(self) -> None:
-        try:
-            self.compare_everything()
-        finally:
-            self.pair.close()
-
-    @property
-    def now(self) -> int:
-        return self.pair.clock.now_ms()
-
-    def record(self, run_id: RunId) -> RunRecord | None:
-        try:
-            found: RunRecord = self.pair.ask(lambda world: world.storage.get_run(run_id))
-        except PerdureError:
-            return None
-        return found
-
-    @initialize(count=st.integers(1, 2))
-    def begin(self, count: int) -> None:
-        """Most programs need a run."""
-        for run_id in (RunId("run_a"), RunId("run_b"))[:count]:
-            self.create_run(run_id, "w", b"a")
-
-    @rule(run_id=RUNS, workflow=st.sampled_from(["w", "v"]), payload=st.sampled_from([b"a", b"b"]))
-    def create_run(self, run_id: RunId, workflow: str, payload: bytes) -> None:
-        new = NewRun(
-            run_id=run_id,
-            workflow=workflow,
-            bundle=Digest("b" * 64),
-            engine=Digest("e" * 64),
-            input=payload,
-            created_at_ms=self.now,
-            attributes={"colour": workflow},
-        )
-        self.pair.do("create_run", lambda world, _: world.storage.create_run(new))
-
-    @rule(ms=SHORT_MS)
-    def let_time_pass(self, ms: int) -> None:
-        self.pair.clock.advance(ms)
-
-    @rule(
-        run_id=RUNS,
-        entity=STEPS,
-        kind=st.sampled_from([EventType.STEP_COMPLETED, EventType.STEP_RETRYING]),
-        payload=PAYLOADS,
-        wake=st.booleans(),
-    )
-    def append(
-        self, run_id: RunId, entity: EntityId, kind: EventType, payload: bytes | None, wake: bool
-    ) -> None:
-        event = self.event(kind, f"{entity}/end", entity, payload)
-        self.do_append(Append(run_id=run_id, event=event, wake=wake))
-
-    @rule(data=DATA, run_id=RUNS, off=st.sampled_from([0, 0, 0, 0, 1, -1]))
-    def commit(self, data: st.DataObject, run_id: RunId, off: int) -> None:
-        record = self.record(run_id)
-        if record is not None:
-            self.do_commit(self.draw_commit(data, record, off))
-
-    @rule(data=DATA)
-    def commit_again(self, data: st.DataObject) -> None:
-        again = _choice(data, self.commits)
-        if again is not None:
-            self.do_commit(again, again=True)
-
-    def event(
-        self, kind: EventType, key: str, entity: EntityId | None, payload: bytes | None = None
-    ) -> Event:
-        return Event(
-            type=kind,
-            key=key,
-            at_ms=self.now,
-            entity=entity,
-            payload=payload,
-            facts={"n": 1, "text": "é\x00", "yes": True, "none": None} if payload else {},
-        )
-
-    def do_append(self, append: Append, lease: Lease | None = None) -> None:
-        def call(world: Any, theirs: Callable[[Lease], Lease]) -> Any:
-            held = None if lease is None else theirs(lease)
-            return world.storage.append(
-                Append(
-                    run_id=append.run_id,
-                    event=append.event,
-                    wake=append.wake,
-                    lease=held,
-                    release_delay_ms=append.release_delay_ms,
-                )
-            )
-
-        self.pair.do("append", call)
-
-    def draw_commit(self, data: st.DataObject, record: RunRecord, off: int) -> TurnCommit:
-        """A commit that may well be sound."""
-        draw = data.draw
-        self.counter += 1
-        entity = draw(STEPS)
-        behind = draw(st.sampled_from([0, 0, 0, 1]))
-        ended = draw(st.sampled_from([None, None, None, None, RunStatus.COMPLETED]))
-        turn = record.turn + off
-        return TurnCommit(
-            run_id=record.run_id,
-            commit_id=f"commit{self.counter}",
-            turn=turn,
-            expected_position=record.position - behind,
-            consumed=record.position,
-            log_digest=bytes([self.counter % 256]),
-            deliveries=draw(
-                st.sampled_from(
-                    [(), (), (self.event(EventType.STEP_COMPLETED, f"{entity}/end", entity, b"d"),)]
-                )
-            ),
-            events=self.draw_events(data),
-            snapshot=draw(st.sampled_from([None, self.draw_snapshot(data, turn + 1)])),
-            messages=self.draw_messages(data, record.run_id),
-            hooks_claimed=self.draw_hooks(data),
-            hooks_released=tuple(draw(st.lists(HOOKS, max_size=1))),
-            outcome=None
-            if ended is None
-            else RunOutcome(status=ended, payload=b"out", at_ms=self.now),
-            wake_at_ms=draw(st.sampled_from([None, self.now, self.now + 50])),
-        )
-
-    def draw_events(self, data: st.DataObject) -> tuple[Event, ...]:
-        made: list[Event] = []
-        for entity in data.draw(st.lists(STEPS, max_size=2)):
-            made.append(self.event(EventType.STEP_CREATED, f"{entity}/created", entity, b"a"))
-        if data.draw(st.booleans()):
-            self.counter += 1
-            facts: dict[str, Fact] = data.draw(
-                st.sampled_from([{"colour": None}, {"size": "1"}, {"colour": "x"}])
-            )
-            made.append(
-                Event(
-                    type=EventType.ATTRIBUTES_SET,
-                    key=f"attributes_{self.counter}/created",
-                    at_ms=self.now,
-                    facts=facts,
-                )
-            )
-        return tuple(made)
-
-    def draw_snapshot(self, data: st.DataObject, turn: int) -> Snapshot:
-        parent = data.draw(st.sampled_from([None, turn - 1, turn - 2]))
-        return Snapshot(turn=turn, parent_turn=parent, consumed=turn, data=b"heap%d" % turn)
-
-    def draw_messages(self, data: st.DataObject, run_id: RunId) -> tuple[NewMessage, ...]:
-        entities = data.draw(st.lists(STEPS, max_size=2, unique=True))
-        return tuple(
-            NewMessage(
-                message_id=f"{run_id}/{entity}",
-                run_id=run_id,
-                topic=data.draw(TOPICS),
-                body=b"body",
-                due_ms=self.now + data.draw(SHORT_MS),
-                lease_ms=data.draw(st.sampled_from([None, 100])),
-            )
-            for entity in entities
-        )
-
-    def draw_hooks(self, data: st.DataObject) -> tuple[HookClaim, ...]:
-        hooks = data.draw(st.lists(HOOKS, max_size=1))
-        return tuple(
-            HookClaim(hook_id=hook, token=data.draw(TOKENS), metadata=b"m") for hook in hooks
-        )
-
-    def do_commit(self, commit: TurnCommit, *, again: bool = False) -> None:
-        ends: list[WakeClaim | MessageClaim] = [*self.wakes, *self.claims]
-        if not again:
-            self.commits.append(commit)
-
-        def call(world: Any, theirs: Callable[[Lease], Lease]) -> Any:
-            leases = tuple(
-                LeaseEnd(
-                    lease=theirs(claim.lease),
-                    generation=claim.generation if isinstance(claim, WakeClaim) else 0,
-                )
-                for claim in ends
-                if _is_of(claim, commit.run_id)
-            )
-            return world.storage.commit(_with_leases(commit, leases))
-
-        answer = self.pair.do("commit", call)
-        for lease in getattr(answer, "leases", ()):
-            self.note_lease(lease, commit)
-
-    def note_lease(self, lease: Lease, commit: TurnCommit) -> None:
-        """A message came back leased."""
-
-    def compare_everything(self) -> None:
-        """Both worlds hold the same."""
-        do = self.pair.do
-        for run_id in (RunId("run_a"), RunId("run_b"), RunId("run_c")):
-            for what, call in _of_run(run_id).items():
-                do(f"{what}({run_id})", call)
-        for token in ("t", "u"):
-            do(f"get_hook({token})", _hook(token))
-        do("count_waiting", lambda world, _: world.queue.count_waiting())
-        do("list_runs", lambda world, _: world.catalogue.list_runs(RunFilter()))
-
-
-def _of_run(run_id: RunId) -> dict[str, Call]:
-    """Everything that can be asked of a run."""
-    return {
-        "get_run": lambda world, _: world.storage.get_run(run_id),
-        "read_events": lambda world, _: world.storage.read_events(run_id),
-        "snapshots.load": lambda world, _: world.snapshots.load(run_id),
-        "load_run": lambda world, _: world.storage.load_run(run_id),
-        "list_streams": lambda world, _: world.streams.list_streams(run_id),
-    }
-
-
-def _hook(token: str) -> Call:
-    return lambda world, _: world.storage.get_hook(token)
-
-
-def _is_of(claim: WakeClaim | MessageClaim, run_id: RunId) -> bool:
-    return run_id == (claim.run_id if isinstance(claim, WakeClaim) else claim.message.run_id)
-
-
-def _with_leases(commit: TurnCommit, leases: tuple[LeaseEnd, ...]) -> TurnCommit:
-    return dataclasses.replace(commit, leases=leases)
 
 
 class StorageMachine(PairMachine):
@@ -346,7 +101,7 @@ class QueueMachine(PairMachine):
 
     @rule(data=DATA, moved=st.sampled_from([0, 0, -1]), in_ms=st.sampled_from([None, 0, 50]))
     def finish(self, data: st.DataObject, moved: int, in_ms: int | None) -> None:
-        claim = _choice(data, [*self.wakes, *self.claims])
+        claim = choice(data, [*self.wakes, *self.claims])
         if claim is None:
             return
         generation = claim.generation + moved if isinstance(claim, WakeClaim) else 0
@@ -362,7 +117,7 @@ class QueueMachine(PairMachine):
 
     @rule(data=DATA, delay=SHORT_MS, ran=st.booleans())
     def release(self, data: st.DataObject, delay: int, ran: bool) -> None:
-        claim = _choice(data, [*self.wakes, *self.claims])
+        claim = choice(data, [*self.wakes, *self.claims])
         if claim is not None:
             self.pair.do(
                 "release",
@@ -406,7 +161,7 @@ class QueueMachine(PairMachine):
 
     @rule(data=DATA, delay=st.sampled_from([None, None, 0, 50]))
     def append_with_lease(self, data: st.DataObject, delay: int | None) -> None:
-        claim = _choice(data, self.claims[-3:])
+        claim = choice(data, self.claims[-3:])
         if claim is None:
             return
         entity = EntityId(claim.message.message_id.partition("/")[2])

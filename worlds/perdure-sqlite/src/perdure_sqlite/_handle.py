@@ -93,23 +93,19 @@ class Handle:
         if self._writer is not None:
             return
         await anyio.to_thread.run_sync(self._prepare)
-        self.owner = Owner(self.path)
-        await anyio.to_thread.run_sync(self.owner.register)
-        with mapped_errors(self.url):
-            connection = await self._connect()
-            reader = await self._connect()
-        writer = Writer(connection, url=self.url, now_ms=self.now_ms, landed=self.bells.ring)
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            owner = Owner(self.path)
+            undo.callback(owner.resign)
+            await anyio.to_thread.run_sync(owner.register)
+            with mapped_errors(self.url):
+                connection = await self._connect(undo)
+                reader = await self._connect(undo)
+            writer = Writer(connection, url=self.url, now_ms=self.now_ms, landed=self.bells.ring)
             await writer.run(lambda t: create_tables(t.db))
-            await writer.run(self.owner.free_dead)
+            await writer.run(owner.free_dead)
             await read(connection, self.url, self._grow_wal)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await writer.aclose()
-                await reader.close()
-                self.owner.resign()
-            raise
-        self._writer, self._reader = writer, reader
+            undo.pop_all()  # all went well
+        self.owner, self._writer, self._reader = owner, writer, reader
         self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
 
     async def aclose(self) -> None:
@@ -172,10 +168,11 @@ class Handle:
         db.execute("ROLLBACK")
         db.execute("PRAGMA cache_size = -8000")
 
-    async def _connect(self) -> aiosqlite.Connection:
+    async def _connect(self, undo: contextlib.AsyncExitStack) -> aiosqlite.Connection:
         making = aiosqlite.connect(self.path, isolation_level=None, cached_statements=256)
         make_daemon(making)
         connection = await making
+        undo.push_async_callback(_close, connection)
         for pragma in (
             "busy_timeout = 10000",
             "journal_mode = WAL",
@@ -202,6 +199,11 @@ class Handle:
         self._version = version
         if for_owners and self.owner.has_dead() and self._writer is not None:
             self._writer.submit(self.owner.free_dead, lambda _: None)
+
+
+async def _close(connection: aiosqlite.Connection) -> None:
+    with anyio.CancelScope(shield=True):
+        await connection.close()
 
 
 @final

@@ -125,7 +125,7 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
         keep_snapshot(db, run.n, commit.snapshot)
     leases = tuple(
         lease
-        for message in commit.messages
+        for message in (commit.messages if commit.outcome is None else ())
         if (lease := send_message(transaction, run.n, message, owner)) is not None
     )
     _end_leases(transaction, run.wake, commit)
