@@ -48,6 +48,8 @@ async def take_in_thread(
             reply.give(Posted(taken, None))
         else:
             direct.commit_soon(taken.commit, lambda answer: answered(taken, answer))
+        if isinstance(taken, Turn) and taken.commit.outcome is not None:
+            heap.close()  # nobody needs it, whatever the commit comes to; here it blocks no loop
 
     def answered(taken: Turn, answer: Committed | BaseException) -> None:
         if isinstance(answer, WorldError) and answer.retryable:

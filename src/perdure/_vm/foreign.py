@@ -2,7 +2,8 @@
 
 wasmtime-py describes each call's types anew (tens of microseconds a call); these are the same C
 functions with plain addresses. Short ones keep the interpreter lock: giving it up for a
-microsecond may cost a thread switch of milliseconds. Only ``call`` and ``delete_store`` release it.
+microsecond may cost a thread switch of milliseconds. Only ``call``, ``copy_much`` and
+``delete_store`` release it.
 Nothing here owns anything; ``instance`` and ``kernel`` do.
 """
 
@@ -25,6 +26,7 @@ __all__ = (
     "call_briefly",
     "compare",
     "copy",
+    "copy_much",
     "delete_store",
     "find_export",
     "grow_memory",
@@ -41,7 +43,8 @@ __all__ = (
 _EXTERN_MEMORY = bytes([_ffi.WASMTIME_EXTERN_MEMORY.value])
 _releasing = ctypes.CDLL(str(_ffi.filename))
 _keeping = ctypes.PyDLL(str(_ffi.filename))
-_libc = ctypes.PyDLL("msvcrt" if sys.platform == "win32" else None)
+_LIBC = "msvcrt" if sys.platform == "win32" else None
+_libc = ctypes.PyDLL(_LIBC)
 
 
 class _Handle(Protocol):
@@ -86,6 +89,7 @@ _export_get = _bind(
 )
 compare = _bind(_libc, "memcmp", c_int, c_void_p, c_void_p, c_size_t)
 copy = _bind(_libc, "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
+copy_much = _bind(ctypes.CDLL(_LIBC), "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
 
 
 class Extern:
