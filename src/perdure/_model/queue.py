@@ -55,7 +55,7 @@ class WakeClaim:
 class NewMessage:
     """A step to run, to be sent."""
 
-    message_id: str  # sending an id twice is one message
+    message_id: str  # the run's id, "/", a name; sending an id twice is one message
     run_id: RunId
     topic: str  # queue name + "/" + step id
     body: bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Self, TypeVar, final
@@ -248,7 +248,7 @@ class Worker:
             await carrier.carry()
 
     @asynccontextmanager
-    async def _counted(self, carrier: Carrier) -> AsyncIterator[None]:
+    async def _counted(self, carrier: Carrier) -> AsyncGenerator[None, None]:
         """Carry what came while the block put the run away, too; then forget the carrier."""
         try:
             yield

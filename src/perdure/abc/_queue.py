@@ -30,7 +30,7 @@ class Queue(ABC):
     async def claim_wakes(
         self, *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[WakeClaim, ...]:
-        """Lease up to *limit* due runs, each to one caller; the longest due first.
+        """Lease up to *limit* due runs, each to one caller; the longest due first, equals by id.
 
         Waits up to *wait_ms* for the first; an empty answer is no error. Cancelling may leave a
         lease that runs out by itself.
@@ -38,13 +38,13 @@ class Queue(ABC):
 
     @abstractmethod
     async def send(self, messages: Sequence[NewMessage]) -> None:
-        """Queue messages, all or none; an id that is there already is passed over."""
+        """Queue messages of one run, all or none; an id that is there already is passed over."""
 
     @abstractmethod
     async def claim_messages(
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[MessageClaim, ...]:
-        """Lease up to *limit* due messages of these topics; the longest due first.
+        """Lease up to *limit* due messages of these topics; longest due first, equals by id.
 
         Waits up to *wait_ms* for the first; an empty answer is no error.
         """

@@ -203,7 +203,9 @@ async def waiting_ends(make: MakeWorld) -> None:
                 )
                 await anyio.sleep(0.05)  # for all of them to wait, so far as that can be known
                 await streams.append(RUN, "s", [b"x"], writer="w", sequence=0)
-                message = NewMessage(message_id="m", run_id=RUN, topic="t", body=b"", due_ms=0)
+                message = NewMessage(
+                    message_id="run_a/m", run_id=RUN, topic="t", body=b"", due_ms=0
+                )
                 await queue.send([message])
                 await both.wait()
                 outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"r", at_ms=3)

@@ -98,9 +98,9 @@ def drop_work(store: Store, run_id: RunId) -> None:
 def longest_due(
     items: Iterable[tuple[str, ItemT]], *, limit: int, now_ms: int
 ) -> list[tuple[str, ItemT]]:
-    """The claimable ones, longest due first; the older of equals first."""
+    """The claimable ones, longest due first; equals by name."""
     due = [(i.claimable_ms or 0, name, i) for name, i in items if i.is_claimable(now_ms)]
-    return [(name, item) for _, name, item in sorted(due, key=lambda d: d[0])[:limit]]
+    return [(name, item) for _, name, item in sorted(due, key=lambda d: d[:2])[:limit]]
 
 
 def _new_lease(item: str, *, is_wake: bool, expires_at_ms: int) -> Lease:

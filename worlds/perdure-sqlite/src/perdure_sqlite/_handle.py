@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable, Generator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -21,7 +19,8 @@ import anyio
 import anyio.to_thread
 
 from perdure.errors import WorldClosedError
-from perdure.testing.clock import Bell, Clock
+from perdure.testing.clock import Clock
+from perdure.waiting import Attempt, Bells
 
 from ._owners import Owner
 from ._schema import create_tables
@@ -35,13 +34,6 @@ WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
 OWNERS_EVERY = 12  # looks between looks for dead owners
 
 
-@dataclass(slots=True)
-class Attempt:
-    """One look at the store by something that waits for it to change."""
-
-    next_due_ms: int | None = None  # when another look is worth while, for the waiter to say
-
-
 @final
 class Handle:
     """One open world on one file."""
@@ -52,7 +44,7 @@ class Handle:
         self.clock = clock
         self.counters = {"commits": 0, "appends": 0, "claims": 0}
         self.owner = Owner(path)
-        self.bells = Bells()
+        self.bells = Bells(clock)
         self._synchronous = synchronous
         self._writer: Writer | None = None
         self._reader: aiosqlite.Connection | None = None
@@ -100,7 +92,12 @@ class Handle:
             with mapped_errors(self.url):
                 connection = await self._connect(undo)
                 reader = await self._connect(undo)
-            writer = Writer(connection, url=self.url, now_ms=self.now_ms, landed=self.bells.ring)
+            writer = Writer(
+                connection,
+                url=self.url,
+                now_ms=self.now_ms,
+                landed=lambda rings: self.bells.ring(*rings),
+            )
             await writer.run(lambda t: create_tables(t.db))
             await writer.run(owner.free_dead)
             await read(connection, self.url, self._grow_wal)
@@ -122,27 +119,9 @@ class Handle:
         self.owner.resign()
         self.bells.ring_all()  # whoever waits hears that it is closed
 
-    async def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
-        """Yield once, then again whenever *bell* rang, until *wait_ms* have passed.
-
-        By the world's clock, or by the machine's if that is sooner: a clock that stands still
-        must not hang its callers.
-        """
-        until_ms = self.now_ms() + wait_ms
-        until = anyio.current_time() + wait_ms / 1000
-        with self.bells.held(bell) as held:
-            while True:
-                seen, attempt = held.rings, Attempt()
-                yield attempt
-                left = until - anyio.current_time()
-                if left <= 0 or self.now_ms() >= until_ms:
-                    return
-                due_ms = attempt.next_due_ms
-                wake_ms = until_ms if due_ms is None else min(until_ms, due_ms)
-                with anyio.move_on_after(left):
-                    await held.wait(seen, clock=self.clock, until_ms=wake_ms)
-                if self._writer is None:
-                    raise WorldClosedError(self.url)
+    def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
+        """Look once, then again whenever *bell* rang, until *wait_ms* have passed."""
+        return self.bells.attempts(bell, wait_ms, check=lambda: self.writer)
 
     def _prepare(self) -> None:
         with mapped_errors(self.url):
@@ -204,43 +183,3 @@ class Handle:
 async def _close(connection: aiosqlite.Connection) -> None:
     with anyio.CancelScope(shield=True):
         await connection.close()
-
-
-@final
-class Bells:
-    """Bells by name, there while somebody listens."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._bells: dict[str, tuple[Bell, int]] = {}
-
-    def __repr__(self) -> str:
-        return f"<Bells {sorted(self._bells)}>"
-
-    @contextlib.contextmanager
-    def held(self, name: str) -> Generator[Bell, None, None]:
-        """The bell, kept until the block ends."""
-        with self._lock:
-            bell, holders = self._bells.get(name, (None, 0))
-            bell = bell or Bell()
-            self._bells[name] = bell, holders + 1
-        try:
-            yield bell
-        finally:
-            with self._lock:
-                bell, holders = self._bells[name]
-                if holders == 1:
-                    del self._bells[name]
-                else:
-                    self._bells[name] = bell, holders - 1
-
-    def ring(self, names: set[str]) -> None:
-        """Wake who listens to these. From any thread; never blocks."""
-        for name in names:
-            found = self._bells.get(name)
-            if found is not None:
-                found[0].ring()
-
-    def ring_all(self) -> None:
-        """Wake everybody."""
-        self.ring(set(self._bells))

@@ -135,7 +135,7 @@ def _claim_wakes(
     db, now_ms = transaction.db, transaction.now_ms
     rows = db.execute(
         "SELECT n, run_id, wake_generation, wake_attempt FROM runs WHERE wake_claimable_ms <= ?"
-        " ORDER BY wake_claimable_ms, n LIMIT ?",
+        " ORDER BY wake_claimable_ms, run_id LIMIT ?",
         (now_ms, limit),
     ).fetchall()
     claims: list[WakeClaim] = []
@@ -171,7 +171,7 @@ def _claim_messages(
     rows = db.execute(
         "SELECT id, message_id, run_id, topic, body, token, messages.attempt, lost, returned"
         f" FROM messages JOIN runs USING (n) WHERE {asked} AND claimable_ms <= ?"
-        " ORDER BY claimable_ms, id LIMIT ?",
+        " ORDER BY claimable_ms, message_id LIMIT ?",
         (*topics, now_ms, limit),
     ).fetchall()
     claims: list[MessageClaim] = []

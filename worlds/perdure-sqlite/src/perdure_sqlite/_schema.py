@@ -62,7 +62,7 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_creation ON runs (created_at_ms, run_id);
 CREATE INDEX runs_by_end ON runs (ended_at_ms, run_id) WHERE ended_at_ms IS NOT NULL;
-CREATE INDEX wakes ON runs (wake_claimable_ms) WHERE wake_claimable_ms IS NOT NULL;
+CREATE INDEX wakes ON runs (wake_claimable_ms, run_id) WHERE wake_claimable_ms IS NOT NULL;
 CREATE TABLE events (
   n INTEGER NOT NULL,
   position INTEGER NOT NULL,
@@ -98,7 +98,7 @@ CREATE TABLE messages (
   claimable_ms INTEGER GENERATED ALWAYS AS
     (CASE WHEN token IS NULL THEN due_ms ELSE expires_ms END) VIRTUAL
 );
-CREATE INDEX messages_by_topic ON messages (topic, claimable_ms);
+CREATE INDEX messages_by_topic ON messages (topic, claimable_ms, message_id);
 CREATE INDEX messages_by_run ON messages (n);
 CREATE TABLE snapshots (
   n INTEGER NOT NULL,

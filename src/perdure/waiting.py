@@ -1,0 +1,100 @@
+"""Waiting: how a world's methods that wait for something wait, for world authors.
+
+Whoever changes the store rings a bell by name; whoever waits looks, and looks again after each
+ring. A store that other processes write to is also looked at every now and then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass
+from typing import final
+
+import anyio
+
+from .testing.clock import Bell, Clock
+
+__all__ = ("Attempt", "Bells")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One look at the store by something that waits for it to change."""
+
+    next_due_ms: int | None = None  # when another look is worth while, for the waiter to say
+
+
+@final
+class Bells:
+    """Bells by name, there while somebody listens."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._bells: dict[str, tuple[Bell, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Bells {sorted(self._bells)}>"
+
+    def ring(self, *names: str) -> None:
+        """Wake who listens to these. From any thread; never blocks."""
+        for name in names:
+            found = self._bells.get(name)
+            if found is not None:
+                found[0].ring()
+
+    def ring_all(self) -> None:
+        """Wake everybody."""
+        self.ring(*set(self._bells))
+
+    async def attempts(
+        self,
+        bell: str,
+        wait_ms: int,
+        *,
+        check: Callable[[], object],
+        poll_s: Callable[[], float] | None = None,
+    ) -> AsyncIterator[Attempt]:
+        """Yield once, then again whenever *bell* rang, until *wait_ms* have passed.
+
+        By the world's clock, or by the machine's if that is sooner: a clock that stands still
+        must not hang its callers.
+
+        Args:
+            check: raises ``WorldClosedError`` once the world is closed.
+            poll_s: asked before each pause, after how many seconds to look without a ring.
+        """
+        until_ms = self._clock.now_ms() + wait_ms
+        until = anyio.current_time() + wait_ms / 1000
+        with self._held(bell) as held:
+            while True:
+                seen, attempt = held.rings, Attempt()
+                yield attempt
+                left = until - anyio.current_time()
+                if left <= 0 or self._clock.now_ms() >= until_ms:
+                    return
+                due_ms = attempt.next_due_ms
+                wake_ms = until_ms if due_ms is None else min(until_ms, due_ms)
+                pause = left if poll_s is None else min(left, poll_s())
+                with anyio.move_on_after(pause):
+                    await held.wait(seen, clock=self._clock, until_ms=wake_ms)
+                check()
+
+    @contextlib.contextmanager
+    def _held(self, name: str) -> Generator[Bell, None, None]:
+        """The bell, kept until the block ends."""
+        with self._lock:
+            bell, holders = self._bells.get(name, (None, 0))
+            bell = bell or Bell()
+            self._bells[name] = bell, holders + 1
+        try:
+            yield bell
+        finally:
+            with self._lock:
+                bell, holders = self._bells[name]
+                if holders == 1:
+                    del self._bells[name]
+                else:
+                    self._bells[name] = bell, holders - 1
