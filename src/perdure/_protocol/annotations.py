@@ -29,6 +29,7 @@ from ..values import UNDEFINED, Undefined
 __all__ = ("convert", "without_undefined")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_AS_THEY_ARE = frozenset({str, int, float, bool, bytes})
 
 
 def convert(value: Any, annotation: Any, *, where: str = "value") -> Any:
@@ -43,6 +44,8 @@ def convert(value: Any, annotation: Any, *, where: str = "value") -> Any:
     Raises:
         ValueNotCarriableError: the value cannot be of that type; names its path.
     """
+    if type(value) is annotation and annotation in _AS_THEY_ARE:
+        return value  # most arguments of most steps
     try:
         return _convert(value, annotation, where)
     except (ValueError, TypeError, InvalidOperation, OverflowError) as exc:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from asyncio import Future
 from contextvars import ContextVar
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from .._model.runs import NewRun
+from .._model.ids import RunId
+from .._model.runs import NewRun, RunOutcome
 from ..abc import World
 from ..worlds import default_url, make_world
 
-__all__ = ("beginners", "current_world", "entered_world")
+__all__ = ("LocalWorker", "current_world", "entered_world", "workers")
 
 entered_world: ContextVar[World] = ContextVar("perdure_world")
 
-# How a worker of this process creates a run with its first turn, by the world it is on.
-beginners: WeakKeyDictionary[World, Callable[[NewRun], Awaitable[bool]]] = WeakKeyDictionary()
+
+class LocalWorker(Protocol):
+    """What the calls of a process may ask of a worker beside them."""
+
+    async def begin(self, new: NewRun) -> bool:
+        """Create a run with its first turn; False: it was not, and nothing was lost."""
+        ...
+
+    def watch(self, run_id: RunId) -> Future[RunOutcome | None] | None:
+        """The outcome of a run carried there; None once, or if, it is not."""
+        ...
+
+
+workers: WeakKeyDictionary[World, LocalWorker] = WeakKeyDictionary()
 
 # A service that never opens a world gets the default one, opened once per loop and URL and
 # closed with the process: SQLite needs no farewell.

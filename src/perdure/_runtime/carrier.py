@@ -2,8 +2,10 @@
 
 It takes turns one after another: a turn is delivered and planned in a VM thread and posted from
 there to the world's writer; the steps that came back leased run here, and their results go into
-the next turn without a write of their own. Whatever goes wrong discards the heap, appends results
-that exist under their keys, and lets the run be woken: nothing is lost, at worst repeated.
+the next turn without a write of their own. A task that has run a step goes on to take the turn
+with its result, and then runs a step which that turn started, so a sequence needs one task. What
+goes wrong discards the heap, appends results that exist under their keys, and lets the run be
+woken: nothing is lost, at worst repeated.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
 import anyio
+import anyio.lowlevel
 
 from .._core.landing import created_event, fresh_record
 from .._model.commands import Interrupted
@@ -62,7 +66,10 @@ class Carrier:
         self._shared = shared
         self._claims: list[WakeClaim] = []
         self._results: list[StepResult] = []
-        self._news = asyncio.Event()
+        self._ready: deque[MessageClaim] = deque()  # steps in flight that no task runs yet
+        self._watchers: list[asyncio.Future[RunOutcome | None]] = []
+        self._tasks = 0  # that carry this run
+        self._turning = False  # one of them takes turns
         self._heap: Heap | None = None
         self._unseen = False  # the log holds events that this carrier has not read
         self._record: RunRecord | None = None
@@ -73,7 +80,8 @@ class Carrier:
     def wake(self, claim: WakeClaim) -> None:
         """Have the run looked at."""
         self._claims.append(claim)
-        self._news.set()
+        if not self._turning:
+            self._add_task(None)
 
     def finished(self, entity: EntityId, result: StepResult | None) -> None:
         """A step that ran here has ended; without a result it goes on elsewhere, or later."""
@@ -82,34 +90,103 @@ class Carrier:
             self._unseen = True
         else:
             self._results.append(result)
-        self._news.set()
 
-    @property
-    def has_work(self) -> bool:
-        """Whether there is, or may soon be, a turn to take."""
-        return bool(self._claims or self._results or self.in_flight)
+    def watch(self) -> asyncio.Future[RunOutcome | None]:
+        """The run's outcome, once it has landed; None once the run is not carried here any more."""
+        watcher: asyncio.Future[RunOutcome | None] = asyncio.get_running_loop().create_future()
+        self._watchers.append(watcher)
+        return watcher
 
-    async def carry(self) -> None:
-        """Take turns until there is nothing to wait for here."""
+    async def carry(self, step: MessageClaim | None = None) -> None:
+        """Run *step*, take the turns there are to take, and so on; returns when others do that.
+
+        The last task to leave finds the run put away.
+        """
         try:
-            while self.has_work:
-                self._news.clear()
+            while True:
+                if step is not None:
+                    await self._shared.run_step(self, step)
+                if self._turning:
+                    return
+                await self._take_turns()
+                if not self._ready:
+                    return
+                step = self._ready.popleft()
+                self._spread()
+        finally:
+            self._release_task()
+
+    async def _take_turns(self) -> None:
+        """Take turns until nothing more is known of the run; put it away if nothing runs here."""
+        self._turning = True
+        try:
+            if self.in_flight and not self._claims:
+                await anyio.lowlevel.checkpoint()  # steps that end at once share a turn
+            while True:
                 if self._claims or self._results:
                     await self._advance()
+                elif self.in_flight or self._heap is None:
+                    return
                 else:
-                    await self._news.wait()
-            await self._put_away()
+                    await self._put_away()
         finally:
-            self._discard()
+            self._turning = False
 
-    async def begin(self, new: NewRun, told: Callable[[bool], None]) -> None:
-        """Create the run and commit its first turn in one write.
+    def _spread(self) -> None:
+        """Have other tasks run the steps that are ready."""
+        while self._ready:
+            self._add_task(self._ready.popleft())
+
+    def _add_task(self, step: MessageClaim | None) -> None:
+        self._tasks += 1
+        self._shared.spawn(self, step)
+
+    def _release_task(self) -> None:
+        self._tasks -= 1
+        if not self._tasks:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Keep nothing of the run: it is put away, or was cancelled on the way."""
+        self._discard()
+        for claim in self._ready:
+            self._shared.drop_step(claim)
+        self._tell(None)
+        self._shared.forget(self)
+
+    def _tell(self, outcome: RunOutcome | None) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(outcome)
+
+    def begin(self, new: NewRun, told: Callable[[bool], None]) -> Coroutine[Any, Any, None]:
+        """Create the run and commit its first turn in one write, then carry it on.
 
         *told* hears whether it is durable; if not, nothing is lost by creating it without a turn.
         """
+        self._turning = True  # from now on: a claim that comes meanwhile waits
+        self._tasks += 1
+        return self._begin(new, told)
+
+    async def _begin(self, new: NewRun, told: Callable[[bool], None]) -> None:
+        try:
+            try:
+                taken = await self._take_first_turn(new)
+                told(taken is not None)
+                if taken is not None:
+                    await self._write_console(taken)
+            finally:
+                self._turning = False
+            self._tasks += 1
+            await self.carry()
+        finally:
+            self._release_task()
+
+    async def _take_first_turn(self, new: NewRun) -> Turn | None:
+        """The first turn, landed; None if that did not go well."""
         self._record = record = fresh_record(new)
         created = LoggedEvent(position=1, event=created_event(new))
-        taken: Taken | None = None
         try:
             baseline = await self._shared.baselines.get(record)
             self._heap = Heap(baseline, record, limits=self._shared.limits)
@@ -117,12 +194,11 @@ class Carrier:
         except Exception as exc:
             level = logging.DEBUG if isinstance(exc, WorldError) else logging.WARNING
             _log.log(level, "run %s: its first turn waits for a claim: %r", self.run_id, exc)
-        finally:
-            if not isinstance(taken, Turn):
-                self._discard()
-            told(isinstance(taken, Turn))
-        if isinstance(taken, Turn):
-            await self._write_console(taken)
+        else:
+            if isinstance(taken, Turn):
+                return taken
+        self._discard()
+        return None
 
     # --- one turn -----------------------------------------------------------------------------
 
@@ -305,7 +381,8 @@ class Carrier:
             self._unseen = True
         self._start_steps(turn, committed, slots)
         if commit.outcome is not None:
-            self._discard()
+            self._heap = None  # its thread closes it
+            self._tell(commit.outcome)
 
     def _start_steps(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
         sent = {message.message_id: message for message in turn.commit.messages}
@@ -317,8 +394,9 @@ class Carrier:
             )
             self.in_flight.add(entities[lease.item])
             slots.hand_on()
-            self._shared.run_step(
-                self, MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+            self._shared.hold(lease)
+            self._ready.append(
+                MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
             )
 
     async def _write_console(self, turn: Turn) -> None:
@@ -332,6 +410,8 @@ class Carrier:
         if turn.unhandled:
             lines = [_line("unhandled rejection", str(decode(p))) for p in turn.unhandled]
             writes.append(("unhandled", 0, lines))
+        if writes:
+            self._spread()  # no step waits for what was printed before it
         for writer, sequence, lines in writes:
             append = partial(
                 streams.append, self.run_id, "log", lines, writer=writer, sequence=sequence

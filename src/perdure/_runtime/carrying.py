@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,9 +23,9 @@ __all__ = ("Carrying", "Route", "RunStep", "Tally")
 
 
 class RunStep(Protocol):
-    """Starts a step's body; ``Carrier.finished`` is told how it ended, and its slot given back."""
+    """Runs a step's body; ``Carrier.finished`` is told how it ended, and its slot given back."""
 
-    def __call__(self, carrier: Carrier, claim: MessageClaim, /) -> None: ...
+    def __call__(self, carrier: Carrier, claim: MessageClaim, /) -> Awaitable[None]: ...
 
 
 class Route(Protocol):
@@ -59,6 +59,10 @@ class Carrying:
     slots: Slots
     route: Route
     run_step: RunStep
+    drop_step: Callable[[MessageClaim], None]  # one that is not run here after all
+    spawn: Callable[[Carrier, MessageClaim | None], None]  # another task for ``Carrier.carry``
+    forget: Callable[[Carrier], None]  # it carries nothing any more
+    hold: Callable[[Lease], None]  # renew a lease from now on
     let_go: Callable[[Lease], None]  # of a wake's lease that needs no renewal any more
     snapshot_lag: int
     turn_deadline: float  # seconds one turn may take before it is tried again
@@ -66,11 +70,11 @@ class Carrying:
     limits: Limits = field(default_factory=Limits)
     tally: Tally = field(default_factory=Tally)
 
-    @property
-    def direct(self) -> DirectStorage | None:
-        """The storage, where a VM thread may commit to it."""
+    direct: DirectStorage | None = field(init=False)  # where a VM thread may commit
+
+    def __post_init__(self) -> None:
         storage = self.world.storage
+        self.direct = None
         if Capability.DIRECT_COMMIT in self.world.capabilities:
             assert isinstance(storage, DirectStorage)
-            return storage
-        return None
+            self.direct = storage

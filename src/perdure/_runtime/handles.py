@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import final
 
+import anyio
 import anyio.lowlevel
 
 from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import RunId
-from .._model.runs import RunRecord, RunStatus
+from .._model.runs import RunOutcome, RunRecord, RunStatus
 from .._protocol.codec import decode, encode
 from ..abc import World
 from ..errors import GuestError, RunCancelledError, RunEndedError, RunFailedError, RunTimeoutError
-from .ambient import current_world
+from .ambient import current_world, workers
 
 __all__ = ("Run", "get_run")
 
 _log = logging.getLogger("perdure")
 _SLICE_MS = 2000
 _PAGE = 500
+_SOON_MS = 50  # a run that ends within this time spares its waiter a look at the store
 
 
 @final
@@ -67,9 +70,9 @@ class Run:
         hint = ""
         while True:
             slice_ms = _SLICE_MS if left_ms is None else max(0, min(_SLICE_MS, int(left_ms)))
-            record = await world.storage.wait_ended(self.id, wait_ms=slice_ms)
-            if record.status.is_ended:
-                return _unwrap(record)
+            outcome = await self._wait_outcome(world, slice_ms)
+            if outcome is not None:
+                return _unwrap(self.id, outcome)
             hint = await self._warn(world, hint)
             if left_ms is not None:
                 left_ms -= slice_ms
@@ -110,6 +113,23 @@ class Run:
         page = await world.streams.read(self.id, "log", start=start, limit=10_000)
         return tuple(chunk.decode("utf-8", "replace") for chunk in page.chunks)
 
+    async def _wait_outcome(self, world: World, wait_ms: int) -> RunOutcome | RunRecord | None:
+        """How the run ended; told by the worker beside us if it is carried there."""
+        worker = workers.get(world)
+        told = None if worker is None else worker.watch(self.id)
+        if told is None:
+            return _ended(await world.storage.wait_ended(self.id, wait_ms=wait_ms))
+        soon_ms = min(wait_ms, _SOON_MS)
+        await asyncio.wait((told,), timeout=soon_ms / 1000)
+        if told.done() and (outcome := told.result()) is not None:
+            return outcome
+        # Others may end it, too: from now on whoever is faster tells.
+        record: RunRecord | None = None
+        with anyio.CancelScope() as scope:
+            told.add_done_callback(lambda told: scope.cancel() if told.result() else None)
+            record = await world.storage.wait_ended(self.id, wait_ms=wait_ms - soon_ms)
+        return told.result() if record is None else _ended(record)
+
     async def _reach(self) -> World:
         if self._world is None:
             self._world = await current_world()
@@ -138,14 +158,18 @@ async def _stuck(world: World) -> str:
     return ""
 
 
-def _unwrap(record: RunRecord) -> object:
-    value = None if record.payload is None else decode(record.payload)
-    if record.status is RunStatus.COMPLETED:
+def _ended(record: RunRecord) -> RunRecord | None:
+    return record if record.status.is_ended else None
+
+
+def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
+    value = None if end.payload is None else decode(end.payload)
+    if end.status is RunStatus.COMPLETED:
         return value
-    if record.status is RunStatus.CANCELLED:
-        raise RunCancelledError(record.run_id, reason=None if value is None else str(value))
+    if end.status is RunStatus.CANCELLED:
+        raise RunCancelledError(run_id, reason=None if value is None else str(value))
     stack = value.stack if isinstance(value, GuestError) else ""
-    raise RunFailedError(record.run_id, error=value, stack=stack)
+    raise RunFailedError(run_id, error=value, stack=stack)
 
 
 def get_run(run_id: str, world: World | None = None) -> Run:

@@ -17,7 +17,7 @@ from .._protocol.codec import encode
 from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import UsageError
-from .ambient import beginners, current_world
+from .ambient import current_world, workers
 from .handles import Run
 from .workflow import Workflow
 
@@ -76,8 +76,8 @@ async def start(
         idempotency_key=idempotency_key,
         attributes=dict(attributes or {}),
     )
-    begin = beginners.get(target)
-    if begin is None or not await begin(new):
+    worker = workers.get(target)
+    if worker is None or not await worker.begin(new):
         await target.storage.create_run(new)
     return Run(new.run_id, target)
 

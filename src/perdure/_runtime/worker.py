@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from types import ModuleType, TracebackType
 from typing import Self, TypeVar, final
 
@@ -17,16 +18,17 @@ from .._model.commands import ScheduleStep
 from .._model.commit import Append
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
-from .._model.runs import NewRun, RunRecord
+from .._model.runs import NewRun, RunOutcome, RunRecord
 from .._protocol.frames import Limits
 from .._vm.guest import default_engine
 from .._vm.pool import VmPool
 from ..abc import World
 from ..errors import LeaseLostError, RunEndedError, StepNotRegisteredError, UsageError, WorldError
-from .ambient import beginners, entered_world
+from .ambient import entered_world, workers
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
+from .contexts import InContext
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
 from .slots import Slots, TakenSlots
@@ -89,7 +91,11 @@ class Worker:
             warm=self._warm,
             slots=self._slots,
             route=self._route,
-            run_step=self._start,
+            run_step=self._step,
+            drop_step=self._drop,
+            spawn=self._spawn,
+            forget=self._forget,
+            hold=self._leases.hold,
             let_go=self._leases.let_go,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
@@ -120,7 +126,7 @@ class Worker:
         await anyio.to_thread.run_sync(default_engine)
         self._loop = asyncio.get_running_loop()
         self._ambient = entered_world.set(self.world)
-        beginners[self.world] = self.begin
+        workers[self.world] = self
         self._group = await self._stack.enter_async_context(anyio.create_task_group())
         self._group.start_soon(self._run_loops)
         return self
@@ -142,15 +148,15 @@ class Worker:
                 raise
         finally:
             for durable in self._beginning:  # their tasks were cancelled before they ran
-                _tell(durable, begun=False)
+                _tell(durable, False)
             self._warm.clear()
             self._pool.close()
 
     def drain(self) -> None:
         """Claim nothing more; what is running goes on to its next suspension. Idempotent."""
         self._draining = True
-        if beginners.get(self.world) == self.begin:
-            del beginners[self.world]
+        if workers.get(self.world) is self:
+            del workers[self.world]
         if self._loops is not None:
             self._loops.cancel()
 
@@ -193,7 +199,8 @@ class Worker:
                 )
             ):
                 self._slots.take()
-                self._start(None, claim)
+                self._leases.hold(claim.lease)
+                self._group.start_soon(self._step, None, claim)
 
     async def _claimed(self, call: Callable[[], Awaitable[tuple[T, ...]]]) -> tuple[T, ...]:
         try:
@@ -221,42 +228,33 @@ class Worker:
         carrier = self._carriers[new.run_id] = Carrier(new.run_id, self._shared)
         durable: asyncio.Future[bool] = loop.create_future()
         self._beginning.add(durable)
-        self._group.start_soon(self._begin, carrier, new, durable)
+        self._group.start_soon(carrier.begin, new, partial(_tell, durable))
         try:
             return await durable
         finally:
             self._beginning.discard(durable)
 
-    async def _begin(self, carrier: Carrier, new: NewRun, durable: asyncio.Future[bool]) -> None:
-        async with self._counted(carrier):
-            await carrier.begin(new, lambda begun: _tell(durable, begun))
-            await carrier.carry()
+    def watch(self, run_id: RunId) -> asyncio.Future[RunOutcome | None] | None:
+        """The outcome of a run that is carried here, as ``Carrier.watch``; None: it is not."""
+        carrier = self._carriers.get(run_id)
+        if carrier is None or asyncio.get_running_loop() is not self._loop:
+            return None
+        return carrier.watch()
 
     def _carry(self, claim: WakeClaim) -> None:
         self._leases.hold(claim.lease)
         carrier = self._carriers.get(claim.run_id)
         if carrier is None:
             carrier = self._carriers[claim.run_id] = Carrier(claim.run_id, self._shared)
-            carrier.wake(claim)
             self._turns.take()
-            self._group.start_soon(self._carry_on, carrier)
-        else:
-            carrier.wake(claim)
+        carrier.wake(claim)
 
-    async def _carry_on(self, carrier: Carrier) -> None:
-        async with self._counted(carrier):
-            await carrier.carry()
+    def _spawn(self, carrier: Carrier, step: MessageClaim | None) -> None:
+        self._group.start_soon(carrier.carry, step)
 
-    @asynccontextmanager
-    async def _counted(self, carrier: Carrier) -> AsyncGenerator[None, None]:
-        """Carry what came while the block put the run away, too; then forget the carrier."""
-        try:
-            yield
-            while carrier.has_work:
-                await carrier.carry()
-        finally:
-            del self._carriers[carrier.run_id]
-            self._turns.give_back()
+    def _forget(self, carrier: Carrier) -> None:
+        del self._carriers[carrier.run_id]
+        self._turns.give_back()
 
     def _route(self, record: RunRecord, command: ScheduleStep, slots: TakenSlots) -> StepRoute:
         step = self.steps.get(command.step)
@@ -275,15 +273,16 @@ class Worker:
 
     # --- steps ---------------------------------------------------------------------------------
 
-    def _start(self, carrier: Carrier | None, claim: MessageClaim) -> None:
-        self._leases.hold(claim.lease)
-        self._group.start_soon(self._step, carrier, claim)
+    def _drop(self, claim: MessageClaim) -> None:
+        self._leases.let_go(claim.lease)
+        self._slots.give_back()
 
     async def _step(self, carrier: Carrier | None, claim: MessageClaim) -> None:
         call = StepCall.decoded(claim.message.body)
         result: StepResult | None = None
         try:
-            result = await self._execute(carrier, claim, call)
+            # A task may run several steps, and each has its own context variables.
+            result = await InContext(self._execute(carrier, claim, call))
         except (LeaseLostError, RunEndedError) as exc:
             _log.debug("%s: %s", claim.lease.item, exc)
         except Exception:
@@ -291,8 +290,7 @@ class Worker:
             with suppress(WorldError):
                 await self.world.queue.release(claim.lease, delay_ms=1000)
         finally:
-            self._leases.let_go(claim.lease)
-            self._slots.give_back()
+            self._drop(claim)
             if carrier is not None:
                 carrier.finished(call.entity, result)
 

@@ -158,5 +158,6 @@ class DirectStorage(Storage):
     ) -> None:
         """Start ``commit(commit)`` and call *done* once with its answer or error.
 
-        Never blocks and never raises. *done* may run in any thread and must be quick.
+        Never raises. It may block for about as long as a write takes: not to be called in an event
+        loop's thread. *done* may run in any thread and must be quick.
         """

@@ -148,7 +148,9 @@ class Handle:
         db.execute("PRAGMA cache_size = -8000")
 
     async def _connect(self, undo: contextlib.AsyncExitStack) -> aiosqlite.Connection:
-        making = aiosqlite.connect(self.path, isolation_level=None, cached_statements=256)
+        making = aiosqlite.connect(
+            self.path, isolation_level=None, cached_statements=256, check_same_thread=False
+        )
         make_daemon(making)
         connection = await making
         undo.push_async_callback(_close, connection)

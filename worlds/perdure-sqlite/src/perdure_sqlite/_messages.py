@@ -1,6 +1,7 @@
 """Messages: a row of ``messages`` and its claims.
 
-Synchronous; the caller is in a transaction. With *n*, only a message of that run counts.
+Synchronous; the caller is in a transaction. With *n*, only a message of that run counts. A
+message's id is the id of its run, which has no slash, a slash, and its name.
 """
 
 from __future__ import annotations
@@ -13,9 +14,24 @@ from perdure.model import Lease, NewMessage
 from ._owners import Owner
 from ._writer import Transaction
 
-__all__ = ("check_message", "drop_messages", "end_message", "give_message_back", "send_message")
+__all__ = (
+    "LIVE",
+    "check_message",
+    "drop_messages",
+    "end_message",
+    "give_message_back",
+    "live",
+    "send_message",
+)
 
-_LIVE = "message_id = ? AND token = ? AND expires_ms > ? AND n = ifnull(?, n)"
+LIVE = "n = (SELECT n FROM runs WHERE run_id = ?) AND name = ? AND token = ? AND expires_ms > ?"
+_OURS = f"{LIVE} AND n = ifnull(?, n)"
+
+
+def live(lease: Lease, *, now_ms: int) -> tuple[str, str, str, int]:
+    """What ``LIVE`` asks for: the message that *lease* is on, while it is."""
+    run_id, _, name = lease.item.partition("/")
+    return run_id, name, lease.token, now_ms
 
 
 def send_message(transaction: Transaction, n: int, new: NewMessage, owner: Owner) -> Lease | None:
@@ -24,11 +40,11 @@ def send_message(transaction: Transaction, n: int, new: NewMessage, owner: Owner
     if new.lease_ms is not None:
         token, expires_ms = owner.new_token(), transaction.now_ms + new.lease_ms
     sent = transaction.db.execute(
-        "INSERT INTO messages (message_id, n, topic, body, due_ms, token, expires_ms, attempt)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
+        "INSERT INTO messages (n, name, topic, body, due_ms, token, expires_ms, attempt)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (n, name) DO NOTHING",
         (
-            new.message_id,
             n,
+            new.message_id.partition("/")[2],
             new.topic,
             new.body,
             new.due_ms,
@@ -52,7 +68,7 @@ def check_message(transaction: Transaction, lease: Lease, *, n: int | None = Non
         LeaseLostError: the lease is no longer live.
     """
     found = transaction.db.execute(
-        f"SELECT 1 FROM messages WHERE {_LIVE}", (lease.item, lease.token, transaction.now_ms, n)
+        f"SELECT 1 FROM messages WHERE {_OURS}", (*live(lease, now_ms=transaction.now_ms), n)
     ).fetchone()
     if found is None:
         raise LeaseLostError(lease.item)
@@ -65,7 +81,7 @@ def end_message(transaction: Transaction, lease: Lease, *, n: int | None = None)
         LeaseLostError: the lease is no longer live; nothing was changed.
     """
     ended = transaction.db.execute(
-        f"DELETE FROM messages WHERE {_LIVE}", (lease.item, lease.token, transaction.now_ms, n)
+        f"DELETE FROM messages WHERE {_OURS}", (*live(lease, now_ms=transaction.now_ms), n)
     ).rowcount
     if not ended:
         raise LeaseLostError(lease.item)
@@ -81,8 +97,8 @@ def give_message_back(
     """
     given = transaction.db.execute(
         "UPDATE messages SET token = NULL, expires_ms = NULL, due_ms = ?, returned = returned + ?"
-        f" WHERE {_LIVE}",
-        (due_ms, int(not ran), lease.item, lease.token, transaction.now_ms, n),
+        f" WHERE {_OURS}",
+        (due_ms, int(not ran), *live(lease, now_ms=transaction.now_ms), n),
     ).rowcount
     if not given:
         raise LeaseLostError(lease.item)

@@ -11,7 +11,7 @@ from perdure.errors import LeaseLostError
 from perdure.model import Lease, LeaseEnd, Message, MessageClaim, NewMessage, RunId, WakeClaim
 
 from ._handle import Handle
-from ._messages import end_message, give_message_back, send_message
+from ._messages import LIVE, end_message, give_message_back, live, send_message
 from ._owners import Owner
 from ._runs import Wake, load_wake, store_wake
 from ._writer import Transaction
@@ -169,13 +169,14 @@ def _claim_messages(
     db, now_ms = transaction.db, transaction.now_ms
     asked = f"topic IN ({', '.join('?' * len(topics))})"
     rows = db.execute(
-        "SELECT id, message_id, run_id, topic, body, token, messages.attempt, lost, returned"
+        "SELECT n, run_id || '/' || name AS message_id, run_id, topic, body, token,"
+        " messages.attempt, lost, returned"
         f" FROM messages JOIN runs USING (n) WHERE {asked} AND claimable_ms <= ?"
         " ORDER BY claimable_ms, message_id LIMIT ?",
         (*topics, now_ms, limit),
     ).fetchall()
     claims: list[MessageClaim] = []
-    for row_id, message_id, run_id, topic, body, token, attempt, lost, returned in rows:
+    for n, message_id, run_id, topic, body, token, attempt, lost, returned in rows:
         lost += token is not None
         lease = Lease(
             item=message_id,
@@ -184,8 +185,9 @@ def _claim_messages(
             expires_at_ms=now_ms + visibility_ms,
         )
         db.execute(
-            "UPDATE messages SET token = ?, expires_ms = ?, attempt = ?, lost = ? WHERE id = ?",
-            (lease.token, lease.expires_at_ms, attempt + 1, lost, row_id),
+            "UPDATE messages SET token = ?, expires_ms = ?, attempt = ?, lost = ?"
+            " WHERE n = ? AND name = ?",
+            (lease.token, lease.expires_at_ms, attempt + 1, lost, n, message_id.partition("/")[2]),
         )
         claims.append(
             MessageClaim(
@@ -212,13 +214,17 @@ def _extend(
     db, now_ms = transaction.db, transaction.now_ms
     until_ms, renewed = now_ms + visibility_ms, list[Lease]()
     for lease in leases:
-        statement = (
-            "UPDATE runs SET wake_expires_ms = ?"
-            " WHERE run_id = ? AND wake_token = ? AND wake_expires_ms > ?"
-            if lease.is_wake
-            else "UPDATE messages SET expires_ms = ?"
-            " WHERE message_id = ? AND token = ? AND expires_ms > ?"
-        )
-        if db.execute(statement, (until_ms, lease.item, lease.token, now_ms)).rowcount:
+        if lease.is_wake:
+            statement = (
+                "UPDATE runs SET wake_expires_ms = ?"
+                " WHERE run_id = ? AND wake_token = ? AND wake_expires_ms > ?"
+            )
+            found: tuple[str | int, ...] = (lease.item, lease.token, now_ms)
+        else:
+            statement, found = (
+                f"UPDATE messages SET expires_ms = ? WHERE {LIVE}",
+                live(lease, now_ms=now_ms),
+            )
+        if db.execute(statement, (until_ms, *found)).rowcount:
             renewed.append(replace(lease, expires_at_ms=until_ms))
     return tuple(renewed)

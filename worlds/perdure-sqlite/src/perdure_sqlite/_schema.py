@@ -84,9 +84,8 @@ CREATE TABLE hooks (
 ) WITHOUT ROWID;
 CREATE INDEX hooks_by_run ON hooks (n);
 CREATE TABLE messages (
-  id INTEGER PRIMARY KEY,
-  message_id TEXT NOT NULL UNIQUE,
   n INTEGER NOT NULL,
+  name TEXT NOT NULL, -- the message's id after the run's
   topic TEXT NOT NULL,
   body BLOB NOT NULL,
   due_ms INTEGER NOT NULL,
@@ -96,10 +95,10 @@ CREATE TABLE messages (
   lost INTEGER NOT NULL DEFAULT 0,
   returned INTEGER NOT NULL DEFAULT 0,
   claimable_ms INTEGER GENERATED ALWAYS AS
-    (CASE WHEN token IS NULL THEN due_ms ELSE expires_ms END) VIRTUAL
-);
-CREATE INDEX messages_by_topic ON messages (topic, claimable_ms, message_id);
-CREATE INDEX messages_by_run ON messages (n);
+    (CASE WHEN token IS NULL THEN due_ms ELSE expires_ms END) VIRTUAL,
+  PRIMARY KEY (n, name)
+) WITHOUT ROWID;
+CREATE INDEX messages_by_topic ON messages (topic, claimable_ms);
 CREATE TABLE snapshots (
   n INTEGER NOT NULL,
   turn INTEGER NOT NULL,

@@ -79,7 +79,7 @@ class SqliteStorage(DirectStorage):
         except Exception as error:  # handed on, not swallowed: the world is closed
             done(error)
             return
-        writer.submit(lambda transaction: commit_turn(transaction, commit, owner), landed)
+        writer.land(lambda transaction: commit_turn(transaction, commit, owner), landed)
 
     async def get_run(self, run_id: RunId) -> RunRecord:
         return record_of(await self._handle.read(lambda db: find_run(db, run_id, RECORD)))

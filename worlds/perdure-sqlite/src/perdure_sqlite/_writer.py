@@ -1,8 +1,10 @@
-"""Writer: the one thread that writes, and the commits that its transactions share.
+"""Writer: the one connection that writes, and the commits that its transactions share.
 
 Whatever was handed over while the last commit was at work shares the next one: each transaction in
-a savepoint of its own, answers only after the COMMIT. aiosqlite's connection thread is the writer
-thread; a whole batch is one hop to it. This module alone knows how to get there without a loop.
+a savepoint of its own, answers only after the COMMIT. Work from the event loop is landed by
+aiosqlite's connection thread, a whole batch in one hop; a thread that may block lands its own, and
+what came meanwhile, without a hop. One thread at a time has the connection. This module alone knows
+how to get there without a loop.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ class Writer:
         """Take the connection over.
 
         Args:
-            landed: called in the writer thread with the bells that a commit rings.
+            landed: called, in any thread, with the bells that a commit rings.
         """
         self._connection = connection
         self._inside = cast(_Inside, connection)
@@ -102,6 +104,7 @@ class Writer:
         self._now_ms = now_ms
         self._landed = landed
         self._lock = threading.Lock()
+        self._landing = threading.Lock()  # held by the thread that has the connection
         self._waiting: list[_Work] = []
         self._scheduled = False
         self._closed = False
@@ -114,15 +117,27 @@ class Writer:
     def submit(
         self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]
     ) -> None:
-        """Run a transaction; *done* gets its answer or error in the writer thread. Never blocks."""
+        """Run a transaction; *done* gets its answer or error, in another thread. Never blocks."""
+        if self._add(run, done):
+            self._inside._tx.put_nowait((None, self._drain))  # pyright: ignore[reportPrivateUsage]
+
+    def land(self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]) -> None:
+        """Run a transaction in this thread, unless another is at work, which then runs it.
+
+        *done* gets its answer or error. Blocks for about as long as a commit takes.
+        """
+        if self._add(run, done):
+            self._drain()
+
+    def _add(self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]) -> bool:
+        """Whether the caller has to see to it that the waiting work is landed."""
         with self._lock:
             if not self._closed:
                 self._waiting.append(_Work(run, done))
-                if not self._scheduled:
-                    self._scheduled = True
-                    self._inside._tx.put_nowait((None, self._drain))  # pyright: ignore[reportPrivateUsage]
-                return
+                first, self._scheduled = not self._scheduled, True
+                return first
         done(WorldClosedError(self._url))
+        return False
 
     async def run(self, run: Callable[[Transaction], T]) -> T:
         """Run a transaction and wait for it. Cancelling the wait does not undo it."""
@@ -145,10 +160,11 @@ class Writer:
         return await waiter
 
     def look(self, look: Callable[[sqlite3.Connection], None]) -> None:
-        """Run a quick reading function in the writer thread, outside transactions."""
+        """Run a quick reading function on the connection, outside transactions."""
 
         def run() -> None:
-            with contextlib.suppress(sqlite3.Error, ValueError):  # the next look will tell
+            # the next look will tell
+            with self._landing, contextlib.suppress(sqlite3.Error, ValueError):
                 look(self._inside._conn)  # pyright: ignore[reportPrivateUsage]
 
         with self._lock:
@@ -159,16 +175,18 @@ class Writer:
         """Land what was handed over; refuse what follows."""
         with self._lock:
             self._closed = True
+        await self._connection._execute(self._drain)  # type: ignore[no-untyped-call]
         await self._connection.close()
 
     def _drain(self) -> None:
-        while True:
-            with self._lock:
-                batch, self._waiting = self._waiting, []
-                if not batch:
-                    self._scheduled = False
-                    return
-            self._land(batch)
+        with self._landing:
+            while True:
+                with self._lock:
+                    batch, self._waiting = self._waiting, []
+                    if not batch:
+                        self._scheduled = False
+                        return
+                self._land(batch)
 
     def _land(self, batch: list[_Work]) -> None:
         answers: list[Any] = []
@@ -192,9 +210,9 @@ class Writer:
         else:
             self.commits += 1
             self.transactions += len(batch)
-        self._landed(rings)
         for work, answer in zip(batch, answers, strict=True):
             work.done(answer)
+        self._landed(rings)  # after the answers: who made a change hears of it first
 
     def _alone(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
         transaction = Transaction(db, self._now_ms())
