@@ -12,11 +12,12 @@ from perdure.model import RunFilter, RunId, RunPage, RunRecord
 
 from ._handle import Handle
 from ._runs import RECORD, record_of
+from ._snapshots import drop_snapshots
 from ._writer import Transaction
 
 __all__ = ("SqliteCatalogue",)
 
-_TABLES = ("events", "hooks", "messages", "snapshots", "streams", "runs")
+_TABLES = ("events", "hooks", "messages", "streams", "runs")
 
 
 @final
@@ -95,5 +96,6 @@ def _forget(db: sqlite3.Connection, run_id: str, n: int | None) -> None:
         db.execute(
             f"DELETE FROM {table} WHERE stream IN (SELECT id FROM streams WHERE n = ?)", (n,)
         )
+    drop_snapshots(db, n)
     for table in _TABLES:
         db.execute(f"DELETE FROM {table} WHERE n = ?", (n,))

@@ -100,12 +100,12 @@ CREATE TABLE messages (
 ) WITHOUT ROWID;
 CREATE INDEX messages_by_topic ON messages (topic, claimable_ms);
 CREATE TABLE snapshots (
-  n INTEGER NOT NULL,
-  turn INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, -- run and turn in one, so that a snapshot is one row in one page
   parent_turn INTEGER,
   consumed INTEGER NOT NULL,
   data BLOB NOT NULL,
-  PRIMARY KEY (n, turn)
+  n INTEGER GENERATED ALWAYS AS (id >> 32) VIRTUAL,
+  turn INTEGER GENERATED ALWAYS AS (id & 0xffffffff) VIRTUAL
 );
 CREATE TABLE streams (
   id INTEGER PRIMARY KEY,

@@ -11,28 +11,36 @@ from perdure.model import RunId, Snapshot
 from ._handle import Handle
 from ._writer import Transaction
 
-__all__ = ("SqliteSnapshots", "keep_snapshot", "read_chain")
+__all__ = ("SqliteSnapshots", "drop_snapshots", "keep_snapshot", "read_chain")
+
+_OF_RUN = "id BETWEEN ?1 << 32 AND (?1 << 32) + 0xffffffff"
 
 
 def keep_snapshot(db: sqlite3.Connection, n: int, snapshot: Snapshot) -> None:
     """Keep it as the run's newest, or pass it over."""
-    newest = db.execute("SELECT max(turn) FROM snapshots WHERE n = ?", (n,)).fetchone()[0]
+    newest = db.execute(f"SELECT max(id) FROM snapshots WHERE {_OF_RUN}", (n,)).fetchone()[0]
+    newest = None if newest is None else newest & 0xFFFFFFFF
     if newest is not None and snapshot.turn <= newest:
         return
     if snapshot.parent_turn is None:
-        db.execute("DELETE FROM snapshots WHERE n = ?", (n,))
+        drop_snapshots(db, n)
     elif snapshot.parent_turn != newest:
         return
     db.execute(
-        "INSERT INTO snapshots (n, turn, parent_turn, consumed, data) VALUES (?, ?, ?, ?, ?)",
-        (n, snapshot.turn, snapshot.parent_turn, snapshot.consumed, snapshot.data),
+        "INSERT INTO snapshots (id, parent_turn, consumed, data) VALUES (?, ?, ?, ?)",
+        (n << 32 | snapshot.turn, snapshot.parent_turn, snapshot.consumed, snapshot.data),
     )
+
+
+def drop_snapshots(db: sqlite3.Connection, n: int) -> None:
+    """Drop a run's chain."""
+    db.execute(f"DELETE FROM snapshots WHERE {_OF_RUN}", (n,))
 
 
 def read_chain(db: sqlite3.Connection, n: int) -> tuple[Snapshot, ...]:
     """The run's chain, root first."""
     rows = db.execute(
-        "SELECT turn, parent_turn, consumed, data FROM snapshots WHERE n = ? ORDER BY turn", (n,)
+        f"SELECT turn, parent_turn, consumed, data FROM snapshots WHERE {_OF_RUN} ORDER BY id", (n,)
     )
     return tuple(
         Snapshot(turn=turn, parent_turn=parent_turn, consumed=consumed, data=data)
@@ -65,8 +73,11 @@ class SqliteSnapshots(Snapshots):
         return await self._handle.read(work)
 
     async def delete(self, run_id: RunId) -> None:
-        await self._handle.write(
-            lambda transaction: transaction.db.execute(
-                "DELETE FROM snapshots WHERE n = (SELECT n FROM runs WHERE run_id = ?)", (run_id,)
-            )
-        )
+        def work(transaction: Transaction) -> None:
+            row = transaction.db.execute(
+                "SELECT n FROM runs WHERE run_id = ?", (run_id,)
+            ).fetchone()
+            if row is not None:
+                drop_snapshots(transaction.db, row[0])
+
+        await self._handle.write(work)
