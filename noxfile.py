@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 
 import nox
@@ -39,7 +40,13 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measurements, beside DBOS in an environment of its own."""
-    session.install("-e", ".", "dbos")
-    session.run("python", "benchmarks/bench_vm.py")
+    """Measurements, beside DBOS and quickjs-rs, and quickjs-wasi where there is npm."""
+    session.install("-e", ".", "-e", "worlds/perdure-sqlite", "dbos", "quickjs-rs")
+    node: list[str] = []
+    if shutil.which("npm"):
+        folder = session.create_tmp()
+        session.run("npm", "install", "--prefix", folder, "quickjs-wasi", external=True)
+        node = ["--node", folder]
+    session.run("python", "benchmarks/bench_vm.py", "--peer", "python", *node)
     session.run("python", "benchmarks/bench_runs.py", "--peer", "python", *session.posargs)
+    session.run("python", "benchmarks/bench_resume.py")

@@ -12,11 +12,15 @@ from quickjs_rs import Runtime, Snapshot
 
 LOOP = """
 globalThis.total = 0;
-(async () => { for (let i = 0; i < 5; i++) total += await new Promise((r) => { next = r; }); })();
+(async () => {
+  for (let i = 0; i < 5; i++) total += await new Promise((r) => { next = r; });
+})();
+0;
 """
 LARGE = """
 globalThis.rows = [];
 for (let i = 0; i < 7000; i++) rows.push({ id: i, name: "row " + i, at: Math.random() });
+0;
 """
 FIB = "const fib = (n) => (n < 2 ? n : fib(n - 1) + fib(n - 2)); fib(27)"
 
@@ -50,7 +54,9 @@ def main() -> None:
 
         def load(saved: bytes = saved) -> None:
             runtime = Runtime()
-            runtime.restore_snapshot(Snapshot.from_bytes(gzip.decompress(saved)), runtime.new_context())
+            runtime.restore_snapshot(
+                Snapshot.from_bytes(gzip.decompress(saved)), runtime.new_context()
+            )
 
         report(f"save, {label}", median_ms(save, 20), "ms")
         report(f"load, {label}", median_ms(load, 20), "ms")
