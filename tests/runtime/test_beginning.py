@@ -164,6 +164,6 @@ async def test_a_console_that_cannot_be_written_repeats_nothing(
         with caplog.at_level(logging.WARNING):
             run = await start(flow("console.log(1); await note(n); console.log(2); return 1;"), [5])
             assert await run.result(timeout=20) == 1
-        assert worker.statistics()["turns"] == 2
+    assert worker.statistics()["turns"] == 2
     assert executed == [5]
     assert "lines of its log are lost" in caplog.text

@@ -262,6 +262,7 @@ class Carrier:
         assert record is not None
         slots = TakenSlots(shared.slots)
         return TurnInput(
+            commit_id=f"{shared.name}-{next(shared.commits)}",
             events=events,
             results=results,
             claim=claim,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from .._core.turn import StepRoute
@@ -66,6 +67,8 @@ class Carrying:
     let_go: Callable[[Lease], None]  # of a wake's lease that needs no renewal any more
     snapshot_lag: int
     turn_deadline: float  # seconds one turn may take before it is tried again
+    name: str  # of the worker; with a number it names a commit of its
+    commits: Iterator[int] = field(default_factory=count)
     key: bytes | None = None
     limits: Limits = field(default_factory=Limits)
     tally: Tally = field(default_factory=Tally)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
 import secrets
 from base64 import b32encode
 from collections.abc import Mapping, Sequence
@@ -101,7 +103,28 @@ def _choose_id(run_id: str | None, key: str | None) -> RunId:
         if not run_id or len(run_id) > 200 or any(c in run_id for c in "/\0 \n"):
             raise UsageError(f"run id {run_id!r} must be 1 to 200 characters without '/' or blanks")
         return RunId(run_id)
-    return _format_id(secrets.token_bytes(16)) if key is None else run_id_for_key(key)
+    return _fresh_id() if key is None else run_id_for_key(key)
+
+
+class _Fresh:
+    """Where new ids come from: a secret of this process, which a fork must not share."""
+
+    numbers = itertools.count()
+    secret = secrets.token_bytes(32)
+
+
+def _renew() -> None:
+    _Fresh.secret = secrets.token_bytes(32)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
+def _fresh_id() -> RunId:
+    # Asking the system for each would give the interpreter lock away each time.
+    number = next(_Fresh.numbers).to_bytes(8, "little")
+    return _format_id(hashlib.blake2b(number, key=_Fresh.secret, digest_size=16).digest())
 
 
 def _format_id(raw: bytes) -> RunId:

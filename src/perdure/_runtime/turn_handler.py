@@ -6,7 +6,6 @@ landed. It never raises for what workflow code does: failure is an outcome.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
@@ -37,6 +36,7 @@ class StepResult:
 class TurnInput:
     """What a turn works on besides the heap."""
 
+    commit_id: str  # of the commit that the turn makes
     events: Sequence[LoggedEvent]  # the log above what the heap has consumed
     results: Sequence[StepResult]  # inline results, in the order they came
     claim: WakeClaim | None
@@ -125,7 +125,7 @@ def _plan(
     plan = plan_turn(request, answer, heap.ledger)
     consumed = heap.position + len(inline)
     heap.consumed = consumed
-    commit_id = secrets.token_hex(8)
+    commit_id = given.commit_id
     commit = TurnCommit(
         run_id=heap.run_id,
         commit_id=commit_id,

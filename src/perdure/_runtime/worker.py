@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -86,6 +87,7 @@ class Worker:
         self._loops: anyio.CancelScope | None = None
         self._shared = Carrying(
             world=world,
+            name=secrets.token_hex(8),
             pool=self._pool,
             baselines=Baselines(world, self._pool),
             warm=self._warm,

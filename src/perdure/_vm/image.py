@@ -29,7 +29,7 @@ __all__ = ("CHAIN_BYTES", "Baseline", "Image", "make_delta", "take_image")
 
 SPAN = 65536
 MAX_MEMORY_BYTES = 1 << 31
-MAX_SPARES = 32  # guests kept ready for each bundle; each costs what a small heap does
+MAX_SPARES = 64  # guests kept ready for each bundle; each costs what a small heap does
 CHAIN_BYTES = 16 << 10  # deltas to the baseline above this chain to the previous snapshot
 _zeros = ctypes.create_string_buffer(PAGE)
 _ZEROS_AT = ctypes.addressof(_zeros)

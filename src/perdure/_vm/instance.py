@@ -158,7 +158,7 @@ class Instance:
         """Ask a call that is running in another thread to stop soon; any thread may."""
         with self._lock:
             if self._cell is not None:
-                ctypes.memset(self._cell.address + self.layout.interrupt, 1, 1)
+                foreign.copy(self._cell.address + self.layout.interrupt, b"\1", 1)
 
     def close(self) -> None:
         """Free memory. Idempotent."""
@@ -189,7 +189,7 @@ class Instance:
         address = cell.address
         foreign.copy(address + layout.arena, request, len(request))
         # A flag set too late for the last call must not stop this one.
-        ctypes.memset(address + layout.interrupt, 0, 1)
+        foreign.copy(address + layout.interrupt, b"\0", 1)  # ctypes.memset gives the lock away
         try:
             raw = cell.call(name, len(request))
         except (wasmtime.Trap, wasmtime.WasmtimeError):

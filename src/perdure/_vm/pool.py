@@ -18,6 +18,7 @@ from typing import Generic, TypeVar, final
 import anyio
 
 from ..errors import UsageError
+from ..posting import post
 
 __all__ = ("Reply", "VmPool")
 
@@ -78,8 +79,7 @@ class Reply(Generic[T]):
             raise
 
     def _post(self, settle: Callable[[asyncio.Future[T]], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited
-            self._loop.call_soon_threadsafe(lambda: settle(self._waiter))
+        post(self._loop, lambda: settle(self._waiter))
 
 
 @final

@@ -8,13 +8,14 @@ into any event loop. Nothing here polls.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from typing import Protocol, final
 
 import anyio
+
+from ..posting import post
 
 __all__ = ("Bell", "Clock", "ManualClock", "SystemClock")
 
@@ -128,8 +129,7 @@ class Bell:
         woken, loop, key = anyio.Event(), asyncio.get_running_loop(), object()
 
         def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # its loop was closed: nobody is left to wake
-                loop.call_soon_threadsafe(woken.set)
+            post(loop, woken.set)
 
         with self._lock:
             if self.rings != seen:

@@ -275,7 +275,8 @@ async def test_a_live_process_keeps_its_claims(url: str) -> None:
         await world.storage.create_run(new_run("a"))
         assert await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
         assert not other._handle.owner.has_dead()
-        await other._handle.write(other._handle.owner.free_dead)
+        owner = other._handle.owner
+        owner.bury(await other._handle.write(owner.free_dead))
         assert not await other.queue.claim_wakes(limit=1, visibility_ms=1000)
 
 

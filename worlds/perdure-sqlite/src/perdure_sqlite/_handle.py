@@ -99,7 +99,7 @@ class Handle:
                 landed=lambda rings: self.bells.ring(*rings),
             )
             await writer.run(lambda t: create_tables(t.db))
-            await writer.run(owner.free_dead)
+            owner.bury(await writer.run(owner.free_dead))
             await read(connection, self.url, self._grow_wal)
             undo.pop_all()  # all went well
         self.owner, self._writer, self._reader = owner, writer, reader
@@ -179,7 +179,11 @@ class Handle:
             self.bells.ring_all()
         self._version = version
         if for_owners and self.owner.has_dead() and self._writer is not None:
-            self._writer.submit(self.owner.free_dead, lambda _: None)
+            self._writer.submit(self.owner.free_dead, self._buried)
+
+    def _buried(self, dead: list[Path] | Exception) -> None:
+        if isinstance(dead, list):
+            self.owner.bury(dead)
 
 
 async def _close(connection: aiosqlite.Connection) -> None:

@@ -51,9 +51,9 @@ class Owner:
         """A token for a claim of ours."""
         return f"{self.name}-{next(self._claims)}"
 
-    def free_dead(self, transaction: Transaction) -> int:
-        """Let the claims of dead owners run out now; gives how many owners were found dead."""
-        found = 0
+    def free_dead(self, transaction: Transaction) -> list[Path]:
+        """Let the claims of dead owners run out now; ``bury`` what this gives once it landed."""
+        found: list[Path] = []
         for path in self._candidates():
             with (
                 contextlib.suppress(OSError),
@@ -61,9 +61,13 @@ class Owner:
             ):  # gone: somebody was faster
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _free(transaction, path.name)
-                path.unlink()
-                found += 1
+                found.append(path)
         return found
+
+    def bury(self, dead: list[Path]) -> None:
+        """Forget owners whose claims are free."""
+        for path in dead:
+            path.unlink(missing_ok=True)
 
     def has_dead(self) -> bool:
         """Whether ``free_dead`` would find somebody; reads files only."""

@@ -6,7 +6,7 @@ Synchronous; the caller is in a transaction, and whatever raises here leaves not
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cbor2
@@ -42,6 +42,7 @@ from ._writer import Transaction
 
 __all__ = ("Log", "commit_turn", "end_run", "find_hook", "free_hooks")
 
+_ROWS = 8  # events in one statement; there is a prepared one for each count
 _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 
 
@@ -65,6 +66,27 @@ class Log:
         if self.first_at_ms is None:
             self.first_at_ms = event.at_ms
         return True
+
+    def write_all(self, events: Sequence[Event]) -> list[bool]:
+        """Put *events* at the next positions; says of each whether its key was not there."""
+        if 1 < len(events) <= _ROWS:
+            rows = [
+                pack_event(self.n, position, event)
+                for position, event in enumerate(events, start=self.position + 1)
+            ]
+            places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+            try:
+                self.db.execute(
+                    f"INSERT INTO events VALUES {places}", [value for row in rows for value in row]
+                )
+            except sqlite3.IntegrityError:
+                pass  # one by one
+            else:
+                self.position += len(rows)
+                if self.first_at_ms is None:
+                    self.first_at_ms = events[0].at_ms
+                return [True] * len(rows)
+        return [self.write(event) for event in events]
 
     def find(self, key: str) -> int | None:
         """The position of the event with this key."""
@@ -202,18 +224,21 @@ def _write_log(
 ) -> bytes | None:
     """Write the commit's events; gives the run's attributes after them."""
     attributes: dict[str, str] | None = None  # None: as they were
-    for event in commit.deliveries:
-        if not log.write(event):
-            raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
-    for event in commit.events:
+    events = [*commit.deliveries, *commit.events]
+    for index, event in enumerate(events) if conflicts else ():
         holder = conflicts.get(event.entity) if event.entity is not None else None
         if event.type is EventType.HOOK_CREATED and holder is not None:
-            event = conflict_event(event, holder)
-        if log.write(event) and event.type is EventType.ATTRIBUTES_SET:
+            events[index] = conflict_event(event, holder)
+    if commit.outcome is not None:
+        events.append(ended_event(commit.outcome))
+    written = log.write_all(events)
+    for event, is_new in zip(commit.deliveries, written, strict=False):
+        if not is_new:
+            raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
+    for event, is_new in zip(events, written, strict=True):
+        if is_new and event.type is EventType.ATTRIBUTES_SET:
             before = unpack_map(run.attributes) if attributes is None else attributes
             attributes = merged_attributes(before, event.facts)
-    if commit.outcome is not None:
-        log.write(ended_event(commit.outcome))
     if attributes is None:
         return run.attributes
     return pack_map(attributes)

@@ -1,10 +1,10 @@
 """Writer: the one connection that writes, and the commits that its transactions share.
 
-Whatever was handed over while the last commit was at work shares the next one: each transaction in
-a savepoint of its own, answers only after the COMMIT. Work from the event loop is landed by
-aiosqlite's connection thread, a whole batch in one hop; a thread that may block lands its own, and
-what came meanwhile, without a hop. One thread at a time has the connection. This module alone knows
-how to get there without a loop.
+Whatever was handed over while the last commit was at work shares the next one, answers only after
+the COMMIT; should one transaction fail, all are run again, each in a savepoint of its own. Work
+from the event loop is landed by aiosqlite's connection thread, a whole batch in one hop; a thread
+that may block lands its own, and what came meanwhile, without a hop. One thread at a time has the
+connection. This module alone knows how to get there without a loop.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar, cast, final
 import aiosqlite
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
+from perdure.posting import post, posted_together
 
 __all__ = ("Transaction", "Writer", "make_daemon", "mapped_errors", "read")
 
@@ -38,7 +39,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    run: Callable[[Transaction], Any]
+    run: Callable[[Transaction], Any]  # may run twice; only the database keeps what it did
     done: Callable[[Any], None]  # its answer, or the error
 
 
@@ -152,11 +153,7 @@ class Writer:
             else:
                 waiter.set_result(answer)
 
-        def done(answer: T | Exception) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited
-                loop.call_soon_threadsafe(settle, answer)
-
-        self.submit(run, done)
+        self.submit(run, lambda answer: post(loop, lambda: settle(answer)))
         return await waiter
 
     def look(self, look: Callable[[sqlite3.Connection], None]) -> None:
@@ -196,9 +193,15 @@ class Writer:
                 db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
                 db.execute("BEGIN IMMEDIATE")
                 try:
-                    if len(batch) == 1:  # needs no savepoint: it fails alone in any case
-                        answers = [self._alone(db, batch[0], rings)]
-                    else:
+                    try:
+                        answers = [self._alone(db, work, rings) for work in batch]
+                    except Exception:
+                        if len(batch) == 1:
+                            raise
+                        # Rare; then each again in a savepoint, so that it fails alone.
+                        db.execute("ROLLBACK")
+                        db.execute("BEGIN IMMEDIATE")
+                        rings.clear()
                         answers = [self._attempt(db, work, rings) for work in batch]
                     db.execute("COMMIT")
                 except BaseException:
@@ -210,8 +213,9 @@ class Writer:
         else:
             self.commits += 1
             self.transactions += len(batch)
-        for work, answer in zip(batch, answers, strict=True):
-            work.done(answer)
+        with posted_together():
+            for work, answer in zip(batch, answers, strict=True):
+                work.done(answer)
         self._landed(rings)  # after the answers: who made a change hears of it first
 
     def _alone(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:

@@ -1,0 +1,92 @@
+"""Posting: handing calls from any thread to an event loop, for the runtime and for world authors.
+
+Waking a loop is a system call that gives the interpreter lock away, and getting it back may take
+longer than the work itself. So a loop that has been woken is not woken again before it has looked,
+and a thread that posts several calls wakes each loop once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Generator
+from typing import final
+from weakref import WeakKeyDictionary
+
+__all__ = ("post", "posted_together")
+
+
+@final
+class _Letterbox:
+    """What one loop has been handed and has not called yet."""
+
+    __slots__ = ("__weakref__", "_calls", "_lock", "_loop", "_woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._calls: list[Callable[[], object]] = []
+        self._woken = False
+
+    def __repr__(self) -> str:
+        return f"<Letterbox {len(self._calls)} calls>"
+
+    def put(self, call: Callable[[], object]) -> None:
+        with self._lock:
+            self._calls.append(call)
+            if self._woken:
+                return
+            self._woken = True
+        corked: list[_Letterbox] | None = getattr(_thread, "corked", None)
+        if corked is None:
+            self.wake()
+        else:
+            corked.append(self)
+
+    def wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited there
+            self._loop.call_soon_threadsafe(self._empty)
+
+    def _empty(self) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, []
+            self._woken = False
+        for call in calls:
+            try:
+                call()
+            except Exception as exc:  # as for any callback: the others are called all the same
+                self._loop.call_exception_handler({"message": "a posted call", "exception": exc})
+
+
+_thread = threading.local()
+_boxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Letterbox] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def post(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Have *call* called in *loop* soon, after what was posted before. Never blocks or raises.
+
+    A loop that is closed calls nothing more.
+    """
+    box = _boxes.get(loop)
+    if box is None:
+        with _making:
+            box = _boxes.setdefault(loop, _Letterbox(loop))
+    box.put(call)
+
+
+@contextlib.contextmanager
+def posted_together() -> Generator[None, None, None]:
+    """Wake each loop that this thread posts to in the block once, at the block's end."""
+    if getattr(_thread, "corked", None) is not None:
+        yield
+        return
+    corked: list[_Letterbox] = []
+    _thread.corked = corked
+    try:
+        yield
+    finally:
+        _thread.corked = None
+        for box in corked:
+            box.wake()

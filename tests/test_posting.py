@@ -1,0 +1,73 @@
+"""Calls reach their loop in order, whoever posts them, and wake it no more than needed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from perdure.posting import post, posted_together
+
+pytestmark = pytest.mark.anyio
+
+
+class Counting:
+    """How often a loop is woken by another thread."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wakes = 0
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def counted(*arguments: object, **more: object) -> object:
+            self.wakes += 1
+            return wake(*arguments, **more)  # type: ignore[arg-type]  # passed on as it came
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+
+
+async def test_calls_come_in_order_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, called, done = asyncio.get_running_loop(), list[int](), anyio.Event()
+    counting = Counting(monkeypatch)
+
+    def work() -> None:
+        with posted_together(), posted_together():  # the inner one changes nothing
+            for number in range(5):
+                post(loop, lambda number=number: called.append(number))  # type: ignore[misc]
+            post(loop, done.set)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    await done.wait()
+    thread.join()
+    assert called == [0, 1, 2, 3, 4]
+    assert counting.wakes == 1
+
+
+async def test_a_loop_that_looks_is_woken_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    counting = Counting(monkeypatch)
+    for _ in range(2):
+        done = anyio.Event()
+        post(loop, done.set)
+        await done.wait()
+    assert counting.wakes == 2
+
+
+async def test_a_call_that_raises_does_not_keep_the_others_back() -> None:
+    loop, done, told = asyncio.get_running_loop(), anyio.Event(), list[object]()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    with posted_together():
+        post(loop, lambda: [][0])
+        post(loop, done.set)
+    await done.wait()
+    assert [type(error) for error in told] == [IndexError]
+
+
+def test_a_closed_loop_calls_nothing() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    post(loop, lambda: pytest.fail("called"))
