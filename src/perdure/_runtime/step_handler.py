@@ -46,20 +46,35 @@ class StepCall:
     step: str
     args: bytes
     workflow: str
+    run_started_ms: int
     created_ms: int
 
     def encoded(self) -> bytes:
         """The message body."""
         data: bytes = cbor2.dumps(
-            [self.entity, self.step, self.args, self.workflow, self.created_ms]
+            [
+                self.entity,
+                self.step,
+                self.args,
+                self.workflow,
+                self.run_started_ms,
+                self.created_ms,
+            ]
         )
         return data
 
     @classmethod
     def decoded(cls, body: bytes) -> StepCall:
         """The call in a message body."""
-        entity, step, args, workflow, created_ms = cbor2.loads(body)
-        return cls(entity=entity, step=step, args=args, workflow=workflow, created_ms=created_ms)
+        entity, step, args, workflow, run_started_ms, created_ms = cbor2.loads(body)
+        return cls(
+            entity=entity,
+            step=step,
+            args=args,
+            workflow=workflow,
+            run_started_ms=run_started_ms,
+            created_ms=created_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +204,15 @@ def _event(
 def _metadata(
     claim: MessageClaim, call: StepCall, allowed: Proceed
 ) -> tuple[RunMetadata, StepMetadata]:
-    started = datetime.fromtimestamp(call.created_ms / 1000, UTC)
-    run = RunMetadata(run_id=claim.message.run_id, workflow=call.workflow, started_at=started)
+    run = RunMetadata(
+        run_id=claim.message.run_id,
+        workflow=call.workflow,
+        started_at=datetime.fromtimestamp(call.run_started_ms / 1000, UTC),
+    )
     step = StepMetadata(
         id=f"{claim.message.run_id}/{call.entity}",
         step=call.step,
         attempt=allowed.execution,
-        started_at=started,
+        started_at=datetime.fromtimestamp(call.created_ms / 1000, UTC),
     )
     return run, step

@@ -265,6 +265,7 @@ class Worker:
             step=command.step,
             args=command.args,
             workflow=record.workflow,
+            run_started_ms=record.created_at_ms,
             created_ms=self.world.now_ms(),
         )
         topic = topic_of(command.step) if step is None else step.topic
