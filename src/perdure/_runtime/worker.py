@@ -27,6 +27,7 @@ from .ambient import beginners, entered_world
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
+from .keys import snapshot_key as configured_key
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
 from .slots import Slots, TakenSlots
@@ -54,6 +55,9 @@ class Worker:
         snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none.
         turn_deadline: seconds one turn of workflow code may take on a healthy machine.
         warm_bytes: what the heaps of runs that are put away may cost.
+        snapshot_key: secret of at least 16 bytes that snapshots are tagged with; default:
+            ``PERDURE_SNAPSHOT_KEY``, else no tag. A snapshot tagged otherwise is refused, and its
+            run rebuilt from the log: every worker of a world needs the same key.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Worker:
         snapshot_lag: int = 16,
         turn_deadline: float = 30.0,
         warm_bytes: int = 256 << 20,
+        snapshot_key: bytes | str | None = None,
         limits: Limits | None = None,
     ) -> None:
         if max_turns < 1 or max_steps < 1 or snapshot_lag < 0:
@@ -93,6 +98,7 @@ class Worker:
             let_go=self._leases.let_go,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
+            key=configured_key(snapshot_key),
             limits=limits or Limits(),
         )
 

@@ -95,7 +95,10 @@ def worker(
     world: WorldOption = None,
     max_steps: Annotated[int, typer.Option(help="Step bodies at a time.")] = 1000,
 ) -> None:
-    """Carry runs on until told to stop (SIGTERM or Ctrl-C); what is running is drained."""
+    """Carry runs on until told to stop (SIGTERM or Ctrl-C); what is running is drained.
+
+    PERDURE_SNAPSHOT_KEY, where it is set, is the key that snapshots are tagged with.
+    """
 
     async def main() -> None:
         known = load_steps(steps or [])
