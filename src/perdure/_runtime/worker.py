@@ -125,6 +125,7 @@ class Worker:
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(default_engine)
         self._loop = asyncio.get_running_loop()
+        self._threads = anyio.CapacityLimiter(self._slots.total)
         self._ambient = entered_world.set(self.world)
         beginners[self.world] = self.begin
         self._group = await self._stack.enter_async_context(anyio.create_task_group())
@@ -309,7 +310,7 @@ class Worker:
         step = self.steps.get(call.step)
         if step is None:
             raise StepNotRegisteredError(call.step, known=tuple(self.steps))
-        result = await run_step(step, claim, call, now_ms=self.world.now_ms)
+        result = await run_step(step, claim, call, now_ms=self.world.now_ms, threads=self._threads)
         if carrier is not None and not isinstance(result, Retrying):
             return StepResult(event=result.event, lease=claim.lease)
         retrying = isinstance(result, Retrying)
