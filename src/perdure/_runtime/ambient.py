@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
 from .._model.runs import NewRun
 from ..abc import World
-from ..worlds import default_url, make_world
+from ..worlds import default_url, entered_world, make_world
 
 __all__ = ("beginners", "current_world", "entered_world")
-
-entered_world: ContextVar[World] = ContextVar("perdure_world")
 
 # How a worker of this process creates a run with its first turn, by the world it is on.
 beginners: WeakKeyDictionary[World, Callable[[NewRun], Awaitable[bool]]] = WeakKeyDictionary()
