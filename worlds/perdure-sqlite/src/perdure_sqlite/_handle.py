@@ -24,7 +24,7 @@ from perdure.waiting import Attempt, Bells
 
 from ._owners import Owner
 from ._schema import create_tables
-from ._writer import Transaction, Writer, make_daemon, mapped_errors, read
+from ._writer import Transaction, Writer, join, make_daemon, mapped_errors, read
 
 __all__ = ("Handle",)
 
@@ -150,7 +150,12 @@ class Handle:
     async def _connect(self, undo: contextlib.AsyncExitStack) -> aiosqlite.Connection:
         making = aiosqlite.connect(self.path, isolation_level=None, cached_statements=256)
         make_daemon(making)
-        connection = await making
+        try:
+            connection = await making
+        except sqlite3.Error:
+            # Its thread answers once more; it must not find the event loop closed by then.
+            await anyio.to_thread.run_sync(join, making)
+            raise
         undo.push_async_callback(_close, connection)
         for pragma in (
             "busy_timeout = 10000",
