@@ -34,6 +34,11 @@ class Bundle:
     encoded: bytes
     digest: str  # sha256 hex of encoded
 
+    @property
+    def step_ids(self) -> frozenset[str]:
+        """The ids of every step that is imported."""
+        return frozenset(step for names in self.steps.values() for step in names.values())
+
     def __repr__(self) -> str:
         return f"<Bundle {self.name} {self.digest[:12]}>"
 
