@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from ._runtime.handles import Run as Run, get_run as get_run
-from ._runtime.metadata import run_metadata as run_metadata, step_metadata as step_metadata
+from ._runtime.metadata import (
+    RunMetadata as RunMetadata,
+    StepMetadata as StepMetadata,
+    run_metadata as run_metadata,
+    step_metadata as step_metadata,
+)
 from ._runtime.registry import Step as Step, step as step
 from ._runtime.start import start as start
 from ._runtime.worker import Worker as Worker

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from importlib.metadata import entry_points
 from typing import cast
 
 from .abc import World
 from .errors import UsageError, WorldNotFoundError
 
-__all__ = ("DEFAULT_URL", "default_url", "make_world", "open_world")
+__all__ = ("DEFAULT_URL", "default_url", "entered_world", "make_world", "open_world")
 
 DEFAULT_URL = "sqlite:///.perdure/perdure.db"
+
+# What calls without ``world=`` use, such as ``start``: that of the innermost block around them.
+entered_world: ContextVar[World] = ContextVar("perdure_world")
 
 
 def default_url() -> str:
@@ -44,6 +48,14 @@ def make_world(url: str | None = None, **options: object) -> World:
 
 @asynccontextmanager
 async def open_world(url: str | None = None, **options: object) -> AsyncGenerator[World, None]:
-    """The world at *url* (default: ``default_url()``), open within the block."""
+    """The world at *url* (default: ``default_url()``), open within the block.
+
+    Calls within the block that take a world use this one by default.
+    """
     async with make_world(url, **options) as world:
-        yield world
+        entered = entered_world.set(world)
+        try:
+            yield world
+        finally:
+            with suppress(ValueError):  # left in another context than it was entered in
+                entered_world.reset(entered)

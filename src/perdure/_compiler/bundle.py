@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cbor2
 
@@ -15,7 +15,7 @@ from ..errors import CompileError
 from .diagnostics import Diagnostic, diagnose, suggest
 from .directives import FoundWorkflow, find_workflows
 from .erase import erase
-from .imports import ModuleImports, exported_names, read_imports, resolve
+from .imports import ModuleImports, exported_names, levels_above, read_imports, resolve
 from .parse import Source, parse
 
 __all__ = ("Bundle", "compile_workflow")
@@ -33,6 +33,11 @@ class Bundle:
     workflows: tuple[FoundWorkflow, ...]  # all of the entry module
     encoded: bytes
     digest: str  # sha256 hex of encoded
+
+    @property
+    def step_ids(self) -> frozenset[str]:
+        """The ids of every step that is imported."""
+        return frozenset(step for names in self.steps.values() for step in names.values())
 
     def __repr__(self) -> str:
         return f"<Bundle {self.name} {self.digest[:12]}>"
@@ -119,15 +124,14 @@ class _Compiler:
         for name, node, names in imports.relative:
             target = self.find(specifier, name)
             if target is None:
-                self.problems.append(
-                    diagnose(
-                        specifier,
-                        source.text,
-                        node,
-                        f"there is no file {name!r}",
-                        hint="paths are relative to this file",
-                    )
+                problem = diagnose(
+                    specifier,
+                    source.text,
+                    node,
+                    f"there is no file {name!r}",
+                    hint="paths are relative to this file",
                 )
+                self.problems.append(replace(problem, levels_up=levels_above(specifier, name)))
                 continue
             known = exported_names(self.erased[target]) if target in self.erased else None
             for asked in names if known is not None else ():

@@ -21,6 +21,7 @@ class Diagnostic:
     message: str
     hint: str = ""
     excerpt: str = ""
+    levels_up: int = 0  # folders above the root that it asks for, where that is what is wrong
 
     def __str__(self) -> str:
         lines = [f"{self.file}:{self.line}:{self.column}: {self.message}"]

@@ -11,7 +11,14 @@ from tree_sitter import Node
 from .diagnostics import Diagnostic, diagnose, suggest
 from .parse import Source, walk
 
-__all__ = ("BUILTIN", "ModuleImports", "exported_names", "read_imports", "resolve")
+__all__ = (
+    "BUILTIN",
+    "ModuleImports",
+    "exported_names",
+    "levels_above",
+    "read_imports",
+    "resolve",
+)
 
 BUILTIN = frozenset(
     {"sleep", "FatalError", "RetryableError", "getWorkflowMetadata", "createHook", "setAttributes"}
@@ -32,12 +39,22 @@ class ModuleImports:
 
 def resolve(base: str, name: str, is_there: Callable[[str], bool]) -> str | None:
     """The module a relative specifier means, by the guest's own rule."""
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(base), name))
-    if path.startswith(".."):
+    path = _joined(base, name)
+    if levels_above(base, name):
         return None
     stem = path.rsplit(".", 1)[0] if path.endswith((".js", ".mjs", ".jsx")) else path
     tries = [path, *(path + end for end in _ENDINGS), stem + ".ts", stem + ".tsx", stem + ".mts"]
     return next((tried for tried in tries if is_there(tried)), None)
+
+
+def _joined(base: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(base), name))
+
+
+def levels_above(base: str, name: str) -> int:
+    """How many folders above the root a relative specifier leads; 0 within it."""
+    parts = _joined(base, name).split("/")
+    return sum(part == ".." for part in parts)
 
 
 def read_imports(source: Source, erased: Source) -> ModuleImports:
@@ -81,7 +98,8 @@ class _Reader:
             self.report(
                 target,
                 f"cannot import {name!r}",
-                'only relative files, "workflow" and "python:…" can be imported',
+                'only relative files, "workflow" and "python:…" can be imported; '
+                "do what needs a package or the system in a Python step",
             )
 
     def builtin(self, node: Node, names: Iterable[str]) -> None:

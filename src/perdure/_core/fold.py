@@ -13,7 +13,9 @@ from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import EntityId
 from .transitions import ENTITY_OF, TABLES, EntityKind, is_ended
 
-__all__ = ("Entity", "fold")
+__all__ = ("Entity", "fold", "was_put_away")
+
+_STEP_ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,23 @@ def fold(events: Iterable[LoggedEvent]) -> tuple[Entity, ...]:
     return tuple(entities.values())
 
 
+def was_put_away(events: Iterable[LoggedEvent], *, consumed: int) -> bool:
+    """Whether a run's last turn surely left nothing of it running, and so wrote a snapshot.
+
+    Args:
+        events: all of its log.
+        consumed: the position its last turn consumed.
+    """
+    running: set[EntityId | None] = set()
+    for logged in events:
+        event = logged.event
+        if event.type is EventType.STEP_STARTED:
+            running.add(event.entity)
+        elif event.type in _STEP_ENDED and logged.position <= consumed:
+            running.discard(event.entity)
+    return not running
+
+
 def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> Entity:
     facts = event.facts
     resume = facts.get("resume_at_ms")
@@ -69,7 +88,7 @@ def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> En
 def _moved(entity: Entity, state: str, event: Event) -> Entity:
     attempt = event.facts.get("attempt")
     attempts = max(entity.attempts, attempt) if isinstance(attempt, int) else entity.attempts
-    if event.type in (EventType.STEP_COMPLETED, EventType.STEP_FAILED):
+    if event.type in _STEP_ENDED:
         attempts = max(attempts, 1)
     ended = event.at_ms if is_ended(entity.kind, state) else None
     return replace(entity, state=state, attempts=attempts, ended_ms=ended)

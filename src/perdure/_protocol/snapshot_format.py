@@ -92,12 +92,16 @@ def decode_snapshot(
     mark = data[len(MAGIC) : start]
     if mark != (_UNKEYED if key is None else _KEYED):
         raise SnapshotRejectedError(
-            "no key is configured, but it is tagged with one" if key is None else "it has no tag"
+            "it is tagged with a key, and none is configured"
+            if key is None
+            else "a key is configured, and it has no tag"
         )
     end = len(data) - DIGEST_BYTES * (1 if key is None else 2)
-    body = data[:end]
+    body, digest = data[:end], data[end : end + DIGEST_BYTES]
+    if not hmac.compare_digest(hashlib.sha256(body).digest(), digest):
+        raise SnapshotRejectedError("its digest does not match its bytes")
     if not hmac.compare_digest(_digests(body, key), data[end:]):
-        raise SnapshotRejectedError("its digest or tag does not match its bytes")
+        raise SnapshotRejectedError("its tag is not of the key that is configured")
     header, fold, delta = _parse(body[start:])
     for name, value in (expected or {}).items():
         if getattr(header, name) != value:

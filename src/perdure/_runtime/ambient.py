@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from contextvars import ContextVar
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from .._model.ids import RunId
 from .._model.runs import NewRun, RunOutcome
 from ..abc import World
-from ..worlds import default_url, make_world
+from ..worlds import default_url, entered_world, make_world
 
 __all__ = ("LocalWorker", "current_world", "entered_world", "workers")
-
-entered_world: ContextVar[World] = ContextVar("perdure_world")
 
 
 class LocalWorker(Protocol):

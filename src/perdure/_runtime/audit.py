@@ -24,6 +24,7 @@ from ..errors import DivergenceError, PerdureError, SnapshotRejectedError
 from .cache import Baselines
 from .heap import Heap
 from .inspection import read_log
+from .keys import snapshot_key
 
 __all__ = ("AuditReport", "SuspensionCost", "measure_run", "verify_run")
 
@@ -45,9 +46,12 @@ class AuditReport:
 
 
 async def verify_run(
-    world: World, run_id: str, *, key: bytes | None = None, limits: Limits | None = None
+    world: World, run_id: str, *, key: bytes | str | None = None, limits: Limits | None = None
 ) -> AuditReport:
     """Execute a run again from its log and compare.
+
+    Args:
+        key: what its snapshots are tagged with; default: ``PERDURE_SNAPSHOT_KEY``.
 
     Raises:
         RunNotFoundError: no such run.
@@ -59,7 +63,14 @@ async def verify_run(
     pool = VmPool(1)
     try:
         baseline = await Baselines(world, pool).get(record)
-        audit = _Audit(record, events, chain, baseline, key=key, limits=limits or Limits())
+        audit = _Audit(
+            record,
+            events,
+            chain,
+            baseline,
+            key=snapshot_key(key),
+            limits=limits or Limits(),
+        )
         return await pool.run(audit.run)
     finally:
         pool.close()

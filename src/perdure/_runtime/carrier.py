@@ -22,6 +22,7 @@ from typing import Any, TypeVar, final
 import anyio
 import anyio.lowlevel
 
+from .._core.fold import was_put_away
 from .._core.landing import created_event, fresh_record
 from .._model.commands import Interrupted
 from .._model.commit import Append, Committed, TurnCommit
@@ -319,6 +320,8 @@ class Carrier:
         baseline = await shared.baselines.get(record)
         shared.tally.thawed += bool(chain)
         if not chain:
+            if record.turn and was_put_away(state.events, consumed=record.consumed):
+                self._warn_rebuilt("its snapshot is missing")
             return Heap(baseline, record, limits=shared.limits)
         try:
             return await shared.pool.run(
@@ -340,8 +343,8 @@ class Carrier:
         heap = self._heap = Heap(baseline, record, limits=self._shared.limits)
         return heap, replace(given, events=await self._read(0))
 
-    def _warn_rebuilt(self, exc: SnapshotRejectedError) -> None:
-        _log.warning("run %s: %s; rebuilding it from its log", self.run_id, exc)
+    def _warn_rebuilt(self, reason: SnapshotRejectedError | str) -> None:
+        _log.warning("run %s: %s; rebuilding it from its log", self.run_id, reason)
         self._shared.tally.rebuilt += 1
 
     async def _read(self, after: int) -> list[LoggedEvent]:

@@ -43,7 +43,7 @@ class Tally:
 
     turns: int = 0
     thawed: int = 0
-    rebuilt: int = 0  # heaps made from the log although a snapshot was there
+    rebuilt: int = 0  # heaps made from the log although a snapshot was, or should be, there
     stale: int = 0  # commits that came too late
     snapshots: int = 0
     snapshot_bytes: int = 0

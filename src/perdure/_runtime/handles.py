@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import final
 
 import anyio
-import anyio.lowlevel
 
 from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent
@@ -19,11 +18,13 @@ from .._protocol.codec import decode, encode
 from ..abc import World
 from ..errors import GuestError, RunCancelledError, RunEndedError, RunFailedError, RunTimeoutError
 from .ambient import current_world, workers
+from .hints import why_waiting
 
 __all__ = ("Run", "get_run")
 
 _log = logging.getLogger("perdure")
 _SLICE_MS = 2000
+_SECOND_LOOK = 0.2  # seconds; what is about to be claimed is no reason to warn
 _PAGE = 500
 _SOON_MS = 50  # a run that ends within this time spares its waiter a look at the store
 
@@ -73,7 +74,8 @@ class Run:
             outcome = await self._wait_outcome(world, slice_ms)
             if outcome is not None:
                 return _unwrap(self.id, outcome)
-            hint = await self._warn(world, hint)
+            pause = _SECOND_LOOK if left_ms is None else min(_SECOND_LOOK, left_ms / 1000)
+            hint = await self._warn(world, hint, pause=pause)
             if left_ms is not None:
                 left_ms -= slice_ms
                 if left_ms <= 0 and limit is not None:
@@ -135,27 +137,16 @@ class Run:
             self._world = await current_world()
         return self._world
 
-    async def _warn(self, world: World, before: str) -> str:
-        hint = await _stuck(world)
+    async def _warn(self, world: World, before: str, *, pause: float) -> str:
+        record = await self.info()
+        hint = await why_waiting(world, record)
         if hint and hint != before:
+            await anyio.sleep(pause)
+            again = await self.info()
+            if again.position != record.position or hint != await why_waiting(world, again):
+                return ""
             _log.warning("run %s: %s", self.id, hint)
-        await anyio.lowlevel.checkpoint()
         return hint
-
-
-async def _stuck(world: World) -> str:
-    """Why nothing moves, if work is due that nobody has claimed; else an empty text."""
-    waiting = await world.queue.count_waiting()
-    if waiting.pop("", 0):
-        return f"no worker is claiming runs; start one: perdure worker --world {world.url}"
-    topics = sorted(topic.partition("/")[2] for topic in waiting)
-    if topics:
-        module = topics[0].partition(":")[0]
-        return (
-            f"no worker has claimed {', '.join(topics)}; start one that has it: "
-            f"perdure worker --steps {module} --world {world.url}"
-        )
-    return ""
 
 
 def _ended(record: RunRecord) -> RunRecord | None:

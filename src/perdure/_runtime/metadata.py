@@ -17,7 +17,7 @@ class RunMetadata:
 
     run_id: str
     workflow: str
-    started_at: datetime
+    started_at: datetime  # the same as getWorkflowMetadata().workflowStartedAt in the workflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,18 @@
 """Steps: Python functions a workflow can call, and how they are found by id.
 
 A step's id is ``module:qualname`` unless it is named; ``import { f } from "python:pkg.mod"`` in
-a workflow means the id ``pkg.mod:f``. Decorating registers; a worker takes all that are
-registered in its process, or the steps and modules it is given.
+a workflow means the id ``pkg.mod:f``, also where that file is run as a program. Decorating
+registers; a worker takes all that are registered in its process, or those it is given.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import (
     Any,
@@ -53,6 +55,7 @@ class Step(Generic[P, R]):
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = inspect.signature(function)
         self._annotations: tuple[list[Any], Any] | None = None
+        self._accepted: set[int] = set()  # numbers of arguments it can be called with
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
@@ -77,6 +80,16 @@ class Step(Generic[P, R]):
             convert(value, kinds[at] if at < len(kinds) else rest, where=f"arguments[{at}]")
             for at, value in enumerate(args)
         ]
+
+    def check_count(self, args: Sequence[Any]) -> None:
+        """Pass arguments that the function can be called with.
+
+        Raises:
+            TypeError: there are too few or too many; says which.
+        """
+        if len(args) not in self._accepted:
+            self.signature.bind(*args)
+            self._accepted.add(len(args))
 
     @property
     def topic(self) -> str:
@@ -165,7 +178,7 @@ def step(
 def _register(target: Callable[P, R], name: str | None, options: StepOptions) -> Step[P, R]:
     if not inspect.isfunction(cast(object, target)):
         raise UsageError(f"@step takes a function, not {target!r}; decorate a def or async def")
-    step_id = name or f"{target.__module__}:{target.__qualname__}"
+    step_id = name or f"{_module_of(target)}:{target.__qualname__}"
     made = Step(target, step_id=step_id, options=options)
     known = _registered.get(step_id)
     if known is not None and not _is_same_source(known.function, target):
@@ -176,7 +189,19 @@ def _register(target: Callable[P, R], name: str | None, options: StepOptions) ->
 
 def _is_same_source(known: Callable[..., object], target: Callable[..., object]) -> bool:
     # A module that is imported again (a reload, or once as __main__) registers again.
-    return (known.__module__, known.__qualname__) == (target.__module__, target.__qualname__)
+    return (_module_of(known), known.__qualname__) == (_module_of(target), target.__qualname__)
+
+
+def _module_of(target: Callable[..., object]) -> str:
+    """The name a workflow imports the function's module by."""
+    name = target.__module__
+    if name not in ("__main__", "__mp_main__"):
+        return name
+    main = sys.modules.get(name)
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:  # python -m pkg.mod
+        return str(spec.name)
+    return name if file is None else Path(file).stem
 
 
 def collect_steps(

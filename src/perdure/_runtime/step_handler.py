@@ -5,6 +5,7 @@ Decides nothing by itself: whether a body may run and what follows its failure a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from .registry import AnyStep
 __all__ = ("Ended", "Retrying", "StepCall", "run_step")
 
 _log = logging.getLogger("perdure")
+_FATAL = ("FatalError", "AbortError")  # by name: the class may be another package's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +48,35 @@ class StepCall:
     step: str
     args: bytes
     workflow: str
+    run_started_ms: int
     created_ms: int
 
     def encoded(self) -> bytes:
         """The message body."""
         data: bytes = cbor2.dumps(
-            [self.entity, self.step, self.args, self.workflow, self.created_ms]
+            [
+                self.entity,
+                self.step,
+                self.args,
+                self.workflow,
+                self.run_started_ms,
+                self.created_ms,
+            ]
         )
         return data
 
     @classmethod
     def decoded(cls, body: bytes) -> StepCall:
         """The call in a message body."""
-        entity, step, args, workflow, created_ms = cbor2.loads(body)
-        return cls(entity=entity, step=step, args=args, workflow=workflow, created_ms=created_ms)
+        entity, step, args, workflow, run_started_ms, created_ms = cbor2.loads(body)
+        return cls(
+            entity=entity,
+            step=step,
+            args=args,
+            workflow=workflow,
+            run_started_ms=run_started_ms,
+            created_ms=created_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +98,18 @@ Result: TypeAlias = "Ended | Retrying"
 
 
 async def run_step(
-    step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: Callable[[], int]
+    step: AnyStep,
+    claim: MessageClaim,
+    call: StepCall,
+    *,
+    now_ms: Callable[[], int],
+    threads: anyio.CapacityLimiter | None = None,
 ) -> Result:
-    """Run a claimed step's body once, if it may; never raises but for cancellation."""
+    """Run a claimed step's body once, if it may; never raises but for cancellation.
+
+    Args:
+        threads: how many plain functions run at once; default: anyio's limit for all threads.
+    """
     allowed = before_execution(
         attempt=claim.attempt,
         lost=claim.lost,
@@ -94,29 +120,44 @@ async def run_step(
         return _failed(call, StepLostError(step.id, lost=claim.lost), claim.attempt, now_ms())
     entered.set(_metadata(claim, call, allowed))
     try:
-        value = await _body(step, call)
+        value = await _body(step, call, threads)
         payload = encode(value, where=f"the result of {step.id}")
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:  # sys.exit() in a step ends the step, not its worker
         return _after(step, claim, call, allowed, exc, now_ms())
+    except asyncio.CancelledError as exc:
+        if _is_cancelled():
+            raise
+        return _after(step, claim, call, allowed, exc, now_ms())  # the body's own doing
     facts = {"attempt": allowed.execution} if allowed.execution > 1 else {}
     return Ended(_event(EventType.STEP_COMPLETED, call, payload, dict(facts), now_ms()))
 
 
-async def _body(step: AnyStep, call: StepCall) -> object:
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+async def _body(step: AnyStep, call: StepCall, threads: anyio.CapacityLimiter | None) -> object:
     args = step.convert(decode(call.args))
+    try:
+        step.check_count(args)
+    except TypeError as exc:  # the same call would fail each time
+        raise FatalError(
+            f"step {step.id} cannot be called with {len(args)} arguments: {exc}"
+        ) from exc
     limit = step.options.timeout
     if limit is None:
-        return await _call(step, args)
+        return await _call(step, args, threads)
     with anyio.move_on_after(limit.total_seconds()):
-        return await _call(step, args)
+        return await _call(step, args, threads)
     raise StepTimeoutError(step.id, timeout=limit)
 
 
-async def _call(step: AnyStep, args: list[object]) -> object:
+async def _call(step: AnyStep, args: list[object], threads: anyio.CapacityLimiter | None) -> object:
     if step.is_async:
         made = step.function(*args)
         return await made  # type: ignore[misc] # a coroutine, as is_async says
-    return await anyio.to_thread.run_sync(lambda: step.function(*args))
+    return await anyio.to_thread.run_sync(lambda: step.function(*args), limiter=threads)
 
 
 def _after(
@@ -124,7 +165,7 @@ def _after(
     claim: MessageClaim,
     call: StepCall,
     allowed: Proceed,
-    exc: Exception,
+    exc: BaseException,
     now_ms: int,
 ) -> Result:
     retries = step.options.max_retries
@@ -132,7 +173,7 @@ def _after(
         execution=allowed.execution,
         lost=claim.lost,
         max_retries=retries,
-        fatal=type(exc).__name__ == "FatalError" or getattr(exc, "fatal", False) is True,
+        fatal=type(exc).__name__ in _FATAL or getattr(exc, "fatal", False) is True,
         delay_ms=_delay(exc),
     )
     if isinstance(verdict, Retry):
@@ -149,13 +190,14 @@ def _after(
         )
         return Retrying(event, verdict.delay_ms)
     if verdict.exhausted:
-        wrapped = FatalError(f"step {step.id} failed after {verdict.retries} retries: {exc}")
+        said = str(exc) or type(exc).__name__
+        wrapped = FatalError(f"step {step.id} failed after {verdict.retries} retries: {said}")
         wrapped.__cause__ = exc
         return _failed(call, wrapped, allowed.execution, now_ms)
     return _failed(call, exc, allowed.execution, now_ms)
 
 
-def _delay(exc: Exception) -> int:
+def _delay(exc: BaseException) -> int:
     after = exc.retry_after if isinstance(exc, RetryableError) else None
     if after is None:
         return MIN_DELAY_MS
@@ -189,12 +231,15 @@ def _event(
 def _metadata(
     claim: MessageClaim, call: StepCall, allowed: Proceed
 ) -> tuple[RunMetadata, StepMetadata]:
-    started = datetime.fromtimestamp(call.created_ms / 1000, UTC)
-    run = RunMetadata(run_id=claim.message.run_id, workflow=call.workflow, started_at=started)
+    run = RunMetadata(
+        run_id=claim.message.run_id,
+        workflow=call.workflow,
+        started_at=datetime.fromtimestamp(call.run_started_ms / 1000, UTC),
+    )
     step = StepMetadata(
         id=f"{claim.message.run_id}/{call.entity}",
         step=call.step,
         attempt=allowed.execution,
-        started_at=started,
+        started_at=datetime.fromtimestamp(call.created_ms / 1000, UTC),
     )
     return run, step

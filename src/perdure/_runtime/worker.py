@@ -30,6 +30,7 @@ from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
 from .contexts import InContext
+from .keys import snapshot_key as configured_key
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
 from .slots import Slots, TakenSlots
@@ -57,6 +58,9 @@ class Worker:
         snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none.
         turn_deadline: seconds one turn of workflow code may take on a healthy machine.
         warm_bytes: what the heaps of runs that are put away may cost.
+        snapshot_key: secret of at least 16 bytes that snapshots are tagged with; default:
+            ``PERDURE_SNAPSHOT_KEY``, else no tag. A snapshot tagged otherwise is refused, and its
+            run rebuilt from the log: every worker of a world needs the same key.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Worker:
         snapshot_lag: int = 16,
         turn_deadline: float = 30.0,
         warm_bytes: int = 256 << 20,
+        snapshot_key: bytes | str | None = None,
         limits: Limits | None = None,
     ) -> None:
         if max_turns < 1 or max_steps < 1 or snapshot_lag < 0:
@@ -101,6 +106,7 @@ class Worker:
             let_go=self._leases.let_go,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
+            key=configured_key(snapshot_key),
             limits=limits or Limits(),
         )
 
@@ -127,6 +133,7 @@ class Worker:
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(default_engine)
         self._loop = asyncio.get_running_loop()
+        self._threads = anyio.CapacityLimiter(self._slots.total)
         self._ambient = entered_world.set(self.world)
         workers[self.world] = self
         self._group = await self._stack.enter_async_context(anyio.create_task_group())
@@ -265,6 +272,7 @@ class Worker:
             step=command.step,
             args=command.args,
             workflow=record.workflow,
+            run_started_ms=record.created_at_ms,
             created_ms=self.world.now_ms(),
         )
         topic = topic_of(command.step) if step is None else step.topic
@@ -302,7 +310,7 @@ class Worker:
         step = self.steps.get(call.step)
         if step is None:
             raise StepNotRegisteredError(call.step, known=tuple(self.steps))
-        result = await run_step(step, claim, call, now_ms=self.world.now_ms)
+        result = await run_step(step, claim, call, now_ms=self.world.now_ms, threads=self._threads)
         if carrier is not None and not isinstance(result, Retrying):
             return StepResult(event=result.event, lease=claim.lease)
         retrying = isinstance(result, Retrying)

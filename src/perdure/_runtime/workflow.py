@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
-from .._compiler import Bundle, compile_workflow
-from ..errors import UsageError
+from .._compiler import Bundle, Diagnostic, compile_workflow
+from ..errors import CompileError, UsageError
 
 __all__ = ("Workflow", "workflow")
+
+_SEARCHED = 1000  # folders, for a file that is not where it was said to be
+_SKIPPED = ("node_modules", "__pycache__", "venv")
 
 
 @final
@@ -19,8 +24,8 @@ class Workflow:
     def __init__(
         self, *, root: Path | None, entry: str, export: str | None, sources: dict[str, str]
     ) -> None:
-        self._root = root
-        self._entry = entry
+        self._named = root, entry
+        self._root, self._entry = root, entry
         self._export = export
         self._sources = sources
         self._bundle: Bundle | None = None
@@ -52,9 +57,27 @@ class Workflow:
         """
         if self._bundle is None or not self._is_fresh():
             self._stamps = {}
+            self._root, self._entry = self._named
             self._check_there()
-            self._bundle = compile_workflow(self._entry, read=self._read, export=self._export)
+            self._bundle = self._compile()
         return self._bundle
+
+    def _compile(self) -> Bundle:
+        while True:
+            try:
+                return compile_workflow(self._entry, read=self._read, export=self._export)
+            except CompileError as exc:
+                if not self._widen(_levels_up(exc)):
+                    raise
+
+    def _widen(self, levels: int) -> bool:
+        """Make the root so many folders wider, for imports such as ``../lib/money``."""
+        root = self._root
+        if root is None or not levels or len(root.parts) <= levels:
+            return False
+        self._entry = "/".join((*root.parts[-levels:], self._entry))
+        self._root = root.parents[levels - 1]
+        return True
 
     def __repr__(self) -> str:
         where = self._entry if self._root is None else str(self._root / self._entry)
@@ -62,9 +85,11 @@ class Workflow:
 
     def _check_there(self) -> None:
         if self._root is not None and not (self._root / self._entry).is_file():
+            near = _nearby(self._root / self._entry)
             raise UsageError(
                 f"no workflow file at {self._root / self._entry}; paths are relative to the "
                 f"current folder ({Path.cwd()}), or give an absolute one"
+                + (f". Did you mean {near}?" if near else "")
             )
 
     def _is_fresh(self) -> bool:
@@ -74,13 +99,35 @@ class Workflow:
         if self._root is None:
             return self._sources.get(specifier)
         path = self._root / specifier
-        # A workflow's imports stay below its own folder's root, as specifiers are relative to it.
         if not path.is_file():
             return None
         stamp = _stamp(path)
         if stamp is not None:
             self._stamps[path] = stamp
         return path.read_text(encoding="utf-8")
+
+
+def _nearby(missing: Path) -> str | None:
+    """A file of that name below the current folder, else one of a like name beside it."""
+    for folder in _folders(Path.cwd()):
+        if (folder / missing.name).is_file():
+            return str((folder / missing.name).relative_to(Path.cwd()))
+    beside = sorted(path.name for path in missing.parent.glob("*.[tj]s*"))
+    close = difflib.get_close_matches(missing.name, beside, n=1)
+    return os.path.relpath(missing.parent / close[0]) if close else None
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    for count, (folder, below, _) in enumerate(os.walk(top), start=1):
+        below[:] = [name for name in below if name[0] != "." and name not in _SKIPPED]
+        yield Path(folder)
+        if count == _SEARCHED:
+            return
+
+
+def _levels_up(error: CompileError) -> int:
+    """How far above the root the imports lead that were not found."""
+    return max((d.levels_up for d in error.diagnostics if isinstance(d, Diagnostic)), default=0)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

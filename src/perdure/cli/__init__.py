@@ -17,6 +17,8 @@ __all__ = ("app", "main")
 app = typer.Typer(
     name="perdure",
     help="Durable workflows for asyncio Python services.",
+    epilog="Exit codes: 0 done, 1 the run failed or a check found a difference, 2 wrong usage, "
+    "3 the world cannot be used, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +30,7 @@ for _command in (
     _runs.worker,
     _runs.runs,
     _runs.inspect,
+    _runs.log,
     _runs.cancel,
     _runs.verify,
     types,

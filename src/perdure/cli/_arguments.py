@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Annotated, TypeAlias, cast
@@ -13,9 +14,17 @@ from typing import Annotated, TypeAlias, cast
 import typer
 
 from .._runtime.registry import AnyStep, collect_steps
+from ..abc import Capability, World
 from ..errors import UsageError
 
-__all__ = ("JsonOption", "StepsOption", "WorldOption", "load_steps", "parse_args")
+__all__ = (
+    "JsonOption",
+    "StepsOption",
+    "WorldOption",
+    "check_shared",
+    "load_steps",
+    "parse_args",
+)
 
 WorldOption: TypeAlias = Annotated[
     str | None,
@@ -47,6 +56,19 @@ def parse_args(text: str) -> list[object]:
     return cast("list[object]", value)
 
 
+def check_shared(world: World) -> None:
+    """See that another process can reach this world.
+
+    Raises:
+        UsageError: it lives in one process.
+    """
+    if Capability.SHARED not in world.capabilities:
+        raise UsageError(
+            f"{world.url} lives in one process: no other would find its runs. "
+            "Use perdure run, or a world such as sqlite:///perdure.db"
+        )
+
+
 def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:
     """The steps of these modules, by id; the current folder is searched first.
 
@@ -74,3 +96,14 @@ def _load(name: str) -> ModuleType:
         raise UsageError(
             f"there is no module {name}; it is looked for in {os.getcwd()} and in PYTHONPATH"
         ) from exc
+    except Exception as exc:
+        raise UsageError(f"module {name} cannot be imported: {_told(exc)}") from exc
+
+
+def _told(exc: Exception) -> str:
+    """The error, and the innermost line that raised it."""
+    text = "".join(traceback.format_exception_only(exc)).strip()
+    if isinstance(exc, SyntaxError) or exc.__traceback__ is None:
+        return text
+    last = traceback.extract_tb(exc.__traceback__)[-1]
+    return f"{text}\n  {last.filename}:{last.lineno}: {last.line}"

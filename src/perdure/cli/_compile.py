@@ -24,14 +24,13 @@ def compile_file(
         bundle = workflow(file).compile()
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
-    steps = sorted(step for names in bundle.steps.values() for step in names.values())
     shown = {
         "workflow": bundle.name,
         "export": bundle.export,
         "digest": bundle.digest,
         "bytes": len(bundle.encoded),
         "modules": sorted(bundle.modules),
-        "steps": steps,
+        "steps": sorted(bundle.step_ids),
         "workflows": [found.name for found in bundle.workflows],
     }
     if as_json_:

@@ -32,7 +32,7 @@ def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
     """
     try:
         return anyio.run(main)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before or after the command heeds signals itself
         err.print(f"interrupted{': ' + hint if hint else ''}", markup=False)
         raise typer.Exit(INTERRUPTED) from None
     except PerdureError as exc:

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import difflib
-import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from .._model.runs import RunFilter, RunStatus
 from .._protocol.json_values import as_json
 from .._runtime.audit import verify_run
-from .._runtime.handles import get_run
+from .._runtime.handles import Run, get_run
 from .._runtime.inspection import inspect_run, record_json
 from .._runtime.start import start as start_run
 from .._runtime.worker import Worker
-from .._runtime.workflow import workflow
+from .._runtime.workflow import Workflow, workflow
 from ..abc import World
 from ..errors import RunNotFoundError, UsageError
 from ..worlds import open_world
-from ._arguments import JsonOption, StepsOption, WorldOption, load_steps, parse_args
+from ._arguments import (
+    JsonOption,
+    StepsOption,
+    WorldOption,
+    check_shared,
+    load_steps,
+    parse_args,
+)
 from ._errors import FAILED, run_async
 from ._output import err, out, print_json
-from ._progress import show_progress
+from ._progress import show_console, show_progress
+from ._signals import stop_on_signal
 
-__all__ = ("cancel", "inspect", "run", "runs", "start", "verify", "worker")
+__all__ = ("cancel", "inspect", "log", "run", "runs", "start", "verify", "worker")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")]
 ArgsArgument = Annotated[str, typer.Argument(metavar="ARGS_JSON", help="A JSON array.")]
@@ -46,6 +53,7 @@ def start(
 
     async def main() -> None:
         async with open_world(world) as opened:
+            check_shared(opened)
             made = await start_run(
                 workflow(file), parse_args(args), world=opened, idempotency_key=idempotency_key
             )
@@ -65,48 +73,79 @@ def run(
     as_json_: JsonOption = False,
 ) -> None:
     """Start a run, carry it on here, and print its result."""
-    started: list[str] = []
+    modules = "".join(f" --steps {name}" for name in steps or [])
+    where = f" --world {world}" if world else ""
+    made: list[Run] = []
+
+    def stop(scope: anyio.CancelScope) -> None:
+        err.print("interrupted; once more leaves at once", markup=False)
+        for started in made:
+            err.print(
+                f"run {started.id} is kept; carry it on: perdure worker{modules}{where}",
+                markup=False,
+                soft_wrap=True,
+            )
+        scope.cancel()
 
     async def main() -> None:
         known = load_steps(steps or [])
-        async with open_world(world) as opened, Worker(opened, steps=known.values()):
-            made = await start_run(workflow(file), parse_args(args), world=opened)
-            started.append(made.id)
-            async with show_progress(made):
-                value = await made.result()
-            if as_json_:
-                print_json({"id": made.id, "output": as_json(value)})
-            else:
-                print_json(as_json(value))
+        async with (
+            stop_on_signal(stop),
+            open_world(world) as opened,
+            show_console() as console,
+            Worker(opened, steps=known.values()),
+        ):
+            target = workflow(file)
+            made.append(await start_run(target, parse_args(args), world=opened))
+            _tell_of_missing(target, known)
+            async with show_progress(made[0], console):
+                value = await made[0].result()
+        if as_json_:
+            print_json({"id": made[0].id, "output": as_json(value)})
+        else:
+            print_json(as_json(value))
 
-    try:
-        run_async(main)
-    except typer.Exit as exc:
-        if exc.exit_code == 130 and started:
-            modules = "".join(f" --steps {name}" for name in steps or [])
-            err.print(
-                f"run {started[0]} is kept; carry it on: perdure worker{modules}", markup=False
-            )
-        raise
+    run_async(main)
+
+
+def _tell_of_missing(target: Workflow, known: Collection[str]) -> None:
+    """Say which steps the workflow imports that this worker does not have."""
+    for step in sorted(target.compile().step_ids - set(known)):
+        close = difflib.get_close_matches(step, known, n=1)
+        module = step.partition(":")[0]
+        mend = f"did you mean {close[0]}?" if close else f"give --steps {module}"
+        err.print(f"warning: step {step} is not here: {mend}", markup=False, soft_wrap=True)
 
 
 def worker(
     steps: StepsOption = None,
     world: WorldOption = None,
     max_steps: Annotated[int, typer.Option(help="Step bodies at a time.")] = 1000,
+    max_turns: Annotated[int, typer.Option(help="Runs that are carried at a time.")] = 256,
 ) -> None:
-    """Carry runs on until told to stop (SIGTERM or Ctrl-C); what is running is drained."""
+    """Carry runs on until told to stop (SIGTERM or Ctrl-C); what is running is drained.
+
+    PERDURE_SNAPSHOT_KEY, where it is set, is the key that snapshots are tagged with.
+    """
 
     async def main() -> None:
         known = load_steps(steps or [])
-        async with open_world(world) as opened:
-            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                async with Worker(opened, steps=known.values(), max_steps=max_steps) as made:
-                    err.print(f"working on {opened.url}, {len(known)} steps", markup=False)
-                    async for _ in signals:
-                        break
-                    err.print("draining", markup=False)
-                    made.drain()
+        told = anyio.Event()
+
+        def stop(_: anyio.CancelScope) -> None:
+            err.print("draining: what is running ends first; once more leaves at once")
+            told.set()
+
+        async with (
+            stop_on_signal(stop),
+            open_world(world) as opened,
+            Worker(opened, steps=known.values(), max_steps=max_steps, max_turns=max_turns) as made,
+        ):
+            check_shared(opened)
+            served = f"{len(known)} steps" if known else "no steps: give --steps MODULE"
+            err.print(f"working on {opened.url}, {served}", markup=False, soft_wrap=True)
+            await told.wait()
+            made.drain()
 
     run_async(main)
 
@@ -135,11 +174,11 @@ def runs(
         if as_json_:
             print_json(found)
             return
-        table = Table("run", "workflow", "status", "created", "ended")
+        table = Table("workflow", "status", "created", "ended")
+        table.columns.insert(0, Column("run", no_wrap=True, min_width=30))  # an id is to be copied
         for one in found:
-            table.add_row(
-                one["id"], one["workflow"], one["status"], one["created_at"], one["ended_at"]
-            )
+            times = (_to_second(one[name]) for name in ("created_at", "ended_at"))
+            table.add_row(one["id"], one["workflow"], one["status"], *times)
         out.print(table)
 
     run_async(main)
@@ -159,17 +198,40 @@ def inspect(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption
     run_async(main)
 
 
+def log(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = False) -> None:
+    """Show what a run's workflow wrote to the console."""
+
+    async def main() -> None:
+        lines: list[str] = []
+        async with open_world(world) as opened, _near(opened):
+            found = get_run(run_id, opened)
+            await found.info()
+            while more := await found.log_lines(start=len(lines)):
+                lines += more
+        if as_json_:
+            print_json(lines)
+        for line in () if as_json_ else lines:
+            out.print(line, markup=False, soft_wrap=True)
+
+    run_async(main)
+
+
 def cancel(
     run_id: RunArgument,
     reason: Annotated[str | None, typer.Option(help="Kept with the run.")] = None,
     world: WorldOption = None,
+    as_json_: JsonOption = False,
 ) -> None:
     """End a run as cancelled."""
 
     async def main() -> None:
         async with open_world(world) as opened, _near(opened):
             await get_run(run_id, opened).cancel(reason)
-        out.print(f"cancelled {run_id}", markup=False)
+            record = await get_run(run_id, opened).info()
+        if as_json_:
+            print_json(record_json(record))
+        else:
+            out.print(f"cancelled {run_id}", markup=False)
 
     run_async(main)
 
@@ -218,6 +280,10 @@ async def _near(world: World) -> AsyncGenerator[None, None]:
         close = difflib.get_close_matches(exc.run_id, ids, n=3) or ids[-3:]
         known = f"; did you mean {', '.join(close)}?" if close else "; the world has no runs"
         raise UsageError(f"no run {exc.run_id} in {world.url}{known}") from exc
+
+
+def _to_second(time: str | None) -> str:
+    return "" if time is None else time[:19].replace("T", " ")
 
 
 def _print_inspection(shown: dict[str, Any]) -> None:

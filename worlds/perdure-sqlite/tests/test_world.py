@@ -311,3 +311,12 @@ async def test_a_message_claimed_by_nobody_is_sent_once(url: str) -> None:
         await world.queue.send([message, message])
         await world.queue.send([message])
         assert (await world.queue.count_waiting())["t"] == 1
+
+
+async def test_a_world_that_does_not_open_leaves_no_thread(tmp_path: Path) -> None:
+    (tmp_path / "folder.db").mkdir()
+    before = set(threading.enumerate())
+    with pytest.raises(WorldUnavailableError):
+        await SqliteWorld(f"sqlite:///{tmp_path}/folder.db").open()
+    left = {t.name for t in set(threading.enumerate()) - before}
+    assert not any("connection_worker" in name for name in left)

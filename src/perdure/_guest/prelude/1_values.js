@@ -2,14 +2,14 @@
 // Everything used here is captured before workflow code runs, so nothing it replaces is reached.
 (function (native, helpers, builtins) {
   "use strict";
-  const { create, defineProperty, freeze, getPrototypeOf, keys, setPrototypeOf } = Object;
+  const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, keys, setPrototypeOf } = Object;
   const uncurry = (f) => Function.prototype.call.bind(f);
   const objectPrototype = Object.prototype;
   const mapForEach = uncurry(Map.prototype.forEach), mapSet = uncurry(Map.prototype.set);
   const setForEach = uncurry(Set.prototype.forEach), setAdd = uncurry(Set.prototype.add);
   const getTime = uncurry(Date.prototype.getTime);
   const hexOf = uncurry(BigInt.prototype.toString);
-  const getter = (proto, name) => uncurry(Object.getOwnPropertyDescriptor(proto, name).get);
+  const getter = (proto, name) => uncurry(getOwnPropertyDescriptor(proto, name).get);
   const regexpSource = getter(RegExp.prototype, "source"), regexpFlags = getter(RegExp.prototype, "flags");
   const typedProto = getPrototypeOf(Uint8Array.prototype);
   const bufferOf = getter(typedProto, "buffer"), offsetOf = getter(typedProto, "byteOffset");
@@ -67,15 +67,22 @@
     } catch { return undefined; }
   };
   const own = (value, name) => {
-    const found = Object.getOwnPropertyDescriptor(value, name);
+    const found = getOwnPropertyDescriptor(value, name);
     return found && "value" in found ? found.value : undefined;
+  };
+  // The engine keeps a stack behind an accessor of Error.prototype; one that crossed is the error's own.
+  const capturedStack = getter(E.prototype, "stack");
+  const stackOf = (error) => {
+    const found = own(error, "stack");
+    if (found !== undefined) return found;
+    try { return capturedStack(error); } catch { return undefined; }
   };
   const skipped = new Set(["message", "stack", "cause", "errors", "fatal", "name"]);
   const setHas = uncurry(Set.prototype.has);
-  const carriable = (value) => value === null || ["string", "number", "boolean"].includes(typeof value);
+  const carriable = (value) => value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
   const describeError = (error) => {
     const inner = { name: text(error, "name") || "Error", message: text(error, "message") || "" };
-    const stack = own(error, "stack");
+    const stack = stackOf(error);
     if (typeof stack === "string") { const clean = native.cleanStack(stack); if (clean) inner.stack = clean; }
     if (own(error, "cause") !== undefined) inner.cause = own(error, "cause");
     if (own(error, "errors") !== undefined) inner.errors = own(error, "errors");

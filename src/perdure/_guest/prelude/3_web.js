@@ -37,19 +37,50 @@
     });
     return [head, ...args.slice(at).map((a) => show(a))].join(" ");
   };
+  let indent = "";
   const log = (level) => (...args) => {
     let text;
     try { text = line(args); } catch { text = "[what console was given could not be shown]"; }
+    if (indent) text = indent + text.replaceAll("\n", "\n" + indent);
     native.log([level, text.length > 65536 ? text.slice(0, 65536) + "…" : text]);
   };
   const console = {};
-  for (const [name, level] of Object.entries({ log: "info", info: "info", warn: "warn", error: "error", debug: "debug", trace: "debug" })) console[name] = log(level);
+  for (const [name, level] of Object.entries({ log: "info", info: "info", warn: "warn", error: "error", debug: "debug" })) console[name] = log(level);
   console.assert = (ok, ...args) => { if (!ok) console.error("Assertion failed", ...args); };
+  console.trace = (...args) => console.debug(line(["Trace:", ...args]) + "\n" + native.trace().trimEnd());
+  console.dir = (value) => console.log(show(value, 1));
+  console.table = (rows) => {
+    if (typeof rows !== "object" || rows === null) return console.log(rows);
+    const entries = rows instanceof Map ? [...rows] : rows instanceof Set ? [...rows].entries() : Object.entries(rows);
+    console.log([...entries].map(([key, row]) => `${show(key)} | ${show(row, 1)}`).join("\n"));
+  };
+  console.group = console.groupCollapsed = (...args) => { if (args.length) console.log(...args); indent += "  "; };
+  console.groupEnd = () => { indent = indent.slice(2); };
+  const counts = new Map(), timers = new Map();
+  console.count = (label = "default") => { counts.set(label, (counts.get(label) ?? 0) + 1); console.log(`${label}: ${counts.get(label)}`); };
+  console.countReset = (label = "default") => { counts.delete(label); };
+  console.time = (label = "default") => { timers.set(label, Date.now()); };
+  console.timeLog = (label = "default", ...args) => {
+    if (timers.has(label)) console.log(`${label}: ${Date.now() - timers.get(label)} ms`, ...args);
+    else console.warn(`there is no timer ${label}`);
+  };
+  console.timeEnd = (label = "default") => { console.timeLog(label); timers.delete(label); };
   define("console", freeze(console));
 
   class TextEncoder {
     get encoding() { return "utf-8"; }
     encode(text = "") { return native.utf8(String(text)); }
+    encodeInto(text, view) {
+      let read = 0, written = 0;
+      for (const character of String(text)) {
+        const bytes = native.utf8(character);
+        if (written + bytes.length > view.length) break;
+        view.set(bytes, written);
+        written += bytes.length;
+        read += character.length;
+      }
+      return { read, written };
+    }
   }
   class TextDecoder {
     #fatal; #bom;
@@ -95,6 +126,7 @@
   defineProperty(Math, "random", { value: () => random(), writable: true, configurable: true });
   const hex = (b) => (b + 256).toString(16).slice(1);
   define("crypto", freeze({
+    get subtle() { throw helpers.named("ForbiddenGlobalError", "crypto.subtle is not there in a workflow; use hashlib or hmac in a Python step"); },
     getRandomValues(view) { fill(new Uint8Array(view.buffer, view.byteOffset, view.byteLength)); return view; },
     randomUUID() {
       const b = new Uint8Array(16);
@@ -206,6 +238,14 @@
     set pathname(v) { this.#p.pathname = normalPath(v.startsWith("/") ? v : "/" + v); }
     set search(v) { const s = String(v); this.#p.search = !s || s === "?" ? "" : s.startsWith("?") ? s : "?" + s; this.#search = new URLSearchParams(this.#p.search, () => { const t = this.#search.toString(); this.#p.search = t ? "?" + t : ""; }); }
     set hash(v) { const s = String(v); this.#p.hash = !s || s === "#" ? "" : s.startsWith("#") ? s : "#" + s; }
+    set username(v) { if (this.#p.hostname) this.#p.username = encodeURIComponent(String(v)); }
+    set password(v) { if (this.#p.hostname) this.#p.password = encodeURIComponent(String(v)); }
+    set host(v) {
+      const m = /^(\[[^\]]*\]|[^:/?#]+)(?::(\d*))?/.exec(String(v));
+      if (!m) return;
+      this.hostname = m[1];
+      if (m[2]) this.port = m[2];
+    }
     set hostname(v) { this.#p.hostname = String(v).toLowerCase(); }
     set port(v) { this.#p.port = ports[this.#p.protocol] === String(v) ? "" : String(v); }
     set protocol(v) { this.#p.protocol = String(v).replace(/:?$/, ":"); }

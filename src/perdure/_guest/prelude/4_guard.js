@@ -1,37 +1,68 @@
-// What workflow code must not have: gone, or a named error that says what to use instead.
+// What workflow code must not have: a named error that says what to use instead.
 (function (native, helpers, builtins) {
   "use strict";
-  const { defineProperty } = Object;
-  const advice = {
-    fetch: "do it in a Python step: import { get } from \"python:your.module\"",
-    setTimeout: "use sleep: import { sleep } from \"workflow\"",
-    setInterval: "use a loop with sleep: import { sleep } from \"workflow\"",
-    setImmediate: "use queueMicrotask, or sleep from \"workflow\"",
-    clearTimeout: "use sleep and Promise.race: import { sleep } from \"workflow\"",
+  const { defineProperty, keys } = Object;
+  const inStep = 'do it in a Python step: import { get } from "python:your.module"';
+  const later = 'use sleep: import { sleep } from "workflow"';
+  const source = "write the code out; source made at run time cannot be pinned to a run";
+  const collected = "what the garbage collector does cannot be replayed; keep a plain reference";
+  const shared = "a workflow is one thread; use plain variables";
+  const argument = "pass what you need as an argument; workflows have no environment";
+  const callables = {
+    fetch: inStep,
+    Headers: inStep,
+    Request: inStep,
+    Response: inStep,
+    XMLHttpRequest: inStep,
+    WebSocket: inStep,
+    EventSource: inStep,
+    Worker: "start a step, or several at once with Promise.all",
+    setTimeout: later,
+    setInterval: 'use a loop with sleep: import { sleep } from "workflow"',
+    setImmediate: 'use queueMicrotask, or sleep from "workflow"',
+    clearTimeout: 'use sleep and Promise.race: import { sleep } from "workflow"',
     clearInterval: "use a loop with sleep and break",
-    require: "use import; only relative modules, \"workflow\" and \"python:…\" are there",
-    eval: "write the code out; source made at run time cannot be pinned to a run",
-    XMLHttpRequest: "do it in a Python step",
-    WebSocket: "do it in a Python step",
+    clearImmediate: 'use queueMicrotask, or sleep from "workflow"',
+    AbortController: 'use Promise.race with sleep from "workflow"; the loser is left behind',
+    AbortSignal: 'use Promise.race with sleep from "workflow"; the loser is left behind',
+    WeakRef: collected,
+    FinalizationRegistry: collected,
+    SharedArrayBuffer: `${shared}, and ArrayBuffer`,
+    require: 'use import; only relative modules, "workflow" and "python:…" are there',
+    eval: source,
     Buffer: "use Uint8Array, TextEncoder, atob and btoa",
-    process: "pass what you need as an argument; workflows have no environment",
   };
-  const refuse = (name) => { throw helpers.named("ForbiddenGlobalError", `${name} is not there in a workflow; ${advice[name]}`); };
-  for (const name of Object.keys(advice)) {
-    if (name === "process" || name === "Buffer") defineProperty(globalThis, name, { get: () => refuse(name), configurable: false });
-    else defineProperty(globalThis, name, { value: freezeCall(name), writable: false, configurable: false });
-  }
-  function freezeCall(name) {
-    const call = function () { refuse(name); };
-    defineProperty(call, "name", { value: name });
-    return Object.freeze(call);
-  }
-  for (const name of ["WeakRef", "FinalizationRegistry", "Atomics", "SharedArrayBuffer", "WebAssembly", "performance", "navigator", "gc"]) delete globalThis[name];
+  const namespaces = {
+    process: argument,
+    navigator: argument,
+    localStorage: "what a workflow keeps in its variables is durable already",
+    sessionStorage: "what a workflow keeps in its variables is durable already",
+    window: "use globalThis",
+    document: inStep,
+    global: "use globalThis",
+    Atomics: shared,
+    WebAssembly: inStep,
+    performance: "use Date.now(), the run's own clock",
+    Intl: "format in a Python step; the language data would tie a run to a machine",
+  };
+  const forbidden = (name, advice) => helpers.named("ForbiddenGlobalError", `${name} is not there in a workflow; ${advice}`);
+  // typeof is harmless on both, as code that looks before it leaps expects; any use throws.
+  const traps = (name, advice) => {
+    const refuse = () => { throw forbidden(name, advice); };
+    return { get: refuse, set: refuse, has: refuse, defineProperty: refuse, deleteProperty: refuse, apply: refuse, construct: refuse };
+  };
+  const install = (name, value) => {
+    delete globalThis[name];
+    defineProperty(globalThis, name, { value, writable: false, configurable: false });
+  };
+  for (const name of keys(callables)) install(name, new Proxy(function () {}, traps(name, callables[name])));
+  for (const name of keys(namespaces)) install(name, new Proxy({}, traps(name, namespaces[name])));
+  delete globalThis.gc;
   const makers = [Function, (async () => {}).constructor, (function* () {}).constructor, (async function* () {}).constructor];
   for (const maker of makers) {
-    const blocked = function Function() { throw helpers.named("ForbiddenGlobalError", "new Function is not there in a workflow; " + advice.eval); };
+    const blocked = function Function() { throw forbidden("new Function", source); };
     blocked.prototype = maker.prototype;
     defineProperty(maker.prototype, "constructor", { value: blocked, writable: false, configurable: false });
-    if (maker === Function) defineProperty(globalThis, "Function", { value: blocked, writable: false, configurable: false });
+    if (maker === Function) install("Function", blocked);
   }
 });

@@ -18,14 +18,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import typer
 from rich.table import Table
 
 from ..._model.events import EventType, LoggedEvent
-from ..._runtime.audit import AuditReport, measure_run, verify_run
+from ..._runtime.audit import measure_run, verify_run
 from ..._runtime.handles import Run
 from ..._runtime.inspection import inspect_run
 from ..._runtime.start import start
@@ -33,8 +33,9 @@ from ..._runtime.workflow import workflow
 from ...abc import World
 from ...errors import UsageError
 from ...worlds import open_world
+from .._arguments import JsonOption
 from .._errors import FAILED, run_async
-from .._output import err, out
+from .._output import err, out, print_json
 
 __all__ = ("demo",)
 
@@ -48,6 +49,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo leaves its files.")] = Path(
         "perdure-demo"
     ),
+    as_json_: JsonOption = False,
 ) -> None:
     """Run an order flow, kill its worker at four moments, and see it end all the same."""
 
@@ -61,8 +63,12 @@ def demo(
             pids = await _carry(run, folder, url)
             value = await run.result(timeout=_LIMIT)
             seconds = time.perf_counter() - began
-            out.print(f"result: {json.dumps(value)}", markup=False, soft_wrap=True)
-            return await _report(world, run, folder, pids, seconds)
+            told = await _count(world, run, folder, value, pids, seconds)
+        if as_json_:
+            print_json(told)
+        else:
+            _print(told, url)
+        return int(bool(told["lost"] or told["doubled"] or told["problems"]))
 
     if run_async(main):
         raise typer.Exit(FAILED)
@@ -137,8 +143,10 @@ def _show(logged: LoggedEvent) -> None:
     )
 
 
-async def _report(world: World, run: Run, folder: Path, pids: list[int], seconds: float) -> int:
-    """The closing table, and whether anything was lost or doubled."""
+async def _count(
+    world: World, run: Run, folder: Path, value: object, pids: list[int], seconds: float
+) -> dict[str, Any]:
+    """What happened, counted from the log and from the lines that the bodies wrote."""
     shown = await inspect_run(world, run.id)
     audit = await verify_run(world, run.id)
     costs = await measure_run(world, run.id)
@@ -146,36 +154,50 @@ async def _report(world: World, run: Run, folder: Path, pids: list[int], seconds
     ran = Counter(str(json.loads(line)["id"]).partition("/")[2] for line in lines)
     ended = Counter(e.event.entity for e in shown.events if e.event.type in _ENDED)
     created = [e.event.entity for e in shown.events if e.event.type is EventType.STEP_CREATED]
-    lost = [entity for entity in created if not ended[entity] or not ran[str(entity)]]
-    doubled = [entity for entity, count in ended.items() if count > 1]
+    sizes = [cost.snapshot_bytes for cost in costs]
+    return {
+        "run": run.id,
+        "result": value,
+        "workers": len(pids),
+        "killed": len(pids) - 1,
+        "seconds": round(seconds, 1),
+        "events": len(shown.events),
+        "recorded": sum(ended.values()),
+        "executed": sum(ran.values()),
+        "repeated": sum(ran.values()) - len(created),
+        "lost": [entity for entity in created if not ended[entity] or not ran[str(entity)]],
+        "doubled": [entity for entity, count in ended.items() if count > 1],
+        "suspensions": len(costs),
+        "snapshot_bytes": {"median": statistics.median(sizes), "largest": max(sizes)},
+        "freeze_ms": round(statistics.median(cost.freeze_ms for cost in costs), 2),
+        "thaw_ms": round(statistics.median(cost.thaw_ms for cost in costs), 2),
+        "problems": audit.problems,
+        "folder": str(folder),
+    }
+
+
+def _print(told: dict[str, Any], url: str) -> None:
+    out.print(f"result: {json.dumps(told['result'])}", markup=False, soft_wrap=True)
+    sizes, problems = told["snapshot_bytes"], told["problems"]
     table = Table("what happened", "", title="Perdure demo", show_header=False)
     for name, value in (
-        ("workers, killed with SIGKILL", f"{len(pids)}, {len(pids) - 1}"),
-        ("wall time", f"{seconds:.1f} s"),
-        ("events in the log", str(len(shown.events))),
-        ("step results recorded", str(sum(ended.values()))),
-        ("step bodies executed", str(sum(ran.values()))),
-        ("of these retries, and repeats after a kill", str(sum(ran.values()) - len(created))),
-        ("results lost", str(len(lost))),
-        ("results doubled", str(len(doubled))),
-        ("suspensions", str(len(costs))),
-        ("snapshot, median (largest)", _bytes([cost.snapshot_bytes for cost in costs])),
-        ("freeze, median", f"{statistics.median(c.freeze_ms for c in costs):.2f} ms"),
-        ("thaw, median", f"{statistics.median(c.thaw_ms for c in costs):.2f} ms"),
-        ("replay of the log", _verdict(audit)),
-        ("files", str(folder)),
+        ("workers, killed with SIGKILL", f"{told['workers']}, {told['killed']}"),
+        ("wall time", f"{told['seconds']} s"),
+        ("events in the log", str(told["events"])),
+        ("step results recorded", str(told["recorded"])),
+        ("step bodies executed", str(told["executed"])),
+        ("of these retries, and repeats after a kill", str(told["repeated"])),
+        ("results lost", str(len(told["lost"]))),
+        ("results doubled", str(len(told["doubled"]))),
+        ("suspensions", str(told["suspensions"])),
+        ("snapshot, median (largest)", f"{sizes['median']:.0f} ({sizes['largest']}) bytes"),
+        ("freeze, median", f"{told['freeze_ms']} ms"),
+        ("thaw, median", f"{told['thaw_ms']} ms"),
+        ("replay of the log", f"differs: {problems[0]}" if problems else "gives what was stored"),
+        ("files", told["folder"]),
     ):
         table.add_row(name, value)
     out.print(table)
     out.print(
-        f"look closer: perdure inspect {run.id} --world {world.url}", markup=False, soft_wrap=True
+        f"look closer: perdure inspect {told['run']} --world {url}", markup=False, soft_wrap=True
     )
-    return int(bool(lost or doubled or not audit.passed))
-
-
-def _bytes(sizes: list[int]) -> str:
-    return f"{statistics.median(sizes):.0f} ({max(sizes)}) bytes"
-
-
-def _verdict(audit: AuditReport) -> str:
-    return "gives what was stored" if audit.passed else f"differs: {audit.problems[0]}"

@@ -24,7 +24,7 @@ from perdure.waiting import Attempt, Bells
 
 from ._owners import Owner
 from ._schema import create_tables
-from ._writer import Transaction, Writer, make_daemon, mapped_errors, read
+from ._writer import Transaction, Writer, join, make_daemon, mapped_errors, read
 
 __all__ = ("Handle",)
 
@@ -152,7 +152,12 @@ class Handle:
             self.path, isolation_level=None, cached_statements=256, check_same_thread=False
         )
         make_daemon(making)
-        connection = await making
+        try:
+            connection = await making
+        except sqlite3.Error:
+            # Its thread answers once more; it must not find the event loop closed by then.
+            await anyio.to_thread.run_sync(join, making)
+            raise
         undo.push_async_callback(_close, connection)
         for pragma in (
             "busy_timeout = 10000",

@@ -23,7 +23,7 @@ import aiosqlite
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
 from perdure.posting import post, posted_together
 
-__all__ = ("Transaction", "Writer", "make_daemon", "mapped_errors", "read")
+__all__ = ("Transaction", "Writer", "join", "make_daemon", "mapped_errors", "read")
 
 T = TypeVar("T")
 
@@ -80,6 +80,11 @@ class _Inside(Protocol):
 def make_daemon(connection: aiosqlite.Connection) -> None:
     """Let the process end though nobody closed this connection, which is not started yet."""
     cast(_Inside, connection)._thread.daemon = True  # pyright: ignore[reportPrivateUsage]
+
+
+def join(connection: aiosqlite.Connection) -> None:
+    """Block until the thread of a connection that did not open has ended."""
+    cast(_Inside, connection)._thread.join()  # pyright: ignore[reportPrivateUsage]
 
 
 @final

@@ -1,0 +1,30 @@
+"""Keys: the one that snapshots are tagged with, from an argument or the environment."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import UsageError
+
+__all__ = ("MIN_KEY_BYTES", "SNAPSHOT_KEY", "snapshot_key")
+
+SNAPSHOT_KEY = "PERDURE_SNAPSHOT_KEY"
+MIN_KEY_BYTES = 16
+
+
+def snapshot_key(given: bytes | str | None = None) -> bytes | None:
+    """The key as bytes; without one given, what the environment says; None if that says nothing.
+
+    Raises:
+        UsageError: it is too short to keep anybody out.
+    """
+    text = os.environ.get(SNAPSHOT_KEY, "").strip() if given is None else given
+    key = text.encode() if isinstance(text, str) else text
+    if not key and given is None:
+        return None
+    if len(key) < MIN_KEY_BYTES:
+        raise UsageError(
+            f"the snapshot key has {len(key)} bytes, and at least {MIN_KEY_BYTES} are wanted; make "
+            "one: python -c 'import secrets; print(secrets.token_hex(32))'"
+        )
+    return key

@@ -1,0 +1,47 @@
+"""Signals: a first SIGINT or SIGTERM stops in good order, a second one at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import typer
+
+from ._errors import INTERRUPTED
+from ._output import err
+
+__all__ = ("stop_on_signal",)
+
+
+@asynccontextmanager
+async def stop_on_signal(stop: Callable[[anyio.CancelScope], None]) -> AsyncGenerator[None, None]:
+    """Call *stop* with the block's scope at the first signal; leave the process at the second.
+
+    Raises:
+        typer.Exit: the block was cancelled by *stop*.
+    """
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as group:
+            with anyio.CancelScope() as scope:
+                group.start_soon(_listen, signals, scope, stop)
+                yield
+            group.cancel_scope.cancel()
+    if scope.cancelled_caught:
+        raise typer.Exit(INTERRUPTED)
+
+
+async def _listen(
+    signals: AsyncIterator[signal.Signals],
+    scope: anyio.CancelScope,
+    stop: Callable[[anyio.CancelScope], None],
+) -> None:
+    stopped = False
+    async for _ in signals:
+        if stopped:
+            err.print("left at once; another worker runs again what was running", markup=False)
+            os._exit(INTERRUPTED)  # a step in a thread cannot be stopped otherwise
+        stopped = True
+        stop(scope)

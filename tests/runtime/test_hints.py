@@ -1,0 +1,78 @@
+"""What ``run.result()`` says when nothing works on a run, and that it is silent otherwise."""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from perdure import Run, Worker, Workflow, start, step
+from perdure._runtime.hints import why_waiting
+from perdure.abc import World
+from perdure.errors import RunTimeoutError
+
+pytestmark = pytest.mark.anyio
+
+
+@step(name="hinted:add")
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+def flow(body: str) -> Workflow:
+    return Workflow.from_source(
+        'import { sleep } from "workflow"; import { add } from "python:hinted";\n'
+        f'export async function w() {{ "use workflow"; {body} }}\n'
+    )
+
+
+async def said(world: World, run: Run, caplog: pytest.LogCaptureFixture) -> str:
+    """The hint, which is in the warning as it is in the error."""
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "perdure"), pytest.raises(RunTimeoutError) as caught:
+        await run.result(timeout=0.01)
+    hint = await why_waiting(world, await run.info())
+    assert hint in str(caught.value)
+    assert hint in caplog.text
+    return hint
+
+
+async def parked(world: World, body: str) -> Run:
+    async with Worker(world, steps=[]):
+        run = await start(flow(body))
+        with anyio.fail_after(10):
+            while not (await run.info()).turn:
+                await anyio.lowlevel.checkpoint()
+    return run
+
+
+async def test_no_worker_has_begun_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    run = await start(flow("return 1"), world=world)
+    hint = await said(world, run, caplog)
+    assert f"perdure worker --world {world.url}" in hint
+    assert "async with Worker(world)" in hint
+
+
+async def test_no_worker_has_its_step(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    run = await parked(world, "return await add(1, 2)")
+    assert f"perdure worker --steps hinted --world {world.url}" in await said(world, run, caplog)
+
+
+async def test_no_worker_wakes_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    run = await parked(world, "await sleep(200)")
+    with anyio.fail_after(10):
+        while not await why_waiting(world, await run.info()):
+            await anyio.lowlevel.checkpoint()
+    assert "no worker has claimed it" in await said(world, run, caplog)
+
+
+async def test_what_others_wait_for_is_no_reason(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sleeping = await parked(world, 'await sleep("1 day")')
+    await parked(world, "return await add(1, 2)")  # another run's step has no worker
+    await start(flow("return 1"), world=world)  # nor has another run
+    assert await said(world, sleeping, caplog) == ""
+    assert caplog.text == ""

@@ -1,0 +1,265 @@
+"""How steps run: threads, time-outs, odd ways to end, and the arithmetic of retries."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import pytest
+
+from perdure import UNDEFINED, FatalError, RetryableError, Run, Worker, Workflow, start, step
+from perdure._runtime import registry
+from perdure.errors import GuestError, RunFailedError, UsageError
+from perdure.model import EventType
+from perdure.testing.memory import MemoryWorld
+
+pytestmark = pytest.mark.anyio
+
+executed: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    executed.clear()
+    monkeypatch.setattr(registry, "_registered", {})  # each test has a body of its own
+
+
+def calling(call: str) -> Workflow:
+    return Workflow.from_source(
+        'import { body } from "python:steps";\n'
+        f'export async function w(): Promise<any> {{ "use workflow"; {call} }}\n'
+    )
+
+
+async def run_of(
+    made: Any, call: str = "return await body()", *, timeout: float = 10
+) -> tuple[Run, object, list[EventType]]:
+    """A run of *call* with one step: its handle, its value or error, and its events."""
+    async with MemoryWorld() as world, Worker(world, steps=[made], max_steps=100):
+        run = await start(calling(call))
+        try:
+            found: object = await run.result(timeout=timeout)
+        except RunFailedError as exc:
+            found = exc.error
+        kinds = [logged.event.type async for logged in run.events()]
+        return run, found, kinds
+
+
+async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout() -> None:
+    begun, may_end = anyio.Event(), threading.Event()
+
+    @step(name="steps:body", timeout=0.01, max_retries=0)
+    def body() -> str:
+        executed.append(1)
+        anyio.from_thread.run_sync(begun.set)
+        may_end.wait(10)
+        return "its result counts"
+
+    async with MemoryWorld() as world, Worker(world, steps=[body]) as worker:
+        run = await start(calling("return await body()"))
+        with anyio.fail_after(10):
+            await begun.wait()
+        await anyio.sleep(0.05)  # longer than its timeout
+        assert worker.statistics()["leases"] >= 1  # kept, so nobody else runs it
+        may_end.set()
+        assert await run.result(timeout=10) == "its result counts"
+    assert executed == [1]
+
+
+async def test_many_plain_functions_block_neither_each_other_nor_the_loop() -> None:
+    many, barrier = 60, threading.Barrier(60)
+
+    @step(name="steps:body")
+    def body() -> int:
+        barrier.wait(10)  # all at once, or never
+        return 1
+
+    call = f"return (await Promise.all([...Array({many})].map(() => body()))).length"
+    _, found, _ = await run_of(body, call)
+    assert found == many
+
+
+@pytest.mark.parametrize(
+    ("raising", "name"),
+    [
+        (lambda: sys.exit(3), "SystemExit"),
+        (lambda: (_ for _ in ()).throw(asyncio.CancelledError()), "CancelledError"),
+        (lambda: (_ for _ in ()).throw(TimeoutError("slow")), "TimeoutError"),
+    ],
+)
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_body_may_end_oddly_and_its_worker_goes_on(
+    raising: Callable[[], object], name: str, is_async: bool
+) -> None:
+    if is_async:
+
+        @step(name="steps:body", max_retries=0)
+        async def body() -> None:
+            raising()
+    else:
+
+        @step(name="steps:body", max_retries=0)
+        def body() -> None:
+            raising()
+
+    _, found, _ = await run_of(body)
+    assert isinstance(found, GuestError)
+    assert isinstance(found.cause, GuestError)
+    assert found.cause.name == name
+    assert name in found.text or "slow" in found.text or "3" in found.text
+
+
+@pytest.mark.parametrize(("call", "count"), [("body(1)", 1), ("body(1, 2, 3)", 3)])
+async def test_a_call_that_does_not_fit_is_not_tried_again(call: str, count: int) -> None:
+    @step(name="steps:body", max_retries=5)
+    async def body(a: int, b: int) -> int:
+        return a + b
+
+    _, found, kinds = await run_of(body, f"return await {call}")
+    assert isinstance(found, GuestError)
+    assert f"step steps:body cannot be called with {count} arguments" in found.text
+    assert EventType.STEP_RETRYING not in kinds
+
+
+class AbortError(Exception):
+    """Another package's."""
+
+
+class Mine(FatalError):
+    """A fatal error of one's own."""
+
+
+class Marked(Exception):
+    fatal = True
+
+
+@pytest.mark.parametrize("error", [FatalError("f"), AbortError("a"), Mine("m"), Marked("k")])
+async def test_fatal_errors_are_not_retried(error: Exception) -> None:
+    @step(name="steps:body", max_retries=5)
+    async def body() -> None:
+        executed.append(1)
+        raise error
+
+    _, found, kinds = await run_of(body)
+    assert isinstance(found, GuestError)
+    assert found.name == type(error).__name__
+    assert executed == [1]
+    assert kinds.count(EventType.STEP_RETRYING) == 0
+
+
+@pytest.mark.slow
+async def test_three_retries_are_four_executions_by_default() -> None:
+    @step(name="steps:body")
+    async def body() -> None:
+        executed.append(1)
+        raise RetryableError("again", retry_after=timedelta(0))
+
+    assert body.options.max_retries == 3
+    code = "try { await body() } catch (e) { return [e.name, e.message, e.cause.name] }"
+    _, found, kinds = await run_of(body, code, timeout=20)
+    assert found == [
+        "FatalError",
+        "step steps:body failed after 3 retries: again",
+        "RetryableError",
+    ]
+    assert len(executed) == 4
+    assert kinds.count(EventType.STEP_RETRYING) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["seconds", "timedelta", "datetime", "none"])
+async def test_retry_after_says_when(kind: str) -> None:
+    @step(name="steps:body", max_retries=1)
+    async def body() -> None:
+        executed.append(1)
+        soon = datetime.now(UTC) + timedelta(seconds=1.2)
+        after = {
+            "seconds": 1.2,
+            "timedelta": timedelta(seconds=1.2),
+            "datetime": soon,
+            "none": None,
+        }[kind]
+        if len(executed) == 1:
+            raise RetryableError("later", retry_after=after)
+
+    async with MemoryWorld() as world, Worker(world, steps=[body]):
+        run = await start(calling("await body()"))
+        await run.result(timeout=20)
+        times = {e.event.type: e.event.at_ms async for e in run.events()}
+    waited = times[EventType.STEP_COMPLETED] - times[EventType.STEP_RETRYING]
+    low = 1000 if kind == "none" else 2000  # whole seconds up, at least one
+    assert low - 20 <= waited < low + 900
+
+
+@pytest.mark.parametrize("value", ["() => 1", "new (class Point { x = 1 })()", "Symbol('s')"])
+async def test_an_argument_that_cannot_cross_is_told_with_its_path(value: str) -> None:
+    @step(name="steps:body")
+    async def body(value: object) -> None:
+        executed.append(1)
+
+    code = f"try {{ await body({{ a: [{value}] }}) }} catch (e) {{ return [e.name, e.message] }}"
+    _, found, kinds = await run_of(body, code)
+    assert isinstance(found, list)
+    assert found[0] == "SerializationError"
+    assert "arguments[0].a[0]" in found[1]
+    assert (executed, EventType.STEP_CREATED in kinds) == ([], False)
+
+
+async def test_undefined_is_none_in_arguments_and_crosses_as_undefined() -> None:
+    @step(name="steps:body")
+    async def body(a: object, b: object) -> object:
+        return [a, b, UNDEFINED, None]
+
+    _, found, _ = await run_of(
+        body, "const r = await body(undefined, null); return r.map((x: any) => String(x))"
+    )
+    assert found == ["null", "null", "undefined", "null"]
+
+
+def test_a_step_is_named_by_module_and_qualname_unless_named() -> None:
+    @step
+    async def local() -> None: ...
+
+    @step(name="mine:other", max_retries=0, timeout=1.5, queue="gpu")
+    def named() -> None: ...
+
+    def local_name() -> str:
+        return f"{__name__}:test_a_step_is_named_by_module_and_qualname_unless_named.<locals>."
+
+    assert local.id == local_name() + "local"
+    assert (local.options.max_retries, local.options.timeout, local.options.queue) == (
+        3,
+        None,
+        "default",
+    )
+    assert named.id == "mine:other"
+    assert named.options.timeout == timedelta(seconds=1.5)
+    assert named.topic == "gpu/mine:other"
+    assert named() is None  # called directly it is the plain function
+
+
+@pytest.mark.parametrize("wrong", [3, "text", int, print])
+def test_only_functions_are_steps(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="takes a function"):
+        step(wrong)
+
+
+def test_an_id_that_is_taken_is_told() -> None:
+    @step(name="steps:taken")
+    async def one() -> None: ...
+
+    with pytest.raises(UsageError, match="name="):
+
+        @step(name="steps:taken")
+        async def two() -> None: ...
+
+    with pytest.raises(UsageError, match="at least 0"):
+        step(max_retries=-1)
+    with pytest.raises(UsageError, match="decorate it"):
+        Worker(MemoryWorld(), steps=[print])  # type: ignore[list-item] # what a newcomer tries
