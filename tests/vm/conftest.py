@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from perdure._model.commands import Answer
+from perdure._model.commands import Answer, ScheduleStep
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import GuestDelivery, Limits, StartFrame
 from perdure._vm.guest import default_engine
@@ -71,6 +71,12 @@ class Run:
         answer = self.guest.resume([self.next_delivery(value)])
         self.answers.append(answer)
         return answer
+
+    def step_of(self, answer: Answer) -> ScheduleStep:
+        """The one command of an answer, which must be a step."""
+        (command,) = answer.turns[0].commands
+        assert isinstance(command, ScheduleStep), answer
+        return command
 
     def thawed(self, *deltas: bytes) -> Run:
         """The same run on a guest thawed from *deltas*."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,46 @@ def test_an_interrupt_from_another_thread_ends_the_call_and_the_guest(run_of):
     answer = run.start(limits=Limits(instructions=0))
     timer.join()
     assert isinstance(answer.outcome, Interrupted)
+    assert run.guest.dead
+
+
+LARGE = {key: key for key in range(300_000)}
+SIZE = """
+import { work } from "python:steps";
+export async function w() { return (await work()).size; }
+"""
+
+
+def test_a_limit_met_while_a_value_is_read_fails_the_run_by_name(run_of):
+    run = run_of(SIZE)
+    run.start(limits=Limits(instructions=100_000))
+    answer = run.complete(LARGE)
+    assert isinstance(answer.outcome, Failed)
+    assert decode_error(answer.outcome.error).name == "InstructionLimitError"
+
+
+def test_an_interrupt_while_a_value_is_read_is_an_interrupt(run_of):
+    run = run_of(SIZE)
+    run.start()
+    delivery, answered = run.next_delivery(LARGE), threading.Event()
+
+    def interrupt() -> None:  # one that comes before the call is forgotten
+        while not answered.wait(0.005):
+            run.guest.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    answer = run.guest.resume([delivery])
+    answered.set()
+    thread.join()
+    assert isinstance(answer.outcome, Interrupted)
+
+
+def test_a_value_that_is_no_cbor_ends_the_guest_as_a_protocol_error(run_of):
+    run = run_of(SIZE)
+    run.start()
+    with pytest.raises(ProtocolError, match="malformed"):
+        run.guest.resume([replace(run.next_delivery(), value=b"\xff")])
     assert run.guest.dead
 
 

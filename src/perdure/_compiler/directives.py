@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -115,14 +116,21 @@ class _Finder:
 
     def take_all(self) -> None:
         seen = {workflow.name for workflow in self.found}
-        for node in self.source.root.children:
-            if node.type != "export_statement":
-                continue
-            for inner in walk(node):
-                name = _exported_name(self.source, inner) if inner.type in _FUNCTIONS else None
-                if name and name not in seen:
-                    seen.add(name)
-                    self.take(inner)
+        for function in _top_functions(self.source.root):
+            name = _exported_name(self.source, function)
+            if name and name not in seen:
+                seen.add(name)
+                self.take(function)
+
+
+def _top_functions(root: Node) -> Iterator[Node]:
+    """The functions a file declares at its top, exported or not."""
+    for statement in root.children:
+        fields = (statement.child_by_field_name(name) for name in ("declaration", "value"))
+        outer = next((node for node in fields if node is not None), statement)
+        declared = (n for n in outer.named_children if n.type == "variable_declarator")
+        inner = (node.child_by_field_name("value") for node in declared)
+        yield from (n for n in (outer, *inner) if n is not None and n.type in _FUNCTIONS)
 
 
 def _resembles_directive(text: str) -> bool:
@@ -159,6 +167,9 @@ def _listed_name(source: Source, name: str) -> str | None:
     for node in source.root.children:
         if node.type != "export_statement":
             continue
+        value = node.child_by_field_name("value")
+        if value is not None and source.of(value) == name:
+            return "default"
         for spec in (n for n in walk(node) if n.type == "export_specifier"):
             inner, alias = spec.child_by_field_name("name"), spec.child_by_field_name("alias")
             if inner is not None and source.of(inner) == name:

@@ -57,6 +57,9 @@ def erase(source: Source) -> tuple[str, list[Diagnostic]]:
     """JavaScript at the same places, and what could not be erased."""
     eraser = _Eraser(source)
     eraser.visit(source.root)
+    for node in walk(source.root):
+        if node.type == "lookup_type":
+            eraser.check_lookup(node)
     eraser.drop_type_imports()
     return eraser.out.decode("utf-8"), eraser.problems
 
@@ -79,8 +82,6 @@ class _Eraser:
         """Deal with one node; True when its inside needs no visit."""
         kind = node.type
         if kind in _REFUSED:
-            if kind == "module" and node.parent and node.parent.type == "ambient_declaration":
-                return True
             what, hint = _REFUSED[kind]
             self.refuse(node, f"{what} has no meaning here without TypeScript's compiler", hint)
             return True
@@ -105,25 +106,34 @@ class _Eraser:
         self.problems.append(diagnose(source.file, source.text, node, message, hint=hint))
 
     def blank(self, start: int, end: int) -> None:
-        for at in range(start, end):
-            if self.out[at] not in b"\r\n":
-                self.out[at] = 0x20
+        text = self.source.text[start:end].decode()
+        self.out[start:end] = "".join(map(_blank_of, text)).encode()
 
     def blank_type(self, node: Node) -> None:
         before = node.prev_sibling
         self.blank(node.start_byte, node.end_byte)
         if before is not None and before.type in {"?", "!"}:
             self.blank(before.start_byte, before.end_byte)
-        # "(a): {\n…\n} => x": an arrow must stay on the line of its parenthesis.
-        after = node.next_sibling
-        if after is None or before is None or after.type != "=>":
-            return
-        if b"\n" in self.source.text[before.end_byte : after.start_byte]:
-            self.move_arrow(before, after)
+        parent = node.parent
+        if parent is not None and parent.type == "arrow_function":
+            self.keep_arrow(node, parent)
 
-    def move_arrow(self, before: Node, arrow: Node) -> None:
+    def keep_arrow(self, node: Node, function: Node) -> None:
+        """An arrow must stay on the line of its parenthesis, and that where its function begins."""
+        text = self.source.text[node.start_byte : node.end_byte]
+        if node.type == "type_parameters" and b"\n" in text:
+            self.refuse(node, "type parameters of an arrow function on several lines", "join them")
+        parameters, arrow = function.child_by_field_name("parameters"), node.next_sibling
+        if parameters is None or arrow is None or arrow.type != "=>":
+            return
+        end = parameters.end_byte
+        between = self.source.text[end : arrow.start_byte]
+        if b"\n" not in between:
+            return
+        if b"\n" in between[:2]:
+            self.refuse(node, "a return type on a line below its parenthesis", "join the lines")
         self.blank(arrow.start_byte, arrow.end_byte)
-        self.out[before.end_byte : before.end_byte + 2] = b"=>"
+        self.out[end : end + 2] = b"=>"
 
     def blank_statement(self, node: Node) -> None:
         target = node
@@ -148,9 +158,17 @@ class _Eraser:
         """``x as T``, ``x satisfies T``: all after the expression goes."""
         inner = node.children[0]
         self.blank(inner.end_byte, node.end_byte)
-        # A cast that ends a statement without ";" must not let the next line join it.
+        # "x as T\n(f)()": nobody calls a type, so TypeScript ends the statement there.
+        if node.parent is not None and node.parent.type == "call_expression":
+            self.out[inner.end_byte] = 0x3B
         self.visit(inner)
         return True
+
+    def check_lookup(self, node: Node) -> None:
+        """``T[K]``: where the bracket begins a line it is none, but the parser cannot tell."""
+        held, bracket = node.children[:2]
+        if b"\n" in self.source.text[held.end_byte : bracket.start_byte]:
+            self.refuse(bracket, "a [ after a type begins a line", 'end the line above with ";"')
 
     def non_null(self, node: Node) -> bool:
         self.blank(node.end_byte - 1, node.end_byte)
@@ -266,6 +284,13 @@ class _Eraser:
     def local_name(self, node: Node) -> str:
         alias = node.child_by_field_name("alias") or node.child_by_field_name("name")
         return "" if alias is None else self.source.of(alias)
+
+
+def _blank_of(char: str) -> str:
+    """Space of the same width, in bytes for the parser and in characters for columns."""
+    if char in "\r\n\u2028\u2029":
+        return char
+    return (" ", "\u00a0", "\u2003", "\u2003 ")[len(char.encode()) - 1]
 
 
 _HANDLERS = {

@@ -140,9 +140,7 @@ def _names(source: Source, statement: Node) -> Iterable[str]:
     """The names asked of the other module."""
     for node in walk(statement):
         if node.type in {"import_specifier", "export_specifier"}:
-            name = node.child_by_field_name("name")
-            if name is not None:
-                yield source.of(name)
+            yield from map(source.of, node.children_by_field_name("name"))
         elif node.type == "import_clause":
             yield from ("default" for c in node.children if c.type == "identifier")
         elif node.type == "*" and statement.type == "export_statement":
@@ -158,12 +156,13 @@ def exported_names(source: Source) -> set[str] | None:
         words = {c.type for c in node.children}
         if "*" in words:
             return None
+        for space in (c for c in node.children if c.type == "namespace_export"):
+            found.update(source.of(name) for name in space.named_children)
         if "default" in words:
             found.add("default")
         for spec in (n for n in walk(node) if n.type == "export_specifier"):
-            name = spec.child_by_field_name("alias") or spec.child_by_field_name("name")
-            if name is not None:
-                found.add(source.of(name))
+            alias = spec.children_by_field_name("alias")
+            found.update(map(source.of, alias or spec.children_by_field_name("name")))
         declaration = node.child_by_field_name("declaration")
         if declaration is not None:
             found.update(_declared(source, declaration))
@@ -176,8 +175,7 @@ def _declared(source: Source, declaration: Node) -> Iterable[str]:
         yield source.of(name)
     for node in declaration.named_children:
         if node.type == "variable_declarator":
-            pattern = node.child_by_field_name("name")
-            if pattern is not None:
+            for pattern in node.children_by_field_name("name"):
                 yield from (
                     source.of(n)
                     for n in walk(pattern)

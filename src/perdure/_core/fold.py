@@ -42,6 +42,8 @@ def fold(events: Iterable[LoggedEvent]) -> tuple[Entity, ...]:
         if kind is EntityKind.RUN or event.entity is None:
             continue
         known = entities.get(event.entity)
+        if known is not None and known.kind is not kind:
+            continue
         state = TABLES[kind][known.state if known else "absent"].get(event.type)
         if state is None:
             continue

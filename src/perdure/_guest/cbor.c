@@ -425,16 +425,20 @@ static JSValue decode_entries(struct dec *d, uint64_t n) {
 
 static JSValue decode_tag(struct dec *d, uint64_t tag) {
     if (tag == TAG_SHARED) {
-        d->slot = d->ref_count++;
+        uint32_t slot = d->ref_count++;
+        d->slot = slot;
         JSValue v = decode_item(d);
-        d->slot = -1;
+        /* Containers are there already, for what is inside them; a Date, say, exists only now. */
+        d->slot = JS_IsException(v) ? -1 : (int64_t)slot;
+        remember(d, v);
         return v;
     }
     if (tag == TAG_REF) {
         struct head h;
         if (!in_head(&d->in, &h) || h.major != 0 || h.n >= d->ref_count || JS_IsUndefined(d->refs))
             return malformed(d, "a reference to nothing");
-        return JS_GetPropertyUint32(d->ctx, d->refs, (uint32_t)h.n);
+        JSValue v = JS_GetPropertyUint32(d->ctx, d->refs, (uint32_t)h.n);
+        return JS_IsUndefined(v) ? malformed(d, "a reference to what is not there yet") : v;
     }
     if (tag == TAG_MAP) {
         struct head h;

@@ -95,7 +95,7 @@ def _is_plain(value: Any, seen: set[int], depth: int) -> bool:
         return True
     if (kind is not dict and kind is not list and kind is not tuple) or depth > MAX_DEPTH:
         return False
-    if value:
+    if value or kind is not tuple:  # () is one object everywhere
         if id(value) in seen:
             return False
         seen.add(id(value))

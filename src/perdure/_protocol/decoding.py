@@ -18,7 +18,7 @@ from typing import Any
 
 import cbor2
 
-from ..errors import GuestError, ProtocolError
+from ..errors import GuestError, ProtocolError, ValueNotCarriableError
 from ..values import UNDEFINED, ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
 from .tags import TYPED_ARRAYS, Tag
 
@@ -33,10 +33,14 @@ def decode(data: bytes) -> Any:
 
     Raises:
         ProtocolError: *data* is not one CBOR value.
+        ValueNotCarriableError: a Map in it has a key that Python's dict cannot have.
     """
     try:
         value = cbor2.loads(data, semantic_decoders=_DECODERS, max_depth=MAX_DEPTH)
     except (cbor2.CBORDecodeError, struct.error, ValueError, TypeError, RecursionError) as exc:
+        if "unhashable" in str(exc.__cause__):
+            reason = "a Map whose key is an object has no form in Python; pass a list of pairs"
+            raise ValueNotCarriableError("a key of a Map", reason) from exc
         raise ProtocolError(f"a payload is not valid CBOR: {exc}") from exc
     # Only then can there be an undefined in it.
     return _with_undefined(value, set()) if b"\xf7" in data else value
@@ -74,12 +78,22 @@ def _with_undefined(value: Any, seen: set[int]) -> Any:
     return value
 
 
-def _shared(make: Callable[[], Any], fill: Callable[[Any, Any], Any]) -> Any:
-    """A decoder whose object exists before its content is read, so the content may refer to it."""
+def _shared(
+    make: Callable[[], Any],
+    fill: Callable[[Any, Any], Any],
+    frozen: Callable[[Any], Any] | None = None,
+) -> Any:
+    """A decoder whose object exists before its content is read, so the content may refer to it.
+
+    Args:
+        frozen: makes the hashable form that stands as a key; None if the object is hashable.
+    """
 
     @cbor2.shareable_decoder(name="value", immutable=False)
     def start(immutable: bool) -> tuple[Any, Callable[[Any], Any]]:
         made = make()
+        if immutable and frozen is not None:
+            return made, frozen
         return made, lambda value: fill(made, value)
 
     return start
@@ -99,12 +113,13 @@ def _fill_set(made: set[Any], value: Any) -> Any:
 
 
 def _fill_error(made: GuestError, value: Any) -> GuestError:
+    errors = value.get("errors")
     filled = GuestError(
         name=str(value.get("name", "Error")),
         message=str(value.get("message", "")),
         stack=str(value.get("stack") or ""),
         cause=value.get("cause"),
-        errors=tuple(value.get("errors") or ()),
+        errors=tuple(errors) if isinstance(errors, list | tuple) else (),
         fatal=value.get("fatal") is True,
         props=value.get("props"),
     )
@@ -132,8 +147,8 @@ def _thrown() -> GuestError:
 
 _DECODERS: dict[int, Any] = {
     Tag.EPOCH: _instant,
-    Tag.MAP: _shared(dict, _fill_dict),
-    Tag.SET: _shared(set, _fill_set),
+    Tag.MAP: _shared(dict, _fill_dict, cbor2.frozendict),
+    Tag.SET: _shared(set, _fill_set, frozenset),
     Tag.ERROR: _shared(_thrown, _fill_error),
     Tag.REGEXP: lambda value, immutable: RegExp(*value),
     Tag.URI: lambda value, immutable: Url(value),

@@ -38,6 +38,7 @@ from ..errors import (
     RunEndedError,
     SnapshotRejectedError,
     StaleTurnError,
+    ValueNotCarriableError,
     WorldError,
 )
 from .carrying import Carrying
@@ -412,7 +413,7 @@ class Carrier:
             if output.console
         ]
         if turn.unhandled:
-            lines = [_line("unhandled rejection", str(decode(p))) for p in turn.unhandled]
+            lines = [_line("unhandled rejection", _reason(p)) for p in turn.unhandled]
             writes.append(("unhandled", 0, lines))
         if writes:
             self._spread()  # no step waits for what was printed before it
@@ -524,6 +525,13 @@ class Carrier:
         heap, self._heap = self._heap, None
         if heap is not None:
             heap.close()
+
+
+def _reason(payload: bytes) -> str:
+    try:
+        return str(decode(payload))
+    except ValueNotCarriableError as exc:  # the run has landed: this is only told
+        return str(exc)
 
 
 def _line(level: str, text: str) -> bytes:

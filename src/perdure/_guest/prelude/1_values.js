@@ -22,6 +22,7 @@
     Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError, AggregateError,
   };
   setPrototypeOf(constructors, null);
+  const { isArray } = Array;
   // RFC 8746 little-endian tags by typed array.
   const typedTags = new Map([
     [Uint8ClampedArray, 68], [Uint16Array, 69], [Uint32Array, 70], [BigUint64Array, 71], [Int8Array, 72],
@@ -85,7 +86,7 @@
     const stack = stackOf(error);
     if (typeof stack === "string") { const clean = native.cleanStack(stack); if (clean) inner.stack = clean; }
     if (own(error, "cause") !== undefined) inner.cause = own(error, "cause");
-    if (own(error, "errors") !== undefined) inner.errors = own(error, "errors");
+    if (isArray(own(error, "errors"))) inner.errors = own(error, "errors"); // libraries put other things there
     if (error.fatal === true) inner.fatal = true;
     const props = {};
     for (const key of keys(error)) if (!setHas(skipped, key) && carriable(own(error, key))) props[key] = own(error, key);
@@ -125,18 +126,23 @@
   helpers.shell = (tag) => {
     if (tag === 259) return new M();
     if (tag === 258) return new S();
-    return tag === ERROR ? {} : undefined;
+    return tag === ERROR ? new E() : undefined;
   };
   const bigFrom = (bytes) => {
     let n = 0n;
     for (let k = 0; k < bytes.length; k++) n = n * 256n + Big(bytes[k]);
     return n;
   };
-  const makeError = (inner) => {
+  const fillError = (error, inner) => {
     const special = builtins[inner.name];
-    const make = constructors[inner.name] || E;
-    const error = special && special.revive ? special.revive(inner) : make === AggregateError ? new make(inner.errors || [], inner.message) : new make(inner.message);
     const define = (name, value) => defineProperty(error, name, { value, writable: true, configurable: true });
+    define("message", typeof inner.message === "string" ? inner.message : "");
+    if (special && special.revive) special.revive(error);
+    else {
+      const make = constructors[inner.name] || E;
+      setPrototypeOf(error, make.prototype);
+      if (make === AggregateError) define("errors", []);
+    }
     if (error.name !== inner.name) define("name", inner.name);
     define("stack", typeof inner.stack === "string" ? inner.stack : "");
     if ("cause" in inner) define("cause", inner.cause);
@@ -149,7 +155,7 @@
   helpers.fill = (shell, tag, inner) => {
     if (tag === 259) { for (let k = 0; k < inner.length; k += 2) mapSet(shell, inner[k], inner[k + 1]); return shell; }
     if (tag === 258) { for (let k = 0; k < inner.length; k++) setAdd(shell, inner[k]); return shell; }
-    if (tag === ERROR) return makeError(inner);
+    if (tag === ERROR) return fillError(shell, inner);
     if (tag === 1) return new D(Math_round(inner * 1000));
     if (tag === 0) return new D(inner);
     if (tag === 2) return bigFrom(inner);

@@ -1,7 +1,7 @@
 // The workflow module: steps, sleeps, hooks, and how deliveries settle what the code awaits.
 (function (native, helpers, builtins) {
   "use strict";
-  const { defineProperty, freeze, keys } = Object;
+  const { defineProperty, freeze, keys, setPrototypeOf } = Object;
   const { uncurry, named } = helpers;
   const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete);
   const shift = uncurry(Array.prototype.shift), push = uncurry(Array.prototype.push);
@@ -17,7 +17,7 @@
   class FatalError extends Error {
     constructor(message, options) { super(message, options); }
     static is(value) { return value !== null && typeof value === "object" && (value.name === "FatalError" || value.fatal === true); }
-    static revive(inner) { return new FatalError(inner.message); }
+    static revive(error) { setPrototypeOf(error, FatalError.prototype); }
   }
   defineProperty(FatalError.prototype, "name", { value: "FatalError", writable: true, configurable: true });
   defineProperty(FatalError.prototype, "fatal", { value: true, writable: true, configurable: true });
@@ -53,7 +53,10 @@
       this.retryAfter = new D(native.now() + wait);
     }
     static is(value) { return value !== null && typeof value === "object" && value.name === "RetryableError"; }
-    static revive(inner) { return new RetryableError(inner.message); }
+    static revive(error) {
+      setPrototypeOf(error, RetryableError.prototype);
+      error.retryAfter = new D(native.now() + 1000);
+    }
   }
   defineProperty(RetryableError.prototype, "name", { value: "RetryableError", writable: true, configurable: true });
 

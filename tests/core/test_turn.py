@@ -1,0 +1,218 @@
+"""Turn planning: from a guest's answer to what is committed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, strategies as st
+
+from perdure._core.ledger import Ledger
+from perdure._core.turn import (
+    StepRoute,
+    TurnPlan,
+    TurnRequest,
+    check_repeated,
+    created_key,
+    end_key,
+    plan_turn,
+    wait_completed,
+)
+from perdure._model.commands import (
+    Answer,
+    Command,
+    Completed,
+    DeliveryOutput,
+    DisposeHook,
+    Failed,
+    Interrupted,
+    OpenHook,
+    Outcome,
+    ScheduleStep,
+    SetAttributes,
+    StartWait,
+)
+from perdure.errors import DivergenceError
+from perdure.model import EntityId, Event, EventType, HookClaim, RunId, RunOutcome, RunStatus
+
+RUN = RunId("run_1")
+NOW = 1000
+
+
+def entity(name: str) -> EntityId:
+    return EntityId(name)
+
+
+STEP = ScheduleStep(id=entity("step_1"), step="m:f", args=b"args", at="w.ts:1:1")
+ELSEWHERE = ScheduleStep(id=entity("step_2"), step="m:elsewhere", args=b"", at="")
+WAIT = StartWait(id=entity("wait_3"), resume_at_ms=5000, at="w.ts:2:1")
+HOOK = OpenHook(id=entity("hook_4"), token="t", metadata=b"m", webhook=True, at="w.ts:3:1")
+DISPOSE = DisposeHook(id=entity("hook_4"))
+ATTRIBUTES = SetAttributes(id=entity("attributes_5"), changes={"a": "b", "c": None}, at="")
+ALL: list[Command] = [STEP, ELSEWHERE, WAIT, HOOK, ATTRIBUTES]
+COMMANDS = st.lists(st.sampled_from(ALL), max_size=5, unique_by=lambda command: command.id)
+
+
+def request(known_through: int = 0) -> TurnRequest:
+    def route(command: ScheduleStep) -> StepRoute:
+        here = command.step != "m:elsewhere"
+        return StepRoute(topic=f"q/{command.step}", body=b"body", lease_ms=10_000 if here else None)
+
+    return TurnRequest(
+        run_id=RUN,
+        now_ms=NOW,
+        known_through=known_through,
+        route=route,
+        stalled_error=lambda: b"stalled",
+    )
+
+
+def answer(*commands: Command, outcome: Outcome | None = None, position: int = 1) -> Answer:
+    return Answer(
+        turns=(DeliveryOutput(position=position, commands=commands, console=()),),
+        consumed=position,
+        outcome=outcome,
+        unhandled=(),
+        instructions=0,
+        heap_bytes=0,
+        clock_ms=0,
+        open=0,
+    )
+
+
+def plan(made: Answer, *, known_through: int = 0) -> TurnPlan:
+    return plan_turn(request(known_through), made, Ledger.empty())
+
+
+def test_a_step_is_recorded_and_sent() -> None:
+    made = plan(answer(ELSEWHERE))
+    (event,), (message,) = made.events, made.messages
+    assert (event.type, event.key, event.payload) == (
+        EventType.STEP_CREATED,
+        "step_2/created",
+        b"",
+    )
+    assert event.facts == {"step": "m:elsewhere", "at": ""}
+    assert (message.message_id, message.topic, message.due_ms, message.lease_ms) == (
+        "run_1/step_2",
+        "q/m:elsewhere",
+        NOW,
+        None,
+    )
+    assert made.inline == ()
+
+
+def test_a_step_that_runs_here_is_recorded_as_started_in_the_same_commit() -> None:
+    made = plan(answer(STEP))
+    assert [(e.type, e.key, dict(e.facts)) for e in made.events][1:] == [
+        (EventType.STEP_STARTED, "step_1/start/1", {"attempt": 1})
+    ]
+    assert made.inline == (STEP,)
+    assert made.messages[0].lease_ms == 10_000
+
+
+def test_every_other_command_becomes_its_event() -> None:
+    made = plan(answer(WAIT, HOOK, DISPOSE, ATTRIBUTES, STEP))
+    assert [(e.type, e.key) for e in made.events][:4] == [
+        (EventType.WAIT_CREATED, created_key(WAIT.id)),
+        (EventType.HOOK_CREATED, created_key(HOOK.id)),
+        (EventType.HOOK_DISPOSED, end_key(HOOK.id)),
+        (EventType.ATTRIBUTES_SET, created_key(ATTRIBUTES.id)),
+    ]
+    assert made.events[0].facts == {"resume_at_ms": 5000, "at": "w.ts:2:1"}
+    assert made.events[1].facts == {"token": "t", "webhook": True, "at": "w.ts:3:1"}
+    assert made.events[3].facts == {"a": "b", "c": None}
+    assert made.hooks_claimed == (
+        HookClaim(hook_id=HOOK.id, token="t", metadata=b"m", is_webhook=True),
+    )
+    assert made.hooks_released == (HOOK.id,)
+    assert made.wake_at_ms == 5000
+
+
+@given(COMMANDS, st.sampled_from([None, Completed(b"v"), Failed(b"e"), Interrupted()]))
+def test_keys_are_unique_and_an_end_takes_only_attributes_along(
+    commands: list[Command], outcome: Outcome | None
+) -> None:
+    made = plan(answer(*commands, outcome=outcome))
+    keys = [event.key for event in made.events]
+    assert len(set(keys)) == len(keys)
+    if made.outcome is not None:
+        assert {event.type for event in made.events} <= {EventType.ATTRIBUTES_SET}
+        assert (made.messages, made.inline, made.hooks_claimed) == ((), (), ())
+        assert made.wake_at_ms is None
+    else:
+        assert len(made.messages) == sum(isinstance(c, ScheduleStep) for c in commands)
+        assert all(event.at_ms == NOW for event in made.events)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ended"),
+    [
+        (Completed(b"v"), RunOutcome(status=RunStatus.COMPLETED, payload=b"v", at_ms=NOW)),
+        (Failed(b"e"), RunOutcome(status=RunStatus.FAILED, payload=b"e", at_ms=NOW)),
+        (Interrupted(), None),
+        (None, RunOutcome(status=RunStatus.FAILED, payload=b"stalled", at_ms=NOW)),
+    ],
+)
+def test_a_turn_ends_its_run_or_not(outcome: Outcome | None, ended: RunOutcome | None) -> None:
+    assert plan(answer(outcome=outcome)).outcome == ended
+
+
+def test_a_run_that_waits_for_something_goes_on() -> None:
+    made = plan(answer(WAIT))
+    assert (made.outcome, made.wake_at_ms) == (None, WAIT.resume_at_ms)
+
+
+def test_commands_made_again_are_not_written_again() -> None:
+    again = answer(STEP, position=4)
+    fresh = answer(WAIT, position=5)
+    made = plan(replace(fresh, turns=again.turns + fresh.turns), known_through=4)
+    assert [event.key for event in made.events] == ["wait_3/created"]
+    assert made.messages == ()
+
+
+@given(COMMANDS)
+def test_what_was_recorded_passes_when_it_is_made_again(commands: list[Command]) -> None:
+    events = plan(answer(*commands, STEP if not commands else commands[0])).events
+    recorded = {
+        event.key: replace(event, facts={**event.facts, "at": "moved.ts:9:9"}) for event in events
+    }
+    check_repeated(RUN, commands, recorded)
+
+
+@pytest.mark.parametrize(
+    ("command", "changed"),
+    [
+        (STEP, {"payload": b"other"}),
+        (STEP, {"facts": {"step": "m:other", "at": "w.ts:1:1"}}),
+        (STEP, {"type": EventType.WAIT_CREATED}),
+        (WAIT, {"facts": {"resume_at_ms": 1}}),
+    ],
+)
+def test_another_command_than_the_log_holds_is_a_divergence(
+    command: Command, changed: dict[str, object]
+) -> None:
+    event = plan(answer(command)).events[0]
+    recorded = {event.key: replace(event, **changed)}  # type: ignore[arg-type]  # one of its fields
+    with pytest.raises(DivergenceError, match="is another command in the log"):
+        check_repeated(RUN, [command], recorded)
+
+
+@pytest.mark.parametrize("command", [STEP, HOOK])
+def test_a_command_the_log_does_not_hold_is_a_divergence(command: Command) -> None:
+    with pytest.raises(DivergenceError, match=f"the log holds no {command.id}/created"):
+        check_repeated(RUN, [command], {})
+
+
+def test_a_hook_recorded_as_a_conflict_is_the_same_command() -> None:
+    conflict = Event(
+        type=EventType.HOOK_CONFLICT, key=f"{HOOK.id}/conflict", at_ms=0, entity=HOOK.id
+    )
+    check_repeated(RUN, [HOOK], {conflict.key: conflict})
+
+
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_a_wait_is_never_over_before_its_time(resume_at: int, now: int) -> None:
+    event = wait_completed(WAIT.id, resume_at_ms=resume_at, now_ms=now)
+    assert event.at_ms >= max(resume_at, now)
+    assert (event.key, event.entity) == (end_key(WAIT.id), WAIT.id)
