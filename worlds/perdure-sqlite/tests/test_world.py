@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -28,7 +29,7 @@ from perdure.errors import (
 )
 from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId
 from perdure_sqlite import SqliteWorld
-from perdure_sqlite._handle import LOOK_EVERY
+from perdure_sqlite._handle import LOOK_EVERY, WAL_BYTES, Handle
 
 pytestmark = pytest.mark.anyio
 
@@ -320,3 +321,26 @@ async def test_a_world_that_does_not_open_leaves_no_thread(tmp_path: Path) -> No
         await SqliteWorld(f"sqlite:///{tmp_path}/folder.db").open()
     left = {t.name for t in set(threading.enumerate()) - before}
     assert not any("connection_worker" in name for name in left)
+
+
+async def test_the_log_gets_its_size_once_the_world_has_been_open_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown = anyio.Event()
+    loop, grow = asyncio.get_running_loop(), Handle._grow_wal
+
+    def counted(self: Handle, db: sqlite3.Connection) -> None:
+        grow(self, db)
+        loop.call_soon_threadsafe(grown.set)
+
+    monkeypatch.setattr(Handle, "_grow_wal", counted)
+    async with SqliteWorld(f"sqlite:///{tmp_path}/p.db") as world:
+        log = tmp_path / "p.db-wal"
+        assert log.stat().st_size < WAL_BYTES
+        with anyio.fail_after(10):
+            await grown.wait()
+        assert log.stat().st_size >= WAL_BYTES
+        await world.storage.create_run(
+            new_run("a")
+        )  # the padding is gone, the connection as it was
+        assert (await world.storage.get_run(RunId("a"))).position == 1

@@ -31,6 +31,7 @@ __all__ = ("Handle",)
 T = TypeVar("T")
 LOOK_EVERY = 0.04  # seconds between looks for what other processes wrote
 WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
+GROW_AT = 12  # the look at which the log is given its size: what lives shorter needs none
 OWNERS_EVERY = 12  # looks between looks for dead owners
 
 
@@ -100,7 +101,6 @@ class Handle:
             )
             await writer.run(lambda t: create_tables(t.db))
             owner.bury(await writer.run(owner.free_dead))
-            await read(connection, self.url, self._grow_wal)
             undo.pop_all()  # all went well
         self.owner, self._writer, self._reader = owner, writer, reader
         self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
@@ -141,11 +141,14 @@ class Handle:
         if wal.exists() and wal.stat().st_size >= WAL_BYTES:
             return
         db.execute("PRAGMA cache_size = 16")
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("CREATE TABLE padding (data BLOB)")
-        db.execute(f"INSERT INTO padding VALUES (zeroblob({WAL_BYTES}))")
-        db.execute("ROLLBACK")
-        db.execute("PRAGMA cache_size = -8000")
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("CREATE TABLE padding (data BLOB)")
+            db.execute(f"INSERT INTO padding VALUES (zeroblob({WAL_BYTES}))")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            db.execute("PRAGMA cache_size = -8000")
 
     async def _connect(self, undo: contextlib.AsyncExitStack) -> aiosqlite.Connection:
         making = aiosqlite.connect(
@@ -173,6 +176,8 @@ class Handle:
         if self._writer is None:
             return
         self._looks += 1
+        if self._looks == GROW_AT:
+            self._writer.look(self._grow_wal)
         for_owners = self._looks % OWNERS_EVERY == 0
         self._writer.look(lambda db: self._seen(db, for_owners=for_owners))
         self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
