@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,5 +27,8 @@ class GuestBuildHook(BuildHookInterface[Any]):
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        module.build(folder / "guest.wasm")
+        try:
+            module.build(folder / "guest.wasm")
+        except module.BuildError as exc:
+            sys.exit(str(exc))  # the message alone: no traceback says more
         build_data["artifacts"].append(str(GUEST / "guest.wasm"))

@@ -145,7 +145,9 @@ def has_parked(database: Path) -> bool:
         return False
 
 
-def test_ctrl_c_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> None:
+def test_ctrl_c_says_how_to_go_on(  # type: ignore[no-untyped-def]
+    perdure, folder: Path, environment: dict[str, str]
+) -> None:
     command = [sys.executable, "-m", "perdure", "run", "flow.ts#patient", "--steps", "cli_steps"]
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
@@ -159,3 +161,9 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, environment: dict[str, str]) -> 
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
     assert b"perdure worker --steps cli_steps" in said
+    (run,) = json.loads(perdure("runs", "--json").stdout)
+    shown = json.loads(perdure("inspect", run["id"], "--json").stdout)
+    assert shown["run"]["status"] == "running"
+    assert set(shown["snapshot"]) == {"bytes", "turn", "position"}
+    assert shown["snapshot"]["bytes"] > 0
+    assert shown["waits"][0]["at"].startswith("flow.ts:")

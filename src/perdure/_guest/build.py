@@ -58,6 +58,8 @@ def build(target: Path) -> None:
     """
     given = os.environ.get("PERDURE_GUEST_WASM")
     if given:
+        if not Path(given).is_file():
+            raise BuildError(f"perdure: PERDURE_GUEST_WASM names {given}, and no file is there")
         _install(Path(given).read_bytes(), target)
         return
     digest = _input_digest()
@@ -128,13 +130,17 @@ def _engine_sources(folder: Path) -> Path:
     )
     _run(
         [sys.executable, *command.split(), "-d", str(folder)],
-        f"cannot get the sources of {name} {version} from the package index. Check the network, "
-        "or point PERDURE_GUEST_WASM at a guest.wasm built elsewhere, and install again",
+        f"cannot get the sources of {name} {version} from the package index, which building the "
+        "guest needs once. Check the network (or PIP_INDEX_URL) and install again; or point "
+        "PERDURE_GUEST_WASM at a guest.wasm that was built elsewhere",
     )
     archive = next(folder.glob("quickjs*.tar.gz"))
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != QUICKJS_SHA256:
-        raise BuildError(f"{archive.name} has sha256 {found}, expected {QUICKJS_SHA256}")
+        raise BuildError(
+            f"perdure: {archive.name} from the package index has sha256 {found}, and "
+            f"{QUICKJS_SHA256} is expected. Nothing of it was used; check the index"
+        )
     with tarfile.open(archive) as sources:
         sources.extractall(folder, filter="data")
     return next(folder.glob("quickjs*/upstream-quickjs"))
@@ -144,7 +150,7 @@ def _run(command: list[str], message: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         detail = (done.stderr or done.stdout).strip()[-3000:]
-        raise BuildError(f"perdure: {message}.\n{detail}")
+        raise BuildError(f"{detail}\n\nperdure: {message}.")  # what mends it comes last
 
 
 if __name__ == "__main__":

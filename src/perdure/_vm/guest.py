@@ -59,7 +59,8 @@ def default_engine() -> GuestEngine:
         raise GuestBuildError(
             "guest.wasm is missing from this installation; build it with "
             "'pip install --force-reinstall perdure' (from a checkout: "
-            "'uv sync --reinstall-package perdure'), which needs the package index once"
+            "'uv sync --all-packages --reinstall-package perdure'), which needs the package index "
+            "once"
         ) from None
     return load_engine(wasm)
 
