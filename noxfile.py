@@ -7,9 +7,9 @@ import tempfile
 import nox
 
 nox.options.sessions = ["tests"]
-PURE = ",".join(
-    f"src/perdure/{layer}/*" for layer in "_model _core _protocol _compiler _types".split()
-)
+LAYERS = ("_model", "_core", "_protocol", "_compiler", "_types")
+PURE = ",".join(f"src/perdure/{layer}/*" for layer in LAYERS)
+CHECKED = ("src", "tests", "worlds", "benchmarks", "docs", "noxfile.py", "hatch_build.py")
 
 
 @nox.session(venv_backend="none")
@@ -39,8 +39,8 @@ def fuzz(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """ruff: rules and formatting."""
-    session.run("ruff", "check", "src", "tests", "worlds", "benchmarks")
-    session.run("ruff", "format", "--check", "src", "tests", "worlds", "benchmarks")
+    session.run("ruff", "check", *CHECKED)
+    session.run("ruff", "format", "--check", *CHECKED)
 
 
 @nox.session(venv_backend="none")
@@ -56,6 +56,12 @@ def conformance(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for url in ("memory://", f"sqlite:///{folder}/{{n}}.db?synchronous=normal"):
             session.run("perdure", "certify", url, "--tier", "full")
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Draw the diagrams of docs/design.md from the tables."""
+    session.run("python", "docs/diagrams.py")
 
 
 @nox.session
