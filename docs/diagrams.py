@@ -1,38 +1,42 @@
-"""Writes the diagrams of docs/design.md from the transition tables: python docs/diagrams.py."""
+"""The state diagrams of design.md, drawn from the tables; ``nox -s docs`` writes them.
+
+Everything between the two markers is made here. A test holds the page to what the tables give.
+"""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from perdure._core.transitions import TABLES
+from perdure._core.transitions import TABLES, EntityKind, is_ended
+
+__all__ = ("BEGIN", "END", "diagram", "updated")
 
 PAGE = Path(__file__).with_name("design.md")
-_FENCE = re.compile(r"```mermaid\n.*?```", re.DOTALL)
+BEGIN = "<!-- diagrams: written by `nox -s docs` from _core/transitions.py -->"
+END = "<!-- end of diagrams -->"
 
 
-def diagram() -> str:
-    """Every entity's states, a state diagram in Mermaid's language."""
-    lines = ["```mermaid", "stateDiagram-v2"]
-    for kind, table in TABLES.items():
-        lines.append(f"    state {kind.value} {{")
-        for state, row in table.items():
-            source = "[*]" if state == "absent" else f"{kind.value}_{state}"
-            if state != "absent":
-                lines.append(f"        {source}: {state}")
-            targets: dict[str, list[str]] = {}
-            for event, target in row.items():
-                targets.setdefault(target, []).append(event.value)
-            for target, events in targets.items():
-                lines.append(f"        {source} --> {kind.value}_{target}: {', '.join(events)}")
-        lines.append("    }")
-    return "\n".join([*lines, "```"])
+def diagram(kind: EntityKind) -> str:
+    """One entity's states as a Mermaid block; pairs of states share one arrow."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for state, row in TABLES[kind].items():
+        for event, after in row.items():
+            arrows.setdefault((_name(state), after), []).append(event)
+    lines = [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in arrows.items()]
+    lines += [f"    {state} --> [*]" for state in TABLES[kind] if is_ended(kind, state)]
+    return "\n".join([f"### {kind.value}", "", "```mermaid", "stateDiagram-v2", *lines, "```"])
 
 
-def rewritten(text: str) -> str:
-    """The page with its diagram as the tables have it."""
-    return _FENCE.sub(lambda _: diagram(), text, count=1)
+def updated(page: str) -> str:
+    """The page with its diagrams as the tables give them."""
+    head, _, rest = page.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    return "\n\n".join([head + BEGIN, *map(diagram, EntityKind), END + tail])
+
+
+def _name(state: str) -> str:
+    return "[*]" if state == "absent" else state
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

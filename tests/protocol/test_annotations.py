@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, NewType, NotRequired, TypedDict
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    NewType,
+    NotRequired,
+    Protocol,
+    TypedDict,
+    TypeVar,
+)
 from uuid import UUID
 
 import pytest
@@ -19,6 +29,7 @@ from perdure.values import UNDEFINED, Undefined
 ID = "00000000-0000-0000-0000-000000000001"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 UserId = NewType("UserId", UUID)
+T = TypeVar("T")
 
 
 class Colour(Enum):
@@ -36,6 +47,26 @@ class Item:
 class Order(TypedDict):
     total: float
     items: NotRequired[list[Item]]
+
+
+@dataclass
+class Unseen:
+    price: OnlyForCheckers  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+
+
+@dataclass
+class Box(Generic[T]):
+    item: T
+
+
+class Named(Protocol):
+    name: str
+
+
+class Alias:
+    """What ``type Alias = float`` makes in Python 3.12 and later."""
+
+    __value__ = float
 
 
 class Model:
@@ -95,6 +126,26 @@ class Model:
         ({"a": UNDEFINED}, Any, {}),
         ([UNDEFINED], "not evaluated", [None]),
         ("x", Item, "x"),
+        (1, int | Undefined, 1),
+        (1, Alias(), 1.0),
+        ({"price": 1}, Unseen, Unseen(1)),
+        ({"item": 1}, Box[int], Box(1)),
+        ("x", Box[int], "x"),
+        ("x", int | float, "x"),
+        ({"total": 1}, str | Order, {"total": 1.0}),
+        ([1], int | Named, [1]),
+        ("b", Literal["a"] | Literal["b"], "b"),
+        (bytearray(b"a"), bytes, b"a"),
+        ("a", bytes, "a"),
+        ({1: "x"}, Item | dict[int, str], {1: "x"}),
+        ({"a": 1}, object, {"a": 1}),
+        (1, None | float, 1.0),
+        (1, timedelta | None, timedelta(milliseconds=1)),
+        ("1 day", timedelta, "1 day"),
+        (True, Decimal, True),
+        ("2026-01-01T00:00:00", datetime, AT),
+        (None, list[int], None),
+        ({1, 2}, frozenset[float], frozenset({1.0, 2.0})),
     ],
     ids=repr,
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
+import sys
 import uuid
 from array import array
 from dataclasses import dataclass
@@ -86,6 +88,16 @@ class Colour(Enum):
 class Point:
     x: float
     name: str = "p"
+
+
+@dataclass(frozen=True)
+class Key:
+    name: str = "k"
+
+
+class Listed:
+    def model_dump(self) -> list[object]:
+        return []
 
 
 class Model:
@@ -183,6 +195,8 @@ def test_an_invalid_date_is_nan():
         ({1, "a", object()}, "arguments["),
         ([int], "arguments[0]"),
         ([array("u", "x")], "arguments[0]"),
+        ({Key(): 1}, "arguments[Key"),
+        ([{"m": Listed()}], "arguments[0].m"),
     ],
 )
 def test_what_cannot_cross_is_refused_with_its_path(value, path):
@@ -201,6 +215,100 @@ def test_too_deep_values_are_refused():
 
 def _fail() -> None:
     raise KeyError("inner")
+
+
+class Sku(str):
+    __slots__ = ()
+
+
+class Cents(int):
+    pass
+
+
+class Rate(float):
+    pass
+
+
+class Blob(bytes):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [(Sku("a"), "a"), (Cents(2**60), 2**60), (Rate(0.5), 0.5), (Blob(b"a"), b"a"), (True, True)],
+)
+def test_subclasses_of_plain_kinds_cross_as_those(value, plain):
+    back = decode(encode([value], where="v"))[0]
+    assert (back, type(back)) == (plain, type(plain))
+
+
+def test_a_model_is_dumped_once_though_it_is_met_twice():
+    dumps = []
+
+    class Counted:
+        def model_dump(self) -> dict[str, object]:
+            dumps.append(1)
+            return {"a": [1]}
+
+    model = Counted()
+    back = decode(encode([model, model, ()], where="v"))
+    assert back[0] is back[1]
+    assert back[2] == []
+    assert len(dumps) == 1
+
+
+def test_a_value_too_deep_for_the_callers_stack_is_refused_by_name():
+    value: list[object] = [object]
+    plain: list[object] = []
+    for _ in range(180):
+        value, plain = [value], [plain]
+
+    def below(frames: int, made: object) -> bytes:
+        return below(frames - 1, made) if frames else encode(made, where="v")
+
+    used = len(inspect.stack(0))
+    for made in (value, plain):
+        with pytest.raises(ValueNotCarriableError, match="deeper"):
+            below(sys.getrecursionlimit() - used - 60, made)
+
+
+def test_arrays_cross_little_endian_from_any_machine(monkeypatch):
+    here = array("H", [1, 2])  # stored as this machine does, which is little-endian
+    monkeypatch.setattr(sys, "byteorder", "big")
+    assert decode(encode(here, where="v")).data == b"\0\1\0\2"
+
+
+def test_undefined_inside_an_error_arrives_as_ours():
+    error = GuestError(name="E", message="m", cause=[UNDEFINED], errors=(UNDEFINED, 1))
+    error.props = {"a": {"b": UNDEFINED}}
+    back = decode(encode([error, UNDEFINED], where="v"))[0]
+    assert back.cause == [UNDEFINED]
+    assert back.errors == (UNDEFINED, 1)
+    assert back.props == {"a": {"b": UNDEFINED}}
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ("d90103a1d90102810103", frozenset({1})),
+        ("d90103a1d90103a1010203", cbor2.frozendict({1: 2})),
+        ("d90103a18201d9010281d90102810203", (1, frozenset({frozenset({2})}))),
+    ],
+)
+def test_maps_and_sets_that_are_keys_arrive_as_what_python_can_have(data, key):
+    assert decode(bytes.fromhex(data)) == {key: 3}
+
+
+def test_a_key_python_cannot_have_is_refused_by_name():
+    data = bytes.fromhex("82d81ca10102d90103a1d81d0003")  # [x, Map{x: 3}]
+    with pytest.raises(ValueNotCarriableError, match="list of pairs"):
+        decode(data)
+
+
+@pytest.mark.parametrize("errors", [5, "text", {"field": "is empty"}, None])
+def test_what_is_no_list_of_errors_is_none_of_them(errors):
+    data = cbor2.dumps(cbor2.CBORTag(1347571201, {"name": "E", "errors": errors}))
+    assert decode(data).errors == ()
 
 
 def test_exceptions_cross_with_cause_traceback_and_members():

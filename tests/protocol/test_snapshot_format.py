@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import fields, replace
 
+import cbor2
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
 from perdure._protocol.snapshot_format import (
+    MAGIC,
     SnapshotHeader,
     decode_ledger,
     decode_snapshot,
@@ -77,6 +80,20 @@ def test_fields_of_other_types_are_refused(change):
     data = encode_snapshot(replace(HEADER, **change), b"", b"", key=None)
     with pytest.raises(SnapshotRejectedError, match="types"):
         decode_snapshot(data, key=None)
+
+
+@pytest.mark.parametrize("body", [b"\xff", cbor2.dumps([1, 2]), cbor2.dumps([[1], b"", b""])])
+def test_a_body_that_is_no_header_is_refused_though_its_digest_is_right(body):
+    data = MAGIC + b"\x00" + body
+    with pytest.raises(SnapshotRejectedError, match="header cannot be read"):
+        decode_snapshot(data + hashlib.sha256(data).digest(), key=None)
+
+
+@given(st.binary(max_size=120), st.none() | st.binary(max_size=4))
+def test_any_other_bytes_are_refused(data, key):
+    for made in (data, MAGIC + data):
+        with pytest.raises(SnapshotRejectedError):
+            decode_snapshot(made, key=key)
 
 
 @given(st.lists(st.integers() | st.text() | st.none()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from .._model.commands import (
     Command,
@@ -91,3 +92,5 @@ class Ledger:
                     self.hooks.pop(command.id, None)
                 case SetAttributes():
                     pass
+                case _:
+                    assert_never(command)

@@ -53,7 +53,7 @@ def encode(value: object, *, where: str) -> bytes:
         if _is_plain(value, set(), 0):
             data: bytes = cbor2.dumps(value)
             return data
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, RecursionError):
         pass  # The slow way finds out where.
     encoder = _Encoder(where)
     try:

@@ -1,0 +1,75 @@
+"""Errors: one root, facts as attributes, and every one survives pickling."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from perdure import errors
+from perdure.errors import PerdureError
+
+LEAVES = [value for name in errors.__all__ if isinstance(value := getattr(errors, name), type)]
+FAMILIES = {"UserCodeError", "WorldError", "ProtocolError", "UsageError"}
+FACTS: dict[str, Any] = {
+    "timeout": timedelta(seconds=5),
+    "diagnostics": ["a.ts:1:1: no"],
+    "known": ["m:f"],
+    "installed": ["memory"],
+    "errors": (1,),
+    "props": {"a": 1},
+    "lost": 2,
+    "fatal": True,
+    "retry_after": 3.5,
+}
+
+
+def made(kind: type[PerdureError]) -> PerdureError:
+    signature = inspect.signature(kind)
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for name, parameter in signature.parameters.items():
+        fact = FACTS.get(name, f"the {name}")
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            named[name] = fact
+        else:
+            positional.append(fact)
+    return kind(*positional, **named)
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_an_error_belongs_to_one_family_and_survives_pickling(kind: type[PerdureError]) -> None:
+    error = made(kind)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
+    families = [base.__name__ for base in kind.__mro__ if base.__name__ in FAMILIES]
+    assert len(families) == (0 if kind is PerdureError else 1)
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_the_facts_are_in_the_message_and_stay_as_attributes(kind: type[PerdureError]) -> None:
+    error = made(kind)
+    for name in inspect.signature(kind).parameters:
+        if name in {"message", "hint"}:
+            continue
+        assert hasattr(error, name), name
+    for name, value in vars(error).items():
+        if isinstance(value, str) and name in {"run_id", "item", "digest", "token", "path", "step"}:
+            assert value in str(error)
+
+
+def test_a_world_scheme_we_know_says_what_to_install() -> None:
+    error = errors.WorldNotFoundError("mongodb", installed=[])
+    assert "pip install perdure-mongodb" in str(error)
+    assert "installed: none" in str(error)
+
+
+def test_a_hint_and_a_reason_are_told_where_they_are() -> None:
+    hinted = errors.RunTimeoutError("run_1", timeout=timedelta(seconds=1), hint="start a worker")
+    assert str(hinted).endswith("it goes on. start a worker")
+    assert isinstance(hinted, TimeoutError)
+    assert str(errors.RunCancelledError("run_1", reason=None)) == "run run_1 was cancelled"
+    assert str(errors.GuestError(name="E", message="")) == "E"
