@@ -134,8 +134,8 @@
   };
   const makeError = (inner) => {
     const special = builtins[inner.name];
-    const make = constructors[inner.name] || E;
-    const error = special && special.revive ? special.revive(inner) : make === AggregateError ? new make(inner.errors || [], inner.message) : new make(inner.message);
+    const make = constructors[inner.name] || (inner.errors === undefined ? E : constructors.AggregateError);
+    const error = special && special.revive ? special.revive(inner) : make === constructors.AggregateError ? new make(inner.errors || [], inner.message) : new make(inner.message);
     const define = (name, value) => defineProperty(error, name, { value, writable: true, configurable: true });
     if (error.name !== inner.name) define("name", inner.name);
     define("stack", typeof inner.stack === "string" ? inner.stack : "");
