@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import nox
+import nox.command
 import nox.project
 
 nox.options.sessions = ["tests"]
@@ -26,6 +27,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
     """The suite on each Python that pyproject.toml names; those that are missing are told."""
+    failed: list[str] = []
     project = nox.project.load_toml("pyproject.toml")
     for version in nox.project.python_versions(project):
         python = _interpreter(version)
@@ -36,7 +38,13 @@ def matrix(session: nox.Session) -> None:
         env = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": python}
         sync = ("uv", "sync", "--all-packages", "--all-extras", "--all-groups", "--quiet")
         session.run(*sync, env=env, external=True)
-        session.run(str(folder / "bin" / "python"), "-m", "pytest", *session.posargs, external=True)
+        pytest = (str(folder / "bin" / "python"), "-m", "pytest", *session.posargs)
+        try:
+            session.run(*pytest, external=True)
+        except nox.command.CommandFailed:  # the other Pythons are of interest all the same
+            failed.append(version)
+    if failed:
+        session.error(f"failed on Python {', '.join(failed)}")
 
 
 def _interpreter(version: str) -> str | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 
 from perdure import Worker, Workflow, start, workflow
+from perdure.cli._compile import compile_file
 from perdure.errors import CompileError, RunFailedError, UsageError
+from perdure.model import RunFilter
 from perdure.testing.memory import MemoryWorld
 
 pytestmark = pytest.mark.anyio
@@ -112,3 +115,40 @@ async def test_a_file_that_changes_is_compiled_again(tmp_path: Path) -> None:
 def test_a_path_is_needed(wrong: str) -> None:
     with pytest.raises(UsageError, match="needs a path"):
         workflow(wrong)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("function f() { await sleep(1) }", "w.ts:4:18: syntax error: unexpected 'await' keyword"),
+        ("let a = 1; let a = 2;", "w.ts:4:20: syntax error: invalid redefinition of lexical"),
+        ("break", "break must be inside loop or switch"),
+        ("new (class {})().#x", "undefined private field '#x'"),
+    ],
+)
+async def test_what_only_the_engine_knows_to_be_wrong_is_told_by_start(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    path = tmp_path / "w.ts"
+    path.write_text(
+        'import { sleep } from "workflow";\nexport async function w() {\n'
+        f'  "use workflow"; await sleep(1);\n  {line}\n}}\n'
+    )
+    async with MemoryWorld() as world:
+        with pytest.raises(CompileError) as caught:
+            await start(workflow(path), world=world)
+        assert says in str(caught.value)
+        assert not (await world.catalogue.list_runs(RunFilter(), limit=10)).runs
+    if "await" in says:
+        assert 'write "async" before the function' in str(caught.value)
+        assert "    function f() { await sleep(1) }\n" in str(caught.value)
+
+
+def test_the_compile_command_says_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.ts").write_text(ONE.replace("return 1", "let a; let a;"))
+    with pytest.raises(typer.Exit) as caught:
+        compile_file(str(tmp_path / "w.ts"))
+    assert caught.value.exit_code == 1
+    assert "w.ts:1:" in capsys.readouterr().err

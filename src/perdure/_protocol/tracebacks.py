@@ -16,7 +16,15 @@ MAX_FRAMES = 40
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback of *error* without the frames that called the user's code; may be empty."""
+    """The traceback of *error* without the frames that called the user's code, and its notes.
+
+    Empty if there is neither.
+    """
+    notes = [str(note) for note in getattr(error, "__notes__", ())]
+    return "\n".join(filter(None, [_frames(error), *notes]))
+
+
+def _frames(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     first = 0
     while first < len(frames) and _is_plumbing(frames[first].filename):

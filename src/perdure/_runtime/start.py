@@ -20,6 +20,7 @@ from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import UsageError
 from .ambient import current_world, workers
+from .check import check_bundle
 from .handles import Run
 from .workflow import Workflow
 
@@ -66,6 +67,8 @@ async def start(
         bundle = await anyio.to_thread.run_sync(workflow.compile)
     payload = encode(list(args), where="arguments")
     engine = await _engine()
+    if bundle.digest not in _stored.get(target, ()):
+        await anyio.to_thread.run_sync(check_bundle, engine, bundle)
     await _store(target, Digest(bundle.digest), bundle.encoded)
     await _store(target, Digest(engine.digest), engine.wasm)
     new = NewRun(

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from .._runtime.check import check_bundle
 from .._runtime.workflow import workflow
+from .._vm.guest import default_engine
 from ..errors import PerdureError
 from ._arguments import JsonOption
 from ._errors import report
@@ -22,6 +24,7 @@ def compile_file(
     """Check a workflow's file, and show its steps, its modules and its bundle's digest."""
     try:
         bundle = workflow(file).compile()
+        check_bundle(default_engine(), bundle)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
     shown = {

@@ -139,7 +139,7 @@
     define("message", typeof inner.message === "string" ? inner.message : "");
     if (special && special.revive) special.revive(error);
     else {
-      const make = constructors[inner.name] || E;
+      const make = constructors[inner.name] || (inner.errors === undefined ? E : AggregateError);
       setPrototypeOf(error, make.prototype);
       if (make === AggregateError) define("errors", []);
     }

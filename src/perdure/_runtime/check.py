@@ -1,0 +1,49 @@
+"""Check: what only the engine knows to be wrong with a bundle, as the compiler would say it.
+
+The parser lets early errors pass: ``await`` in a function that is not async, a name declared
+twice, ``break`` outside a loop. A run of such a bundle could not even begin.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .._compiler import Bundle, Diagnostic
+from .._vm.guest import GuestEngine
+from .._vm.instance import Instance
+from ..errors import CompileError, GuestError
+
+__all__ = ("check_bundle",)
+
+_POSITION = re.compile(r"at (?:.*\()?([^()\n]+?):(\d+):(\d+)\)?\s*$", re.MULTILINE)
+
+
+def check_bundle(engine: GuestEngine, bundle: Bundle) -> None:
+    """Have the engine compile the bundle's modules; takes a millisecond or two. Blocks.
+
+    Raises:
+        CompileError: it does not; names file, line and column.
+    """
+    guest = Instance(engine)
+    try:
+        guest.load(bundle.encoded)
+    except GuestError as exc:
+        raise CompileError([_diagnostic(bundle, exc)]) from None
+    finally:
+        guest.close()
+
+
+def _diagnostic(bundle: Bundle, error: GuestError) -> Diagnostic:
+    found = _POSITION.search(error.stack)
+    if found is None:
+        return Diagnostic(file=bundle.entry, line=1, column=1, message=str(error))
+    file, line, column = found[1], int(found[2]), int(found[3])
+    lines = bundle.modules.get(file, "").split("\n")
+    return Diagnostic(
+        file=file,
+        line=line,
+        column=column,
+        message=f"syntax error: {error.text}",
+        hint='write "async" before the function' if "'await'" in error.text else "",
+        excerpt=lines[line - 1].rstrip().replace("\t", " ") if line <= len(lines) else "",
+    )
