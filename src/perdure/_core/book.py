@@ -180,8 +180,8 @@ class Book:
             attributes=attributes,
             now_ms=now_ms,
         )
-        if self.wake is not None:
-            self.wake.attempt = 0
+        assert self.wake is not None  # or the check had raised: the run has ended
+        self.wake.attempt = 0
         if commit.snapshot is not None:
             self.keep_snapshot(commit.snapshot)
         leases = self._finish_turn(commit, bool(conflicts), now_ms=now_ms, new_token=new_token)
@@ -287,9 +287,9 @@ class Book:
         if isinstance(item, Mailbox):
             item.give_back(due_ms=now_ms + delay_ms)
             return
+        assert isinstance(item, QueuedMessage)
         item.lease, item.due_ms = None, now_ms + delay_ms
-        if isinstance(item, QueuedMessage):
-            item.returned += not ran
+        item.returned += not ran
 
     # --- within -------------------------------------------------------------------------------
 

@@ -6,12 +6,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast, final
 
 import anyio
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]  # without annotations
 from aiobotocore.session import get_session  # type: ignore[import-untyped]  # likewise
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # likewise
+from botocore.loaders import create_loader  # type: ignore[import-untyped]  # likewise
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
 from perdure.testing.clock import Clock
@@ -155,6 +157,12 @@ class Handle:
         )
 
 
+@cache
+def _loader() -> Any:
+    """botocore's description of S3, which takes a quarter of a second to read: once a process."""
+    return create_loader()
+
+
 def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
     config = AioConfig(
         retries={"total_max_attempts": 1},  # ours come above: see ``_cas``
@@ -165,7 +173,9 @@ def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    made = get_session().create_client(
+    session = get_session()
+    session.register_component("data_loader", _loader())
+    made = session.create_client(
         "s3", region_name=place.region, endpoint_url=place.endpoint_url, config=config
     )
     return cast("AbstractAsyncContextManager[Any]", made)
