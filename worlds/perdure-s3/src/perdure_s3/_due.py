@@ -17,6 +17,7 @@ import anyio
 from ._cas import Cas
 from ._index import Item, Shelf, View, due_of
 from ._schema import Layout
+from ._together import each
 
 __all__ = ("Due",)
 
@@ -39,6 +40,7 @@ class Due:
         self._moving: set[asyncio.Task[None]] = set()
         self._promote_ms = 0
         self._promoting = anyio.Lock()
+        self._looking = anyio.Lock()
 
     def __repr__(self) -> str:
         return f"<Due {self._shelves}>"
@@ -127,22 +129,20 @@ class Due:
     async def look(self, *, at_once: bool) -> None:
         """Read what others may have changed, unless that was done lately."""
         await self._promote()
-        now = asyncio.get_running_loop().time()
-        stale = [s for s in self._shelves if at_once or now - s.looked_at >= 0.9 * self._every]
-        if not stale:
+        if at_once:
+            await self._refresh(self._shelves)
             return
-        changed: list[bool] = []
+        async with self._looking:  # who waited for another's look need not look again
+            now = asyncio.get_running_loop().time()
+            stale = [s for s in self._shelves if now - s.looked_at >= 0.9 * self._every]
+            if stale and not await self._refresh(stale):
+                self._every = min(self._slowest, self._every * 1.5)
 
-        async def refresh(shelf: Shelf) -> None:
-            changed.append(await shelf.refresh())
-
-        async with anyio.create_task_group() as group:
-            for shelf in stale:
-                group.start_soon(refresh, shelf)
-        if any(changed):
+    async def _refresh(self, shelves: list[Shelf]) -> bool:
+        changed = any(await each(shelf.refresh() for shelf in shelves))
+        if changed:
             self.hasten()
-        elif not at_once:
-            self._every = min(self._slowest, self._every * 1.5)
+        return changed
 
     async def settle(self) -> None:
         """Wait until everything that was asked for is durable."""
@@ -200,9 +200,7 @@ class Due:
     async def _promote_bucket(self, shard: int, stretch: int) -> None:
         bucket, shelf = self._bucket(shard, stretch), self._shelves[shard]
         await bucket.refresh()
-        async with anyio.create_task_group() as group:
-            for run_id, items in bucket.items().items():
-                for item in items:
-                    group.start_soon(shelf.arm, run_id, item)
+        held = bucket.items()
+        await each(shelf.arm(run_id, item) for run_id, items in held.items() for item in items)
         if await bucket.remove():
             self._later.pop((shard, stretch), None)

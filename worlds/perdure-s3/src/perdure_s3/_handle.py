@@ -174,8 +174,9 @@ def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
         response_checksum_validation="when_required",
     )
     session = get_session()
-    session.register_component("data_loader", _loader())
-    made = session.create_client(
+    register = cast(Callable[[str, Any], None], session.register_component)  # pyright: ignore[reportUnknownMemberType]
+    register("data_loader", _loader())
+    made = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
         "s3", region_name=place.region, endpoint_url=place.endpoint_url, config=config
     )
     return cast("AbstractAsyncContextManager[Any]", made)
@@ -190,9 +191,9 @@ async def _probe(cas: Cas, url: str) -> None:
     """
     key = f"probe/{secrets.token_hex(8)}"
     first = await cas.create(key, b"1")
-    if first is Refusal.DOUBTFUL:
-        raise WorldUnavailableError(f"world {url}: the server cannot be reached")
-    if isinstance(first, Refusal):
+    if first is Refusal.DOUBTFUL and not await cas.has(key):
+        raise WorldUnavailableError(f"world {url}: the server does not take writes")
+    if first is Refusal.REFUSED:
         raise WorldContractError(f"world {url}: the server refuses to make a new object")
     again = await cas.create(key, b"2")
     stale = await cas.replace(key, b"3", '"00000000000000000000000000000000"')

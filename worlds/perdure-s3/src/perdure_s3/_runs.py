@@ -307,7 +307,7 @@ class Runs:
         latest.learn()
         self._keep(txn.run_id, latest)
         before = txn.head
-        for name in set() if before is None else part_names(before) - part_names(made):
+        for name in part_names(before) - part_names(made) if before is not None else ():
             self.follow(self._drop(Layout.part(txn.run_id, made.birth, name)))
         for token, held in {**({} if before is None else before.claimed), **txn.granted}.items():
             if made.claimed.get(token) != held:

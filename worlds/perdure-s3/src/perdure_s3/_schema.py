@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, cast, final
 
 import cbor2
 
@@ -173,7 +173,7 @@ def unpack_flat(cls: type[T], parts: Iterable[Any], **changed: Any) -> T:
 def _plain(value: Any) -> Any:
     if isinstance(value, RunStatus):
         return str(value)
-    return dict(value) if isinstance(value, Mapping) else value
+    return dict(cast("Mapping[str, str]", value)) if isinstance(value, Mapping) else value
 
 
 def unpack_record(parts: list[Any]) -> RunRecord:
