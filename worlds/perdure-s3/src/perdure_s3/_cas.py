@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _TRIES = 5
 _FIRST_PAUSE = 0.05  # seconds, doubled with each try
+_PATIENCE = 20.0  # seconds after which nothing is tried again; with one time-out below the guard
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchBucket"})
 _REFUSED = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
 _SLOW = frozenset({"SlowDown", "RequestTimeout"})
@@ -208,7 +209,7 @@ class Cas:
     async def _write(self, key: str, body: bytes, condition: Mapping[str, str]) -> str | Refusal:
         named = self._named(key, {"Body": body, **condition})
         unknown = False
-        for pause in _pauses():
+        async for _ in _tries():
             try:
                 answer = await self._once("PUT", lambda: self._client.put_object(**named))
                 return str(answer["ETag"])
@@ -220,19 +221,17 @@ class Cas:
                 raise self._mapped(exc) from exc
             except _Transient:
                 unknown = True
-                await anyio.sleep(pause)
         return Refusal.DOUBTFUL
 
     async def _again(self, verb: str, key: str, call: Callable[[], Awaitable[T]]) -> T:
         """Do what can be done again, until its outcome is known."""
         cause: BaseException | None = None
-        for pause in _pauses():
+        async for _ in _tries():
             try:
                 return await self._once(verb, call)
             except _Transient as exc:
                 cause = exc.__cause__
-                await anyio.sleep(pause)
-        message = f"world {self._url}: {verb} {key} failed {_TRIES} times: {cause}"
+        message = f"world {self._url}: {verb} {key} failed again and again: {cause}"
         raise WorldUnavailableError(message) from cause
 
     async def _once(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -264,10 +263,15 @@ class Cas:
         return WorldUnavailableError(message)
 
 
-def _pauses() -> list[float]:
-    """What to wait after each try, the last excepted."""
-    pauses = [_FIRST_PAUSE * 2**n * random.uniform(0.5, 1.5) for n in range(_TRIES - 1)]
-    return [*pauses, 0.0]
+async def _tries() -> AsyncIterator[None]:
+    """Once for each try, with a pause between them."""
+    until = anyio.current_time() + _PATIENCE
+    for tried in range(_TRIES):
+        yield
+        if anyio.current_time() >= until:
+            return
+        if tried < _TRIES - 1:
+            await anyio.sleep(_FIRST_PAUSE * 2**tried * random.uniform(0.5, 1.5))
 
 
 def _code(exc: Any) -> str:

@@ -13,6 +13,9 @@ import anyio
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]  # without annotations
 from aiobotocore.session import get_session  # type: ignore[import-untyped]  # likewise
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # likewise
+from botocore.handlers import (  # type: ignore[import-untyped]  # likewise
+    add_expect_header as _add_expect_header,  # pyright: ignore[reportUnknownVariableType]
+)
 from botocore.loaders import create_loader  # type: ignore[import-untyped]  # likewise
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
@@ -176,6 +179,9 @@ def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
     session = get_session()
     register = cast(Callable[[str, Any], None], session.register_component)  # pyright: ignore[reportUnknownMemberType]
     register("data_loader", _loader())
+    # Asking first whether a body is wanted would be a round trip more for each PUT.
+    unregister = cast(Callable[[str, Any], None], session.unregister)  # pyright: ignore[reportUnknownMemberType]
+    unregister("before-call.s3", _add_expect_header)
     made = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
         "s3", region_name=place.region, endpoint_url=place.endpoint_url, config=config
     )

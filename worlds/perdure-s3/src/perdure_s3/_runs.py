@@ -40,6 +40,7 @@ __all__ = ("Runs", "Txn", "view_of")
 T = TypeVar("T")
 _KEPT = 2_000  # heads in memory
 _TRIES = 60
+_DOUBTS = 1  # writes of unknown outcome after which one more is made
 
 
 @final
@@ -245,6 +246,7 @@ class Runs:
         if head is None:
             head, fresh = await self.read(run_id), True
         tried: dict[bytes, _Try] = {}
+        doubts = 0
         for attempt in range(_TRIES):
             try:
                 txn = Txn(run_id, await self._with_keys(head), now_ms=self._now_ms())
@@ -271,7 +273,8 @@ class Runs:
             if won is not None and head is not None:
                 self._landed(won.txn, won.made, head)
                 return won.answers
-            if landed is Refusal.DOUBTFUL and not _never_landed(base, head):
+            doubts += landed is Refusal.DOUBTFUL
+            if landed is Refusal.DOUBTFUL and (doubts > _DOUBTS or not _is_remembered(base, head)):
                 break
             await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(attempt, 8))))
         raise WorldUnavailableError(f"run {run_id}: the outcome of a write is unknown; ask again")
@@ -395,8 +398,8 @@ def _winner(head: Head | None, tried: Mapping[bytes, _Try]) -> _Try | None:
     return next((one for mark, one in tried.items() if head.has(mark)), None)
 
 
-def _never_landed(base: Head | None, head: Head | None) -> bool:
-    """Whether a write on *base* that *head* does not remember can be ruled out."""
+def _is_remembered(base: Head | None, head: Head | None) -> bool:
+    """Whether *head* would remember a write on *base*, had that landed."""
     if head is None:
         return base is None
     if base is None:
