@@ -2,14 +2,15 @@
 
 For worlds whose transaction is one document (a conditional PUT, a file, a guarded row). Pure: the
 world brings what it has stored, the time and fresh tokens, and writes what the book holds after.
-A book that raised is thrown away. Log entries may stay behind in the store: a book needs the
-positions of the keys that a call may repeat, no event.
+A call that raises has changed nothing, so that many calls can share one write and fail alone. Log
+entries may stay behind in the store: a book needs the positions of the keys that a call may
+repeat, no event.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, final
 
@@ -61,7 +62,7 @@ class Book:
     record: RunRecord
     input_digest: bytes
     wake: Mailbox | None  # None: the run has ended
-    positions: dict[str, int] = field(default_factory=dict[str, int])  # by event key
+    positions: MutableMapping[str, int] = field(default_factory=dict[str, int])  # by event key
     written: list[LoggedEvent] = field(default_factory=list[LoggedEvent])  # since it was read
     snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
     hooks: dict[str, HookRecord] = field(default_factory=dict[str, HookRecord])  # by token
@@ -78,6 +79,24 @@ class Book:
         )
         book._write(created_event(new))
         return book
+
+    @classmethod
+    def begin(
+        cls, commit: TurnCommit, *, now_ms: int, holder: Holder, new_token: Callable[[], str]
+    ) -> tuple[Book, Committed]:
+        """A run that the commit of its first turn creates; its wake is not due before that says so.
+
+        Args:
+            commit: one with ``new``.
+            holder: who else holds a token.
+
+        Raises:
+            StaleTurnError: as the contract says.
+        """
+        assert commit.new is not None
+        book = cls.create(commit.new, due_ms=None)
+        book._check_commit(commit)
+        return book, book._land(commit, now_ms=now_ms, holder=holder, new_token=new_token)
 
     def check_same(self, new: NewRun) -> None:
         """Pass only a run that is this one, asked for again.
@@ -132,9 +151,24 @@ class Book:
         """
         if self.last_commit is not None and self.last_commit[0] == commit.commit_id:
             return self.last_commit[1]
-        if commit.new is not None and not self.written:
+        self.check_commit(commit)
+        return self._land(commit, now_ms=now_ms, holder=holder, new_token=new_token)
+
+    def check_commit(self, commit: TurnCommit) -> None:
+        """Pass only a commit that would land, or that has landed last.
+
+        Raises:
+            StaleTurnError, RunEndedError: as the contract says.
+        """
+        if self.last_commit is not None and self.last_commit[0] == commit.commit_id:
+            return
+        if commit.new is not None:
             raise StaleTurnError(commit.run_id, reason="it is there already")
         self._check_commit(commit)
+
+    def _land(
+        self, commit: TurnCommit, *, now_ms: int, holder: Holder, new_token: Callable[[], str]
+    ) -> Committed:
         before, first = self.record.position, len(self.written)
         conflicts = self._claim_hooks(commit, holder)
         attributes = self._write_turn(commit, conflicts)
@@ -146,8 +180,8 @@ class Book:
             attributes=attributes,
             now_ms=now_ms,
         )
-        if self.wake is not None:
-            self.wake.attempt = 0
+        assert self.wake is not None  # or the check had raised: the run has ended
+        self.wake.attempt = 0
         if commit.snapshot is not None:
             self.keep_snapshot(commit.snapshot)
         leases = self._finish_turn(commit, bool(conflicts), now_ms=now_ms, new_token=new_token)
@@ -253,9 +287,9 @@ class Book:
         if isinstance(item, Mailbox):
             item.give_back(due_ms=now_ms + delay_ms)
             return
+        assert isinstance(item, QueuedMessage)
         item.lease, item.due_ms = None, now_ms + delay_ms
-        if isinstance(item, QueuedMessage):
-            item.returned += not ran
+        item.returned += not ran
 
     # --- within -------------------------------------------------------------------------------
 

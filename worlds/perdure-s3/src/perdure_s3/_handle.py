@@ -1,0 +1,228 @@
+"""Handle: one open world: its client, its clock, its bells and its counters."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast, final
+
+import anyio
+from aiobotocore.config import AioConfig  # type: ignore[import-untyped]  # without annotations
+from aiobotocore.session import get_session  # type: ignore[import-untyped]  # likewise
+from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # likewise
+from botocore.handlers import (  # type: ignore[import-untyped]  # likewise
+    add_expect_header as _add_expect_header,  # pyright: ignore[reportUnknownVariableType]
+)
+from botocore.loaders import create_loader  # type: ignore[import-untyped]  # likewise
+
+from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
+from perdure.testing.clock import Clock
+from perdure.waiting import Attempt, Bells
+
+from ._cas import UNCHANGED, Cas, Client, Refusal
+from ._due import Due
+from ._runs import Runs
+from ._schema import FORMAT, Layout, dumps, loads
+from ._tokens import Tokens
+
+__all__ = ("Handle", "Place")
+
+_CLOSING = 30.0  # seconds that closing waits for what is under way
+_FIRST_POLL = 0.1  # seconds between looks at what somebody else may change; doubled up to the last
+_LAST_POLL = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a world is, and how it is spoken to."""
+
+    bucket: str
+    prefix: str
+    endpoint_url: str | None = None
+    region: str | None = None
+    shards: int = 1
+    poll: float = 5.0
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    cas: Cas
+    due: Due
+    runs: Runs
+    tokens: Tokens
+    closing: AbstractAsyncContextManager[Any]
+
+
+@final
+class Handle:
+    """One open world in one bucket."""
+
+    def __init__(self, url: str, place: Place, *, clock: Clock) -> None:
+        self.url = url
+        self.place = place
+        self.clock = clock
+        self.counters = {"commits": 0, "appends": 0, "claims": 0}
+        self.bells = Bells(clock)
+        self.wrap: Callable[[Client], Client] = lambda client: client  # for tests, before ``open``
+        self._open: _Open | None = None
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.url} {'open' if self._open else 'closed'}>"
+
+    @property
+    def _opened(self) -> _Open:
+        if self._open is None:
+            raise WorldClosedError(self.url)
+        return self._open
+
+    @property
+    def cas(self) -> Cas:
+        """The objects. Raises ``WorldClosedError`` unless open, like those below."""
+        return self._opened.cas
+
+    @property
+    def due(self) -> Due:
+        """The due index."""
+        return self._opened.due
+
+    @property
+    def runs(self) -> Runs:
+        """The heads."""
+        return self._opened.runs
+
+    @property
+    def tokens(self) -> Tokens:
+        """The hook tokens."""
+        return self._opened.tokens
+
+    def now_ms(self) -> int:
+        """The world's clock."""
+        return self.clock.now_ms()
+
+    async def open(self) -> None:
+        """Connect, check that the server keeps conditions, and make what is missing."""
+        if self._open is not None:
+            return
+        place = self.place
+        try:
+            closing = _connect(place)
+            client = cast(Client, await closing.__aenter__())
+        except (BotoCoreError, ValueError) as exc:
+            raise WorldContractError(f"world {self.url}: {exc}") from exc
+        cas = Cas(self.wrap(client), bucket=place.bucket, prefix=place.prefix, url=self.url)
+        try:
+            await _probe(cas, self.url)
+            shards = await _settled_shards(cas, place.shards, self.url)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await closing.__aexit__(None, None, None)
+            raise
+        due = Due(cas, shards=shards, slowest=place.poll, now_ms=self.now_ms)
+        runs = Runs(cas, due, self.bells, now_ms=self.now_ms)
+        self._open = _Open(cas, due, runs, Tokens(cas, runs), closing)
+
+    async def aclose(self) -> None:
+        """Finish what is under way, and disconnect. Idempotent."""
+        opened, self._open = self._open, None
+        if opened is None:
+            return
+        self.bells.ring_all()  # whoever waits hears that it is closed
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_CLOSING):
+                await opened.runs.settle()
+                await opened.due.settle()
+            opened.due.close()
+            opened.cas.close()
+            await opened.closing.__aexit__(None, None, None)
+
+    async def settle(self) -> None:
+        """Wait until all that follows from returned calls is durable."""
+        await self.runs.settle()
+        await self.due.settle()
+
+    def attempts(
+        self, bell: str, wait_ms: int, *, poll_s: Callable[[], float] | None = None
+    ) -> AsyncIterator[Attempt]:
+        """Look once, then when *bell* rang or some time has passed, until *wait_ms* have passed."""
+        pause = _FIRST_POLL / 2
+
+        def longer() -> float:
+            nonlocal pause
+            pause = min(_LAST_POLL, pause * 2)
+            return pause
+
+        return self.bells.attempts(
+            bell, wait_ms, check=lambda: self._opened, poll_s=poll_s or longer
+        )
+
+
+@cache
+def _loader() -> Any:
+    """botocore's description of S3, which takes a quarter of a second to read: once a process."""
+    return create_loader()
+
+
+def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
+    config = AioConfig(
+        retries={"total_max_attempts": 1},  # ours come above: see ``_cas``
+        connect_timeout=min(5.0, place.timeout),
+        read_timeout=place.timeout,
+        max_pool_connections=64,
+        s3={"addressing_style": "path" if place.endpoint_url else "auto"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    session = get_session()
+    register = cast(Callable[[str, Any], None], session.register_component)  # pyright: ignore[reportUnknownMemberType]
+    register("data_loader", _loader())
+    # Asking first whether a body is wanted would be a round trip more for each PUT.
+    unregister = cast(Callable[[str, Any], None], session.unregister)  # pyright: ignore[reportUnknownMemberType]
+    unregister("before-call.s3", _add_expect_header)
+    made = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
+        "s3", region_name=place.region, endpoint_url=place.endpoint_url, config=config
+    )
+    return cast("AbstractAsyncContextManager[Any]", made)
+
+
+async def _probe(cas: Cas, url: str) -> None:
+    """Pass only a server that keeps conditions.
+
+    Raises:
+        WorldContractError: it ignores them, or refuses what it should take.
+        WorldUnavailableError: it does not answer.
+    """
+    key = f"probe/{secrets.token_hex(8)}"
+    first = await cas.create(key, b"1")
+    if first is Refusal.DOUBTFUL and not await cas.has(key):
+        raise WorldUnavailableError(f"world {url}: the server does not take writes")
+    if first is Refusal.REFUSED:
+        raise WorldContractError(f"world {url}: the server refuses to make a new object")
+    again = await cas.create(key, b"2")
+    stale = await cas.replace(key, b"3", '"00000000000000000000000000000000"')
+    await cas.remove(key)
+    if not (isinstance(again, Refusal) and isinstance(stale, Refusal)):
+        ignored = "If-Match" if isinstance(again, Refusal) else "If-None-Match"
+        raise WorldContractError(
+            f"world {url}: the server ignores {ignored} on PUT, so two writers would overwrite "
+            f"each other; use AWS S3 or another server with conditional writes"
+        )
+
+
+async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
+    """How many shelves the due index of this world has, which the first ``open`` decides."""
+    found = await cas.get(Layout.WORLD)
+    if found is None:
+        await cas.create(Layout.WORLD, dumps([FORMAT, wanted]))
+        found = await cas.get(Layout.WORLD)
+    if found is None or found is UNCHANGED:
+        raise WorldContractError(f"world {url}: what was just written is not there")
+    written, shards, *_ = loads(found.body)
+    if written != FORMAT:
+        raise WorldContractError(
+            f"world {url} was made by a later version (format {written}); upgrade perdure-s3"
+        )
+    return int(shards)

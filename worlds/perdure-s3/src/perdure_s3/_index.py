@@ -1,0 +1,291 @@
+"""Index: which runs are due when, in a few objects that workers read instead of every head.
+
+An entry is a list of items, each a lower bound (a cover) that a version of the run's head has, or
+will have; the entry is due at the earliest of them. It may be too early, never too late:
+
+- whoever makes a run due earlier puts an item in *first* (``arm``), with the number of the version
+  it is about to write, and then writes the head;
+- whoever has read a version of the head may replace the items up to that version by the version's
+  own cover (``tidy``). An item above it belongs to a write that is under way, and stays; a writer
+  that died is given up after ``GUARD_MS``.
+
+So a crash between the two leaves an entry at which somebody looks in vain. Both are idempotent, and
+all that comes up while a write is at work shares the next one. Leases live in heads, not here.
+What is due far ahead lies in objects by stretch of time, and is moved when that comes near.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+import anyio
+import anyio.lowlevel
+
+from perdure.errors import WorldUnavailableError
+
+from ._cas import UNCHANGED, Cas, Refusal
+from ._schema import dumps, loads, new_mark
+
+__all__ = ("GUARD_MS", "Item", "Shelf", "View", "due_of")
+
+GUARD_MS = 60_000  # longer than a write is tried for
+SOON_MS = 1_000  # entries that are wrong and due within this are put right quickly
+QUICKLY = 0.25  # seconds
+LAZILY = 4.0  # seconds
+_TRIES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """When a run is due by one version of its head."""
+
+    birth: str
+    seq: int
+    born_ms: int
+    dues: Mapping[str, int]  # by kind: "" is the wake, else a topic
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a version of a head says of when its run is due."""
+
+    birth: str
+    seq: int
+    dues: Mapping[str, int]
+
+
+def tidied(items: tuple[Item, ...], view: View, *, now_ms: int) -> tuple[Item, ...]:
+    """An entry's items after somebody has seen *view*; none at all if nothing is left to know."""
+    if not items:
+        return ()
+    kept = [item for item in items if _is_pending(item, view, now_ms=now_ms)]
+    own = Item(view.birth, view.seq, now_ms, view.dues)
+    return (*([own] if view.dues else []), *kept)
+
+
+def _is_pending(item: Item, view: View, *, now_ms: int) -> bool:
+    if item.birth == view.birth and item.seq <= view.seq:
+        return False
+    return now_ms < item.born_ms + GUARD_MS
+
+
+def due_of(items: Iterable[Item]) -> dict[str, int]:
+    """When an entry is due, by kind."""
+    dues: dict[str, int] = {}
+    for item in items:
+        for kind, at in item.dues.items():
+            dues[kind] = min(at, dues.get(kind, at))
+    return dues
+
+
+@dataclass(slots=True)
+class _Arming:
+    run_id: str
+    item: Item
+    base: View | None  # the version that the item's one is going to follow
+    done: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+@final
+class Shelf:
+    """One object of the index, written by one batch after another."""
+
+    def __init__(self, cas: Cas, key: str) -> None:
+        self.key = key
+        self._cas = cas
+        self._etag: str | None = None
+        self._stored: dict[str, tuple[Item, ...]] = {}
+        self._arming: list[_Arming] = []
+        self._tidying: dict[str, tuple[View, int]] = {}  # by run; with the time it was seen
+        self._writing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._known = False
+        self.looked_at = float("-inf")  # when it was last read or written, by the loop's clock
+
+    def __repr__(self) -> str:
+        return f"<Shelf {self.key} {len(self._stored)} entries>"
+
+    def entries(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Runs and when they are due, by all that is known here."""
+        for run_id, items in self._stored.items():
+            seen = self._tidying.get(run_id)
+            if seen is not None:
+                items = tidied(items, seen[0], now_ms=seen[1])
+            if items:
+                yield run_id, due_of(items)
+
+    def items(self) -> dict[str, tuple[Item, ...]]:
+        """What is stored."""
+        return dict(self._stored)
+
+    def holds(self, run_id: str, view: View) -> bool:
+        """Whether it is known to have an item that says what *view* does."""
+        items = self._stored.get(run_id, ())
+        return any((i.birth, i.seq, i.dues) == (view.birth, view.seq, view.dues) for i in items)
+
+    async def arm(self, run_id: str, item: Item, base: View | None = None) -> None:
+        """Put an item in; durable once this returns."""
+        arming = _Arming(run_id, item, base)
+        self._arming.append(arming)
+        self._write_soon(0)
+        await arming.done
+
+    def tidy(self, run_id: str, view: View, *, now_ms: int) -> None:
+        """Have what *view* makes needless taken out, some time."""
+        before = self._tidying.get(run_id)
+        newer = before is None or (before[0].birth, before[0].seq) <= (view.birth, view.seq)
+        items = self._stored.get(run_id, ())
+        if not newer or due_of(tidied(items, view, now_ms=now_ms)) == due_of(items):
+            return
+        self._tidying[run_id] = view, now_ms
+        urgent = min(due_of(items).values(), default=now_ms) <= now_ms + SOON_MS
+        self._write_soon(QUICKLY if urgent else LAZILY)
+
+    async def flush(self) -> None:
+        """Wait until everything that was asked for is durable."""
+        while self._arming or self._tidying or self._writing is not None:
+            self._write_soon(0)
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
+            else:
+                await anyio.lowlevel.checkpoint()
+
+    async def refresh(self) -> bool:
+        """Read it anew; gives whether others have changed it."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        etag = self._etag
+        found = await self._cas.get(self.key, etag=etag)
+        self.looked_at = asyncio.get_running_loop().time()
+        if found is UNCHANGED or etag != self._etag:
+            return False  # or a write of our own came meanwhile, which is newer
+        changed = self._known or found is not None
+        self._known = True
+        if found is None:
+            self._etag, self._stored = None, {}
+            return changed and etag is not None
+        self._etag, self._stored = found.etag, _unpack(found.body)
+        return True
+
+    async def remove(self) -> bool:
+        """Delete the object if it still is what was read; gives whether it was."""
+        if self._etag is not None:
+            await self._cas.remove(self.key, etag=self._etag)
+        return await self._cas.get(self.key) is None
+
+    def close(self) -> None:
+        """Stop the clockwork; what was asked for and not flushed is left."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _write_soon(self, delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._writing is not None:
+            return
+        if delay == 0:
+            self._begin()
+        elif self._timer is None or self._timer_at > loop.time() + delay:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = loop.time() + delay
+            self._timer = loop.call_later(delay, self._begin)
+
+    def _begin(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if self._writing is None and (self._arming or self._tidying):
+            self._writing = asyncio.create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        try:
+            await asyncio.sleep(0)  # for what others ask for at the same moment
+            while self._arming:
+                await self._write_batch()
+            if self._tidying:
+                await self._write_batch()
+        finally:
+            self._writing = None
+            if self._arming:
+                self._begin()
+
+    async def _write_batch(self) -> None:
+        arming, self._arming = self._arming, []
+        tidying = dict(self._tidying)
+        error: Exception | None = None
+        try:
+            await self._land(arming, tidying)
+        except Exception as exc:  # handed on to who waits; tidying may be left
+            error = exc
+        for run_id, seen in tidying.items():
+            if self._tidying.get(run_id) is seen:
+                del self._tidying[run_id]
+        for one in arming:
+            if one.done.cancelled():
+                continue
+            if error is None:
+                one.done.set_result(None)
+            else:
+                one.done.set_exception(error)
+
+    async def _land(self, arming: list[_Arming], tidying: Mapping[str, tuple[View, int]]) -> None:
+        for tried in range(_TRIES):
+            after = self._changed(arming, tidying)
+            if after == self._stored and (self._etag is not None or not after):
+                return
+            body = _pack(after)
+            if self._etag is None:
+                etag = await self._cas.create(self.key, body)
+            else:
+                etag = await self._cas.replace(self.key, body, self._etag)
+            if not isinstance(etag, Refusal):
+                self._etag, self._stored, self._known = etag, after, True
+                self.looked_at = asyncio.get_running_loop().time()
+                return
+            found = await self._cas.get(self.key)
+            if found is None or found is UNCHANGED:
+                self._etag, self._stored = None, {}
+            else:
+                self._etag, self._stored = found.etag, _unpack(found.body)
+            await anyio.sleep(random.uniform(0, min(0.5, 0.01 * 2**tried)))
+        raise WorldUnavailableError(f"{self.key} changed under {_TRIES} writes; try again")
+
+    def _changed(
+        self, arming: list[_Arming], tidying: Mapping[str, tuple[View, int]]
+    ) -> dict[str, tuple[Item, ...]]:
+        after = dict(self._stored)
+        for run_id, (view, now_ms) in tidying.items():
+            before = after.get(run_id, ())
+            items = tidied(before, view, now_ms=now_ms)
+            if items and due_of(items) != due_of(before):
+                after[run_id] = items
+            elif not items:
+                after.pop(run_id, None)
+        for one in arming:
+            items = after.get(one.run_id, ())
+            if one.item in items:
+                continue
+            if one.base is not None:
+                items = tidied(items, one.base, now_ms=one.item.born_ms)
+            after[one.run_id] = (*items, one.item)
+        return after
+
+
+def _pack(entries: Mapping[str, tuple[Item, ...]]) -> bytes:
+    packed = {
+        run_id: [[i.birth, i.seq, i.born_ms, dict(i.dues)] for i in items]
+        for run_id, items in entries.items()
+    }
+    return dumps([new_mark(), packed])
+
+
+def _unpack(body: bytes) -> dict[str, tuple[Item, ...]]:
+    _, packed = loads(body)
+    return {run_id: tuple(Item(*parts) for parts in items) for run_id, items in packed.items()}

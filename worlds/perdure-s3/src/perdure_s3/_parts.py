@@ -1,0 +1,145 @@
+"""Parts: immutable objects that a head names, for what is too large to be written with each change.
+
+A part is written before the head that names it, under a random name, and removed after the first
+head that does not. Whoever finds that one is gone had an old head.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import final
+
+from perdure.errors import WorldError
+from perdure.lowlevel import QueuedMessage
+from perdure.model import LoggedEvent, Snapshot
+
+from ._cas import UNCHANGED, Cas
+from ._head import Entry, Head, Segment, pack_keys, pack_segment, unpack_keys, unpack_segment
+from ._schema import Layout, unpack_event
+from ._together import each, together
+
+__all__ = ("MissingPartError", "Parts", "part_names")
+
+TAIL_EVENTS = 128
+TAIL_BYTES = 64 << 10
+INLINE_IMAGES = 32 << 10  # bytes of snapshots in a head, all together
+INLINE_BODY = 8 << 10  # bytes of a message's body in a head
+
+
+class MissingPartError(WorldError):
+    """A part is gone: the head that names it is not the latest, or its run was deleted."""
+
+
+def part_names(head: Head) -> set[str]:
+    """All parts that a version names."""
+    names = {*head.images.values(), *head.bodies.values(), *(s.name for s in head.segments)}
+    return names if head.keys is None else names | {head.keys}
+
+
+@final
+class Parts:
+    """Writing and reading of parts."""
+
+    def __init__(self, cas: Cas) -> None:
+        self._cas = cas
+
+    async def spill(self, made: Head) -> Head:
+        """The version with what is large in parts, which are there once this returns."""
+        writes: list[Awaitable[None]] = []
+        made = self._spill_log(made, writes)
+        made = self._spill_images(made, writes)
+        made = self._spill_bodies(made, writes)
+        if writes:
+            await together(*writes)
+        return made
+
+    async def chain(self, head: Head) -> tuple[Snapshot, ...]:
+        """The snapshots, whole."""
+
+        async def whole(snapshot: Snapshot) -> Snapshot:
+            name = head.images.get(snapshot.turn)
+            return (
+                snapshot if name is None else replace(snapshot, data=await self._read(head, name))
+            )
+
+        return tuple(await each(whole(snapshot) for snapshot in head.chain))
+
+    async def body(self, head: Head, message_id: str) -> bytes | None:
+        """A message's body, if it lies in a part."""
+        name = head.bodies.get(message_id)
+        return None if name is None else await self._read(head, name)
+
+    async def events(self, head: Head, *, after: int, limit: int) -> tuple[LoggedEvent, ...]:
+        """Events above *after*, at most *limit*."""
+        last = min(after + limit, head.record.position)
+        wanted = [s for s in head.segments if s.last > after and s.first <= last]
+        found: list[LoggedEvent] = []
+        for segment, data in zip(
+            wanted, await each(self._read(head, s.name) for s in wanted), strict=True
+        ):
+            found += (
+                LoggedEvent(position=position, event=unpack_event(entry.data))
+                for position, entry in enumerate(unpack_segment(data), start=segment.first)
+                if after < position <= last
+            )
+        if last > head.spilled:
+            start = max(after, head.spilled)
+            found += head.events(after=start, limit=last - start)
+        return tuple(found)
+
+    async def read_keys(self, head: Head) -> list[str]:
+        """The keys of all events that lie in segments, by position from 1."""
+        return [] if head.keys is None else unpack_keys(await self._read(head, head.keys))
+
+    async def _read(self, head: Head, name: str) -> bytes:
+        found = await self._cas.get(Layout.part(head.record.run_id, head.birth, name))
+        if found is None or found is UNCHANGED:
+            raise MissingPartError(f"run {head.record.run_id}: part {name} is gone")
+        return found.body
+
+    def _put(self, head: Head, kind: str, data: bytes, writes: list[Awaitable[None]]) -> str:
+        name = f"{kind}-{secrets.token_hex(8)}"
+        writes.append(self._cas.put(Layout.part(head.record.run_id, head.birth, name), data))
+        return name
+
+    def _spill_log(self, made: Head, writes: list[Awaitable[None]]) -> Head:
+        size = sum(len(entry.data) + len(entry.key) for entry in made.tail)
+        if len(made.tail) <= TAIL_EVENTS and size <= TAIL_BYTES:
+            return made
+        last = made.spilled + len(made.tail)
+        name = self._put(made, "log", pack_segment(made.tail), writes)
+        segment = Segment(made.spilled + 1, last, name)
+        keys = self._put(made, "keys", pack_keys(_keys(made, made.tail, last)), writes)
+        return replace(made, segments=(*made.segments, segment), keys=keys, tail=())
+
+    def _spill_images(self, made: Head, writes: list[Awaitable[None]]) -> Head:
+        size = sum(len(snapshot.data) for snapshot in made.chain)
+        images, chain = dict(made.images), list(made.chain)
+        for at in sorted(range(len(chain)), key=lambda at: -len(chain[at].data)):
+            if size <= INLINE_IMAGES:
+                break
+            size -= len(chain[at].data)
+            images[chain[at].turn] = self._put(made, "image", chain[at].data, writes)
+            chain[at] = replace(chain[at], data=b"")
+        return replace(made, images=images, chain=tuple(chain))
+
+    def _spill_bodies(self, made: Head, writes: list[Awaitable[None]]) -> Head:
+        bodies, messages = dict(made.bodies), dict[str, QueuedMessage](made.messages)
+        for name, queued in made.messages.items():
+            body = queued.message.body
+            if len(body) > INLINE_BODY:
+                bodies[name] = self._put(made, "body", body, writes)
+                messages[name] = replace(queued, message=replace(queued.message, body=b""))
+        return replace(made, bodies=bodies, messages=messages)
+
+
+def _keys(made: Head, tail: tuple[Entry, ...], last: int) -> list[str]:
+    keys = [""] * last
+    for key, position in made.positions.items():
+        if position <= last:
+            keys[position - 1] = key
+    for position, entry in enumerate(tail, start=made.spilled + 1):
+        keys[position - 1] = entry.key
+    return keys

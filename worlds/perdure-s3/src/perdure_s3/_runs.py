@@ -1,0 +1,407 @@
+"""Runs: reading heads, and replacing them.
+
+All that is asked of one run in this process while a write is at work shares the next write. Heads
+are kept in memory, and read by conditional GET where an answer depends on it: a write that lands
+proves that what it was built on was the latest; what changes nothing, or is refused, is answered
+only on a head that has been read after it was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar, final
+
+import anyio
+
+from perdure.errors import (
+    PerdureError,
+    RunNotFoundError,
+    WorldContractError,
+    WorldUnavailableError,
+)
+from perdure.lowlevel import Book
+from perdure.model import RunId
+from perdure.waiting import Bells
+
+from ._cas import UNCHANGED, Cas, Found, Refusal, Unchanged
+from ._due import Due
+from ._head import RECENT, Claimed, Head, claimable
+from ._index import View
+from ._parts import MissingPartError, Parts, part_names
+from ._schema import Layout, new_mark
+from ._together import together
+
+__all__ = ("Runs", "Txn", "view_of")
+
+T = TypeVar("T")
+_KEPT = 2_000  # heads in memory
+_TRIES = 60
+_DOUBTS = 1  # writes of unknown outcome after which one more is made
+
+
+@final
+class Txn:
+    """One try to change a run: the version that was read, and the book that becomes the next."""
+
+    def __init__(self, run_id: RunId, head: Head | None, *, now_ms: int) -> None:
+        self.run_id = run_id
+        self.head = head
+        self.now_ms = now_ms
+        self.birth = f"{now_ms:012x}{new_mark()[:4].hex()}" if head is None else head.birth
+        self.granted: dict[str, Claimed] = {}
+        self._book = None if head is None else head.book()
+
+    @property
+    def book(self) -> Book:
+        """The run.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        if self._book is None:
+            raise RunNotFoundError(self.run_id)
+        return self._book
+
+    @property
+    def found(self) -> Book | None:
+        """The run, if there is one."""
+        return self._book
+
+    def create(self, book: Book) -> None:
+        """Let this be the run, which is not there yet."""
+        self._book = book
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write."""
+        if self._book is None:
+            return False
+        return self.head is None or self.head.differs(self._book)
+
+    def next_head(self) -> Head:
+        """The version to write."""
+        if self.head is None:
+            made = Head.first(self.book, birth=self.birth, now_ms=self.now_ms)
+        else:
+            made = self.head.after(self.book, now_ms=self.now_ms)
+        held = {**made.claimed, **self.granted}
+        return replace(made, claimed={token: held[token] for token in made.hooks})
+
+
+@dataclass(slots=True)
+class _Work(Generic[T]):
+    apply: Callable[[Txn], T]
+    prepare: Callable[[Txn], Awaitable[None]] | None
+    done: asyncio.Future[T] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    txn: Txn
+    made: Head
+    answers: list[Any]
+
+
+def view_of(head: Head, *, now_ms: int) -> View:
+    """What the index must know of a version; covers whose time has come say what is true."""
+    times = claimable(head)
+    dues = {k: times.get(k) if at <= now_ms else at for k, at in head.cover.items()}
+    return View(head.birth, head.seq, {k: at for k, at in dues.items() if at is not None})
+
+
+@final
+class Runs:
+    """The heads of one open world."""
+
+    def __init__(self, cas: Cas, due: Due, bells: Bells, *, now_ms: Callable[[], int]) -> None:
+        self.parts = Parts(cas)
+        self._cas = cas
+        self._due = due
+        self._bells = bells
+        self._now_ms = now_ms
+        self._heads: OrderedDict[RunId, Head] = OrderedDict()
+        self._queued: dict[RunId, list[_Work[Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Runs {len(self._heads)} heads, {len(self._queued)} being written>"
+
+    def cached(self, run_id: RunId) -> Head | None:
+        """The version last seen here."""
+        return self._heads.get(run_id)
+
+    async def read(self, run_id: RunId) -> Head | None:
+        """The latest version."""
+        head = self._heads.get(run_id)
+        found = await self._cas.get(Layout.head(run_id), etag=None if head is None else head.etag)
+        return self._take(run_id, head, found)
+
+    async def get(self, run_id: RunId) -> Head:
+        """The latest version.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        head = await self.read(run_id)
+        if head is None:
+            raise RunNotFoundError(run_id)
+        return head
+
+    async def view(self, run_id: RunId, look: Callable[[Head], Awaitable[T]]) -> T:
+        """What *look* makes of the latest version; again if parts of it went meanwhile.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        head = await self.get(run_id)
+        while True:
+            try:
+                return await look(head)
+            except MissingPartError:
+                newer = await self._read_newer(run_id, head)
+                if newer is None:
+                    raise RunNotFoundError(run_id) from None
+                head = newer
+
+    async def change(
+        self,
+        run_id: RunId,
+        apply: Callable[[Txn], T],
+        *,
+        prepare: Callable[[Txn], Awaitable[None]] | None = None,
+    ) -> T:
+        """Change a run: *apply* is called on the latest version, again if another came first.
+
+        It raises before it changes anything, or not at all. The change is durable once this
+        returns; a caller that is cancelled does not know whether it is.
+
+        Args:
+            prepare: awaited before *apply*, on the same version.
+
+        Raises:
+            WorldUnavailableError: the outcome is unknown.
+        """
+        work = _Work(apply, prepare)
+        queued = self._queued.get(run_id)
+        if queued is not None:
+            queued.append(work)
+        else:
+            self._queued[run_id] = [work]
+            self.follow(self._write_all(run_id))
+        return await work.done
+
+    def follow(self, made: Any) -> None:
+        """Have a coroutine run until it is done; ``settle`` waits for it."""
+        task: asyncio.Task[None] = asyncio.create_task(made)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait until everything that was begun is done."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def bump(self, head: Head) -> bool:
+        """Write a version again as it is, so that no write that was built on it can land.
+
+        Returns:
+            Whether that was so; if not, the run has another version already.
+        """
+        made = replace(head, seq=head.seq + 1, mark=new_mark(), etag="")
+        made = replace(made, recent=(*head.recent, head.mark)[-RECENT:])
+        etag = await self._cas.replace(Layout.head(head.record.run_id), made.body(), head.etag)
+        if isinstance(etag, Refusal):
+            return False
+        self._keep(head.record.run_id, replace(made, etag=etag))
+        return True
+
+    def forget(self, run_id: RunId) -> None:
+        """Keep nothing of a run that is gone."""
+        self._heads.pop(run_id, None)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    async def _write_all(self, run_id: RunId) -> None:
+        try:
+            while self._queued[run_id]:
+                await asyncio.sleep(0)  # for what others ask of it at the same moment
+                batch, self._queued[run_id] = self._queued[run_id], []
+                try:
+                    answers = await self._land(run_id, batch)
+                except Exception as exc:  # handed on to all of them, not swallowed
+                    answers = [exc] * len(batch)
+                _answer(batch, answers)
+        finally:
+            _answer(self._queued[run_id], [asyncio.CancelledError()] * len(self._queued[run_id]))
+            del self._queued[run_id]
+
+    async def _land(self, run_id: RunId, batch: list[_Work[Any]]) -> list[Any]:
+        head, fresh = self._heads.get(run_id), False
+        if head is None:
+            head, fresh = await self.read(run_id), True
+        tried: dict[bytes, _Try] = {}
+        doubts = 0
+        for attempt in range(_TRIES):
+            try:
+                txn = Txn(run_id, await self._with_keys(head), now_ms=self._now_ms())
+            except MissingPartError:
+                head, fresh = await self._read_newer(run_id, head), True
+                continue
+            answers = [await _attempt(work, txn) for work in batch]
+            if not txn.changes:
+                before = head
+                if not fresh:
+                    head, fresh = await self.read(run_id), True
+                if head is before:
+                    return answers
+                continue
+            made = await self._prepare(txn)
+            tried[made.mark] = _Try(txn, made, answers)
+            landed = await self._put(txn, made)
+            if isinstance(landed, str):
+                made = replace(made, etag=landed)
+                self._landed(txn, made, made)
+                return answers
+            base, head, fresh = head, await self.read(run_id), True
+            won = _winner(head, tried)
+            if won is not None and head is not None:
+                self._landed(won.txn, won.made, head)
+                return won.answers
+            doubts += landed is Refusal.DOUBTFUL
+            if landed is Refusal.DOUBTFUL and (doubts > _DOUBTS or not _is_remembered(base, head)):
+                break
+            await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(attempt, 8))))
+        raise WorldUnavailableError(f"run {run_id}: the outcome of a write is unknown; ask again")
+
+    async def _prepare(self, txn: Txn) -> Head:
+        """Everything that comes before the head: large parts, entries in lists, the index."""
+        made = txn.next_head()
+        spilled = await self.parts.spill(made)
+        record, before = spilled.record, txn.head
+        needed: list[Awaitable[None]] = []
+        if before is None:
+            key = Layout.listed(Layout.CREATED, record.created_at_ms, record.run_id)
+            needed.append(self._cas.put(key, b""))
+        ended = record.ended_at_ms
+        if ended is not None and (before is None or before.record.ended_at_ms is None):
+            key = Layout.listed(Layout.ENDED, ended, record.run_id)
+            needed.append(self._cas.put(key, b""))
+        if _comes_due_earlier(before, spilled):
+            base = None if before is None else view_of(before, now_ms=txn.now_ms)
+            view = View(spilled.birth, spilled.seq, spilled.cover)
+            needed.append(self._due.arm(record.run_id, view, base))
+        await together(*needed)
+        return spilled
+
+    async def _put(self, txn: Txn, made: Head) -> str | Refusal:
+        key, body = Layout.head(txn.run_id), made.body()
+        if txn.head is None:
+            return await self._cas.create(key, body)
+        return await self._cas.replace(key, body, txn.head.etag)
+
+    def _landed(self, txn: Txn, made: Head, latest: Head) -> None:
+        """What follows from a write; *latest* may be a version that others made of it."""
+        latest.learn()
+        self._keep(txn.run_id, latest)
+        before = txn.head
+        for name in part_names(before) - part_names(made) if before is not None else ():
+            self.follow(self._drop(Layout.part(txn.run_id, made.birth, name)))
+        for token, held in {**({} if before is None else before.claimed), **txn.granted}.items():
+            if made.claimed.get(token) != held:
+                self.follow(self._drop(Layout.token(token), held.etag))
+        self._due.tidy(txn.run_id, view_of(latest, now_ms=txn.now_ms))
+        self._due.hasten()
+        self._bells.ring("due", txn.run_id)
+
+    async def _drop(self, key: str, etag: str | None = None) -> None:
+        try:
+            await self._cas.remove(key, etag=etag)
+        except PerdureError:
+            return  # the sweeper's
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _take(
+        self, run_id: RunId, known: Head | None, found: Found | Unchanged | None
+    ) -> Head | None:
+        if found is UNCHANGED:
+            return known
+        if found is None:
+            if self._heads.get(run_id) is known:
+                self._heads.pop(run_id, None)
+            return None
+        latest = self._heads.get(run_id)
+        head = Head.parse(found.body, found.etag, latest)
+        if latest is not None and latest.birth == head.birth and latest.seq > head.seq:
+            return latest  # a write of ours came meanwhile
+        self._keep(run_id, head)
+        return head
+
+    def _keep(self, run_id: RunId, head: Head) -> None:
+        self._heads[run_id] = head
+        self._heads.move_to_end(run_id)
+        while len(self._heads) > _KEPT:
+            self._heads.popitem(last=False)
+
+    async def _read_newer(self, run_id: RunId, head: Head | None) -> Head | None:
+        """The latest version, where one before it names a part that is gone.
+
+        Raises:
+            WorldContractError: there is no newer one: the store has lost something.
+        """
+        latest = await self.read(run_id)
+        if latest is head:
+            raise WorldContractError(f"run {run_id}: a part of it is missing")
+        return latest
+
+    async def _with_keys(self, head: Head | None) -> Head | None:
+        """The version, with the positions of all its keys known."""
+        if head is not None and not head.knows_keys:
+            keys = await self.parts.read_keys(head)
+            head.positions.update((key, at) for at, key in enumerate(keys, start=1))
+        return head
+
+
+async def _attempt(work: _Work[Any], txn: Txn) -> Any:
+    try:
+        if work.prepare is not None:
+            await work.prepare(txn)
+        return work.apply(txn)
+    except PerdureError as exc:
+        return exc
+
+
+def _answer(batch: list[_Work[Any]], answers: list[Any]) -> None:
+    for work, answer in zip(batch, answers, strict=True):
+        if work.done.done():
+            continue
+        if isinstance(answer, BaseException):
+            work.done.set_exception(answer)
+        else:
+            work.done.set_result(answer)
+
+
+def _comes_due_earlier(before: Head | None, after: Head) -> bool:
+    known: Mapping[str, int] = {} if before is None else before.cover
+    return any(kind not in known or at < known[kind] for kind, at in after.cover.items())
+
+
+def _winner(head: Head | None, tried: Mapping[bytes, _Try]) -> _Try | None:
+    if head is None:
+        return None
+    return next((one for mark, one in tried.items() if head.has(mark)), None)
+
+
+def _is_remembered(base: Head | None, head: Head | None) -> bool:
+    """Whether *head* would remember a write on *base*, had that landed."""
+    if head is None:
+        return base is None
+    if base is None:
+        return head.seq <= len(head.recent) + 1
+    return head.birth == base.birth and base.seq <= head.seq <= base.seq + len(head.recent)

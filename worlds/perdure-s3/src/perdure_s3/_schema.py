@@ -1,0 +1,287 @@
+"""Schema: how objects are named, and how values are written down in them.
+
+Names' parts are of fixed width or without "/" and of few characters, so that every server lists
+them in the same order. Bodies are CBOR arrays, fields in the order of their classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, cast, final
+
+import cbor2
+
+from perdure.lowlevel import Mailbox, QueuedMessage
+from perdure.model import (
+    Committed,
+    EntityId,
+    Event,
+    EventType,
+    HookRecord,
+    Lease,
+    Message,
+    RunId,
+    RunRecord,
+    RunStatus,
+)
+
+__all__ = (
+    "FORMAT",
+    "Layout",
+    "dumps",
+    "loads",
+    "new_mark",
+    "pack_committed",
+    "pack_event",
+    "pack_flat",
+    "pack_lease",
+    "pack_mailbox",
+    "pack_queued",
+    "run_of",
+    "unpack_committed",
+    "unpack_event",
+    "unpack_flat",
+    "unpack_hook",
+    "unpack_lease",
+    "unpack_mailbox",
+    "unpack_queued",
+    "unpack_record",
+)
+
+T = TypeVar("T")
+FORMAT = 1
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def new_mark() -> bytes:
+    """What tells one write from every other."""
+    return secrets.token_bytes(8)
+
+
+def _safe(name: str) -> str:
+    return "".join(
+        char if char in _SAFE else "".join(f"={byte:02x}" for byte in char.encode())
+        for char in name
+    )
+
+
+@final
+class Layout:
+    """Where things are, below the world's prefix."""
+
+    WORLD = "world"
+    TOKENS = "tok/"
+    CREATED = "idx/"
+    ENDED = "end/"
+    RUNS = "run/"
+    DUE = "due/"
+
+    @staticmethod
+    def folder(run_id: str) -> str:
+        """What all objects of a run begin with, but for its entries in lists."""
+        return f"run/{_safe(run_id)}/"
+
+    @staticmethod
+    def head(run_id: str) -> str:
+        """The run's one object that changes."""
+        return f"{Layout.folder(run_id)}head"
+
+    @staticmethod
+    def life(run_id: str, birth: str) -> str:
+        """What the objects of one life of a run id begin with."""
+        return f"{Layout.folder(run_id)}{birth}/"
+
+    @staticmethod
+    def part(run_id: str, birth: str, name: str) -> str:
+        """An immutable object that the head refers to."""
+        return f"{Layout.life(run_id, birth)}part/{name}"
+
+    @staticmethod
+    def streams(run_id: str, birth: str) -> str:
+        """What the objects of a run's streams begin with."""
+        return f"{Layout.life(run_id, birth)}str/"
+
+    @staticmethod
+    def stream(run_id: str, birth: str, name: str) -> str:
+        """A stream's one object that changes; its name is inside."""
+        digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+        return f"{Layout.streams(run_id, birth)}{digest}"
+
+    @staticmethod
+    def blobs(run_id: str) -> str:
+        """What a run's blobs begin with."""
+        return f"{Layout.folder(run_id)}blob/"
+
+    @staticmethod
+    def blob(digest: str, run_id: str | None) -> str:
+        """A blob."""
+        return f"blob/{digest}" if run_id is None else f"{Layout.blobs(run_id)}{digest}"
+
+    @staticmethod
+    def token(token: str) -> str:
+        """Who may hold a hook's token."""
+        return f"{Layout.TOKENS}{hashlib.sha256(token.encode()).hexdigest()}"
+
+    @staticmethod
+    def listed(folder: str, at_ms: int, run_id: str) -> str:
+        """A run's entry in a list by time; equal times in the order of ids."""
+        return f"{folder}{at_ms:016d}-{run_id.encode().hex()}"
+
+    @staticmethod
+    def parse_listed(key: str) -> tuple[int, str]:
+        """The time and run id of an entry."""
+        at, _, name = key.rpartition("/")[2].partition("-")
+        return int(at), bytes.fromhex(name).decode()
+
+    @staticmethod
+    def due(shard: int) -> str:
+        """What is due soon."""
+        return f"{Layout.DUE}{shard:02x}/now"
+
+    @staticmethod
+    def later(shard: int, bucket: int | None = None) -> str:
+        """What is due in one stretch of time far ahead; without one, where all of them are."""
+        folder = f"{Layout.DUE}{shard:02x}/later/"
+        return folder if bucket is None else f"{folder}{bucket:010d}"
+
+
+def dumps(value: object) -> bytes:
+    """A value as CBOR."""
+    data: bytes = cbor2.dumps(value)
+    return data
+
+
+def loads(data: bytes) -> Any:
+    """A value from CBOR that this world wrote."""
+    return cbor2.loads(data)
+
+
+def pack_flat(value: Any) -> list[Any]:
+    """A dataclass of plain values, as its fields in order."""
+    return [_plain(getattr(value, field.name)) for field in fields(value)]
+
+
+def unpack_flat(cls: type[T], parts: Iterable[Any], **changed: Any) -> T:
+    """The value that ``pack_flat`` wrote; *changed* replaces some fields."""
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # a dataclass
+    return cls(**{**dict(zip(names, parts, strict=True)), **changed})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, RunStatus):
+        return str(value)
+    return dict(cast("Mapping[str, str]", value)) if isinstance(value, Mapping) else value
+
+
+def unpack_record(parts: list[Any]) -> RunRecord:
+    """A run's record."""
+    record = unpack_flat(RunRecord, parts)
+    return unpack_flat(RunRecord, parts, status=RunStatus(record.status))
+
+
+def unpack_hook(parts: list[Any]) -> HookRecord:
+    """A live hook."""
+    return unpack_flat(HookRecord, parts)
+
+
+def pack_event(event: Event) -> bytes:
+    """An event."""
+    return dumps(
+        [str(event.type), event.key, event.at_ms, event.entity, event.payload, dict(event.facts)]
+    )
+
+
+def unpack_event(data: bytes) -> Event:
+    """An event."""
+    kind, key, at_ms, entity, payload, facts = loads(data)
+    return Event(
+        type=EventType(kind), key=key, at_ms=at_ms, entity=entity, payload=payload, facts=facts
+    )
+
+
+def pack_lease(lease: Lease | None) -> list[Any] | None:
+    """A lease, or that there is none."""
+    return None if lease is None else pack_flat(lease)
+
+
+def unpack_lease(parts: list[Any] | None) -> Lease | None:
+    """A lease, or that there is none."""
+    return None if parts is None else unpack_flat(Lease, parts)
+
+
+def pack_mailbox(wake: Mailbox | None) -> list[Any] | None:
+    """A run's wake."""
+    if wake is None:
+        return None
+    return [wake.due_ms, pack_lease(wake.lease), wake.attempt, wake.generation]
+
+
+def unpack_mailbox(parts: list[Any] | None) -> Mailbox | None:
+    """A run's wake."""
+    if parts is None:
+        return None
+    due_ms, lease, attempt, generation = parts
+    return Mailbox(due_ms=due_ms, lease=unpack_lease(lease), attempt=attempt, generation=generation)
+
+
+def pack_queued(queued: QueuedMessage) -> list[Any]:
+    """A message and its counters."""
+    return [
+        pack_flat(queued.message),
+        queued.due_ms,
+        pack_lease(queued.lease),
+        queued.attempt,
+        queued.lost,
+        queued.returned,
+    ]
+
+
+def unpack_queued(parts: list[Any]) -> QueuedMessage:
+    """A message and its counters."""
+    message, due_ms, lease, attempt, lost, returned = parts
+    return QueuedMessage(
+        message=unpack_flat(Message, message),
+        due_ms=due_ms,
+        lease=unpack_lease(lease),
+        attempt=attempt,
+        lost=lost,
+        returned=returned,
+    )
+
+
+def pack_committed(last: tuple[str, Committed] | None) -> list[Any] | None:
+    """The last commit's id and answer."""
+    if last is None:
+        return None
+    commit_id, committed = last
+    leases = [pack_lease(lease) for lease in committed.leases]
+    return [
+        commit_id,
+        committed.turn,
+        committed.position,
+        committed.first_position,
+        leases,
+        list(committed.conflicts),
+    ]
+
+
+def unpack_committed(parts: list[Any] | None) -> tuple[str, Committed] | None:
+    """The last commit's id and answer."""
+    if parts is None:
+        return None
+    commit_id, turn, position, first_position, leases, conflicts = parts
+    return commit_id, Committed(
+        turn=turn,
+        position=position,
+        first_position=first_position,
+        leases=tuple(unpack_flat(Lease, lease) for lease in leases),
+        conflicts=tuple(EntityId(hook) for hook in conflicts),
+    )
+
+
+def run_of(item: str) -> RunId:
+    """The run that a lease's item belongs to."""
+    return RunId(item.partition("/")[0])

@@ -1,0 +1,140 @@
+"""Storage: runs, logs, hook tokens, and the commit of a turn."""
+
+from __future__ import annotations
+
+import secrets
+from typing import final
+
+import anyio
+
+from perdure.abc import Storage
+from perdure.lowlevel import Book, check_turn
+from perdure.model import (
+    Append,
+    Appended,
+    Committed,
+    HookRecord,
+    LoggedEvent,
+    NewRun,
+    RunId,
+    RunRecord,
+    RunState,
+    RunStatus,
+    TurnCommit,
+)
+
+from ._handle import Handle
+from ._head import Head
+from ._runs import Txn
+
+__all__ = ("S3Storage",)
+
+_FIRST_LOOK = 0.1  # seconds between looks for a run's end; they grow up to the last
+_LAST_LOOK = 2.0
+
+
+@final
+class S3Storage(Storage):
+    """The storage of an S3 world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
+        def create(txn: Txn) -> tuple[RunRecord, bool]:
+            if txn.found is not None:
+                txn.found.check_same(new)
+                return txn.found.record, False
+            txn.create(Book.create(new, due_ms=txn.now_ms))
+            return txn.book.record, True
+
+        return await self._handle.runs.change(new.run_id, create)
+
+    async def append(self, append: Append) -> Appended:
+        appended = await self._handle.runs.change(
+            append.run_id, lambda txn: txn.book.append(append, now_ms=txn.now_ms)
+        )
+        self._handle.counters["appends"] += 1
+        return appended
+
+    async def commit(self, commit: TurnCommit) -> Committed:
+        tokens, holders = self._handle.tokens, dict[str, HookRecord]()
+
+        async def prepare(txn: Txn) -> None:
+            holders.clear()
+            _check(txn, commit)  # before anything is claimed
+            for claim in commit.hooks_claimed:
+                held = await tokens.claim(txn, claim.token)
+                if held is not None:
+                    holders[claim.token] = held
+
+        committed = await self._handle.runs.change(
+            commit.run_id,
+            lambda txn: _commit(txn, commit, holders),
+            prepare=prepare if commit.hooks_claimed else None,
+        )
+        self._handle.counters["commits"] += 1
+        return committed
+
+    async def get_run(self, run_id: RunId) -> RunRecord:
+        return (await self._handle.runs.get(run_id)).record
+
+    async def load_run(self, run_id: RunId, *, after: int | None = None) -> RunState:
+        parts = self._handle.runs.parts
+
+        async def load(head: Head) -> RunState:
+            if head.record.status.is_ended:
+                return RunState(record=head.record, chain=(), events=())
+            chain = await parts.chain(head) if after is None else ()
+            start = after if after is not None else chain[-1].consumed if chain else 0
+            events = await parts.events(head, after=max(start, 0), limit=head.record.position)
+            return RunState(record=head.record, chain=chain, events=events)
+
+        return await self._handle.runs.view(run_id, load)
+
+    async def read_events(
+        self, run_id: RunId, *, after: int = 0, limit: int = 1000
+    ) -> tuple[LoggedEvent, ...]:
+        runs = self._handle.runs
+        return await runs.view(
+            run_id, lambda head: runs.parts.events(head, after=max(after, 0), limit=limit)
+        )
+
+    async def get_hook(self, token: str) -> HookRecord:
+        return await self._handle.tokens.find(token)
+
+    async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
+        record, every, looked_at = await self.get_run(run_id), _FIRST_LOOK, anyio.current_time()
+        async for _ in self._handle.attempts(run_id, wait_ms):
+            # A ring is a write of our own, which is in memory; for others' there are looks.
+            seen = self._handle.runs.cached(run_id)
+            has_ended = seen is not None and seen.record.status.is_ended
+            if has_ended or anyio.current_time() - looked_at >= every:
+                record, looked_at = await self.get_run(run_id), anyio.current_time()
+                every = min(_LAST_LOOK, every * 1.5)
+            if record.status.is_ended:
+                return record
+        return await self.get_run(run_id) if wait_ms else record
+
+
+def _check(txn: Txn, commit: TurnCommit) -> None:
+    if txn.found is not None:
+        txn.found.check_commit(commit)
+    elif commit.new is not None:
+        check_turn(commit, status=RunStatus.PENDING, turn=0, position=1)
+    else:
+        txn.book  # noqa: B018  # raises what is to be raised
+
+
+def _commit(txn: Txn, commit: TurnCommit, holders: dict[str, HookRecord]) -> Committed:
+    if txn.found is None and commit.new is not None:
+        book, committed = Book.begin(
+            commit, now_ms=txn.now_ms, holder=holders.get, new_token=_new_token
+        )
+        txn.create(book)
+        return committed
+    return txn.book.commit(commit, now_ms=txn.now_ms, holder=holders.get, new_token=_new_token)
+
+
+def _new_token() -> str:
+    return secrets.token_hex(8)

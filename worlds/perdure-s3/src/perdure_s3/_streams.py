@@ -1,0 +1,191 @@
+"""Streams: chunks of a run, read while they are written.
+
+Each stream is one object that is replaced by condition, as a head is: what tells a repeated write
+lies beside the chunks it wrote. Chunks that are many or large lie in immutable parts.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, final
+
+import anyio
+
+from perdure.abc import Streams
+from perdure.errors import RunNotFoundError, StreamClosedError, WorldUnavailableError
+from perdure.model import RunId, StreamInfo, StreamPage
+
+from ._cas import UNCHANGED, Refusal
+from ._handle import Handle
+from ._schema import Layout, dumps, loads, new_mark
+from ._together import each
+
+__all__ = ("S3Streams",)
+
+T = TypeVar("T")
+_TRIES = 60
+_TAIL_CHUNKS = 256
+_TAIL_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stream:
+    """One version of a stream."""
+
+    name: str
+    etag: str | None = None  # None: nobody wrote it yet
+    closed: bool = False
+    parts: tuple[tuple[int, int, str], ...] = ()  # first index, index after the last, name
+    tail: tuple[bytes, ...] = ()
+    writes: dict[str, dict[int, int]] = field(default_factory=dict[str, dict[int, int]])
+
+    @property
+    def spilled(self) -> int:
+        return self.parts[-1][1] if self.parts else 0
+
+    @property
+    def length(self) -> int:
+        return self.spilled + len(self.tail)
+
+    def body(self) -> bytes:
+        parts = [list(part) for part in self.parts]
+        return dumps([new_mark(), self.name, self.closed, parts, list(self.tail), self.writes])
+
+    @classmethod
+    def parse(cls, body: bytes, etag: str) -> _Stream:
+        _, name, closed, parts, tail, writes = loads(body)
+        return cls(
+            name=name,
+            etag=etag,
+            closed=closed,
+            parts=tuple((first, end, part) for first, end, part in parts),
+            tail=tuple(tail),
+            writes=writes,
+        )
+
+
+@final
+class S3Streams(Streams):
+    """The streams of an S3 world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._locks = [anyio.Lock() for _ in range(64)]  # writers here need not race each other
+
+    async def append(
+        self, run_id: RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
+    ) -> int:
+        added = tuple(bytes(chunk) for chunk in chunks)
+
+        def add(stream: _Stream) -> tuple[_Stream, int]:
+            done = stream.writes.get(writer, {}).get(sequence)
+            if done is not None:
+                return stream, done
+            if stream.closed:
+                raise StreamClosedError(run_id, name)
+            length = stream.length + len(added)
+            writes = {**stream.writes, writer: {**stream.writes.get(writer, {}), sequence: length}}
+            return replace(stream, tail=(*stream.tail, *added), writes=writes), length
+
+        return await self._change(run_id, name, add)
+
+    async def read(
+        self, run_id: RunId, name: str, *, start: int = 0, limit: int = 1000, wait_ms: int = 0
+    ) -> StreamPage:
+        if start < 0:
+            start = max(0, (await self.info(run_id, name)).length + start)
+        page = StreamPage(start=start, chunks=(), done=False)
+        async for _ in self._handle.attempts(f"{run_id}/streams", wait_ms):
+            birth = await self._birth(run_id)
+            stream = await self._find(run_id, birth, name)
+            chunks = await self._chunks(run_id, birth, stream, start, start + limit)
+            done = stream.closed and start + len(chunks) >= stream.length
+            page = StreamPage(start=start, chunks=chunks, done=done)
+            if chunks or stream.closed:
+                break
+        return page
+
+    async def close(self, run_id: RunId, name: str) -> None:
+        await self._change(run_id, name, lambda stream: (replace(stream, closed=True), None))
+
+    async def info(self, run_id: RunId, name: str) -> StreamInfo:
+        return _info(await self._find(run_id, await self._birth(run_id), name))
+
+    async def list_streams(self, run_id: RunId) -> tuple[StreamInfo, ...]:
+        birth, cas = await self._birth(run_id), self._handle.cas
+        folder = Layout.streams(run_id, birth)
+        keys = [listed.key async for listed in cas.names(folder)]
+        heads = await each(cas.get(key) for key in keys if "-" not in key[len(folder) :])
+        streams = [
+            _Stream.parse(found.body, found.etag)
+            for found in heads
+            if found is not None and found is not UNCHANGED
+        ]
+        return tuple(_info(stream) for stream in sorted(streams, key=lambda s: s.name))
+
+    async def _birth(self, run_id: RunId) -> str:
+        return (await self._handle.runs.get(run_id)).birth
+
+    async def _find(self, run_id: RunId, birth: str, name: str) -> _Stream:
+        found = await self._handle.cas.get(Layout.stream(run_id, birth, name))
+        if found is None or found is UNCHANGED:
+            return _Stream(name=name)
+        return _Stream.parse(found.body, found.etag)
+
+    async def _chunks(
+        self, run_id: RunId, birth: str, stream: _Stream, start: int, end: int
+    ) -> tuple[bytes, ...]:
+        base = Layout.stream(run_id, birth, stream.name)
+        wanted = [part for part in stream.parts if part[1] > start and part[0] < end]
+        found: list[bytes] = []
+        for (first, _, _), part in zip(
+            wanted,
+            await each(self._handle.cas.get(f"{base}-{name}") for _, _, name in wanted),
+            strict=True,
+        ):
+            if part is None or part is UNCHANGED:
+                raise RunNotFoundError(run_id)  # deleted meanwhile
+            chunks = loads(zlib.decompress(part.body))
+            found += chunks[max(0, start - first) : end - first]
+        if end > stream.spilled:
+            found += stream.tail[max(0, start - stream.spilled) : end - stream.spilled]
+        return tuple(found)
+
+    async def _change(
+        self, run_id: RunId, name: str, change: Callable[[_Stream], tuple[_Stream, T]]
+    ) -> T:
+        birth = await self._birth(run_id)
+        key, cas = Layout.stream(run_id, birth, name), self._handle.cas
+        async with self._locks[zlib.crc32(key.encode()) % len(self._locks)]:
+            for tried in range(_TRIES):
+                stream = await self._find(run_id, birth, name)
+                made, answer = change(stream)
+                if made is stream or (made == stream and stream.etag is not None):
+                    return answer
+                body = (await self._spilled(key, made)).body()
+                if stream.etag is None:
+                    landed = await cas.create(key, body)
+                else:
+                    landed = await cas.replace(key, body, stream.etag)
+                if not isinstance(landed, Refusal):
+                    self._handle.bells.ring(f"{run_id}/streams")
+                    return answer
+                # Whatever became of it: to do the same again gives the same answer.
+                await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(tried, 8))))
+        raise WorldUnavailableError(f"stream {name!r} of run {run_id}: try again")
+
+    async def _spilled(self, key: str, made: _Stream) -> _Stream:
+        size = sum(len(chunk) for chunk in made.tail)
+        if len(made.tail) <= _TAIL_CHUNKS and size <= _TAIL_BYTES:
+            return made
+        part = secrets.token_hex(8)
+        await self._handle.cas.put(f"{key}-{part}", zlib.compress(dumps(list(made.tail)), 1))
+        return replace(made, parts=(*made.parts, (made.spilled, made.length, part)), tail=())
+
+
+def _info(stream: _Stream) -> StreamInfo:
+    return StreamInfo(name=stream.name, length=stream.length, closed=stream.closed)

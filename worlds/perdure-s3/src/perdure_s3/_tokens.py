@@ -1,0 +1,118 @@
+"""Tokens: which run may hold a hook's token, in an object for each token.
+
+The object only bars others; whether a run holds the token is what its head says. A run claims the
+object after it has read the version of its head that it is about to replace, and with a new mark
+each time. So whoever takes over from a run whose head does not hold the token writes that head
+again first: no write that relies on an earlier claim can land after that, and a later claim changes
+the object under the one who takes over. Doubt is an error that may be retried, never a conflict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import anyio
+
+from perdure.errors import HookNotFoundError, WorldUnavailableError
+from perdure.model import HookRecord, RunId
+
+from ._cas import UNCHANGED, Cas, Refusal
+from ._head import Claimed
+from ._index import GUARD_MS
+from ._runs import Runs, Txn
+from ._schema import Layout, dumps, loads, new_mark
+
+__all__ = ("Tokens",)
+
+_TRIES = 20
+_PATIENCE = 0.05  # seconds for a run that is just claiming to land
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    run_id: RunId
+    claim: bytes
+    at_ms: int
+    etag: str
+
+
+@final
+class Tokens:
+    """The tokens of one open world."""
+
+    def __init__(self, cas: Cas, runs: Runs) -> None:
+        self._cas = cas
+        self._runs = runs
+
+    async def find(self, token: str) -> HookRecord:
+        """Who holds *token* now.
+
+        Raises:
+            HookNotFoundError: nobody.
+        """
+        found = await self._read(token)
+        head = None if found is None else await self._runs.read(found.run_id)
+        held = None if head is None else head.hooks.get(token)
+        if held is None:
+            raise HookNotFoundError(token)
+        return held
+
+    async def claim(self, txn: Txn, token: str) -> HookRecord | None:
+        """Claim *token* for the run that *txn* changes; gives the other run's hook that has it.
+
+        Raises:
+            WorldUnavailableError: who has it cannot be told now.
+        """
+        if txn.found is not None and token in txn.found.hooks:
+            return None
+        for _ in range(_TRIES):
+            mark = new_mark()
+            body = dumps([txn.run_id, mark, txn.now_ms, token])
+            etag = await self._cas.create(Layout.token(token), body)
+            if isinstance(etag, Refusal):
+                found = await self._read(token)
+                if found is None:
+                    continue
+                if found.claim == mark:
+                    etag = found.etag
+                elif found.run_id != txn.run_id and (held := await self._bar(found, token, txn)):
+                    return held
+                else:
+                    etag = await self._cas.replace(Layout.token(token), body, found.etag)
+            if etag is Refusal.DOUBTFUL:
+                found = await self._read(token)
+                if found is not None and found.claim == mark:
+                    etag = found.etag
+            if not isinstance(etag, Refusal):
+                txn.granted[token] = Claimed(mark, etag)
+                return None
+        raise WorldUnavailableError(f"hook token {token!r} is contended for; try again")
+
+    async def _read(self, token: str) -> _Object | None:
+        found = await self._cas.get(Layout.token(token))
+        if found is None or found is UNCHANGED:
+            return None
+        run_id, claim, at_ms, _ = loads(found.body)
+        return _Object(RunId(run_id), claim, at_ms, found.etag)
+
+    async def _bar(self, found: _Object, token: str, txn: Txn) -> HookRecord | None:
+        """The other run's hook; None once that run cannot land a claim it made before."""
+        for patience in (_PATIENCE, 0.0):
+            head = await self._runs.read(found.run_id)
+            if head is None:
+                if txn.now_ms >= found.at_ms + GUARD_MS:
+                    return None
+                raise WorldUnavailableError(
+                    f"hook token {token!r} is claimed by run {found.run_id}, which is not there "
+                    f"yet; try again"
+                )
+            if token in head.hooks:
+                return head.hooks[token]
+            if head.record.status.is_ended:
+                return None
+            if patience:
+                await anyio.sleep(patience)
+            elif await self._runs.bump(head):
+                return None
+        raise WorldUnavailableError(f"run {found.run_id}, which had {token!r}, moves on; try again")

@@ -1,0 +1,126 @@
+"""A client that counts what is asked of it, and fails where it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import Enum
+from typing import Any
+
+from botocore.exceptions import (  # type: ignore[import-untyped]  # botocore has no annotations
+    ClientError,
+    ReadTimeoutError,
+)
+
+from perdure_s3 import S3World
+from perdure_s3._cas import Client
+
+VERBS = {
+    "get_object": "GET",
+    "head_object": "GET",
+    "put_object": "PUT",
+    "delete_object": "DELETE",
+    "list_objects_v2": "LIST",
+}
+
+
+class Fault(Enum):
+    """What happens to a request."""
+
+    NONE = "none"
+    ERROR_500 = "500 before"
+    ERROR_500_AFTER = "500 after it took effect"
+    ERROR_503 = "503 before"
+    TIMEOUT = "timeout before"
+    TIMEOUT_AFTER = "timeout after it took effect"
+    SLOW = "slow"
+    LATE = "timeout, and it takes effect later"
+
+
+def _timeout(name: str) -> Exception:
+    return ReadTimeoutError(endpoint_url=name)
+
+
+def _failed(name: str) -> Exception:
+    return _error(500, "InternalError", name)
+
+
+AFTER = {Fault.TIMEOUT_AFTER: _timeout, Fault.ERROR_500_AFTER: _failed}
+
+
+class Wrapped:
+    """An S3 client between the world and the real one."""
+
+    def __init__(self, inner: Client, plan: Callable[[int, str, str], Fault]) -> None:
+        self._inner = inner
+        self._plan = plan
+        self.requests: Counter[str] = Counter()
+        self.log: list[tuple[str, str]] = []
+        self.late: set[asyncio.Task[Any]] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        call, verb = getattr(self._inner, name), VERBS[name]
+
+        async def wrapped(**named: Any) -> Any:
+            key = str(named.get("Key", named.get("Prefix", "")))
+            number = len(self.log)
+            self.requests[verb] += 1
+            self.log.append((verb, key.partition("/")[2]))
+            fault = self._plan(number, verb, key)
+            if fault is Fault.ERROR_500:
+                raise _error(500, "InternalError", name)
+            if fault is Fault.ERROR_503:
+                raise _error(503, "SlowDown", name)
+            if fault is Fault.TIMEOUT:
+                raise ReadTimeoutError(endpoint_url="test")
+            if fault is Fault.LATE:
+                self.late.add(asyncio.create_task(_late(call, named)))
+                raise ReadTimeoutError(endpoint_url="test")
+            if fault is Fault.SLOW:
+                await asyncio.sleep(0.1)
+            after = AFTER.get(fault)
+            try:
+                return await call(**named)
+            finally:
+                if after is not None:  # whatever it answered
+                    raise after(name)
+
+        return wrapped
+
+
+async def _late(call: Any, named: Any) -> None:
+    await asyncio.sleep(0.08)
+    try:
+        await call(**named)
+    except ClientError:
+        return  # its condition does not hold any more
+
+
+def _error(status: int, code: str, name: str) -> ClientError:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, name)
+
+
+def no_faults(number: int, verb: str, key: str) -> Fault:
+    """Everything goes well."""
+    return Fault.NONE
+
+
+@asynccontextmanager
+async def wrapped_world(
+    url: str, plan: Callable[[int, str, str], Fault] = no_faults, **options: Any
+) -> AsyncIterator[tuple[S3World, Wrapped]]:
+    """An open world, and the client that it speaks through."""
+    world = S3World(url, **options)
+    made: list[Wrapped] = []
+
+    def wrap(client: Client) -> Client:
+        made.append(Wrapped(client, plan))
+        return made[0]  # type: ignore[return-value]  # by __getattr__
+
+    world._handle.wrap = wrap
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(world)
+        yield world, made[0]
