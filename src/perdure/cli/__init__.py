@@ -14,7 +14,7 @@ from .demo import demo
 
 __all__ = ("app", "main")
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="perdure",
     help="Durable workflows for asyncio Python services.",
     no_args_is_help=True,
