@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -156,11 +157,11 @@ async def measure(folder: Path) -> None:
     async with open_world(f"sqlite:///{path}") as world, Worker(world, steps=[add]):
         await loop("seq", 10)
         for figure, count, made in (
-            ("sequential steps/s, n=100", 100, lambda: loop("seq", 100)),
-            ("sequential steps/s, n=1000", 1000, lambda: loop("seq", 1000)),
+            ("sequential steps/s, n=100", 100, partial(loop, "seq", 100)),
+            ("sequential steps/s, n=1000", 1000, partial(loop, "seq", 1000)),
             ("one-step runs/s, one at a time", 100, series),
             ("one-step runs/s, 50 at once", 200, crowd),
-            ("fan-out of 500, steps/s", 500, lambda: loop("fan", 500)),
+            ("fan-out of 500, steps/s", 500, partial(loop, "fan", 500)),
         ):
             rates: list[float] = []
             for _ in range(3):
@@ -222,7 +223,7 @@ def main() -> None:
     parser.add_argument("--folder", default=".", help="where the files go: a disk, not a tmpfs")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    folder = Path(tempfile.mkdtemp(dir=options.folder)).absolute()
+    folder = Path(tempfile.mkdtemp(dir=str(options.folder))).absolute()
     try:
         report("fdatasync us, file grows", fdatasync_us(folder, grow=True))
         report("fdatasync us, file does not", fdatasync_us(folder, grow=False))

@@ -151,7 +151,7 @@ class CompileError(UserCodeError):
 
     def __init__(self, diagnostics: Sequence[object]) -> None:
         super().__init__("\n\n".join(str(d) for d in diagnostics))
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics: tuple[object, ...] = tuple(diagnostics)
 
 
 class GuestError(UserCodeError):
@@ -173,9 +173,9 @@ class GuestError(UserCodeError):
         self.text = message
         self.stack = stack
         self.cause = cause
-        self.errors = tuple(errors)
+        self.errors: tuple[object, ...] = tuple(errors)
         self.fatal = fatal
-        self.props = dict(props or {})
+        self.props: dict[str, object] = dict(props or {})
 
 
 class ValueNotCarriableError(UserCodeError):
@@ -223,7 +223,7 @@ class StepNotRegisteredError(UserCodeError):
             f"the worker, e.g. perdure worker --steps {step.partition(':')[0]}"
         )
         self.step = step
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
 
 
 # --- worlds -------------------------------------------------------------------------------
@@ -407,4 +407,4 @@ class WorldNotFoundError(UsageError):
         mend = f"; install it: pip install {known[scheme]}" if scheme in known else ""
         super().__init__(f"no world is installed for '{scheme}://' (installed: {listed}){mend}")
         self.scheme = scheme
-        self.installed = tuple(installed)
+        self.installed: tuple[str, ...] = tuple(installed)

@@ -10,13 +10,16 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.slow
 
 
-def test_run_prints_the_result_and_leaves_a_run_that_verifies(perdure, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_run_prints_the_result_and_leaves_a_run_that_verifies(perdure: Run, folder: Path) -> None:
     done = perdure("run", "flow.ts#flow", "[4]", "--steps", "cli_steps")
     assert json.loads(done.stdout) == 6
     assert "adding" not in done.stdout
@@ -36,7 +39,7 @@ def test_run_prints_the_result_and_leaves_a_run_that_verifies(perdure, folder: P
     assert "agree" in perdure("verify", run["id"]).stdout
 
 
-def test_a_failed_run_names_the_line_of_the_workflow(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_a_failed_run_names_the_line_of_the_workflow(perdure: Run) -> None:
     done = perdure("run", "flow.ts#broken", "--steps", "cli_steps", code=1)
     assert done.stdout == ""
     assert "it is so" in done.stderr
@@ -46,8 +49,8 @@ def test_a_failed_run_names_the_line_of_the_workflow(perdure) -> None:  # type: 
     assert "cli_steps.py" in done.stderr
 
 
-def test_a_worker_carries_on_what_was_started_and_drains_on_sigterm(  # type: ignore[no-untyped-def]
-    perdure, folder: Path, environment: dict[str, str]
+def test_a_worker_carries_on_what_was_started_and_drains_on_sigterm(
+    perdure: Run, folder: Path, environment: dict[str, str]
 ) -> None:
     run_id = json.loads(perdure("start", "flow.ts#flow", "[3]", "--json").stdout)["id"]
     command = [sys.executable, "-m", "perdure", "worker", "--steps", "cli_steps"]
@@ -55,6 +58,7 @@ def test_a_worker_carries_on_what_was_started_and_drains_on_sigterm(  # type: ig
         command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
+        shown: dict[str, Any] = {}
         for _ in range(100):
             shown = json.loads(perdure("inspect", run_id, "--json").stdout)
             if shown["run"]["status"] == "completed":
@@ -67,7 +71,7 @@ def test_a_worker_carries_on_what_was_started_and_drains_on_sigterm(  # type: ig
     assert "draining" in said
 
 
-def test_cancel_ends_a_run_and_a_second_time_is_fine(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_cancel_ends_a_run_and_a_second_time_is_fine(perdure: Run) -> None:
     run_id = json.loads(perdure("start", "flow.ts#patient", "--json").stdout)["id"]
     perdure("cancel", run_id, "--reason", "enough")
     shown = json.loads(perdure("inspect", run_id, "--json").stdout)
@@ -76,14 +80,14 @@ def test_cancel_ends_a_run_and_a_second_time_is_fine(perdure) -> None:  # type: 
     perdure("cancel", run_id)
 
 
-def test_the_same_idempotency_key_is_the_same_run(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_idempotency_key_is_the_same_run(perdure: Run) -> None:
     one = ("start", "flow.ts#flow", "[1]", "--idempotency-key", "k", "--json")
     assert perdure(*one).stdout == perdure(*one).stdout
     done = perdure("start", "flow.ts#flow", "[2]", "--idempotency-key", "k", code=2)
     assert "'k'" in done.stderr
 
 
-def test_compile_shows_what_was_understood(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_compile_shows_what_was_understood(perdure: Run) -> None:
     shown = json.loads(perdure("compile", "flow.ts#flow", "--json").stdout)
     assert shown["workflow"] == "flow"
     assert shown["steps"] == ["cli_steps:add", "cli_steps:fail"]
@@ -91,14 +95,14 @@ def test_compile_shows_what_was_understood(perdure) -> None:  # type: ignore[no-
     assert shown["digest"] in perdure("compile", "flow.ts#flow").stdout
 
 
-def test_types_declares_the_steps(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_types_declares_the_steps(perdure: Run) -> None:
     said = perdure("types", "cli_steps").stdout
     assert 'declare module "workflow"' in said
     assert "export function add(a: number, b: number): Promise<number>;" in said
     assert "no module" in perdure("types", "gone_steps", code=2).stderr
 
 
-def test_certify_prints_each_check(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_certify_prints_each_check(perdure: Run) -> None:
     done = perdure("certify", "memory://", "--seed", "3", "--json")
     report = json.loads(done.stdout)
     assert report["passed"]
@@ -125,8 +129,8 @@ def test_certify_prints_each_check(perdure) -> None:  # type: ignore[no-untyped-
         (["certify", "memory://", "--tier", "huge"], "smoke and full", 2),
     ],
 )
-def test_a_mistake_is_told_with_what_mends_it(  # type: ignore[no-untyped-def]
-    perdure, arguments: list[str], says: str, code: int
+def test_a_mistake_is_told_with_what_mends_it(
+    perdure: Run, arguments: list[str], says: str, code: int
 ) -> None:
     done = perdure(*arguments, code=code)
     assert says in done.stderr

@@ -74,7 +74,12 @@ def test_everything_that_is_imported_is_in_it_once_and_cycles_end() -> None:
         "lib/x/index.ts": 'import { s } from "python:m"; export const z = s;',
         "z.ts": "export {};",
     }
-    bundle = compile_workflow("a.ts", read=lambda name: asked.append(name) or files.get(name))
+
+    def read(name: str) -> str | None:
+        asked.append(name)
+        return files.get(name)
+
+    bundle = compile_workflow("a.ts", read=read)
     assert set(bundle.modules) == set(files)
     assert bundle.steps == {"python:m": {"s": "m:s"}}
     assert len(asked) == len(set(asked))

@@ -57,13 +57,9 @@ def test_states_are_those_of_the_table_one_event_after_another(made: list[Event]
         kind = ENTITY_OF[each.type]
         if each.entity is None or kind is EntityKind.RUN:
             continue
-        state = (
-            TABLES[kind][states.get(each.entity, (kind, "absent"))[1]]
-            if (states.get(each.entity, (kind, ""))[0] is kind)
-            else {}
-        )
-        if each.type in state:
-            states[each.entity] = (kind, state[each.type])
+        known, state = states.get(each.entity, (kind, "absent"))
+        if known is kind and each.type in TABLES[kind][state]:
+            states[each.entity] = (kind, TABLES[kind][state][each.type])
     assert {e.id: (e.kind, e.state) for e in fold(logged(*made))} == states
 
 

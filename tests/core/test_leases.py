@@ -16,8 +16,8 @@ def lease(token: str = "a", *, expires_at_ms: int = 50) -> Lease:
     return Lease(item="run_1", token=token, is_wake=True, expires_at_ms=expires_at_ms)
 
 
-def claimed(**fields: int) -> Mailbox:
-    box = Mailbox(due_ms=0, **fields)
+def claimed(*, generation: int = 0) -> Mailbox:
+    box = Mailbox(due_ms=0, generation=generation)
     box.take(lease())
     return box
 

@@ -149,13 +149,13 @@ class Model:
     ],
     ids=repr,
 )
-def test_values_take_the_type_asked_for(value, annotation, made):
+def test_values_take_the_type_asked_for(value: Any, annotation: Any, made: object) -> None:
     found = convert(value, annotation)
     assert found == made
     assert type(found) is type(made)
 
 
-def test_a_model_validates_its_own_data():
+def test_a_model_validates_its_own_data() -> None:
     assert convert({"a": UNDEFINED, "b": 1}, Model).value == {"b": 1}
 
 
@@ -171,13 +171,15 @@ def test_a_model_validates_its_own_data():
         ("zz", UUID | Decimal, "arguments[0]"),
     ],
 )
-def test_values_of_another_kind_are_refused_with_their_path(value, annotation, path):
+def test_values_of_another_kind_are_refused_with_their_path(
+    value: Any, annotation: Any, path: str
+) -> None:
     with pytest.raises(ValueNotCarriableError) as caught:
         convert(value, annotation, where="arguments[0]")
     assert caught.value.path == path
 
 
-def test_undefined_is_dropped_from_objects_and_cycles_end():
+def test_undefined_is_dropped_from_objects_and_cycles_end() -> None:
     value: dict[str, Any] = {"a": UNDEFINED, "b": [UNDEFINED]}
     value["me"] = value
     made = without_undefined(value)

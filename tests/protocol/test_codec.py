@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from typing import Any, cast
 
 import cbor2
 import hypothesis.strategies as st
@@ -31,6 +32,7 @@ from perdure.values import (
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+LETTERS = array("u", "x")  # pyright: ignore[reportDeprecated]  # people still have them
 SCALARS = (
     st.none()
     | st.booleans()
@@ -58,23 +60,24 @@ VALUES = st.recursive(
 )
 
 
-def _same(left: object, right: object) -> bool:
-    if type(left) is not type(right):
+def _same(left: Any, right: Any) -> bool:
+    kind = cast(object, type(left))
+    if kind is not type(right):
         return False
-    if isinstance(left, list) and isinstance(right, list):
+    if kind is list:
         return len(left) == len(right) and all(map(_same, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
+    if kind is dict:
         return list(left) == list(right) and all(_same(left[k], right[k]) for k in left)
-    return left == right
+    return bool(left == right)
 
 
 @given(VALUES)
-def test_values_come_back_as_they_went(value):
+def test_values_come_back_as_they_went(value: Any) -> None:
     assert _same(decode(encode(value, where="value")), value)
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes_are_a_value_or_a_protocol_error(data):
+def test_any_bytes_are_a_value_or_a_protocol_error(data: Any) -> None:
     with contextlib.suppress(ProtocolError):
         decode(data)
 
@@ -131,40 +134,41 @@ class Model:
     ],
     ids=repr,
 )
-def test_python_values_cross_in_their_nearest_form(value, back):
+def test_python_values_cross_in_their_nearest_form(value: Any, back: object) -> None:
     assert decode(encode(value, where="value")) == back
 
 
-def test_subclasses_that_mark_their_kind_keep_it():
+def test_subclasses_that_mark_their_kind_keep_it() -> None:
     for value in (Url("http://a/"), ArrayBuffer(b"1"), DataView(b"2")):
         assert type(decode(encode([value], where="v"))[0]) is type(value)
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, 0.1, 2**53, -(2**64), 2**64])
-def test_numbers_keep_their_value(number):
+def test_numbers_keep_their_value(number: float) -> None:
     back = decode(encode(number, where="v"))
     assert back == number
     assert type(back) is type(number)
 
 
-def test_nan_and_negative_zero_survive():
+def test_nan_and_negative_zero_survive() -> None:
     assert math.isnan(decode(encode(math.nan, where="v")))
     assert math.copysign(1, decode(encode(-0.0, where="v"))) == -1
 
 
-def test_shared_values_stay_shared():
-    shared = {"n": [1]}
+def test_shared_values_stay_shared() -> None:
+    shared: dict[str, object] = {"n": [1]}
     back = decode(encode({"a": shared, "b": [shared, shared["n"]]}, where="v"))
     assert back["a"] is back["b"][0]
     assert back["a"]["n"] is back["b"][1]
 
 
-def test_equal_values_that_are_not_shared_carry_no_tags():
-    assert b"\xd8\x1c" not in encode([[1], [1], (), (), {}, {}], where="v")
+def test_equal_values_that_are_not_shared_carry_no_tags() -> None:
+    value: list[object] = [[1], [1], (), (), {}, {}]
+    assert b"\xd8\x1c" not in encode(value, where="v")
 
 
-def test_cycles_through_every_container_come_back():
-    value: dict[object, object] = {"list": []}
+def test_cycles_through_every_container_come_back() -> None:
+    value: dict[object, Any] = {"list": []}
     value["list"].append(value)
     value["map"] = {1: value}
     value["error"] = GuestError(name="E", message="m", props={"owner": value})
@@ -174,12 +178,12 @@ def test_cycles_through_every_container_come_back():
     assert back["error"].props["owner"] is back
 
 
-def test_a_set_with_unhashable_items_is_a_list():
+def test_a_set_with_unhashable_items_is_a_list() -> None:
     data = cbor2.dumps(cbor2.CBORTag(258, [1, [2]]))
     assert decode(data) == [1, [2]]
 
 
-def test_an_invalid_date_is_nan():
+def test_an_invalid_date_is_nan() -> None:
     assert math.isnan(decode(cbor2.dumps(cbor2.CBORTag(1, math.nan))))
     assert math.isnan(decode(cbor2.dumps(cbor2.CBORTag(1, 1e14))))
 
@@ -194,18 +198,18 @@ def test_an_invalid_date_is_nan():
         ({"\ud800": 1}, "arguments.\ud800"),
         ({1, "a", object()}, "arguments["),
         ([int], "arguments[0]"),
-        ([array("u", "x")], "arguments[0]"),
+        ([LETTERS], "arguments[0]"),
         ({Key(): 1}, "arguments[Key"),
         ([{"m": Listed()}], "arguments[0].m"),
     ],
 )
-def test_what_cannot_cross_is_refused_with_its_path(value, path):
+def test_what_cannot_cross_is_refused_with_its_path(value: Any, path: str) -> None:
     with pytest.raises(ValueNotCarriableError) as caught:
         encode(value, where="arguments")
     assert caught.value.path.startswith(path)
 
 
-def test_too_deep_values_are_refused():
+def test_too_deep_values_are_refused() -> None:
     value: list[object] = []
     for _ in range(1000):
         value = [value]
@@ -237,13 +241,13 @@ class Blob(bytes):
     ("value", "plain"),
     [(Sku("a"), "a"), (Cents(2**60), 2**60), (Rate(0.5), 0.5), (Blob(b"a"), b"a"), (True, True)],
 )
-def test_subclasses_of_plain_kinds_cross_as_those(value, plain):
+def test_subclasses_of_plain_kinds_cross_as_those(value: Any, plain: object) -> None:
     back = decode(encode([value], where="v"))[0]
     assert (back, type(back)) == (plain, type(plain))
 
 
-def test_a_model_is_dumped_once_though_it_is_met_twice():
-    dumps = []
+def test_a_model_is_dumped_once_though_it_is_met_twice() -> None:
+    dumps: list[int] = []
 
     class Counted:
         def model_dump(self) -> dict[str, object]:
@@ -257,7 +261,7 @@ def test_a_model_is_dumped_once_though_it_is_met_twice():
     assert len(dumps) == 1
 
 
-def test_a_value_too_deep_for_the_callers_stack_is_refused_by_name():
+def test_a_value_too_deep_for_the_callers_stack_is_refused_by_name() -> None:
     value: list[object] = [object]
     plain: list[object] = []
     for _ in range(180):
@@ -272,15 +276,15 @@ def test_a_value_too_deep_for_the_callers_stack_is_refused_by_name():
             below(sys.getrecursionlimit() - used - 60, made)
 
 
-def test_arrays_cross_little_endian_from_any_machine(monkeypatch):
+def test_arrays_cross_little_endian_from_any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     here = array("H", [1, 2])  # stored as this machine does, which is little-endian
     monkeypatch.setattr(sys, "byteorder", "big")
     assert decode(encode(here, where="v")).data == b"\0\1\0\2"
 
 
-def test_undefined_inside_an_error_arrives_as_ours():
-    error = GuestError(name="E", message="m", cause=[UNDEFINED], errors=(UNDEFINED, 1))
-    error.props = {"a": {"b": UNDEFINED}}
+def test_undefined_inside_an_error_arrives_as_ours() -> None:
+    props: dict[str, object] = {"a": {"b": UNDEFINED}}
+    error = GuestError(name="E", message="m", cause=[UNDEFINED], errors=(UNDEFINED, 1), props=props)
     back = decode(encode([error, UNDEFINED], where="v"))[0]
     assert back.cause == [UNDEFINED]
     assert back.errors == (UNDEFINED, 1)
@@ -295,52 +299,55 @@ def test_undefined_inside_an_error_arrives_as_ours():
         ("d90103a18201d9010281d90102810203", (1, frozenset({frozenset({2})}))),
     ],
 )
-def test_maps_and_sets_that_are_keys_arrive_as_what_python_can_have(data, key):
+def test_maps_and_sets_that_are_keys_arrive_as_what_python_can_have(data: Any, key: object) -> None:
     assert decode(bytes.fromhex(data)) == {key: 3}
 
 
-def test_a_key_python_cannot_have_is_refused_by_name():
+def test_a_key_python_cannot_have_is_refused_by_name() -> None:
     data = bytes.fromhex("82d81ca10102d90103a1d81d0003")  # [x, Map{x: 3}]
     with pytest.raises(ValueNotCarriableError, match="list of pairs"):
         decode(data)
 
 
 @pytest.mark.parametrize("errors", [5, "text", {"field": "is empty"}, None])
-def test_what_is_no_list_of_errors_is_none_of_them(errors):
+def test_what_is_no_list_of_errors_is_none_of_them(errors: object) -> None:
     data = cbor2.dumps(cbor2.CBORTag(1347571201, {"name": "E", "errors": errors}))
     assert decode(data).errors == ()
 
 
-def test_exceptions_cross_with_cause_traceback_and_members():
-    try:
+def test_exceptions_cross_with_cause_traceback_and_members() -> None:
+    def fail_together() -> None:
         try:
             _fail()
         except KeyError as exc:
             raise ExceptionGroup("many", [ValueError("a"), FatalError("b")]) from exc
-    except ExceptionGroup as exc:
-        back = decode_error(encode_error(exc))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        fail_together()
+    back = decode_error(encode_error(caught.value))
     assert (back.name, back.text) == ("ExceptionGroup", "many (2 sub-exceptions)")
-    assert [(e.name, e.fatal) for e in back.errors] == [("ValueError", False), ("FatalError", True)]
+    members = [error for error in back.errors if isinstance(error, GuestError)]
+    assert [(e.name, e.fatal) for e in members] == [("ValueError", False), ("FatalError", True)]
     assert isinstance(back.cause, GuestError)
     assert back.cause.name == "KeyError"
     assert "_fail" in back.cause.stack
     assert "test_codec.py" in back.stack
 
 
-def test_an_exception_that_causes_itself_crosses():
+def test_an_exception_that_causes_itself_crosses() -> None:
     error = ValueError("x")
     error.__cause__ = error
     back = decode_error(encode_error(error))
     assert back.cause is back
 
 
-def test_an_error_with_details_that_cannot_cross_still_crosses():
+def test_an_error_with_details_that_cannot_cross_still_crosses() -> None:
     back = decode_error(encode_error(GuestError(name="E", message="m", props={"f": object()})))
     assert back.name == "GuestError"
     assert "E: m" in back.text
     assert decode_error(encode_error(ValueError("\ud800"))).name == "ValueError"
 
 
-def test_a_thrown_value_that_is_no_error_becomes_one():
+def test_a_thrown_value_that_is_no_error_becomes_one() -> None:
     assert decode_error(encode("plain", where="error")).text == "plain"
     assert decode_error(encode({"a": 1}, where="error")).props == {"thrown": {"a": 1}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,7 +46,9 @@ def _fresh() -> None:
 
 
 @asynccontextmanager
-async def faulty(path: Path, plan: Callable[[int, str], Fault]) -> AsyncIterator[FaultyWorld]:
+async def faulty(
+    path: Path, plan: Callable[[int, str], Fault]
+) -> AsyncGenerator[FaultyWorld, None]:
     async with open_world(f"sqlite:///{path}/perdure.db") as inner:
         yield FaultyWorld(inner, plan)
 

@@ -24,6 +24,7 @@ from perdure import (
 )
 from perdure._runtime.audit import verify_run
 from perdure._runtime.inspection import inspect_run
+from perdure._runtime.registry import AnyStep
 from perdure.abc import World
 from perdure.errors import (
     GuestError,
@@ -92,7 +93,7 @@ async def unsendable() -> object:
     return object()
 
 
-STEPS = [add, hang, retry, grouped, about, blocking, unsendable]
+STEPS: list[AnyStep] = [add, hang, retry, grouped, about, blocking, unsendable]
 
 
 async def eventually(found: Callable[[], Awaitable[object]]) -> None:

@@ -89,8 +89,7 @@ CASES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("annotation", "expected"), CASES, ids=[text for _, text in CASES])
 def test_an_annotation_has_its_form(annotation: Any, expected: str) -> None:
-    def step(value):  # type: ignore[no-untyped-def]
-        ...
+    def step(value: object) -> None: ...
 
     made = declare_module(
         "m",
@@ -115,7 +114,8 @@ def test_parameters_and_docs() -> None:
 
 
 def test_structures_become_interfaces_once() -> None:
-    def both(a: Point, b: Options) -> Point: ...
+    def both(a: Point, b: Options) -> Point:
+        return a
 
     made = declare_module("m", [declared(both)])
     assert made.count("export interface Point {") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TypeAlias
 
 import pytest
 
@@ -15,6 +16,8 @@ from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure._vm.instance import Instance
 
+RunOf: TypeAlias = "Callable[[str], Run]"
+ValueOf: TypeAlias = "Callable[[Answer], object]"
 STEPS = {"python:steps": {"work": "steps:work"}}
 
 
@@ -38,7 +41,7 @@ class Run:
     baseline: Baseline
     guest: Instance
     position: int = 1
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list[Answer])
 
     def start(self, *arguments: object, limits: Limits | None = None) -> Answer:
         """Deliver ``run_created``."""
@@ -84,7 +87,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run_of(request: pytest.FixtureRequest) -> Callable[[str], Run]:
+def run_of(request: pytest.FixtureRequest) -> RunOf:
     """Makes a run of a workflow module's source."""
 
     def make(source: str) -> Run:
@@ -97,7 +100,7 @@ def run_of(request: pytest.FixtureRequest) -> Callable[[str], Run]:
 
 
 @pytest.fixture(scope="module")
-def value_of() -> Callable[[Answer], object]:
+def value_of() -> ValueOf:
     """The value a run completed with."""
 
     def read(answer: Answer) -> object:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 
 import pytest
+import wasmtime
 
 from perdure._vm import guest
 from perdure._vm.guest import default_engine, load_engine
 
 
-def test_an_engine_is_known_by_its_bytes():
+def test_an_engine_is_known_by_its_bytes() -> None:
     engine = default_engine()
     assert load_engine(engine.wasm) is engine
     assert engine.digest[:12] in repr(engine)
 
 
 @pytest.fixture
-def cached(tmp_path, monkeypatch):
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the default engine's compiled module in it."""
     kept = guest._cache_path(default_engine().digest)
     monkeypatch.setenv("PERDURE_CACHE_DIR", str(tmp_path))
@@ -28,22 +30,22 @@ def cached(tmp_path, monkeypatch):
     return path
 
 
-def _load():
+def _load() -> wasmtime.Module | None:
     return guest._cached_module(guest._wasm_engine(), default_engine().digest)
 
 
-def test_a_kept_module_is_used(cached):
+def test_a_kept_module_is_used(cached: Path) -> None:
     assert _load() is not None
 
 
-def test_a_damaged_module_is_not_executed(cached):
+def test_a_damaged_module_is_not_executed(cached: Path) -> None:
     data = bytearray(cached.read_bytes())
     data[1000] ^= 1
     cached.write_bytes(bytes(data))
     assert _load() is None
 
 
-def test_a_module_that_others_could_write_is_not_executed(cached):
+def test_a_module_that_others_could_write_is_not_executed(cached: Path) -> None:
     cached.chmod(0o666)
     assert _load() is None
     cached.chmod(0o600)
@@ -52,7 +54,9 @@ def test_a_module_that_others_could_write_is_not_executed(cached):
 
 
 @pytest.mark.slow
-def test_a_missing_module_is_compiled_and_kept_privately(tmp_path, monkeypatch):
+def test_a_missing_module_is_compiled_and_kept_privately(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PERDURE_CACHE_DIR", str(tmp_path / "new"))
     engine = default_engine()
     guest._compile(guest._wasm_engine(), engine.digest, engine.wasm)

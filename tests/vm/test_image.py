@@ -12,6 +12,7 @@ from perdure._vm.delta import compress, pack
 from perdure._vm.image import CHAIN_BYTES, Baseline, make_delta, take_image
 from perdure._vm.lineage import MAX_LINKS, Lineage
 from perdure.errors import SnapshotRejectedError
+from tests.vm.conftest import RunOf
 
 LOOP = """
 import { work } from "python:steps";
@@ -43,7 +44,7 @@ export async function w(n) {
 """
 
 
-def test_a_loop_snapshot_is_about_a_kilobyte(run_of):
+def test_a_loop_snapshot_is_about_a_kilobyte(run_of: RunOf) -> None:
     run = run_of(SMALL)
     run.start(1000)
     for k in range(100):
@@ -54,7 +55,9 @@ def test_a_loop_snapshot_is_about_a_kilobyte(run_of):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
-def test_frozen_and_thawed_anywhere_the_heap_is_the_same(run_of, freezes):
+def test_frozen_and_thawed_anywhere_the_heap_is_the_same(
+    run_of: RunOf, freezes: list[bool]
+) -> None:
     warm, cut = run_of(LOOP), run_of(LOOP)
     warm.start(1000)
     cut.start(1000)
@@ -71,7 +74,7 @@ def test_frozen_and_thawed_anywhere_the_heap_is_the_same(run_of, freezes):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6))
-def test_how_deliveries_are_cut_leaves_no_trace(run_of, cuts):
+def test_how_deliveries_are_cut_leaves_no_trace(run_of: RunOf, cuts: list[int]) -> None:
     single, batched = run_of(LOOP), run_of(LOOP)
     single.start(1000)
     batched.start(1000)
@@ -84,7 +87,7 @@ def test_how_deliveries_are_cut_leaves_no_trace(run_of, cuts):
     batched.guest.close()
 
 
-def test_a_baseline_is_the_same_in_every_worker(run_of):
+def test_a_baseline_is_the_same_in_every_worker(run_of: RunOf) -> None:
     one = run_of(LOOP).baseline
     source = one.engine
     other = Baseline.build(source, _bundle(LOOP))
@@ -94,7 +97,7 @@ def test_a_baseline_is_the_same_in_every_worker(run_of):
     assert other.image.dictionary.bytes == one.image.dictionary.bytes
 
 
-def test_large_heaps_chain_and_thaw_byte_for_byte(run_of):
+def test_large_heaps_chain_and_thaw_byte_for_byte(run_of: RunOf) -> None:
     run = run_of(LARGE)
     run.start(100)
     lineage = Lineage(run.baseline)
@@ -117,11 +120,11 @@ def test_large_heaps_chain_and_thaw_byte_for_byte(run_of):
     cold.guest.close()
 
 
-def test_a_chain_starts_anew_when_it_outgrows_its_root(run_of):
+def test_a_chain_starts_anew_when_it_outgrows_its_root(run_of: RunOf) -> None:
     run = run_of(LARGE)
     run.start(300)
     lineage = Lineage(run.baseline)
-    parents = []
+    parents: list[int | None] = []
     for turn in range(MAX_LINKS + 2):
         parents.append(lineage.freeze(run.guest, turn=turn)[1])
         run.complete("y" * 50)
@@ -131,7 +134,7 @@ def test_a_chain_starts_anew_when_it_outgrows_its_root(run_of):
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_damaged_delta_is_refused_and_never_crashes(run_of, data):
+def test_a_damaged_delta_is_refused_and_never_crashes(run_of: RunOf, data: st.DataObject) -> None:
     run = run_of(LOOP)
     run.start(10)
     delta = bytearray(make_delta(run.guest, run.baseline.image))
@@ -142,7 +145,7 @@ def test_a_damaged_delta_is_refused_and_never_crashes(run_of, data):
         run.baseline.thaw([bytes(delta)]).close()
 
 
-def test_deltas_that_reach_outside_memory_are_refused(run_of):
+def test_deltas_that_reach_outside_memory_are_refused(run_of: RunOf) -> None:
     run = run_of(LOOP)
     size = run.baseline.image.memory_bytes
     for body in (

@@ -13,6 +13,7 @@ from perdure._protocol.frames import GuestDelivery, Limits
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure.errors import GuestError, ProtocolError
+from tests.vm.conftest import RunOf
 
 TWO_STEPS = """
 import { work } from "python:steps";
@@ -21,7 +22,7 @@ export async function w(n) { return (await work(n)) + (await work(n + 1)); }
 SPIN = "export async function w() { for (;;) {} }"
 
 
-def test_a_run_goes_from_start_to_its_result(run_of):
+def test_a_run_goes_from_start_to_its_result(run_of: RunOf) -> None:
     run = run_of(TWO_STEPS)
     answer = run.start(1)
     (command,) = answer.turns[0].commands
@@ -35,7 +36,7 @@ def test_a_run_goes_from_start_to_its_result(run_of):
     assert decode(answer.outcome.value) == 30
 
 
-def test_an_unknown_delivery_changes_nothing(run_of):
+def test_an_unknown_delivery_changes_nothing(run_of: RunOf) -> None:
     run = run_of(TWO_STEPS)
     run.start(1)
     noise = GuestDelivery(position=2, at_ms=0, kind="step_completed", id="step_9", value=b"\xf6")
@@ -43,7 +44,7 @@ def test_an_unknown_delivery_changes_nothing(run_of):
     assert (answer.consumed, answer.outcome, answer.turns[0].commands) == (2, None, ())
 
 
-def test_a_bundle_that_does_not_compile_is_refused():
+def test_a_bundle_that_does_not_compile_is_refused() -> None:
     with pytest.raises(GuestError, match="SyntaxError"):
         Baseline.build(
             default_engine(),
@@ -61,7 +62,7 @@ def test_a_bundle_that_does_not_compile_is_refused():
         )
 
 
-def test_evaluate_reads_and_reports_errors(run_of):
+def test_evaluate_reads_and_reports_errors(run_of: RunOf) -> None:
     run = run_of(TWO_STEPS)
     run.start(1)
     assert decode(run.guest.evaluate("1 + 1")) == 2
@@ -69,13 +70,13 @@ def test_evaluate_reads_and_reports_errors(run_of):
         run.guest.evaluate("throw new TypeError('boom')")
 
 
-def test_counted_limits_fail_the_run_by_name(run_of):
+def test_counted_limits_fail_the_run_by_name(run_of: RunOf) -> None:
     answer = run_of(SPIN).start(limits=Limits(instructions=100_000))
     assert isinstance(answer.outcome, Failed)
     assert decode_error(answer.outcome.error).name == "InstructionLimitError"
 
 
-def test_an_interrupt_from_another_thread_ends_the_call_and_the_guest(run_of):
+def test_an_interrupt_from_another_thread_ends_the_call_and_the_guest(run_of: RunOf) -> None:
     run = run_of(SPIN)
     timer = threading.Timer(0.02, run.guest.interrupt)
     timer.start()
@@ -92,7 +93,7 @@ export async function w() { return (await work()).size; }
 """
 
 
-def test_a_limit_met_while_a_value_is_read_fails_the_run_by_name(run_of):
+def test_a_limit_met_while_a_value_is_read_fails_the_run_by_name(run_of: RunOf) -> None:
     run = run_of(SIZE)
     run.start(limits=Limits(instructions=100_000))
     answer = run.complete(LARGE)
@@ -100,7 +101,7 @@ def test_a_limit_met_while_a_value_is_read_fails_the_run_by_name(run_of):
     assert decode_error(answer.outcome.error).name == "InstructionLimitError"
 
 
-def test_an_interrupt_while_a_value_is_read_is_an_interrupt(run_of):
+def test_an_interrupt_while_a_value_is_read_is_an_interrupt(run_of: RunOf) -> None:
     run = run_of(SIZE)
     run.start()
     delivery, answered = run.next_delivery(LARGE), threading.Event()
@@ -117,7 +118,7 @@ def test_an_interrupt_while_a_value_is_read_is_an_interrupt(run_of):
     assert isinstance(answer.outcome, Interrupted)
 
 
-def test_a_value_that_is_no_cbor_ends_the_guest_as_a_protocol_error(run_of):
+def test_a_value_that_is_no_cbor_ends_the_guest_as_a_protocol_error(run_of: RunOf) -> None:
     run = run_of(SIZE)
     run.start()
     with pytest.raises(ProtocolError, match="malformed"):
@@ -125,13 +126,13 @@ def test_a_value_that_is_no_cbor_ends_the_guest_as_a_protocol_error(run_of):
     assert run.guest.dead
 
 
-def test_an_interrupt_between_calls_is_forgotten(run_of):
+def test_an_interrupt_between_calls_is_forgotten(run_of: RunOf) -> None:
     run = run_of(TWO_STEPS)
     run.guest.interrupt()
     assert run.start(1).outcome is None
 
 
-def test_a_closed_guest_answers_nothing(run_of):
+def test_a_closed_guest_answers_nothing(run_of: RunOf) -> None:
     run = run_of(TWO_STEPS)
     run.guest.close()
     run.guest.close()
@@ -142,14 +143,14 @@ def test_a_closed_guest_answers_nothing(run_of):
     assert "closed" in repr(run.guest)
 
 
-def test_a_call_out_of_turn_is_a_protocol_error(run_of):
+def test_a_call_out_of_turn_is_a_protocol_error(run_of: RunOf) -> None:
     run = run_of(TWO_STEPS)
     with pytest.raises(ProtocolError, match="wrong state"):
         run.complete()
     assert run.guest.dead
 
 
-def test_a_reused_guest_is_at_the_baseline_again(run_of):
+def test_a_reused_guest_is_at_the_baseline_again(run_of: RunOf) -> None:
     run = run_of(TWO_STEPS)
     run.start(1)
     run.guest.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,7 +13,7 @@ from perdure.errors import UsageError
 
 
 @pytest.fixture
-def pool():
+def pool() -> Iterator[VmPool]:
     made = VmPool(2)
     yield made
     made.close()
@@ -22,7 +23,7 @@ def _fail() -> None:
     raise KeyError("x")
 
 
-def test_results_and_errors_come_back(pool):
+def test_results_and_errors_come_back(pool: VmPool) -> None:
     assert pool.submit(lambda: 1).result(5) == 1
     assert isinstance(pool.submit(_fail).exception(5), KeyError)
 
@@ -35,7 +36,7 @@ def test_results_and_errors_come_back(pool):
     assert pool.statistics()["threads"] <= 2
 
 
-def test_no_more_threads_than_allowed_run_at_once(pool):
+def test_no_more_threads_than_allowed_run_at_once(pool: VmPool) -> None:
     inside = threading.Semaphore(0)
     go = threading.Event()
     names: set[str] = set()
@@ -56,8 +57,9 @@ def test_no_more_threads_than_allowed_run_at_once(pool):
     assert names == {"perdure-vm-0", "perdure-vm-1"}
 
 
-def test_cancelled_work_that_has_not_begun_is_skipped(pool):
-    go, ran = threading.Event(), []
+def test_cancelled_work_that_has_not_begun_is_skipped(pool: VmPool) -> None:
+    go = threading.Event()
+    ran: list[int] = []
 
     async def main() -> None:
         blockers = [pool.submit(lambda: go.wait(5)) for _ in range(2)]
@@ -75,8 +77,9 @@ def test_cancelled_work_that_has_not_begun_is_skipped(pool):
     assert ran == []
 
 
-def test_cancelled_work_that_has_begun_is_waited_for(pool):
-    begun, go, done = threading.Event(), threading.Event(), []
+def test_cancelled_work_that_has_begun_is_waited_for(pool: VmPool) -> None:
+    begun, go = threading.Event(), threading.Event()
+    done: list[int] = []
 
     def work() -> None:
         begun.set()
@@ -97,7 +100,7 @@ def test_cancelled_work_that_has_begun_is_waited_for(pool):
     asyncio.run(main())
 
 
-def test_an_answer_to_a_loop_that_is_gone_is_dropped():
+def test_an_answer_to_a_loop_that_is_gone_is_dropped() -> None:
     async def main() -> Reply[int]:
         return Reply()
 
@@ -107,7 +110,7 @@ def test_an_answer_to_a_loop_that_is_gone_is_dropped():
     assert "awaited" in repr(reply)
 
 
-def test_a_closed_pool_refuses_work():
+def test_a_closed_pool_refuses_work() -> None:
     pool = VmPool(1)
     future = pool.submit(lambda: 1)
     pool.close()
@@ -117,6 +120,6 @@ def test_a_closed_pool_refuses_work():
         pool.submit(lambda: 1)
 
 
-def test_a_pool_needs_a_thread():
+def test_a_pool_needs_a_thread() -> None:
     with pytest.raises(UsageError):
         VmPool(0)

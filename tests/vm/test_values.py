@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from perdure._model.commands import Completed
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import GuestDelivery
 from perdure.errors import GuestError
 from perdure.values import UNDEFINED, ArrayBuffer, DataView, RegExp, TypedArray, Url
+from tests.vm.conftest import Run, RunOf, ValueOf
 
 IDENTITY = """
 import { work } from "python:steps";
@@ -46,11 +49,11 @@ VALUES = st.recursive(
 )
 
 
-def _through(run, value):
+def _through(run: Run, value: object) -> tuple[Any, Any]:
     """*value* to the workflow, to a step, back to the workflow, and back as its result."""
     answer = run.start(value)
     assert answer.outcome is None, answer
-    (argument,) = decode(answer.turns[0].commands[0].args)
+    (argument,) = decode(run.step_of(answer).args)
     delivery = GuestDelivery(
         position=2,
         at_ms=0,
@@ -60,12 +63,13 @@ def _through(run, value):
     )
     answer = run.guest.resume([delivery])
     run.guest.close()
+    assert isinstance(answer.outcome, Completed)
     return argument, decode(answer.outcome.value)
 
 
 @settings(max_examples=150, deadline=None)
 @given(VALUES)
-def test_values_survive_two_round_trips_through_javascript(run_of, value):
+def test_values_survive_two_round_trips_through_javascript(run_of: RunOf, value: Any) -> None:
     argument, result = _through(run_of(IDENTITY), value)
     assert argument == value
     assert result == value
@@ -89,7 +93,7 @@ def test_values_survive_two_round_trips_through_javascript(run_of, value):
     ],
     ids=repr,
 )
-def test_special_values_survive(run_of, value):
+def test_special_values_survive(run_of: RunOf, value: Any) -> None:
     argument, result = _through(run_of(IDENTITY), value)
     for back in (argument, result):
         assert back == value
@@ -98,7 +102,7 @@ def test_special_values_survive(run_of, value):
         assert math.copysign(1, result) == -1
 
 
-def test_errors_survive(run_of):
+def test_errors_survive(run_of: RunOf) -> None:
     error = GuestError(
         name="TypeError",
         message="bad",
@@ -111,7 +115,7 @@ def test_errors_survive(run_of):
     assert (back.cause.name, back.cause.text) == ("E", "inner")
 
 
-def test_cycles_and_shared_values_survive(run_of):
+def test_cycles_and_shared_values_survive(run_of: RunOf) -> None:
     value: dict[str, object] = {"items": [1]}
     value["again"] = value["items"]
     value["me"] = value
@@ -133,7 +137,9 @@ def test_cycles_and_shared_values_survive(run_of):
         ("4 / 2", 2),
     ],
 )
-def test_what_javascript_makes_arrives(run_of, value_of, expression, value):
+def test_what_javascript_makes_arrives(
+    run_of: RunOf, value_of: ValueOf, expression: str, value: Any
+) -> None:
     run = run_of(INSPECT % expression)
     found = value_of(run.start())
     assert found == value

@@ -40,6 +40,10 @@ class Claimable:
         self.attempt += 1
         self.lease = lease
 
+    def drop(self) -> None:
+        """End the latest claim, whatever becomes of the item."""
+        self.lease = None
+
 
 @dataclass(slots=True, kw_only=True)
 class Mailbox(Claimable):
@@ -68,7 +72,7 @@ class Mailbox(Claimable):
         """
         check_lease(self.lease, end.lease, now_ms=now_ms)
         timers = [due for due in (end.next_due_ms, next_due_ms) if due is not None]
-        self.lease = None
+        self.drop()
         self.due_ms = rearmed_due_ms(
             generation=self.generation,
             seen=end.generation,
@@ -79,7 +83,7 @@ class Mailbox(Claimable):
 
     def give_back(self, *, due_ms: int | None) -> None:
         """End a claim without an outcome: due at *due_ms*, or sooner if it was woken meanwhile."""
-        self.lease = None
+        self.drop()
         times = [due for due in (self.due_ms, due_ms) if due is not None]
         self.due_ms = min(times, default=None)
 

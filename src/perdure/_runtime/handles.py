@@ -34,7 +34,7 @@ class Run:
     """A run of a workflow. Cheap to make, holds nothing open."""
 
     def __init__(self, run_id: str, world: World | None = None) -> None:
-        self.id = RunId(run_id)
+        self.id: RunId = RunId(run_id)
         self._world = world
 
     def __repr__(self) -> str:

@@ -33,6 +33,7 @@ __all__ = ("AnyStep", "Step", "StepOptions", "collect_steps", "registered_steps"
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,23 +46,23 @@ class StepOptions:
 
 
 @final
-class Step(Generic[P, R]):
+class Step(Generic[P, R_co]):
     """A registered step. Called directly it is the plain function it wraps."""
 
-    def __init__(self, function: Callable[P, R], *, step_id: str, options: StepOptions) -> None:
+    def __init__(self, function: Callable[P, R_co], *, step_id: str, options: StepOptions) -> None:
         self.function = function
         self.id = step_id
         self.options = options
-        self.is_async = inspect.iscoroutinefunction(function)
-        self.signature = inspect.signature(function)
+        self.is_async: bool = inspect.iscoroutinefunction(function)
+        self.signature: inspect.Signature = inspect.signature(function)
         self._annotations: tuple[list[Any], Any] | None = None
         self._accepted: set[int] = set()  # numbers of arguments it can be called with
-        self.__name__ = function.__name__
+        self.__name__: str = function.__name__
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
         self.__wrapped__ = function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import ModuleType, TracebackType
@@ -79,7 +79,7 @@ class Worker:
         if max_turns < 1 or max_steps < 1 or snapshot_lag < 0:
             raise UsageError("max_turns and max_steps are at least 1, snapshot_lag at least 0")
         self.world = world
-        self.steps = collect_steps(steps)
+        self.steps: Mapping[str, AnyStep] = collect_steps(steps)
         self._pool = VmPool()
         self._turns = Slots(max_turns)
         self._slots = Slots(max_steps)

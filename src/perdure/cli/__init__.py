@@ -14,7 +14,7 @@ from .demo import demo
 
 __all__ = ("app", "main")
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="perdure",
     help="Durable workflows for asyncio Python services.",
     epilog="Exit codes: 0 done, 1 the run failed or a check found a difference, 2 wrong usage, "

@@ -107,7 +107,7 @@ class Bell:
     """
 
     def __init__(self) -> None:
-        self.rings = 0
+        self.rings: int = 0
         self._lock = threading.Lock()
         self._waiters: dict[object, Callable[[], None]] = {}
 

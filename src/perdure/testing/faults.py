@@ -91,15 +91,19 @@ class FaultyWorld(World):
 
     def __init__(self, inner: World, plan: FaultPlan) -> None:
         self.inner = inner
-        self.calls = 0
-        self.faults = 0
+        self.calls: int = 0
+        self.faults: int = 0
         self._plan = plan
-        self.storage = cast(Storage, _Faulty(inner.storage, "storage", self._strike))
-        self.catalogue = cast(Catalogue, _Faulty(inner.catalogue, "catalogue", self._strike))
-        self.queue = cast(Queue, _Faulty(inner.queue, "queue", self._strike))
-        self.snapshots = cast(Snapshots, _Faulty(inner.snapshots, "snapshots", self._strike))
-        self.streams = cast(Streams, _Faulty(inner.streams, "streams", self._strike))
-        self.blobs = cast(Blobs, _Faulty(inner.blobs, "blobs", self._strike))
+        self.storage: Storage = self._faulty(inner.storage, "storage")
+        self.catalogue: Catalogue = cast(
+            Catalogue, _Faulty(inner.catalogue, "catalogue", self._strike)
+        )
+        self.queue: Queue = self._faulty(inner.queue, "queue")
+        self.snapshots: Snapshots = cast(
+            Snapshots, _Faulty(inner.snapshots, "snapshots", self._strike)
+        )
+        self.streams: Streams = self._faulty(inner.streams, "streams")
+        self.blobs: Blobs = self._faulty(inner.blobs, "blobs")
 
     @property
     def url(self) -> str:
@@ -128,6 +132,9 @@ class FaultyWorld(World):
 
     def __repr__(self) -> str:
         return f"FaultyWorld({self.inner!r}, {self.faults} faults in {self.calls} calls)"
+
+    def _faulty(self, contract: T, name: str) -> T:
+        return cast(T, _Faulty(contract, name, self._strike))
 
     def _strike(self, call: str) -> Fault:
         number, self.calls = self.calls, self.calls + 1

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -104,7 +104,7 @@ class Child:
 
 
 @asynccontextmanager
-async def child(url: str, deed: str) -> AsyncIterator[Child]:
+async def child(url: str, deed: str) -> AsyncGenerator[Child, None]:
     made = Child(url, deed)
     try:
         assert await made.line() == "open"
@@ -243,6 +243,7 @@ async def test_writes_that_wait_share_a_commit_and_fail_alone(url: str) -> None:
 async def test_a_write_in_another_process_wakes_this_one(url: str) -> None:
     async with SqliteWorld(url) as world, child(url, "run") as other:
         claims: list[float] = []
+        written = 0.0
 
         async def claim() -> None:
             found = await world.queue.claim_wakes(limit=1, visibility_ms=1000, wait_ms=20_000)

@@ -10,7 +10,16 @@ import threading
 from dataclasses import asdict
 from typing import final
 
-from ...abc import Capability, World
+from ...abc import (
+    Blobs,
+    Capability,
+    Catalogue,
+    Queue,
+    Snapshots,
+    Storage,
+    Streams,
+    World,
+)
 from ...errors import UsageError
 from ..clock import Clock, SystemClock
 from ._blobs import MemoryBlobs
@@ -44,12 +53,12 @@ class MemoryWorld(World):
     def __init__(self, url: str = "memory://", *, clock: Clock | None = None) -> None:
         self._store = _find_store(url)
         self._handle = Handle(url, self._store, clock or SystemClock())
-        self.storage = MemoryStorage(self._handle)
-        self.catalogue = MemoryCatalogue(self._handle)
-        self.queue = MemoryQueue(self._handle)
-        self.snapshots = MemorySnapshots(self._handle)
-        self.streams = MemoryStreams(self._handle)
-        self.blobs = MemoryBlobs(self._handle)
+        self.storage: Storage = MemoryStorage(self._handle)
+        self.catalogue: Catalogue = MemoryCatalogue(self._handle)
+        self.queue: Queue = MemoryQueue(self._handle)
+        self.snapshots: Snapshots = MemorySnapshots(self._handle)
+        self.streams: Streams = MemoryStreams(self._handle)
+        self.blobs: Blobs = MemoryBlobs(self._handle)
 
     @property
     def url(self) -> str:
