@@ -15,7 +15,7 @@ import pytest
 
 from perdure import UNDEFINED, FatalError, RetryableError, Run, Worker, Workflow, start, step
 from perdure._runtime import registry
-from perdure.errors import GuestError, RunFailedError, UsageError
+from perdure.errors import GuestError, RunFailedError, UsageError, ValueNotCarriableError
 from perdure.model import EventType
 from perdure.testing.memory import MemoryWorld
 
@@ -263,3 +263,28 @@ def test_an_id_that_is_taken_is_told() -> None:
         step(max_retries=-1)
     with pytest.raises(UsageError, match="decorate it"):
         Worker(MemoryWorld(), steps=[print])  # type: ignore[list-item] # what a newcomer tries
+
+
+async def test_what_is_too_large_is_told_and_wedges_nothing() -> None:
+    @step(name="steps:body", max_retries=0)
+    async def body(kind: str) -> object:
+        if kind == "raise":
+            raise ValueError("x" * 20_000_000)
+        return b"x" * 20_000_000
+
+    async with MemoryWorld() as world:
+        with pytest.raises(ValueNotCarriableError, match=r"arguments: it takes 20,000,\d+ bytes"):
+            await start(calling("return 1"), [b"x" * 20_000_000], world=world)
+    code = """
+      const seen: string[] = [];
+      for (const kind of ["return", "raise"])
+        try { await body(kind) } catch (e: any) { seen.push((e.cause ?? e).name, e.message) }
+      return seen;
+    """
+    _, found, _ = await run_of(body, code)
+    assert isinstance(found, list)
+    assert found[0] == "ValueNotCarriableError"
+    assert "the result of steps:body: it takes 20,000," in found[1]
+    assert "pass a reference" in found[1]
+    assert len(found[3]) < 20_000
+    assert "cut: the error took" in found[3]

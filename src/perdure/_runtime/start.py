@@ -15,13 +15,13 @@ import anyio.to_thread
 
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
-from .._protocol.codec import encode
 from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import UsageError
 from .ambient import current_world, workers
 from .check import check_bundle
 from .handles import Run
+from .payloads import encode_payload
 from .workflow import Workflow
 
 __all__ = ("run_id_for_key", "start")
@@ -65,7 +65,7 @@ async def start(
     bundle = workflow.compiled
     if bundle is None:
         bundle = await anyio.to_thread.run_sync(workflow.compile)
-    payload = encode(list(args), where="arguments")
+    payload = encode_payload(list(args), where="arguments")
     engine = await _engine()
     if bundle.digest not in _stored.get(target, ()):
         await anyio.to_thread.run_sync(check_bundle, engine, bundle)

@@ -29,9 +29,10 @@ from .._core.turn import end_key
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._model.queue import MessageClaim
-from .._protocol.codec import decode, encode, encode_error
+from .._protocol.codec import decode
 from ..errors import FatalError, RetryableError, StepLostError, StepTimeoutError
 from .metadata import RunMetadata, StepMetadata, entered
+from .payloads import encode_failure, encode_payload
 from .registry import AnyStep
 
 __all__ = ("Ended", "Retrying", "StepCall", "run_step")
@@ -121,7 +122,7 @@ async def run_step(
     entered.set(_metadata(claim, call, allowed))
     try:
         value = await _body(step, call, threads)
-        payload = encode(value, where=f"the result of {step.id}")
+        payload = encode_payload(value, where=f"the result of {step.id}")
     except (Exception, SystemExit) as exc:  # sys.exit() in a step ends the step, not its worker
         return _after(step, claim, call, allowed, exc, now_ms())
     except asyncio.CancelledError as exc:
@@ -178,7 +179,7 @@ def _after(
     )
     if isinstance(verdict, Retry):
         _log.info("step %s failed (execution %d): %r", step.id, allowed.execution, exc)
-        payload = encode_error(exc)
+        payload = encode_failure(exc)
         facts: dict[str, str | int | bool | None] = {"attempt": allowed.execution}
         event = Event(
             type=EventType.STEP_RETRYING,
@@ -207,7 +208,7 @@ def _delay(exc: BaseException) -> int:
 
 
 def _failed(call: StepCall, exc: BaseException, attempt: int, now_ms: int) -> Ended:
-    payload = encode_error(exc)
+    payload = encode_failure(exc)
     return Ended(_event(EventType.STEP_FAILED, call, payload, {"attempt": attempt}, now_ms))
 
 

@@ -23,9 +23,10 @@ async def stop_on_signal(stop: Callable[[anyio.CancelScope], None]) -> AsyncGene
     Raises:
         typer.Exit: the block was cancelled by *stop*.
     """
+    scope = anyio.CancelScope()
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as group:
-            with anyio.CancelScope() as scope:
+            with scope:
                 group.start_soon(_listen, signals, scope, stop)
                 yield
             group.cancel_scope.cancel()

@@ -1,0 +1,85 @@
+"""The names that users write, as they are bound."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import Run, Worker, Workflow, get_run, open_world, start, step, workflow
+from perdure.testing.memory import MemoryWorld
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, object]:
+    """Names and defaults; those that are only taken by name begin with a star."""
+    found = inspect.signature(function).parameters.values()
+    return {("*" if p.kind is p.KEYWORD_ONLY else "") + p.name: p.default for p in found}
+
+
+NEEDED = inspect.Parameter.empty
+
+
+def test_start_takes_what_it_says() -> None:
+    assert parameters(start) == {
+        "workflow": NEEDED,
+        "args": (),
+        "*world": None,
+        "*run_id": None,
+        "*idempotency_key": None,
+        "*attributes": None,
+    }
+
+
+def test_step_takes_what_it_says() -> None:
+    assert parameters(step) == {
+        "function": None,
+        "*name": None,
+        "*max_retries": 3,
+        "*timeout": None,
+        "*queue": "default",
+    }
+
+
+def test_worker_takes_what_it_says() -> None:
+    found = parameters(Worker)
+    assert {"world", "*steps", "*max_turns", "*max_steps", "*snapshot_key"} <= set(found)
+    assert found["*steps"] is found["*snapshot_key"] is None
+
+
+def test_a_run_has_what_it_says() -> None:
+    assert parameters(get_run) == {"run_id": NEEDED, "world": None}
+    assert parameters(Run.result) == {"self": NEEDED, "timeout": None}
+    assert parameters(Run.cancel) == {"self": NEEDED, "reason": None}
+    assert inspect.iscoroutinefunction(Run.status)
+    assert inspect.iscoroutinefunction(Run.info)
+    assert inspect.isasyncgenfunction(Run.events)
+    assert parameters(Workflow.from_source) == {
+        "text": NEEDED,
+        "*filename": "workflow.ts",
+        "*name": None,
+    }
+    assert list(parameters(workflow)) == ["where"]
+    assert parameters(open_world)["url"] is None
+
+
+def test_every_name_of_the_guide_is_exported() -> None:
+    names = {
+        "FatalError", "RetryableError", "Run", "Step", "UNDEFINED", "Worker", "Workflow", "get_run",
+        "open_world", "run_metadata", "start", "step", "step_metadata", "workflow",
+    }  # fmt: skip
+    assert names <= set(vars(perdure))
+
+
+@pytest.mark.anyio
+async def test_attributes_and_ids_are_kept() -> None:
+    flow = Workflow.from_source('export async function w() { "use workflow"; return 1 }')
+    async with MemoryWorld() as world:
+        run = await start(flow, run_id="order-7", attributes={"tier": "gold"}, world=world)
+        record = await get_run("order-7", world).info()
+        again = await start(flow, run_id="order-7", world=world)
+    assert (run.id, again.id) == ("order-7", "order-7")
+    assert dict(record.attributes) == {"tier": "gold"}
+    assert record.workflow == "w"
