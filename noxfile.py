@@ -37,6 +37,13 @@ def conformance(session: nox.Session) -> None:
             session.run("perdure", "certify", url, "--tier", "full")
 
 
+@nox.session(venv_backend="none")
+def s3(session: nox.Session) -> None:
+    """The S3 world on its servers: the full tier, every fault at every request: half an hour."""
+    session.env["PERDURE_TIER"] = "full"
+    session.run("python", "-m", "pytest", "worlds/perdure-s3/tests", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measurements, beside DBOS in an environment of its own."""
