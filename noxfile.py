@@ -122,6 +122,13 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/diagrams.py")
 
 
+@nox.session(venv_backend="none")
+def s3(session: nox.Session) -> None:
+    """The S3 world on its servers: the full tier, every fault at every request: half an hour."""
+    session.env["PERDURE_TIER"] = "full"
+    session.run("python", "-m", "pytest", "worlds/perdure-s3/tests", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measurements, beside DBOS and quickjs-rs, and quickjs-wasi where there is npm."""

@@ -74,7 +74,11 @@ def test_the_pure_layers_touch_no_clock_thread_or_file(path: Path) -> None:
     assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree))
 
 
-@pytest.mark.parametrize("path", modules(ROOT / "worlds/perdure-sqlite/src"), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [path for world in sorted((ROOT / "worlds").glob("*/src")) for path in modules(world)],
+    ids=lambda p: "/".join(p.parts[-2:]),
+)
 def test_a_world_uses_public_names_only(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("perdure."):

@@ -41,7 +41,7 @@ from perdure.model import (
     Snapshot,
     TurnCommit,
 )
-from perdure.testing.clock import ManualClock
+from perdure.testing.clock import ManualClock, SystemClock
 from perdure_s3 import S3World, sweep
 from perdure_s3._head import Head
 from perdure_s3._index import GUARD_MS
@@ -167,6 +167,22 @@ async def test_a_later_format_asks_for_an_upgrade(url: str) -> None:
         await world._handle.cas.put(Layout.WORLD, b"\x82\x18\x63\x01")  # [99, 1]
     with pytest.raises(WorldContractError, match="upgrade perdure-s3"):
         await S3World(url).open()
+
+
+class WrongClock(SystemClock):  # type: ignore[misc]  # a test's
+    """A minute ahead."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() + 60_000
+
+
+async def test_a_clock_that_is_wrong_is_warned_of(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with S3World(url):
+        assert not caplog.messages
+    async with S3World(url, clock=WrongClock()):
+        assert "differ by" in caplog.text
 
 
 @asynccontextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, cast, final
 
@@ -19,7 +21,7 @@ from botocore.handlers import (  # type: ignore[import-untyped]  # likewise
 from botocore.loaders import create_loader  # type: ignore[import-untyped]  # likewise
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
-from perdure.testing.clock import Clock
+from perdure.testing.clock import Clock, SystemClock
 from perdure.waiting import Attempt, Bells
 
 from ._cas import UNCHANGED, Cas, Client, Refusal
@@ -30,6 +32,8 @@ from ._tokens import Tokens
 
 __all__ = ("Handle", "Place")
 
+_log = logging.getLogger("perdure")
+_SKEW_MS = 2_000
 _CLOSING = 30.0  # seconds that closing waits for what is under way
 _FIRST_POLL = 0.1  # seconds between looks at what somebody else may change; doubled up to the last
 _LAST_POLL = 2.0
@@ -117,6 +121,8 @@ class Handle:
         try:
             await _probe(cas, self.url)
             shards = await _settled_shards(cas, place.shards, self.url)
+            if isinstance(self.clock, SystemClock):
+                _compare_clocks(cas.date, self.now_ms(), self.url)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await closing.__aexit__(None, None, None)
@@ -209,6 +215,21 @@ async def _probe(cas: Cas, url: str) -> None:
         raise WorldContractError(
             f"world {url}: the server ignores {ignored} on PUT, so two writers would overwrite "
             f"each other; use AWS S3 or another server with conditional writes"
+        )
+
+
+def _compare_clocks(date: str, now_ms: int, url: str) -> None:
+    """Warn of a clock by which leases would run out early or late."""
+    try:
+        ahead_ms = now_ms - int(parsedate_to_datetime(date).timestamp() * 1000)
+    except ValueError:
+        return  # a server that does not say
+    if not -_SKEW_MS < ahead_ms < _SKEW_MS + 1000:  # the header has whole seconds
+        _log.warning(
+            "world %s: this machine's clock and the store's differ by %.1f s; leases of workers "
+            "whose clocks disagree run out early or late",
+            url,
+            ahead_ms / 1000,
         )
 
 

@@ -38,7 +38,7 @@ from ._together import together
 __all__ = ("Runs", "Txn", "view_of")
 
 T = TypeVar("T")
-_KEPT = 2_000  # heads in memory
+_KEPT = 512  # heads in memory; most have a few KiB, none much over 100
 _TRIES = 60
 _DOUBTS = 1  # writes of unknown outcome after which one more is made
 
@@ -311,19 +311,13 @@ class Runs:
         self._keep(txn.run_id, latest)
         before = txn.head
         for name in part_names(before) - part_names(made) if before is not None else ():
-            self.follow(self._drop(Layout.part(txn.run_id, made.birth, name)))
+            self.follow(self._cas.drop(Layout.part(txn.run_id, made.birth, name)))
         for token, held in {**({} if before is None else before.claimed), **txn.granted}.items():
             if made.claimed.get(token) != held:
-                self.follow(self._drop(Layout.token(token), held.etag))
+                self.follow(self._cas.drop(Layout.token(token), etag=held.etag))
         self._due.tidy(txn.run_id, view_of(latest, now_ms=txn.now_ms))
         self._due.hasten()
         self._bells.ring("due", txn.run_id)
-
-    async def _drop(self, key: str, etag: str | None = None) -> None:
-        try:
-            await self._cas.remove(key, etag=etag)
-        except PerdureError:
-            return  # the sweeper's
 
     # --- reading ------------------------------------------------------------------------------
 
