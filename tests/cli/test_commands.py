@@ -122,7 +122,7 @@ def test_certify_prints_each_check(perdure) -> None:  # type: ignore[no-untyped-
         (["runs", "--world", "nonsense"], "is not a world's URL", 2),
         (["runs", "--world", "sqlite:///:memory:"], "sqlite:///", 2),
         (["certify", "sqlite:////x.db"], "{n}", 2),
-        (["certify", "memory://", "--tier", "huge"], "smoke and full", 2),
+        (["certify", "memory://", "--tier", "huge"], "smoke, full and soak", 2),
     ],
 )
 def test_a_mistake_is_told_with_what_mends_it(  # type: ignore[no-untyped-def]
