@@ -23,6 +23,13 @@ from ._core.leases import (
     check_lease as check_lease,
     rearmed_due_ms as rearmed_due_ms,
 )
+from ._core.shelf import (
+    StreamLog as StreamLog,
+    claim_due_messages as claim_due_messages,
+    claim_due_wakes as claim_due_wakes,
+    count_due as count_due,
+    list_page as list_page,
+)
 from ._core.transitions import (
     TABLES as TABLES,
     EntityKind as EntityKind,

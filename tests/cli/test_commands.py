@@ -126,7 +126,7 @@ def test_certify_prints_each_check(perdure: Run) -> None:
         (["runs", "--world", "nonsense"], "is not a world's URL", 2),
         (["runs", "--world", "sqlite:///:memory:"], "sqlite:///", 2),
         (["certify", "sqlite:////x.db"], "{n}", 2),
-        (["certify", "memory://", "--tier", "huge"], "smoke and full", 2),
+        (["certify", "memory://", "--tier", "huge"], "smoke, full and soak", 2),
     ],
 )
 def test_a_mistake_is_told_with_what_mends_it(

@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+import re
 from pathlib import Path
 
+import killing
 import pytest
 
-from perdure.testing.clock import Clock
-from perdure.testing.conformance import MakeWorld, certify
-from perdure.testing.memory import MemoryWorld
-
-_spec = importlib.util.spec_from_file_location("mutants", Path(__file__).with_name("mutants.py"))
-assert _spec is not None
-assert _spec.loader is not None
-mutants = importlib.util.module_from_spec(_spec)
-sys.modules["mutants"] = mutants
-_spec.loader.exec_module(mutants)
+from perdure.testing.conformance import certify, check_names
 
 pytestmark = pytest.mark.slow
+PAGE = Path(__file__).parents[2] / "docs/mutants.md"
 
 
-@pytest.mark.parametrize("name", mutants.MUTANTS)
-def test_the_mutant_is_killed(name: str) -> None:
-    @contextmanager
-    def store() -> Generator[MakeWorld, None, None]:
-        made: list[MemoryWorld] = []
+def kills() -> dict[str, tuple[str, int, float]]:
+    """What the page says told each mutant: the check, the seed, the seconds."""
+    rows = re.findall(
+        r"^\| (.+?) \| .+? \| (.+?) \| .*? \| ([\d.]+) \| (\d+) \|$",
+        PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    return {name: (check, int(seed), float(seconds)) for name, check, seconds, seed in rows}
 
-        def make(clock: Clock) -> MemoryWorld:
-            if not made:
-                made.append(MemoryWorld(clock=clock))
-                mutants.MUTANTS[name](made[0])
-            return made[0]
 
-        yield make
+KILLS = kills()
 
-    for seed in range(4):  # each seed is a smoke run; together well under a minute
-        report = certify(store, seed=seed, until_failure=True, shrink=False)
+
+@pytest.mark.parametrize("name", killing.NAMES)
+def test_the_mutant_is_killed_as_the_page_says(name: str) -> None:
+    check, seed, _ = KILLS[name]
+    store, opener = killing.ALL[name]
+    for again in range(3):  # real threads and processes race differently each time
+        report = certify(
+            store,
+            seed=seed + again,
+            only=lambda other: other == check,
+            shrink=False,
+            opener=opener,
+        )
         if not report.passed:
             return
-    pytest.fail(f"{name} was not noticed")
+    pytest.fail(f"{name} was not noticed by: {check}")
 
 
-def test_there_are_enough_of_them() -> None:
-    assert len(mutants.MUTANTS) >= 25
+def test_the_page_has_every_mutant_and_each_died_within_a_minute() -> None:
+    assert set(KILLS) == set(killing.NAMES)
+    assert len(KILLS) >= 25
+    assert all(seconds <= killing.LIMIT_S for _, _, seconds in KILLS.values())
+    assert {check for check, _, _ in KILLS.values()} <= set(check_names())
+
+
+def test_every_kind_of_check_tells_some_mutant() -> None:
+    told = {check for check, _, _ in KILLS.values()}
+    for kind in ("histories, ", "faults, ", "processes ", "declared truly", "random programs"):
+        assert any(kind in check for check in told), kind

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
+import os
+import re
+import sys
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from ..errors import PerdureError, UsageError
-from ..worlds import make_world
 from ._arguments import JsonOption
 from ._errors import FAILED, report
 from ._output import err, out, print_json
 
 __all__ = ("certify",)
+
+DEFAULT_OPENER = "perdure.worlds:make_world"
+DEFAULT_SOAK_S = 600.0
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def certify(
@@ -27,57 +29,91 @@ def certify(
             metavar="URL", help="With {n} where fresh storage differs: sqlite:////tmp/check/{n}.db"
         ),
     ],
-    tier: Annotated[str, typer.Option(help="smoke: seconds; full: minutes.")] = "smoke",
+    tier: Annotated[
+        str, typer.Option(help="smoke: seconds; full: minutes; soak: as long as --duration.")
+    ] = "smoke",
     seed: Annotated[
         int | None, typer.Option(help="To repeat a run; default: a random one.")
     ] = None,
+    duration: Annotated[
+        str | None, typer.Option(help="Of a soak: 90s, 30m, 2h; default 10m.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="Checks whose name has this in it; default: all.")] = "",
+    opener: Annotated[
+        str, typer.Option(help="module:function that makes a world which is not installed.")
+    ] = DEFAULT_OPENER,
     as_json_: JsonOption = False,
 ) -> None:
     """Check that a world keeps its contracts; every check uses fresh storage."""
     try:
-        found = _check(url, tier, seed)
+        found = _check(url, tier, seed, _seconds(tier, duration), only, opener)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
     if as_json_:
         print_json(found)
     else:
-        table = Table("check", "verdict", "seconds")
-        for check in found["checks"]:
-            verdict = "passed" if check["passed"] else "[red]broken[/red]"
-            table.add_row(check["name"], verdict, f"{check['seconds']:.1f}")
-        out.print(table)
-        out.print(f"seed {found['seed']}, tier {found['tier']}", markup=False)
-        for check in found["checks"]:
-            if not check["passed"]:
-                out.print(f"\n{check['name']}:\n{check['failure']}", markup=False)
+        _print(found)
     if not found["passed"]:
         raise typer.Exit(FAILED)
 
 
-def _check(url: str, tier: str, seed: int | None) -> dict[str, Any]:
+def _print(found: dict[str, Any]) -> None:
+    """The verdicts for people."""
+    table = Table("check", "verdict", "seconds", "seed", "what was done")
+    for check in found["checks"]:
+        verdict = "passed" if check["passed"] else "[red]broken[/red]"
+        seconds, notes = f"{check['seconds']:.1f}", "; ".join(check["notes"])
+        table.add_row(check["name"], verdict, seconds, str(check["seed"]), notes)
+    out.print(table)
+    out.print(f"seed {found['seed']}, tier {found['tier']}", markup=False)
+    for check in found["checks"]:
+        if not check["passed"]:
+            out.print(f"\n{check['name']}, seed {check['seed']}:", markup=False)
+            print(check["failure"])  # a program to copy: no line of it may be wrapped
+
+
+def _seconds(tier: str, duration: str | None) -> float:
+    """How long to begin again."""
+    if tier != "soak":
+        if duration is not None:
+            raise UsageError("--duration is for --tier soak")
+        return 0.0
+    if duration is None:
+        return DEFAULT_SOAK_S
+    parsed = re.fullmatch(r"(\d+)([smh])", duration)
+    if parsed is None:
+        raise UsageError(f"{duration!r} is not a duration; write for example 90s, 30m or 2h")
+    return int(parsed[1]) * _UNITS[parsed[2]]
+
+
+def _check(
+    url: str, tier: str, seed: int | None, seconds: float, only: str, opener: str
+) -> dict[str, Any]:
     try:
         # hypothesis comes with the extra "testing"; the rest of the program does without it.
         from ..testing import conformance
     except ModuleNotFoundError as exc:
         raise UsageError(f"{exc}; install it: pip install 'perdure[testing]'") from exc
-    if "{n}" not in url and not url.startswith("memory://"):
-        raise UsageError(
-            f"certify needs fresh storage for each check: put {{n}} into {url!r} where it differs"
-        )
     if tier not in tuple(conformance.Tier):
-        raise UsageError(f"the tiers are smoke and full, not {tier!r}")
-    made, name = itertools.count(), secrets.token_hex(4)
-    make_world(url.replace("{n}", name))  # a URL nobody serves is told at once
-
-    @contextmanager
-    def store() -> Generator[conformance.MakeWorld, None, None]:
-        mine = url.replace("{n}", f"{name}-{next(made)}")
-        if mine == "memory://":
-            mine = f"memory://{name}-{next(made)}"
-        yield lambda clock: make_world(mine, clock=clock)
-
+        raise UsageError(f"the tiers are smoke, full and soak, not {tier!r}")
+    if not any(only in name for name in conformance.check_names()):
+        raise UsageError(f"no check has {only!r} in its name")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # where the opener of a world that is not installed may be
+    store = conformance.store_at(url, opener=opener)
     err.print(f"checking {url}, tier {tier}", markup=False)
-    result = conformance.certify(store, tier=tier, seed=seed)
+    extra = "" if opener == DEFAULT_OPENER else f", opener={opener!r}"
+    result = conformance.certify(
+        store,
+        tier=tier,
+        seed=seed,
+        only=lambda name: only in name,
+        until_failure=seconds > 0,
+        opener=opener,
+        seconds=seconds,
+        store_code=f"from {conformance.__name__} import store_at\n\n"
+        f"store = store_at({url!r}{extra})",
+    )
     return {
         "url": url,
         "tier": result.tier.value,
@@ -88,6 +124,8 @@ def _check(url: str, tier: str, seed: int | None) -> dict[str, Any]:
                 "name": check.name,
                 "passed": check.passed,
                 "seconds": round(check.seconds, 2),
+                "seed": check.seed,
+                "notes": check.notes,
                 "failure": check.failure,
             }
             for check in result.checks

@@ -5,30 +5,42 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
 from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from ._direct import DIRECT, DirectCheck
+from ._bytes import BYTES
+from ._calls import loose
+from ._capabilities import CAPABILITIES
+from ._case import Case, DirectCheck, Tier
+from ._faulty import FAULTS
+from ._histories import HISTORIES
 from ._machines import MACHINES
-from ._pair import Store
+from ._pair import Difference, Store
+from ._processes import PROCESSES
 from ._programs import PairMachine
+from ._races import RACES
+from ._shrink import print_program, shrink as shrink_difference
 
-__all__ = ("Check", "Report", "Tier", "certify", "check_world")
+__all__ = ("DEFAULT_OPENER", "Check", "Report", "certify", "check_names", "check_world")
 
-
-class Tier(StrEnum):
-    """How thorough."""
-
-    SMOKE = "smoke"  # some seconds
-    FULL = "full"  # some minutes
-
-
-_PROGRAMS = {Tier.SMOKE: (12, 25), Tier.FULL: (250, 40)}  # per machine: programs, calls in each
+DEFAULT_OPENER = "perdure.worlds:make_world"
+DIRECT: dict[str, DirectCheck] = {
+    **CAPABILITIES,
+    **RACES,
+    **BYTES,
+    **HISTORIES,
+    **FAULTS,
+    **PROCESSES,
+}
+_PROGRAMS = {  # per machine: programs, calls in each
+    Tier.SMOKE: (8, 25),
+    Tier.FULL: (120, 40),
+    Tier.SOAK: (120, 40),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +50,10 @@ class Check:
     name: str
     passed: bool
     seconds: float
+    seed: int = 0  # gives the same programs and faults again
     failure: str = ""  # which promise is broken, and the shortest program found that shows it
+    notes: tuple[str, ...] = ()  # what was done, measured or could not be observed
+    calls: int = 0  # in that program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +70,49 @@ class Report:
         return all(check.passed for check in self.checks)
 
 
-def check_world(store: Store, *, tier: Tier | str = Tier.SMOKE, seed: int | None = None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What all checks of a run share."""
+
+    store: Store
+    tier: Tier
+    seed: int
+    opener: str
+    shrink: bool = True
+
+
+def check_names() -> tuple[str, ...]:
+    """Every check there is, in the order they run."""
+    return (*DIRECT, *(f"{name}, random programs" for name in MACHINES))
+
+
+def check_world(
+    store: Store,
+    *,
+    tier: Tier | str = Tier.SMOKE,
+    seed: int | None = None,
+    opener: str = DEFAULT_OPENER,
+) -> None:
     """Check a world; for use inside a test.
 
     Args:
         store: makes fresh storage; see the package.
         seed: None chooses one; a failure names it.
+        opener: ``module:function`` that makes the world from a URL and ``clock=`` in another
+            process; the default finds installed worlds.
 
     Raises:
         AssertionError: a promise is broken; says which, and a program that shows it.
     """
     chosen = random.randrange(2**32) if seed is None else seed
-    for name, run in _checks(store, Tier(tier), chosen):
+    job = _Job(store=store, tier=Tier(tier), seed=chosen, opener=opener)
+    for name, run in _checks(job):
         try:
-            run()
+            run([])
+        except Difference as error:
+            error.add_note(print_program(error.calls))
+            error.add_note(f"conformance check: {name}, seed {chosen}")
+            raise
         except BaseException as error:
             error.add_note(f"conformance check: {name}, seed {chosen}")
             raise
@@ -82,6 +126,10 @@ def certify(
     only: Callable[[str], bool] = lambda name: True,
     until_failure: bool = False,
     shrink: bool = True,
+    opener: str = DEFAULT_OPENER,
+    seconds: float = 0.0,
+    store_code: str = "",
+    heard: Callable[[Check], None] = lambda check: None,
 ) -> Report:
     """Check a world, all checks whatever fails; the report says what held.
 
@@ -89,55 +137,99 @@ def certify(
         only: which checks, by name.
         until_failure: stop at the first that fails.
         shrink: look for the shortest program that fails; without it the verdict comes sooner.
+        opener: as in ``check_world``.
+        seconds: begin again, with the next seed, until so long has passed.
+        store_code: Python that defines ``store``, for programs that are printed.
+        heard: told each verdict as it comes.
     """
-    chosen = random.randrange(2**32) if seed is None else seed
-    done: list[Check] = []
-    for name, run in _checks(store, Tier(tier), chosen, shrink=shrink):
-        if not only(name):
-            continue
-        began = time.perf_counter()
-        failure = ""
-        try:
-            run()
-        except Exception as error:  # a broken world may raise anything
-            notes = "\n".join(getattr(error, "__notes__", ()))
-            failure = f"{type(error).__name__}: {error}\n{notes}".strip()
-        seconds = time.perf_counter() - began
-        done.append(Check(name=name, passed=not failure, seconds=seconds, failure=failure))
-        if failure and until_failure:
-            break
-    return Report(tier=Tier(tier), seed=chosen, checks=tuple(done))
+    first = random.randrange(2**32) if seed is None else seed
+    job = _Job(store=store, tier=Tier(tier), seed=first, opener=opener, shrink=shrink)
+    until, done = time.monotonic() + seconds, list[Check]()
+    while True:
+        for name, run in _checks(job):
+            if not only(name):
+                continue
+            check = _verdict(name, run, job.seed, store_code)
+            done.append(check)
+            heard(check)
+            if not check.passed and until_failure:
+                break
+        failed = until_failure and not all(check.passed for check in done)
+        if failed or time.monotonic() >= until:
+            return Report(tier=job.tier, seed=first, checks=tuple(done))
+        job = replace(job, seed=job.seed + 1)
 
 
-def _checks(
-    store: Store, tier: Tier, seed: int, *, shrink: bool = True
-) -> Iterator[tuple[str, Callable[[], None]]]:
-    for name, check in DIRECT.items():
-        yield name, partial(_run_direct, store, check)
-    for name, machine in MACHINES.items():
-        run = partial(_run_machine, store, machine, tier, seed, shrink)
-        yield f"{name}, random programs", run
-
-
-def _run_direct(store: Store, check: DirectCheck) -> None:
-    with store() as make:
-        anyio.run(check, make)
-
-
-def _run_machine(
-    store: Store, machine: type[PairMachine], tier: Tier, seed: int, shrink: bool
-) -> None:
-    programs, calls = _PROGRAMS[tier]
-    made: type[RuleBasedStateMachine] = type(machine.__name__, (machine,), {"store": store})
-    run_state_machine_as_test(
-        hypothesis_seed(seed)(made),
-        settings=settings(
-            max_examples=programs,
-            stateful_step_count=calls,
-            deadline=None,
-            database=None,
-            print_blob=False,
-            suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
-            phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        ),
+def _verdict(name: str, run: Callable[[list[str]], None], seed: int, store_code: str) -> Check:
+    began = time.perf_counter()
+    notes, failure, calls = list[str](), "", 0
+    try:
+        run(notes)
+    except Difference as error:
+        calls = len(error.calls)
+        program = print_program(error.calls, store=store_code)
+        failure = "\n".join([str(error), *getattr(error, "__notes__", ()), "", program])
+    except Exception as error:  # a broken world may raise anything
+        failure = _told(error)
+    return Check(
+        name=name,
+        passed=not failure,
+        seconds=time.perf_counter() - began,
+        seed=seed,
+        failure=failure,
+        notes=tuple(notes),
+        calls=calls,
     )
+
+
+def _told(error: BaseException) -> str:
+    """An error with its notes; of a group the first that is none."""
+    while isinstance(error, BaseExceptionGroup):
+        error = loose(error).exceptions[0]
+    notes = "\n".join(getattr(error, "__notes__", ()))
+    return f"{type(error).__name__}: {error}\n{notes}".strip()
+
+
+def _checks(job: _Job) -> Iterator[tuple[str, Callable[[list[str]], None]]]:
+    for name, check in DIRECT.items():
+        yield name, partial(_run_direct, job, check)
+    for name, machine in MACHINES.items():
+        yield f"{name}, random programs", partial(_run_machine, job, machine)
+
+
+def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
+    with job.store() as make:
+        case = Case(
+            store=job.store,
+            make=make,
+            tier=job.tier,
+            seed=job.seed,
+            opener=job.opener,
+            notes=notes,
+        )
+        anyio.run(check, case)
+
+
+def _run_machine(job: _Job, machine: type[PairMachine], notes: list[str]) -> None:
+    programs, calls = _PROGRAMS[job.tier]
+    made: type[RuleBasedStateMachine] = type(machine.__name__, (machine,), {"store": job.store})
+    try:
+        run_state_machine_as_test(
+            hypothesis_seed(job.seed)(made),
+            settings=settings(
+                max_examples=programs,
+                stateful_step_count=calls,
+                deadline=None,
+                database=None,
+                print_blob=False,
+                report_multiple_bugs=False,
+                suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
+                phases=(Phase.generate,),  # programs are shortened as data, by _shrink
+            ),
+        )
+    except Difference as found:
+        found.__dict__.pop("__notes__", None)  # the program as hypothesis would tell it
+        if not job.shrink:
+            raise
+        raise shrink_difference(job.store, found) from None
+    notes.append(f"{programs} programs of up to {calls} calls")

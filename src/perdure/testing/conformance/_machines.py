@@ -5,17 +5,16 @@ A failure names the contract and shrinks to the shortest program that shows it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from ..._model.commit import Append, TurnCommit
 from ..._model.events import EventType
-from ..._model.ids import Digest, EntityId, RunId
+from ..._model.ids import EntityId, RunId
 from ..._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
-from ..._model.runs import RunFilter, RunRecord, RunStatus
+from ..._model.runs import RunFilter, RunStatus
 from ._programs import (
+    BLOB,
     DATA,
     HOOKS,
     PAYLOADS,
@@ -34,14 +33,11 @@ class StorageMachine(PairMachine):
 
     @rule(run_id=RUNS, after=st.integers(-1, 4), limit=st.integers(1, 3))
     def read_events(self, run_id: RunId, after: int, limit: int) -> None:
-        self.pair.do(
-            "read_events",
-            lambda world, _: world.storage.read_events(run_id, after=after, limit=limit),
-        )
+        self.pair.do("storage.read_events", run_id, after=after, limit=limit)
 
     @rule(run_id=RUNS, after=st.sampled_from([None, 0, 2]))
     def load_run(self, run_id: RunId, after: int | None) -> None:
-        self.pair.do("load_run", lambda world, _: world.storage.load_run(run_id, after=after))
+        self.pair.do("storage.load_run", run_id, after=after)
 
     @rule(run_id=RUNS, reason=PAYLOADS)
     def cancel(self, run_id: RunId, reason: bytes | None) -> None:
@@ -60,11 +56,11 @@ class StorageMachine(PairMachine):
 
     @rule(token=TOKENS)
     def get_hook(self, token: str) -> None:
-        self.pair.do("get_hook", lambda world, _: world.storage.get_hook(token))
+        self.pair.do("storage.get_hook", token)
 
     @rule(run_id=RUNS)
     def wait_ended(self, run_id: RunId) -> None:
-        self.pair.do("wait_ended", lambda world, _: world.storage.wait_ended(run_id, wait_ms=0))
+        self.pair.do("storage.wait_ended", run_id, wait_ms=0)
 
 
 class QueueMachine(PairMachine):
@@ -72,32 +68,23 @@ class QueueMachine(PairMachine):
 
     @rule(run_id=RUNS, in_ms=SHORT_MS)
     def wake(self, run_id: RunId, in_ms: int) -> None:
-        due = self.now + in_ms
-        self.pair.do("wake", lambda world, _: world.queue.wake(run_id, due_ms=due))
+        self.pair.do("queue.wake", run_id, due_ms=self.now + in_ms)
 
     @rule(limit=st.integers(1, 3))
     def claim_wakes(self, limit: int) -> None:
-        claims = self.pair.do(
-            "claim_wakes",
-            lambda world, _: world.queue.claim_wakes(limit=limit, visibility_ms=100),
-        )
-        self.wakes += claims
+        self.wakes += self.pair.do("queue.claim_wakes", limit=limit, visibility_ms=100)
 
     @rule(data=DATA, run_id=RUNS)
     def send(self, data: st.DataObject, run_id: RunId) -> None:
         messages = self.draw_messages(data, run_id)
-        self.pair.do("send", lambda world, _: world.queue.send(messages))
+        self.pair.do("queue.send", list(messages))
 
     @rule(
         topics=st.sampled_from([["default/one", "default/two"], ["default/one"], []]),
         limit=st.integers(1, 3),
     )
     def claim_messages(self, topics: list[str], limit: int) -> None:
-        claims = self.pair.do(
-            "claim_messages",
-            lambda world, _: world.queue.claim_messages(topics, limit=limit, visibility_ms=100),
-        )
-        self.claims += claims
+        self.claims += self.pair.do("queue.claim_messages", topics, limit=limit, visibility_ms=100)
 
     @rule(data=DATA, moved=st.sampled_from([0, 0, -1]), in_ms=st.sampled_from([None, 0, 50]))
     def finish(self, data: st.DataObject, moved: int, in_ms: int | None) -> None:
@@ -108,34 +95,25 @@ class QueueMachine(PairMachine):
         self.end(claim, generation, None if in_ms is None else self.now + in_ms)
 
     def end(self, claim: WakeClaim | MessageClaim, generation: int, due: int | None) -> None:
-        self.pair.do(
-            "finish",
-            lambda world, theirs: world.queue.finish(
-                LeaseEnd(lease=theirs(claim.lease), generation=generation, next_due_ms=due)
-            ),
-        )
+        end = LeaseEnd(lease=claim.lease, generation=generation, next_due_ms=due)
+        self.pair.do("queue.finish", end)
 
     @rule(data=DATA, delay=SHORT_MS, ran=st.booleans())
     def release(self, data: st.DataObject, delay: int, ran: bool) -> None:
         claim = choice(data, [*self.wakes, *self.claims])
         if claim is not None:
-            self.pair.do(
-                "release",
-                lambda world, theirs: world.queue.release(
-                    theirs(claim.lease), delay_ms=delay, ran=ran
-                ),
-            )
+            self.pair.do("queue.release", claim.lease, delay_ms=delay, ran=ran)
 
     @rule(data=DATA, ran=st.booleans())
     def claim_again(self, data: st.DataObject, ran: bool) -> None:
         """Claim a message, give it back or let its lease run out, and claim it anew."""
         self.send(data, RunId("run_a"))
-        self.pair.clock.advance(1000)
+        self.pair.advance(1000)
         self.claim_messages(["default/one", "default/two"], 3)
         give_back = data.draw(st.booleans())
         if self.claims and give_back:
             self.release(data, 0, ran)
-        self.pair.clock.advance(data.draw(SHORT_MS))
+        self.pair.advance(data.draw(SHORT_MS))
         self.claim_messages(["default/one", "default/two"], 3)
 
     @rule(run_id=RUNS, in_ms=SHORT_MS, moved=st.sampled_from([0, 0, -1]))
@@ -145,19 +123,14 @@ class QueueMachine(PairMachine):
         self.wake(run_id, in_ms)
         for claim in self.wakes[-2:]:
             self.end(claim, claim.generation + moved, None)
-        self.pair.clock.advance(in_ms)
+        self.pair.advance(in_ms)
         self.claim_wakes(3)
 
     @rule(visibility=st.sampled_from([1, 100, 500]))
     def extend(self, visibility: int) -> None:
         held: list[WakeClaim | MessageClaim] = [*self.wakes, *self.claims]
         leases = [claim.lease for claim in held][-4:]
-        self.pair.do(
-            "extend",
-            lambda world, theirs: world.queue.extend(
-                [theirs(lease) for lease in leases], visibility_ms=visibility
-            ),
-        )
+        self.pair.do("queue.extend", leases, visibility_ms=visibility)
 
     @rule(data=DATA, delay=st.sampled_from([None, None, 0, 50]))
     def append_with_lease(self, data: st.DataObject, delay: int | None) -> None:
@@ -173,13 +146,14 @@ class QueueMachine(PairMachine):
             run_id=data.draw(RUNS) if elsewhere else claim.message.run_id,
             event=self.event(kind, key, entity, b"r"),
             wake=delay is None,
+            lease=claim.lease,
             release_delay_ms=delay,
         )
-        self.do_append(append, claim.lease)
+        self.do_append(append)
 
     @rule(topics=st.sampled_from([None, ["default/one"]]))
     def count_waiting(self, topics: list[str] | None) -> None:
-        self.pair.do("count_waiting", lambda world, _: world.queue.count_waiting(topics))
+        self.pair.do("queue.count_waiting", topics)
 
     def note_lease(self, lease: Lease, commit: TurnCommit) -> None:
         message = next(m for m in commit.messages if m.message_id == lease.item)
@@ -187,7 +161,6 @@ class QueueMachine(PairMachine):
 
 
 def _claim_of(new: NewMessage, lease: Lease) -> MessageClaim:
-
     message = Message(message_id=new.message_id, run_id=new.run_id, topic=new.topic, body=new.body)
     return MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
 
@@ -197,16 +170,15 @@ class SnapshotsMachine(PairMachine):
 
     @rule(data=DATA, run_id=RUNS, turn=st.integers(1, 6))
     def save(self, data: st.DataObject, run_id: RunId, turn: int) -> None:
-        snapshot = self.draw_snapshot(data, turn)
-        self.pair.do("save", lambda world, _: world.snapshots.save(run_id, snapshot))
+        self.pair.do("snapshots.save", run_id, self.draw_snapshot(data, turn))
 
     @rule(run_id=RUNS)
     def load(self, run_id: RunId) -> None:
-        self.pair.do("load", lambda world, _: world.snapshots.load(run_id))
+        self.pair.do("snapshots.load", run_id)
 
     @rule(run_id=RUNS)
     def delete(self, run_id: RunId) -> None:
-        self.pair.do("delete", lambda world, _: world.snapshots.delete(run_id))
+        self.pair.do("snapshots.delete", run_id)
 
 
 NAMES = st.sampled_from(["log", "out é"])
@@ -214,6 +186,8 @@ NAMES = st.sampled_from(["log", "out é"])
 
 class StreamsMachine(PairMachine):
     """Streams."""
+
+    names = ("log", "out é")
 
     @rule(
         run_id=RUNS,
@@ -225,27 +199,19 @@ class StreamsMachine(PairMachine):
     def append_chunks(
         self, run_id: RunId, name: str, chunks: list[bytes], writer: str, sequence: int
     ) -> None:
-        self.pair.do(
-            "streams.append",
-            lambda world, _: world.streams.append(
-                run_id, name, chunks, writer=writer, sequence=sequence
-            ),
-        )
+        self.pair.do("streams.append", run_id, name, chunks, writer=writer, sequence=sequence)
 
     @rule(run_id=RUNS, name=NAMES, start=st.integers(-3, 4), limit=st.integers(1, 3))
     def read(self, run_id: RunId, name: str, start: int, limit: int) -> None:
-        self.pair.do(
-            "streams.read",
-            lambda world, _: world.streams.read(run_id, name, start=start, limit=limit),
-        )
+        self.pair.do("streams.read", run_id, name, start=start, limit=limit)
 
     @rule(run_id=RUNS, name=NAMES)
     def close(self, run_id: RunId, name: str) -> None:
-        self.pair.do("streams.close", lambda world, _: world.streams.close(run_id, name))
+        self.pair.do("streams.close", run_id, name)
 
     @rule(run_id=RUNS, name=NAMES)
     def info(self, run_id: RunId, name: str) -> None:
-        self.pair.do("streams.info", lambda world, _: world.streams.info(run_id, name))
+        self.pair.do("streams.info", run_id, name)
 
 
 class CatalogueMachine(PairMachine):
@@ -265,18 +231,7 @@ class CatalogueMachine(PairMachine):
         limit: int,
     ) -> None:
         where = RunFilter(status=status, workflow=workflow, attributes=attributes)
-
-        async def pages(world: Any, _: object) -> list[RunRecord]:
-            found: list[RunRecord] = []
-            cursor: str | None = None
-            while True:
-                page = await world.catalogue.list_runs(where, cursor=cursor, limit=limit)
-                found += page.runs
-                cursor = page.cursor
-                if cursor is None:
-                    return found
-
-        self.pair.do("list_runs", pages)
+        self.pair.do("list_all_runs", where, limit=limit)
 
     @rule(run_id=RUNS)
     def cancel(self, run_id: RunId) -> None:
@@ -285,18 +240,15 @@ class CatalogueMachine(PairMachine):
 
     @rule(run_id=RUNS)
     def delete_run(self, run_id: RunId) -> None:
-        self.pair.do("delete_run", lambda world, _: world.catalogue.delete_run(run_id))
+        self.pair.do("catalogue.delete_run", run_id)
 
     @rule(ago=SHORT_MS, limit=st.integers(1, 2))
     def purge(self, ago: int, limit: int) -> None:
-        before = self.now - ago
-        self.pair.do(
-            "purge", lambda world, _: world.catalogue.purge(ended_before_ms=before, limit=limit)
-        )
+        self.pair.do("catalogue.purge", ended_before_ms=self.now - ago, limit=limit)
 
     @rule(run_id=RUNS)
     def keep_blob(self, run_id: RunId) -> None:
-        self.pair.do("blobs.put", lambda world, _: world.blobs.put(_DIGEST, b"blob", run_id=run_id))
+        self.pair.do("blobs.put", BLOB, b"blob", run_id=run_id)
 
     @rule(run_id=RUNS)
     def delete_with_blob(self, run_id: RunId) -> None:
@@ -308,10 +260,7 @@ class CatalogueMachine(PairMachine):
 
     @rule(run_id=RUNS)
     def has_blob(self, run_id: RunId) -> None:
-        self.pair.do("blobs.has", lambda world, _: world.blobs.has(_DIGEST, run_id=run_id))
-
-
-_DIGEST = Digest("fa2c8cc4f28176bbeed4b736df569a34c79cd3723e9ec42f9674b4d46ac6b8b8")
+        self.pair.do("blobs.has", BLOB, run_id=run_id)
 
 
 class ReopenMachine(QueueMachine, StorageMachine, SnapshotsMachine):

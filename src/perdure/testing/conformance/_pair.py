@@ -1,25 +1,26 @@
 """Pair: a candidate and the reference world, driven by the same calls.
 
 Every answer and every error's class must be equal; of leases all but the token, which is the
-world's own. Time is one manual clock for both.
+world's own. Time is one manual clock for both. What was called is kept as data: a program that
+can be played again, shortened and printed.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any, Protocol, TypeAlias, final
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from typing import Any, Protocol, final
 
 from anyio.from_thread import start_blocking_portal
 
 from ..._model.queue import Lease
 from ...abc import World
-from ...errors import PerdureError
 from ..clock import Clock, ManualClock
 from ..memory import MemoryWorld
+from ._calls import Call, Held, MissingLease, attempt, comparable, leases_in, map_leases, shown
 
-__all__ = ("Call", "Difference", "MakeWorld", "Pair", "Store")
+__all__ = ("Difference", "MakeWorld", "Pair", "Store", "play", "replay")
 
 
 class MakeWorld(Protocol):
@@ -37,8 +38,7 @@ class Store(Protocol):
 class Difference(AssertionError):
     """The candidate answered something else than the reference world."""
 
-
-Call: TypeAlias = Callable[[World, Callable[[Lease], Lease]], Awaitable[Any]]
+    calls: tuple[Call, ...] = ()  # up to the one that was answered wrongly
 
 
 @final
@@ -47,14 +47,22 @@ class Pair:
 
     def __init__(self, store: Store) -> None:
         self.clock = ManualClock()
-        self._tokens: dict[str, str] = {}  # the reference's token -> the candidate's
+        self.calls: list[Call] = []
+        self.broken = False  # a difference was seen
+        self._numbers = itertools.count(1)
+        self._places: dict[str, Held] = {}  # by the reference's lease token
+        self._leases: dict[tuple[int, int], tuple[Lease, Lease, str]] = {}
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal())
-        self._make = self._stack.enter_context(store())
-        self.reference: World = MemoryWorld(clock=self.clock)
-        self.candidate = self._make(self.clock)
-        for world in (self.reference, self.candidate):
-            self._portal.call(world.open)
+        try:
+            self._make = self._stack.enter_context(store())
+            self.reference: World = MemoryWorld(clock=self.clock)
+            self.candidate = self._make(self.clock)
+            for world in (self.reference, self.candidate):
+                self._portal.call(world.open)
+        except BaseException:
+            self._stack.close()
+            raise
 
     def close(self) -> None:
         """Close both; the candidate's storage goes."""
@@ -64,85 +72,113 @@ class Pair:
         finally:
             self._stack.close()
 
+    def advance(self, ms: int) -> None:
+        """Let time pass in both."""
+        self._note(Call(next(self._numbers), "advance", (ms,)))
+
     def reopen(self) -> None:
         """Close the candidate and open its storage again."""
-        self._portal.call(self.candidate.aclose)
-        self.candidate = self._make(self.clock)
-        self._portal.call(self.candidate.open)
+        self._note(Call(next(self._numbers), "reopen"))
 
-    def ask(self, call: Callable[[World], Awaitable[Any]]) -> Any:
-        """Only the reference's answer."""
-        return self._portal.call(_asked, call, self.reference)
-
-    def do(self, what: str, call: Call) -> Any:
+    def do(self, name: str, *args: Any, **named: Any) -> Any:
         """Do the same in both worlds; gives the reference's answer, or its error.
+
+        Args:
+            name: the contract and its method: ``storage.commit``.
 
         Raises:
             Difference: the answers, or the classes of the errors, are not equal.
         """
-        expected = self._portal.call(_attempt, call, self.reference, _ours)
-        found = self._portal.call(_attempt, call, self.candidate, self._theirs)
+        return self.play(Call(next(self._numbers), name, args, named))
+
+    def ask(self, name: str, *args: Any, **named: Any) -> Any:
+        """Only the reference's answer, or its error."""
+        return self._portal.call(attempt, self.reference, name, args, named)
+
+    def play(self, call: Call) -> Any:
+        """Do what *call* says, under its number.
+
+        Raises:
+            Difference: the answers, or the classes of the errors, are not equal.
+            MissingLease: it needs a lease that this program has not had.
+        """
+        if call.name in ("advance", "reopen"):
+            return self._note(call)
+        call = self._map(call, self._place)
+        self.calls.append(call)
+        expected = self._attempt(self.reference, self._map(call, self._ours))
+        found = self._attempt(self.candidate, self._map(call, self._theirs))
         self._portal.call(self.candidate.settle)
-        if _comparable(expected) != _comparable(found):
-            raise Difference(
-                f"{what}: the world answers {_shown(found)}, the contract says {_shown(expected)}"
+        if comparable(expected) != comparable(found):
+            difference = Difference(
+                f"{call.name}: the world answers {shown(found)}, the contract says "
+                f"{shown(expected)}"
             )
-        for ours, theirs in zip(_leases(expected), _leases(found), strict=True):
-            self._tokens[ours.token] = theirs.token
+            difference.calls = tuple(self.calls)
+            self.broken = True
+            raise difference
+        pairs = zip(leases_in(expected), leases_in(found), strict=True)
+        for index, ((path, ours), (_, theirs)) in enumerate(pairs):
+            self._leases[call.number, index] = ours, theirs, path
+            self._places.setdefault(ours.token, Held(call.number, index, path))
         return expected
 
-    def _theirs(self, lease: Lease) -> Lease:
-        return dataclasses.replace(lease, token=self._tokens.get(lease.token, lease.token))
+    def _note(self, call: Call) -> None:
+        self.calls.append(call)
+        if call.name == "advance":
+            self.clock.advance(*call.args)
+            return
+        self._portal.call(self.candidate.aclose)
+        self.candidate = self._make(self.clock)
+        self._portal.call(self.candidate.open)
+
+    def _attempt(self, world: World, call: Call) -> Any:
+        return self._portal.call(attempt, world, call.name, call.args, call.named)
+
+    def _map(self, call: Call, change: Callable[[Any], Any]) -> Call:
+        named = {name: map_leases(value, change) for name, value in call.named.items()}
+        return Call(call.number, call.name, map_leases(call.args, change), named)
+
+    def _place(self, lease: Lease | Held) -> Lease | Held:
+        if isinstance(lease, Lease):
+            return self._places.get(lease.token, lease)
+        return Held(lease.call, lease.index, self._find(lease)[2])
+
+    def _ours(self, lease: Lease | Held) -> Lease:
+        return self._find(lease)[0] if isinstance(lease, Held) else lease
+
+    def _theirs(self, lease: Lease | Held) -> Lease:
+        return self._find(lease)[1] if isinstance(lease, Held) else lease
+
+    def _find(self, held: Held) -> tuple[Lease, Lease, str]:
+        try:
+            return self._leases[held.call, held.index]
+        except KeyError:
+            raise MissingLease(held) from None
 
 
-def _ours(lease: Lease) -> Lease:
-    return lease
-
-
-async def _asked(call: Callable[[World], Awaitable[Any]], world: World) -> Any:
-    return await call(world)
-
-
-async def _attempt(call: Call, world: World, lease: Callable[[Lease], Lease]) -> Any:
+def play(store: Store, calls: Sequence[Call]) -> Difference | None:
+    """Play a program on fresh storage; gives what was answered wrongly."""
+    pair = Pair(store)
     try:
-        return await call(world, lease)
-    except PerdureError as error:
-        return error
+        with suppress(MissingLease):
+            for call in calls:
+                pair.play(call)
+    except Difference as difference:
+        return difference
+    finally:
+        pair.close()
+    return None
 
 
-def _comparable(value: Any) -> Any:
-    if isinstance(value, Exception):
-        return type(value).__name__
-    if isinstance(value, Lease):
-        return ("lease", value.item, value.is_wake, value.expires_at_ms)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return (type(value).__name__, [(n, _comparable(getattr(value, n))) for n in names])
-    if isinstance(value, Mapping):
-        return {key: _comparable(item) for key, item in _items(value)}
-    if isinstance(value, list | tuple):
-        return [_comparable(item) for item in _each(value)]
-    return value
+def replay(store: Store, program: Callable[[Pair], None]) -> None:
+    """Play a printed program on fresh storage.
 
-
-def _leases(value: Any) -> Iterator[Lease]:
-    if isinstance(value, Lease):
-        yield value
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from _leases(getattr(value, field.name))
-    elif isinstance(value, list | tuple):
-        for item in _each(value):
-            yield from _leases(item)
-
-
-def _items(value: Any) -> Any:
-    return value.items()
-
-
-def _each(value: Any) -> Any:
-    return value
-
-
-def _shown(value: Any) -> str:
-    return f"{type(value).__name__}({value})" if isinstance(value, Exception) else repr(value)
+    Raises:
+        Difference: the world still breaks the promise.
+    """
+    pair = Pair(store)
+    try:
+        program(pair)
+    finally:
+        pair.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar, final
@@ -83,7 +82,7 @@ def send_message(store: Store, new: NewMessage, *, now_ms: int) -> Lease | None:
     store.messages[new.message_id] = stored
     if new.lease_ms is None:
         return None
-    lease = _new_lease(new.message_id, is_wake=False, expires_at_ms=now_ms + new.lease_ms)
+    lease = _new_lease(store, new.message_id, is_wake=False, expires_at_ms=now_ms + new.lease_ms)
     stored.take(lease)
     return lease
 
@@ -103,10 +102,8 @@ def longest_due(
     return [(name, item) for _, name, item in sorted(due, key=lambda d: d[:2])[:limit]]
 
 
-def _new_lease(item: str, *, is_wake: bool, expires_at_ms: int) -> Lease:
-    return Lease(
-        item=item, token=secrets.token_hex(8), is_wake=is_wake, expires_at_ms=expires_at_ms
-    )
+def _new_lease(store: Store, item: str, *, is_wake: bool, expires_at_ms: int) -> Lease:
+    return Lease(item=item, token=store.new_token(), is_wake=is_wake, expires_at_ms=expires_at_ms)
 
 
 @final
@@ -199,7 +196,7 @@ class MemoryQueue(Queue):
         with store.lock:
             wakes = [(k, run.wake) for k, run in store.runs.items() if run.wake is not None]
             for name, wake in longest_due(wakes, limit=limit, now_ms=now):
-                lease = _new_lease(name, is_wake=True, expires_at_ms=now + visibility_ms)
+                lease = _new_lease(store, name, is_wake=True, expires_at_ms=now + visibility_ms)
                 wake.take(lease)
                 claims.append(
                     WakeClaim(
@@ -220,7 +217,7 @@ class MemoryQueue(Queue):
             asked = ((k, s) for k, s in store.messages.items() if s.message.topic in topics)
             for name, stored in longest_due(asked, limit=limit, now_ms=now):
                 stored.lost += stored.lease is not None
-                lease = _new_lease(name, is_wake=False, expires_at_ms=now + visibility_ms)
+                lease = _new_lease(store, name, is_wake=False, expires_at_ms=now + visibility_ms)
                 stored.take(lease)
                 claims.append(
                     MessageClaim(

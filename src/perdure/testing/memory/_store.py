@@ -6,9 +6,11 @@ as frozen values.
 
 from __future__ import annotations
 
+import copy
+import secrets
 import threading
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import anyio
@@ -57,6 +59,24 @@ class StoredRun:
     streams: dict[str, StoredStream] = field(default_factory=dict[str, StoredStream])
     last_commit: tuple[str, Committed] | None = None
 
+    def copied(self) -> StoredRun:
+        """The same, of its own."""
+        return replace(
+            self,
+            wake=copy.copy(self.wake),
+            events=list(self.events),
+            positions=dict(self.positions),
+            snapshots=list(self.snapshots),
+            streams={
+                name: replace(stream, chunks=list(stream.chunks), writes=dict(stream.writes))
+                for name, stream in self.streams.items()
+            },
+        )
+
+
+def _random_token() -> str:
+    return secrets.token_hex(8)
+
 
 @final
 class Store:
@@ -69,6 +89,16 @@ class Store:
         self.messages: dict[str, StoredMessage] = {}
         self.hooks: dict[str, HookRecord] = {}  # by token
         self.blobs: dict[tuple[RunId | None, Digest], bytes] = {}
+        self.new_token: Callable[[], str] = _random_token
+
+    def copied(self) -> Store:
+        """The same, of its own."""
+        made = Store()
+        with self.lock:
+            made.runs = {run_id: run.copied() for run_id, run in self.runs.items()}
+            made.messages = {k: copy.copy(message) for k, message in self.messages.items()}
+            made.hooks, made.blobs = dict(self.hooks), dict(self.blobs)
+        return made
 
     def run(self, run_id: RunId) -> StoredRun:
         """The run.
@@ -108,6 +138,11 @@ class Handle:
         if not self.is_open:
             raise WorldClosedError(self.url)
         return self._store
+
+    def replace(self, store: Store) -> Store:
+        """Be open on another store."""
+        self._store, self.is_open = store, True
+        return store
 
     def now_ms(self) -> int:
         """The world's clock."""

@@ -7,6 +7,7 @@ again when the object is opened again.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import final
 
@@ -85,6 +86,18 @@ class MemoryWorld(World):
 
     def statistics(self) -> dict[str, int]:
         return dict(self._handle.counters)
+
+    def copy(self) -> MemoryWorld:
+        """An open world on a copy of what this one holds."""
+        made = MemoryWorld(clock=self._handle.clock)
+        made._store = made._handle.replace(self._store.copied())
+        return made
+
+    def hand_out(self, tokens: Iterable[str]) -> None:
+        """Give the next leases these tokens, to follow what another world did."""
+        rest = iter(tokens)
+        made = self._store.new_token
+        self._store.new_token = lambda: next(rest, None) or made()
 
     def dump(self) -> dict[str, object]:
         """Everything stored, in a canonical order and without what is random, to compare worlds."""

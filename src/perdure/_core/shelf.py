@@ -1,0 +1,143 @@
+"""Shelf: many books at once: which are due, what is listed, how a stream grows.
+
+For worlds that hold runs as ``Book`` values. Pure: books are changed in memory, and the world
+writes each that is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+from .._model.queue import Lease, MessageClaim, WakeClaim
+from .._model.runs import RunFilter, RunPage, RunRecord
+from .._model.streams import StreamInfo, StreamPage
+from ..errors import StreamClosedError
+from .book import Book
+from .landing import list_cursor, matches_filter, parse_cursor
+
+__all__ = (
+    "StreamLog",
+    "claim_due_messages",
+    "claim_due_wakes",
+    "count_due",
+    "list_page",
+)
+
+
+def claim_due_wakes(
+    books: Iterable[Book], *, limit: int, now_ms: int, until_ms: int, new_token: Callable[[], str]
+) -> list[tuple[Book, WakeClaim]]:
+    """Claim the wakes that are longest due; equals by id."""
+    due = [
+        (book.wake.claimable_ms or 0, book.record.run_id, book)
+        for book in books
+        if book.wake is not None and book.wake.is_claimable(now_ms)
+    ]
+    return [
+        (book, book.claim_wake(_lease(name, until_ms, new_token, is_wake=True)))
+        for _, name, book in _longest(due, limit)
+    ]
+
+
+def claim_due_messages(
+    books: Iterable[Book],
+    topics: Collection[str],
+    *,
+    limit: int,
+    now_ms: int,
+    until_ms: int,
+    new_token: Callable[[], str],
+) -> list[tuple[Book, MessageClaim]]:
+    """Claim the messages of these topics that are longest due; equals by id."""
+    due = [
+        (queued.claimable_ms or 0, name, book)
+        for book in books
+        for name, queued in book.messages.items()
+        if queued.message.topic in topics and queued.is_claimable(now_ms)
+    ]
+    return [
+        (book, book.claim_message(_lease(name, until_ms, new_token, is_wake=False)))
+        for _, name, book in _longest(due, limit)
+    ]
+
+
+def count_due(
+    books: Iterable[Book], topics: Collection[str] | None, *, now_ms: int
+) -> dict[str, int]:
+    """What ``Queue.count_waiting`` answers."""
+    counts = {"": 0}
+    for book in books:
+        counts[""] += book.wake is not None and book.wake.is_claimable(now_ms)
+        for queued in book.messages.values():
+            topic = queued.message.topic
+            if queued.is_claimable(now_ms) and (topics is None or topic in topics):
+                counts[topic] = counts.get(topic, 0) + 1
+    return counts
+
+
+def list_page(
+    records: Iterable[RunRecord], where: RunFilter, *, cursor: str | None, limit: int
+) -> RunPage:
+    """What ``Catalogue.list_runs`` answers, of all the runs there are.
+
+    Raises:
+        UsageError: it is not a cursor of ``list_cursor``.
+    """
+    after = parse_cursor(cursor)
+    found = sorted(
+        (r for r in records if _order(r) > after and matches_filter(r, where)), key=_order
+    )
+    page = tuple(found[:limit])
+    more = len(found) > len(page) and page
+    return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
+
+
+@final
+@dataclass(slots=True)
+class StreamLog:
+    """A stream as one value: its chunks, and the length that each write gave."""
+
+    chunks: list[bytes] = field(default_factory=list[bytes])
+    closed: bool = False
+    writes: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+
+    def append(
+        self, chunks: Sequence[bytes], *, writer: str, sequence: int, run_id: str, name: str
+    ) -> int:
+        """What ``Streams.append`` does.
+
+        Raises:
+            StreamClosedError: the stream is closed.
+        """
+        if (writer, sequence) in self.writes:
+            return self.writes[writer, sequence]
+        if self.closed:
+            raise StreamClosedError(run_id, name)
+        self.chunks.extend(bytes(chunk) for chunk in chunks)
+        self.writes[writer, sequence] = len(self.chunks)
+        return len(self.chunks)
+
+    def read(self, *, start: int, limit: int) -> StreamPage:
+        """What ``Streams.read`` answers now; a negative *start* counts from the end."""
+        start = max(0, len(self.chunks) + start) if start < 0 else start
+        chunks = tuple(self.chunks[start : start + limit])
+        done = self.closed and start + len(chunks) >= len(self.chunks)
+        return StreamPage(start=start, chunks=chunks, done=done)
+
+    def info(self, name: str) -> StreamInfo:
+        """What ``Streams.info`` answers."""
+        return StreamInfo(name=name, length=len(self.chunks), closed=self.closed)
+
+
+def _order(record: RunRecord) -> tuple[int, str]:
+    return record.created_at_ms, record.run_id
+
+
+def _longest(due: list[tuple[int, str, Book]], limit: int) -> list[tuple[int, str, Book]]:
+    return sorted(due, key=lambda item: item[:2])[:limit]
+
+
+def _lease(name: str, until_ms: int, new_token: Callable[[], str], *, is_wake: bool) -> Lease:
+    return Lease(item=name, token=new_token(), is_wake=is_wake, expires_at_ms=until_ms)

@@ -1,0 +1,189 @@
+"""Bytes, waiting, and what is left behind: promises that one scenario shows best."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from ..._model.commit import Append
+from ..._model.events import EventType
+from ..._model.ids import Digest, RunId
+from ..._model.queue import NewMessage
+from ..._model.runs import RunOutcome, RunStatus
+from ..._model.snapshot import Snapshot
+from ...abc import World
+from ...errors import BlobNotFoundError, RunNotFoundError
+from ._case import RUN, Case, append_of, commit_of, event_of, expect, named, new_run
+
+__all__ = ("BYTES",)
+
+KIB, MIB = 1 << 10, 1 << 20
+LIMITS = (255, 256, 4 * KIB, 16 * KIB, 64 * KIB, 255 * KIB, 256 * KIB, MIB)
+LARGE = (2 * MIB, 4 * MIB, 5 * MIB, 8 * MIB, 16_000_000 - 1)  # and one byte over each
+WAIT_MS = 30_000
+OVER_BSON = 16 * MIB + 1  # for what no world may keep in one document
+
+
+def pattern(size: int) -> bytes:
+    """Bytes that no text codec and no repeated block leaves as they are."""
+    if size < 64:
+        return (b"\x00\xff\xc3\x28a" * 13)[:size]
+    block = hashlib.sha256(b"%d" % size).digest()
+    return (b"\x00\xff\xc3\x28" + block * (size // len(block) + 1))[: size - 1] + b"\x00"
+
+
+async def bytes_are_exact(case: Case) -> None:
+    """Payloads, snapshots, chunks and blobs of every size come back as they went in."""
+    sizes = [0, 1, *(n for limit in LIMITS for n in (limit, limit + 1))]
+    if case.thorough:
+        sizes += [limit + 1 for limit in LARGE]
+    async with case.open() as world:
+        for index, size in enumerate(sizes):
+            await _come_back(world, RunId(f"run_{index}"), pattern(size))
+
+
+async def _come_back(world: World, run_id: RunId, data: bytes) -> None:
+    size = len(data)
+    await world.storage.create_run(new_run(run_id, data))
+    (created,) = await world.storage.read_events(run_id)
+    expect(created.event.payload == data, f"a payload of {size} bytes is exact")
+    await world.streams.append(run_id, "s", [data, b""], writer="w", sequence=0)
+    page = await world.streams.read(run_id, "s")
+    expect(page.chunks == (data, b""), f"a chunk of {size} bytes is exact")
+    await _images_come_back(world, run_id, data)
+
+
+async def _images_come_back(world: World, run_id: RunId, data: bytes) -> None:
+    size = len(data)
+    snapshot = Snapshot(turn=1, parent_turn=None, consumed=1, data=data)
+    await world.storage.commit(commit_of(0, run_id=run_id, snapshot=snapshot))
+    expect(
+        await world.snapshots.load(run_id) == (snapshot,),
+        f"a snapshot of {size} bytes in a commit is exact",
+    )
+    link = Snapshot(turn=2, parent_turn=1, consumed=1, data=data)
+    await world.snapshots.save(run_id, link)
+    chain = await world.snapshots.load(run_id)
+    expect(chain == (snapshot, link), f"a saved snapshot of {size} bytes is exact")
+    digest = Digest(hashlib.sha256(data).hexdigest())
+    await world.blobs.put(digest, data)
+    expect(await world.blobs.get(digest) == data, f"a blob of {size} bytes is exact")
+
+
+async def images_pass_sixteen_megabytes(case: Case) -> None:
+    """A snapshot or blob may be larger than any document a store takes."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        await _images_come_back(world, RUN, pattern(OVER_BSON))
+
+
+async def text_is_exact(case: Case) -> None:
+    """Names, keys and attributes are any text: accents, quotes, slashes, dots, dollars."""
+    odd = "é '\"$set.a/../%2e\U0001f600"
+    async with case.open() as world:
+        attributes = {odd: odd, "a.b": "$"}
+        await world.storage.create_run(new_run(attributes=attributes, idempotency_key=odd))
+        record = await world.storage.get_run(RUN)
+        expect(record.attributes == attributes, "attributes are exact")
+        expect(record.idempotency_key == odd, "an idempotency key is exact")
+        await world.storage.append(append_of(f"step_1/{odd}"))
+        again = await world.storage.append(append_of(f"step_1/{odd}"))
+        expect(again.duplicate and again.position == 2, "a key is compared exactly")
+        other = await world.storage.append(append_of(f"step_1/{odd}".upper()))
+        expect(not other.duplicate, "keys differ by case")
+        await world.streams.append(RUN, odd, [b"x"], writer=odd, sequence=0)
+        (info,) = await world.streams.list_streams(RUN)
+        expect(info.name == odd, "a stream's name is exact")
+
+
+async def waiting_ends(case: Case) -> None:
+    """Who waits for a wake, a message, a chunk or an end hears of it before the time is up."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        await world.settle()
+        (claim,) = await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
+        heard: list[str] = []
+        three = anyio.Event()  # the message, the chunk and the wake: the end comes after them
+
+        async def wait(what: str, call: Callable[[], Awaitable[object]]) -> None:
+            expect(bool(await call()), f"waiting for {what} ends with it")
+            heard.append(what)
+            if len(heard) == 3:
+                three.set()
+
+        queue, streams = world.queue, world.streams
+        waits: dict[str, Callable[[], Awaitable[object]]] = {
+            "a message": lambda: queue.claim_messages(
+                ["t"], limit=1, visibility_ms=1000, wait_ms=WAIT_MS
+            ),
+            "a wake": lambda: queue.claim_wakes(limit=1, visibility_ms=1000, wait_ms=WAIT_MS),
+            "a chunk": lambda: _chunks(world),
+            "an end": lambda: _ended(world),
+        }
+        with anyio.fail_after(WAIT_MS / 3000):
+            async with anyio.create_task_group() as group:
+                for what, call in waits.items():
+                    group.start_soon(wait, what, call)
+                await anyio.sleep(0.05)  # for all of them to wait, so far as that can be known
+                await streams.append(RUN, "s", [b"x"], writer="w", sequence=0)
+                message = NewMessage(
+                    message_id="run_a/m", run_id=RUN, topic="t", body=b"", due_ms=0
+                )
+                await queue.send([message])
+                await world.storage.create_run(new_run("run_b"))
+                await three.wait()
+                outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"r", at_ms=3)
+                await world.storage.commit(commit_of(0, outcome=outcome))
+        expect(claim.run_id == RUN and len(heard) == 4, "everybody heard")
+
+
+async def _chunks(world: World) -> object:
+    return (await world.streams.read(RUN, "s", wait_ms=WAIT_MS)).chunks
+
+
+async def _ended(world: World) -> bool:
+    return (await world.storage.wait_ended(RUN, wait_ms=WAIT_MS)).status.is_ended
+
+
+async def deleting_leaves_nothing(case: Case) -> None:
+    """A run made anew under a deleted one's id finds nothing of it."""
+    async with case.open() as world:
+        digest = Digest(hashlib.sha256(b"x").hexdigest())
+        for _ in range(2):
+            _, made = await world.storage.create_run(new_run())
+            expect(made, "a deleted run's id is free")
+            appended = await world.storage.append(append_of())
+            expect(not appended.duplicate, "a deleted run's keys are free")
+            expect(await world.streams.list_streams(RUN) == (), "no stream is left behind")
+            expect(await world.snapshots.load(RUN) == (), "no snapshot is left behind")
+            try:
+                await world.blobs.get(digest, run_id=RUN)
+            except BlobNotFoundError:
+                pass
+            else:
+                raise AssertionError("no payload blob is left behind")
+            length = await world.streams.append(RUN, "s", [b"x"], writer="w", sequence=0)
+            expect(length == 1, "a deleted run's streams begin anew")
+            snapshot = Snapshot(turn=1, parent_turn=None, consumed=1, data=b"heap")
+            await world.storage.commit(commit_of(0, expected_position=2, snapshot=snapshot))
+            await world.blobs.put(digest, b"x", run_id=RUN)
+            cancelled = event_of("run/ended", EventType.RUN_CANCELLED)
+            await world.storage.append(Append(run_id=RUN, event=cancelled, wake=False))
+            await world.catalogue.delete_run(RUN)
+            await world.catalogue.delete_run(RUN)  # an unknown run is fine
+            try:
+                await world.storage.get_run(RUN)
+            except RunNotFoundError:
+                continue
+            raise AssertionError("a deleted run is gone")
+
+
+BYTES = named(
+    bytes_are_exact,
+    images_pass_sixteen_megabytes,
+    text_is_exact,
+    waiting_ends,
+    deleting_leaves_nothing,
+)

@@ -1,0 +1,135 @@
+"""Capabilities: what is declared works; what works is declared.
+
+What only other processes can show is in ``_processes``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.to_thread
+
+from ..._model.commit import Committed
+from ..._model.ids import RunId
+from ..._model.queue import NewMessage
+from ...abc import Capability, DirectStorage
+from ...errors import PerdureError, WorldClosedError
+from ._case import RUN, Case, commit_of, expect, named, new_run
+
+__all__ = ("CAPABILITIES",)
+
+ROUNDS = 30  # so often at once and without being settled is no accident
+
+
+async def direct_commit_is_declared_truly(case: Case) -> None:
+    """A storage takes commits from any thread if, and only if, that is declared."""
+    async with case.open() as world:
+        declared = Capability.DIRECT_COMMIT in world.capabilities
+        storage = world.storage
+        if not isinstance(storage, DirectStorage):
+            expect(not declared, "direct_commit is declared, but the storage is no DirectStorage")
+            return
+        expect(declared, f"the storage is a DirectStorage; {Capability.DIRECT_COMMIT} is missing")
+        await storage.create_run(new_run())
+        answer = await _commit_directly(storage)
+        expect(isinstance(answer, Committed), "commit_soon gives the commit's answer")
+        again = await _commit_directly(storage)
+        expect(answer == again, "commit_soon with the same commit_id gives the first answer")
+    expect(
+        isinstance(await _commit_directly(storage), WorldClosedError),
+        "commit_soon on a closed world gives WorldClosedError",
+    )
+
+
+async def _commit_directly(storage: DirectStorage) -> object:
+    done = anyio.Event()
+    answers: list[object] = []
+    loop = asyncio.get_running_loop()
+
+    def landed(answer: object) -> None:
+        answers.append(answer)
+        loop.call_soon_threadsafe(done.set)
+
+    await anyio.to_thread.run_sync(lambda: storage.commit_soon(commit_of(0), landed))
+    with anyio.fail_after(30):
+        await done.wait()
+    return answers[0]
+
+
+async def atomic_queue_is_declared_truly(case: Case) -> None:
+    """What a commit sent can be claimed once it has returned if, and only if, that is declared."""
+    async with case.open() as world:
+        seen = 0
+        for n in range(ROUNDS):
+            run_id = f"run_{n}"
+            await world.storage.create_run(new_run(run_id))
+            made = RunId(run_id)
+            sent = NewMessage(
+                message_id=f"{run_id}/m", run_id=made, topic=f"t{n}", body=b"", due_ms=0
+            )
+            await world.storage.commit(commit_of(0, run_id=made, messages=(sent,)))
+            claims = await world.queue.claim_messages([f"t{n}"], limit=1, visibility_ms=60_000)
+            wakes = await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
+            seen += bool(claims and wakes)
+        if Capability.ATOMIC_QUEUE in world.capabilities:
+            expect(seen == ROUNDS, "messages and wakes are there when commit returns")
+        else:
+            works = f"{Capability.ATOMIC_QUEUE} works, {ROUNDS} times of {ROUNDS}"
+            expect(seen < ROUNDS, f"{works}; it has to be declared")
+
+
+async def a_shared_store_is_one(case: Case) -> None:
+    """Two worlds that are open on a shared store see each other's writes."""
+    async with case.open() as world:
+        if Capability.SHARED not in world.capabilities:
+            return
+        async with case.open() as other:
+            for mine, theirs, run_id in ((world, other, "run_b"), (other, world, "run_c")):
+                made = new_run(run_id)
+                await mine.storage.create_run(made)
+                record = await theirs.storage.get_run(made.run_id)
+                expect(record.run_id == run_id, "a shared store shows one's writes to the other")
+
+
+async def a_store_is_there_again(case: Case) -> None:
+    """What was acknowledged is there when a durable store is opened again."""
+    async with case.open() as world:
+        durable = Capability.DURABLE in world.capabilities
+        await world.storage.create_run(new_run())
+        await world.storage.commit(commit_of(0))
+    if durable:
+        async with case.open() as world:
+            record = await world.storage.get_run(RUN)
+            expect((record.turn, record.position) == (1, 2), "a durable store keeps what it has")
+
+
+async def a_closed_world_says_so(case: Case) -> None:
+    """Calls after ``aclose`` raise ``WorldClosedError``; closing again is fine."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+    await world.aclose()
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "storage": lambda: world.storage.get_run(RUN),
+        "queue": lambda: world.queue.claim_wakes(limit=1, visibility_ms=1),
+        "snapshots": lambda: world.snapshots.load(RUN),
+        "streams": lambda: world.streams.info(RUN, "s"),
+    }
+    for name, call in calls.items():
+        try:
+            await call()
+        except WorldClosedError:
+            continue
+        except PerdureError as error:
+            raise AssertionError(f"{name}: WorldClosedError is due, not {error!r}") from error
+        raise AssertionError(f"{name}: a closed world answers")
+
+
+CAPABILITIES = named(
+    direct_commit_is_declared_truly,
+    atomic_queue_is_declared_truly,
+    a_shared_store_is_one,
+    a_store_is_there_again,
+    a_closed_world_says_so,
+)

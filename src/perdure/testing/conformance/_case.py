@@ -1,0 +1,122 @@
+"""Case: what a direct check is given, and the few values that all of them use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from ..._model.commit import Append, TurnCommit
+from ..._model.events import Event, EventType
+from ..._model.ids import Digest, EntityId, RunId
+from ..._model.runs import NewRun
+from ...abc import World
+from ..clock import Clock, SystemClock
+from ._pair import MakeWorld, Store
+
+__all__ = (
+    "RUN",
+    "Case",
+    "DirectCheck",
+    "Tier",
+    "append_of",
+    "commit_of",
+    "event_of",
+    "expect",
+    "named",
+    "new_run",
+)
+
+RUN = RunId("run_a")
+
+
+class Tier(StrEnum):
+    """How thorough."""
+
+    SMOKE = "smoke"  # some seconds
+    FULL = "full"  # some minutes
+    SOAK = "soak"  # full again and again, each time with another seed, as long as one likes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One storage to check, and how."""
+
+    store: Store
+    make: MakeWorld  # one storage of it
+    tier: Tier = Tier.SMOKE
+    seed: int = 0
+    opener: str = "perdure.worlds:make_world"  # how another process opens it; see Processes
+    notes: list[str] = field(default_factory=list[str])  # what the check has to say, passed or not
+
+    @property
+    def thorough(self) -> bool:
+        """Whether minutes may be spent."""
+        return self.tier is not Tier.SMOKE
+
+    def fresh(self) -> AbstractContextManager[MakeWorld]:
+        """Another storage, empty."""
+        return self.store()
+
+    @asynccontextmanager
+    async def open(self, clock: Clock | None = None) -> AsyncGenerator[World, None]:
+        """A world on the storage, open."""
+        world = self.make(clock or SystemClock())
+        async with world:
+            yield world
+
+
+DirectCheck: TypeAlias = Callable[[Case], Awaitable[None]]
+
+
+def expect(condition: bool, promise: str) -> None:
+    """Fail with the promise that is broken."""
+    if not condition:
+        raise AssertionError(promise)
+
+
+def named(*checks: DirectCheck) -> dict[str, DirectCheck]:
+    """Checks by the name that a report gives them."""
+    return {getattr(c, "__name__", str(c)).replace("_", " "): c for c in checks}
+
+
+def new_run(run_id: str = RUN, payload: bytes = b"\x80", **changes: Any) -> NewRun:
+    """A run to create."""
+    values: dict[str, Any] = {
+        "run_id": RunId(run_id),
+        "workflow": "w",
+        "bundle": Digest("b" * 64),
+        "engine": Digest("e" * 64),
+        "input": payload,
+        "created_at_ms": 1,
+    }
+    return NewRun(**{**values, **changes})
+
+
+def event_of(
+    key: str = "step_1/end", kind: EventType = EventType.STEP_COMPLETED, payload: bytes = b"a"
+) -> Event:
+    """An event of the entity that the key begins with."""
+    entity = key.partition("/")[0]
+    return Event(type=kind, key=key, at_ms=2, entity=EntityId(entity), payload=payload)
+
+
+def append_of(key: str = "step_1/end", run_id: str = RUN, **changes: Any) -> Append:
+    """A step's result from outside."""
+    return Append(run_id=RunId(run_id), event=event_of(key), **changes)
+
+
+def commit_of(turn: int, **changes: Any) -> TurnCommit:
+    """A commit of one event on *turn*, of a run to which nothing else was written."""
+    values: dict[str, Any] = {
+        "run_id": RUN,
+        "commit_id": f"c{turn}",
+        "turn": turn,
+        "expected_position": turn + 1,
+        "consumed": turn + 1,
+        "log_digest": b"d",
+        "events": (event_of(f"step_{turn + 1}/created", EventType.STEP_CREATED),),
+    }
+    return TurnCommit(**{**values, **changes})

@@ -1,0 +1,265 @@
+"""Faulty programs: one fault at every position, and nothing lost or doubled.
+
+A short program of calls is run without a fault first, then once for every call and every fault:
+it fails before or after it took effect, its task is cancelled at each await, early and late, or
+the world is killed and opened again around it. Whoever called asks again until there is an answer.
+The end must be what the reference world has after the same, or, where a caller cannot know whether
+the call took effect, one of its two ends.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, final
+
+from ..._model.runs import RunFilter
+from ...abc import Capability, World
+from ...errors import WorldError, WorldUnavailableError
+from ..clock import ManualClock
+from ..faults import Fault, FaultyWorld
+from ..memory import MemoryWorld
+from ._calls import attempt, comparable
+from ._cancel import Moment, Swallowed, run_cancelled
+from ._case import Case, DirectCheck
+from ._fault_programs import PROGRAMS, RUNS, TOKENS, TOPICS, Program
+from ._pair import MakeWorld
+
+__all__ = ("FAULTS", "Client", "Strike")
+
+MOST_ANSWERS = 20  # asked again that often, a world has to answer
+TAKEN_UP_MS = 60_000  # long enough for a world to take up what a dead process left undone
+MOST_SMOKE_STRIKES = 12
+SMOKE_STRIKES = 8  # of each program, chosen by the seed
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """What happens to the call with this number, from 0."""
+
+    number: int
+    what: str  # "before", "after", "killed before", "killed after", "cancelled early" or "… late"
+    at: int = 0  # the suspension, if it is cancelled
+
+    def __str__(self) -> str:
+        place = f" at its await {self.at}" if self.at else ""
+        return f"call {self.number + 1} {self.what}{place}"
+
+
+@final
+class Client:
+    """One program's caller: asks again until there is an answer, through whatever happens."""
+
+    def __init__(
+        self, make: Callable[[], World], clock: ManualClock, strike: Strike | None
+    ) -> None:
+        self.clock = clock
+        self.calls: list[str] = []
+        self.struck = False
+        self._make = make
+        self._strike = strike
+        self._stack = AsyncExitStack()
+        self._inner: World | None = None
+
+    async def open(self) -> None:
+        """Open the world; what was open is left as a killed process leaves it, if that may be."""
+        if self._inner is not None and Capability.SHARED not in self._inner.capabilities:
+            await self._inner.aclose()
+        self._inner = self._make()
+        self.world = FaultyWorld(self._inner, self._plan)
+        await self._inner.open()
+        self._stack.push_async_callback(self._inner.aclose)
+
+    async def aclose(self) -> None:
+        """Close everything that was opened."""
+        await self._stack.aclose()
+
+    async def do(self, name: str, *args: Any, **named: Any) -> Any:
+        """The call's answer or its error, struck by what was planned for it."""
+        number = len(self.calls)
+        self.calls.append(name)
+        strike = self._strike if self._strike and self._strike.number == number else None
+        if strike is not None and not self.struck:
+            answer = await self._struck(strike, name, args, named)
+            if answer is not None:
+                return answer
+        for _ in range(MOST_ANSWERS):
+            answer = await attempt(self.world, name, args, named)
+            if not (isinstance(answer, WorldError) and answer.retryable):
+                await self.world.settle()
+                return answer
+        raise AssertionError(f"{name} does not answer, however often it is asked")
+
+    async def _struck(self, strike: Strike, name: str, args: Any, named: Any) -> Any:
+        """What the call answered, or None if it has to be asked again."""
+        self.struck = True
+        call: Callable[[], Awaitable[Any]] = lambda: attempt(self.world, name, args, named)  # noqa: E731
+        if strike.what in ("before", "after"):
+            self._armed = Fault(strike.what)
+            answer = await call()
+            return None if isinstance(answer, WorldUnavailableError) else answer
+        if strike.what.startswith("killed"):
+            if strike.what == "killed after":
+                await call()
+            await self.open()
+            self.clock.advance(TAKEN_UP_MS)  # its claims run out, what it left undone is taken up
+            return None
+        moment = Moment.EARLY if strike.what == "cancelled early" else Moment.LATE
+        cancelled, answer = await run_cancelled(call, strike.at, moment)
+        if not cancelled:
+            self.struck = False  # there were fewer suspensions than that
+            return answer
+        return None
+
+    _armed: Fault = Fault.NONE
+    world: FaultyWorld
+
+    def _plan(self, number: int, call: str) -> Fault:
+        fault, self._armed = self._armed, Fault.NONE
+        return fault
+
+
+@dataclass(slots=True)
+class End:
+    """How a program ended: what it said, and what the world holds."""
+
+    struck: bool
+    calls: list[str]
+    held: Any = field(default_factory=dict[str, Any])
+
+
+async def run(make: MakeWorld, program: Program, strike: Strike | None) -> End:
+    """Run a program on fresh storage with one fault."""
+    clock = ManualClock()
+    client = Client(lambda: make(clock), clock, strike)
+    try:
+        await client.open()
+        await program(client)
+        client.struck = client.struck or strike is None
+        made = list(client.calls)
+        client.clock.advance(TAKEN_UP_MS)
+        await client.world.settle()
+        return End(client.struck, made, await dump(client))
+    finally:
+        await client.aclose()
+
+
+async def dump(client: Client) -> Any:
+    """Everything that can be seen of the world."""
+    held: dict[str, Any] = {}
+    asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        ("list_all_runs", (RunFilter(),), {"limit": 2}),
+        *(("storage.get_hook", (token,), {}) for token in TOKENS),
+    ]
+    for run_id in RUNS:
+        asked += [
+            ("storage.get_run", (run_id,), {}),
+            ("storage.read_events", (run_id,), {}),
+            ("snapshots.load", (run_id,), {}),
+            ("streams.list_streams", (run_id,), {}),
+            ("streams.read", (run_id, "s"), {}),
+        ]
+    asked += [
+        ("queue.claim_wakes", (), {"limit": 9, "visibility_ms": 1}),
+        ("queue.claim_messages", (list(TOPICS),), {"limit": 9, "visibility_ms": 1}),
+    ]
+    for name, args, named in asked:
+        answer = await client.do(name, *args, **named)
+        held[f"{name}{args}"] = comparable(answer, times=False)
+    return held
+
+
+def strikes(calls: int) -> Iterator[Strike]:
+    """Every fault at every position but the cancellations, whose number the calls decide."""
+    for number in range(calls):
+        for what in ("before", "after", "killed before", "killed after"):
+            yield Strike(number, what)
+        for what in ("cancelled early", "cancelled late"):
+            yield Strike(number, what, 1)
+
+
+Ends: TypeAlias = dict[Strike, End]
+
+
+def _reference() -> MakeWorld:
+    made: list[MemoryWorld] = []
+
+    def make(clock: Any) -> MemoryWorld:
+        if not made:
+            made.append(MemoryWorld(clock=clock))
+        return made[0]
+
+    return make
+
+
+async def allowed(program: Program, strike: Strike, ends: Ends) -> list[End]:
+    """The ends that the reference world has after the same."""
+    whats = ("before", "after") if strike.what.startswith("cancelled") else (strike.what,)
+    for what in whats:
+        same = Strike(strike.number, what)
+        if same not in ends:
+            ends[same] = await run(_reference(), program, same)
+    return [ends[Strike(strike.number, what)] for what in whats]
+
+
+async def check_strike(make: MakeWorld, name: str, strike: Strike, ends: Ends) -> bool:
+    """Whether the fault happened; the end must be one that is allowed."""
+    program = PROGRAMS[name]
+    try:
+        end = await run(make, program, strike)
+    except Swallowed as error:
+        error.add_note(f"program: {name}; fault: {strike}")
+        raise
+    if not end.struck:
+        return False
+    expected = await allowed(program, strike, ends)
+    if end.held not in [other.held for other in expected]:
+        raise AssertionError(_explained(name, strike, end, expected[-1]))
+    return True
+
+
+def _explained(name: str, strike: Strike, end: End, expected: End) -> str:
+    differing = [
+        f"  {what}: the world has {end.held.get(what)}, the contract says {value}"
+        for what, value in expected.held.items()
+        if end.held.get(what) != value
+    ]
+    calls = [
+        f"  {n + 1}. {call}{'   <- ' + strike.what if n == strike.number else ''}"
+        for n, call in enumerate(end.calls)
+    ]
+    return "\n".join(
+        [
+            f"{name}: after {strike} and asking again something is lost or doubled",
+            *differing[:4],
+            "the program's calls:",
+            *calls,
+        ]
+    )
+
+
+def _check_of(name: str) -> DirectCheck:
+    async def check(case: Case) -> None:
+        rng, ends = random.Random(case.seed), Ends()
+        calls = len((await run(_reference(), PROGRAMS[name], None)).calls)
+        planned = list(strikes(calls))
+        if not case.thorough:
+            planned = rng.sample(planned, min(SMOKE_STRIKES, len(planned)))
+        tried = 0
+        while planned:
+            strike = planned.pop()
+            with case.fresh() as make:
+                happened = await check_strike(make, name, strike, ends)
+            tried += happened
+            if not case.thorough and tried >= MOST_SMOKE_STRIKES:
+                break
+            if happened and strike.at:
+                planned.append(Strike(strike.number, strike.what, strike.at + 1))
+        case.notes.append(f"{tried} faults in {calls} calls")
+
+    return check
+
+
+FAULTS: dict[str, DirectCheck] = {f"faults, {name}": _check_of(name) for name in PROGRAMS}

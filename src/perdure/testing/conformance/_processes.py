@@ -1,0 +1,260 @@
+"""Processes: real ones that open the same store at once, and die.
+
+Each opens the world by its URL, or by what the candidate's author names. The answers they get are
+checked as one history; what was acknowledged must outlive a SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, final
+
+import anyio
+
+from ..._model.commit import Append
+from ..._model.events import EventType
+from ..._model.ids import RunId
+from ..._model.queue import NewMessage
+from ...abc import Capability, World
+from ...errors import PerdureError, RunNotFoundError
+from ..clock import SystemClock
+from ._case import Case, event_of, expect, named, new_run
+from ._clients import CONTRACTS, prepare
+from ._histories import check_history
+from ._linear import Operation
+from ._wire import decode, encode
+
+__all__ = ("PROCESSES", "NotOpened", "Process", "start_process")
+
+CLIENTS, CALLS = 3, 5  # two of them in smoke
+FREED_MS = 1000  # what the contract promises of a dead owner's claims
+SLACK_MS = 2000  # for a busy machine
+LINE_BYTES = 1 << 26
+START_S, ANSWER_S = 60, 60
+
+
+class NotOpened(Exception):
+    """Another process could not open the world; says why."""
+
+
+@final
+class Process:
+    """Another process with the world open."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def say(self, name: str, *args: Any) -> None:
+        """Tell it to do something."""
+        await self._send((name, args))
+
+    async def hear(self) -> Any:
+        """Its next answer.
+
+        Raises:
+            AssertionError: it died of an error.
+        """
+        assert self._process.stdout is not None
+        with anyio.fail_after(ANSWER_S):
+            line = await self._process.stdout.readline()
+        if not line:
+            raise AssertionError("a process that shares the store died; its error is on stderr")
+        return decode(line)
+
+    async def ask(self, name: str, *args: Any) -> Any:
+        """Tell it, and its answer."""
+        await self.say(name, *args)
+        return await self.hear()
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    async def _send(self, value: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(encode(value))
+        await self._process.stdin.drain()
+
+    async def start(self, opener: str, url: str) -> None:
+        """Have it open the world.
+
+        Raises:
+            NotOpened: it could not.
+        """
+        await self._send({"opener": opener, "url": url, "path": sys.path})
+        with anyio.fail_after(START_S):
+            state, what = await self.hear()
+        if state != "open":
+            raise NotOpened(what)
+
+    async def end(self) -> None:
+        """Let it close the world and go."""
+        if self._process.returncode is None and self._process.stdin is not None:
+            self._process.stdin.close()
+            with anyio.move_on_after(10):
+                await self._process.wait()
+        await self.kill()
+
+
+@asynccontextmanager
+async def start_process(case: Case, world: World) -> AsyncGenerator[Process, None]:
+    """Another process, with the same store open.
+
+    Raises:
+        NotOpened: it cannot open it.
+    """
+    url = getattr(case.make, "url", world.url)
+    made = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "perdure.testing.conformance.client",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=LINE_BYTES,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    process = Process(made)
+    try:
+        await process.start(case.opener, url)
+        yield process
+    finally:
+        with anyio.CancelScope(shield=True):
+            await process.end()
+
+
+async def sees(world: World, run_id: str) -> bool:
+    """Whether the run is there."""
+    try:
+        await world.storage.get_run(RunId(run_id))
+    except RunNotFoundError:
+        return False
+    return True
+
+
+async def processes_share_a_store(case: Case) -> None:
+    """Declared: several processes' answers are one history. Not declared: they do not share."""
+    async with case.open() as world:
+        if Capability.SHARED not in world.capabilities:
+            await _are_not_shared(case, world)
+            return
+        clients = CLIENTS if case.thorough else 2
+        rounds = 8 if case.thorough else 1
+        async with AsyncExitStack() as stack:
+            opened = [stack.enter_async_context(_started(case, world)) for _ in range(clients)]
+            processes = await asyncio.gather(*opened)
+            for n in range(rounds):
+                for contract in CONTRACTS:
+                    await _round(world, processes, contract, f"run_{contract}_{n}", case.seed + n)
+        case.notes.append(f"{rounds * len(CONTRACTS)} histories of {clients} processes")
+
+
+@asynccontextmanager
+async def _started(case: Case, world: World) -> AsyncGenerator[Process, None]:
+    async with AsyncExitStack() as stack:
+        try:
+            process = await stack.enter_async_context(start_process(case, world))
+        except NotOpened as error:
+            raise AssertionError(
+                f"{Capability.SHARED} is declared, but another process cannot open the store: "
+                f"{error}. If it needs more than the world's url, give `opener`, or the "
+                "storage's make a `url`."
+            ) from None
+        yield process
+
+
+async def _round(
+    world: World, processes: list[Process], contract: str, run_id: str, seed: int
+) -> None:
+    await prepare(world, run_id)
+    for number, process in enumerate(processes):
+        await process.say("history", contract, run_id, number, seed, CALLS)
+    history: list[Operation] = []
+    for process in processes:
+        history += await process.hear()
+    await check_history(history, run_id, times=False, seed=seed)
+    end = event_of("run/ended", EventType.RUN_CANCELLED)
+    append = Append(run_id=RunId(run_id), event=end, wake=False)
+    await world.storage.append(append)  # its wake is not in the next round's way
+
+
+async def _are_not_shared(case: Case, world: World) -> None:
+    await world.storage.create_run(new_run("run_here"))
+    try:
+        async with start_process(case, world) as process:
+            await process.ask("create", "run_there")
+            shared = await sees(world, "run_there")
+    except (NotOpened, AssertionError):
+        return
+    expect(not shared, f"{Capability.SHARED} works; it has to be declared")
+
+
+async def what_was_acknowledged_outlives_a_kill(case: Case) -> None:
+    """Declared: a process that is killed while it writes loses nothing that it was told of."""
+    world = case.make(SystemClock())
+    durable = Capability.DURABLE in world.capabilities
+    try:
+        async with start_process(case, world) as process:
+            await process.say("write", "run_")
+            told = [await process.hear() for _ in range(20 if case.thorough else 8)]
+            await process.kill()
+    except NotOpened as error:
+        case.notes.append(f"not observed: {error}")
+        return
+    async with world:
+        found = [await _landed(world, run_id) for run_id in told]
+    if durable:
+        expect(all(found), "what was acknowledged outlives the process")
+    else:
+        expect(not all(found), f"{Capability.DURABLE} works; it has to be declared")
+
+
+async def _landed(world: World, run_id: str) -> bool:
+    try:
+        return (await world.storage.get_run(RunId(run_id))).turn == 1
+    except PerdureError:
+        return False
+
+
+async def a_dead_owners_claims(case: Case) -> None:
+    """Declared: they are free within a second. Not declared: only when they run out."""
+    async with case.open() as world:
+        if Capability.SHARED not in world.capabilities:
+            return
+        declared = Capability.OWNER_DEATH in world.capabilities
+        await world.storage.create_run(new_run())
+        message = NewMessage(
+            message_id="run_a/m", run_id=RunId("run_a"), topic="t", body=b"", due_ms=0
+        )
+        await world.queue.send([message])
+        await world.settle()
+        async with _started(case, world) as process:
+            held = await process.ask("hold", "t")
+            expect(held == (1, 1), "another process claims what is due")
+            await process.kill()
+        freed_ms = await _freed(world, (FREED_MS + SLACK_MS) if declared else FREED_MS)
+    if declared:
+        expect(freed_ms is not None, "a dead process's claims are freed within a second")
+        case.notes.append(f"freed after {freed_ms} ms")
+    else:
+        expect(freed_ms is None, f"{Capability.OWNER_DEATH} works; it has to be declared")
+
+
+async def _freed(world: World, wait_ms: int) -> int | None:
+    """After how long both could be claimed again; None: not by then."""
+    began, queue = time.monotonic(), world.queue
+    wakes = await queue.claim_wakes(limit=1, visibility_ms=1000, wait_ms=wait_ms)
+    left = max(0, wait_ms - int((time.monotonic() - began) * 1000))
+    messages = await queue.claim_messages(["t"], limit=1, visibility_ms=1000, wait_ms=left)
+    return int((time.monotonic() - began) * 1000) if wakes and messages else None
+
+
+PROCESSES = named(
+    processes_share_a_store, what_was_acknowledged_outlives_a_kill, a_dead_owners_claims
+)

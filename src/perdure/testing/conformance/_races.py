@@ -1,0 +1,348 @@
+"""Races: many coroutines at once, and the one outcome that the contracts allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from ..._model.commit import Append, Committed, HookClaim
+from ..._model.events import EventType
+from ..._model.ids import EntityId, RunId
+from ..._model.runs import RunFilter
+from ..._model.snapshot import Snapshot
+from ...abc import World
+from ...errors import RunLiveError, StaleTurnError
+from ._case import RUN, Case, append_of, commit_of, event_of, expect, named, new_run
+
+__all__ = ("RACES",)
+
+WAIT_MS = 30_000
+
+
+async def at_once(*calls: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """All of them, concurrently."""
+    async with anyio.create_task_group() as group:
+        for call in calls:
+            group.start_soon(call)
+
+
+async def one_winner_per_turn(case: Case) -> None:
+    """Of many commits for one turn number exactly one lands."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        turns = 20 if case.thorough else 5
+        for turn in range(turns):
+            won: list[Committed] = []
+            stale: list[int] = []
+
+            async def race(
+                n: int,
+                turn: int = turn,
+                won: list[Committed] = won,
+                stale: list[int] = stale,
+            ) -> None:
+                commit = commit_of(turn, commit_id=f"c{turn}/{n}")
+                try:
+                    won.append(await world.storage.commit(commit))
+                except StaleTurnError:
+                    stale.append(n)
+
+            async with anyio.create_task_group() as group:
+                for n in range(8):
+                    group.start_soon(race, n)
+            expect((len(won), len(stale)) == (1, 7), "one commit wins each turn number")
+        events = await world.storage.read_events(RUN)
+        expect([e.position for e in events] == list(range(1, turns + 2)), "positions are dense")
+
+
+async def one_creation_per_run(case: Case) -> None:
+    """Of many that create one run at once exactly one is told that it did."""
+    async with case.open() as world:
+        for turn in range(8 if case.thorough else 3):
+            made: list[bool] = []
+
+            async def create(run_id: str = f"run_{turn}", made: list[bool] = made) -> None:
+                made.append((await world.storage.create_run(new_run(run_id)))[1])
+
+            await at_once(*[create] * 5)
+            expect(sorted(made) == [False] * 4 + [True], "a run is created once")
+
+
+async def one_claim_per_item(case: Case) -> None:
+    """Concurrent claims never share an item."""
+    async with case.open() as world:
+        for n in range(20):
+            await world.storage.create_run(new_run(f"run_{n:02}"))
+        await world.settle()
+        claimed: list[str] = []
+
+        async def claim() -> None:
+            for _ in range(10):
+                found = await world.queue.claim_wakes(limit=3, visibility_ms=60_000)
+                claimed.extend(wake.run_id for wake in found)
+
+        await at_once(*[claim] * 6)
+        for _ in range(7):  # what racing claims left to each other
+            await claim()
+        expect(sorted(claimed) == [f"run_{n:02}" for n in range(20)], "one live lease per wake")
+
+
+async def appends_share_a_log(case: Case) -> None:
+    """Concurrent appends get dense positions; a key gets one."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        positions: list[int] = []
+
+        async def append(n: int) -> None:
+            answer = await world.storage.append(append_of(f"step_{n % 10}/end"))
+            positions.append(answer.position)
+
+        async with anyio.create_task_group() as group:
+            for n in range(30):
+                group.start_soon(append, n)
+        expect(set(positions) == set(range(2, 12)), "a duplicate gives the first position")
+        events = await world.storage.read_events(RUN)
+        expect([e.position for e in events] == list(range(1, 12)), "positions are dense")
+
+
+async def a_commit_lands_behind_nothing_unseen(case: Case) -> None:
+    """A commit with deliveries is at the place its guest knows of, or it is stale."""
+    async with case.open() as world:
+        for n in range(20 if case.thorough else 6):
+            run_id = f"run_{n}"
+            await world.storage.create_run(new_run(run_id))
+
+            async def outside(run_id: str = run_id, late: int = n % 3) -> None:
+                for _ in range(late):
+                    await anyio.lowlevel.checkpoint()
+                await world.storage.append(append_of("step_9/end", run_id))
+
+            async def turn(run_id: str = run_id) -> None:
+                inline = commit_of(0, run_id=RunId(run_id), deliveries=(event_of("step_8/end"),))
+                try:
+                    await world.storage.commit(inline)
+                except StaleTurnError:
+                    return
+                events = await world.storage.read_events(RunId(run_id))
+                expect(
+                    events[1].event.key == "step_8/end",
+                    "a commit with deliveries never lands behind an event its guest has not seen",
+                )
+
+            await at_once(outside, turn)
+
+
+async def paging_is_stable(case: Case) -> None:
+    """A log and a list are read whole and in order, whatever is added meanwhile."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        for n in range(10):
+            await world.storage.create_run(new_run(f"old_{n}"))
+        done = anyio.Event()
+
+        async def write() -> None:
+            for n in range(30 if case.thorough else 12):
+                await world.storage.append(append_of(f"step_{n}/end"))
+                await world.storage.create_run(new_run(f"new_{n}"))
+            done.set()
+
+        async def read() -> None:
+            last: list[str] = []
+            while True:
+                ended = done.is_set()
+                keys = await _pages(world)
+                expect(keys[: len(last)] == last, "what was read is a prefix of what follows")
+                await _lists_once(world)
+                last = keys
+                if ended:
+                    break
+                await anyio.lowlevel.checkpoint()
+
+        await at_once(write, read)
+
+
+async def _pages(world: World) -> list[str]:
+    keys: list[str] = []
+    while True:
+        page = await world.storage.read_events(RUN, after=len(keys), limit=3)
+        expect(
+            [e.position for e in page] == list(range(len(keys) + 1, len(keys) + len(page) + 1)),
+            "pages are dense and in order",
+        )
+        keys += [e.event.key for e in page]
+        if not page:
+            return keys
+
+
+async def _lists_once(world: World) -> None:
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await world.catalogue.list_runs(RunFilter(), cursor=cursor, limit=3)
+        found += [record.run_id for record in page.runs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+        await anyio.lowlevel.checkpoint()
+    old = [run_id for run_id in found if run_id.startswith("old_")]
+    expect(sorted(old) == sorted(f"old_{n}" for n in range(10)), "a run is listed exactly once")
+
+
+async def a_token_has_one_holder(case: Case) -> None:
+    """Of many runs that claim a token at once one gets it, the others are told."""
+    async with case.open() as world:
+        for turn in range(8 if case.thorough else 3):
+            runs = [RunId(f"run_{turn}_{n}") for n in range(5)]
+            for run_id in runs:
+                await world.storage.create_run(new_run(run_id))
+            conflicts: dict[RunId, bool] = {}
+
+            async def claim(
+                run_id: RunId, token: str = f"t{turn}", conflicts: dict[RunId, bool] = conflicts
+            ) -> None:
+                hook = EntityId("hook_1")
+                created = event_of("hook_1/created", EventType.HOOK_CREATED)
+                commit = commit_of(
+                    0,
+                    run_id=run_id,
+                    events=(created,),
+                    hooks_claimed=(HookClaim(hook_id=hook, token=token),),
+                )
+                conflicts[run_id] = bool((await world.storage.commit(commit)).conflicts)
+
+            async with anyio.create_task_group() as group:
+                for run_id in runs:
+                    group.start_soon(claim, run_id)
+            winners = [run_id for run_id, lost in conflicts.items() if not lost]
+            expect(len(winners) == 1, "a live token has one holder")
+            holder = await world.storage.get_hook(f"t{turn}")
+            expect(holder.run_id == winners[0], "who was told of no conflict holds the token")
+            for run_id in runs:
+                kinds = [e.event.type for e in await world.storage.read_events(run_id)]
+                told = EventType.HOOK_CONFLICT in kinds
+                expect(told == (run_id != winners[0]), "a loser's log says hook_conflict")
+
+
+async def a_chain_is_read_whole(case: Case) -> None:
+    """Every prefix of saves leaves a chain whose links fit, and the newest never gets older."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        turns = 24 if case.thorough else 10
+        done = anyio.Event()
+
+        async def save() -> None:
+            for turn in range(1, turns + 1):
+                parent = None if turn % 4 == 1 else turn - 1
+                data = b"%d" % turn
+                kept = Snapshot(turn=turn, parent_turn=parent, consumed=turn, data=data)
+                await world.snapshots.save(RUN, kept)
+                late = Snapshot(turn=turn - 1, parent_turn=None, consumed=turn - 1, data=b"late")
+                await world.snapshots.save(RUN, late)
+            done.set()
+
+        async def load() -> None:
+            newest = 0
+            while not done.is_set():
+                chain = await world.snapshots.load(RUN)
+                image = [s.data for s in chain]
+                parents = [s.parent_turn for s in chain]
+                if chain:
+                    first = chain[0].turn
+                    grown = list(range(first, first + len(chain)))
+                    expect([s.turn for s in chain] == grown, "a chain is read whole")
+                    expect(parents == [None, *grown[:-1]], "a link's parent is the one before it")
+                    expect(image == [b"%d" % t for t in grown], "every link has its own bytes")
+                    expect(chain[-1].turn >= newest, "newer is never overwritten by older")
+                    newest = chain[-1].turn
+                await anyio.lowlevel.checkpoint()
+
+        await at_once(save, load, load)
+
+
+async def retention_spares_the_living(case: Case) -> None:
+    """Purging beside a run that goes on takes the ended ones only."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        ended = [f"run_{n}" for n in range(6)]
+        for run_id in ended:
+            await world.storage.create_run(new_run(run_id))
+        gone = 0
+
+        async def live() -> None:
+            for turn in range(8):
+                await world.storage.commit(commit_of(turn))
+
+        async def end() -> None:
+            for run_id in ended:
+                cancelled = event_of("run/ended", EventType.RUN_CANCELLED)
+                await world.storage.append(Append(run_id=RunId(run_id), event=cancelled))
+
+        async def purge() -> None:
+            nonlocal gone
+            while gone < len(ended):
+                gone += await world.catalogue.purge(ended_before_ms=10**15, limit=2)
+                try:
+                    await world.catalogue.delete_run(RUN)
+                except RunLiveError:
+                    continue
+                raise AssertionError("a live run is never deleted")
+
+        with anyio.fail_after(30):
+            await at_once(live, end, purge)
+        record = await world.storage.get_run(RUN)
+        expect((record.turn, record.position) == (8, 9), "retention never touches a live run")
+        page = await world.catalogue.list_runs(RunFilter())
+        expect([r.run_id for r in page.runs] == [RUN], "what has ended long ago is taken")
+
+
+async def a_tail_misses_nothing(case: Case) -> None:
+    """Who reads a stream while others write it sees each chunk once, each writer's in order."""
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        writers, count = ("v", "w"), 12 if case.thorough else 6
+        finished: list[str] = []
+
+        async def write(writer: str) -> None:
+            for n in range(count):
+                chunks = [b"%s%d" % (writer.encode(), n)]
+                for _ in range(2):  # the second is a repeat, and adds nothing
+                    await world.streams.append(RUN, "s", chunks, writer=writer, sequence=n)
+            finished.append(writer)
+            if len(finished) == len(writers):
+                await world.streams.close(RUN, "s")
+
+        async def tail() -> None:
+            seen: list[bytes] = []
+            while True:
+                page = await world.streams.read(RUN, "s", start=len(seen), limit=3, wait_ms=WAIT_MS)
+                seen += page.chunks
+                if page.done:
+                    break
+            for writer in writers:
+                own = [chunk for chunk in seen if chunk.startswith(writer.encode())]
+                wanted = [b"%s%d" % (writer.encode(), n) for n in range(count)]
+                expect(own == wanted, "a tail gets every chunk once, in its writer's order")
+
+        with anyio.fail_after(WAIT_MS / 3000):
+            async with anyio.create_task_group() as group:
+                for writer in writers:
+                    group.start_soon(write, writer)
+                for _ in range(2):
+                    group.start_soon(tail)
+
+
+RACES = named(
+    one_winner_per_turn,
+    one_creation_per_run,
+    one_claim_per_item,
+    appends_share_a_log,
+    a_commit_lands_behind_nothing_unseen,
+    paging_is_stable,
+    a_token_has_one_holder,
+    a_chain_is_read_whole,
+    retention_spares_the_living,
+    a_tail_misses_nothing,
+)

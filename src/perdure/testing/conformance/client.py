@@ -1,0 +1,93 @@
+"""Client: one process of several that share a store.
+
+``python -m perdure.testing.conformance.client``. Told on standard input what to open and what to
+do, it answers on standard output; only the process that started it speaks to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import anyio
+import anyio.to_thread
+
+from ...abc import World
+from ..clock import SystemClock
+from ._case import commit_of, new_run
+from ._clients import run_client
+from ._stores import find_opener
+from ._wire import decode, encode
+
+__all__ = ("main",)
+
+
+class Server:
+    """What this process can be told to do."""
+
+    def __init__(self, world: World, say: Callable[[Any], None]) -> None:
+        self.world = world
+        self.say = say
+
+    async def history(self, contract: str, run_id: str, number: int, seed: int, calls: int) -> Any:
+        """One client's part of a history."""
+        return await run_client(
+            self.world, contract, run_id, number, seed=seed, calls=calls, paced=False
+        )
+
+    async def hold(self, topic: str) -> tuple[int, int]:
+        """Claim all that is due, for a long time; how many wakes and messages that was."""
+        queue = self.world.queue
+        wakes = await queue.claim_wakes(limit=9, visibility_ms=600_000, wait_ms=2000)
+        messages = await queue.claim_messages([topic], limit=9, visibility_ms=600_000, wait_ms=2000)
+        return len(wakes), len(messages)
+
+    async def write(self, prefix: str) -> None:
+        """Make runs without an end; says the id of each that was acknowledged."""
+        for n in range(1_000_000):
+            run_id = f"{prefix}{n}"
+            await self.world.storage.create_run(new_run(run_id))
+            await self.world.storage.commit(commit_of(0, run_id=run_id))
+            self.say(run_id)
+
+    async def create(self, run_id: str) -> bool:
+        """Make one run."""
+        _, made = await self.world.storage.create_run(new_run(run_id))
+        return made
+
+
+async def serve(read: Callable[[], bytes], say: Callable[[Any], None]) -> None:
+    """Open what the first line names, then do what each further line says."""
+    job = decode(await anyio.to_thread.run_sync(read))
+    sys.path[:] = job["path"]
+    try:
+        world = find_opener(job["opener"])(job["url"], clock=SystemClock())
+        await world.open()
+    except Exception as error:  # told to the other process, which knows whether that is a fault
+        say(("failed", f"{type(error).__name__}: {error}"))
+        return
+    say(("open", world.url))
+    server = Server(world, say)
+    try:
+        while line := await anyio.to_thread.run_sync(read):
+            name, args = decode(line)
+            say(await getattr(server, name)(*args))
+    finally:
+        await world.aclose()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    answers: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a world prints is no answer
+
+    def say(value: Any) -> None:
+        answers.write(encode(value))
+
+    anyio.run(serve, sys.stdin.buffer.readline, say)
+
+
+if __name__ == "__main__":
+    main()
