@@ -104,6 +104,8 @@ def types(session: nox.Session) -> None:
     # pyright looks for the interpreter on the path.
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     session.run("mypy")
+    for world in sorted(Path("worlds").iterdir()):
+        session.run("mypy", str(world / "tests"))
     session.run("pyright", env={"PATH": path})
     session.run("pyright", "--verifytypes", "perdure", "--ignoreexternal", env={"PATH": path})
 

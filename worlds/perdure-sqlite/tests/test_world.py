@@ -341,7 +341,5 @@ async def test_the_log_gets_its_size_once_the_world_has_been_open_for_a_while(
         with anyio.fail_after(10):
             await grown.wait()
         assert log.stat().st_size >= WAL_BYTES
-        await world.storage.create_run(
-            new_run("a")
-        )  # the padding is gone
+        await world.storage.create_run(new_run("a"))  # the padding is gone
         assert (await world.storage.get_run(RunId("a"))).position == 1
