@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any, TypeAlias, cast, final
 
+from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.change_stream import AsyncChangeStream
@@ -23,7 +24,6 @@ from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     ConfigurationError,
-    DocumentTooLarge,
     DuplicateKeyError,
     ExecutionTimeout,
     InvalidOperation,
@@ -102,6 +102,11 @@ class Driver(ABC):
     def database(self, name: str) -> Database:
         """The database, with majority reads and journalled majority writes at the primary."""
 
+    @property
+    @abstractmethod
+    def admin(self) -> Database:
+        """The database that takes commands for the server, without concerns of its own."""
+
     @abstractmethod
     async def session(self) -> Session:
         """A session, to be ended by the caller."""
@@ -118,8 +123,8 @@ class Driver(ABC):
 
     @abstractmethod
     async def aggregate(
-        self, collection: Collection, pipeline: list[Document]
-    ) -> Sequence[Document]:
+        self, source: Collection | Database, pipeline: list[Document]
+    ) -> list[Document]:
         """All that the pipeline gives."""
 
     @abstractmethod
@@ -137,6 +142,7 @@ _CONCERNS = {
     "write_concern": WRITE_CONCERN,
     "read_preference": ReadPreference.PRIMARY,
 }
+_LOCAL = {"read_concern": ReadConcern("local")}
 
 
 @final
@@ -148,6 +154,10 @@ class MotorDriver(Driver):
 
     def database(self, name: str) -> Database:
         return cast(Database, self._client.get_database(name, **_CONCERNS))
+
+    @property
+    def admin(self) -> Database:
+        return cast(Database, self._client.get_database("admin", **_LOCAL))
 
     async def session(self) -> Session:
         return cast(Session, await self._client.start_session())
@@ -162,9 +172,9 @@ class MotorDriver(Driver):
         return cast("AsyncChangeStream[Document]", plain)
 
     async def aggregate(
-        self, collection: Collection, pipeline: list[Document]
-    ) -> Sequence[Document]:
-        cursor: Any = collection.aggregate(pipeline)
+        self, source: Collection | Database, pipeline: list[Document]
+    ) -> list[Document]:
+        cursor: Any = source.aggregate(pipeline)
         return cast("list[Document]", await cursor.to_list(None))
 
     async def aclose(self) -> None:
@@ -186,6 +196,10 @@ class PymongoDriver(Driver):
             read_preference=ReadPreference.PRIMARY,
         )
 
+    @property
+    def admin(self) -> Database:
+        return self._client.get_database("admin", read_concern=_LOCAL["read_concern"])
+
     async def session(self) -> Session:
         return self._client.start_session()
 
@@ -198,9 +212,9 @@ class PymongoDriver(Driver):
         return await database.watch(pipeline, max_await_time_ms=max_await_ms)
 
     async def aggregate(
-        self, collection: Collection, pipeline: list[Document]
-    ) -> Sequence[Document]:
-        return await (await collection.aggregate(pipeline)).to_list()
+        self, source: Collection | Database, pipeline: list[Document]
+    ) -> list[Document]:
+        return await (await source.aggregate(pipeline)).to_list()
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -268,6 +282,8 @@ def mapped_errors(url: str) -> Generator[None, None, None]:
     """Turn what the driver raises into our errors."""
     try:
         yield
+    except BSONError as exc:
+        raise WorldContractError(f"{url}: what is to be written is not a document: {exc}") from exc
     except PyMongoError as exc:
         raise _mapped(exc, url) from exc
 
@@ -277,8 +293,6 @@ def _mapped(exc: PyMongoError, url: str) -> WorldError | UsageError:
         return UsageError(f"{url}: {exc}")
     if isinstance(exc, InvalidOperation):
         return WorldClosedError(url)
-    if isinstance(exc, DocumentTooLarge):
-        return WorldContractError(f"{url}: a document is larger than the server takes: {exc}")
     if _may_succeed_later(exc):
         return WorldUnavailableError(f"{url}: {exc}")
     return WorldContractError(f"{url} refused: {exc}")

@@ -23,6 +23,8 @@ from perdure.testing.clock import Clock, SystemClock
 from perdure.waiting import Attempt, Bells
 
 from ._driver import DRIVERS, Database, Document, Driver, mapped_errors
+from ._reaper import Reaper, app_name
+from ._recent import Recent
 from ._schema import Collections, create_collections
 from ._watch import Watcher
 
@@ -32,6 +34,7 @@ T = TypeVar("T")
 POLL_LIVE = 1.0  # seconds between looks while the change stream gives hints
 POLL_BLIND = 0.2  # and while it does not
 MAX_SKEW_MS = 1000
+FIRST_WITHIN = 1.0  # seconds after which a server that does not answer is looked at more closely
 _log = logging.getLogger("perdure")
 
 
@@ -44,6 +47,7 @@ class Handle:
         self.clock = clock
         self.counters = {"commits": 0, "appends": 0, "claims": 0, "retries": 0}
         self.bells = Bells(clock)
+        self.recent = Recent()
         self.me = secrets.token_hex(6)
         self._uri = uri
         self._name = name
@@ -51,6 +55,7 @@ class Handle:
         self._driver: Driver | None = None
         self._collections: Collections | None = None
         self._watcher: Watcher | None = None
+        self._reaper: Reaper | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._count = itertools.count()
         self._closing = False
@@ -127,7 +132,7 @@ class Handle:
         if self._collections is not None:
             return
         with mapped_errors(self.url):
-            driver = self._make(self._uri, **_defaults(self._uri))
+            driver = self._make(self._uri, appname=app_name(self._name), **_defaults(self._uri))
             try:
                 database = driver.database(self._name)
                 hello = await self._greet(driver)
@@ -139,33 +144,40 @@ class Handle:
                 raise
         self._driver, self._collections = driver, Collections.of(database)
         self._watcher = Watcher(driver, database, self.bells, self.me)
+        self._reaper = Reaper(driver, self._name)
 
     async def aclose(self) -> None:
         """Wait for the writes that were begun, and disconnect. Idempotent."""
-        driver, watcher = self._driver, self._watcher
-        if driver is None or watcher is None or self._closing:
+        driver, watcher, reaper = self._driver, self._watcher, self._reaper
+        if driver is None or watcher is None or reaper is None or self._closing:
             return
         self._closing = True
         self.bells.ring_all()  # whoever waits hears that it is closed
         with anyio.CancelScope(shield=True):
             while self._tasks:
                 await asyncio.wait(set(self._tasks))
-            await watcher.aclose()
-            self._driver = self._collections = self._watcher = None
+            await asyncio.gather(watcher.aclose(), reaper.aclose())
+            self._driver = self._collections = self._watcher = self._reaper = None
             await driver.aclose()
         self._closing = False
 
     def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
         """Look once, then again whenever *bell* rang or it is time to, until it is over."""
-        watcher = self._watcher
-        if wait_ms > 0 and watcher is not None:
+        watcher, reaper = self._watcher, self._reaper
+        if wait_ms > 0 and watcher is not None and reaper is not None:
             watcher.begin()
+            reaper.begin()
         return self.bells.attempts(
             bell,
             wait_ms,
             check=self.check_open,
             poll_s=lambda: POLL_LIVE if watcher is not None and watcher.is_live else POLL_BLIND,
         )
+
+    async def look_for_the_dead(self) -> None:
+        """End transactions that were left open: somebody waits for their locks."""
+        if self._reaper is not None:
+            await self._reaper.look()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -175,12 +187,12 @@ class Handle:
     async def _greet(self, driver: Driver) -> Document:
         """What the server says of itself; a standalone one is not waited for in vain."""
         try:
-            with pymongo.timeout(3):
-                return await _hello(driver.database("admin"))
+            with pymongo.timeout(min(FIRST_WITHIN, _patience(self._uri))):
+                return await _hello(driver.admin)
         except PyMongoError:
             for host, port in parse_uri(self._uri)["nodelist"]:
                 self._check(await self._greet_alone(host, port))
-            return await _hello(driver.database("admin"))
+            return await _hello(driver.admin)
 
     async def _greet_alone(self, host: str, port: int | None) -> Document:
         """Ask one server, whatever set it belongs to; anything it might be if it is silent."""
@@ -190,7 +202,7 @@ class Handle:
             serverSelectionTimeoutMS=1000,
         )
         try:
-            return await _hello(driver.database("admin"))
+            return await _hello(driver.admin)
         except PyMongoError:
             return {"msg": "isdbgrid"}
         finally:
@@ -222,8 +234,14 @@ async def _hello(admin: Database) -> Document:
         raise WorldContractError(f"the server does not answer hello: {exc}") from exc
 
 
+def _patience(uri: str) -> float:
+    """Seconds for which the URL wants a server to be waited for, if it says so."""
+    found: float = parse_uri(uri)["options"].get("serverSelectionTimeoutMS", FIRST_WITHIN)
+    return found
+
+
 def _defaults(uri: str) -> dict[str, Any]:
     """Options the URL does not set: patience for an election, an end to waiting for the dead."""
     given = {name.lower() for name in parse_uri(uri)["options"]}
-    wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000, "appname": "perdure"}
+    wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000}
     return {name: value for name, value in wanted.items() if name.lower() not in given}

@@ -114,6 +114,7 @@ class MongoStorage(Storage):
     async def _load(self, run_id: RunId, after: int | None) -> RunState:
         for _ in range(READ_TRIES):
             document = await find_run(self._handle, run_id)
+            self._handle.recent.note(document)
             if is_ended(document):
                 record = await self._get_run(run_id)
                 return RunState(record=record, chain=(), events=())

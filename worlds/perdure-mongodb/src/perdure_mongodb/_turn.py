@@ -22,11 +22,13 @@ from perdure.model import NewRun, RunId
 
 from ._driver import is_duplicate, is_transient, mapped_errors
 from ._handle import Handle
-from ._page import MovedError, Needs, Page, read_page
+from ._page import Care, MovedError, Needs, Page, read_page
+from ._writes import write_page
 
 __all__ = ("Lander", "Work")
 
 T = TypeVar("T")
+LONG_PAUSE = 0.1  # seconds; the pauses before it were half a second in all, or less
 PATIENCE = 30.0  # seconds in which a write that others keep overtaking is tried again
 MOST_AT_ONCE = 200  # pieces of work in one transaction
 
@@ -117,31 +119,40 @@ class Lander:
 
     async def _land(self, run_id: RunId, works: list[Work[Any]]) -> list[Any]:
         needs, new = Needs.of_all([work.needs for work in works]), works[0].new
-        until, pause, thorough = time.monotonic() + PATIENCE, 0.001, False
+        until, pause, care = time.monotonic() + PATIENCE, 0.001, Care.RECENT
         while True:
             try:
-                page = await read_page(self._handle, run_id, needs, thorough=thorough, new=new)
+                page = await read_page(self._handle, run_id, needs, care=care, new=new)
                 now_ms = self._handle.now_ms()
                 answers = [_act(work, page, now_ms) for work in works]
                 failed = [isinstance(answer, PerdureError) for answer in answers]
-                if thorough or not any(failed):
-                    if not all(failed):  # a run whose first turn was refused is not made
-                        await page.write(now_ms)
-                    self._handle.bells.ring(*page.rings)
+                if any(failed) and care is not Care.THOROUGH:
+                    care = Care.THOROUGH
+                    continue
+                if all(failed):  # a run whose first turn was refused is not made
                     return answers
-                thorough = True
-                continue
+                if await write_page(page, now_ms):
+                    self._handle.bells.ring(*page.rings)
+                elif care is Care.RECENT:
+                    care = Care.FRESH  # no write said that the page was right
+                    continue
+                return answers
             except MovedError:
-                thorough = True
+                care = Care.THOROUGH if care is not Care.RECENT or new else Care.FRESH
             except PyMongoError as exc:
                 if is_duplicate(exc):
-                    thorough = True
-                elif not is_transient(exc):
+                    care = Care.THOROUGH
+                elif is_transient(exc):
+                    care = max(care, Care.FRESH)
+                else:
+                    self._handle.recent.forget(run_id)
                     raise
             if time.monotonic() > until:
                 raise WorldUnavailableError(
                     f"run {run_id}: other writers were faster for {PATIENCE} seconds"
                 )
+            if pause >= LONG_PAUSE:
+                await self._handle.look_for_the_dead()
             self._handle.counters["retries"] += 1
             await asyncio.sleep(random.uniform(0, pause))
             pause = min(0.1, pause * 2)
