@@ -6,6 +6,7 @@ them (the default is ten times slower).
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -97,7 +98,7 @@ async def test_a_killed_primary_costs_a_pause_and_nothing_else(tmp_path: Path, d
                 assert (await world.storage.get_run(run_id)).turn == turns
                 events = await world.storage.read_events(run_id, limit=100_000)
                 assert len(events) == turns + 1
-    pause = max(after - before for before, after in zip(landed, landed[1:], strict=False))
+    pause = max(after - before for before, after in itertools.pairwise(landed))
     print(f"\n{driver}: {len(landed)} commits, none lost; longest pause {pause:.2f} s")
 
 

@@ -570,8 +570,10 @@ async def test_who_may_not_look_for_the_dead_says_so_once(
             raise OperationFailure("not authorised", 13)
 
         monkeypatch.setattr(world._handle.driver, "aggregate", refused)
+        reaper = world._handle._reaper
+        assert reaper is not None
         for _ in range(2):
-            await world._handle.look_for_the_dead()
+            await reaper.look()
     assert [record.message[:13] for record in caplog.records] == ["this user may"]
 
 

@@ -34,6 +34,8 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
+from pymongo.server_type import SERVER_TYPE
+from pymongo.topology_description import TOPOLOGY_TYPE, TopologyDescription
 from pymongo.write_concern import WriteConcern
 
 from perdure.errors import (
@@ -108,6 +110,13 @@ class Driver(ABC):
         """The database that takes commands for the server, without concerns of its own."""
 
     @abstractmethod
+    def term(self) -> object:
+        """Which primary the driver knows, and by which election; None if it knows none.
+
+        Behind a router there is no telling: then it is always the same.
+        """
+
+    @abstractmethod
     async def session(self) -> Session:
         """A session, to be ended by the caller."""
 
@@ -159,6 +168,9 @@ class MotorDriver(Driver):
     def admin(self) -> Database:
         return cast(Database, self._client.get_database("admin", **_LOCAL))
 
+    def term(self) -> object:
+        return _term_of(self._client.topology_description)
+
     async def session(self) -> Session:
         return cast(Session, await self._client.start_session())
 
@@ -200,6 +212,9 @@ class PymongoDriver(Driver):
     def admin(self) -> Database:
         return self._client.get_database("admin", read_concern=_LOCAL["read_concern"])
 
+    def term(self) -> object:
+        return _term_of(self._client.topology_description)
+
     async def session(self) -> Session:
         return self._client.start_session()
 
@@ -218,6 +233,15 @@ class PymongoDriver(Driver):
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _term_of(topology: TopologyDescription) -> object:
+    if topology.topology_type == TOPOLOGY_TYPE.Sharded:
+        return "sharded"
+    for address, server in topology.server_descriptions().items():
+        if server.server_type == SERVER_TYPE.RSPrimary:
+            return address, server.election_id
+    return None
 
 
 DRIVERS: dict[str, type[MotorDriver | PymongoDriver]] = {

@@ -16,9 +16,10 @@ from typing import Any, TypeVar, final
 import anyio
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
 
-from perdure.errors import WorldClosedError, WorldContractError
+from perdure.errors import PerdureError, WorldClosedError, WorldContractError
 from perdure.testing.clock import Clock, SystemClock
 from perdure.waiting import Attempt, Bells
 
@@ -34,6 +35,7 @@ T = TypeVar("T")
 POLL_LIVE = 1.0  # seconds between looks while the change stream gives hints
 POLL_BLIND = 0.2  # and while it does not
 MAX_SKEW_MS = 1000
+SLOW_WRITE = 1.0  # seconds
 FIRST_WITHIN = 1.0  # seconds after which a server that does not answer is looked at more closely
 _log = logging.getLogger("perdure")
 
@@ -58,6 +60,7 @@ class Handle:
         self._reaper: Reaper | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._count = itertools.count()
+        self._term: object = None
         self._closing = False
 
     def __repr__(self) -> str:
@@ -104,9 +107,14 @@ class Handle:
 
     async def write(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a write to its end, cancelled or not; durable once this returns."""
-        task = self.spawn(work)
+        return await self.outcome(self.spawn(work))
+
+    async def outcome(self, write: asyncio.Future[T]) -> T:
+        """What becomes of a write; it goes on if the caller is cancelled."""
         with mapped_errors(self.url):
-            return await asyncio.shield(task)
+            while not (await asyncio.wait({write}, timeout=SLOW_WRITE))[0]:
+                self.look_for_the_dead()  # it may wait for a lock of theirs
+            return await write
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
         """Run in a task that ``aclose`` waits for."""
@@ -116,10 +124,37 @@ class Handle:
         task.add_done_callback(self._ended)
         return task
 
-    async def read(self, work: Awaitable[T]) -> T:
-        """Await something that only reads."""
+    async def read(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await something that only reads; it sees every write that has been acknowledged."""
         with mapped_errors(self.url):
-            return await work
+            while True:
+                term = await self.settled_term()
+                try:
+                    answer = await work()
+                except PerdureError:
+                    if self.driver.term() == term:
+                        raise
+                else:
+                    if self.driver.term() == term:
+                        return answer
+
+    async def settled_term(self) -> object:
+        """The primary's term, once it is sure that it shows what earlier ones acknowledged.
+
+        A server that was just elected has every acknowledged write, and does not know yet that
+        they are the majority's: for a moment its majority reads may be older. One linearizable
+        read makes it find out.
+        """
+        self.check_open()
+        term = self.driver.term()
+        while term is None or term != self._term:
+            meta = self.driver.database(self._name)["meta"]
+            surely = meta.with_options(read_concern=ReadConcern("linearizable"))
+            await surely.find_one({"_id": "schema"}, max_time_ms=10_000)
+            before, term = term, self.driver.term()
+            if before == term:
+                self._term = term
+        return term
 
     async def settle(self) -> None:
         """Wait for the writes that are on their way, their callers cancelled or not."""
@@ -174,10 +209,10 @@ class Handle:
             poll_s=lambda: POLL_LIVE if watcher is not None and watcher.is_live else POLL_BLIND,
         )
 
-    async def look_for_the_dead(self) -> None:
-        """End transactions that were left open: somebody waits for their locks."""
+    def look_for_the_dead(self) -> None:
+        """From now on end transactions that were left open: somebody waits for their locks."""
         if self._reaper is not None:
-            await self._reaper.look()
+            self._reaper.begin()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -148,7 +148,7 @@ class MongoQueue(Queue):
         if topics is not None:
             due["topic"] = {"$in": sorted(set(topics))}
         wakes, groups = await self._handle.read(
-            _both(
+            lambda: _both(
                 db.runs.count_documents({"wake_at_ms": {"$gte": ANY_TIME, "$lte": now_ms}}),
                 self._handle.driver.aggregate(
                     db.messages,

@@ -2,9 +2,9 @@
 
 A process that is killed within a transaction leaves its locks with the server, which keeps them for
 a minute (``transactionLifetimeLimitSeconds``); until then nobody can write to that run, and claims
-wait behind it. Every client that waits for work looks for such transactions of this database and
-ends them. That is safe even if the owner lives: a transaction ended from outside has not landed,
-and is made again.
+wait behind it. Every client that waits for work, or for a write, looks for such transactions of
+this database and ends them. That is safe even if the owner lives: a transaction ended from outside
+has not landed, and is made again.
 """
 
 from __future__ import annotations

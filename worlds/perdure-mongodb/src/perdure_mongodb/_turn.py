@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 from perdure.errors import PerdureError, WorldUnavailableError
 from perdure.model import NewRun, RunId
 
-from ._driver import is_duplicate, is_transient, mapped_errors
+from ._driver import is_duplicate, is_transient
 from ._handle import Handle
 from ._page import Care, MovedError, Needs, Page, read_page
 from ._writes import write_page
@@ -86,9 +86,8 @@ class Lander:
             self._handle.spawn(lambda: self._drain(run_id))
         else:
             lane.append(asked)
-        with mapped_errors(self._handle.url):
-            answer: T = await asyncio.shield(asked.answer)
-            return answer
+        answer: T = await self._handle.outcome(asked.answer)
+        return answer
 
     async def _drain(self, run_id: RunId) -> None:
         lane = self._lanes[run_id]
@@ -122,6 +121,8 @@ class Lander:
         until, pause, care = time.monotonic() + PATIENCE, 0.001, Care.RECENT
         while True:
             try:
+                if care is not Care.RECENT:
+                    await self._handle.settled_term()
                 page = await read_page(self._handle, run_id, needs, care=care, new=new)
                 now_ms = self._handle.now_ms()
                 answers = [_act(work, page, now_ms) for work in works]
@@ -152,7 +153,7 @@ class Lander:
                     f"run {run_id}: other writers were faster for {PATIENCE} seconds"
                 )
             if pause >= LONG_PAUSE:
-                await self._handle.look_for_the_dead()
+                self._handle.look_for_the_dead()
             self._handle.counters["retries"] += 1
             await asyncio.sleep(random.uniform(0, pause))
             pause = min(0.1, pause * 2)
