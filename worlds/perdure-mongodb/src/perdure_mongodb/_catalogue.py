@@ -1,0 +1,149 @@
+"""Catalogue: finding runs, and taking them away.
+
+A run goes in one transaction that also notes its number; its parts follow, and then the note. What
+a process left undone when it died, the next ``delete_run`` or ``purge`` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, final
+
+from bson import ObjectId
+from pymongo import ASCENDING
+from pymongo.errors import PyMongoError
+
+from perdure.abc import Catalogue
+from perdure.errors import RunLiveError
+from perdure.lowlevel import list_cursor, parse_cursor
+from perdure.model import RunFilter, RunId, RunPage
+
+from ._blobs import blob_owner
+from ._driver import Document, is_transient, transaction
+from ._handle import Handle
+from ._runs import record_of
+from ._schema import ANY_TIME
+from ._values import MissingChunksError, Owner, load_values
+
+__all__ = ("MongoCatalogue",)
+
+_ORDER = [("created_at_ms", ASCENDING), ("_id", ASCENDING)]
+DELETE_TRIES = 20
+
+
+@final
+class MongoCatalogue(Catalogue):
+    """The catalogue of a MongoDB world."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def list_runs(
+        self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> RunPage:
+        chosen = _filter(where, parse_cursor(cursor))
+        return await self._handle.read(lambda: self._list(chosen, limit))
+
+    async def delete_run(self, run_id: RunId) -> None:
+        async def work() -> None:
+            await self._handle.settled_term()
+            document = await self._handle.db.runs.find_one({"_id": run_id}, {"n": 1})
+            if document is not None:
+                await self._strike(run_id, document["n"])
+            await self._sweep()
+            await self._drop_blobs(run_id)
+
+        await self._handle.write(work)
+        self._handle.bells.ring(run_id)
+
+    async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
+        async def work() -> list[str]:
+            chosen = {"ended_at_ms": {"$gte": ANY_TIME, "$lt": ended_before_ms}}
+            order = [("ended_at_ms", ASCENDING), ("_id", ASCENDING)]
+            found = self._handle.db.runs.find(chosen, {"n": 1}).sort(order).limit(limit)
+            ended = await found.to_list(None)
+            for document in ended:
+                await self._strike(document["_id"], document["n"])
+            await self._sweep()
+            for document in ended:
+                await self._drop_blobs(document["_id"])
+            return [document["_id"] for document in ended]
+
+        gone = await self._handle.write(work)
+        self._handle.bells.ring(*gone)
+        return len(gone)
+
+    async def _list(self, chosen: Document, limit: int) -> RunPage:
+        db = self._handle.db
+        while True:
+            found = await (
+                db.runs.find(chosen, {"snapshots": 0}).sort(_ORDER).limit(limit + 1).to_list(None)
+            )
+            page = found[:limit]
+            stored: list[tuple[Owner, Any]] = [(run["n"], run.get("payload")) for run in page]
+            try:
+                values = await load_values(db.chunks, stored)
+            except MissingChunksError:
+                continue  # one of them was deleted meanwhile
+            runs = tuple(record_of(run, values) for run in page)
+            more = len(found) > len(page) and runs
+            return RunPage(runs=runs, cursor=list_cursor(runs[-1]) if more else None)
+
+    async def _strike(self, run_id: str, n: ObjectId) -> None:
+        """Take an ended run out of the world, and note what is to follow.
+
+        Raises:
+            RunLiveError: it has not ended.
+        """
+        db = self._handle.db
+        for left in reversed(range(DELETE_TRIES)):
+            try:
+                async with transaction(self._handle.driver) as session:
+                    ended = {"_id": run_id, "n": n, "ended_at_ms": {"$ne": None}}
+                    gone = await db.runs.delete_one(ended, session=session)
+                    if gone.deleted_count:
+                        note = {"_id": n, "run": run_id}
+                        await db.deletions.insert_one(note, session=session)
+                        return
+            except PyMongoError as exc:
+                if not is_transient(exc) or not left:
+                    raise
+                continue
+            if await db.runs.find_one({"_id": run_id, "n": n}, {"_id": 1}) is not None:
+                raise RunLiveError(run_id)
+            return
+
+    async def _sweep(self) -> None:
+        """Remove the parts of all runs that are noted."""
+        db = self._handle.db
+        for note in await db.deletions.find({}).to_list(None):
+            n = note["_id"]
+            await asyncio.gather(
+                *(parts.delete_many({"_id.n": n}) for parts in (db.events, db.streams, db.chunks)),
+                *(parts.delete_many({"n": n}) for parts in (db.hooks, db.messages)),
+            )
+            await self._drop_blobs(note["run"])
+            await db.deletions.delete_one({"_id": n})
+
+    async def _drop_blobs(self, run_id: str) -> None:
+        db = self._handle.db
+        await db.blobs.delete_many({"_id.run": run_id})
+        await db.chunks.delete_many({"_id.n": blob_owner(run_id)})
+
+
+def _filter(where: RunFilter, after: tuple[int, str]) -> Document:
+    created, run_id = after
+    chosen: Document = {
+        "$or": [
+            {"created_at_ms": {"$gt": created}},
+            {"created_at_ms": created, "_id": {"$gt": run_id}},
+        ]
+    }
+    if where.status is not None:
+        chosen["status"] = where.status.value
+    if where.workflow is not None:
+        chosen["workflow"] = where.workflow
+    if where.attributes:
+        pairs = [{"k": name, "v": value} for name, value in where.attributes.items()]
+        chosen["attributes"] = {"$all": pairs}
+    return chosen

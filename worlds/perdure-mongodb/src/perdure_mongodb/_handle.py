@@ -1,0 +1,282 @@
+"""Handle: one open world: its client, its clock, its bells and its counters.
+
+A write runs in a task of its own that ends as the server decides, whatever becomes of the caller:
+a cancelled await says nothing about the write, and never breaks into a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, final
+
+import anyio
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
+
+from perdure.errors import PerdureError, WorldClosedError, WorldContractError
+from perdure.testing.clock import Clock, SystemClock
+from perdure.waiting import Attempt, Bells
+
+from ._driver import DRIVERS, Database, Document, Driver, mapped_errors
+from ._reaper import Reaper, app_name
+from ._recent import Recent
+from ._schema import Collections, create_collections
+from ._watch import Watcher
+
+__all__ = ("Handle",)
+
+T = TypeVar("T")
+POLL_LIVE = 1.0  # seconds between looks while the change stream gives hints
+POLL_BLIND = 0.2  # and while it does not
+MAX_SKEW_MS = 1000
+SLOW_WRITE = 1.0  # seconds
+FIRST_WITHIN = 1.0  # seconds after which a server that does not answer is looked at more closely
+_log = logging.getLogger("perdure")
+
+
+@final
+class Handle:
+    """One open world on one database."""
+
+    def __init__(self, url: str, uri: str, name: str, *, driver: str, clock: Clock) -> None:
+        self.url = url  # without secrets
+        self.clock = clock
+        self.counters = {"commits": 0, "appends": 0, "claims": 0, "retries": 0}
+        self.bells = Bells(clock)
+        self.recent = Recent()
+        self.me = secrets.token_hex(6)
+        self._uri = uri
+        self._name = name
+        self._make = DRIVERS[driver]
+        self._driver: Driver | None = None
+        self._collections: Collections | None = None
+        self._watcher: Watcher | None = None
+        self._reaper: Reaper | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._count = itertools.count()
+        self._term: object = None
+        self._closing = False
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.url} {'open' if self._collections else 'closed'}>"
+
+    @property
+    def driver(self) -> Driver:
+        """The client.
+
+        Raises:
+            WorldClosedError: the world is not open.
+        """
+        if self._driver is None:
+            raise WorldClosedError(self.url)
+        return self._driver
+
+    @property
+    def db(self) -> Collections:
+        """The collections.
+
+        Raises:
+            WorldClosedError: the world is not open.
+        """
+        if self._collections is None:
+            raise WorldClosedError(self.url)
+        return self._collections
+
+    def check_open(self) -> None:
+        """Pass only while the world is open.
+
+        Raises:
+            WorldClosedError: it is not, or is being closed.
+        """
+        if self._collections is None or self._closing:
+            raise WorldClosedError(self.url)
+
+    def now_ms(self) -> int:
+        """The world's clock."""
+        return self.clock.now_ms()
+
+    def new_version(self) -> str:
+        """A version no document has had; it shows whose write made it."""
+        return f"{self.me}/{next(self._count)}"
+
+    async def write(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a write to its end, cancelled or not; durable once this returns."""
+        return await self.outcome(self.spawn(work))
+
+    async def outcome(self, write: asyncio.Future[T]) -> T:
+        """What becomes of a write; it goes on if the caller is cancelled."""
+        with mapped_errors(self.url):
+            while not (await asyncio.wait({write}, timeout=SLOW_WRITE))[0]:
+                self.look_for_the_dead()  # it may wait for a lock of theirs
+            return await write
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Run in a task that ``aclose`` waits for."""
+        self.check_open()
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def read(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await something that only reads; it sees every write that has been acknowledged."""
+        with mapped_errors(self.url):
+            while True:
+                term = await self.settled_term()
+                try:
+                    answer = await work()
+                except PerdureError:
+                    if self.driver.term() == term:
+                        raise
+                else:
+                    if self.driver.term() == term:
+                        return answer
+
+    async def settled_term(self) -> object:
+        """The primary's term, once it is sure that it shows what earlier ones acknowledged.
+
+        A server that was just elected has every acknowledged write, and does not know yet that
+        they are the majority's: for a moment its majority reads may be older. One linearizable
+        read makes it find out.
+        """
+        self.check_open()
+        term = self.driver.term()
+        while term is None or term != self._term:
+            meta = self.driver.database(self._name)["meta"]
+            surely = meta.with_options(read_concern=ReadConcern("linearizable"))
+            await surely.find_one({"_id": "schema"}, max_time_ms=10_000)
+            before, term = term, self.driver.term()
+            if before == term:
+                self._term = term
+        return term
+
+    async def settle(self) -> None:
+        """Wait for the writes that are on their way, their callers cancelled or not."""
+        self.check_open()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def open(self) -> None:
+        """Connect, and make what is missing."""
+        if self._collections is not None:
+            return
+        with mapped_errors(self.url):
+            driver = self._make(self._uri, appname=app_name(self._name), **_defaults(self._uri))
+            try:
+                database = driver.database(self._name)
+                hello = await self._greet(driver)
+                self._check(hello)
+                await create_collections(database)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await driver.aclose()
+                raise
+        self._driver, self._collections = driver, Collections.of(database)
+        self._watcher = Watcher(driver, database, self.bells, self.me)
+        self._reaper = Reaper(driver, self._name)
+
+    async def aclose(self) -> None:
+        """Wait for the writes that were begun, and disconnect. Idempotent."""
+        driver, watcher, reaper = self._driver, self._watcher, self._reaper
+        if driver is None or watcher is None or reaper is None or self._closing:
+            return
+        self._closing = True
+        self.bells.ring_all()  # whoever waits hears that it is closed
+        with anyio.CancelScope(shield=True):
+            while self._tasks:
+                await asyncio.wait(set(self._tasks))
+            await asyncio.gather(watcher.aclose(), reaper.aclose())
+            self._driver = self._collections = self._watcher = self._reaper = None
+            await driver.aclose()
+        self._closing = False
+
+    def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
+        """Look once, then again whenever *bell* rang or it is time to, until it is over."""
+        watcher, reaper = self._watcher, self._reaper
+        if wait_ms > 0 and watcher is not None and reaper is not None:
+            watcher.begin()
+            reaper.begin()
+        return self.bells.attempts(
+            bell,
+            wait_ms,
+            check=self.check_open,
+            poll_s=lambda: POLL_LIVE if watcher is not None and watcher.is_live else POLL_BLIND,
+        )
+
+    def look_for_the_dead(self) -> None:
+        """From now on end transactions that were left open: somebody waits for their locks."""
+        if self._reaper is not None:
+            self._reaper.begin()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.debug("%s: a write ended with %r", self.url, error)
+
+    async def _greet(self, driver: Driver) -> Document:
+        """What the server says of itself; a standalone one is not waited for in vain."""
+        try:
+            with pymongo.timeout(min(FIRST_WITHIN, _patience(self._uri))):
+                return await _hello(driver.admin)
+        except PyMongoError:
+            for host, port in parse_uri(self._uri)["nodelist"]:
+                self._check(await self._greet_alone(host, port))
+            return await _hello(driver.admin)
+
+    async def _greet_alone(self, host: str, port: int | None) -> Document:
+        """Ask one server, whatever set it belongs to; anything it might be if it is silent."""
+        driver = self._make(
+            f"mongodb://{host}:{port or 27017}/",
+            directConnection=True,
+            serverSelectionTimeoutMS=1000,
+        )
+        try:
+            return await _hello(driver.admin)
+        except PyMongoError:
+            return {"msg": "isdbgrid"}
+        finally:
+            await driver.aclose()
+
+    def _check(self, hello: Document) -> None:
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            raise WorldContractError(
+                f"{self.url} is a standalone server; only replica sets and sharded clusters have"
+                " transactions. One node is enough: start it with 'mongod --replSet rs0', run"
+                " 'rs.initiate()' in mongosh once, and add ?replicaSet=rs0 to the URL"
+            )
+        there = hello.get("localTime")
+        if there is not None and isinstance(self.clock, SystemClock):
+            ahead_ms = self.now_ms() - int(there.timestamp() * 1000)
+            if abs(ahead_ms) > MAX_SKEW_MS:
+                _log.warning(
+                    "%s: this machine's clock is %d ms ahead of the server's; leases need clocks"
+                    " that agree within a second",
+                    self.url,
+                    ahead_ms,
+                )
+
+
+async def _hello(admin: Database) -> Document:
+    try:
+        return await admin.command("hello")
+    except OperationFailure as exc:
+        raise WorldContractError(f"the server does not answer hello: {exc}") from exc
+
+
+def _patience(uri: str) -> float:
+    """Seconds for which the URL wants a server to be waited for, if it says so."""
+    found: float = parse_uri(uri)["options"].get("serverSelectionTimeoutMS", FIRST_WITHIN)
+    return found
+
+
+def _defaults(uri: str) -> dict[str, Any]:
+    """Options the URL does not set: patience for an election, an end to waiting for the dead."""
+    given = {name.lower() for name in parse_uri(uri)["options"]}
+    wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000}
+    return {name: value for name, value in wanted.items() if name.lower() not in given}

@@ -1,0 +1,182 @@
+"""Page: one run as it was read, to be changed in memory and written in one transaction.
+
+A run's document is fenced by its version ``v``, so it may be one of ``Recent``. What is not in it
+(whether an event's key or a message is there, whether a lease is live) is at first taken to be as
+usual and left to unique indexes and guarded filters. When the fence or one of those objects, more
+is read. An answer that is an error is believed only if everything was read for it (``Care``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, final
+
+from bson import ObjectId
+
+from perdure.errors import RunNotFoundError
+from perdure.lowlevel import Book, QueuedMessage
+from perdure.model import EntityId, HookRecord, Lease, NewRun, RunId, Snapshot
+
+from ._driver import Document
+from ._handle import Handle
+from ._messages import assumed_message, lease_fields, message_of
+from ._runs import book_of
+
+__all__ = ("Care", "MovedError", "Needs", "Page", "hook_of", "read_page")
+
+
+class Care(IntEnum):
+    """How much is read for a page."""
+
+    RECENT = 0  # the run's document only if this process has not seen it lately
+    FRESH = 1  # the run's document
+    THOROUGH = 2  # and all that the work may ask for
+
+
+class MovedError(Exception):
+    """What the page was read from has changed since, or an assumption did not hold."""
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class Needs:
+    """What a piece of work may ask of a run besides its document."""
+
+    keys: set[str] = field(default_factory=set[str])
+    sent: set[str] = field(default_factory=set[str])  # ids of messages
+    ended: dict[str, Lease] = field(default_factory=dict[str, Lease])  # message leases, by item
+    tokens: set[str] = field(default_factory=set[str])
+    hooks: bool = False  # those the run holds
+    twice: bool = False  # some message is ended under more than one lease
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Needs]) -> Needs:
+        """All of them."""
+        both = cls()
+        for part in parts:
+            both.keys |= part.keys
+            both.sent |= part.sent
+            both.twice |= part.twice or bool(both.ended.keys() & part.ended.keys())
+            both.ended |= part.ended
+            both.tokens |= part.tokens
+            both.hooks |= part.hooks
+        return both
+
+    @property
+    def is_intricate(self) -> bool:
+        """Whether a message is sent and ended, or ended twice: nothing can be assumed of it."""
+        return self.twice or bool(self.sent & self.ended.keys())
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class Page:
+    """A run in memory."""
+
+    handle: Handle
+    n: ObjectId
+    before: Document | None  # its document; None: it is to be made
+    book: Book
+    holders: dict[str, tuple[ObjectId, HookRecord]]  # who holds the tokens that were asked for
+    required: set[str] = field(default_factory=set[str])  # messages whose lease must be live
+    contested: dict[str, ObjectId] = field(default_factory=dict[str, ObjectId])
+    messages: dict[str, Document] = field(init=False)  # lease fields as they were read
+    hooks: dict[str, HookRecord] = field(init=False)  # the run's own, as they were read
+    chain: dict[int, tuple[Snapshot, Document]] = field(init=False)  # by identity
+
+    def __post_init__(self) -> None:
+        book = self.book
+        self.messages = {name: lease_fields(queued) for name, queued in book.messages.items()}
+        self.hooks = dict(book.hooks)
+        entries = () if self.before is None else self.before["snapshots"]
+        read = book.snapshots if self.before is not None else ()
+        self.chain = {id(s): (s, entry) for s, entry in zip(read, entries, strict=True)}
+
+    def holder(self, token: str) -> HookRecord | None:
+        """Which other run holds a token that was asked for; the write insists on it."""
+        n, hook = self.holders.get(token, (self.n, None))
+        if n == self.n:  # what the run itself holds, its book knows
+            return None
+        self.contested[token] = n
+        return hook
+
+    @property
+    def rings(self) -> list[str]:
+        """The bells of those who wait for what was written."""
+        book = self.book
+        if book.wake is None:
+            return [book.record.run_id]
+        rings: list[str] = []
+        if book.wake.lease is None and book.wake.due_ms is not None:
+            rings.append("wakes")
+        if any(queued.lease is None for queued in book.messages.values()):
+            rings.append("messages")
+        return rings
+
+
+def hook_of(document: Document, metadata: bytes | None = None) -> HookRecord:
+    """The holder of a token."""
+    return HookRecord(
+        run_id=RunId(document["run"]),
+        hook_id=EntityId(document["hook"]),
+        token=document["_id"],
+        metadata=metadata,
+        is_webhook=document["webhook"],
+    )
+
+
+async def read_page(
+    handle: Handle, run_id: RunId, needs: Needs, *, care: Care, new: NewRun | None
+) -> Page:
+    """Read a run; or begin one, if *new* is given and it is not there.
+
+    Raises:
+        RunNotFoundError: no such run, and none to begin.
+    """
+    db = handle.db
+    document = handle.recent.get(run_id) if care is Care.RECENT and new is None else None
+    if document is None and (new is None or care is Care.THOROUGH):
+        document = await db.runs.find_one({"_id": run_id})
+    holders = {found["_id"]: (found["n"], hook_of(found)) for found in await _tokens(handle, needs)}
+    if document is None:
+        if new is None:
+            raise RunNotFoundError(run_id)
+        return Page(
+            handle=handle,
+            n=ObjectId(),
+            before=None,
+            book=Book.create(new, due_ms=None),
+            holders=holders,
+        )
+    n, book = document["n"], book_of(document)
+    if needs.hooks and book.wake is not None:
+        own = await db.hooks.find({"n": n}).to_list(None)
+        book.hooks = {found["_id"]: hook_of(found) for found in own}
+    if care is Care.THOROUGH or needs.is_intricate:
+        book.positions, book.messages = await asyncio.gather(
+            _positions(handle, n, needs), _messages(handle, n, needs)
+        )
+    elif book.wake is not None:
+        book.messages = {m: assumed_message(lease, run_id) for m, lease in needs.ended.items()}
+    return Page(handle=handle, n=n, before=document, book=book, holders=holders)
+
+
+async def _tokens(handle: Handle, needs: Needs) -> list[Document]:
+    if not needs.tokens:
+        return []
+    return await handle.db.hooks.find({"_id": {"$in": sorted(needs.tokens)}}).to_list(None)
+
+
+async def _positions(handle: Handle, n: ObjectId, needs: Needs) -> dict[str, int]:
+    chosen = {"_id.n": n, "key": {"$in": sorted(needs.keys)}}
+    found: list[dict[str, Any]] = await handle.db.events.find(chosen, {"key": 1}).to_list(None)
+    return {event["key"]: event["_id"]["p"] for event in found}
+
+
+async def _messages(handle: Handle, n: ObjectId, needs: Needs) -> dict[str, QueuedMessage]:
+    chosen = {"_id": {"$in": sorted(needs.sent | needs.ended.keys())}, "n": n}
+    found = await handle.db.messages.find(chosen, {"body": 0}).to_list(None)
+    return {document["_id"]: message_of(document) for document in found}

@@ -1,0 +1,324 @@
+"""Queue: wakes and step messages, claimed under leases.
+
+What touches one document only is one guarded update of it. A claim of several items looks for
+candidates and gives each to one claimer by one guarded update of them all; those that carry our
+token afterwards are ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, final
+
+from pymongo import ASCENDING, ReturnDocument
+
+from perdure.abc import Queue
+from perdure.errors import LeaseLostError, RunNotFoundError
+from perdure.model import Lease, LeaseEnd, MessageClaim, NewMessage, RunId, WakeClaim
+
+from ._driver import Collection, Document
+from ._handle import Handle
+from ._messages import claim_of, live
+from ._page import Needs, Page
+from ._runs import wake_of
+from ._schema import ANY_TIME
+from ._turn import Lander, Work
+from ._values import Owner, load_values
+
+__all__ = ("MongoQueue",)
+
+T = TypeVar("T")
+CLAIM_TRIES = 3  # when others were faster with all that was due
+
+
+@final
+class MongoQueue(Queue):
+    """The queue of a MongoDB world."""
+
+    def __init__(self, handle: Handle, lander: Lander) -> None:
+        self._handle = handle
+        self._lander = lander
+
+    async def wake(self, run_id: RunId, *, due_ms: int) -> None:
+        async def work() -> None:
+            await self._handle.db.runs.update_one(
+                {"_id": run_id, "ended_at_ms": None},
+                [{"$set": self._armed(due_ms)}],
+            )
+
+        await self._handle.write(work)
+        self._handle.recent.forget(run_id)
+        self._handle.bells.ring("wakes")
+
+    async def claim_wakes(
+        self, *, limit: int, visibility_ms: int, wait_ms: int = 0
+    ) -> tuple[WakeClaim, ...]:
+        claims: tuple[WakeClaim, ...] = ()
+        async for attempt in self._handle.attempts("wakes", wait_ms):
+            claims, attempt.next_due_ms = await self._handle.write(
+                lambda: self._claim_wakes(limit, visibility_ms)
+            )
+            if claims:
+                break
+        self._handle.counters["claims"] += len(claims)
+        return claims
+
+    async def send(self, messages: Sequence[NewMessage]) -> None:
+        if not messages:
+            return
+        unleased = [replace(new, lease_ms=None) for new in messages]
+        needs = Needs(sent={new.message_id for new in unleased})
+
+        def act(page: Page, now_ms: int) -> None:
+            for new in unleased:
+                page.book.send(new, now_ms=now_ms)
+
+        try:
+            await self._lander.land(messages[0].run_id, Work(needs=needs, act=act))
+        except RunNotFoundError:
+            return  # passed over, as for one that has ended
+
+    async def claim_messages(
+        self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
+    ) -> tuple[MessageClaim, ...]:
+        asked = sorted(set(topics))
+        claims: tuple[MessageClaim, ...] = ()
+        async for attempt in self._handle.attempts("messages", wait_ms):
+            claims, attempt.next_due_ms = await self._handle.write(
+                lambda: self._claim_messages(asked, limit, visibility_ms)
+            )
+            if claims:
+                break
+        self._handle.counters["claims"] += len(claims)
+        return claims
+
+    async def extend(self, leases: Sequence[Lease], *, visibility_ms: int) -> tuple[Lease, ...]:
+        until_ms = self._handle.now_ms() + visibility_ms
+        renewed = await self._handle.write(lambda: self._extend(leases, until_ms))
+        return tuple(
+            replace(lease, expires_at_ms=until_ms) for lease in leases if lease.token in renewed
+        )
+
+    async def finish(self, end: LeaseEnd) -> None:
+        lease = end.lease
+        if lease.is_wake:
+            await self._end_wake(lease, lambda page, now_ms: page.book.finish(end, now_ms=now_ms))
+            return
+
+        async def work() -> int:
+            held = live(lease, now_ms=self._handle.now_ms())
+            return (await self._handle.db.messages.delete_one(held)).deleted_count
+
+        if not await self._handle.write(work):
+            raise LeaseLostError(lease.item)
+
+    async def release(self, lease: Lease, *, delay_ms: int = 0, ran: bool = False) -> None:
+        if lease.is_wake:
+            await self._end_wake(
+                lease,
+                lambda page, now_ms: page.book.release(
+                    lease, now_ms=now_ms, delay_ms=delay_ms, ran=ran
+                ),
+            )
+            return
+
+        async def work() -> int:
+            now_ms = self._handle.now_ms()
+            due_ms = now_ms + delay_ms
+            fields = {"due_ms": due_ms, "at_ms": due_ms, "token": None, "until_ms": None}
+            done = await self._handle.db.messages.update_one(
+                live(lease, now_ms=now_ms),
+                {
+                    "$set": {**fields, "v": self._handle.new_version()},
+                    "$inc": {"returned": int(not ran)},
+                },
+            )
+            return done.matched_count
+
+        if not await self._handle.write(work):
+            raise LeaseLostError(lease.item)
+        self._handle.bells.ring("messages")
+
+    async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
+        now_ms, db = self._handle.now_ms(), self._handle.db
+        due: Document = {"at_ms": {"$lte": now_ms}}
+        if topics is not None:
+            due["topic"] = {"$in": sorted(set(topics))}
+        wakes, groups = await self._handle.read(
+            lambda: _both(
+                db.runs.count_documents({"wake_at_ms": {"$gte": ANY_TIME, "$lte": now_ms}}),
+                self._handle.driver.aggregate(
+                    db.messages,
+                    [{"$match": due}, {"$group": {"_id": "$topic", "count": {"$sum": 1}}}],
+                ),
+            )
+        )
+        return {"": wakes, **{group["_id"]: group["count"] for group in groups}}
+
+    def _armed(self, due_ms: int) -> Document:
+        """A wake's fields after it was armed, as the server computes them; None is ignored."""
+        due: Document = {"$min": ["$wake_due_ms", due_ms]}
+        claimed = {"$ne": ["$wake_token", None]}
+        return {
+            "wake_due_ms": due,
+            "wake_at_ms": {"$cond": [claimed, "$wake_until_ms", due]},
+            "wake_generation": {"$add": ["$wake_generation", 1]},
+            "v": self._handle.new_version(),
+        }
+
+    async def _end_wake(self, lease: Lease, act: Callable[[Page, int], None]) -> None:
+        try:
+            await self._lander.land(RunId(lease.item), Work(needs=Needs(), act=act))
+        except RunNotFoundError:
+            raise LeaseLostError(lease.item) from None
+
+    async def _claim_wakes(
+        self, limit: int, visibility_ms: int
+    ) -> tuple[tuple[WakeClaim, ...], int | None]:
+        until_ms = self._handle.now_ms() + visibility_ms
+        found, next_due_ms = await self._claim(
+            self._handle.db.runs,
+            {},
+            "wake_at_ms",
+            limit,
+            lambda token: {
+                "wake_due_ms": None,  # what was due is consumed; what comes starts afresh
+                "wake_attempt": {"$add": ["$wake_attempt", 1]},
+                "wake_token": token,
+                "wake_until_ms": until_ms,
+                "wake_at_ms": until_ms,
+            },
+        )
+        for document in found:
+            self._handle.recent.note(document)
+        return tuple(_wake_claim(document) for document in found), next_due_ms
+
+    async def _claim_messages(
+        self, topics: list[str], limit: int, visibility_ms: int
+    ) -> tuple[tuple[MessageClaim, ...], int | None]:
+        if not topics:
+            return (), None
+        until_ms, db = self._handle.now_ms() + visibility_ms, self._handle.db
+        was_lost = {"$cond": [{"$ne": ["$token", None]}, 1, 0]}
+        found, next_due_ms = await self._claim(
+            db.messages,
+            {"topic": {"$in": topics}},
+            "at_ms",
+            limit,
+            lambda token: {
+                "lost": {"$add": ["$lost", was_lost]},
+                "attempt": {"$add": ["$attempt", 1]},
+                "token": token,
+                "until_ms": until_ms,
+                "at_ms": until_ms,
+            },
+        )
+        stored: list[tuple[Owner, Any]] = [(message["n"], message["body"]) for message in found]
+        values = await load_values(db.chunks, stored)
+        return tuple(claim_of(message, values) for message in found), next_due_ms
+
+    async def _claim(
+        self,
+        collection: Collection,
+        where: Document,
+        at: str,
+        limit: int,
+        fields: Callable[[Document], Document],
+    ) -> tuple[list[Document], int | None]:
+        """Claim what is due, longest due first; else say when something will be.
+
+        Args:
+            at: the field from when an item can be claimed.
+            fields: what a claim sets, given the expression of its token.
+        """
+        now_ms = self._handle.now_ms()
+        for _ in range(CLAIM_TRIES):
+            items = await (
+                collection.find({**where, at: {"$gte": ANY_TIME}}, {at: 1})
+                .sort([(at, ASCENDING), ("_id", ASCENDING)])
+                .limit(limit)
+                .to_list(None)
+            )
+            due = [item["_id"] for item in items if item[at] <= now_ms]
+            if not due:
+                return [], items[0][at] if items else None
+            claimed = await self._take(collection, due, {at: {"$lte": now_ms}}, fields)
+            if claimed:
+                return claimed, None
+        return [], now_ms
+
+    async def _take(
+        self,
+        collection: Collection,
+        due: list[str],
+        still: Document,
+        fields: Callable[[Document], Document],
+    ) -> list[Document]:
+        """Claim those of *due* that nobody claims first, in their order."""
+        nonce = secrets.token_hex(8)
+        token: Document = {"$concat": [f"{nonce}/", "$_id"]}
+        update = [{"$set": {**fields(token), "v": self._handle.new_version()}}]
+        if len(due) == 1:
+            found = await collection.find_one_and_update(
+                {"_id": due[0], **still}, update, return_document=ReturnDocument.AFTER
+            )
+            return [found] if found is not None else []
+        await collection.update_many({"_id": {"$in": due}, **still}, update)
+        field = "wake_token" if "wake_token" in fields(token) else "token"
+        ours = {"_id": {"$in": due}, field: {"$in": [f"{nonce}/{item}" for item in due]}}
+        places = {item: place for place, item in enumerate(due)}
+        return sorted(
+            await collection.find(ours).to_list(None), key=lambda item: places[item["_id"]]
+        )
+
+    async def _extend(self, leases: Sequence[Lease], until_ms: int) -> set[str]:
+        """Renew those that are live; gives their tokens."""
+        db = self._handle.db
+        wakes = [lease for lease in leases if lease.is_wake]
+        messages = [lease for lease in leases if not lease.is_wake]
+        renewed = await asyncio.gather(
+            self._extend_in(db.runs, wakes, "wake_", until_ms),
+            self._extend_in(db.messages, messages, "", until_ms),
+        )
+        return renewed[0] | renewed[1]
+
+    async def _extend_in(
+        self, collection: Collection, leases: list[Lease], prefix: str, until_ms: int
+    ) -> set[str]:
+        if not leases:
+            return set()
+        token, until = f"{prefix}token", f"{prefix}until_ms"
+        tokens = {lease.token for lease in leases}
+        held = {
+            "_id": {"$in": [lease.item for lease in leases]},
+            token: {"$in": sorted(tokens)},
+        }
+        for lease in leases if prefix else ():
+            self._handle.recent.forget(lease.item)
+        version = self._handle.new_version()
+        done = await collection.update_many(
+            {**held, until: {"$gt": self._handle.now_ms()}},
+            {"$set": {until: until_ms, f"{prefix}at_ms": until_ms, "v": version}},
+        )
+        if done.matched_count == len(tokens):
+            return tokens
+        found = await collection.find({**held, "v": version}, {token: 1}).to_list(None)
+        return {document[token] for document in found}
+
+
+async def _both(first: Awaitable[int], second: Awaitable[T]) -> tuple[int, T]:
+    return await asyncio.gather(first, second)
+
+
+def _wake_claim(document: Document) -> WakeClaim:
+    wake = wake_of(document)
+    assert wake.lease is not None
+    return WakeClaim(
+        run_id=RunId(document["_id"]),
+        lease=wake.lease,
+        generation=wake.generation,
+        attempt=wake.attempt,
+    )
