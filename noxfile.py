@@ -33,8 +33,17 @@ def types(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Every world of this repository, the full tier: minutes."""
     with tempfile.TemporaryDirectory() as folder:
+        files = (f"files://{folder}/{{n}}", "--opener", "files_world:FilesWorld")
+        with session.chdir("examples/files_world"):
+            session.run("perdure", "certify", *files, "--tier", "full")
         for url in ("memory://", f"sqlite:///{folder}/{{n}}.db?synchronous=normal"):
             session.run("perdure", "certify", url, "--tier", "full")
+
+
+@nox.session(venv_backend="none")
+def mutants(session: nox.Session) -> None:
+    """Every broken world against the kit; writes docs/mutants.md, fails if one survives."""
+    session.run("python", "tests/conformance/killing.py", "docs/mutants.md")
 
 
 @nox.session
