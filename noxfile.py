@@ -114,6 +114,9 @@ def types(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Every world of this repository, the full tier: minutes."""
     with tempfile.TemporaryDirectory() as folder:
+        files = (f"files://{folder}/{{n}}", "--opener", "files_world:FilesWorld")
+        with session.chdir("examples/files_world"):
+            session.run("perdure", "certify", *files, "--tier", "full")
         for url in ("memory://", f"sqlite:///{folder}/{{n}}.db?synchronous=normal"):
             session.run("perdure", "certify", url, "--tier", "full")
 
@@ -129,6 +132,12 @@ def s3(session: nox.Session) -> None:
     """The S3 world on its servers: the full tier, every fault at every request: half an hour."""
     session.env["PERDURE_TIER"] = "full"
     session.run("python", "-m", "pytest", "worlds/perdure-s3/tests", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def mutants(session: nox.Session) -> None:
+    """Every broken world against the kit; writes docs/mutants.md, fails if one survives."""
+    session.run("python", "tests/conformance/killing.py", "docs/mutants.md")
 
 
 @nox.session

@@ -1,8 +1,8 @@
 """A world on plain files: one file for each run, written whole or not at all, under one lock.
 
-``files:///folder``. ``perdure.lowlevel.Book`` knows what every call means for a run; what is left
-is where a run is kept, how a write becomes atomic and durable, and how waiters hear of it. Small
-on purpose: a claim reads every run's file, a write rewrites one whole. For many runs use a store.
+``files:///folder``; ``?sync=no`` for tests. ``perdure.lowlevel.Book`` knows what every call means
+for a run; what is left is where a run is kept and how a write becomes atomic and durable. Small on
+purpose: a claim reads every run's file, a write rewrites one whole. For many runs use a database.
 """
 
 from __future__ import annotations
@@ -15,20 +15,16 @@ import os
 import pickle
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, final
-
-import anyio.to_thread
+from typing import Any, final
 
 from perdure import abc, errors, lowlevel as low, model as m
+from perdure.blocking import BlockingStore, BlockingWorld, Part, reads, writes
 from perdure.testing.clock import Clock, SystemClock
-from perdure.waiting import Bells
 
 __all__ = ("FilesWorld",)
-
-LOOK_EVERY_S = 0.05  # for what other processes wrote
 
 
 @dataclass(slots=True)
@@ -44,22 +40,19 @@ class _Values(pickle.Unpickler):
     """Loads pages and the values of the contracts, and no code."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if module_name.startswith(("perdure._model.", "perdure._core.")) or global_name == "Page":
+        ours = module_name.startswith(("perdure._model.", "perdure._core.", __name__))
+        if ours and "." not in global_name:
             return super().find_class(module_name, global_name)
         raise pickle.UnpicklingError(f"{module_name}.{global_name} has no place in a run's file")
 
 
-# --- the folder -----------------------------------------------------------------------------------
-
-
 @final
-class Files:
-    """One open world: its folder, its clock, its bells. What changes files holds ``locked``."""
+class Files(BlockingStore):
+    """The folder. All of this blocks; what changes files holds ``locked``."""
 
-    def __init__(self, url: str, root: Path, clock: Clock) -> None:
-        self.url, self.root, self.now_ms = url, root, clock.now_ms
-        self.bells, self.is_open = Bells(clock), False
-        self.counters = {"commits": 0, "appends": 0, "claims": 0}
+    def __init__(self, url: str, root: Path, clock: Clock, *, sync: bool) -> None:
+        super().__init__(url, clock)
+        self.root, self.sync = root, os.fsync if sync else lambda fd: None
 
     def create(self) -> None:
         """Make what is missing; take away what a killed writer left half written."""
@@ -100,8 +93,7 @@ class Files:
         return page
 
     def pages(self) -> Iterator[Page]:
-        found = map(self.load, (self.root / "runs").iterdir())
-        return (page for page in found if page is not None)
+        return filter(None, map(self.load, (self.root / "runs").iterdir()))
 
     def save(self, page: Page) -> None:
         """The commit of this world: all of a run, or nothing."""
@@ -115,10 +107,10 @@ class Files:
         with open(part, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            self.sync(file.fileno())
         part.rename(path)
         folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
+        self.sync(folder)
         os.close(folder)
 
     @contextlib.contextmanager
@@ -147,358 +139,262 @@ class Files:
         """Who holds a token; under the lock nobody else can take it."""
         return next((p.book.hooks[token] for p in self.pages() if token in p.book.hooks), None)
 
-    def check(self) -> None:
-        if not self.is_open:
-            raise errors.WorldClosedError(self.url)
-
-    async def looks(self, wait_ms: int) -> AsyncIterator[None]:
-        """Look now, and again whenever something may have changed, until the time is up."""
-        self.check()
-        every = lambda: LOOK_EVERY_S  # noqa: E731
-        async for _ in self.bells.attempts("changed", wait_ms, check=self.check, poll_s=every):
-            yield
-
 
 def new_token() -> str:
     return secrets.token_hex(8)
 
 
-class Part:
-    """One contract of the world."""
-
-    def __init__(self, files: Files) -> None:
-        self.files = files
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-PartT = TypeVar("PartT", bound=Part)
-Work = Callable[Concatenate[PartT, P], T]
-Method = Callable[Concatenate[PartT, P], Coroutine[Any, Any, T]]
-
-
-def reads(work: Work[PartT, P, T]) -> Method[PartT, P, T]:
-    """A method that looks at files, in a thread."""
-
-    @functools.wraps(work)
-    async def method(self: PartT, /, *args: P.args, **named: P.kwargs) -> T:
-        def run() -> T:
-            try:
-                return work(self, *args, **named)
-            except OSError as exc:
-                raise errors.WorldUnavailableError(f"world {self.files.url}: {exc}") from exc
-
-        self.files.check()
-        return await anyio.to_thread.run_sync(run)
-
-    return method
-
-
-def writes(work: Work[PartT, P, T]) -> Method[PartT, P, T]:
-    """A method that changes files, under the lock. One that is cancelled may still land, whole."""
-
-    @reads
-    @functools.wraps(work)
-    def method(self: PartT, /, *args: P.args, **named: P.kwargs) -> T:
-        with self.files.locked():
-            answer = work(self, *args, **named)
-        self.files.bells.ring("changed")
-        return answer
-
-    return method
-
-
-# --- the six contracts ----------------------------------------------------------------------------
-
-
-class FilesStorage(Part, abc.Storage):
+class FilesStorage(Part[Files], abc.Storage):
     """Runs and logs."""
 
     @writes
     def create_run(self, new: m.NewRun) -> tuple[m.RunRecord, bool]:
-        page = self.files.load(self.files.path(new.run_id))
+        page = self.store.load(self.store.path(new.run_id))
         if page is not None:
             page.book.check_same(new)
             return page.book.record, False
-        page = Page(low.Book.create(new, due_ms=self.files.now_ms()))
-        self.files.save(page)
+        page = Page(low.Book.create(new, due_ms=self.store.now_ms()))
+        self.store.save(page)
         return page.book.record, True
 
     @writes
     def append(self, append: m.Append) -> m.Appended:
-        self.files.counters["appends"] += 1
-        with self.files.changing(append.run_id) as page:
-            return page.book.append(append, now_ms=self.files.now_ms())
+        self.store.counters["appends"] += 1
+        with self.store.changing(append.run_id) as page:
+            return page.book.append(append, now_ms=self.store.now_ms())
 
     @writes
     def commit(self, commit: m.TurnCommit) -> m.Committed:
-        page = self.files.load(self.files.path(commit.run_id))
+        page = self.store.load(self.store.path(commit.run_id))
         if page is None:
             if commit.new is None:
                 raise errors.RunNotFoundError(commit.run_id)
             page = Page(low.Book.create(commit.new, due_ms=None))
-        now, holder = self.files.now_ms(), self.files.holder
+        now, holder = self.store.now_ms(), self.store.holder
         done = page.book.commit(commit, now_ms=now, holder=holder, new_token=new_token)
-        self.files.save(page)
-        self.files.counters["commits"] += 1
+        self.store.save(page)
+        self.store.counters["commits"] += 1
         return done
 
     @reads
     def get_run(self, run_id: m.RunId) -> m.RunRecord:
-        return self.files.page(run_id).book.record
+        return self.store.page(run_id).book.record
 
     @reads
     def load_run(self, run_id: m.RunId, *, after: int | None = None) -> m.RunState:
-        page = self.files.page(run_id)
-        if page.book.record.status.is_ended:
-            return m.RunState(record=page.book.record, chain=(), events=())
-        chain = tuple(page.book.snapshots) if after is None else ()
-        if after is None:
-            after = chain[-1].consumed if chain else 0
-        return m.RunState(record=page.book.record, chain=chain, events=tuple(page.events[after:]))
+        page = self.store.page(run_id)
+        return low.run_state(page.book.record, page.book.snapshots, page.events, after=after)
 
     @reads
     def read_events(
         self, run_id: m.RunId, *, after: int = 0, limit: int = 1000
     ) -> tuple[m.LoggedEvent, ...]:
-        return tuple(self.files.page(run_id).events[max(after, 0) :][:limit])
+        return tuple(self.store.page(run_id).events[max(after, 0) :][:limit])
 
     @reads
     def get_hook(self, token: str) -> m.HookRecord:
-        held = self.files.holder(token)
+        held = self.store.holder(token)
         if held is None:
             raise errors.HookNotFoundError(token)
         return held
 
     async def wait_ended(self, run_id: m.RunId, *, wait_ms: int) -> m.RunRecord:
-        record = await self.get_run(run_id)
-        async for _ in self.files.looks(wait_ms):
-            record = await self.get_run(run_id)
-            if record.status.is_ended:
-                break
-        return record
+        return await self.store.until(
+            wait_ms, lambda: self.get_run(run_id), lambda record: record.status.is_ended
+        )
 
 
-class FilesQueue(Part, abc.Queue):
+class FilesQueue(Part[Files], abc.Queue):
     """Wakes and messages: they are in their runs' books."""
 
     @writes
     def wake(self, run_id: m.RunId, *, due_ms: int) -> None:
-        with contextlib.suppress(errors.RunNotFoundError), self.files.changing(run_id) as page:
+        with contextlib.suppress(errors.RunNotFoundError), self.store.changing(run_id) as page:
             page.book.arm(due_ms)
 
     @writes
     def send(self, messages: Sequence[m.NewMessage]) -> None:
         for run_id in {new.run_id for new in messages}:  # they are of one run
-            with contextlib.suppress(errors.RunNotFoundError), self.files.changing(run_id) as page:
+            with contextlib.suppress(errors.RunNotFoundError), self.store.changing(run_id) as page:
                 for new in messages:
-                    page.book.send(new, now_ms=self.files.now_ms())
+                    page.book.send(new, now_ms=self.store.now_ms())
 
     async def claim_wakes(
         self, *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[m.WakeClaim, ...]:
-        return await self._claim(low.claim_due_wakes, limit, visibility_ms, wait_ms)
+        claim = low.claim_due_wakes
+        return await self.store.until(
+            wait_ms, lambda: self._claim(claim, limit, visibility_ms), len
+        )
 
     async def claim_messages(
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[m.MessageClaim, ...]:
         claim = functools.partial(low.claim_due_messages, topics=topics)
-        return await self._claim(claim, limit, visibility_ms, wait_ms)
+        return await self.store.until(
+            wait_ms, lambda: self._claim(claim, limit, visibility_ms), len
+        )
 
     @writes
     def extend(self, leases: Sequence[m.Lease], *, visibility_ms: int) -> tuple[m.Lease, ...]:
-        now, renewed = self.files.now_ms(), list[m.Lease]()
+        now, renewed = self.store.now_ms(), list[m.Lease]()
         for lease in leases:
-            with contextlib.suppress(errors.LeaseLostError), self.files.holding(lease) as book:
+            with contextlib.suppress(errors.LeaseLostError), self.store.holding(lease) as book:
                 renewed.append(book.extend(lease, now_ms=now, until_ms=now + visibility_ms))
         return tuple(renewed)
 
     @writes
     def finish(self, end: m.LeaseEnd) -> None:
-        with self.files.holding(end.lease) as book:
-            book.finish(end, now_ms=self.files.now_ms())
+        with self.store.holding(end.lease) as book:
+            book.finish(end, now_ms=self.store.now_ms())
 
     @writes
     def release(self, lease: m.Lease, *, delay_ms: int = 0, ran: bool = False) -> None:
-        with self.files.holding(lease) as book:
-            book.release(lease, now_ms=self.files.now_ms(), delay_ms=delay_ms, ran=ran)
+        with self.store.holding(lease) as book:
+            book.release(lease, now_ms=self.store.now_ms(), delay_ms=delay_ms, ran=ran)
 
     @reads
     def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
-        books = (page.book for page in self.files.pages())
-        return low.count_due(books, topics, now_ms=self.files.now_ms())
-
-    async def _claim(
-        self, claim: Callable[..., Any], limit: int, visibility_ms: int, wait_ms: int
-    ) -> tuple[Any, ...]:
-        claims: tuple[Any, ...] = ()
-        async for _ in self.files.looks(wait_ms):
-            claims = await self._claim_now(claim, limit, visibility_ms)
-            if claims:
-                break
-        self.files.counters["claims"] += len(claims)
-        return claims
+        books = (page.book for page in self.store.pages())
+        return low.count_due(books, topics, now_ms=self.store.now_ms())
 
     @writes
-    def _claim_now(
-        self, claim: Callable[..., Any], limit: int, visibility_ms: int
-    ) -> tuple[Any, ...]:
-        now, pages = self.files.now_ms(), {p.book.record.run_id: p for p in self.files.pages()}
+    def _claim(self, claim: Callable[..., Any], limit: int, visibility_ms: int) -> tuple[Any, ...]:
+        now, pages = self.store.now_ms(), {p.book.record.run_id: p for p in self.store.pages()}
         books, until = [page.book for page in pages.values()], now + visibility_ms
         found = claim(books, limit=limit, now_ms=now, until_ms=until, new_token=new_token)
-        for book in {book.record.run_id: book for book, _ in found}.values():
-            self.files.save(pages[book.record.run_id])
+        for run_id in {book.record.run_id for book, _ in found}:
+            self.store.save(pages[run_id])
+        self.store.counters["claims"] += len(found)
         return tuple(claimed for _, claimed in found)
 
 
-class FilesSnapshots(Part, abc.Snapshots):
+class FilesSnapshots(Part[Files], abc.Snapshots):
     """Chains: they are in their runs' books."""
 
     @writes
     def save(self, run_id: m.RunId, snapshot: m.Snapshot) -> None:
-        with contextlib.suppress(errors.RunNotFoundError), self.files.changing(run_id) as page:
+        with contextlib.suppress(errors.RunNotFoundError), self.store.changing(run_id) as page:
             if not page.book.record.status.is_ended:
                 page.book.keep_snapshot(snapshot)
 
     @reads
     def load(self, run_id: m.RunId) -> tuple[m.Snapshot, ...]:
-        page = self.files.load(self.files.path(run_id))
+        page = self.store.load(self.store.path(run_id))
         return tuple(page.book.snapshots) if page is not None else ()
 
     @writes
     def delete(self, run_id: m.RunId) -> None:
-        with contextlib.suppress(errors.RunNotFoundError), self.files.changing(run_id) as page:
+        with contextlib.suppress(errors.RunNotFoundError), self.store.changing(run_id) as page:
             page.book.snapshots.clear()
 
 
-class FilesStreams(Part, abc.Streams):
+class FilesStreams(Part[Files], abc.Streams):
     """Streams: they are in their runs' pages."""
 
     @writes
     def append(
         self, run_id: m.RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
     ) -> int:
-        with self.files.changing(run_id) as page:
+        with self.store.changing(run_id) as page:
             log = page.streams.setdefault(name, low.StreamLog())
             return log.append(chunks, writer=writer, sequence=sequence, run_id=run_id, name=name)
 
     async def read(
         self, run_id: m.RunId, name: str, *, start: int = 0, limit: int = 1000, wait_ms: int = 0
     ) -> m.StreamPage:
-        page = await self._read(run_id, name, start, limit)
-        async for _ in self.files.looks(wait_ms):
-            page = await self._read(run_id, name, page.start, limit)
-            if page.chunks or (await self.info(run_id, name)).closed:
-                break
-        return page
-
-    @reads
-    def _read(self, run_id: m.RunId, name: str, start: int, limit: int) -> m.StreamPage:
-        return self._log(run_id, name).read(start=start, limit=limit)
+        begin = (await self._find(run_id, name)).read(start=start, limit=0).start
+        log = await self.store.until(
+            wait_ms,
+            lambda: self._find(run_id, name),
+            lambda log: log.closed or len(log.chunks) > begin,
+        )
+        return log.read(start=begin, limit=limit)
 
     @writes
     def close(self, run_id: m.RunId, name: str) -> None:
-        with self.files.changing(run_id) as page:
+        with self.store.changing(run_id) as page:
             page.streams.setdefault(name, low.StreamLog()).closed = True
 
-    @reads
-    def info(self, run_id: m.RunId, name: str) -> m.StreamInfo:
-        return self._log(run_id, name).info(name)
+    async def info(self, run_id: m.RunId, name: str) -> m.StreamInfo:
+        return (await self._find(run_id, name)).info(name)
 
     @reads
     def list_streams(self, run_id: m.RunId) -> tuple[m.StreamInfo, ...]:
-        streams = self.files.page(run_id).streams
+        streams = self.store.page(run_id).streams
         return tuple(streams[name].info(name) for name in sorted(streams))
 
-    def _log(self, run_id: m.RunId, name: str) -> low.StreamLog:
-        return self.files.page(run_id).streams.get(name, low.StreamLog())
+    @reads
+    def _find(self, run_id: m.RunId, name: str) -> low.StreamLog:
+        return self.store.page(run_id).streams.get(name, low.StreamLog())
 
 
-class FilesCatalogue(Part, abc.Catalogue):
+class FilesCatalogue(Part[Files], abc.Catalogue):
     """Lists and deletion."""
 
     @reads
     def list_runs(
         self, where: m.RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> m.RunPage:
-        records = (page.book.record for page in self.files.pages())
+        records = (page.book.record for page in self.store.pages())
         return low.list_page(records, where, cursor=cursor, limit=limit)
 
     @writes
     def delete_run(self, run_id: m.RunId) -> None:
-        page = self.files.load(self.files.path(run_id))
+        page = self.store.load(self.store.path(run_id))
         if page is not None and not page.book.record.status.is_ended:
             raise errors.RunLiveError(run_id)
-        self.files.forget(run_id)
+        self.store.forget(run_id)
 
     @writes
     def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        records = [page.book.record for page in self.files.pages()]
+        records = [page.book.record for page in self.store.pages()]
         ended = [(r.ended_at_ms, r.run_id) for r in records if r.ended_at_ms is not None]
         chosen = sorted(pair for pair in ended if pair[0] < ended_before_ms)[:limit]
         for _, run_id in chosen:
-            self.files.forget(run_id)
+            self.store.forget(run_id)
         return len(chosen)
 
 
-class FilesBlobs(Part, abc.Blobs):
+class FilesBlobs(Part[Files], abc.Blobs):
     """Bytes by their sha256, a file each."""
 
     @writes
     def put(self, digest: m.Digest, data: bytes, *, run_id: m.RunId | None = None) -> None:
         if hashlib.sha256(data).hexdigest() != digest:
             raise errors.WorldContractError(f"{digest} is not the sha256 of the blob's bytes")
-        folder = self.files.blobs(run_id)
+        folder = self.store.blobs(run_id)
         folder.mkdir(exist_ok=True)
-        self.files.replace(folder / digest, data)
+        self.store.replace(folder / digest, data)
 
     @reads
     def get(self, digest: m.Digest, *, run_id: m.RunId | None = None) -> bytes:
         try:
-            return (self.files.blobs(run_id) / digest).read_bytes()
+            return (self.store.blobs(run_id) / digest).read_bytes()
         except FileNotFoundError:
             raise errors.BlobNotFoundError(digest) from None
 
     @reads
     def has(self, digest: m.Digest, *, run_id: m.RunId | None = None) -> bool:
-        return (self.files.blobs(run_id) / digest).exists()
+        return (self.store.blobs(run_id) / digest).exists()
 
 
 @final
-class FilesWorld(abc.World):
+class FilesWorld(BlockingWorld):
     """``files:///folder``, for any number of processes on one machine."""
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
-        scheme, _, path = url.partition("://")
-        if scheme != "files" or not path.startswith("/"):
+        where, _, option = url.partition("?")
+        scheme, _, path = where.partition("://")
+        if scheme != "files" or not path.startswith("/") or option not in ("", "sync=no"):
             raise errors.UsageError(f"{url!r} names no folder; write files:///absolute/folder")
-        self._files = files = Files(url, Path(path), clock or SystemClock())
+        files = Files(url, Path(path), clock or SystemClock(), sync=not option)
+        super().__init__(files)
         self.storage, self.queue = FilesStorage(files), FilesQueue(files)
         self.snapshots, self.streams = FilesSnapshots(files), FilesStreams(files)
         self.catalogue, self.blobs = FilesCatalogue(files), FilesBlobs(files)
 
     @property
-    def url(self) -> str:
-        return self._files.url
-
-    @property
     def capabilities(self) -> frozenset[abc.Capability]:
         of = abc.Capability
         return frozenset({of.SHARED, of.DURABLE, of.ATOMIC_QUEUE})
-
-    async def open(self) -> None:
-        await anyio.to_thread.run_sync(self._files.create)
-        self._files.is_open = True
-
-    async def aclose(self) -> None:
-        self._files.is_open = False
-        self._files.bells.ring_all()  # whoever waits hears that it is closed
-
-    def now_ms(self) -> int:
-        return self._files.now_ms()
-
-    async def settle(self) -> None:
-        """What has returned is there."""
-
-    def statistics(self) -> dict[str, int]:
-        return dict(self._files.counters)

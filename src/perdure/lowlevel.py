@@ -29,6 +29,7 @@ from ._core.shelf import (
     claim_due_wakes as claim_due_wakes,
     count_due as count_due,
     list_page as list_page,
+    run_state as run_state,
 )
 from ._core.transitions import (
     TABLES as TABLES,

@@ -10,8 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
+from .._model.events import LoggedEvent
 from .._model.queue import Lease, MessageClaim, WakeClaim
 from .._model.runs import RunFilter, RunPage, RunRecord
+from .._model.snapshot import Snapshot
+from .._model.state import RunState
 from .._model.streams import StreamInfo, StreamPage
 from ..errors import StreamClosedError
 from .book import Book
@@ -23,6 +26,7 @@ __all__ = (
     "claim_due_wakes",
     "count_due",
     "list_page",
+    "run_state",
 )
 
 
@@ -94,6 +98,22 @@ def list_page(
     return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
 
+def run_state(
+    record: RunRecord,
+    chain: Sequence[Snapshot],
+    events: Sequence[LoggedEvent],
+    *,
+    after: int | None,
+) -> RunState:
+    """What ``Storage.load_run`` answers, of all the run's snapshots and events."""
+    if record.status.is_ended:
+        return RunState(record=record, chain=(), events=())
+    chain = tuple(chain) if after is None else ()
+    if after is None:
+        after = chain[-1].consumed if chain else 0
+    return RunState(record=record, chain=chain, events=tuple(events[after:]))
+
+
 @final
 @dataclass(slots=True)
 class StreamLog:
@@ -135,7 +155,7 @@ def _order(record: RunRecord) -> tuple[int, str]:
     return record.created_at_ms, record.run_id
 
 
-def _longest(due: list[tuple[int, str, Book]], limit: int) -> list[tuple[int, str, Book]]:
+def _longest(due: Sequence[tuple[int, str, Book]], limit: int) -> list[tuple[int, str, Book]]:
     return sorted(due, key=lambda item: item[:2])[:limit]
 
 

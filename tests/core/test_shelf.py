@@ -1,0 +1,102 @@
+"""Many books at once: the longest due first, pages in order, streams that repeat."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from perdure.errors import StreamClosedError, UsageError
+from perdure.lowlevel import (
+    Book,
+    StreamLog,
+    claim_due_messages,
+    claim_due_wakes,
+    count_due,
+    list_page,
+    run_state,
+)
+from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId, Snapshot
+
+TOKENS = (f"t{n}" for n in itertools.count())
+
+
+def book(name: str, *, due_ms: int, created_ms: int = 1) -> Book:
+    new = NewRun(
+        run_id=RunId(name),
+        workflow="w",
+        bundle=Digest("b"),
+        engine=Digest("e"),
+        input=b"",
+        created_at_ms=created_ms,
+    )
+    return Book.create(new, due_ms=due_ms)
+
+
+def message(book: Book, name: str, due_ms: int) -> None:
+    run_id = book.record.run_id
+    new = NewMessage(
+        message_id=f"{run_id}/{name}", run_id=run_id, topic=name, body=b"", due_ms=due_ms
+    )
+    book.send(new, now_ms=0)
+
+
+def test_the_longest_due_wake_is_claimed_first_and_equals_by_id() -> None:
+    books = [book("c", due_ms=5), book("b", due_ms=5), book("a", due_ms=7), book("z", due_ms=99)]
+    found = claim_due_wakes(books, limit=9, now_ms=10, until_ms=20, new_token=lambda: next(TOKENS))
+    assert [claim.run_id for _, claim in found] == ["b", "c", "a"]
+    assert all(owner.record.run_id == claim.run_id for owner, claim in found)
+    again = claim_due_wakes(books, limit=9, now_ms=10, until_ms=20, new_token=lambda: "t")
+    assert again == []
+    late = claim_due_wakes(books, limit=1, now_ms=20, until_ms=30, new_token=lambda: next(TOKENS))
+    assert [claim.attempt for _, claim in late] == [2]
+
+
+def test_messages_are_claimed_by_topic_and_counted() -> None:
+    books = [book("a", due_ms=0), book("b", due_ms=50)]
+    message(books[0], "one", 3)
+    message(books[1], "one", 2)
+    message(books[1], "two", 1)
+    assert count_due(books, None, now_ms=10) == {"": 1, "one": 2, "two": 1}
+    assert count_due(books, ["two"], now_ms=10) == {"": 1, "two": 1}
+    found = claim_due_messages(
+        books, ["one"], limit=1, now_ms=10, until_ms=20, new_token=lambda: "t"
+    )
+    assert [claim.message.message_id for _, claim in found] == ["b/one"]
+    assert count_due(books, ["one"], now_ms=10) == {"": 1, "one": 1}
+
+
+def test_pages_go_on_where_the_last_one_ended() -> None:
+    records = [book(name, due_ms=0, created_ms=ms).record for name, ms in (("b", 1), ("a", 2))]
+    first = list_page(records, RunFilter(), cursor=None, limit=1)
+    assert [r.run_id for r in first.runs] == ["b"]
+    last = list_page(records, RunFilter(), cursor=first.cursor, limit=1)
+    assert ([r.run_id for r in last.runs], last.cursor) == (["a"], None)
+    with pytest.raises(UsageError):
+        list_page(records, RunFilter(), cursor="nonsense", limit=1)
+
+
+def test_a_state_has_the_log_above_the_newest_snapshot() -> None:
+    made = book("a", due_ms=0)
+    events, chain = made.written, [Snapshot(turn=1, parent_turn=None, consumed=1, data=b"")]
+    assert run_state(made.record, chain, events, after=None).events == ()
+    assert run_state(made.record, [], events, after=None).events == tuple(events)
+    whole = run_state(made.record, chain, events, after=0)
+    assert (whole.chain, whole.events) == ((), tuple(events))
+
+
+def test_a_stream_grows_once_for_each_write() -> None:
+    log = StreamLog()
+    where = {"run_id": "a", "name": "s"}
+    assert log.append([b"1", b"2"], writer="w", sequence=0, **where) == 2
+    assert log.append([b"3"], writer="w", sequence=1, **where) == 3
+    assert log.append([b"x"], writer="w", sequence=0, **where) == 2
+    assert log.read(start=-2, limit=1).chunks == (b"2",)
+    assert log.read(start=-9, limit=9).start == 0
+    log.closed = True
+    assert log.read(start=2, limit=9).done
+    assert not log.read(start=0, limit=1).done
+    assert (log.info("s").length, log.info("s").closed) == (3, True)
+    assert log.append([b"x"], writer="w", sequence=1, **where) == 3
+    with pytest.raises(StreamClosedError):
+        log.append([b"x"], writer="v", sequence=0, **where)
