@@ -9,7 +9,10 @@ import pytest
 from wrapped import Wrapped, wrapped_world
 
 from perdure import Worker, Workflow, start, step
+from perdure._runtime.handles import Run
+from perdure.abc import World
 from perdure.model import RunId
+from perdure.testing.clock import ManualClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -60,20 +63,34 @@ async def test_a_sequential_inline_step_costs_at_most_1_2_puts(url: str) -> None
 
 async def test_what_a_run_that_sleeps_costs(url: str) -> None:
     workflow = Workflow.from_source(SOURCE, name="nap")
-    async with wrapped_world(url) as (world, client):
+    clock, month_ms = ManualClock(), 30 * 86_400_000
+    async with wrapped_world(url, clock=clock) as (world, client):
         async with Worker(world, steps=[add]):
-            await (await start(workflow, [1], world=world)).result()
+            await start(workflow, [month_ms], world=world)  # stores bundle and engine
+        await world.settle()
+        before = Counter(client.requests)
         async with Worker(world, steps=[add]):
-            await world.settle()
-            before = Counter(client.requests)
-            runs = [await start(workflow, [30 * 86_400_000], world=world) for _ in range(10)]
-            await world.settle()
-            cost = since(client, before)
-            print(f"10 runs that fall asleep: {dict(cost)}")
-            assert cost["PUT"] <= 10 * 4  # two lists, the index, the head
-        head = world._handle.runs.cached(RunId(runs[0].id))
-        assert head is not None
+            runs = [await start(workflow, [month_ms], world=world) for _ in range(10)]
+        await world.settle()
+        asleep = since(client, before)
         assert not world._handle.due.candidates({""})
+        assert not list(world._handle.due._shelves[0].entries())
+        clock.advance(month_ms + 60_000)
+    # A month later, another process.
+    async with wrapped_world(url, clock=clock) as (world, client):
+        before = Counter(client.requests)
+        async with Worker(world, steps=[add]):
+            for run in runs:
+                assert await world_result(world, run.id) == "rested"
+        await world.settle()
+        awake = since(client, before)
+    print(f"10 runs fall asleep: {dict(asleep)}; wake up and end: {dict(awake)}")
+    assert asleep["PUT"] <= 10 * 4  # an entry in the list, the index, the head
+    assert awake["PUT"] <= 10 * 4.5  # a claim, the last commit, an entry in the list, the index
+
+
+async def world_result(world: World, run_id: str) -> object:
+    return await Run(RunId(run_id), world).result(timeout=30)
 
 
 async def test_an_idle_worker_reads_and_never_writes(url: str) -> None:
