@@ -6,56 +6,70 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-__all__ = ("Program", "programs")
+__all__ = ("KINDS", "Program", "programs", "source_of")
+
+KINDS = frozenset({"step", "sleep", "catch", "sequence", "parallel", "loop", "race"})
 
 
 @dataclass(frozen=True)
 class Program:
-    """An expression that awaits, and the value it has."""
+    """An expression that awaits, the value it has, and the kinds of trees it is made of."""
 
     code: str
     value: int
+    kinds: frozenset[str]
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether at most one thing is awaited at a time, so that its log has only one order."""
+        return "parallel" not in self.kinds
 
 
 def _leaf() -> st.SearchStrategy[Program]:
     numbers = st.integers(0, 9)
     pairs = st.tuples(numbers, numbers)
+
+    def made(kind: str, code: str, value: int) -> Program:
+        return Program(code, value, frozenset({kind}))
+
     return st.one_of(
-        pairs.map(lambda pair: Program(f"await add({pair[0]}, {pair[1]})", sum(pair))),
-        numbers.map(lambda a: Program(f"await slow({a})", a)),
-        st.integers(0, 3).map(lambda a: Program(f"(await sleep({a}), {a})", a)),
-        numbers.map(lambda a: Program(f"await caught(() => refuse({a}))", a)),
+        pairs.map(lambda pair: made("step", f"await add({pair[0]}, {pair[1]})", sum(pair))),
+        numbers.map(lambda a: made("step", f"await slow({a})", a)),
+        st.integers(0, 3).map(lambda a: made("sleep", f"(await sleep({a}), {a})", a)),
+        numbers.map(lambda a: made("catch", f"await caught(() => refuse({a}))", a)),
     )
+
+
+def _kinds(parts: list[Program], *more: str) -> frozenset[str]:
+    return frozenset(more).union(*(part.kinds for part in parts))
 
 
 def _joined(parts: list[Program], form: str) -> Program:
     arrows = ", ".join(f"(async () => {part.code})()" for part in parts)
-    values = [part.value for part in parts]
-    if form == "all":
-        return Program(f"sum(await Promise.all([{arrows}]))", sum(values))
-    if form == "settled":
-        return Program(f"settled(await Promise.allSettled([{arrows}]))", sum(values))
+    total = sum(part.value for part in parts)
     if form == "sequence":
-        return Program(" + ".join(f"({part.code})" for part in parts), sum(values))
-    raise AssertionError(form)
+        return Program(" + ".join(f"({part.code})" for part in parts), total, _kinds(parts, form))
+    kinds = _kinds(parts, "parallel" if len(parts) > 1 else "step")
+    if form == "all":
+        return Program(f"sum(await Promise.all([{arrows}]))", total, kinds)
+    return Program(f"settled(await Promise.allSettled([{arrows}]))", total, kinds)
 
 
 def _loop(times: int, part: Program) -> Program:
     code = f"await repeat({times}, async () => {part.code})"
-    return Program(code, times * part.value)
+    return Program(code, times * part.value, _kinds([part], "loop"))
 
 
 def _race(part: Program) -> Program:
     # The other never comes first: it waits for longer than any test.
-    return Program(
-        f"await Promise.race([(async () => {part.code})(), sleep(3_600_000).then(() => -1)])",
-        part.value,
-    )
+    code = f"await Promise.race([(async () => {part.code})(), sleep(3_600_000).then(() => -1)])"
+    return Program(code, part.value, _kinds([part], "race"))
 
 
 def _throws(part: Program) -> Program:
-    code = f"await caughtAfter(async () => {part.code})"
-    return Program(code, part.value)
+    return Program(
+        f"await caughtAfter(async () => {part.code})", part.value, _kinds([part], "catch")
+    )
 
 
 programs = st.recursive(

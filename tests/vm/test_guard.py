@@ -1,0 +1,65 @@
+"""What workflow code must not have is gone, or says by name what to use instead, and where."""
+
+from __future__ import annotations
+
+import pytest
+
+from perdure._model.commands import Failed
+from perdure._protocol.codec import decode_error
+from perdure.errors import GuestError
+from tests.vm.conftest import RunOf, ValueOf
+
+
+def failure(run_of: RunOf, body: str) -> GuestError:
+    """What a workflow with this second line fails with."""
+    answer = run_of(f"export async function w() {{\n  {body}\n}}").start()
+    assert isinstance(answer.outcome, Failed), answer
+    return decode_error(answer.outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "advice"),
+    [
+        ('return fetch("http://a/");', "fetch", "Python step"),
+        ("setTimeout(() => 1, 5);", "setTimeout", 'import { sleep } from "workflow"'),
+        ("setInterval(() => 1, 5);", "setInterval", "a loop with sleep"),
+        ("setImmediate(() => 1);", "setImmediate", "queueMicrotask"),
+        ("clearTimeout(1);", "clearTimeout", "Promise.race"),
+        ("clearInterval(1);", "clearInterval", "break"),
+        ("const r = require; r('x');", "require", "use import"),
+        ("eval('1');", "eval", "write the code out"),
+        ("new Function('return 1');", "new Function", "write the code out"),
+        ("(async () => 1).constructor('return 1');", "new Function", "write the code out"),
+        ("(function* () {}).constructor('yield 1');", "new Function", "write the code out"),
+        ("new XMLHttpRequest();", "XMLHttpRequest", "Python step"),
+        ("new WebSocket('ws://a/');", "WebSocket", "Python step"),
+        ("Buffer.from('a');", "Buffer", "Uint8Array"),
+        ("return process.env.HOME;", "process", "as an argument"),
+    ],
+)
+def test_a_forbidden_global_says_what_to_use_and_where_it_was(
+    run_of: RunOf, body: str, name: str, advice: str
+) -> None:
+    error = failure(run_of, body)
+    assert error.name == "ForbiddenGlobalError"
+    assert error.text.startswith(f"{name} is not there in a workflow; ")
+    assert advice in error.text
+    assert "w.ts:2:" in error.stack
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["WeakRef", "FinalizationRegistry", "Atomics", "SharedArrayBuffer", "WebAssembly", "gc"],
+)
+def test_what_would_make_a_replay_differ_is_gone(
+    run_of: RunOf, value_of: ValueOf, name: str
+) -> None:
+    run = run_of(f"export async function w() {{ return typeof {name}; }}")
+    assert value_of(run.start()) == "undefined"
+
+
+def test_workflow_code_cannot_put_a_forbidden_global_back(run_of: RunOf) -> None:
+    error = failure(run_of, "globalThis.fetch = () => 1;")
+    assert error.name == "TypeError"
+    error = failure(run_of, "delete globalThis.process;")
+    assert error.name == "TypeError"
