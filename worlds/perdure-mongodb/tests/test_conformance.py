@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,19 +16,28 @@ from perdure_mongodb.testing import Mongod
 pytestmark = pytest.mark.slow
 
 
-def test_the_world_passes(server: Mongod, url: str, database: str) -> None:
-    """One database, emptied after each program: making one takes longer than most programs do.
+def test_the_world_passes(server: Mongod, database: str, driver: str) -> None:
+    """A database for each store that is in use, emptied for the next: making one takes longer.
 
     ``PERDURE_TIER=full`` makes it minutes.
     """
+    free: list[str] = []
+    made = itertools.count()
 
     @contextmanager
     def store() -> Generator[MakeWorld, None, None]:
+        name = free.pop() if free else f"{database}n{next(made)}"
+        url = f"{server.url(name)}&driver={driver}"
         yield lambda clock: MongoWorld(url, clock=clock)
         with server.client() as client:
-            made = client[database]
-            for name in made.list_collection_names():
-                if name != "meta":
-                    made[name].delete_many({})
+            for collection in client[name].list_collection_names():
+                if collection != "meta":
+                    client[name][collection].delete_many({})
+        free.append(name)
 
-    check_world(store, tier=os.environ.get("PERDURE_TIER", "smoke"), seed=1)
+    try:
+        check_world(store, tier=os.environ.get("PERDURE_TIER", "smoke"), seed=1)
+    finally:
+        with server.client() as client:
+            for number in range(next(made)):
+                client.drop_database(f"{database}n{number}")
