@@ -72,8 +72,8 @@ def wheel(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """ruff: rules and formatting."""
-    session.run("ruff", "check", "src", "tests", "worlds", "benchmarks")
-    session.run("ruff", "format", "--check", "src", "tests", "worlds", "benchmarks")
+    session.run("ruff", "check", "src", "tests", "worlds", "benchmarks", "docs")
+    session.run("ruff", "format", "--check", "src", "tests", "worlds", "benchmarks", "docs")
 
 
 @nox.session(venv_backend="none")
