@@ -1,0 +1,221 @@
+"""Writes: what has changed on a page, written in one transaction.
+
+Invariant: the transaction's first write is the guarded update of the run's document, the row lock.
+Where that document is all there is to write, the update is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from bson import ObjectId
+from pymongo import UpdateOne
+
+from perdure.model import HookRecord
+
+from ._driver import Document, Session, transaction
+from ._handle import Handle
+from ._messages import lease_fields, message_document
+from ._page import MovedError, Page
+from ._runs import chain_fields, new_fields, run_fields
+from ._schema import event_document
+from ._values import Pending
+
+__all__ = ("write_page",)
+
+
+async def write_page(page: Page, now_ms: int) -> bool:
+    """Write what has changed, all or nothing; gives whether anything had.
+
+    Raises:
+        MovedError: nothing was written; read again.
+        PyMongoError: a duplicate key means the same.
+    """
+    handle, pending = page.handle, Pending(page.n)
+    version = handle.new_version()
+    fields = _run_fields(page, pending)
+    work = _Writes.of(page, pending, version=version, now_ms=now_ms)
+    if not fields and work.is_empty:
+        return False
+    fields["v"] = version
+    await pending.store(handle.db.chunks)
+    if work.is_empty and page.before is not None:
+        await _write_run(page, fields, None)
+    else:
+        async with transaction(handle.driver) as session:
+            await _write_run(page, fields, session)
+            await work.write(handle, session)
+    handle.recent.note({**(page.before or {}), **fields})
+    await _drop_chunks(page, fields)
+    return True
+
+
+def _run_fields(page: Page, pending: Pending) -> Document:
+    if page.before is None:
+        return new_fields(page.book, page.n, pending)
+    fields = {
+        **run_fields(page.book, pending),
+        **chain_fields(page.book.snapshots, page.chain, pending),
+    }
+    before = page.before
+    return {name: value for name, value in fields.items() if before.get(name) != value}
+
+
+async def _write_run(page: Page, fields: Document, session: Session | None) -> None:
+    runs = page.handle.db.runs
+    if page.before is None:
+        await runs.insert_one(fields, session=session)
+        return
+    guard = {"_id": page.before["_id"], "v": page.before["v"]}
+    done = await runs.update_one(guard, {"$set": fields}, session=session)
+    if not done.matched_count:
+        raise MovedError
+
+
+async def _drop_chunks(page: Page, fields: Document) -> None:
+    """Remove the bytes of large snapshots that were replaced."""
+    before: list[Document] = [] if page.before is None else page.before["snapshots"]
+    after: list[Document] = fields.get("snapshots", before)
+    dead = _refs(before) - _refs(after)
+    if dead:
+        chosen = {"_id.n": page.n, "_id.ref": {"$in": sorted(dead)}}
+        await page.handle.db.chunks.delete_many(chosen)
+
+
+def _refs(entries: Sequence[Document]) -> set[str]:
+    return {entry["data"]["ref"] for entry in entries if isinstance(entry["data"], dict)}
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class _Writes:
+    """What a page writes besides the run's document."""
+
+    n: ObjectId
+    events: list[Document]
+    hooks_taken: list[Document]
+    hooks_freed: list[str]
+    contested: dict[str, ObjectId]
+    sent: list[Document]
+    ended: Document | None  # the filter of messages that are done
+    must_end: int  # how many it has to find; 0: as many as there are
+    given_back: list[tuple[Document, Document]]
+    ends_run: bool
+
+    @classmethod
+    def of(cls, page: Page, pending: Pending, *, version: str, now_ms: int) -> _Writes:
+        """What has changed since the page was read."""
+        book, ends_run = page.book, page.before is None or page.before["ended_at_ms"] is None
+        ends_run = ends_run and book.wake is None
+        before = page.messages
+        gone = [name for name in before if name not in book.messages]
+        must = [name for name in gone if name in page.required]
+        if ends_run:
+            gone = must  # the rest goes with the run
+        ended: Document | None = None
+        if gone:
+            ended = {
+                "_id": {"$in": gone},
+                "token": {"$in": [before[name]["token"] for name in gone]},
+                "until_ms": {"$gt": now_ms},
+                "n": page.n,
+            }
+        return cls(
+            n=page.n,
+            events=[event_document(page.n, logged, pending) for logged in book.written],
+            hooks_taken=[
+                _hook_document(hook, page.n, pending)
+                for token, hook in book.hooks.items()
+                if page.hooks.get(token) is not hook
+            ],
+            hooks_freed=sorted(
+                token for token, hook in page.hooks.items() if book.hooks.get(token) is not hook
+            ),
+            contested=page.contested,
+            sent=[
+                message_document(queued, page.n, pending, version=version)
+                for name, queued in book.messages.items()
+                if name not in before
+            ],
+            ended=ended,
+            must_end=len(must),
+            given_back=_given_back(page, version=version, now_ms=now_ms),
+            ends_run=ends_run,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the run's document is all there is to write."""
+        lists = (self.events, self.hooks_taken, self.hooks_freed, self.sent, self.given_back)
+        return not (any(lists) or self.contested or self.ended or self.ends_run)
+
+    async def write(self, handle: Handle, session: Session) -> None:
+        """Write it all.
+
+        Raises:
+            MovedError: the transaction is to be aborted.
+        """
+        db = handle.db
+        if self.events:
+            await db.events.insert_many(self.events, session=session)
+        await self._write_hooks(handle, session)
+        if self.ended is not None:
+            gone = await db.messages.delete_many(self.ended, session=session)
+            if self.must_end and gone.deleted_count < len(self.ended["_id"]["$in"]):
+                raise MovedError
+        if self.given_back:
+            updates: list[UpdateOne] = [
+                UpdateOne(chosen, {"$set": fields}) for chosen, fields in self.given_back
+            ]
+            given = await db.messages.bulk_write(updates, session=session)
+            if given.matched_count < len(updates):
+                raise MovedError
+        if self.sent:
+            await db.messages.insert_many(self.sent, session=session)
+        if self.ends_run:
+            await db.messages.delete_many({"n": self.n}, session=session)
+
+    async def _write_hooks(self, handle: Handle, session: Session) -> None:
+        hooks = handle.db.hooks
+        for token, n in self.contested.items():
+            # The holder must be the holder still when this lands: writing to it says so.
+            held = await hooks.update_one(
+                {"_id": token, "n": n}, {"$inc": {"contested": 1}}, session=session
+            )
+            if not held.matched_count:
+                raise MovedError
+        if self.ends_run:
+            await hooks.delete_many({"n": self.n}, session=session)
+            return
+        if self.hooks_freed:
+            freed = {"_id": {"$in": self.hooks_freed}, "n": self.n}
+            await hooks.delete_many(freed, session=session)
+        if self.hooks_taken:
+            await hooks.insert_many(self.hooks_taken, session=session)
+
+
+def _given_back(page: Page, *, version: str, now_ms: int) -> list[tuple[Document, Document]]:
+    """Filters and fields of the messages whose claims were given back."""
+    found: list[tuple[Document, Document]] = []
+    for name, queued in page.book.messages.items():
+        before = page.messages.get(name)
+        after = lease_fields(queued)
+        if before is None or before == after:
+            continue
+        held = {"_id": name, "token": before["token"], "until_ms": {"$gt": now_ms}, "n": page.n}
+        changed = ("due_ms", "token", "until_ms", "at_ms")
+        found.append((held, {"v": version, **{field: after[field] for field in changed}}))
+    return found
+
+
+def _hook_document(hook: HookRecord, n: ObjectId, pending: Pending) -> Document:
+    return {
+        "_id": hook.token,
+        "n": n,
+        "run": hook.run_id,
+        "hook": hook.hook_id,
+        "webhook": hook.is_webhook,
+        "metadata": None if hook.metadata is None else pending.pack(hook.metadata),
+    }
