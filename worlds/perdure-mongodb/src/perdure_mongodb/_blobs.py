@@ -46,11 +46,11 @@ class MongoBlobs(Blobs):
         await self._handle.write(work)
 
     async def get(self, digest: Digest, *, run_id: RunId | None = None) -> bytes:
-        return await self._handle.read(self._get(digest, run_id))
+        return await self._handle.read(lambda: self._get(digest, run_id))
 
     async def has(self, digest: Digest, *, run_id: RunId | None = None) -> bool:
         found = await self._handle.read(
-            self._handle.db.blobs.find_one({"_id": _id(digest, run_id)}, {"_id": 1})
+            lambda: self._handle.db.blobs.find_one({"_id": _id(digest, run_id)}, {"_id": 1})
         )
         return found is not None
 

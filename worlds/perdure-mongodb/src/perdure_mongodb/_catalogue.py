@@ -42,10 +42,11 @@ class MongoCatalogue(Catalogue):
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
         chosen = _filter(where, parse_cursor(cursor))
-        return await self._handle.read(self._list(chosen, limit))
+        return await self._handle.read(lambda: self._list(chosen, limit))
 
     async def delete_run(self, run_id: RunId) -> None:
         async def work() -> None:
+            await self._handle.settled_term()
             document = await self._handle.db.runs.find_one({"_id": run_id}, {"n": 1})
             if document is not None:
                 await self._strike(run_id, document["n"])

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from typing import Any, TypeAlias, cast, final
 
+from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.change_stream import AsyncChangeStream
@@ -23,7 +24,6 @@ from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     ConfigurationError,
-    DocumentTooLarge,
     DuplicateKeyError,
     ExecutionTimeout,
     InvalidOperation,
@@ -34,6 +34,8 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
+from pymongo.server_type import SERVER_TYPE
+from pymongo.topology_description import TOPOLOGY_TYPE, TopologyDescription
 from pymongo.write_concern import WriteConcern
 
 from perdure.errors import (
@@ -54,6 +56,7 @@ __all__ = (
     "is_duplicate",
     "is_transient",
     "mapped_errors",
+    "may_succeed_later",
     "transaction",
 )
 
@@ -102,6 +105,18 @@ class Driver(ABC):
     def database(self, name: str) -> Database:
         """The database, with majority reads and journalled majority writes at the primary."""
 
+    @property
+    @abstractmethod
+    def admin(self) -> Database:
+        """The database that takes commands for the server, without concerns of its own."""
+
+    @abstractmethod
+    def term(self) -> object:
+        """Which primary the driver knows, and by which election; None if it knows none.
+
+        Behind a router there is no telling: then it is always the same.
+        """
+
     @abstractmethod
     async def session(self) -> Session:
         """A session, to be ended by the caller."""
@@ -118,8 +133,8 @@ class Driver(ABC):
 
     @abstractmethod
     async def aggregate(
-        self, collection: Collection, pipeline: list[Document]
-    ) -> Sequence[Document]:
+        self, source: Collection | Database, pipeline: list[Document]
+    ) -> list[Document]:
         """All that the pipeline gives."""
 
     @abstractmethod
@@ -137,6 +152,7 @@ _CONCERNS = {
     "write_concern": WRITE_CONCERN,
     "read_preference": ReadPreference.PRIMARY,
 }
+_LOCAL = {"read_concern": ReadConcern("local")}
 
 
 @final
@@ -148,6 +164,13 @@ class MotorDriver(Driver):
 
     def database(self, name: str) -> Database:
         return cast(Database, self._client.get_database(name, **_CONCERNS))
+
+    @property
+    def admin(self) -> Database:
+        return cast(Database, self._client.get_database("admin", **_LOCAL))
+
+    def term(self) -> object:
+        return _term_of(self._client.topology_description)
 
     async def session(self) -> Session:
         return cast(Session, await self._client.start_session())
@@ -162,9 +185,9 @@ class MotorDriver(Driver):
         return cast("AsyncChangeStream[Document]", plain)
 
     async def aggregate(
-        self, collection: Collection, pipeline: list[Document]
-    ) -> Sequence[Document]:
-        cursor: Any = collection.aggregate(pipeline)
+        self, source: Collection | Database, pipeline: list[Document]
+    ) -> list[Document]:
+        cursor: Any = source.aggregate(pipeline)
         return cast("list[Document]", await cursor.to_list(None))
 
     async def aclose(self) -> None:
@@ -186,6 +209,13 @@ class PymongoDriver(Driver):
             read_preference=ReadPreference.PRIMARY,
         )
 
+    @property
+    def admin(self) -> Database:
+        return self._client.get_database("admin", read_concern=_LOCAL["read_concern"])
+
+    def term(self) -> object:
+        return _term_of(self._client.topology_description)
+
     async def session(self) -> Session:
         return self._client.start_session()
 
@@ -198,12 +228,21 @@ class PymongoDriver(Driver):
         return await database.watch(pipeline, max_await_time_ms=max_await_ms)
 
     async def aggregate(
-        self, collection: Collection, pipeline: list[Document]
-    ) -> Sequence[Document]:
-        return await (await collection.aggregate(pipeline)).to_list()
+        self, source: Collection | Database, pipeline: list[Document]
+    ) -> list[Document]:
+        return await (await source.aggregate(pipeline)).to_list()
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _term_of(topology: TopologyDescription) -> object:
+    if topology.topology_type == TOPOLOGY_TYPE.Sharded:
+        return "sharded"
+    for address, server in topology.server_descriptions().items():
+        if server.server_type == SERVER_TYPE.RSPrimary:
+            return address, server.election_id
+    return None
 
 
 DRIVERS: dict[str, type[MotorDriver | PymongoDriver]] = {
@@ -268,6 +307,8 @@ def mapped_errors(url: str) -> Generator[None, None, None]:
     """Turn what the driver raises into our errors."""
     try:
         yield
+    except BSONError as exc:
+        raise WorldContractError(f"{url}: what is to be written is not a document: {exc}") from exc
     except PyMongoError as exc:
         raise _mapped(exc, url) from exc
 
@@ -277,14 +318,13 @@ def _mapped(exc: PyMongoError, url: str) -> WorldError | UsageError:
         return UsageError(f"{url}: {exc}")
     if isinstance(exc, InvalidOperation):
         return WorldClosedError(url)
-    if isinstance(exc, DocumentTooLarge):
-        return WorldContractError(f"{url}: a document is larger than the server takes: {exc}")
-    if _may_succeed_later(exc):
+    if may_succeed_later(exc):
         return WorldUnavailableError(f"{url}: {exc}")
     return WorldContractError(f"{url} refused: {exc}")
 
 
-def _may_succeed_later(exc: PyMongoError) -> bool:
+def may_succeed_later(exc: PyMongoError) -> bool:
+    """Whether the server may take the same call another time."""
     # ServerSelectionTimeoutError, NetworkTimeout and NotPrimaryError are AutoReconnect.
     if isinstance(exc, AutoReconnect | ExecutionTimeout | WTimeoutError) or exc.timeout:
         return True

@@ -18,11 +18,13 @@ import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from perdure.errors import WorldClosedError, WorldContractError
+from perdure.errors import PerdureError, WorldClosedError, WorldContractError
 from perdure.testing.clock import Clock, SystemClock
 from perdure.waiting import Attempt, Bells
 
 from ._driver import DRIVERS, Database, Document, Driver, mapped_errors
+from ._reaper import Reaper, app_name
+from ._recent import Recent
 from ._schema import Collections, create_collections
 from ._watch import Watcher
 
@@ -32,6 +34,8 @@ T = TypeVar("T")
 POLL_LIVE = 1.0  # seconds between looks while the change stream gives hints
 POLL_BLIND = 0.2  # and while it does not
 MAX_SKEW_MS = 1000
+SLOW_WRITE = 1.0  # seconds
+FIRST_WITHIN = 1.0  # seconds after which a server that does not answer is looked at more closely
 _log = logging.getLogger("perdure")
 
 
@@ -44,6 +48,7 @@ class Handle:
         self.clock = clock
         self.counters = {"commits": 0, "appends": 0, "claims": 0, "retries": 0}
         self.bells = Bells(clock)
+        self.recent = Recent()
         self.me = secrets.token_hex(6)
         self._uri = uri
         self._name = name
@@ -51,8 +56,10 @@ class Handle:
         self._driver: Driver | None = None
         self._collections: Collections | None = None
         self._watcher: Watcher | None = None
+        self._reaper: Reaper | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._count = itertools.count()
+        self._term: object = None
         self._closing = False
 
     def __repr__(self) -> str:
@@ -99,9 +106,14 @@ class Handle:
 
     async def write(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a write to its end, cancelled or not; durable once this returns."""
-        task = self.spawn(work)
+        return await self.outcome(self.spawn(work))
+
+    async def outcome(self, write: asyncio.Future[T]) -> T:
+        """What becomes of a write; it goes on if the caller is cancelled."""
         with mapped_errors(self.url):
-            return await asyncio.shield(task)
+            while not (await asyncio.wait({write}, timeout=SLOW_WRITE))[0]:
+                self.look_for_the_dead()  # it may wait for a lock of theirs
+            return await write
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
         """Run in a task that ``aclose`` waits for."""
@@ -111,10 +123,37 @@ class Handle:
         task.add_done_callback(self._ended)
         return task
 
-    async def read(self, work: Awaitable[T]) -> T:
-        """Await something that only reads."""
+    async def read(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await something that only reads; it sees every write that has been acknowledged."""
         with mapped_errors(self.url):
-            return await work
+            while True:
+                term = await self.settled_term()
+                try:
+                    answer = await work()
+                except PerdureError:
+                    if self.driver.term() == term:
+                        raise
+                else:
+                    if self.driver.term() == term:
+                        return answer
+
+    async def settled_term(self) -> object:
+        """The primary's term, once it is sure that it shows what earlier ones acknowledged.
+
+        A server that was just elected has every acknowledged write, and does not know yet that
+        they are the majority's: for a moment its majority reads may be older. One majority write
+        makes it find out. (A linearizable read would, too, but waits for the journal's next
+        regular flush: 45 ms where this takes one.)
+        """
+        self.check_open()
+        term = self.driver.term()
+        while term is None or term != self._term:
+            meta = self.driver.database(self._name)["meta"]
+            await meta.update_one({"_id": "schema"}, {"$inc": {"terms": 1}})
+            before, term = term, self.driver.term()
+            if before == term:
+                self._term = term
+        return term
 
     async def settle(self) -> None:
         """Wait for the writes that are on their way, their callers cancelled or not."""
@@ -127,11 +166,11 @@ class Handle:
         if self._collections is not None:
             return
         with mapped_errors(self.url):
-            driver = self._make(self._uri, **_defaults(self._uri))
+            driver = self._make(self._uri, appname=app_name(self._name), **_defaults(self._uri))
             try:
                 database = driver.database(self._name)
                 hello = await self._greet(driver)
-                self._check(hello)
+                _check(hello, self.url, self.clock)
                 await create_collections(database)
             except BaseException:
                 with anyio.CancelScope(shield=True):
@@ -139,33 +178,40 @@ class Handle:
                 raise
         self._driver, self._collections = driver, Collections.of(database)
         self._watcher = Watcher(driver, database, self.bells, self.me)
+        self._reaper = Reaper(driver, self._name)
 
     async def aclose(self) -> None:
         """Wait for the writes that were begun, and disconnect. Idempotent."""
-        driver, watcher = self._driver, self._watcher
-        if driver is None or watcher is None or self._closing:
+        driver, watcher, reaper = self._driver, self._watcher, self._reaper
+        if driver is None or watcher is None or reaper is None or self._closing:
             return
         self._closing = True
         self.bells.ring_all()  # whoever waits hears that it is closed
         with anyio.CancelScope(shield=True):
             while self._tasks:
                 await asyncio.wait(set(self._tasks))
-            await watcher.aclose()
-            self._driver = self._collections = self._watcher = None
+            await asyncio.gather(watcher.aclose(), reaper.aclose())
+            self._driver = self._collections = self._watcher = self._reaper = None
             await driver.aclose()
         self._closing = False
 
     def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
         """Look once, then again whenever *bell* rang or it is time to, until it is over."""
-        watcher = self._watcher
-        if wait_ms > 0 and watcher is not None:
+        watcher, reaper = self._watcher, self._reaper
+        if wait_ms > 0 and watcher is not None and reaper is not None:
             watcher.begin()
+            reaper.begin()
         return self.bells.attempts(
             bell,
             wait_ms,
             check=self.check_open,
             poll_s=lambda: POLL_LIVE if watcher is not None and watcher.is_live else POLL_BLIND,
         )
+
+    def look_for_the_dead(self) -> None:
+        """From now on end transactions that were left open: somebody waits for their locks."""
+        if self._reaper is not None:
+            self._reaper.begin()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -175,12 +221,12 @@ class Handle:
     async def _greet(self, driver: Driver) -> Document:
         """What the server says of itself; a standalone one is not waited for in vain."""
         try:
-            with pymongo.timeout(3):
-                return await _hello(driver.database("admin"))
+            with pymongo.timeout(min(FIRST_WITHIN, _patience(self._uri))):
+                return await _hello(driver.admin)
         except PyMongoError:
             for host, port in parse_uri(self._uri)["nodelist"]:
-                self._check(await self._greet_alone(host, port))
-            return await _hello(driver.database("admin"))
+                _check(await self._greet_alone(host, port), self.url, self.clock)
+            return await _hello(driver.admin)
 
     async def _greet_alone(self, host: str, port: int | None) -> Document:
         """Ask one server, whatever set it belongs to; anything it might be if it is silent."""
@@ -190,29 +236,31 @@ class Handle:
             serverSelectionTimeoutMS=1000,
         )
         try:
-            return await _hello(driver.database("admin"))
+            return await _hello(driver.admin)
         except PyMongoError:
             return {"msg": "isdbgrid"}
         finally:
             await driver.aclose()
 
-    def _check(self, hello: Document) -> None:
-        if "setName" not in hello and hello.get("msg") != "isdbgrid":
-            raise WorldContractError(
-                f"{self.url} is a standalone server; only replica sets and sharded clusters have"
-                " transactions. One node is enough: start it with 'mongod --replSet rs0', run"
-                " 'rs.initiate()' in mongosh once, and add ?replicaSet=rs0 to the URL"
+
+def _check(hello: Document, url: str, clock: Clock) -> None:
+    """Pass only a server whose deployment has transactions; speak of a clock that is off."""
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise WorldContractError(
+            f"{url} is a standalone server; only replica sets and sharded clusters have"
+            " transactions. One node is enough: start it with 'mongod --replSet rs0', run"
+            " 'rs.initiate()' in mongosh once, and add ?replicaSet=rs0 to the URL"
+        )
+    there = hello.get("localTime")
+    if there is not None and isinstance(clock, SystemClock):
+        ahead_ms = clock.now_ms() - int(there.timestamp() * 1000)
+        if abs(ahead_ms) > MAX_SKEW_MS:
+            _log.warning(
+                "%s: this machine's clock is %d ms ahead of the server's; leases need clocks"
+                " that agree within a second",
+                url,
+                ahead_ms,
             )
-        there = hello.get("localTime")
-        if there is not None and isinstance(self.clock, SystemClock):
-            ahead_ms = self.now_ms() - int(there.timestamp() * 1000)
-            if abs(ahead_ms) > MAX_SKEW_MS:
-                _log.warning(
-                    "%s: this machine's clock is %d ms ahead of the server's; leases need clocks"
-                    " that agree within a second",
-                    self.url,
-                    ahead_ms,
-                )
 
 
 async def _hello(admin: Database) -> Document:
@@ -222,8 +270,14 @@ async def _hello(admin: Database) -> Document:
         raise WorldContractError(f"the server does not answer hello: {exc}") from exc
 
 
+def _patience(uri: str) -> float:
+    """Seconds for which the URL wants a server to be waited for, if it says so."""
+    found: float = parse_uri(uri)["options"].get("serverSelectionTimeoutMS", FIRST_WITHIN)
+    return found
+
+
 def _defaults(uri: str) -> dict[str, Any]:
     """Options the URL does not set: patience for an election, an end to waiting for the dead."""
     given = {name.lower() for name in parse_uri(uri)["options"]}
-    wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000, "appname": "perdure"}
+    wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000}
     return {name: value for name, value in wanted.items() if name.lower() not in given}

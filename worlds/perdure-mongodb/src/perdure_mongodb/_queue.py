@@ -33,9 +33,6 @@ __all__ = ("MongoQueue",)
 T = TypeVar("T")
 CLAIM_TRIES = 3  # when others were faster with all that was due
 
-_WAKE_ORDER = [("wake_at_ms", ASCENDING), ("_id", ASCENDING)]
-_MESSAGE_ORDER = [("at_ms", ASCENDING), ("_id", ASCENDING)]
-
 
 @final
 class MongoQueue(Queue):
@@ -53,6 +50,7 @@ class MongoQueue(Queue):
             )
 
         await self._handle.write(work)
+        self._handle.recent.forget(run_id)
         self._handle.bells.ring("wakes")
 
     async def claim_wakes(
@@ -150,7 +148,7 @@ class MongoQueue(Queue):
         if topics is not None:
             due["topic"] = {"$in": sorted(set(topics))}
         wakes, groups = await self._handle.read(
-            _both(
+            lambda: _both(
                 db.runs.count_documents({"wake_at_ms": {"$gte": ANY_TIME, "$lte": now_ms}}),
                 self._handle.driver.aggregate(
                     db.messages,
@@ -194,6 +192,8 @@ class MongoQueue(Queue):
                 "wake_at_ms": until_ms,
             },
         )
+        for document in found:
+            self._handle.recent.note(document)
         return tuple(_wake_claim(document) for document in found), next_due_ms
 
     async def _claim_messages(
@@ -234,8 +234,8 @@ class MongoQueue(Queue):
             at: the field from when an item can be claimed.
             fields: what a claim sets, given the expression of its token.
         """
+        now_ms = self._handle.now_ms()
         for _ in range(CLAIM_TRIES):
-            now_ms = self._handle.now_ms()
             items = await (
                 collection.find({**where, at: {"$gte": ANY_TIME}}, {at: 1})
                 .sort([(at, ASCENDING), ("_id", ASCENDING)])
@@ -296,6 +296,8 @@ class MongoQueue(Queue):
             "_id": {"$in": [lease.item for lease in leases]},
             token: {"$in": sorted(tokens)},
         }
+        for lease in leases if prefix else ():
+            self._handle.recent.forget(lease.item)
         version = self._handle.new_version()
         done = await collection.update_many(
             {**held, until: {"$gt": self._handle.now_ms()}},

@@ -37,7 +37,7 @@ class MongoSnapshots(Snapshots):
         await self._change(run_id, Work(needs=Needs(), act=act))
 
     async def load(self, run_id: RunId) -> tuple[Snapshot, ...]:
-        return await self._handle.read(self._load(run_id))
+        return await self._handle.read(lambda: self._load(run_id))
 
     async def delete(self, run_id: RunId) -> None:
         def act(page: Page, now_ms: int) -> None:

@@ -84,18 +84,18 @@ class MongoStorage(Storage):
         return committed
 
     async def get_run(self, run_id: RunId) -> RunRecord:
-        return await self._handle.read(self._get_run(run_id))
+        return await self._handle.read(lambda: self._get_run(run_id))
 
     async def load_run(self, run_id: RunId, *, after: int | None = None) -> RunState:
-        return await self._handle.read(self._load(run_id, after))
+        return await self._handle.read(lambda: self._load(run_id, after))
 
     async def read_events(
         self, run_id: RunId, *, after: int = 0, limit: int = 1000
     ) -> tuple[LoggedEvent, ...]:
-        return await self._handle.read(self._read_events(run_id, after, limit))
+        return await self._handle.read(lambda: self._read_events(run_id, after, limit))
 
     async def get_hook(self, token: str) -> HookRecord:
-        return await self._handle.read(self._get_hook(token))
+        return await self._handle.read(lambda: self._get_hook(token))
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
         record: RunRecord | None = None
@@ -114,6 +114,7 @@ class MongoStorage(Storage):
     async def _load(self, run_id: RunId, after: int | None) -> RunState:
         for _ in range(READ_TRIES):
             document = await find_run(self._handle, run_id)
+            self._handle.recent.note(document)
             if is_ended(document):
                 record = await self._get_run(run_id)
                 return RunState(record=record, chain=(), events=())

@@ -41,6 +41,7 @@ class MongoStreams(Streams):
         data = cbor2.dumps([bytes(chunk) for chunk in chunks])
 
         async def work() -> int:
+            await self._handle.settled_term()
             n = await self._number(run_id)
             done = {"_id.n": n, "_id.name": name, "writer": writer, "sequence": sequence}
             for _ in range(TRIES):
@@ -70,13 +71,14 @@ class MongoStreams(Streams):
             start = max(0, (await self.info(run_id, name)).length + start)
         page = StreamPage(start=start, chunks=(), done=False)
         async for _ in self._handle.attempts(run_id, wait_ms):
-            page, closed = await self._handle.read(self._read(run_id, name, start, limit))
+            page, closed = await self._handle.read(lambda: self._read(run_id, name, start, limit))
             if page.chunks or closed:
                 break
         return page
 
     async def close(self, run_id: RunId, name: str) -> None:
         async def work() -> None:
+            await self._handle.settled_term()
             n = await self._number(run_id)
             for _ in range(TRIES):
                 last = await self._last(n, name)
@@ -96,7 +98,7 @@ class MongoStreams(Streams):
             last = await self._last(await self._number(run_id), name)
             return _info(name, last)
 
-        return await self._handle.read(work())
+        return await self._handle.read(work)
 
     async def list_streams(self, run_id: RunId) -> tuple[StreamInfo, ...]:
         async def work() -> tuple[StreamInfo, ...]:
@@ -117,7 +119,7 @@ class MongoStreams(Streams):
             )
             return tuple(_info(s["_id"], s) for s in sorted(found, key=lambda s: str(s["_id"])))
 
-        return await self._handle.read(work())
+        return await self._handle.read(work)
 
     async def _number(self, run_id: RunId) -> ObjectId:
         found = await self._handle.db.runs.find_one({"_id": run_id}, {"n": 1})

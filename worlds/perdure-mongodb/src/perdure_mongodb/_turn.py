@@ -20,13 +20,15 @@ from pymongo.errors import PyMongoError
 from perdure.errors import PerdureError, WorldUnavailableError
 from perdure.model import NewRun, RunId
 
-from ._driver import is_duplicate, is_transient, mapped_errors
+from ._driver import is_duplicate, is_transient, may_succeed_later
 from ._handle import Handle
-from ._page import MovedError, Needs, Page, read_page
+from ._page import Care, MovedError, Needs, Page, read_page
+from ._writes import write_page
 
 __all__ = ("Lander", "Work")
 
 T = TypeVar("T")
+LONG_PAUSE = 0.1  # seconds; the pauses before it were half a second in all, or less
 PATIENCE = 30.0  # seconds in which a write that others keep overtaking is tried again
 MOST_AT_ONCE = 200  # pieces of work in one transaction
 
@@ -84,9 +86,8 @@ class Lander:
             self._handle.spawn(lambda: self._drain(run_id))
         else:
             lane.append(asked)
-        with mapped_errors(self._handle.url):
-            answer: T = await asyncio.shield(asked.answer)
-            return answer
+        answer: T = await self._handle.outcome(asked.answer)
+        return answer
 
     async def _drain(self, run_id: RunId) -> None:
         lane = self._lanes[run_id]
@@ -107,41 +108,52 @@ class Lander:
                 asked.answer.cancel()
             raise
         except Exception as exc:
-            if len(batch) > 1:  # it may be the fault of one
+            if len(batch) > 1 and _may_be_the_fault_of_one(exc):
                 for asked in batch:
                     await self._answer(run_id, [asked])
                 return
-            answers = [exc]
+            answers = [exc] * len(batch)
         for asked, answer in zip(batch, answers, strict=True):
             asked.tell(answer)
 
     async def _land(self, run_id: RunId, works: list[Work[Any]]) -> list[Any]:
         needs, new = Needs.of_all([work.needs for work in works]), works[0].new
-        until, pause, thorough = time.monotonic() + PATIENCE, 0.001, False
+        until, pause, care = time.monotonic() + PATIENCE, 0.001, Care.RECENT
         while True:
             try:
-                page = await read_page(self._handle, run_id, needs, thorough=thorough, new=new)
+                if care is not Care.RECENT:
+                    await self._handle.settled_term()
+                page = await read_page(self._handle, run_id, needs, care=care, new=new)
                 now_ms = self._handle.now_ms()
                 answers = [_act(work, page, now_ms) for work in works]
                 failed = [isinstance(answer, PerdureError) for answer in answers]
-                if thorough or not any(failed):
-                    if not all(failed):  # a run whose first turn was refused is not made
-                        await page.write(now_ms)
-                    self._handle.bells.ring(*page.rings)
+                if any(failed) and care is not Care.THOROUGH:
+                    care = Care.THOROUGH
+                    continue
+                if all(failed):  # a run whose first turn was refused is not made
                     return answers
-                thorough = True
-                continue
+                if await write_page(page, now_ms):
+                    self._handle.bells.ring(*page.rings)
+                elif care is Care.RECENT:
+                    care = Care.FRESH  # no write said that the page was right
+                    continue
+                return answers
             except MovedError:
-                thorough = True
+                care = Care.THOROUGH if care is not Care.RECENT or new else Care.FRESH
             except PyMongoError as exc:
                 if is_duplicate(exc):
-                    thorough = True
-                elif not is_transient(exc):
+                    care = Care.THOROUGH
+                elif is_transient(exc):
+                    care = max(care, Care.FRESH)
+                else:
+                    self._handle.recent.forget(run_id)
                     raise
             if time.monotonic() > until:
                 raise WorldUnavailableError(
                     f"run {run_id}: other writers were faster for {PATIENCE} seconds"
                 )
+            if pause >= LONG_PAUSE:
+                self._handle.look_for_the_dead()
             self._handle.counters["retries"] += 1
             await asyncio.sleep(random.uniform(0, pause))
             pause = min(0.1, pause * 2)
@@ -155,6 +167,13 @@ def _take(lane: deque[_Asked]) -> list[_Asked]:
             break
         batch.append(lane.popleft())
     return batch
+
+
+def _may_be_the_fault_of_one(exc: Exception) -> bool:
+    """Whether the others may land without it: not if the server or the run is not there."""
+    if isinstance(exc, PyMongoError):
+        return not may_succeed_later(exc)
+    return not isinstance(exc, PerdureError)
 
 
 def _act(work: Work[Any], page: Page, now_ms: int) -> Any:

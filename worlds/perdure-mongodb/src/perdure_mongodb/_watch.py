@@ -88,7 +88,8 @@ def bells_of(change: Any) -> list[str]:
     whole: Document = change.get("fullDocument") or {}
     if where == "streams":
         return [whole["run"]] if "run" in whole else []
-    changed: Document = (change.get("updateDescription") or {}).get("updatedFields") or whole
+    update: Document = change.get("updateDescription") or {}
+    changed: Document = update.get("updatedFields") or whole
     claimed = (changed.get("wake_token") or changed.get("token")) is not None
     if where == "messages":
         return [] if claimed else ["messages"]
