@@ -25,6 +25,7 @@ LAYERS = (
 PURE = ("_model", "_core", "_protocol", "_compiler", "_types")
 IMPURE = {"anyio", "asyncio", "threading", "time", "random", "secrets", "os", "logging", "socket"}
 # The one look outside: a traceback shows the lines of the files it names.
+WORLDS = ("perdure-sqlite", "perdure-mongodb")
 WORLDS_MAY = {"abc", "errors", "model", "lowlevel", "testing", "waiting"}
 
 
@@ -73,7 +74,11 @@ def test_the_pure_layers_touch_no_clock_thread_or_file(path: Path) -> None:
     assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree))
 
 
-@pytest.mark.parametrize("path", modules(ROOT / "worlds/perdure-sqlite/src"), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [path for world in WORLDS for path in modules(ROOT / f"worlds/{world}/src")],
+    ids=lambda p: f"{p.parent.name}/{p.name}",
+)
 def test_a_world_uses_public_names_only(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("perdure."):
