@@ -140,6 +140,19 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "tests/conformance/killing.py", "docs/mutants.md")
 
 
+@nox.session(venv_backend="none")
+def mongodb_full(session: nox.Session) -> None:
+    """The MongoDB world with both drivers: the full tier, and more kills. Minutes."""
+    long = {"PERDURE_TIER": "full", "PERDURE_KILLS": "25"}
+    session.run("python", "-m", "pytest", "worlds/perdure-mongodb/tests", env=long)
+
+
+@nox.session(venv_backend="none")
+def mongodb_failover(session: nox.Session) -> None:
+    """Three mongod of which the primary is killed, with both drivers; prints the pause."""
+    session.run("python", "-m", "pytest", "-s", "worlds/perdure-mongodb/tests/failover.py")
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measurements, beside DBOS and quickjs-rs, and quickjs-wasi where there is npm."""

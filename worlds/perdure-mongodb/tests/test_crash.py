@@ -181,7 +181,7 @@ EXPECTED: dict[str, tuple[int, object]] = {
 async def test_nothing_is_lost_or_doubled_when_workers_are_killed(
     server: Mongod, database: str, tmp_path: Path
 ) -> None:
-    """``PERDURE_KILLS`` workers (8), one after another, over runs that begin all along."""
+    """``PERDURE_KILLS`` workers (3), one after another, over runs that begin all along."""
     rng = random.Random(1)
     effects = tmp_path / "effects"
     effects.touch()
@@ -189,7 +189,7 @@ async def test_nothing_is_lost_or_doubled_when_workers_are_killed(
     runs = []
     async with open_world(url) as world:
         workers = Workers(url, effects)
-        for _ in range(int(os.environ.get("PERDURE_KILLS", "8"))):
+        for _ in range(int(os.environ.get("PERDURE_KILLS", "3"))):
             name = rng.choice(list(EXPECTED))
             made = workflow(ACCEPTANCE / f"flows.ts#{name}")
             runs.append((name, await start(made, [EXPECTED[name][0]], world=world)))

@@ -532,6 +532,38 @@ async def test_a_deletion_that_was_cut_short_is_finished_by_the_next(
         assert left_over(server, database) == {"runs": 1, "events": 1}
 
 
+# --- elections ---------------------------------------------------------------------------------
+
+
+async def test_what_was_read_while_the_primary_changed_is_read_again(
+    url: str, server: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new primary must know what the old one acknowledged before it is believed."""
+
+    def settled() -> int:
+        with server.client() as client:
+            found = client[database]["meta"].find_one({"_id": "schema"}) or {}
+        return int(found.get("terms", 0))
+
+    async with MongoWorld(url) as world:
+        await world.storage.create_run(new_run())
+        handle, reads = world._handle, list[int]()
+        await handle.read(lambda: handle.db.runs.find_one({}))
+        assert settled() == 1
+        # Unknown; the second is settled; it changes during the read; the third is settled.
+        terms = iter([None, "second", "second", "third", "third", "third", "third"])
+        monkeypatch.setattr(handle.driver, "term", lambda: next(terms))
+
+        async def read() -> int:
+            reads.append(settled())
+            if len(reads) == 1:
+                raise RunNotFoundError(RUN)  # an error is no more to be believed than an answer
+            return len(reads)
+
+        assert await handle.read(read) == 2
+        assert reads == [3, 4]
+
+
 # --- transactions left open --------------------------------------------------------------------
 
 

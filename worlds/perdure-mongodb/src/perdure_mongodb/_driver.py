@@ -56,6 +56,7 @@ __all__ = (
     "is_duplicate",
     "is_transient",
     "mapped_errors",
+    "may_succeed_later",
     "transaction",
 )
 
@@ -317,12 +318,13 @@ def _mapped(exc: PyMongoError, url: str) -> WorldError | UsageError:
         return UsageError(f"{url}: {exc}")
     if isinstance(exc, InvalidOperation):
         return WorldClosedError(url)
-    if _may_succeed_later(exc):
+    if may_succeed_later(exc):
         return WorldUnavailableError(f"{url}: {exc}")
     return WorldContractError(f"{url} refused: {exc}")
 
 
-def _may_succeed_later(exc: PyMongoError) -> bool:
+def may_succeed_later(exc: PyMongoError) -> bool:
+    """Whether the server may take the same call another time."""
     # ServerSelectionTimeoutError, NetworkTimeout and NotPrimaryError are AutoReconnect.
     if isinstance(exc, AutoReconnect | ExecutionTimeout | WTimeoutError) or exc.timeout:
         return True

@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 from perdure.errors import PerdureError, WorldUnavailableError
 from perdure.model import NewRun, RunId
 
-from ._driver import is_duplicate, is_transient
+from ._driver import is_duplicate, is_transient, may_succeed_later
 from ._handle import Handle
 from ._page import Care, MovedError, Needs, Page, read_page
 from ._writes import write_page
@@ -108,11 +108,11 @@ class Lander:
                 asked.answer.cancel()
             raise
         except Exception as exc:
-            if len(batch) > 1:  # it may be the fault of one
+            if len(batch) > 1 and _may_be_the_fault_of_one(exc):
                 for asked in batch:
                     await self._answer(run_id, [asked])
                 return
-            answers = [exc]
+            answers = [exc] * len(batch)
         for asked, answer in zip(batch, answers, strict=True):
             asked.tell(answer)
 
@@ -167,6 +167,13 @@ def _take(lane: deque[_Asked]) -> list[_Asked]:
             break
         batch.append(lane.popleft())
     return batch
+
+
+def _may_be_the_fault_of_one(exc: Exception) -> bool:
+    """Whether the others may land without it: not if the server or the run is not there."""
+    if isinstance(exc, PyMongoError):
+        return not may_succeed_later(exc)
+    return not isinstance(exc, PerdureError)
 
 
 def _act(work: Work[Any], page: Page, now_ms: int) -> Any:

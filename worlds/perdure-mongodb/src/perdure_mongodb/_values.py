@@ -8,15 +8,16 @@ value written again is the same chunks. They go when their run goes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast, final
 
 from bson import ObjectId
-from pymongo.errors import BulkWriteError
+from pymongo.errors import DuplicateKeyError
 
-from ._driver import Collection, Document, is_duplicate
+from ._driver import Collection, Document
 
 __all__ = ("INLINE_BYTES", "MissingChunksError", "Owner", "Pending", "Values", "load_values")
 
@@ -52,15 +53,12 @@ class Pending:
         """Write the large ones; to be called before their pointers are written. Idempotent."""
         for ref, data in self.large.items():
             for i, at in enumerate(range(0, len(data), CHUNK_BYTES)):
-                part = {
-                    "_id": {"n": self.owner, "ref": ref, "i": i},
-                    "data": bytes(data[at : at + CHUNK_BYTES]),
-                }
-                try:
-                    await chunks.insert_many([part], ordered=False)
-                except BulkWriteError as exc:
-                    if not is_duplicate(exc):
-                        raise
+                place = {"n": self.owner, "ref": ref, "i": i}
+                if await chunks.find_one({"_id": place}, {"_id": 1}) is not None:
+                    continue
+                part = {"_id": place, "data": bytes(data[at : at + CHUNK_BYTES])}
+                with contextlib.suppress(DuplicateKeyError):  # somebody writes the same
+                    await chunks.insert_one(part)
 
 
 @final

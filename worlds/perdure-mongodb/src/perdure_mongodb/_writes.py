@@ -179,6 +179,13 @@ class _Writes:
 
     async def _write_hooks(self, handle: Handle, session: Session) -> None:
         hooks = handle.db.hooks
+        for token, n in self.contested.items():
+            # The holder must be the holder still when this lands: writing to it says so.
+            held = await hooks.update_one(
+                {"_id": token, "n": n}, {"$inc": {"contested": 1}}, session=session
+            )
+            if not held.matched_count:
+                raise MovedError
         if self.ends_run:
             await hooks.delete_many({"n": self.n}, session=session)
             return
@@ -187,13 +194,6 @@ class _Writes:
             await hooks.delete_many(freed, session=session)
         if self.hooks_taken:
             await hooks.insert_many(self.hooks_taken, session=session)
-        for token, n in self.contested.items():
-            # The holder must be the holder still when this lands: writing to it says so.
-            held = await hooks.update_one(
-                {"_id": token, "n": n}, {"$inc": {"contested": 1}}, session=session
-            )
-            if not held.matched_count:
-                raise MovedError
 
 
 def _given_back(page: Page, *, version: str, now_ms: int) -> list[tuple[Document, Document]]:
