@@ -11,6 +11,7 @@ from perdure.errors import (
     RunNotFoundError,
     WorldUnavailableError,
 )
+from perdure.lowlevel import Book
 from perdure.model import (
     Append,
     Appended,
@@ -76,6 +77,11 @@ class MongoStorage(Storage):
 
     async def commit(self, commit: TurnCommit) -> Committed:
         def act(page: Page, now_ms: int) -> Committed:
+            if commit.new is not None and _is_untouched(page):
+                page.book, committed = Book.begin(
+                    commit, now_ms=now_ms, holder=page.holder, new_token=_new_token
+                )
+                return committed
             return page.book.commit(commit, now_ms=now_ms, holder=page.holder, new_token=_new_token)
 
         work = Work(needs=_needs_of(commit), act=act, new=commit.new)
@@ -191,6 +197,13 @@ async def read_chain(handle: Handle, document: Document) -> tuple[Snapshot, ...]
 
 def _new_token() -> str:
     return secrets.token_hex(8)
+
+
+def _is_untouched(page: Page) -> bool:
+    """Whether the run is being made, and by this call: what shares the write has not done it."""
+    wake = page.book.wake
+    fresh = page.before is None and page.book.record.turn == 0
+    return fresh and wake is not None and wake.due_ms is None
 
 
 def _needs_of(commit: TurnCommit) -> Needs:
