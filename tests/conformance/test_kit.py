@@ -20,6 +20,7 @@ from perdure.testing.conformance import (
     Difference,
     MakeWorld,
     _calls,
+    _kit,
     certify,
     check_names,
     check_world,
@@ -29,6 +30,7 @@ from perdure.testing.conformance._calls import Call
 from perdure.testing.conformance._cancel import CancelAt, Moment, Swallowed, run_cancelled
 from perdure.testing.conformance._case import append_of, new_run
 from perdure.testing.conformance._linear import Operation, explained, told
+from perdure.testing.conformance._machines import MACHINES
 from perdure.testing.memory import MemoryWorld
 
 PROGRAMS = "random programs"
@@ -207,3 +209,7 @@ def test_storage_needs_a_place_for_a_name() -> None:
         store_at("sqlite:///same.db")
     with pytest.raises(UsageError, match="not a function"):
         store_at("memory://", opener="nothing")
+
+
+def test_every_machine_has_its_check() -> None:
+    assert tuple(MACHINES) == _kit.MACHINES
