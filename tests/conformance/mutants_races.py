@@ -11,7 +11,17 @@ import anyio
 import anyio.lowlevel
 from mutants import mutant, swap
 
-from perdure.model import Append, HookRecord, NewRun, RunId, RunPage, Snapshot, TurnCommit
+from perdure.model import (
+    Append,
+    HookRecord,
+    LeaseEnd,
+    NewRun,
+    RunId,
+    RunPage,
+    RunStatus,
+    Snapshot,
+    TurnCommit,
+)
 from perdure.testing.memory import MemoryWorld
 from perdure.testing.memory._turn import fresh_run
 
@@ -463,7 +473,7 @@ def the_ended_go_on(world: MemoryWorld) -> None:
             run = world._store.runs.get(asked.run_id)
             if run is None or not run.record.status.is_ended:
                 return await inner(asked)
-            ended, run.record = run.record, replace(run.record, status="running")
+            ended, run.record = run.record, replace(run.record, status=RunStatus.RUNNING)
             try:
                 return await inner(asked)
             finally:
@@ -520,3 +530,37 @@ def nothing_from_other_threads(world: MemoryWorld) -> None:
         return commit_soon
 
     swap(world.storage, "commit_soon", make)
+
+
+@mutant
+def anybody_ends_a_claim(world: MemoryWorld) -> None:
+    """A claim is ended by whoever held one on the item before."""
+
+    def make(inner: Any) -> Any:
+        async def finish(end: LeaseEnd) -> None:
+            run = world._store.runs.get(RunId(end.lease.item))
+            held = run.wake.lease if end.lease.is_wake and run and run.wake else None
+            stored = None if end.lease.is_wake else world._store.messages.get(end.lease.item)
+            held = stored.lease if stored is not None else held
+            await inner(end if held is None else replace(end, lease=held))
+
+        return finish
+
+    swap(world.queue, "finish", make)
+
+
+@mutant
+def own_token_is_a_conflict(world: MemoryWorld) -> None:
+    """A run that claims a token again, for the same hook, is told that it is taken."""
+
+    def make(inner: Any) -> Any:
+        async def commit(asked: TurnCommit) -> Any:
+            hooks = world._store.hooks
+            own = [c.hook_id for c in asked.hooks_claimed if c.token in hooks]
+            own = [h for h in own if any(r.hook_id == h for r in hooks.values())]
+            answer = await inner(asked)
+            return replace(answer, conflicts=(*answer.conflicts, *own))
+
+        return commit
+
+    swap(world.storage, "commit", make)

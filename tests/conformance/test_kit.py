@@ -20,6 +20,7 @@ from perdure.testing.conformance import (
     Difference,
     MakeWorld,
     _calls,
+    _kit,
     certify,
     check_names,
     check_world,
@@ -29,6 +30,8 @@ from perdure.testing.conformance._calls import Call
 from perdure.testing.conformance._cancel import CancelAt, Moment, Swallowed, run_cancelled
 from perdure.testing.conformance._case import append_of, new_run
 from perdure.testing.conformance._linear import Operation, explained, told
+from perdure.testing.conformance._machines import MACHINES
+from perdure.testing.faults import Fault, FaultyCalls
 from perdure.testing.memory import MemoryWorld
 
 PROGRAMS = "random programs"
@@ -207,3 +210,35 @@ def test_storage_needs_a_place_for_a_name() -> None:
         store_at("sqlite:///same.db")
     with pytest.raises(UsageError, match="not a function"):
         store_at("memory://", opener="nothing")
+
+
+def test_every_machine_has_its_check() -> None:
+    assert tuple(MACHINES) == _kit.MACHINES
+
+
+@pytest.mark.anyio
+async def test_any_objects_calls_fail_before_or_after_they_took_effect() -> None:
+    class Shelf:
+        def __init__(self) -> None:
+            self.books: list[str] = []
+
+        async def put(self, book: str) -> int:
+            self.books.append(book)
+            return len(self.books)
+
+    shelf, asked = Shelf(), list[str]()
+    faults = iter((Fault.BEFORE, Fault.AFTER, Fault.NONE))
+
+    def strike(call: str) -> Fault:
+        asked.append(call)
+        return next(faults)
+
+    faulty = FaultyCalls(shelf, "shelf", strike)
+    with pytest.raises(WorldUnavailableError, match="before"):
+        await faulty.put("a")
+    assert shelf.books == []
+    with pytest.raises(WorldUnavailableError, match="after"):
+        await faulty.put("b")
+    assert shelf.books == ["b"]
+    assert await faulty.put("c") == 2
+    assert asked == ["shelf.put"] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -89,11 +90,11 @@ def _seconds(tier: str, duration: str | None) -> float:
 def _check(
     url: str, tier: str, seed: int | None, seconds: float, only: str, opener: str
 ) -> dict[str, Any]:
-    try:
-        # hypothesis comes with the extra "testing"; the rest of the program does without it.
-        from ..testing import conformance
-    except ModuleNotFoundError as exc:
-        raise UsageError(f"{exc}; install it: pip install 'perdure[testing]'") from exc
+    if find_spec("hypothesis") is None:
+        raise UsageError("there is no hypothesis; install it: pip install 'perdure[testing]'")
+    # The rest of the program does without it, and starts sooner.
+    from ..testing import conformance
+
     if tier not in tuple(conformance.Tier):
         raise UsageError(f"the tiers are smoke, full and soak, not {tier!r}")
     if not any(only in name for name in conformance.check_names()):

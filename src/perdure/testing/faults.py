@@ -24,7 +24,7 @@ from ..abc import (
 )
 from ..errors import WorldUnavailableError
 
-__all__ = ("Fault", "FaultPlan", "FaultyWorld", "random_faults")
+__all__ = ("Fault", "FaultPlan", "FaultyCalls", "FaultyWorld", "random_faults")
 
 T = TypeVar("T")
 
@@ -61,10 +61,14 @@ def random_faults(
 
 
 @final
-class _Faulty:
-    """One contract's object, its coroutine methods wrapped."""
+class FaultyCalls:
+    """An object whose coroutine methods fail as they are told: a contract's, or a store's client.
+
+    A world's author wraps the client of the store in it to fail each request by itself.
+    """
 
     def __init__(self, inner: object, name: str, strike: Callable[[str], Fault]) -> None:
+        """Wrap *inner*; *strike* is asked about each call, by ``<name>.<method>``."""
         self._inner = inner
         self._name = name
         self._strike = strike
@@ -94,16 +98,16 @@ class FaultyWorld(World):
         self.calls: int = 0
         self.faults: int = 0
         self._plan = plan
-        self.storage: Storage = self._faulty(inner.storage, "storage")
+        self.storage: Storage = cast(Storage, FaultyCalls(inner.storage, "storage", self._strike))
         self.catalogue: Catalogue = cast(
-            Catalogue, _Faulty(inner.catalogue, "catalogue", self._strike)
+            Catalogue, FaultyCalls(inner.catalogue, "catalogue", self._strike)
         )
-        self.queue: Queue = self._faulty(inner.queue, "queue")
+        self.queue: Queue = cast(Queue, FaultyCalls(inner.queue, "queue", self._strike))
         self.snapshots: Snapshots = cast(
-            Snapshots, _Faulty(inner.snapshots, "snapshots", self._strike)
+            Snapshots, FaultyCalls(inner.snapshots, "snapshots", self._strike)
         )
-        self.streams: Streams = self._faulty(inner.streams, "streams")
-        self.blobs: Blobs = self._faulty(inner.blobs, "blobs")
+        self.streams: Streams = cast(Streams, FaultyCalls(inner.streams, "streams", self._strike))
+        self.blobs: Blobs = cast(Blobs, FaultyCalls(inner.blobs, "blobs", self._strike))
 
     @property
     def url(self) -> str:

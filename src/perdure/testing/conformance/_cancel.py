@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeVar, final
 
 from ._calls import loose
@@ -65,9 +66,13 @@ class CancelAt(Generic[T]):
         self.asked = True
         if self._moment is Moment.LATE and isinstance(waited, asyncio.Future):
             # Before the task's own callback: the future is done, the task not resumed yet.
-            loose(waited).add_done_callback(lambda _: task.cancel())
+            loose(waited).add_done_callback(partial(_cancel, task))
         else:
             task.cancel()
+
+
+def _cancel(task: asyncio.Task[Any], waited: object) -> None:
+    task.cancel()
 
 
 async def run_cancelled(

@@ -31,8 +31,8 @@ __all__ = ("FAULTS", "Client", "Strike")
 
 MOST_ANSWERS = 20  # asked again that often, a world has to answer
 TAKEN_UP_MS = 60_000  # long enough for a world to take up what a dead process left undone
-MOST_SMOKE_STRIKES = 12
-SMOKE_STRIKES = 8  # of each program, chosen by the seed
+MOST_SMOKE_STRIKES = 8
+SMOKE_STRIKES = 6  # of each program, chosen by the seed
 
 
 @dataclass(frozen=True, slots=True)

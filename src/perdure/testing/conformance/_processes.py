@@ -76,6 +76,10 @@ class Process:
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        await self._process.stdout.read()  # to its end, after which the pipes close themselves
 
     async def _send(self, value: Any) -> None:
         assert self._process.stdin is not None
@@ -148,11 +152,18 @@ async def processes_share_a_store(case: Case) -> None:
         rounds = 8 if case.thorough else 1
         async with AsyncExitStack() as stack:
             opened = [stack.enter_async_context(_started(case, world)) for _ in range(clients)]
-            processes = await asyncio.gather(*opened)
+            found = await asyncio.gather(*opened, return_exceptions=True)
+            processes = [_or_raise(process) for process in found]
             for n in range(rounds):
                 for contract in CONTRACTS:
                     await _round(world, processes, contract, f"run_{contract}_{n}", case.seed + n)
         case.notes.append(f"{rounds * len(CONTRACTS)} histories of {clients} processes")
+
+
+def _or_raise(found: Process | BaseException) -> Process:
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from typing import cast, final
 
 from ...abc import World
 from ...errors import UsageError
-from ..clock import Clock
+from ..clock import Clock, SystemClock
 from ._pair import MakeWorld, Store
 
 __all__ = ("find_opener", "store_at")
@@ -54,7 +54,7 @@ def store_at(url: str, *, opener: str = "perdure.worlds:make_world") -> Store:
     if "{n}" not in url and not url.startswith("memory://"):
         raise UsageError(f"each check needs fresh storage: put {{n}} into {url!r} where it differs")
     made, name, open_at = itertools.count(), secrets.token_hex(4), find_opener(opener)
-    open_at(url.replace("{n}", name))  # a URL nobody serves is told at once
+    open_at(url.replace("{n}", name), clock=SystemClock())  # a URL nobody serves is told at once
 
     @contextmanager
     def store() -> Generator[MakeWorld, None, None]:

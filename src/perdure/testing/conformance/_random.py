@@ -1,0 +1,38 @@
+"""Random: what hypothesis does for the kit: it draws programs, and finds one that fails."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from ._machines import MACHINES
+from ._pair import Difference, Store
+
+__all__ = ("run_programs",)
+
+
+def run_programs(store: Store, name: str, *, seed: int, programs: int, calls: int) -> None:
+    """Play that many programs of one contract.
+
+    Raises:
+        Difference: one of them was answered wrongly; it has the calls.
+    """
+    machine = MACHINES[name]
+    made: type[RuleBasedStateMachine] = type(machine.__name__, (machine,), {"store": store})
+    try:
+        run_state_machine_as_test(
+            hypothesis_seed(seed)(made),
+            settings=settings(
+                max_examples=programs,
+                stateful_step_count=calls,
+                deadline=None,
+                database=None,
+                print_blob=False,
+                report_multiple_bugs=False,
+                suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
+                phases=(Phase.generate,),  # programs are shortened as data, by _shrink
+            ),
+        )
+    except Difference as found:
+        found.__dict__.pop("__notes__", None)  # the program as hypothesis would tell it
+        raise
