@@ -44,7 +44,7 @@ from perdure.model import (
 from perdure.testing.clock import ManualClock, SystemClock
 from perdure_s3 import S3World, sweep
 from perdure_s3._head import Head
-from perdure_s3._index import GUARD_MS
+from perdure_s3._index import GUARD_MS, Item, View
 from perdure_s3._runs import Txn
 from perdure_s3._schema import Layout
 
@@ -581,3 +581,33 @@ async def test_many_writers_of_one_run_share_few_writes(url: str) -> None:
                 group.start_soon(append, n)
         assert sorted(positions) == list(range(2, 102))
         assert client.requests["PUT"] - before < 10
+
+
+async def test_what_is_put_right_during_a_write_is_written_after_it(url: str) -> None:
+    writes: list[str] = []
+    under_way, after = anyio.Event(), anyio.Event()
+
+    def plan(number: int, verb: str, key: str) -> Fault:
+        if verb != "PUT" or "/due/" not in key:
+            return Fault.NONE
+        writes.append(key)
+        if len(writes) == 2:
+            under_way.set()
+        elif len(writes) == 3:
+            after.set()
+        return Fault.SLOW
+
+    async with wrapped_world(url, plan) as (world, _):
+        shelf = world._handle.due._shelves[0]
+        item = Item("life", 1, 1, {"": 1})
+        await shelf.arm("run_x", item)
+        async with anyio.create_task_group() as group:
+            group.start_soon(shelf.arm, "run_y", item)
+            await under_way.wait()
+            shelf.tidy("run_x", View("life", 1, {}), now_ms=2)
+        assert set(shelf.items()) == {"run_x", "run_y"}
+        with anyio.fail_after(10):
+            await after.wait()  # nobody asks for it to be settled
+        await world.settle()
+        assert set(shelf.items()) == {"run_y"}
+    assert world.statistics()["PUT"] > 3

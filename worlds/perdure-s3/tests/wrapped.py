@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -81,21 +82,26 @@ class Wrapped:
             if fault is Fault.SLOW:
                 await asyncio.sleep(0.1)
             after = AFTER.get(fault)
-            try:
+            if after is None:
                 return await call(**named)
-            finally:
-                if after is not None:  # whatever it answered
-                    raise after(name)
+            await _unheard(call, named)
+            raise after(name)
 
         return wrapped
 
 
 async def _late(call: Any, named: Any) -> None:
     await asyncio.sleep(0.08)
-    try:
-        await call(**named)
-    except ClientError:
-        return  # its condition does not hold any more
+    await _unheard(call, named)
+
+
+async def _unheard(call: Any, named: Any) -> None:
+    """Do it; nobody hears the answer."""
+    with contextlib.suppress(ClientError):
+        answer = await call(**named)
+        if "Body" in answer:
+            async with answer["Body"] as stream:
+                await stream.read()
 
 
 def _error(status: int, code: str, name: str) -> ClientError:

@@ -73,6 +73,7 @@ class Handle:
         self.bells = Bells(clock)
         self.wrap: Callable[[Client], Client] = lambda client: client  # for tests, before ``open``
         self._open: _Open | None = None
+        self._requests: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"<Handle {self.url} {'open' if self._open else 'closed'}>"
@@ -127,6 +128,7 @@ class Handle:
             with anyio.CancelScope(shield=True):
                 await closing.__aexit__(None, None, None)
             raise
+        self._requests = cas.requests
         due = Due(cas, shards=shards, slowest=place.poll, now_ms=self.now_ms)
         runs = Runs(cas, due, self.bells, now_ms=self.now_ms)
         self._open = _Open(cas, due, runs, Tokens(cas, runs), closing)
@@ -144,6 +146,10 @@ class Handle:
             opened.due.close()
             opened.cas.close()
             await opened.closing.__aexit__(None, None, None)
+
+    def statistics(self) -> dict[str, int]:
+        """The counters, and the requests sent since it was opened last."""
+        return {**self.counters, **self._requests}
 
     async def settle(self) -> None:
         """Wait until all that follows from returned calls is durable."""

@@ -57,6 +57,10 @@ class View:
     seq: int
     dues: Mapping[str, int]
 
+    def is_before(self, other: View) -> bool:
+        """Whether it is of an earlier version than *other*, or of the same."""
+        return (self.birth, self.seq) <= (other.birth, other.seq)
+
 
 def tidied(items: tuple[Item, ...], view: View, *, now_ms: int) -> tuple[Item, ...]:
     """An entry's items after somebody has seen *view*; none at all if nothing is left to know."""
@@ -92,6 +96,13 @@ class _Arming:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Tidying:
+    view: View
+    now_ms: int  # when it was seen
+    urgent: bool
+
+
 @final
 class Shelf:
     """One object of the index, written by one batch after another."""
@@ -102,7 +113,7 @@ class Shelf:
         self._etag: str | None = None
         self._stored: dict[str, tuple[Item, ...]] = {}
         self._arming: list[_Arming] = []
-        self._tidying: dict[str, tuple[View, int]] = {}  # by run; with the time it was seen
+        self._tidying: dict[str, _Tidying] = {}  # by run
         self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -117,7 +128,7 @@ class Shelf:
         for run_id, items in self._stored.items():
             seen = self._tidying.get(run_id)
             if seen is not None:
-                items = tidied(items, seen[0], now_ms=seen[1])
+                items = tidied(items, seen.view, now_ms=seen.now_ms)
             if items:
                 yield run_id, due_of(items)
 
@@ -140,12 +151,12 @@ class Shelf:
     def tidy(self, run_id: str, view: View, *, now_ms: int) -> None:
         """Have what *view* makes needless taken out, some time."""
         before = self._tidying.get(run_id)
-        newer = before is None or (before[0].birth, before[0].seq) <= (view.birth, view.seq)
+        newer = before is None or before.view.is_before(view)
         items = self._stored.get(run_id, ())
         if not newer or due_of(tidied(items, view, now_ms=now_ms)) == due_of(items):
             return
-        self._tidying[run_id] = view, now_ms
         urgent = min(due_of(items).values(), default=now_ms) <= now_ms + SOON_MS
+        self._tidying[run_id] = _Tidying(view, now_ms, urgent)
         self._write_soon(QUICKLY if urgent else LAZILY)
 
     async def flush(self) -> None:
@@ -207,14 +218,16 @@ class Shelf:
     async def _write_all(self) -> None:
         try:
             await asyncio.sleep(0)  # for what others ask for at the same moment
+            await self._write_batch()
             while self._arming:
-                await self._write_batch()
-            if self._tidying:
                 await self._write_batch()
         finally:
             self._writing = None
             if self._arming:
                 self._begin()
+            elif self._tidying:
+                urgent = any(one.urgent for one in self._tidying.values())
+                self._write_soon(QUICKLY if urgent else LAZILY)
 
     async def _write_batch(self) -> None:
         arming, self._arming = self._arming, []
@@ -235,7 +248,7 @@ class Shelf:
             else:
                 one.done.set_exception(error)
 
-    async def _land(self, arming: list[_Arming], tidying: Mapping[str, tuple[View, int]]) -> None:
+    async def _land(self, arming: list[_Arming], tidying: Mapping[str, _Tidying]) -> None:
         for tried in range(_TRIES):
             after = self._changed(arming, tidying)
             if after == self._stored and (self._etag is not None or not after):
@@ -258,23 +271,23 @@ class Shelf:
         raise WorldUnavailableError(f"{self.key} changed under {_TRIES} writes; try again")
 
     def _changed(
-        self, arming: list[_Arming], tidying: Mapping[str, tuple[View, int]]
+        self, arming: list[_Arming], tidying: Mapping[str, _Tidying]
     ) -> dict[str, tuple[Item, ...]]:
         after = dict(self._stored)
-        for run_id, (view, now_ms) in tidying.items():
+        for run_id, one in tidying.items():
             before = after.get(run_id, ())
-            items = tidied(before, view, now_ms=now_ms)
+            items = tidied(before, one.view, now_ms=one.now_ms)
             if items and due_of(items) != due_of(before):
                 after[run_id] = items
             elif not items:
                 after.pop(run_id, None)
-        for one in arming:
-            items = after.get(one.run_id, ())
-            if one.item in items:
+        for arm in arming:
+            items = after.get(arm.run_id, ())
+            if arm.item in items:
                 continue
-            if one.base is not None:
-                items = tidied(items, one.base, now_ms=one.item.born_ms)
-            after[one.run_id] = (*items, one.item)
+            if arm.base is not None:
+                items = tidied(items, arm.base, now_ms=arm.item.born_ms)
+            after[arm.run_id] = (*items, arm.item)
         return after
 
 

@@ -40,6 +40,7 @@ __all__ = ("Runs", "Txn", "view_of")
 T = TypeVar("T")
 _KEPT = 512  # heads in memory; most have a few KiB, none much over 100
 _TRIES = 60
+_ARMED_FOR = 5.0  # seconds that may pass between the index and the head
 _DOUBTS = 1  # writes of unknown outcome after which one more is made
 
 
@@ -292,11 +293,15 @@ class Runs:
         if ended is not None and (before is None or before.record.ended_at_ms is None):
             key = Layout.listed(Layout.ENDED, ended, record.run_id)
             needed.append(self._cas.put(key, b""))
-        if _comes_due_earlier(before, spilled):
-            base = None if before is None else view_of(before, now_ms=txn.now_ms)
-            view = View(spilled.birth, spilled.seq, spilled.cover)
+        armed = _comes_due_earlier(before, spilled)
+        base = None if before is None else view_of(before, now_ms=txn.now_ms)
+        view = View(spilled.birth, spilled.seq, spilled.cover)
+        if armed:
             needed.append(self._due.arm(record.run_id, view, base))
+        began = anyio.current_time()
         await together(*needed)
+        if armed and anyio.current_time() - began > _ARMED_FOR:
+            await self._due.arm(record.run_id, view, base)  # the rest took a part of its guard
         return spilled
 
     async def _put(self, txn: Txn, made: Head) -> str | Refusal:

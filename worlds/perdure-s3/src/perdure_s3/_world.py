@@ -66,7 +66,7 @@ class S3World(World):
 
     def statistics(self) -> dict[str, int]:
         """Besides the counters, the requests sent so far, by verb."""
-        return {**self._handle.counters, **self._handle.cas.requests}
+        return self._handle.statistics()
 
     def __repr__(self) -> str:
         return f"S3World({self.url!r})"
