@@ -11,7 +11,16 @@ import anyio
 import anyio.lowlevel
 from mutants import mutant, swap
 
-from perdure.model import Append, HookRecord, NewRun, RunId, RunPage, Snapshot, TurnCommit
+from perdure.model import (
+    Append,
+    HookRecord,
+    NewRun,
+    RunId,
+    RunPage,
+    RunStatus,
+    Snapshot,
+    TurnCommit,
+)
 from perdure.testing.memory import MemoryWorld
 from perdure.testing.memory._turn import fresh_run
 
@@ -126,7 +135,8 @@ def token_checked_then_waits(world: MemoryWorld) -> None:
             await others()
             for token in free:
                 world._store.hooks.pop(token, None)
-            return world.storage._commit(asked)
+            storage: Any = world.storage  # its private parts are what mutants change
+            return storage._commit(asked)
 
         return commit
 
@@ -238,9 +248,9 @@ def intent_taken_for_done(world: MemoryWorld) -> None:
         async def commit(asked: TurnCommit) -> Any:
             if asked.commit_id in noted:
                 return noted[asked.commit_id]
-            trial = world.copy()
+            trial: Any = world.copy().storage  # its private parts are what mutants change
             try:
-                noted[asked.commit_id] = trial.storage._commit(asked)
+                noted[asked.commit_id] = trial._commit(asked)
             except Exception:
                 return await inner(asked)
             await others()
@@ -463,7 +473,7 @@ def the_ended_go_on(world: MemoryWorld) -> None:
             run = world._store.runs.get(asked.run_id)
             if run is None or not run.record.status.is_ended:
                 return await inner(asked)
-            ended, run.record = run.record, replace(run.record, status="running")
+            ended, run.record = run.record, replace(run.record, status=RunStatus.RUNNING)
             try:
                 return await inner(asked)
             finally:

@@ -127,7 +127,7 @@ def late(world: World) -> World:
     async def settle() -> None:
         queue.settled = True
 
-    world.storage.commit = unsettled  # type: ignore[method-assign]
+    world.storage.commit = unsettled  # type: ignore[method-assign, assignment]  # as a mutant
     made.settle = settle  # type: ignore[method-assign]
     return made
 
@@ -155,7 +155,7 @@ def unfenced(url: str, *, clock: Clock) -> World:
         _turns[key] = answer.turn
         return answer
 
-    world.storage.commit = fenced_here  # type: ignore[method-assign]
+    world.storage.commit = fenced_here  # type: ignore[method-assign, assignment]  # likewise
     return world
 
 

@@ -69,7 +69,7 @@ def test_a_world_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def store() -> Generator[MakeWorld, None, None]:
         def make(clock: Clock) -> MemoryWorld:
             world = MemoryWorld(clock=clock)
-            world.storage.read_events = lambda *_, **__: anyio.sleep(60)  # type: ignore[assignment, method-assign, return-value]
+            world.storage.read_events = lambda *_, **__: anyio.sleep(60)  # type: ignore[assignment, method-assign]
             return world
 
         yield make

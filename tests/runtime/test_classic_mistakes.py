@@ -10,6 +10,7 @@ import pytest
 
 from perdure import Run, Worker, Workflow, start, step, workflow
 from perdure._runtime.audit import verify_run
+from perdure._runtime.registry import AnyStep
 from perdure.abc import World
 from perdure.errors import GuestError, RunEndedError, RunFailedError
 from perdure.model import EventType, RunStatus
@@ -64,7 +65,7 @@ async def fatal() -> None:
     raise LocalError
 
 
-STEPS = [echo, gated, grouped, implied, fatal]
+STEPS: list[AnyStep] = [echo, gated, grouped, implied, fatal]
 
 
 @pytest.fixture(autouse=True)

@@ -179,14 +179,14 @@ async def test_retry_after_says_when(kind: str) -> None:
     async def body() -> None:
         executed.append(1)
         soon = datetime.now(UTC) + timedelta(seconds=1.2)
-        after = {
+        afters: dict[str, float | timedelta | datetime | None] = {
             "seconds": 1.2,
             "timedelta": timedelta(seconds=1.2),
             "datetime": soon,
             "none": None,
-        }[kind]
+        }
         if len(executed) == 1:
-            raise RetryableError("later", retry_after=after)
+            raise RetryableError("later", retry_after=afters[kind])
 
     async with MemoryWorld() as world, Worker(world, steps=[body]):
         run = await start(calling("await body()"))

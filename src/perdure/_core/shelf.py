@@ -135,7 +135,7 @@ def _order(record: RunRecord) -> tuple[int, str]:
     return record.created_at_ms, record.run_id
 
 
-def _longest(due: list[tuple[int, str, Book]], limit: int) -> list[tuple[int, str, Book]]:
+def _longest(due: Iterable[tuple[int, str, Book]], limit: int) -> list[tuple[int, str, Book]]:
     return sorted(due, key=lambda item: item[:2])[:limit]
 
 

@@ -129,9 +129,15 @@ async def program(world: World, run_id: RunId) -> list[object]:
     return answers
 
 
+def _plain(answer: object) -> object:
+    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
+        return dataclasses.asdict(answer)
+    return answer
+
+
 def comparable(answers: list[object], run_id: RunId) -> str:
     """Answers without what differs between runs."""
-    text = str([dataclasses.asdict(a) if dataclasses.is_dataclass(a) else a for a in answers])
+    text = str([_plain(a) for a in answers])
     text = text.replace(run_id, "RUN").replace(str(int(run_id[4:])), "N")
     return re.sub(r"token='[0-9a-f]{16}'|expires_at_ms=\d+|started_at_ms=\d+", "", text)
 
