@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,6 +173,7 @@ def test_two_workers_share_a_database(
         ids = [json.loads(perdure("start", "flow.ts#flow", "[5]", "--json").stdout)["id"]]
         done = perdure("run", "flow.ts#flow", "[6]", "--steps", "cli_steps")
         assert json.loads(done.stdout) == 15
+        shown: dict[str, Any] = {}
         for _ in range(100):
             shown = json.loads(perdure("inspect", ids[0], "--json").stdout)
             if shown["run"]["status"] == "completed":

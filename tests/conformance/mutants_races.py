@@ -523,8 +523,11 @@ def nothing_from_other_threads(world: MemoryWorld) -> None:
     """A commit from another thread lands, and nobody is told."""
 
     def make(inner: Any) -> Any:
+        def untold(answer: object) -> None:
+            pass
+
         def commit_soon(asked: TurnCommit, done: Any) -> None:
-            inner(asked, lambda answer: None)
+            inner(asked, untold)
             done(RuntimeError("there is no event loop in this thread"))
 
         return commit_soon

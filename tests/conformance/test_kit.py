@@ -52,6 +52,8 @@ def test_a_failure_shrinks_to_a_program_that_runs(name: str) -> None:
         )
         if not report.passed:
             break
+    else:
+        raise AssertionError(f"{name}: no seed told it")
     failure = report.checks[-1].failure
     program = failure[failure.index("from perdure.") :]
     assert 0 < report.checks[-1].calls <= 10

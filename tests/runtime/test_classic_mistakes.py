@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -156,7 +157,8 @@ async def test_members_notes_and_causes_of_exceptions_cross() -> None:
     assert isinstance(found, list)
     assert found[:3] == [True, ["ValueError", "KeyError"], True]
     assert found[3:6] == ["LookupError", "KeyError", "LocalError"]
-    assert "mine" in str(found[6])
+    seen: list[Any] = found
+    assert "mine" in str(seen[6])
 
 
 async def test_a_run_goes_on_with_the_code_it_began_with(tmp_path: Path, world: World) -> None:

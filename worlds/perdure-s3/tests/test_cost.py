@@ -1,5 +1,6 @@
 """What things cost, in requests: counted between the world and its client."""
 
+# pyright: reportPrivateUsage=false  # tests look inside
 from __future__ import annotations
 
 from collections import Counter

@@ -158,6 +158,7 @@ async def test_a_fault_at_any_request_changes_no_answer(url: str, turn: int) -> 
         first = RunId("run_1000")
         with anyio.fail_after(30):
             expected = comparable(await program(world, first), first)
+        position = 0
         for position in range(1000):
             run_id, struck = RunId(f"run_{1001 + position}"), False
             fault = FAULTS[(3 * turn + position) % len(FAULTS)]
@@ -176,6 +177,7 @@ async def test_a_fault_at_any_request_changes_no_answer(url: str, turn: int) -> 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.value)
 async def test_a_fault_at_any_request_of_open_is_got_over(url: str, fault: Fault) -> None:
+    position = 0
     for position in range(1000):
         struck: list[int] = []
 

@@ -1,5 +1,6 @@
 """A client that counts what is asked of it, and fails where it is told to."""
 
+# pyright: reportPrivateUsage=false  # tests look inside
 from __future__ import annotations
 
 import asyncio
@@ -7,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from botocore.exceptions import (  # type: ignore[import-untyped]  # botocore has no annotations
     ClientError,
@@ -120,7 +121,7 @@ async def wrapped_world(
 
     def wrap(client: Client) -> Client:
         made.append(Wrapped(client, plan))
-        return made[0]
+        return cast("Client", made[0])  # by __getattr__
 
     world._handle.wrap = wrap
     async with AsyncExitStack() as stack:
