@@ -1,6 +1,7 @@
 """What things cost, in requests: counted between the world and its client."""
 
-# pyright: reportPrivateUsage=false  # tests look inside
+# tests look inside
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 from collections import Counter

@@ -1,6 +1,7 @@
 """What is particular to this world: URLs, conditions, parts, tokens, the due index, the sweeper."""
 
-# pyright: reportPrivateUsage=false  # tests look inside
+# tests look inside
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,7 @@
 """A client that counts what is asked of it, and fails where it is told to."""
 
-# pyright: reportPrivateUsage=false  # tests look inside
+# tests look inside
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio
