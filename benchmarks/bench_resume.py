@@ -163,7 +163,8 @@ def main() -> None:
         url, steps, ids = options.resume
         anyio.run(resume, url, int(steps), json.loads(ids))
         return
-    folder = Path(tempfile.mkdtemp(dir=options.folder)).absolute()
+    made: str = tempfile.mkdtemp(dir=options.folder)
+    folder = Path(made).absolute()
     try:
         for steps in options.steps:
             url = f"sqlite:///{folder}/{steps}.db"

@@ -6,7 +6,6 @@ import asyncio
 import threading
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from perdure.posting import post, posted_together
@@ -59,9 +58,10 @@ async def test_a_loop_that_looks_is_woken_for_each_call(monkeypatch: pytest.Monk
 
 async def test_a_call_that_raises_does_not_keep_the_others_back() -> None:
     loop, done, told = asyncio.get_running_loop(), anyio.Event(), list[object]()
+    empty: list[object] = []
     loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
     with posted_together():
-        post(loop, lambda: [][0])
+        post(loop, lambda: empty[0])
         post(loop, done.set)
     await done.wait()
     assert [type(error) for error in told] == [IndexError]

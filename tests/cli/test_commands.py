@@ -149,9 +149,7 @@ def has_parked(database: Path) -> bool:
         return False
 
 
-def test_ctrl_c_says_how_to_go_on(  # type: ignore[no-untyped-def]
-    perdure, folder: Path, environment: dict[str, str]
-) -> None:
+def test_ctrl_c_says_how_to_go_on(perdure: Run, folder: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "perdure", "run", "flow.ts#patient", "--steps", "cli_steps"]
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE

@@ -12,8 +12,11 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +75,7 @@ def blocking(folder: Path) -> Path:
     return folder
 
 
-def test_what_the_workflow_writes_is_shown_while_it_runs_and_later(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_what_the_workflow_writes_is_shown_while_it_runs_and_later(perdure: Run) -> None:
     done = perdure("run", "flow.ts#flow", "[2]", "--steps", "cli_steps", "--json")
     assert "adding 2\n[warn] carefully\n" in done.stderr
     made = json.loads(done.stdout)
@@ -85,8 +88,8 @@ def test_what_the_workflow_writes_is_shown_while_it_runs_and_later(perdure) -> N
     assert "no run run_x" in perdure("log", "run_x", code=2).stderr
 
 
-def test_a_runs_id_can_be_copied_from_a_narrow_terminal(  # type: ignore[no-untyped-def]
-    perdure, environment: dict[str, str]
+def test_a_runs_id_can_be_copied_from_a_narrow_terminal(
+    perdure: Run, environment: dict[str, str]
 ) -> None:
     environment["COLUMNS"] = "80"
     run_id = json.loads(perdure("start", "flow.ts#patient", "--json").stdout)["id"]
@@ -97,7 +100,7 @@ def test_a_runs_id_can_be_copied_from_a_narrow_terminal(  # type: ignore[no-unty
 
 
 @pytest.mark.parametrize("command", [["start", "flow.ts#flow"], ["worker"]])
-def test_a_world_of_one_process_is_no_place_to_meet(perdure, command: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_a_world_of_one_process_is_no_place_to_meet(perdure: Run, command: list[str]) -> None:
     done = perdure(*command, "--world", "memory://", code=2)
     assert "lives in one process" in done.stderr
     assert "perdure run" in done.stderr
@@ -128,8 +131,8 @@ def test_a_step_that_is_not_here_is_told_at_once(folder: Path, environment: dict
         ("def f():\n    1 / 0\nf()", "broken.py:2: 1 / 0"),
     ],
 )
-def test_a_module_that_cannot_be_imported_names_its_line(  # type: ignore[no-untyped-def]
-    perdure, folder: Path, text: str, says: str
+def test_a_module_that_cannot_be_imported_names_its_line(
+    perdure: Run, folder: Path, text: str, says: str
 ) -> None:
     (folder / "broken.py").write_text(text)
     done = perdure("worker", "--steps", "broken", code=2)
@@ -139,7 +142,7 @@ def test_a_module_that_cannot_be_imported_names_its_line(  # type: ignore[no-unt
 
 
 @pytest.mark.parametrize("what", ["a folder", "another file", "another database"])
-def test_a_file_that_is_no_world_is_told(perdure, folder: Path, what: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_no_world_is_told(perdure: Run, folder: Path, what: str) -> None:
     path = folder / "world.db"
     if what == "a folder":
         path.mkdir()
@@ -155,7 +158,7 @@ def test_a_file_that_is_no_world_is_told(perdure, folder: Path, what: str) -> No
 
 
 def test_two_workers_share_a_database(
-    perdure,  # type: ignore[no-untyped-def]
+    perdure: Run,
     folder: Path,
     environment: dict[str, str],
 ) -> None:
@@ -170,6 +173,7 @@ def test_two_workers_share_a_database(
         ids = [json.loads(perdure("start", "flow.ts#flow", "[5]", "--json").stdout)["id"]]
         done = perdure("run", "flow.ts#flow", "[6]", "--steps", "cli_steps")
         assert json.loads(done.stdout) == 15
+        shown: dict[str, Any] = {}
         for _ in range(100):
             shown = json.loads(perdure("inspect", ids[0], "--json").stdout)
             if shown["run"]["status"] == "completed":
@@ -218,5 +222,5 @@ def test_a_step_in_a_thread_is_drained(blocking: Path, environment: dict[str, st
     assert not os.environ.get("PERDURE_WORLD")
 
 
-def test_the_exit_codes_are_in_the_help(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_the_exit_codes_are_in_the_help(perdure: Run) -> None:
     assert "Exit codes" in perdure("--help").stdout

@@ -127,7 +127,7 @@ def late(world: World) -> World:
     async def settle() -> None:
         queue.settled = True
 
-    world.storage.commit = unsettled  # type: ignore[method-assign]
+    world.storage.commit = unsettled  # type: ignore[method-assign, assignment]  # as a mutant
     made.settle = settle  # type: ignore[method-assign]
     return made
 
@@ -155,7 +155,7 @@ def unfenced(url: str, *, clock: Clock) -> World:
         _turns[key] = answer.turn
         return answer
 
-    world.storage.commit = fenced_here  # type: ignore[method-assign]
+    world.storage.commit = fenced_here  # type: ignore[method-assign, assignment]  # likewise
     return world
 
 
@@ -169,25 +169,27 @@ def in_unfenced_files() -> Store:
     return store
 
 
-STORES |= {
-    "shared declared and absent": (in_memory(with_more(Capability.SHARED)), INSTALLED),
-    "durable declared and absent": (in_memory(with_more(Capability.DURABLE)), INSTALLED),
-    "direct commit declared and absent": (
-        in_memory(lambda world: _loop_only(with_more(Capability.DIRECT_COMMIT)(world))),
-        INSTALLED,
-    ),
-    "owner death declared and absent": (
-        in_files(lambda world: _undead(world)),
-        "mutants_stores:undead",
-    ),
-    "atomic queue declared and absent": (in_memory(late), INSTALLED),
-    "atomic queue works undeclared": (in_memory(without(Capability.ATOMIC_QUEUE)), INSTALLED),
-    "direct commit works undeclared": (in_memory(without(Capability.DIRECT_COMMIT)), INSTALLED),
-    "shared works undeclared": (in_files(without(Capability.SHARED)), INSTALLED),
-    "durable works undeclared": (in_files(without(Capability.DURABLE)), INSTALLED),
-    "owner death works undeclared": (in_files(without(Capability.OWNER_DEATH)), INSTALLED),
-    "fenced in one process only": (in_unfenced_files(), "mutants_stores:unfenced"),
-}
+STORES.update(
+    {
+        "shared declared and absent": (in_memory(with_more(Capability.SHARED)), INSTALLED),
+        "durable declared and absent": (in_memory(with_more(Capability.DURABLE)), INSTALLED),
+        "direct commit declared and absent": (
+            in_memory(lambda world: _loop_only(with_more(Capability.DIRECT_COMMIT)(world))),
+            INSTALLED,
+        ),
+        "owner death declared and absent": (
+            in_files(lambda world: _undead(world)),
+            "mutants_stores:undead",
+        ),
+        "atomic queue declared and absent": (in_memory(late), INSTALLED),
+        "atomic queue works undeclared": (in_memory(without(Capability.ATOMIC_QUEUE)), INSTALLED),
+        "direct commit works undeclared": (in_memory(without(Capability.DIRECT_COMMIT)), INSTALLED),
+        "shared works undeclared": (in_files(without(Capability.SHARED)), INSTALLED),
+        "durable works undeclared": (in_files(without(Capability.DURABLE)), INSTALLED),
+        "owner death works undeclared": (in_files(without(Capability.OWNER_DEATH)), INSTALLED),
+        "fenced in one process only": (in_unfenced_files(), "mutants_stores:unfenced"),
+    }
+)
 
 
 def undead(url: str, *, clock: Clock) -> World:
@@ -198,11 +200,14 @@ def undead(url: str, *, clock: Clock) -> World:
 def _undead(world: World) -> World:
     inner = world.open
 
+    def nothing_freed(transaction: object) -> int:
+        return 0
+
     async def open_blind() -> None:
         await inner()
         owner = world._handle.owner  # type: ignore[attr-defined]
         owner.has_dead = lambda: False
-        owner.free_dead = lambda transaction: 0
+        owner.free_dead = nothing_freed
 
     world.open = open_blind  # type: ignore[method-assign]
     return world

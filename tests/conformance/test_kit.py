@@ -55,6 +55,8 @@ def test_a_failure_shrinks_to_a_program_that_runs(name: str) -> None:
         )
         if not report.passed:
             break
+    else:
+        raise AssertionError(f"{name}: no seed told it")
     failure = report.checks[-1].failure
     program = failure[failure.index("from perdure.") :]
     assert 0 < report.checks[-1].calls <= 10
@@ -72,7 +74,7 @@ def test_a_world_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def store() -> Generator[MakeWorld, None, None]:
         def make(clock: Clock) -> MemoryWorld:
             world = MemoryWorld(clock=clock)
-            world.storage.read_events = lambda *_, **__: anyio.sleep(60)  # type: ignore[assignment, method-assign, return-value]
+            world.storage.read_events = lambda *_, **__: anyio.sleep(60)  # type: ignore[assignment, method-assign]
             return world
 
         yield make

@@ -38,8 +38,11 @@ def never(*_: object) -> bytes:
 def test_it_is_built_once_for_the_same_inputs(
     builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def one(_: object) -> bytes:
+        return b"one"
+
     target = tmp_path / "guest.wasm"
-    monkeypatch.setattr(builder, "_compile", lambda _: b"one")
+    monkeypatch.setattr(builder, "_compile", one)
     builder.build(target)
     assert target.read_bytes() == b"one"
     monkeypatch.setattr(builder, "_compile", never)
@@ -59,7 +62,11 @@ def test_it_is_built_again_when_a_source_changed(
         copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(builder, "HERE", sources)
     target, made = tmp_path / "guest.wasm", iter([b"one", b"two"])
-    monkeypatch.setattr(builder, "_compile", lambda _: next(made))
+
+    def following(_: object) -> bytes:
+        return next(made)
+
+    monkeypatch.setattr(builder, "_compile", following)
     builder.build(target)
     with (sources / "prelude" / "1_values.js").open("a") as file:
         file.write("// changed\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -10,6 +11,7 @@ import pytest
 
 from perdure import Run, Worker, Workflow, start, step, workflow
 from perdure._runtime.audit import verify_run
+from perdure._runtime.registry import AnyStep
 from perdure.abc import World
 from perdure.errors import GuestError, RunEndedError, RunFailedError
 from perdure.model import EventType, RunStatus
@@ -64,7 +66,7 @@ async def fatal() -> None:
     raise LocalError
 
 
-STEPS = [echo, gated, grouped, implied, fatal]
+STEPS: list[AnyStep] = [echo, gated, grouped, implied, fatal]
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +157,8 @@ async def test_members_notes_and_causes_of_exceptions_cross() -> None:
     assert isinstance(found, list)
     assert found[:3] == [True, ["ValueError", "KeyError"], True]
     assert found[3:6] == ["LookupError", "KeyError", "LocalError"]
-    assert "mine" in str(found[6])
+    seen: list[Any] = found
+    assert "mine" in str(seen[6])
 
 
 async def test_a_run_goes_on_with_the_code_it_began_with(tmp_path: Path, world: World) -> None:

@@ -67,16 +67,19 @@ def flipped(data: bytes) -> bytes:
     return data[:60] + bytes([data[60] ^ 1]) + data[61:]
 
 
+DAMAGES: list[tuple[Callable[[bytes], bytes] | None, str]] = [
+    (flipped, "its digest does not match its bytes"),
+    (lambda data: data[:-9], "its digest does not match its bytes"),
+    (lambda data: data[:20], "not a snapshot of this format"),
+    (lambda _: b"", "not a snapshot of this format"),
+    (lambda data: b"PRDS\x7f" + data[5:], "not a snapshot of this format"),
+    (None, "its snapshot is missing"),
+]
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
-    [
-        (flipped, "its digest does not match its bytes"),
-        (lambda data: data[:-9], "its digest does not match its bytes"),
-        (lambda data: data[:20], "not a snapshot of this format"),
-        (lambda _: b"", "not a snapshot of this format"),
-        (lambda data: b"PRDS\x7f" + data[5:], "not a snapshot of this format"),
-        (None, "its snapshot is missing"),
-    ],
+    DAMAGES,
     ids=["flipped", "truncated", "stub", "empty", "other version", "missing"],
 )
 async def test_a_damaged_or_missing_one_is_made_from_the_log(

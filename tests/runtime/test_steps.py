@@ -97,17 +97,14 @@ async def test_many_plain_functions_block_neither_each_other_nor_the_loop() -> N
 async def test_a_body_may_end_oddly_and_its_worker_goes_on(
     raising: Callable[[], object], name: str, is_async: bool
 ) -> None:
-    if is_async:
+    async def waits() -> None:
+        raising()
 
-        @step(name="steps:body", max_retries=0)
-        async def body() -> None:
-            raising()
-    else:
+    def works() -> None:
+        raising()
 
-        @step(name="steps:body", max_retries=0)
-        def body() -> None:
-            raising()
-
+    named = step(name="steps:body", max_retries=0)
+    body: registry.AnyStep = named(waits) if is_async else named(works)
     _, found, _ = await run_of(body)
     assert isinstance(found, GuestError)
     assert isinstance(found.cause, GuestError)
@@ -179,14 +176,14 @@ async def test_retry_after_says_when(kind: str) -> None:
     async def body() -> None:
         executed.append(1)
         soon = datetime.now(UTC) + timedelta(seconds=1.2)
-        after = {
+        afters: dict[str, float | timedelta | datetime | None] = {
             "seconds": 1.2,
             "timedelta": timedelta(seconds=1.2),
             "datetime": soon,
             "none": None,
-        }[kind]
+        }
         if len(executed) == 1:
-            raise RetryableError("later", retry_after=after)
+            raise RetryableError("later", retry_after=afters[kind])
 
     async with MemoryWorld() as world, Worker(world, steps=[body]):
         run = await start(calling("await body()"))
@@ -286,5 +283,6 @@ async def test_what_is_too_large_is_told_and_wedges_nothing() -> None:
     assert found[0] == "ValueNotCarriableError"
     assert "the result of steps:body: it takes 20,000," in found[1]
     assert "pass a reference" in found[1]
-    assert len(found[3]) < 20_000
+    seen: list[Any] = found
+    assert len(seen[3]) < 20_000
     assert "cut: the error took" in found[3]

@@ -137,9 +137,6 @@ class FaultyWorld(World):
     def __repr__(self) -> str:
         return f"FaultyWorld({self.inner!r}, {self.faults} faults in {self.calls} calls)"
 
-    def _faulty(self, contract: T, name: str) -> T:
-        return cast(T, _Faulty(contract, name, self._strike))
-
     def _strike(self, call: str) -> Fault:
         number, self.calls = self.calls, self.calls + 1
         fault = self._plan(number, call)

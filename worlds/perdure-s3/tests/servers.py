@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import botocore.session  # type: ignore[import-untyped]  # botocore has no annotations
@@ -21,6 +22,7 @@ import botocore.session  # type: ignore[import-untyped]  # botocore has no annot
 BIN = Path(sys.executable).parent
 BUCKET = "tests"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testsecret"}
+SESSIONS: Any = botocore.session  # untyped, as it is
 
 
 def free_ports(count: int) -> list[int]:
@@ -68,7 +70,7 @@ class Server:
     def _is_ready(self) -> bool:
         try:
             urllib.request.urlopen(self.endpoint + self.health, timeout=5).close()
-            client = botocore.session.get_session().create_client(
+            client = SESSIONS.get_session().create_client(
                 "s3",
                 region_name="us-east-1",
                 endpoint_url=self.endpoint,

@@ -1,5 +1,7 @@
 """What things cost, in requests: counted between the world and its client."""
 
+# tests look inside
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 from collections import Counter

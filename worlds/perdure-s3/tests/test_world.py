@@ -1,9 +1,11 @@
 """What is particular to this world: URLs, conditions, parts, tokens, the due index, the sweeper."""
 
+# tests look inside
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -186,7 +188,7 @@ async def test_a_clock_that_is_wrong_is_warned_of(
 
 
 @asynccontextmanager
-async def careless_server(*, heeds_none_match: bool) -> AsyncIterator[str]:
+async def careless_server(*, heeds_none_match: bool) -> AsyncGenerator[str, None]:
     """A server that takes every PUT but, perhaps, one that must not overwrite."""
     taken: set[str] = set()
 

@@ -1,14 +1,16 @@
 """A client that counts what is asked of it, and fails where it is told to."""
 
+# tests look inside
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from botocore.exceptions import (  # type: ignore[import-untyped]  # botocore has no annotations
     ClientError,
@@ -41,11 +43,13 @@ class Fault(Enum):
 
 
 def _timeout(name: str) -> Exception:
-    return ReadTimeoutError(endpoint_url=name)
+    timeout: Exception = ReadTimeoutError(endpoint_url=name)
+    return timeout
 
 
 def _failed(name: str) -> Exception:
-    return _error(500, "InternalError", name)
+    failed: Exception = _error(500, "InternalError", name)
+    return failed
 
 
 AFTER = {Fault.TIMEOUT_AFTER: _timeout, Fault.ERROR_500_AFTER: _failed}
@@ -117,14 +121,14 @@ def no_faults(number: int, verb: str, key: str) -> Fault:
 @asynccontextmanager
 async def wrapped_world(
     url: str, plan: Callable[[int, str, str], Fault] = no_faults, **options: Any
-) -> AsyncIterator[tuple[S3World, Wrapped]]:
+) -> AsyncGenerator[tuple[S3World, Wrapped], None]:
     """An open world, and the client that it speaks through."""
     world = S3World(url, **options)
     made: list[Wrapped] = []
 
     def wrap(client: Client) -> Client:
         made.append(Wrapped(client, plan))
-        return made[0]  # type: ignore[return-value]  # by __getattr__
+        return cast("Client", made[0])  # by __getattr__
 
     world._handle.wrap = wrap
     async with AsyncExitStack() as stack:
