@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar, final
 
+import anyio
+
 from perdure.abc import Queue
 from perdure.errors import LeaseLostError
 from perdure.model import Lease, LeaseEnd, Message, MessageClaim, NewMessage, RunId, WakeClaim
@@ -43,9 +45,10 @@ class SqliteQueue(Queue):
         owner = self._handle.owner
         claims: tuple[WakeClaim, ...] = ()
         async for attempt in self._handle.attempts("wakes", wait_ms):
-            claims, attempt.next_due_ms = await self._handle.write(
-                lambda transaction: _claim_wakes(transaction, owner, limit, visibility_ms)
-            )
+            with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
+                claims, attempt.next_due_ms = await self._handle.write(
+                    lambda transaction: _claim_wakes(transaction, owner, limit, visibility_ms)
+                )
             if claims:
                 break
         self._handle.counters["claims"] += len(claims)
@@ -68,9 +71,12 @@ class SqliteQueue(Queue):
         owner, asked = self._handle.owner, sorted(set(topics))
         claims: tuple[MessageClaim, ...] = ()
         async for attempt in self._handle.attempts("messages", wait_ms):
-            claims, attempt.next_due_ms = await self._handle.write(
-                lambda transaction: _claim_messages(transaction, owner, asked, limit, visibility_ms)
-            )
+            with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
+                claims, attempt.next_due_ms = await self._handle.write(
+                    lambda transaction: _claim_messages(
+                        transaction, owner, asked, limit, visibility_ms
+                    )
+                )
             if claims:
                 break
         self._handle.counters["claims"] += len(claims)
