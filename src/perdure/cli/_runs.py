@@ -136,16 +136,15 @@ def worker(
             err.print("draining: what is running ends first; once more leaves at once")
             told.set()
 
-        async with (
-            stop_on_signal(stop),
-            open_world(world) as opened,
-            Worker(opened, steps=known.values(), max_steps=max_steps, max_turns=max_turns) as made,
-        ):
+        async with stop_on_signal(stop), open_world(world) as opened:
             check_shared(opened)
             served = f"{len(known)} steps" if known else "no steps: give --steps MODULE"
             err.print(f"working on {opened.url}, {served}", markup=False, soft_wrap=True)
-            await told.wait()
-            made.drain()
+            async with Worker(
+                opened, steps=known.values(), max_steps=max_steps, max_turns=max_turns
+            ) as made:
+                await told.wait()
+                made.drain()
 
     run_async(main)
 
