@@ -60,7 +60,7 @@ class Workers:
         process = self.spawn()
         assert process.stderr is not None
         line = await anyio.to_thread.run_sync(process.stderr.readline)
-        assert b"working on" in line, line
+        assert b"working on" in line, (line, process.wait(5))
         return process
 
     async def kill_after(self, delay: float) -> None:
