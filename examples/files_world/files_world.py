@@ -165,13 +165,13 @@ class FilesStorage(Part[Files], abc.Storage):
 
     @writes
     def commit(self, commit: m.TurnCommit) -> m.Committed:
-        page = self.store.load(self.store.path(commit.run_id))
-        if page is None:
-            if commit.new is None:
-                raise errors.RunNotFoundError(commit.run_id)
-            page = Page(low.Book.create(commit.new, due_ms=None))
         now, holder = self.store.now_ms(), self.store.holder
-        done = page.book.commit(commit, now_ms=now, holder=holder, new_token=new_token)
+        if commit.new is not None and self.store.load(self.store.path(commit.run_id)) is None:
+            begun = low.Book.begin(commit, now_ms=now, holder=holder, new_token=new_token)
+            page, done = Page(begun[0]), begun[1]
+        else:
+            page = self.store.page(commit.run_id)
+            done = page.book.commit(commit, now_ms=now, holder=holder, new_token=new_token)
         self.store.save(page)
         self.store.counters["commits"] += 1
         return done
