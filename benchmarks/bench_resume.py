@@ -163,8 +163,8 @@ def main() -> None:
         url, steps, ids = options.resume
         anyio.run(resume, url, int(steps), json.loads(ids))
         return
-    made: str = tempfile.mkdtemp(dir=options.folder)
-    folder = Path(made).absolute()
+    where: str = options.folder
+    folder = Path(tempfile.mkdtemp(dir=where)).absolute()
     try:
         for steps in options.steps:
             url = f"sqlite:///{folder}/{steps}.db"

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -41,7 +41,11 @@ from perdure_s3 import S3World
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds/perdure-s3/tests"))
 
-from servers import KEYS, running_ministack, running_seaweed
+from servers import (  # type: ignore[import-not-found]  # found by the path above, not by mypy
+    KEYS,
+    running_ministack,
+    running_seaweed,
+)
 
 SOURCE = """
 import { add } from "python:bench";
@@ -145,6 +149,7 @@ async def queue_latency(world: S3World, rounds: int) -> None:
             await world.queue.claim_messages(["t"], limit=1, visibility_ms=60_000, wait_ms=20_000)
             heard.append(time.perf_counter())
 
+        began = 0.0
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
             await anyio.sleep(0.05)
@@ -175,7 +180,7 @@ def far_world(url: str, delay_ms: float) -> S3World:
     """A world whose every request takes *delay_ms* longer."""
     world = S3World(url)
     if delay_ms:
-        world._handle.wrap = lambda client: Far(client, delay_ms)  # type: ignore[return-value]
+        world._handle.wrap = cast("Any", lambda client: Far(client, delay_ms))
     return world
 
 

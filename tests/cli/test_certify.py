@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import TypeAlias
 
 import pytest
 
 pytestmark = pytest.mark.slow
+Cli: TypeAlias = Callable[..., CompletedProcess[str]]
 FOLDER = Path(__file__).parents[1] / "conformance"
 
 BROKEN = """
@@ -29,7 +33,7 @@ def broken(url, *, clock):
 """
 
 
-def test_a_broken_world_is_told_with_a_program_that_runs(perdure, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_broken_world_is_told_with_a_program_that_runs(perdure: Cli, folder: Path) -> None:
     (folder / "broken_world.py").write_text(BROKEN.format(folder=str(FOLDER)), encoding="utf-8")
     arguments = (
         "certify",
@@ -67,7 +71,7 @@ def run(folder: Path, name: str) -> str:
     return done.stderr
 
 
-def test_a_soak_lasts_as_long_as_it_is_told(perdure) -> None:  # type: ignore[no-untyped-def]
+def test_a_soak_lasts_as_long_as_it_is_told(perdure: Cli) -> None:
     arguments = ("certify", "memory://", "--tier", "soak", "--duration", "1s", "--only", "text")
     report = json.loads(perdure(*arguments, "--seed", "3", "--json").stdout)
     seeds = [check["seed"] for check in report["checks"]]
@@ -85,7 +89,7 @@ def test_a_soak_lasts_as_long_as_it_is_told(perdure) -> None:  # type: ignore[no
         (["--opener", "nowhere:at_all"], "module:name"),
     ],
 )
-def test_a_mistake_is_told(perdure, arguments: list[str], says: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_mistake_is_told(perdure: Cli, arguments: list[str], says: str) -> None:
     done = perdure("certify", "memory://", *arguments, code=2)
     assert says in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -148,7 +148,7 @@ async def test_an_error_thrown_again_keeps_its_stack(tmp_path: Path) -> None:
 async def test_a_python_exception_is_an_error_in_the_workflow(tmp_path: Path) -> None:
     found = await run_of(tmp_path, "seen")
     assert isinstance(found, list)
-    seen: list[Any] = found
+    seen: Any = cast("Any", found)
     is_error, name, message, stack, cause, inner = seen
     assert is_error is True
     assert (name, message) == ("FatalError", "step errors:refuse failed after 0 retries: no 1")

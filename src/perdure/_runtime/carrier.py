@@ -69,7 +69,7 @@ class Carrier:
         self._claims: list[WakeClaim] = []
         self._results: list[StepResult] = []
         self._ready: deque[MessageClaim] = deque()  # steps in flight that no task runs yet
-        self._watchers: list[asyncio.Future[RunOutcome | None]] = []
+        self._watched: asyncio.Future[RunOutcome | None] | None = None
         self._tasks = 0  # that carry this run
         self._turning = False  # one of them takes turns
         self._heap: Heap | None = None
@@ -95,9 +95,9 @@ class Carrier:
 
     def watch(self) -> asyncio.Future[RunOutcome | None]:
         """The run's outcome, once it has landed; None once the run is not carried here any more."""
-        watcher: asyncio.Future[RunOutcome | None] = asyncio.get_running_loop().create_future()
-        self._watchers.append(watcher)
-        return watcher
+        if self._watched is None:  # one for all who wait, however often they ask
+            self._watched = asyncio.get_running_loop().create_future()
+        return self._watched
 
     async def carry(self, step: MessageClaim | None = None) -> None:
         """Run *step*, take the turns there are to take, and so on; returns when others do that.
@@ -157,10 +157,9 @@ class Carrier:
         self._shared.forget(self)
 
     def _tell(self, outcome: RunOutcome | None) -> None:
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            if not watcher.done():
-                watcher.set_result(outcome)
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            watched.set_result(outcome)
 
     def begin(self, new: NewRun, told: Callable[[bool], None]) -> Coroutine[Any, Any, None]:
         """Create the run and commit its first turn in one write, then carry it on.

@@ -128,8 +128,16 @@ class Run:
         # Others may end it, too: from now on whoever is faster tells.
         record: RunRecord | None = None
         with anyio.CancelScope() as scope:
-            told.add_done_callback(lambda told: scope.cancel() if told.result() else None)
-            record = await world.storage.wait_ended(self.id, wait_ms=wait_ms - soon_ms)
+
+            def look(told: asyncio.Future[RunOutcome | None]) -> None:
+                if told.result() is not None:
+                    scope.cancel()
+
+            told.add_done_callback(look)
+            try:
+                record = await world.storage.wait_ended(self.id, wait_ms=wait_ms - soon_ms)
+            finally:
+                told.remove_done_callback(look)
         return told.result() if record is None else _ended(record)
 
     async def _reach(self) -> World:

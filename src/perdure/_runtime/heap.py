@@ -53,7 +53,6 @@ class Heap:
         self.recorded = record.consumed  # the commands of deliveries up to here are in the log
         self.position = record.position  # the log's last position known of
         self.snapshot_turn = -1  # of the newest snapshot
-        self.rebuilt = False  # from the log although the run had been put away
         self._record = record
         self._limits = limits
         self._instance: Instance | None = None

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from perdure import Worker, Workflow, start, step, workflow
+from perdure import Run, Worker, Workflow, start, step, workflow
 from perdure.errors import WorldUnavailableError
 from perdure.model import Digest, EntityId, Event, EventType, NewRun, RunId, TurnCommit
 from perdure.worlds import open_world
@@ -186,7 +186,7 @@ async def test_nothing_is_lost_or_doubled_when_workers_are_killed(
     effects = tmp_path / "effects"
     effects.touch()
     url = server.url(database)
-    runs = []
+    runs: list[tuple[str, Run]] = []
     async with open_world(url) as world:
         workers = Workers(url, effects)
         for _ in range(int(os.environ.get("PERDURE_KILLS", "3"))):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Awaitable, Callable
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
+from bson import ObjectId
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -52,6 +55,7 @@ from perdure.worlds import make_world
 from perdure_mongodb import MongoWorld, _reaper
 from perdure_mongodb._driver import is_duplicate, is_transient, mapped_errors
 from perdure_mongodb._handle import POLL_LIVE
+from perdure_mongodb._streams import MongoStreams
 from perdure_mongodb._watch import bells_of
 from perdure_mongodb.testing import Mongod
 
@@ -333,6 +337,7 @@ async def test_values_beyond_the_servers_limit_come_back_exact_and_go_with_their
         await world.storage.create_run(new_run(payload=big))
         hook = HookClaim(hook_id=EntityId("hook_1"), token="t", metadata=big)
         message = NewMessage(message_id="run_a/m", run_id=RUN, topic="t", body=big, due_ms=0)
+        position = 0
         for turn in range(2):  # the second root replaces the first
             snapshot = Snapshot(turn=turn + 1, parent_turn=None, consumed=1, data=big[turn:])
             done = commit_of(
@@ -410,12 +415,13 @@ async def test_another_clients_writes_are_heard_of_before_the_next_look(url: str
         (claim,) = await writer.queue.claim_wakes(limit=1, visibility_ms=60_000)
         message = NewMessage(message_id="run_a/m", run_id=RUN, topic="t", body=b"", due_ms=0)
         outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"", at_ms=1)
-        writes = {
+        writes: dict[str, Callable[[], Awaitable[object]]] = {
             "message": lambda: writer.queue.send([message]),
             "wake": lambda: writer.queue.release(claim.lease),
             "chunk": lambda: writer.streams.append(RUN, "s", [b"x"], writer="w", sequence=0),
             "end": lambda: writer.storage.commit(commit_of(0, outcome=outcome)),
         }
+        began = 0.0
         for what, write in writes.items():
             async with anyio.create_task_group() as group:
                 group.start_soon(wait, what)
@@ -494,15 +500,17 @@ async def test_a_stream_of_a_run_that_goes_leaves_nothing(
     """The run is deleted after the writer has found it, and before it writes."""
     async with MongoWorld(url) as world, MongoWorld(url) as other:
         await world.storage.create_run(new_run())
-        found = world.streams._last
+        streams = world.streams
+        assert isinstance(streams, MongoStreams)
+        found = streams._last
 
         async def late(n: object, name: str) -> object:
             cancelled = Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=1)
             await other.storage.append(Append(run_id=RUN, event=cancelled))
             await other.catalogue.delete_run(RUN)
-            return await found(n, name)  # type: ignore[arg-type]  # handed through
+            return await found(cast("ObjectId", n), name)
 
-        monkeypatch.setattr(world.streams, "_last", late)
+        monkeypatch.setattr(streams, "_last", late)
         with pytest.raises(RunNotFoundError):
             await world.streams.append(RUN, "s", [b"x"], writer="w", sequence=0)
         assert left_over(server, database) == {}

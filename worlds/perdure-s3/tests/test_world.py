@@ -117,7 +117,7 @@ async def test_a_closed_world_refuses_and_ends_who_waits(url: str) -> None:
         await world.storage.get_run(RUN)
     await world.open()
     await world.open()  # again is fine
-    assert world.capabilities == {Capability.SHARED, Capability.DURABLE}
+    assert world.capabilities == {Capability.SHARED, Capability.DURABLE, Capability.ATOMIC_QUEUE}
     refused = anyio.Event()
 
     async def wait() -> None:

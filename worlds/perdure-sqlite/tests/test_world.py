@@ -343,3 +343,22 @@ async def test_the_log_gets_its_size_once_the_world_has_been_open_for_a_while(
         assert log.stat().st_size >= WAL_BYTES
         await world.storage.create_run(new_run("a"))  # the padding is gone
         assert (await world.storage.get_run(RunId("a"))).position == 1
+
+
+async def test_a_claim_that_is_made_reaches_its_caller_though_cancelled(tmp_path: Path) -> None:
+    """Else the run is leased to nobody until the claim runs out."""
+    gate, claimed = threading.Event(), list[RunId]()
+    async with SqliteWorld(f"sqlite:///{tmp_path}/p.db") as world:
+        await world.storage.create_run(new_run("a"))
+        world._handle.writer.submit(lambda _: gate.wait(10), lambda _: None)
+
+        async def claim() -> None:
+            claims = await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
+            claimed.extend(claim.run_id for claim in claims)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(claim)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+            gate.set()
+    assert claimed == ["a"]

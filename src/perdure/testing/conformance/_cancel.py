@@ -64,10 +64,6 @@ class CancelAt(Generic[T]):
         task = asyncio.current_task()
         assert task is not None
         self.asked = True
-
-        def cancel(_: object) -> None:
-            task.cancel()
-
         if self._moment is Moment.LATE and isinstance(waited, asyncio.Future):
             # Before the task's own callback: the future is done, the task not resumed yet.
             loose(waited).add_done_callback(partial(_cancel, task))

@@ -49,8 +49,11 @@ class S3World(World):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Shared and durable; messages and wakes are seen elsewhere a moment after a commit."""
-        return frozenset({Capability.SHARED, Capability.DURABLE})
+        """Shared, durable, and an atomic queue: the index is written before the head it speaks of.
+
+        Who asks sees a message or wake once the commit has returned; who waits, within ``poll``.
+        """
+        return frozenset({Capability.SHARED, Capability.DURABLE, Capability.ATOMIC_QUEUE})
 
     async def open(self) -> None:
         await self._handle.open()
