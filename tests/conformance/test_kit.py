@@ -45,7 +45,7 @@ def sound() -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["extend revives", "early delivery", "commit takes a run over", "an end keeps its hooks"],
+    ["extend revives", "early delivery", "commit takes a run over"],
 )
 def test_a_failure_shrinks_to_a_program_that_runs(name: str) -> None:
     broken, _ = killing.ALL[name]
