@@ -55,3 +55,9 @@ def database(server: Mongod) -> Generator[str, None, None]:
 def url(server: Mongod, database: str, driver: str) -> str:
     """A world's URL, with each of the drivers."""
     return f"{server.url(database)}&driver={driver}"
+
+
+@pytest.fixture
+def motor_url(server: Mongod, database: str) -> str:
+    """A world's URL, for what has nothing to do with the driver."""
+    return server.url(database)

@@ -113,8 +113,8 @@ async def test_what_was_stored_is_there_when_opened_again(url: str) -> None:
             assert (await opened.storage.get_run(RUN)).workflow == "flow"
 
 
-async def test_any_number_may_open_a_new_database_at_once(url: str) -> None:
-    worlds = [MongoWorld(url) for _ in range(4)]
+async def test_any_number_may_open_a_new_database_at_once(motor_url: str) -> None:
+    worlds = [MongoWorld(motor_url) for _ in range(4)]
     async with anyio.create_task_group() as group:
         for world in worlds:
             group.start_soon(world.open)
@@ -207,13 +207,13 @@ async def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path, driver:
     assert caught.value.retryable
 
 
-async def test_another_layout_is_refused(url: str, server: Mongod, database: str) -> None:
-    async with MongoWorld(url):
+async def test_another_layout_is_refused(motor_url: str, server: Mongod, database: str) -> None:
+    async with MongoWorld(motor_url):
         pass
     with server.client() as client:
         client[database]["meta"].update_one({}, {"$set": {"version": 99}})
     with pytest.raises(WorldContractError, match="layout 99"):
-        await MongoWorld(url).open()
+        await MongoWorld(motor_url).open()
 
 
 # --- cancellation and races --------------------------------------------------------------------
@@ -246,13 +246,15 @@ async def test_closing_waits_for_a_write_whose_caller_was_cancelled(url: str) ->
         assert (await world.storage.get_run(RUN)).turn == 1
 
 
-async def test_results_that_come_together_share_transactions(url: str, server: Mongod) -> None:
+async def test_results_that_come_together_share_transactions(
+    motor_url: str, server: Mongod
+) -> None:
     def transactions() -> int:
         with server.client() as client:
             status = client.admin.command("serverStatus")
         return int(status["transactions"]["totalCommitted"])
 
-    async with MongoWorld(url) as world:
+    async with MongoWorld(motor_url) as world:
         await world.storage.create_run(new_run())
         before = transactions()
         async with anyio.create_task_group() as group:
@@ -263,9 +265,9 @@ async def test_results_that_come_together_share_transactions(url: str, server: M
         assert len(await world.queue.claim_wakes(limit=9, visibility_ms=1000)) == 1
 
 
-async def test_two_processes_share_a_run_and_lose_nothing(url: str) -> None:
+async def test_two_processes_share_a_run_and_lose_nothing(motor_url: str) -> None:
     """Two clients append to one run at once: each refused write is made again."""
-    async with MongoWorld(url) as one, MongoWorld(url) as two:
+    async with MongoWorld(motor_url) as one, MongoWorld(motor_url) as two:
         await one.storage.create_run(new_run())
 
         async def append(world: MongoWorld, first: int) -> None:
@@ -282,8 +284,8 @@ async def test_two_processes_share_a_run_and_lose_nothing(url: str) -> None:
         assert one.statistics()["retries"] + two.statistics()["retries"] > 0
 
 
-async def test_of_many_runs_that_want_a_token_one_has_it(url: str) -> None:
-    async with MongoWorld(url) as one, MongoWorld(url) as two:
+async def test_of_many_runs_that_want_a_token_one_has_it(motor_url: str) -> None:
+    async with MongoWorld(motor_url) as one, MongoWorld(motor_url) as two:
         runs = [RunId(f"run_{n}") for n in range(8)]
         conflicts: list[int] = []
 
@@ -304,9 +306,9 @@ async def test_of_many_runs_that_want_a_token_one_has_it(url: str) -> None:
             await two.storage.get_hook("t")
 
 
-async def test_a_batch_that_one_spoils_lands_without_it(url: str) -> None:
+async def test_a_batch_that_one_spoils_lands_without_it(motor_url: str) -> None:
     """A run's own work goes on when one piece of it is more than BSON can hold."""
-    async with MongoWorld(url) as world:
+    async with MongoWorld(motor_url) as world:
         await world.storage.create_run(new_run())
         failures: list[BaseException] = []
 
@@ -472,8 +474,8 @@ def test_a_claim_or_ones_own_document_rings_nobody() -> None:
 # --- streams and deletion ----------------------------------------------------------------------
 
 
-async def test_writers_of_one_stream_come_one_after_another(url: str) -> None:
-    async with MongoWorld(url) as one, MongoWorld(url) as two:
+async def test_writers_of_one_stream_come_one_after_another(motor_url: str) -> None:
+    async with MongoWorld(motor_url) as one, MongoWorld(motor_url) as two:
         await one.storage.create_run(new_run())
 
         async def write(world: MongoWorld, writer: str) -> None:
@@ -495,10 +497,10 @@ async def test_writers_of_one_stream_come_one_after_another(url: str) -> None:
 
 
 async def test_a_stream_of_a_run_that_goes_leaves_nothing(
-    url: str, server: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
+    motor_url: str, server: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is deleted after the writer has found it, and before it writes."""
-    async with MongoWorld(url) as world, MongoWorld(url) as other:
+    async with MongoWorld(motor_url) as world, MongoWorld(motor_url) as other:
         await world.storage.create_run(new_run())
         streams = world.streams
         assert isinstance(streams, MongoStreams)
@@ -517,9 +519,9 @@ async def test_a_stream_of_a_run_that_goes_leaves_nothing(
 
 
 async def test_a_deletion_that_was_cut_short_is_finished_by_the_next(
-    url: str, server: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
+    motor_url: str, server: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with MongoWorld(url) as world:
+    async with MongoWorld(motor_url) as world:
         await world.storage.create_run(new_run())
         await world.storage.append(
             Append(run_id=RUN, event=Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=1))
@@ -544,7 +546,7 @@ async def test_a_deletion_that_was_cut_short_is_finished_by_the_next(
 
 
 async def test_what_was_read_while_the_primary_changed_is_read_again(
-    url: str, server: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
+    motor_url: str, server: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new primary must know what the old one acknowledged before it is believed."""
 
@@ -553,7 +555,7 @@ async def test_what_was_read_while_the_primary_changed_is_read_again(
             found = client[database]["meta"].find_one({"_id": "schema"}) or {}
         return int(found.get("terms", 0))
 
-    async with MongoWorld(url) as world:
+    async with MongoWorld(motor_url) as world:
         await world.storage.create_run(new_run())
         handle, reads = world._handle, list[int]()
         await handle.read(lambda: handle.db.runs.find_one({}))
@@ -602,9 +604,9 @@ async def test_what_a_dead_worker_left_open_locks_a_run_for_seconds_only(
 
 
 async def test_who_may_not_look_for_the_dead_says_so_once(
-    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    motor_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with MongoWorld(url) as world:
+    async with MongoWorld(motor_url) as world:
 
         async def refused(*_: object) -> None:
             raise OperationFailure("not authorised", 13)

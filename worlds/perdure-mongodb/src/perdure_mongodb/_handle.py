@@ -233,7 +233,7 @@ class Handle:
         driver = self._make(
             f"mongodb://{host}:{port or 27017}/",
             directConnection=True,
-            serverSelectionTimeoutMS=1000,
+            serverSelectionTimeoutMS=int(1000 * min(FIRST_WITHIN, _patience(self._uri))),
         )
         try:
             return await _hello(driver.admin)
