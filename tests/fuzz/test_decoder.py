@@ -29,7 +29,7 @@ from perdure._vm.cell import Cell
 from perdure._vm.guest import default_engine
 from perdure._vm.instance import Instance
 from perdure.errors import ValueNotCarriableError
-from tests.fuzz.mutations import HEALTHY, inputs
+from tests.fuzz.mutations import HEALTHY, inputs, mutated
 
 INPUTS = int(os.environ.get("PERDURE_FUZZ_INPUTS", "20000"))
 SEED = int(os.environ.get("PERDURE_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
@@ -164,3 +164,25 @@ def test_any_payload_is_a_value_or_refused() -> None:
     assert set(ends) <= {"refused", "taken", "stalled"}
     assert ends["taken"] > INPUTS // 100
     assert ends["refused"] > INPUTS // 10
+
+
+def test_any_resume_frame_is_answered_or_refused() -> None:
+    """The frame around the payload, mutated whole: its maps, its lengths, its kinds."""
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    ends: Counter[bool] = Counter()
+    for _ in range(INPUTS // 1000):
+        echo = Echo()
+        for _ in range(100):
+            frame = mutated(rng, echo.frame(b"\xf6"))
+            try:
+                answer = echo.send(frame)
+            except Exception as exc:
+                pytest.fail(f"seed {SEED}: {frame.hex()}: {exc!r}")
+            ends[answer is None] += 1
+            if answer is not None and answer.outcome is not None:
+                break
+            steps = [] if answer is None else _steps(answer)
+            echo.waiting = steps[-1] if steps else echo.waiting
+        echo.close()
+    assert set(ends) == {True, False}

@@ -3,7 +3,7 @@ import { work } from "python:steps";
 import { FatalError } from "workflow";
 const KINDS = {
   Error, TypeError, RangeError, SyntaxError, AggregateError, FatalError, Uint8Array, Uint8ClampedArray, Uint16Array,
-  Uint32Array, Int8Array, Int16Array, Int32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array,
+  Uint32Array, Int8Array, Int16Array, Int32Array, Float16Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array,
 };
 function make(spec, pool) {
   const [kind, first, second] = spec;

@@ -26,7 +26,7 @@
   // RFC 8746 little-endian tags by typed array.
   const typedTags = new Map([
     [Uint8ClampedArray, 68], [Uint16Array, 69], [Uint32Array, 70], [BigUint64Array, 71], [Int8Array, 72],
-    [Int16Array, 77], [Int32Array, 78], [BigInt64Array, 79], [Float32Array, 85], [Float64Array, 86],
+    [Int16Array, 77], [Int32Array, 78], [BigInt64Array, 79], [Float16Array, 84], [Float32Array, 85], [Float64Array, 86],
   ]);
   const tagOfTyped = new Map(), typedOfTag = new Map();
   typedTags.forEach((tag, ctor) => { tagOfTyped.set(ctor.prototype, tag); typedOfTag.set(tag, ctor); });
