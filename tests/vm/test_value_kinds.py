@@ -174,10 +174,7 @@ JS_ATOMS: list[object] = [
         ["typed", name, [0, 1, 2]]
         for name in ("Uint8Array", "Uint8ClampedArray", "Uint16Array", "Uint32Array")
     ),
-    *(
-        ["typed", name, [0, 1, -2]]
-        for name in ("Int8Array", "Int16Array", "Int32Array", *FLOATS)
-    ),
+    *(["typed", name, [0, 1, -2]] for name in ("Int8Array", "Int16Array", "Int32Array", *FLOATS)),
     ["typed", "BigInt64Array", ["0", "-5"]],
     ["typed", "BigUint64Array", ["0", str(2**64 - 1)]],
 ]
