@@ -303,10 +303,22 @@ def test_maps_and_sets_that_are_keys_arrive_as_what_python_can_have(data: Any, k
     assert decode(bytes.fromhex(data)) == {key: 3}
 
 
-def test_a_key_python_cannot_have_is_refused_by_name() -> None:
-    data = bytes.fromhex("82d81ca10102d90103a1d81d0003")  # [x, Map{x: 3}]
+@pytest.mark.parametrize(
+    "data",
+    [
+        "82d81ca10102d90103a1d81d0003",  # [x, Map{x: 3}]
+        "d90103a1d81ca1616dd81d0003",  # Map{x: 3}, and x has itself as its m
+    ],
+)
+def test_a_key_python_cannot_have_is_refused_by_name(data: str) -> None:
     with pytest.raises(ValueNotCarriableError, match="list of pairs"):
-        decode(data)
+        decode(bytes.fromhex(data))
+
+
+def test_a_reference_to_what_is_not_there_is_a_protocol_error() -> None:
+    for data in ("d81cd81d00", "d81d00"):
+        with pytest.raises(ProtocolError):
+            decode(bytes.fromhex(data))
 
 
 @pytest.mark.parametrize("errors", [5, "text", {"field": "is empty"}, None])

@@ -26,6 +26,7 @@ __all__ = ("decode", "decode_error")
 
 MAX_DEPTH = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAP_HEAD = b"\xd9" + Tag.MAP.to_bytes(2, "big")
 
 
 def decode(data: bytes) -> Any:
@@ -38,7 +39,9 @@ def decode(data: bytes) -> Any:
     try:
         value = cbor2.loads(data, semantic_decoders=_DECODERS, max_depth=MAX_DEPTH)
     except (cbor2.CBORDecodeError, struct.error, ValueError, TypeError, RecursionError) as exc:
-        if "unhashable" in str(exc.__cause__):
+        # A key is read whole before it is hashed, so one that contains itself never gets there.
+        is_cyclic = "has not been initialized" in str(exc) and _MAP_HEAD in data
+        if is_cyclic or "unhashable" in str(exc.__cause__):
             reason = "a Map whose key is an object has no form in Python; pass a list of pairs"
             raise ValueNotCarriableError("a key of a Map", reason) from exc
         raise ProtocolError(f"a payload is not valid CBOR: {exc}") from exc
