@@ -278,6 +278,42 @@ async def test_a_reader_of_an_old_head_reads_again_when_its_parts_are_gone(url: 
         assert seen == [2, 3]
 
 
+async def test_a_writer_with_an_old_head_reads_again_when_its_keys_are_gone(url: str) -> None:
+    async with S3World(url) as world, S3World(url) as other:
+        await world.storage.create_run(new_run(payload=b"i" * 70_000))
+        await other.storage.get_run(RUN)  # the head is kept, the keys are not read
+        spilling = Append(run_id=RUN, event=event("step_1/end", 70_000))
+        assert (await world.storage.append(spilling)).position == 2
+        await world.settle()
+        again = await other.storage.append(spilling)
+        assert (again.position, again.duplicate) == (2, True)
+
+
+@pytest.mark.parametrize("where", ["/due/", "/str/", "/tok/"])
+async def test_an_object_that_cannot_be_written_fails_the_call_and_no_later_one(
+    url: str, where: str
+) -> None:
+    away = False
+
+    def plan(number: int, verb: str, key: str) -> Fault:
+        return Fault.TIMEOUT if away and verb == "PUT" and where in key else Fault.NONE
+
+    async with wrapped_world(url, plan) as (world, _):
+        await world.storage.create_run(new_run())
+        claim = HookClaim(hook_id=EntityId("hook_1"), token="t")
+        calls = {
+            "/due/": lambda: world.storage.create_run(new_run("run_b")),
+            "/str/": lambda: world.streams.append(RUN, "s", [b"x"], writer="w", sequence=0),
+            "/tok/": lambda: world.storage.commit(commit_of(0, hooks_claimed=(claim,))),
+        }
+        away = True
+        with anyio.fail_after(20), pytest.raises(WorldUnavailableError):
+            await calls[where]()
+        away = False
+        await calls[where]()
+        assert await world.queue.claim_wakes(limit=9, visibility_ms=1000)
+
+
 async def test_a_part_that_the_store_lost_is_a_broken_promise(url: str) -> None:
     async with S3World(url) as world:
         await world.storage.create_run(new_run(payload=b"i" * 70_000))

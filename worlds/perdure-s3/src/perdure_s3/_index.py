@@ -37,6 +37,7 @@ SOON_MS = 1_000  # entries that are wrong and due within this are put right quic
 QUICKLY = 0.25  # seconds
 LAZILY = 4.0  # seconds
 _TRIES = 40
+_DOUBTS = 1  # writes of unknown outcome after which one more is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,7 @@ class Shelf:
                 one.done.set_exception(error)
 
     async def _land(self, arming: list[_Arming], tidying: Mapping[str, _Tidying]) -> None:
+        doubts = 0
         for tried in range(_TRIES):
             after = self._changed(arming, tidying)
             if after == self._stored and (self._etag is not None or not after):
@@ -262,13 +264,16 @@ class Shelf:
                 self._etag, self._stored, self._known = etag, after, True
                 self.looked_at = asyncio.get_running_loop().time()
                 return
+            doubts += etag is Refusal.DOUBTFUL
+            if doubts > _DOUBTS:
+                break
             found = await self._cas.get(self.key)
             if found is None or found is UNCHANGED:
                 self._etag, self._stored = None, {}
             else:
                 self._etag, self._stored = found.etag, _unpack(found.body)
             await anyio.sleep(random.uniform(0, min(0.5, 0.01 * 2**tried)))
-        raise WorldUnavailableError(f"{self.key} changed under {_TRIES} writes; try again")
+        raise WorldUnavailableError(f"{self.key} could not be written; try again")
 
     def _changed(
         self, arming: list[_Arming], tidying: Mapping[str, _Tidying]

@@ -28,6 +28,7 @@ __all__ = ("S3Streams",)
 
 T = TypeVar("T")
 _TRIES = 60
+_DOUBTS = 1  # writes of unknown outcome after which one more is made
 _TAIL_CHUNKS = 256
 _TAIL_BYTES = 64 << 10
 
@@ -158,7 +159,7 @@ class S3Streams(Streams):
     async def _change(
         self, run_id: RunId, name: str, change: Callable[[_Stream], tuple[_Stream, T]]
     ) -> T:
-        birth = await self._birth(run_id)
+        birth, doubts = await self._birth(run_id), 0
         key, cas = Layout.stream(run_id, birth, name), self._handle.cas
         async with self._locks[zlib.crc32(key.encode()) % len(self._locks)]:
             for tried in range(_TRIES):
@@ -175,6 +176,9 @@ class S3Streams(Streams):
                     self._handle.bells.ring(f"{run_id}/streams")
                     return answer
                 # Whatever became of it: to do the same again gives the same answer.
+                doubts += landed is Refusal.DOUBTFUL
+                if doubts > _DOUBTS:
+                    break
                 await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(tried, 8))))
         raise WorldUnavailableError(f"stream {name!r} of run {run_id}: try again")
 

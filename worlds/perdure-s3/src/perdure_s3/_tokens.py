@@ -73,6 +73,8 @@ class Tokens:
             if isinstance(etag, Refusal):
                 found = await self._read(token)
                 if found is None:
+                    if etag is Refusal.DOUBTFUL:
+                        break
                     continue
                 if found.claim == mark:
                     etag = found.etag
@@ -82,12 +84,13 @@ class Tokens:
                     etag = await self._cas.replace(Layout.token(token), body, found.etag)
             if etag is Refusal.DOUBTFUL:
                 found = await self._read(token)
-                if found is not None and found.claim == mark:
-                    etag = found.etag
+                if found is None or found.claim != mark:
+                    break
+                etag = found.etag
             if not isinstance(etag, Refusal):
                 txn.granted[token] = Claimed(mark, etag)
                 return None
-        raise WorldUnavailableError(f"hook token {token!r} is contended for; try again")
+        raise WorldUnavailableError(f"hook token {token!r} could not be claimed now; try again")
 
     async def _read(self, token: str) -> _Object | None:
         found = await self._cas.get(Layout.token(token))
