@@ -92,8 +92,9 @@ class Server:
         self.process.wait()
 
     def stop(self) -> None:
-        """End it in good order, or else."""
+        """End it in good order, or else; it must not have ended by itself."""
         assert self.process is not None
+        assert self.process.poll() is None, f"{self.command[0]} ended by {self.process.returncode}"
         self.process.terminate()
         try:
             self.process.wait(10)
