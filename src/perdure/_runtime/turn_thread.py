@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._model.commit import Committed
@@ -36,20 +37,21 @@ async def take_in_thread(
     reply: Reply[Posted] = Reply()
     direct = shared.direct
 
-    def work() -> None:
+    def work() -> Callable[[], None] | None:
         if not reply.begin():
-            return
+            return None
         try:
             taken = take_turn(heap, given)
         except BaseException as exc:  # handed on
             reply.fail(exc)
-            return
+            return None
         if direct is None or not isinstance(taken, Turn):
             reply.give(Posted(taken, None))
         else:
             direct.commit_soon(taken.commit, lambda answer: answered(taken, answer))
         if isinstance(taken, Turn) and taken.commit.outcome is not None:
-            heap.close()  # nobody needs it, whatever the commit comes to; here it blocks no loop
+            return heap.close  # nobody needs it, whatever the commit comes to
+        return None
 
     def answered(taken: Turn, answer: Committed | BaseException) -> None:
         if isinstance(answer, WorldError) and answer.retryable:

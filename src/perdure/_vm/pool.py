@@ -1,7 +1,8 @@
 """Pool: the few threads that guests run in.
 
-A guest call releases the interpreter lock, so an event loop beside it stays responsive. Work is
-handed over through one queue, and its result straight back to the caller's loop.
+A guest call releases the interpreter lock, so an event loop beside it stays responsive. Each thread
+has an inbox of its own, so handing work over wakes one thread; its result goes straight back to the
+caller's loop.
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeVar, final
+from queue import SimpleQueue
+from typing import Generic, TypeAlias, TypeVar, final
 
 import anyio
 
 from ..errors import UsageError
-from ..posting import post
+from ..posting import post, posted_together
 
 __all__ = ("Reply", "VmPool")
 
 T = TypeVar("T")
+Work: TypeAlias = "Callable[[], Work | None]"  # gives what is to be done after it, if anything
+_Inbox: TypeAlias = "SimpleQueue[Work | None]"
 DEFAULT_MAX_THREADS = 4
 
 
@@ -96,21 +100,26 @@ class VmPool:
         self._max_threads = found if max_threads is None else max_threads
         if self._max_threads < 1:
             raise UsageError("a pool needs at least one thread")
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[_Inbox, threading.Thread] = {}
+        self._idle: list[_Inbox] = []  # of threads that wait; whose caches are warm is at the end
+        self._backlog: deque[Work] = deque()  # for the first thread that is done
         self._lock = threading.Lock()
-        self._waiting = 0  # work handed over and not finished
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<VmPool {self._waiting} at work, {len(self._threads)}/{self._max_threads} threads>"
+        threads = len(self._threads)
+        return f"<VmPool {self._at_work} at work, {threads}/{self._max_threads} threads>"
+
+    @property
+    def _at_work(self) -> int:
+        return len(self._threads) - len(self._idle) + len(self._backlog)
 
     def statistics(self) -> dict[str, int]:
         """Threads there are, threads there may be, work that is queued or running."""
         return {
             "threads": len(self._threads),
             "max_threads": self._max_threads,
-            "at_work": self._waiting,
+            "at_work": self._at_work,
         }
 
     def submit(self, fn: Callable[[], T]) -> Future[T]:
@@ -162,15 +171,18 @@ class VmPool:
         """Finish what was handed over and end the threads. Idempotent."""
         with self._lock:
             self._closed = True
-            threads, self._threads = self._threads, []
-        for _ in threads:
-            self._queue.put(None)
-        for thread in threads:
+            threads, self._threads = self._threads, {}
+            self._idle.clear()
+        for inbox in threads:
+            inbox.put(None)
+        for thread in threads.values():
             if thread is not threading.current_thread():
                 thread.join()
 
-    def hand_over(self, work: Callable[[], None]) -> None:
+    def hand_over(self, work: Work) -> None:
         """Run *work*, which must not raise, in a thread of the pool.
+
+        What it posts reaches its loop once *work* has returned; what it returns is run after that.
 
         Raises:
             UsageError: the pool was closed.
@@ -178,19 +190,35 @@ class VmPool:
         with self._lock:
             if self._closed:
                 raise UsageError("the pool was closed")
-            self._waiting += 1
-            if self._waiting > len(self._threads) < self._max_threads:
-                name = f"perdure-vm-{len(self._threads)}"
-                thread = threading.Thread(target=self._serve, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
-        self._queue.put(work)
+            if self._idle:
+                inbox = self._idle.pop()
+            elif len(self._threads) < self._max_threads:
+                inbox = self._start_thread()
+            else:
+                self._backlog.append(work)
+                return
+        inbox.put(work)
 
-    def _serve(self) -> None:
-        while (work := self._queue.get()) is not None:
-            try:
-                work()
-            finally:
-                with self._lock:
-                    self._waiting -= 1
-            del work  # its closure holds the result
+    def _start_thread(self) -> _Inbox:
+        inbox: _Inbox = SimpleQueue()
+        name = f"perdure-vm-{len(self._threads)}"
+        thread = threading.Thread(target=self._serve, args=(inbox,), name=name, daemon=True)
+        self._threads[inbox] = thread
+        thread.start()
+        return inbox
+
+    def _serve(self, inbox: _Inbox) -> None:
+        while (work := inbox.get()) is not None:
+            while work is not None:
+                # The loop is woken last: it would have to wait for this thread to let the
+                # interpreter lock go.
+                with posted_together():
+                    work = work() or self._next(inbox)
+
+    def _next(self, inbox: _Inbox) -> Work | None:
+        with self._lock:
+            if self._backlog:
+                return self._backlog.popleft()
+            if not self._closed:
+                self._idle.append(inbox)
+            return None
