@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import final
 from weakref import WeakKeyDictionary
 
@@ -76,17 +77,22 @@ def post(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
     box.put(call)
 
 
-@contextlib.contextmanager
-def posted_together() -> Generator[None, None, None]:
+def posted_together() -> AbstractContextManager[None]:
     """Wake each loop that this thread posts to in the block once, at the block's end."""
-    if getattr(_thread, "corked", None) is not None:
-        yield
-        return
-    corked: list[_Letterbox] = []
-    _thread.corked = corked
-    try:
-        yield
-    finally:
-        _thread.corked = None
-        for box in corked:
-            box.wake()
+    return _Together()
+
+
+@final
+class _Together:
+    __slots__ = ("_corked",)
+
+    def __enter__(self) -> None:
+        self._corked: list[_Letterbox] | None = None  # None: a block around this one wakes them
+        if getattr(_thread, "corked", None) is None:
+            self._corked = _thread.corked = []
+
+    def __exit__(self, *_: object) -> None:
+        if self._corked is not None:
+            _thread.corked = None
+            for box in self._corked:
+                box.wake()

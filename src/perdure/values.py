@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, final
+
+from ._frozen import frozen
 
 __all__ = (
     "UNDEFINED",
@@ -34,7 +35,7 @@ UNDEFINED: Final = Undefined.UNDEFINED
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class RegExp:
     """A JavaScript regular expression; its grammar is JavaScript's, not ``re``'s."""
 
@@ -61,7 +62,7 @@ class DataView(bytes):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class TypedArray:
     """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes."""
 
@@ -70,7 +71,7 @@ class TypedArray:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class StepRef:
     """A reference to a step, as a workflow passes it."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cbor2
 
+from .._frozen import frozen
 from ..errors import CompileError
 from .diagnostics import Diagnostic, diagnose, suggest
 from .directives import FoundWorkflow, find_workflows
@@ -21,7 +22,7 @@ from .parse import Source, parse
 __all__ = ("Bundle", "compile_workflow")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bundle:
     """What a run executes."""
 

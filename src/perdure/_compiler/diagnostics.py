@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from difflib import get_close_matches
 
 from tree_sitter import Node
+
+from .._frozen import frozen
 
 __all__ = ("Diagnostic", "diagnose", "suggest")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Diagnostic:
     """One error in a source file."""
 
@@ -48,6 +48,8 @@ def diagnose(file: str, source: bytes, node: Node, message: str, *, hint: str = 
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """ "; did you mean …?" or what is there."""
+    from difflib import get_close_matches  # for errors alone
+
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
     if close:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from tree_sitter import Node
 
+from .._frozen import frozen
 from .diagnostics import Diagnostic, diagnose
 from .parse import Source, walk
 
@@ -27,7 +26,7 @@ _FUNCTIONS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FoundWorkflow:
     """A workflow function."""
 
@@ -136,6 +135,8 @@ def _top_functions(root: Node) -> Iterator[Node]:
 def _resembles_directive(text: str) -> bool:
     if len(text) > 24 or not text.lower().lstrip().startswith("us"):
         return False
+    from difflib import SequenceMatcher  # for errors alone
+
     plain = " ".join(text.lower().split())
     return any(
         SequenceMatcher(None, plain, known).ratio() > 0.8 for known in (WORKFLOW, "use step")

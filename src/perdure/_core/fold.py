@@ -7,8 +7,9 @@ log can wedge a run. ``fold`` serves people and audits; the planner keeps ``Open
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from .._frozen import frozen
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import EntityId
 from .transitions import ENTITY_OF, TABLES, EntityKind, is_ended
@@ -18,7 +19,7 @@ __all__ = ("Entity", "fold", "was_put_away")
 _STEP_ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entity:
     """A step, wait or hook as its events tell it."""
 

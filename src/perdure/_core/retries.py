@@ -8,8 +8,9 @@ not run twice fails then, and others have a budget of lost claims of their own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from .._frozen import frozen
 
 __all__ = (
     "LOST_BUDGET",
@@ -27,21 +28,21 @@ MIN_DELAY_MS = 1000
 LOST_BUDGET = 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Proceed:
     """Run the body; *execution* counts from 1."""
 
     execution: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Retry:
     """Try again after this long."""
 
     delay_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Fail:
     """The step fails; *retries* were made; *exhausted* wraps the last error as a cause."""
 

@@ -8,9 +8,9 @@ snapshot that lags, or a rebuild) are compared with it and not written again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
+from .._frozen import frozen
 from .._model.commands import (
     Answer,
     Command,
@@ -43,7 +43,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepRoute:
     """Where a step's message goes."""
 
@@ -52,7 +52,7 @@ class StepRoute:
     lease_ms: int | None  # not None: this worker runs it inline
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TurnRequest:
     """What the planner needs to know besides the answer."""
 
@@ -63,7 +63,7 @@ class TurnRequest:
     stalled_error: Callable[[], bytes]  # the error of a run that waits for nothing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TurnPlan:
     """The part of a commit that follows from the guest's answer."""
 

@@ -7,9 +7,9 @@ CBOR bytes. ``at`` is the source position of the await (``checkout.ts:7:19``), f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from .._frozen import frozen
 from .ids import EntityId
 
 __all__ = (
@@ -28,7 +28,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ScheduleStep:
     """Run a step."""
 
@@ -38,7 +38,7 @@ class ScheduleStep:
     at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StartWait:
     """Deliver ``wait_completed`` when this time has come."""
 
@@ -47,7 +47,7 @@ class StartWait:
     at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OpenHook:
     """Claim a token and deliver what is sent to it."""
 
@@ -58,14 +58,14 @@ class OpenHook:
     at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DisposeHook:
     """Free a hook's token."""
 
     id: EntityId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SetAttributes:
     """Merge into the run's attributes; None removes."""
 
@@ -77,7 +77,7 @@ class SetAttributes:
 Command: TypeAlias = "ScheduleStep | StartWait | OpenHook | DisposeHook | SetAttributes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DeliveryOutput:
     """What the guest did with one delivery."""
 
@@ -86,21 +86,21 @@ class DeliveryOutput:
     console: tuple[tuple[str, str], ...]  # (level, text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Completed:
     """The workflow returned."""
 
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Failed:
     """The workflow threw, or went past a limit."""
 
     error: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Interrupted:
     """The wall-clock flag was seen; the VM must be discarded."""
 
@@ -108,7 +108,7 @@ class Interrupted:
 Outcome: TypeAlias = "Completed | Failed | Interrupted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answer:
     """One guest call's answer."""
 

@@ -6,8 +6,7 @@ so an ambiguous time-out is resolved by asking again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .._frozen import frozen
 from .events import Event
 from .ids import EntityId, RunId
 from .queue import Lease, LeaseEnd, NewMessage
@@ -17,7 +16,7 @@ from .snapshot import Snapshot
 __all__ = ("Append", "Appended", "Committed", "HookClaim", "HookRecord", "TurnCommit")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HookClaim:
     """A token to claim for a hook of the committing run."""
 
@@ -27,7 +26,7 @@ class HookClaim:
     is_webhook: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HookRecord:
     """A live hook: who holds a token."""
 
@@ -38,7 +37,7 @@ class HookRecord:
     is_webhook: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Append:
     """An event from outside a turn.
 
@@ -53,7 +52,7 @@ class Append:
     release_delay_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Appended:
     """Where an appended event is."""
 
@@ -61,7 +60,7 @@ class Appended:
     duplicate: bool  # the key was there already; *position* is the first one's
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TurnCommit:
     """What one turn did."""
 
@@ -83,7 +82,7 @@ class TurnCommit:
     new: NewRun | None = None  # create the run in the same write; the turn is its first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Committed:
     """A commit that landed."""
 

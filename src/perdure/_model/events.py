@@ -8,10 +8,11 @@ write is harmless. ``payload`` is an opaque CBOR value of the user's; ``facts`` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TypeAlias
 
+from .._frozen import frozen
 from .ids import EntityId
 
 __all__ = ("DELIVERED", "Event", "EventType", "Fact", "LoggedEvent")
@@ -54,7 +55,7 @@ DELIVERED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Event:
     """One fact, before it has a position."""
 
@@ -66,7 +67,7 @@ class Event:
     facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoggedEvent:
     """An event at its place in the log."""
 

@@ -7,14 +7,13 @@ Invariants: at most one live lease per item; ``attempt`` never falls; nothing be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .._frozen import frozen
 from .ids import RunId
 
 __all__ = ("Lease", "LeaseEnd", "Message", "MessageClaim", "NewMessage", "WakeClaim")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Lease:
     """One worker's claim on one wake or message."""
 
@@ -28,7 +27,7 @@ class Lease:
         return now_ms < self.expires_at_ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LeaseEnd:
     """How a claim is ended by the worker that holds it.
 
@@ -41,7 +40,7 @@ class LeaseEnd:
     next_due_ms: int | None = None  # wakes only
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WakeClaim:
     """A run that is due, leased to the caller."""
 
@@ -51,7 +50,7 @@ class WakeClaim:
     attempt: int  # claims since the run's last commit, this one included
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewMessage:
     """A step to run, to be sent."""
 
@@ -63,7 +62,7 @@ class NewMessage:
     lease_ms: int | None = None  # in a commit: hand it back leased to the committer this long
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Message:
     """A step to run, as stored."""
 
@@ -73,7 +72,7 @@ class Message:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MessageClaim:
     """A step to run, leased to the caller."""
 

@@ -6,9 +6,10 @@ Everything about steps, hooks and waits is folded from the log; a world indexes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from .._frozen import frozen
 from .ids import Digest, RunId
 
 __all__ = ("NewRun", "RunFilter", "RunOutcome", "RunPage", "RunRecord", "RunStatus")
@@ -29,7 +30,7 @@ class RunStatus(StrEnum):
         return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewRun:
     """A run to create."""
 
@@ -43,7 +44,7 @@ class NewRun:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunOutcome:
     """How a run ended."""
 
@@ -52,7 +53,7 @@ class RunOutcome:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunRecord:
     """A run as its world knows it."""
 
@@ -73,7 +74,7 @@ class RunRecord:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunFilter:
     """Which runs to list; None means any."""
 
@@ -82,7 +83,7 @@ class RunFilter:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunPage:
     """A part of a list; a page may be short, or even empty, before the last."""
 

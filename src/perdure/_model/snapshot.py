@@ -5,12 +5,12 @@ The log is the truth; a snapshot is a checked cache and may vanish at any time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .._frozen import frozen
 
 __all__ = ("Snapshot",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Snapshot:
     """A run's heap at the end of one turn, as bytes only the VM host understands."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .._frozen import frozen
 from .events import LoggedEvent
 from .runs import RunRecord
 from .snapshot import Snapshot
@@ -11,7 +10,7 @@ from .snapshot import Snapshot
 __all__ = ("RunState",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunState:
     """A run's record, its snapshot chain and its log above that."""
 

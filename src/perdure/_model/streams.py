@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .._frozen import frozen
 
 __all__ = ("StreamInfo", "StreamPage")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StreamInfo:
     """A stream's length and whether it takes more."""
 
@@ -16,7 +16,7 @@ class StreamInfo:
     closed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StreamPage:
     """Chunks from *start* on."""
 

@@ -6,11 +6,12 @@ Pure. Payloads inside frames stay opaque bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import cbor2
 
+from .._frozen import frozen
 from .._model.commands import (
     Answer,
     Command,
@@ -40,7 +41,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Limits:
     """What one run may use; 0 is no limit."""
 
@@ -49,7 +50,7 @@ class Limits:
     payload_bytes: int = 8 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StartFrame:
     """The delivery of ``run_created``."""
 
@@ -61,7 +62,7 @@ class StartFrame:
     limits: Limits = field(default_factory=Limits)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GuestDelivery:
     """One event, as the guest is told it."""
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import cbor2
 
+from .._frozen import frozen
 from ..errors import SnapshotRejectedError
 
 __all__ = (
@@ -31,7 +32,7 @@ DIGEST_BYTES = 32
 _UNKEYED, _KEYED = b"\x00", b"\x01"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SnapshotHeader:
     """What a snapshot is of."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._core.turn import check_repeated
+from .._frozen import frozen
 from .._model.commands import Answer, Completed, Failed
 from .._model.events import DELIVERED, LoggedEvent
 from .._model.ids import RunId
@@ -76,7 +77,7 @@ async def verify_run(
         pool.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SuspensionCost:
     """What putting a run away at one of its suspensions costs, alone."""
 

@@ -16,6 +16,7 @@ from .._vm.pool import VmPool
 from ..abc import Capability, DirectStorage, World
 from .cache import Baselines, WarmHeaps
 from .slots import Slots, TakenSlots
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from .carrier import Carrier
@@ -72,6 +73,7 @@ class Carrying:
     key: bytes | None = None
     limits: Limits = field(default_factory=Limits)
     tally: Tally = field(default_factory=Tally)
+    watchdog: Watchdog = field(default_factory=Watchdog)
 
     direct: DirectStorage | None = field(init=False)  # where a VM thread may commit
 

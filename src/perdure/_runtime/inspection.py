@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from .._core.fold import Entity, fold
 from .._core.transitions import EntityKind
+from .._frozen import frozen
 from .._model.events import LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunRecord, RunStatus
@@ -22,7 +22,7 @@ __all__ = ("Inspection", "inspect_run", "read_log", "record_json")
 _PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Inspection:
     """Everything there is to see of a run."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 
+from .._frozen import frozen
 from ..errors import UsageError
 
 __all__ = ("RunMetadata", "StepMetadata", "entered", "run_metadata", "step_metadata")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunMetadata:
     """The run a step works for."""
 
@@ -20,7 +20,7 @@ class RunMetadata:
     started_at: datetime  # the same as getWorkflowMetadata().workflowStartedAt in the workflow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepMetadata:
     """One execution of a step."""
 

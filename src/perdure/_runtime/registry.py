@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +25,7 @@ from typing import (
     overload,
 )
 
+from .._frozen import frozen
 from .._protocol.annotations import convert
 from ..errors import UsageError
 
@@ -36,7 +36,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepOptions:
     """How a step is run."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -26,6 +25,7 @@ from .._core.retries import (
     delay_ms,
 )
 from .._core.turn import end_key
+from .._frozen import frozen
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._model.queue import MessageClaim
@@ -41,7 +41,7 @@ _log = logging.getLogger("perdure")
 _FATAL = ("FatalError", "AbortError")  # by name: the class may be another package's
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepCall:
     """A step message's body."""
 
@@ -80,14 +80,14 @@ class StepCall:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Ended:
     """The step's terminal event."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Retrying:
     """The step runs again after a delay."""
 

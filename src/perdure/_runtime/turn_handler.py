@@ -7,10 +7,10 @@ landed. It never raises for what workflow code does: failure is an outcome.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias, final
 
 from .._core.turn import StepRoute, TurnPlan, TurnRequest, plan_turn, wait_completed
+from .._frozen import frozen
 from .._model.commands import Answer, DeliveryOutput, Failed, Interrupted, ScheduleStep
 from .._model.commit import TurnCommit
 from .._model.events import Event, LoggedEvent
@@ -24,7 +24,7 @@ from .slots import TakenSlots
 __all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepResult:
     """The terminal event of a step that ran here, not yet in the log, and the lease it ends."""
 
@@ -32,7 +32,7 @@ class StepResult:
     lease: Lease
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TurnInput:
     """What a turn works on besides the heap."""
 
@@ -50,7 +50,7 @@ class TurnInput:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Turn:
     """A turn that was taken, to be committed."""
 
@@ -61,7 +61,7 @@ class Turn:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Idle:
     """There was nothing to tell the guest."""
 

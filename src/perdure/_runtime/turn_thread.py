@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from .._frozen import frozen
 from .._model.commit import Committed
 from .._vm.pool import Reply
 from ..errors import WorldError
@@ -16,7 +15,7 @@ from .turn_handler import Taken, Turn, TurnInput, take_turn
 __all__ = ("Posted", "take_in_thread")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Posted:
     """A turn, and the world's answer to its commit if it was posted."""
 
@@ -61,9 +60,6 @@ async def take_in_thread(
         else:
             reply.give(Posted(taken, answer))
 
-    timer = asyncio.get_running_loop().call_later(deadline, heap.interrupt)
-    shared.pool.hand_over(work)
-    try:
+    with shared.watchdog.watching(heap, seconds=deadline):
+        shared.pool.hand_over(work)
         return await reply.wait(heap.interrupt)
-    finally:
-        timer.cancel()

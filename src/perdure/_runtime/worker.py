@@ -158,6 +158,7 @@ class Worker:
         finally:
             for durable in self._beginning:  # their tasks were cancelled before they ran
                 _tell(durable, False)
+            self._shared.watchdog.close()
             self._warm.clear()
             self._pool.close()
 

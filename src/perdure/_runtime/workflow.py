@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,8 +111,10 @@ def _nearby(missing: Path) -> str | None:
     for folder in _folders(Path.cwd()):
         if (folder / missing.name).is_file():
             return str((folder / missing.name).relative_to(Path.cwd()))
+    from difflib import get_close_matches  # for errors alone
+
     beside = sorted(path.name for path in missing.parent.glob("*.[tj]s*"))
-    close = difflib.get_close_matches(missing.name, beside, n=1)
+    close = get_close_matches(missing.name, beside, n=1)
     return os.path.relpath(missing.parent / close[0]) if close else None
 
 

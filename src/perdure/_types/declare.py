@@ -12,12 +12,13 @@ import types
 import typing
 from collections import abc
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, cast
 from uuid import UUID
+
+from .._frozen import frozen
 
 __all__ = ("Declared", "declare_module")
 
@@ -49,7 +50,7 @@ _SETS = (set, frozenset, abc.Set, abc.MutableSet)
 _MAPS = (dict, abc.Mapping, abc.MutableMapping)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Declared:
     """A step to declare."""
 

@@ -12,12 +12,12 @@ import struct
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
 import zstandard
 
+from .._frozen import frozen
 from ..errors import SnapshotRejectedError
 from .kernel import BATCH, PAGE, thread_kernel
 
@@ -43,7 +43,7 @@ class Dictionary:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Patch:
     """A delta, unpacked."""
 

@@ -13,11 +13,11 @@ import platform
 import threading
 from dataclasses import dataclass
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import final
 
 import wasmtime
+from wasmtime import _ffi
 
 from ..errors import GuestBuildError, ProtocolError
 from . import foreign
@@ -160,5 +160,8 @@ def _is_private(path: Path) -> bool:
 def _cache_path(digest: str) -> Path:
     base = os.environ.get("PERDURE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     folder = (Path(base) if base else Path.home() / ".cache") / "perdure"
-    machine = f"{version('wasmtime')}-{platform.system()}-{platform.machine()}"
+    library = Path(_ffi.filename).stat()  # its version, without the price of asking for it
+    machine = (
+        f"{library.st_size:x}.{library.st_mtime_ns:x}-{platform.system()}-{platform.machine()}"
+    )
     return folder / f"module-{digest[:32]}-{machine}.bin".lower()

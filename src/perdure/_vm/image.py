@@ -11,11 +11,11 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import final
 
 import wasmtime
 
+from .._frozen import frozen
 from ..errors import SnapshotRejectedError
 from . import foreign
 from .cell import Cell
@@ -35,7 +35,7 @@ _zeros = ctypes.create_string_buffer(PAGE)
 _ZEROS_AT = ctypes.addressof(_zeros)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Part:
     """One range of memory that is the run's, and the number of its first page."""
 

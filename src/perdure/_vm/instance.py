@@ -10,11 +10,11 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import final
 
 import wasmtime
 
+from .._frozen import frozen
 from .._model.commands import Answer, Failed, Interrupted
 from .._protocol.codec import decode, encode
 from .._protocol.frames import (
@@ -42,7 +42,7 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Layout:
     """Where things lie in a guest's memory."""
 

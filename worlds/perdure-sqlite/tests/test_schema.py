@@ -45,7 +45,8 @@ def events(draw: st.DrawFn) -> Event:
 @given(events(), st.integers(1, 2**31))
 def test_an_event_survives_its_row(event: Event, position: int) -> None:
     row = pack_event(7, position, event)
-    logged = unpack_event(row[1:])
+    assert (row[0] >> 32, row[0] & 0xFFFFFFFF) == (7, position)
+    logged = unpack_event((position, *row[1:]))
     assert (logged.position, logged.event) == (position, event)
 
 

@@ -194,6 +194,17 @@ async def test_a_later_schema_asks_for_an_upgrade(url: str, tmp_path: Path) -> N
             pass
 
 
+async def test_a_schema_of_a_trial_version_is_named(url: str, tmp_path: Path) -> None:
+    async with SqliteWorld(url):
+        pass
+    db = sqlite3.connect(tmp_path / "deep/perdure.db")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(WorldContractError, match="has schema 1 of a trial version"):
+        async with SqliteWorld(url):
+            pass
+
+
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorldUnavailableError, match="file/sub"):

@@ -7,6 +7,7 @@ message's id is the id of its run, which has no slash, a slash, and its name.
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 from perdure.errors import LeaseLostError
 from perdure.model import Lease, NewMessage
@@ -25,13 +26,19 @@ __all__ = (
 )
 
 LIVE = "n = (SELECT n FROM runs WHERE run_id = ?) AND name = ? AND token = ? AND expires_ms > ?"
-_OURS = f"{LIVE} AND n = ifnull(?, n)"
+_OURS = "n = ? AND name = ? AND token = ? AND expires_ms > ?"  # no two claims share a token
 
 
 def live(lease: Lease, *, now_ms: int) -> tuple[str, str, str, int]:
     """What ``LIVE`` asks for: the message that *lease* is on, while it is."""
     run_id, _, name = lease.item.partition("/")
     return run_id, name, lease.token, now_ms
+
+
+def _live(transaction: Transaction, lease: Lease, n: int | None) -> tuple[str, tuple[Any, ...]]:
+    """A condition for it, and what that asks for; with *n* only if it is a message of that run."""
+    found = live(lease, now_ms=transaction.now_ms)
+    return (LIVE, found) if n is None else (_OURS, (n, *found[1:]))
 
 
 def send_message(transaction: Transaction, n: int, new: NewMessage, owner: Owner) -> Lease | None:
@@ -67,9 +74,8 @@ def check_message(transaction: Transaction, lease: Lease, *, n: int | None = Non
     Raises:
         LeaseLostError: the lease is no longer live.
     """
-    found = transaction.db.execute(
-        f"SELECT 1 FROM messages WHERE {_OURS}", (*live(lease, now_ms=transaction.now_ms), n)
-    ).fetchone()
+    condition, values = _live(transaction, lease, n)
+    found = transaction.db.execute(f"SELECT 1 FROM messages WHERE {condition}", values).fetchone()
     if found is None:
         raise LeaseLostError(lease.item)
 
@@ -80,9 +86,8 @@ def end_message(transaction: Transaction, lease: Lease, *, n: int | None = None)
     Raises:
         LeaseLostError: the lease is no longer live; nothing was changed.
     """
-    ended = transaction.db.execute(
-        f"DELETE FROM messages WHERE {_OURS}", (*live(lease, now_ms=transaction.now_ms), n)
-    ).rowcount
+    condition, values = _live(transaction, lease, n)
+    ended = transaction.db.execute(f"DELETE FROM messages WHERE {condition}", values).rowcount
     if not ended:
         raise LeaseLostError(lease.item)
 
@@ -95,10 +100,11 @@ def give_message_back(
     Raises:
         LeaseLostError: the lease is no longer live; nothing was changed.
     """
+    condition, values = _live(transaction, lease, n)
     given = transaction.db.execute(
         "UPDATE messages SET token = NULL, expires_ms = NULL, due_ms = ?, returned = returned + ?"
-        f" WHERE {_OURS}",
-        (due_ms, int(not ran), *live(lease, now_ms=transaction.now_ms), n),
+        f" WHERE {condition}",
+        (due_ms, int(not ran), *values),
     ).rowcount
     if not given:
         raise LeaseLostError(lease.item)

@@ -29,7 +29,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 1
+VERSION = 2
 
 # A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
 _TABLES = """
@@ -64,16 +64,16 @@ CREATE INDEX runs_by_creation ON runs (created_at_ms, run_id);
 CREATE INDEX runs_by_end ON runs (ended_at_ms, run_id) WHERE ended_at_ms IS NOT NULL;
 CREATE INDEX wakes ON runs (wake_claimable_ms, run_id) WHERE wake_claimable_ms IS NOT NULL;
 CREATE TABLE events (
-  n INTEGER NOT NULL,
-  position INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, -- run and position in one: a log is appended to at one place
   type INTEGER NOT NULL,
   at_ms INTEGER NOT NULL,
   key BLOB NOT NULL,
   entity TEXT,
   payload BLOB,
   facts BLOB,
-  PRIMARY KEY (n, position)
-) WITHOUT ROWID;
+  n INTEGER GENERATED ALWAYS AS (id >> 32) VIRTUAL,
+  position INTEGER GENERATED ALWAYS AS (id & 0xffffffff) VIRTUAL
+);
 CREATE UNIQUE INDEX events_by_key ON events (n, key);
 CREATE TABLE hooks (
   token TEXT PRIMARY KEY,
@@ -155,6 +155,11 @@ def create_tables(db: sqlite3.Connection) -> None:
         raise WorldContractError(
             f"the file has schema {version}, this package knows {VERSION}: upgrade perdure-sqlite"
         )
+    if 0 < version < VERSION:
+        raise WorldContractError(
+            f"the file has schema {version} of a trial version of perdure-sqlite, this one has"
+            f" {VERSION}: finish its runs with that version, or choose another path"
+        )
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             db.execute(statement)
@@ -222,8 +227,7 @@ def pack_event(n: int, position: int, event: Event) -> Row:
     key, facts = pack_key(event.key), event.facts
     named = None if key[0] == _VERBATIM else event.key[: event.key.index("/")]
     return (
-        n,
-        position,
+        n << 32 | position,
         _NUMBERS[event.type],
         event.at_ms,
         key,

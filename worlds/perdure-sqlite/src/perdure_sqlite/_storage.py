@@ -40,6 +40,7 @@ from ._writer import Transaction
 
 __all__ = ("SqliteStorage",)
 
+_ABOVE = "id > (?1 << 32 | ?2) AND id < (?1 + 1) << 32"  # the log of run n above a position
 _NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
 
 
@@ -93,8 +94,7 @@ class SqliteStorage(DirectStorage):
         def work(db: sqlite3.Connection) -> tuple[LoggedEvent, ...]:
             (n,) = find_run(db, run_id, "n")
             rows = db.execute(
-                f"SELECT {EVENT_COLUMNS} FROM events WHERE n = ? AND position > ?"
-                " ORDER BY position LIMIT ?",
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE {_ABOVE} ORDER BY id LIMIT ?3",
                 (n, after, limit),
             )
             return tuple(unpack_event(row) for row in rows)
@@ -134,7 +134,7 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
     if after is None:
         after = chain[-1].consumed if chain else 0
     rows = db.execute(
-        f"SELECT {EVENT_COLUMNS} FROM events WHERE n = ? AND position > ? ORDER BY position",
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE {_ABOVE} ORDER BY id",
         (n, after),
     )
     return RunState(record=record, chain=chain, events=tuple(unpack_event(row) for row in rows))
@@ -149,9 +149,7 @@ def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
         Log(db, n, 0).write(created_event(new))
         transaction.rings.add("wakes")
         return record, True
-    (found,) = db.execute(
-        "SELECT payload FROM events WHERE n = ? AND position = 1", (n,)
-    ).fetchone()
+    (found,) = db.execute("SELECT payload FROM events WHERE id = ? << 32 | 1", (n,)).fetchone()
     if (record.workflow, found) != (new.workflow, new.input):
         raise IdempotencyConflictError(new.idempotency_key or new.run_id, run_id=new.run_id)
     return record, False

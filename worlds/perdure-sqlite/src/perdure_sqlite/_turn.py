@@ -42,6 +42,7 @@ from ._writer import Transaction
 
 __all__ = ("Log", "commit_turn", "end_run", "find_hook", "free_hooks")
 
+_INSERT = "INSERT INTO events (id, type, at_ms, key, entity, payload, facts) VALUES"
 _ROWS = 8  # events in one statement; there is a prepared one for each count
 _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 
@@ -59,7 +60,7 @@ class Log:
         """Put *event* at the next position, unless its key is there."""
         row = pack_event(self.n, self.position + 1, event)
         try:
-            self.db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self.db.execute(f"{_INSERT} (?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             return False
         self.position += 1
@@ -74,11 +75,9 @@ class Log:
                 pack_event(self.n, position, event)
                 for position, event in enumerate(events, start=self.position + 1)
             ]
-            places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+            places = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(rows))
             try:
-                self.db.execute(
-                    f"INSERT INTO events VALUES {places}", [value for row in rows for value in row]
-                )
+                self.db.execute(f"{_INSERT} {places}", [value for row in rows for value in row])
             except sqlite3.IntegrityError:
                 pass  # one by one
             else:
@@ -96,7 +95,7 @@ class Log:
         return None if row is None else int(row[0])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Row:
     """What a commit reads of its run."""
 
@@ -300,7 +299,9 @@ def _advance(
 
 
 def _pack_committed(committed: Committed) -> bytes:
-    leases = [[getattr(lease, part) for part in _LEASE_PARTS] for lease in committed.leases]
+    leases = [
+        [lease.item, lease.token, lease.is_wake, lease.expires_at_ms] for lease in committed.leases
+    ]
     data: bytes = cbor2.dumps(
         [
             committed.turn,

@@ -37,7 +37,7 @@ class Transaction:
     rings: set[str] = field(default_factory=set[str])  # bells to ring once it has landed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     run: Callable[[Transaction], Any]  # may run twice; only the database keeps what it did
     done: Callable[[Any], None]  # its answer, or the error

@@ -1,0 +1,58 @@
+"""Watchdog: interrupts guests whose turn takes too long, with one timer for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Generator
+from typing import final
+
+from .heap import Heap
+
+__all__ = ("Watchdog",)
+
+
+@final
+class Watchdog:
+    """Watches the heaps that take a turn. Used in one event loop."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Heap, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0  # when the timer goes off
+
+    def __repr__(self) -> str:
+        return f"<Watchdog of {len(self._deadlines)} turns>"
+
+    @contextlib.contextmanager
+    def watching(self, heap: Heap, *, seconds: float) -> Generator[None, None, None]:
+        """Interrupt *heap* if the block takes longer than *seconds*."""
+        loop = asyncio.get_running_loop()
+        deadline = self._deadlines[heap] = loop.time() + seconds
+        if self._timer is None or deadline < self._looks_at:
+            self._arm(loop, deadline)
+        try:
+            yield
+        finally:
+            self._deadlines.pop(heap, None)
+
+    def close(self) -> None:
+        """Watch nothing more. Idempotent."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self.close()
+        self._looks_at = at
+        self._timer = loop.call_at(at, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        for heap, deadline in list(self._deadlines.items()):
+            if deadline <= now:
+                del self._deadlines[heap]
+                heap.interrupt()
+        if self._deadlines:
+            self._arm(loop, min(self._deadlines.values()))

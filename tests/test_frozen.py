@@ -1,0 +1,132 @@
+"""Frozen: what ``dataclass(frozen=True, slots=True, kw_only=True)`` does, for less."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import pickle
+from dataclasses import FrozenInstanceError, dataclass, field
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, strategies as st
+
+from perdure._frozen import frozen
+
+
+@frozen
+class Point:
+    """A point."""
+
+    x: int
+    y: int = 0
+    labels: list[str] = field(default_factory=list[str])
+
+    @property
+    def total(self) -> int:
+        return self.x + self.y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The same, as it would be without."""
+
+    x: int
+    y: int = 0
+    labels: list[str] = field(default_factory=list[str])
+
+
+@frozen(kw_only=False)
+class Pair:
+    left: int
+    right: str = "r"
+
+
+@frozen(kw_only=False)
+class Nothing:
+    """No field."""
+
+
+@frozen
+class Told:
+    """One that says for itself how it is shown."""
+
+    x: int
+
+    def __repr__(self) -> str:
+        return "told"
+
+
+POINTS = st.fixed_dictionaries(
+    {
+        "x": st.integers(-3, 3),
+        "y": st.integers(-3, 3),
+        "labels": st.lists(st.sampled_from(["a", "b"]), max_size=2),
+    }
+)
+
+
+@given(POINTS, POINTS)
+def test_it_is_compared_shown_and_taken_apart_like_a_dataclass(
+    one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    ours, theirs = (Point(**one), Point(**two)), (Model(**one), Model(**two))
+    assert (ours[0] == ours[1]) == (theirs[0] == theirs[1])
+    assert repr(ours[0]) == repr(theirs[0]).replace("Model", "Point")
+    assert dataclasses.asdict(ours[0]) == dataclasses.asdict(theirs[0])
+    assert dataclasses.replace(ours[0], x=9) == Point(x=9, y=one["y"], labels=one["labels"])
+    for same in (copy.copy(ours[0]), copy.deepcopy(ours[0]), pickle.loads(pickle.dumps(ours[0]))):
+        assert same == ours[0]
+        assert type(same) is Point
+
+
+def test_its_signature_is_a_dataclass_s() -> None:
+    ours, theirs = inspect.signature(Point), inspect.signature(Model)
+    assert list(ours.parameters) == list(theirs.parameters)
+    assert {p.kind for p in ours.parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    assert Point.__init__.__qualname__ == "Point.__init__"
+
+
+def test_defaults_are_made_anew() -> None:
+    first, second = Point(x=1), Point(x=1)
+    first.labels.append("a")
+    assert second.labels == []
+    assert first.total == 1
+
+
+def test_nothing_in_it_can_be_set_or_deleted() -> None:
+    point = Point(x=1)
+    with pytest.raises(FrozenInstanceError, match="Point is frozen: x stays"):
+        cast(Any, point).x = 2
+    with pytest.raises(FrozenInstanceError):
+        delattr(point, "x")
+    with pytest.raises(FrozenInstanceError):
+        cast(Any, point).z = 2
+    assert point == Point(x=1)
+
+
+def test_it_has_slots_and_positional_fields_where_asked_for() -> None:
+    assert vars(Pair)["__slots__"] == ("left", "right")
+    assert not hasattr(Pair(1), "__dict__")
+    match Pair(1):
+        case Pair(left, right):
+            assert (left, right) == (1, "r")
+
+
+def test_it_is_hashed_by_its_fields_and_equal_to_its_own_kind_only() -> None:
+    assert len({Pair(1), Pair(1, "r"), Pair(2)}) == 2
+    assert Nothing() == Nothing()
+    assert cast(object, Pair(1)) != (1, "r")
+    assert hash(Nothing()) == hash(Nothing())
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Point(x=1))
+
+
+def test_a_method_of_its_own_stays() -> None:
+    assert repr(Told(x=1)) == "told"
+
+
+def test_what_is_missing_is_an_error() -> None:
+    with pytest.raises(TypeError, match="x"):
+        cast(Any, Point)()
