@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import pytest
@@ -17,8 +16,9 @@ from perdure.errors import IdempotencyConflictError, RunNotFoundError
 from perdure.model import RunStatus
 from perdure.testing.faults import Fault, FaultyWorld
 from perdure.worlds import open_world
+from tests.worlds import EVERY_WORLD
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_WORLD]
 
 executed: list[int] = []
 
@@ -46,10 +46,8 @@ def _fresh() -> None:
 
 
 @asynccontextmanager
-async def faulty(
-    path: Path, plan: Callable[[int, str], Fault]
-) -> AsyncGenerator[FaultyWorld, None]:
-    async with open_world(f"sqlite:///{path}/perdure.db") as inner:
+async def faulty(url: str, plan: Callable[[int, str], Fault]) -> AsyncGenerator[FaultyWorld, None]:
+    async with open_world(url) as inner:
         yield FaultyWorld(inner, plan)
 
 
@@ -127,13 +125,13 @@ async def test_cancelled_while_it_begins_it_is_there_or_not(world: World) -> Non
 
 
 @pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER])
-async def test_an_unknown_outcome_is_asked_for_again(tmp_path: Path, fault: Fault) -> None:
+async def test_an_unknown_outcome_is_asked_for_again(url: str, fault: Fault) -> None:
     struck = iter([fault])
 
     def plan(number: int, call: str) -> Fault:
         return next(struck, Fault.NONE) if call == "storage.commit" else Fault.NONE
 
-    async with faulty(tmp_path, plan) as world, Worker(world, steps=[note]):
+    async with faulty(url, plan) as world, Worker(world, steps=[note]):
         run = await start(ONE, [5])
         assert await run.result(timeout=10) == 5
         await checked(world, run.id)
@@ -142,13 +140,13 @@ async def test_an_unknown_outcome_is_asked_for_again(tmp_path: Path, fault: Faul
 
 
 @pytest.mark.slow
-async def test_what_cannot_be_committed_is_created_all_the_same(tmp_path: Path) -> None:
+async def test_what_cannot_be_committed_is_created_all_the_same(url: str) -> None:
     broken = True
 
     def plan(number: int, call: str) -> Fault:
         return Fault.BEFORE if broken and call == "storage.commit" else Fault.NONE
 
-    async with faulty(tmp_path, plan) as world, Worker(world, steps=[note]):
+    async with faulty(url, plan) as world, Worker(world, steps=[note]):
         run = await start(ONE, [5])
         assert (await run.info()).turn == 0
         broken = False
@@ -158,12 +156,12 @@ async def test_what_cannot_be_committed_is_created_all_the_same(tmp_path: Path) 
 
 @pytest.mark.slow
 async def test_a_console_that_cannot_be_written_repeats_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def plan(number: int, call: str) -> Fault:
         return Fault.BEFORE if call == "streams.append" else Fault.NONE
 
-    async with faulty(tmp_path, plan) as world, Worker(world, steps=[note]) as worker:
+    async with faulty(url, plan) as world, Worker(world, steps=[note]) as worker:
         with caplog.at_level(logging.WARNING):
             run = await start(flow("console.log(1); await note(n); console.log(2); return 1;"), [5])
             assert await run.result(timeout=20) == 1

@@ -19,10 +19,11 @@ from perdure import (
     step,
     step_metadata,
 )
+from perdure.abc import World
 from perdure.errors import UsageError
-from perdure.testing.memory import MemoryWorld
+from tests.worlds import IN_MEMORY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, IN_MEMORY]
 
 seen: list[tuple[RunMetadata, StepMetadata]] = []
 
@@ -73,8 +74,10 @@ def _fresh() -> None:
 
 
 @pytest.mark.slow
-async def test_it_is_known_in_helpers_threads_and_tasks_and_agrees_with_the_workflow() -> None:
-    async with MemoryWorld() as world, Worker(world, steps=[asynchronous, plain]):
+async def test_it_is_known_in_helpers_threads_and_tasks_and_agrees_with_the_workflow(
+    world: World,
+) -> None:
+    async with Worker(world, steps=[asynchronous, plain]):
         run = await start(FLOW)
         found = await run.result(timeout=10)
     keys = "workflowName,workflowRunId,workflowStartedAt"

@@ -9,8 +9,9 @@ from perdure import Worker, Workflow, start, step
 from perdure.abc import World
 from perdure.errors import RunCancelledError, RunTimeoutError
 from perdure.model import RunId
+from tests.worlds import EVERY_WORLD
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_WORLD]
 
 let_go: list[anyio.Event] = []
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio
 import pytest
-from servers import Server, free_ports
 from wrapped import Fault, wrapped_world
 
 from perdure.abc import Capability
@@ -49,6 +48,7 @@ from perdure_s3._head import Head
 from perdure_s3._index import GUARD_MS, Item, View
 from perdure_s3._runs import Txn
 from perdure_s3._schema import Layout
+from perdure_s3.testing import Server, free_ports
 
 pytestmark = pytest.mark.anyio
 RUN = RunId("run_a")
