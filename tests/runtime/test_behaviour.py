@@ -38,6 +38,9 @@ from perdure.errors import (
     ValueNotCarriableError,
 )
 from perdure.model import Digest, EventType, NewRun, RunId, RunStatus
+from perdure.testing import ManualClock
+from perdure.worlds import open_world
+from tests.runtime.hurry import hurried
 from tests.worlds import EVERY_WORLD
 
 pytestmark = pytest.mark.anyio
@@ -134,10 +137,15 @@ async def test_a_timeout_is_a_failure_that_can_be_caught(world: World) -> None:
     assert await result_of(world, flow(code, "hang")) == "StepTimeoutError"
 
 
-@pytest.mark.slow
-async def test_retries_are_counted_and_end(world: World) -> None:
-    assert await result_of(world, flow("return await retry(2)", "retry")) == 2
-    error = await failure_of(world, flow("return await retry(9)", "retry"))
+@EVERY_WORLD
+async def test_retries_are_counted_and_end(url: str) -> None:
+    clock = ManualClock()
+    async with open_world(url, clock=clock) as world, Worker(world, steps=STEPS):
+        once = await start(flow("return await retry(2)", "retry"))
+        assert await hurried(once, clock) == 2
+        error = await hurried(await start(flow("return await retry(9)", "retry")), clock)
+        assert (await verify_run(world, once.id)).problems == []
+    assert isinstance(error, GuestError)
     assert error.name == "FatalError"
     assert "after 2 retries" in error.text
 

@@ -19,8 +19,10 @@ from perdure import (
     step,
     step_metadata,
 )
-from perdure.abc import World
 from perdure.errors import UsageError
+from perdure.testing import ManualClock
+from perdure.worlds import open_world
+from tests.runtime.hurry import hurried
 from tests.worlds import IN_MEMORY
 
 pytestmark = [pytest.mark.anyio, IN_MEMORY]
@@ -73,13 +75,13 @@ def _fresh() -> None:
     seen.clear()
 
 
-@pytest.mark.slow
 async def test_it_is_known_in_helpers_threads_and_tasks_and_agrees_with_the_workflow(
-    world: World,
+    url: str,
 ) -> None:
-    async with Worker(world, steps=[asynchronous, plain]):
+    clock = ManualClock()
+    async with open_world(url, clock=clock) as world, Worker(world, steps=[asynchronous, plain]):
         run = await start(FLOW)
-        found = await run.result(timeout=10)
+        found = await hurried(run, clock)
     keys = "workflowName,workflowRunId,workflowStartedAt"
     assert found == [True, run.id, "named", keys]
     assert {about.run_id for about, _ in seen} == {run.id}

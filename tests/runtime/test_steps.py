@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import pytest
 
 from perdure import UNDEFINED, FatalError, RetryableError, Run, Worker, Workflow, start, step
@@ -18,6 +19,9 @@ from perdure._runtime import registry
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError, UsageError, ValueNotCarriableError
 from perdure.model import EventType
+from perdure.testing import ManualClock
+from perdure.worlds import open_world
+from tests.runtime.hurry import hurried
 from tests.worlds import IN_MEMORY
 
 pytestmark = [pytest.mark.anyio, IN_MEMORY]
@@ -45,7 +49,7 @@ async def run_of(
     async with Worker(world, steps=[made], max_steps=100):
         run = await start(calling(call))
         try:
-            found: object = await run.result(timeout=timeout)
+            found: object = await run.result(timeout=10)
         except RunFailedError as exc:
             found = exc.error
         kinds = [logged.event.type async for logged in run.events()]
@@ -153,8 +157,7 @@ async def test_fatal_errors_are_not_retried(world: World, error: Exception) -> N
     assert kinds.count(EventType.STEP_RETRYING) == 0
 
 
-@pytest.mark.slow
-async def test_three_retries_are_four_executions_by_default(world: World) -> None:
+async def test_three_retries_are_four_executions_by_default(url: str) -> None:
     @step(name="steps:body")
     async def body() -> None:
         executed.append(1)
@@ -162,39 +165,52 @@ async def test_three_retries_are_four_executions_by_default(world: World) -> Non
 
     assert body.options.max_retries == 3
     code = "try { await body() } catch (e) { return [e.name, e.message, e.cause.name] }"
-    _, found, kinds = await run_of(world, body, code, timeout=20)
-    assert found == [
-        "FatalError",
-        "step steps:body failed after 3 retries: again",
-        "RetryableError",
-    ]
+    clock = ManualClock()
+    async with open_world(url, clock=clock) as world, Worker(world, steps=[body]):
+        run = await start(calling(code))
+        assert await hurried(run, clock) == [
+            "FatalError",
+            "step steps:body failed after 3 retries: again",
+            "RetryableError",
+        ]
+        kinds = [logged.event.type async for logged in run.events()]
     assert len(executed) == 4
     assert kinds.count(EventType.STEP_RETRYING) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["seconds", "timedelta", "datetime", "none"])
-async def test_retry_after_says_when(world: World, kind: str) -> None:
+async def test_retry_after_says_when(url: str, kind: str) -> None:
+    clock = ManualClock()
+    soon = datetime.fromtimestamp(clock.now_ms() / 1000, UTC) + timedelta(seconds=1.2)
+    afters: dict[str, float | timedelta | datetime | None] = {
+        "seconds": 1.2,
+        "timedelta": timedelta(seconds=1.2),
+        "datetime": soon,
+        "none": None,
+    }
+
     @step(name="steps:body", max_retries=1)
     async def body() -> None:
         executed.append(1)
-        soon = datetime.now(UTC) + timedelta(seconds=1.2)
-        afters: dict[str, float | timedelta | datetime | None] = {
-            "seconds": 1.2,
-            "timedelta": timedelta(seconds=1.2),
-            "datetime": soon,
-            "none": None,
-        }
         if len(executed) == 1:
             raise RetryableError("later", retry_after=afters[kind])
 
-    async with Worker(world, steps=[body]):
+    async def times_of(run: Run) -> dict[EventType, int]:
+        return {e.event.type: e.event.at_ms async for e in run.events()}
+
+    async with open_world(url, clock=clock) as world, Worker(world, steps=[body]):
         run = await start(calling("await body()"))
-        await run.result(timeout=20)
-        times = {e.event.type: e.event.at_ms async for e in run.events()}
-    waited = times[EventType.STEP_COMPLETED] - times[EventType.STEP_RETRYING]
-    low = 1000 if kind == "none" else 2000  # whole seconds up, at least one
-    assert low - 20 <= waited < low + 900
+        with anyio.fail_after(10):
+            while EventType.STEP_RETRYING not in await times_of(run):
+                await anyio.lowlevel.checkpoint()
+        due_ms = 1000 if kind == "none" else 2000  # whole seconds up, at least one
+        clock.advance(due_ms - 1)
+        assert set((await world.queue.count_waiting()).values()) == {0}
+        clock.advance(1)
+        await run.result(timeout=10)
+        times = await times_of(run)
+    assert times[EventType.STEP_COMPLETED] - times[EventType.STEP_RETRYING] == due_ms
+    assert executed == [1, 1]
 
 
 @pytest.mark.parametrize("value", ["() => 1", "new (class Point { x = 1 })()", "Symbol('s')"])
