@@ -37,7 +37,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mongod, None, 
 
 
 @pytest.fixture(scope="session")
-def _credentials() -> Generator[None, None, None]:
+def credentials() -> Generator[None, None, None]:
     """Of the S3 servers, in the environment: the usual way, also for processes that tests start."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
@@ -46,7 +46,7 @@ def _credentials() -> Generator[None, None, None]:
 
 
 @pytest.fixture(scope="session")
-def ministack(_credentials: None) -> Generator[Server, None, None]:
+def ministack(credentials: None) -> Generator[Server, None, None]:
     """The quick S3 server, for races."""
     with running_ministack() as server:
         yield server
@@ -54,7 +54,7 @@ def ministack(_credentials: None) -> Generator[Server, None, None]:
 
 @pytest.fixture(scope="session")
 def seaweed(
-    _credentials: None, tmp_path_factory: pytest.TempPathFactory
+    credentials: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Server, None, None]:
     """The S3 server that keeps what it has."""
     with running_seaweed(tmp_path_factory.mktemp("weed")) as server:
