@@ -16,7 +16,18 @@ import nox.project
 nox.options.sessions = ["tests"]
 LAYERS = ("_model", "_core", "_protocol", "_compiler", "_types")
 PURE = ",".join(f"src/perdure/{layer}/*" for layer in LAYERS)
-CHECKED = ("src", "tests", "worlds", "benchmarks", "docs", "noxfile.py", "hatch_build.py")
+CHECKED = (
+    "src",
+    "tests",
+    "worlds",
+    "benchmarks",
+    "docs",
+    "noxfile.py",
+    "hatch_build.py",
+    "conftest.py",
+)
+LONG = {"PERDURE_TIER": "full", "PERDURE_KILLS": "50"}
+WHOLE = ("tests/acceptance", "tests/runtime")  # the tests that run on every world
 
 
 @nox.session(venv_backend="none")
@@ -130,8 +141,9 @@ def docs(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def s3(session: nox.Session) -> None:
     """The S3 world on its servers: the full tier, every fault at every request: half an hour."""
-    session.env["PERDURE_TIER"] = "full"
+    session.env.update(LONG)
     session.run("python", "-m", "pytest", "worlds/perdure-s3/tests", *session.posargs)
+    session.run("python", "-m", "pytest", *WHOLE, "-k", "s3")
 
 
 @nox.session(venv_backend="none")
@@ -143,8 +155,9 @@ def mutants(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def mongodb_full(session: nox.Session) -> None:
     """The MongoDB world with both drivers: the full tier, and more kills. Minutes."""
-    long = {"PERDURE_TIER": "full", "PERDURE_KILLS": "25"}
-    session.run("python", "-m", "pytest", "worlds/perdure-mongodb/tests", env=long)
+    session.env.update(LONG)
+    session.run("python", "-m", "pytest", "worlds/perdure-mongodb/tests")
+    session.run("python", "-m", "pytest", *WHOLE, "-k", "mongodb")
 
 
 @nox.session(venv_backend="none")

@@ -15,7 +15,6 @@ import logging
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -38,14 +37,7 @@ from perdure.model import (
     TurnCommit,
 )
 from perdure_s3 import S3World
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "worlds/perdure-s3/tests"))
-
-from servers import (  # type: ignore[import-not-found]  # found by the path above, not by mypy
-    KEYS,
-    running_ministack,
-    running_seaweed,
-)
+from perdure_s3.testing import KEYS, running_ministack, running_seaweed
 
 SOURCE = """
 import { add } from "python:bench";

@@ -404,7 +404,8 @@ class WorldNotFoundError(UsageError):
     def __init__(self, scheme: str, *, installed: Sequence[str]) -> None:
         known = {"sqlite": "perdure-sqlite", "mongodb": "perdure-mongodb", "s3": "perdure-s3"}
         listed = ", ".join(sorted(installed)) or "none"
-        mend = f"; install it: pip install {known[scheme]}" if scheme in known else ""
-        super().__init__(f"no world is installed for '{scheme}://' (installed: {listed}){mend}")
+        offered = ", ".join(f"{name} ({of}://)" for of, name in sorted(known.items()))
+        mend = f"install it: pip install {known[scheme]}" if scheme in known else f"try {offered}"
+        super().__init__(f"no world is installed for '{scheme}://' (installed: {listed}); {mend}")
         self.scheme = scheme
         self.installed: tuple[str, ...] = tuple(installed)

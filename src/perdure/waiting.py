@@ -1,7 +1,8 @@
 """Waiting: how a world's methods that wait for something wait, for world authors.
 
 Whoever changes the store rings a bell by name; whoever waits looks, and looks again after each
-ring. A store that other processes write to is also looked at every now and then.
+ring. A store that other processes write to is also looked at every now and then. A caller that
+heeds an ``Ending``, as a worker does that is to drain, can end its wait; nothing else is cut short.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import final
 
 import anyio
 
+from ._ending import Ending as Ending, ends_waiting as ends_waiting
 from .testing.clock import Bell, Clock
 
-__all__ = ("Attempt", "Bells")
+__all__ = ("Attempt", "Bells", "Ending", "ends_waiting")
 
 
 @dataclass(slots=True)
@@ -59,8 +61,8 @@ class Bells:
     ) -> AsyncIterator[Attempt]:
         """Yield once, then again whenever *bell* rang, until *wait_ms* have passed.
 
-        By the world's clock, or by the machine's if that is sooner: a clock that stands still
-        must not hang its callers.
+        Or until the caller's ``Ending`` has come. By the world's clock, or by the machine's if
+        that is sooner: a clock that stands still must not hang its callers.
 
         Args:
             check: raises ``WorldClosedError`` once the world is closed.
@@ -68,12 +70,12 @@ class Bells:
         """
         until_ms = self._clock.now_ms() + wait_ms
         until = anyio.current_time() + wait_ms / 1000
-        with self._held(bell) as held:
+        with self._held(bell) as held, ends_waiting(held) as has_ended:
             while True:
                 seen, attempt = held.rings, Attempt()
                 yield attempt
                 left = until - anyio.current_time()
-                if left <= 0 or self._clock.now_ms() >= until_ms:
+                if left <= 0 or self._clock.now_ms() >= until_ms or has_ended():
                     return
                 due_ms = attempt.next_due_ms
                 wake_ms = until_ms if due_ms is None else min(until_ms, due_ms)
@@ -81,6 +83,8 @@ class Bells:
                 with anyio.move_on_after(pause):
                     await held.wait(seen, clock=self._clock, until_ms=wake_ms)
                 check()
+                if has_ended():
+                    return
 
     @contextlib.contextmanager
     def _held(self, name: str) -> Generator[Bell, None, None]:

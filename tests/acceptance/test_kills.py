@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import sqlite3
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -19,10 +18,18 @@ from perdure import start, workflow
 from perdure._runtime.audit import verify_run
 from perdure._runtime.handles import Run
 from perdure._runtime.inspection import inspect_run
-from perdure.model import EventType
+from perdure.abc import World
+from perdure.model import EventType, RunId
 from perdure.worlds import open_world
+from tests.acceptance.workers import Workers
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.crash]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.crash,
+    pytest.mark.reopened,
+    pytest.mark.worlds("sqlite", "mongodb", "s3"),
+]
 
 HERE = Path(__file__).parent
 ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
@@ -35,59 +42,25 @@ EXPECTED: dict[str, tuple[int, object]] = {
     ),
     "stateful": (15, 1605),
 }
+KILLS = {"sqlite": 100, "mongodb": 10, "s3": 10}  # with each of the seeds
 
 
-class Workers:
-    """Real worker processes, one after another on each of two places."""
-
-    def __init__(self, url: str, effects: Path) -> None:
-        self.command = [sys.executable, "-m", "perdure", "worker", "--world", url]
-        self.command += ["--steps", "acceptance_steps"]
-        self.environment = {**os.environ, "EFFECTS": str(effects)}
-        self.environment["PYTHONPATH"] = os.pathsep.join(
-            [str(HERE), os.environ.get("PYTHONPATH", "")]
-        )
-        self.kills = 0
-
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """A worker process."""
-        return subprocess.Popen(
-            self.command, env=self.environment, stderr=subprocess.PIPE, cwd=HERE
-        )
-
-    async def up(self) -> subprocess.Popen[bytes]:
-        """A worker that has opened its world."""
-        process = self.spawn()
-        assert process.stderr is not None
-        line = await anyio.to_thread.run_sync(process.stderr.readline)
-        assert b"working on" in line, (line, process.wait(5))
-        return process
-
-    async def kill_after(self, delay: float) -> None:
-        """Start one and kill it *delay* seconds after it is up."""
-        process = await self.up()
-        await anyio.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        self.kills += 1
+def kills_on(world_name: str) -> int:
+    """How many kills, by ``PERDURE_KILLS`` or the world."""
+    return int(os.environ.get("PERDURE_KILLS", KILLS[world_name]))
 
 
-def damage(database: Path, run: Run, rng: random.Random) -> None:
-    """Take the run's snapshots away, or flip a byte in each of them."""
-    db = sqlite3.connect(database, timeout=30, isolation_level=None)
-    of_run = "WHERE n = (SELECT n FROM runs WHERE run_id = ?)"
+async def damage(world: World, run: Run, rng: random.Random) -> None:
+    """Take the run's snapshots away, or flip a bit in each of them."""
+    run_id = RunId(run.id)
+    chain = await world.snapshots.load(run_id)
+    await world.snapshots.delete(run_id)
     if rng.random() < 0.5:
-        db.execute(f"DELETE FROM snapshots {of_run}", (run.id,))
-    else:
-        rows = db.execute(f"SELECT n, turn, data FROM snapshots {of_run}", (run.id,)).fetchall()
-        for n, turn, data in rows:
-            at = rng.randrange(len(data))
-            flipped = data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
-            db.execute(
-                "UPDATE snapshots SET data = ? WHERE n = ? AND turn = ? AND data = ?",
-                (flipped, n, turn, data),
-            )
-    db.close()
+        return
+    for snapshot in chain:
+        data, at = snapshot.data, rng.randrange(len(snapshot.data))
+        flipped = data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
+        await world.snapshots.save(run_id, replace(snapshot, data=flipped))
 
 
 async def check(run: Run, name: str, effects: Counter[str], *, damaged: bool) -> None:
@@ -109,19 +82,30 @@ async def check(run: Run, name: str, effects: Counter[str], *, damaged: bool) ->
     assert audit.deliveries > 0
 
 
-@pytest.mark.parametrize(("seed", "damaging"), [(1, False), (2, False), (3, True), (4, True)])
+@asynccontextmanager
+async def surviving(workers: Workers) -> AsyncGenerator[None, None]:
+    """One worker that nobody kills, and that leaves in good order."""
+    last = await workers.up()
+    try:
+        yield
+    finally:
+        last.terminate()
+        await anyio.to_thread.run_sync(last.communicate)
+    assert last.returncode == 0
+
+
+@pytest.mark.parametrize(("seed", "damaging"), [(1, False), (2, True)])
 async def test_nothing_is_lost_or_doubled_when_workers_are_killed(
-    tmp_path: Path, seed: int, damaging: bool
+    world_name: str, url: str, tmp_path: Path, seed: int, damaging: bool
 ) -> None:
-    """50 kills for each seed, two places at once, over runs that begin all along.
+    """Two places at once where a worker is killed and another begun, while runs begin all along.
 
     With *damaging* snapshots are deleted or altered all the while.
     """
-    rng = random.Random(seed)
-    print(f"seed {seed}")
+    rng, wanted = random.Random(seed), kills_on(world_name)
+    print(f"seed {seed}, {wanted} kills")
     effects = tmp_path / "effects"
     effects.touch()
-    url = f"sqlite:///{tmp_path}/perdure.db"
     runs: list[tuple[str, Run]] = []
     async with open_world(url) as world:
         workers = Workers(url, effects)
@@ -133,28 +117,24 @@ async def test_nothing_is_lost_or_doubled_when_workers_are_killed(
                 runs.append((name, await start(made, [EXPECTED[name][0]], world=world)))
 
         async def place() -> None:
-            while workers.kills < 50:
+            while workers.kills < wanted:
                 await begin(2)
                 await workers.kill_after(rng.uniform(0.0, 0.25))
                 if damaging:
                     for _, run in rng.sample(runs, len(runs) // 3):
-                        await anyio.to_thread.run_sync(damage, tmp_path / "perdure.db", run, rng)
+                        await damage(world, run, rng)
 
         async with anyio.create_task_group() as group:
             group.start_soon(place)
             group.start_soon(place)
-        assert workers.kills >= 50
-        last = await workers.up()
-        try:
+        assert workers.kills >= wanted
+        async with surviving(workers):
             with anyio.fail_after(120):
                 for _, run in runs:
                     await run.result()
-        finally:
-            last.terminate()
-            await anyio.to_thread.run_sync(last.communicate)
-        assert last.returncode == 0
         counted = Counter(line.split()[0] for line in effects.read_text().splitlines())
         for name, run in runs:
             await check(run, name, counted, damaged=damaging)
+        await world.settle()
         waiting = await world.queue.count_waiting()
         assert set(waiting.values()) == {0}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -15,17 +17,19 @@ from perdure._runtime.inspection import read_log
 from perdure.abc import World
 from perdure.model import EventType, LoggedEvent
 from perdure.testing.faults import FaultyWorld, random_faults
-from perdure.testing.memory import MemoryWorld
+from perdure.worlds import make_world
 from tests.acceptance.programs import KINDS, Program, programs, source_of
+from tests.worlds import EVERY_WORLD
 
 pytestmark = [pytest.mark.slow]
 
 # Waits that nothing depends on are too many for the default budget of examples' time.
 FEW = settings(
-    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+EXAMPLES = {"memory": 60, "sqlite": 15, "mongodb": 8, "s3": 8}
+MORE = 5 if os.environ.get("PERDURE_TIER") == "full" else 1
 WRITES = frozenset({"storage.commit", "storage.append", "queue.finish", "queue.release"})
 # How often a body ran is no promise; what was asked for and what came of it is.
 ATTEMPTS = frozenset({EventType.STEP_STARTED, EventType.STEP_RETRYING})
@@ -75,18 +79,26 @@ async def execute(world: World, source: str) -> tuple[object, tuple[LoggedEvent,
         return value, await read_log(inner, run.id)
 
 
-@FEW
-@given(programs, st.integers(0, 2**32))
-def test_a_program_gives_its_value_and_its_log_replays(program: Program, seed: int) -> None:
-    source = source_of(program)
-    value, events = anyio.run(execute, MemoryWorld(), source)
-    assert value == program.value
-    plan = random_faults(random.Random(seed), rate=0.3, calls=WRITES)
-    again, log = anyio.run(execute, FaultyWorld(MemoryWorld(), plan), source)
-    assert again == program.value
-    assert facts(program, log) == facts(program, events)
-    ended = Counter(e.event.entity for e in log if e.event.key.endswith("/end"))
-    assert set(ended.values()) <= {1}
+@EVERY_WORLD
+def test_a_program_gives_its_value_and_its_log_replays(
+    world_name: str, new_url: Callable[[], str]
+) -> None:
+    """Fewer programs where a world takes longer; each on two stores of its own."""
+
+    @settings(FEW, max_examples=MORE * EXAMPLES[world_name])
+    @given(programs, st.integers(0, 2**32))
+    def check(program: Program, seed: int) -> None:
+        source = source_of(program)
+        value, events = anyio.run(execute, make_world(new_url()), source)
+        assert value == program.value
+        plan = random_faults(random.Random(seed), rate=0.3, calls=WRITES)
+        again, log = anyio.run(execute, FaultyWorld(make_world(new_url()), plan), source)
+        assert again == program.value
+        assert facts(program, log) == facts(program, events)
+        ended = Counter(e.event.entity for e in log if e.event.key.endswith("/end"))
+        assert set(ended.values()) <= {1}
+
+    check()
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -8,7 +8,7 @@ from pathlib import Path
 import killing
 import pytest
 
-from perdure.testing.conformance import certify, check_names
+from perdure.testing.conformance import _bytes, _races, certify, check_names
 
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs/mutants.md"
@@ -27,6 +27,14 @@ def kills() -> dict[str, tuple[str, int, float]]:
 KILLS = kills()
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for ever is told after two seconds rather than ten."""
+    monkeypatch.setattr(_bytes, "WAIT_MS", 6000)
+    monkeypatch.setattr(_races, "WAIT_MS", 6000)
+
+
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("name", killing.NAMES)
 def test_the_mutant_is_killed_as_the_page_says(name: str) -> None:
     check, seed, _ = KILLS[name]

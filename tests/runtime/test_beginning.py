@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from perdure import Worker, Workflow, get_run, start, step
@@ -17,8 +17,9 @@ from perdure.errors import IdempotencyConflictError, RunNotFoundError
 from perdure.model import RunStatus
 from perdure.testing.faults import Fault, FaultyWorld
 from perdure.worlds import open_world
+from tests.worlds import EVERY_WORLD, IN_MEMORY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_WORLD]
 
 executed: list[int] = []
 
@@ -46,11 +47,15 @@ def _fresh() -> None:
 
 
 @asynccontextmanager
-async def faulty(
-    path: Path, plan: Callable[[int, str], Fault]
-) -> AsyncGenerator[FaultyWorld, None]:
-    async with open_world(f"sqlite:///{path}/perdure.db") as inner:
+async def faulty(url: str, plan: Callable[[int, str], Fault]) -> AsyncGenerator[FaultyWorld, None]:
+    async with open_world(url) as inner:
         yield FaultyWorld(inner, plan)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    with anyio.fail_after(10):
+        while not is_so():
+            await anyio.lowlevel.checkpoint()
 
 
 async def checked(world: World, run_id: str) -> None:
@@ -61,9 +66,10 @@ async def test_a_run_of_one_step_is_two_writes(world: World) -> None:
     async with Worker(world, steps=[note]):
         run = await start(ONE, [7])
         assert await run.result(timeout=10) == 7
-    # The result is there a moment before the worker counts the commit that brought it.
-    statistics = world.statistics()
-    assert (statistics["commits"], statistics["claims"]) == (2, 0)
+        # The result is there a moment before the commit that brought it is counted.
+        await until(lambda: world.statistics()["commits"] >= 2)
+        statistics = world.statistics()
+        assert (statistics["commits"], statistics["claims"]) == (2, 0)
     await checked(world, run.id)
 
 
@@ -85,6 +91,7 @@ async def test_a_first_turn_that_sleeps_is_put_away(world: World) -> None:
     await checked(world, run.id)
 
 
+@IN_MEMORY
 async def test_a_long_first_turn_is_not_waited_for(world: World) -> None:
     body = (
         "const end = n; let x = 0; for (let i = 0; i < end; i++) x += i % 7; return x > 0 ? 1 : 0;"
@@ -127,13 +134,13 @@ async def test_cancelled_while_it_begins_it_is_there_or_not(world: World) -> Non
 
 
 @pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER])
-async def test_an_unknown_outcome_is_asked_for_again(tmp_path: Path, fault: Fault) -> None:
+async def test_an_unknown_outcome_is_asked_for_again(url: str, fault: Fault) -> None:
     struck = iter([fault])
 
     def plan(number: int, call: str) -> Fault:
         return next(struck, Fault.NONE) if call == "storage.commit" else Fault.NONE
 
-    async with faulty(tmp_path, plan) as world, Worker(world, steps=[note]):
+    async with faulty(url, plan) as world, Worker(world, steps=[note]):
         run = await start(ONE, [5])
         assert await run.result(timeout=10) == 5
         await checked(world, run.id)
@@ -142,13 +149,14 @@ async def test_an_unknown_outcome_is_asked_for_again(tmp_path: Path, fault: Faul
 
 
 @pytest.mark.slow
-async def test_what_cannot_be_committed_is_created_all_the_same(tmp_path: Path) -> None:
+@IN_MEMORY
+async def test_what_cannot_be_committed_is_created_all_the_same(url: str) -> None:
     broken = True
 
     def plan(number: int, call: str) -> Fault:
         return Fault.BEFORE if broken and call == "storage.commit" else Fault.NONE
 
-    async with faulty(tmp_path, plan) as world, Worker(world, steps=[note]):
+    async with faulty(url, plan) as world, Worker(world, steps=[note]):
         run = await start(ONE, [5])
         assert (await run.info()).turn == 0
         broken = False
@@ -157,16 +165,18 @@ async def test_what_cannot_be_committed_is_created_all_the_same(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@IN_MEMORY
 async def test_a_console_that_cannot_be_written_repeats_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def plan(number: int, call: str) -> Fault:
         return Fault.BEFORE if call == "streams.append" else Fault.NONE
 
-    async with faulty(tmp_path, plan) as world, Worker(world, steps=[note]) as worker:
+    async with faulty(url, plan) as world, Worker(world, steps=[note]) as worker:
         with caplog.at_level(logging.WARNING):
             run = await start(flow("console.log(1); await note(n); console.log(2); return 1;"), [5])
             assert await run.result(timeout=20) == 1
-    assert worker.statistics()["turns"] == 2
+        await until(lambda: worker.statistics()["turns"] >= 2)
+        assert worker.statistics()["turns"] == 2
     assert executed == [5]
     assert "lines of its log are lost" in caplog.text

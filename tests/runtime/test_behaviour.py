@@ -38,6 +38,10 @@ from perdure.errors import (
     ValueNotCarriableError,
 )
 from perdure.model import Digest, EventType, NewRun, RunId, RunStatus
+from perdure.testing import ManualClock
+from perdure.worlds import open_world
+from tests.runtime.hurry import hurried
+from tests.worlds import EVERY_WORLD
 
 pytestmark = pytest.mark.anyio
 
@@ -133,10 +137,15 @@ async def test_a_timeout_is_a_failure_that_can_be_caught(world: World) -> None:
     assert await result_of(world, flow(code, "hang")) == "StepTimeoutError"
 
 
-@pytest.mark.slow
-async def test_retries_are_counted_and_end(world: World) -> None:
-    assert await result_of(world, flow("return await retry(2)", "retry")) == 2
-    error = await failure_of(world, flow("return await retry(9)", "retry"))
+@EVERY_WORLD
+async def test_retries_are_counted_and_end(url: str) -> None:
+    clock = ManualClock()
+    async with open_world(url, clock=clock) as world, Worker(world, steps=STEPS):
+        once = await start(flow("return await retry(2)", "retry"))
+        assert await hurried(once, clock) == 2
+        error = await hurried(await start(flow("return await retry(9)", "retry")), clock)
+        assert (await verify_run(world, once.id)).problems == []
+    assert isinstance(error, GuestError)
     assert error.name == "FatalError"
     assert "after 2 retries" in error.text
 
@@ -164,6 +173,7 @@ async def test_a_step_argument_that_cannot_be_carried_rejects_its_call(world: Wo
     assert "arguments[0]" in str(await result_of(world, flow(code)))
 
 
+@EVERY_WORLD
 async def test_the_same_key_is_the_same_run(world: World) -> None:
     one = await start(flow("return 1"), [1], world=world, idempotency_key="k")
     two = await start(flow("return 1"), [1], world=world, idempotency_key="k")
@@ -172,6 +182,7 @@ async def test_the_same_key_is_the_same_run(world: World) -> None:
         await start(flow("return 1"), [2], world=world, idempotency_key="k")
 
 
+@EVERY_WORLD
 async def test_cancelling_ends_a_run_once(world: World) -> None:
     async with Worker(world, steps=STEPS):
         run = await start(flow('await sleep("1 day")'), world=world)
@@ -185,6 +196,7 @@ async def test_cancelling_ends_a_run_once(world: World) -> None:
             await done.cancel()
 
 
+@EVERY_WORLD
 async def test_the_console_goes_to_the_runs_log(world: World) -> None:
     async with Worker(world, steps=STEPS):
         run = await start(flow('console.log("a", { b: 1 }); console.error("c"); return 1'))
@@ -200,6 +212,7 @@ async def test_an_awaited_promise_that_nothing_settles_fails_the_run(world: Worl
     assert error.name == "RunStalledError"
 
 
+@EVERY_WORLD
 async def test_a_race_leaves_its_loser_behind(world: World) -> None:
     code = 'return await Promise.race([sleep("1 day").then(() => "late"), add(1, 2)])'
     assert await result_of(world, flow(code)) == 3
@@ -237,6 +250,7 @@ async def test_an_unknown_run_is_told(world: World) -> None:
         await get_run("run_nobody", world).status()
 
 
+@EVERY_WORLD
 async def test_a_large_run_goes_through_two_workers(world: World) -> None:
     code = """
       let t = 0;
@@ -249,6 +263,7 @@ async def test_a_large_run_goes_through_two_workers(world: World) -> None:
     assert (await verify_run(world, run.id)).problems == []
 
 
+@EVERY_WORLD
 async def test_snapshots_lag_no_further_than_asked(world: World) -> None:
     code = "let t = 0; for (let i = 0; i < 40; i++) t = await add(t, 1); return t"
     async with Worker(world, steps=STEPS, snapshot_lag=8) as worker:
@@ -261,6 +276,7 @@ async def test_snapshots_lag_no_further_than_asked(world: World) -> None:
         assert worker.statistics()["snapshots"] == 40
 
 
+@EVERY_WORLD
 async def test_a_worker_drains_before_it_leaves(world: World) -> None:
     begun, may_end = anyio.Event(), anyio.Event()
 
@@ -279,6 +295,7 @@ async def test_a_worker_drains_before_it_leaves(world: World) -> None:
     assert await run.result(timeout=5) == "done"
 
 
+@EVERY_WORLD
 async def test_damaged_snapshots_are_rebuilt_from_the_log(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -297,6 +314,7 @@ async def test_damaged_snapshots_are_rebuilt_from_the_log(
         assert "rebuilding it from its log" in caplog.text
 
 
+@EVERY_WORLD
 async def test_a_run_whose_bundle_is_missing_is_parked_not_failed(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -320,6 +338,7 @@ async def test_a_run_whose_bundle_is_missing_is_parked_not_failed(
     assert (await world.storage.get_run(RunId("run_lost"))).status is RunStatus.PENDING
 
 
+@EVERY_WORLD
 async def test_events_tell_of_attempts(world: World) -> None:
     async with Worker(world, steps=STEPS):
         run = await start(flow("return await add(1, 1)"), world=world)

@@ -15,7 +15,7 @@ from perdure._runtime.registry import AnyStep
 from perdure.abc import World
 from perdure.errors import GuestError, RunEndedError, RunFailedError
 from perdure.model import EventType, RunStatus
-from perdure.testing.memory import MemoryWorld
+from tests.worlds import EVERY_WORLD, IN_MEMORY
 
 pytestmark = pytest.mark.anyio
 
@@ -81,13 +81,12 @@ def flow(body: str) -> Workflow:
     )
 
 
-async def result_of(body: str, argument: object = None) -> object:
-    async with MemoryWorld() as world:
-        async with Worker(world, steps=STEPS):
-            run = await start(flow(body), [argument])
-            value = await run.result(timeout=10)
-        assert (await verify_run(world, run.id)).problems == []
-        return value
+async def result_of(world: World, body: str, argument: object = None) -> object:
+    async with Worker(world, steps=STEPS):
+        run = await start(flow(body), [argument])
+        value = await run.result(timeout=10)
+    assert (await verify_run(world, run.id)).problems == []
+    return value
 
 
 async def turned(run: Run, turns: int = 1) -> None:
@@ -96,6 +95,7 @@ async def turned(run: Run, turns: int = 1) -> None:
             await anyio.lowlevel.checkpoint()
 
 
+@EVERY_WORLD
 async def test_putting_a_run_away_runs_no_finally_block(world: World) -> None:
     body = """
       class Lock { [Symbol.dispose]() { console.log("disposed") } }
@@ -112,6 +112,7 @@ async def test_putting_a_run_away_runs_no_finally_block(world: World) -> None:
     assert await run.log_lines() == ("finally",)
 
 
+@EVERY_WORLD
 async def test_the_loser_of_a_race_comes_late_and_does_no_harm(world: World) -> None:
     body = """
       const first = await Promise.race([gated("slow"), gated("fast")]);
@@ -131,6 +132,7 @@ async def test_the_loser_of_a_race_comes_late_and_does_no_harm(world: World) -> 
     assert (await verify_run(world, run.id)).problems == []
 
 
+@EVERY_WORLD
 async def test_a_loser_that_never_ends_keeps_no_run_open(world: World) -> None:
     async with Worker(world, steps=STEPS):
         run = await start(flow('return await Promise.race([gated("slow"), echo(1)])'))
@@ -143,8 +145,11 @@ async def test_a_loser_that_never_ends_keeps_no_run_open(world: World) -> None:
         await run.cancel()
 
 
-async def test_members_notes_and_causes_of_exceptions_cross() -> None:
-    found = await result_of("""
+@IN_MEMORY
+async def test_members_notes_and_causes_of_exceptions_cross(world: World) -> None:
+    found = await result_of(
+        world,
+        """
       const seen: any[] = [];
       try { await grouped() } catch (e: any) {
         seen.push(e.cause instanceof AggregateError, e.cause.errors.map((x: any) => x.name),
@@ -153,7 +158,8 @@ async def test_members_notes_and_causes_of_exceptions_cross() -> None:
       try { await implied() } catch (e: any) { seen.push(e.cause.name, e.cause.cause.name) }
       try { await fatal() } catch (e: any) { seen.push(e.cause.name, e.cause.message) }
       return seen;
-    """)
+    """,
+    )
     assert isinstance(found, list)
     assert found[:3] == [True, ["ValueError", "KeyError"], True]
     assert found[3:6] == ["LookupError", "KeyError", "LocalError"]
@@ -161,6 +167,7 @@ async def test_members_notes_and_causes_of_exceptions_cross() -> None:
     assert "mine" in str(seen[6])
 
 
+@EVERY_WORLD
 async def test_a_run_goes_on_with_the_code_it_began_with(tmp_path: Path, world: World) -> None:
     path = tmp_path / "w.ts"
     text = flow('await gated("slow"); return "old"')
@@ -177,16 +184,20 @@ async def test_a_run_goes_on_with_the_code_it_began_with(tmp_path: Path, world: 
         assert await run.result(timeout=10) == "old"
 
 
+@IN_MEMORY
 @pytest.mark.parametrize(
     "value",
     ["\0", "a\0b", "é€😀", {"": "\0"}, -0.5, 2**53, -(2**64), b"\0\xff", [None, True], {"a": []}],
 )
-async def test_awkward_values_cross_both_ways(value: object) -> None:
-    assert await result_of("return await echo(n)", value) == value
+async def test_awkward_values_cross_both_ways(world: World, value: object) -> None:
+    assert await result_of(world, "return await echo(n)", value) == value
 
 
-async def test_time_and_chance_are_the_runs_own() -> None:
-    found = await result_of("""
+@IN_MEMORY
+async def test_time_and_chance_are_the_runs_own(world: World) -> None:
+    found = await result_of(
+        world,
+        """
       const t0 = Date.now(), r0 = Math.random();
       for (let i = 0; i < 1e5; i++);
       const still = Date.now() === t0;
@@ -196,10 +207,12 @@ async def test_time_and_chance_are_the_runs_own() -> None:
       return [still, t1 >= t0, Date.now() - t1 >= 30, Math.random() !== r0, typeof Date(),
         new Date(0).getTimezoneOffset(), new Date().getTime() === Date.now(),
         getWorkflowMetadata().workflowStartedAt.getTime() === t0];
-    """)
+    """,
+    )
     assert found == [True, True, True, True, "string", 0, True, True]
 
 
+@IN_MEMORY
 @pytest.mark.parametrize(
     ("body", "name"),
     [
@@ -209,9 +222,9 @@ async def test_time_and_chance_are_the_runs_own() -> None:
         ("return { a: { b: new (class Point {})() } }", "SerializationError"),
     ],
 )
-async def test_how_a_run_may_fail(body: str, name: str) -> None:
+async def test_how_a_run_may_fail(world: World, body: str, name: str) -> None:
     with pytest.raises(RunFailedError) as caught:
-        await result_of(body)
+        await result_of(world, body)
     error = caught.value.error
     assert isinstance(error, GuestError)
     assert error.name == name
@@ -222,6 +235,7 @@ async def test_how_a_run_may_fail(body: str, name: str) -> None:
         assert "Point" in error.text
 
 
+@EVERY_WORLD
 async def test_steps_settle_in_the_order_of_the_log(world: World) -> None:
     body = """
       const order: string[] = [];

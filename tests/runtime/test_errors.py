@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 
 from perdure import Worker, start, step, workflow
+from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
-from perdure.testing.memory import MemoryWorld
+from tests.worlds import IN_MEMORY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, IN_MEMORY]
 
 LIB = """
 import { refuse, fine } from "python:errors";
@@ -93,18 +94,18 @@ async def refuse(n: int) -> int:
 async def fine() -> None: ...
 
 
-async def run_of(folder: Path, name: str, *args: object) -> object:
+async def run_of(world: World, folder: Path, name: str, *args: object) -> object:
     (folder / "lib").mkdir()
     (folder / "lib" / "guard.ts").write_text(LIB)
     (folder / "flow.ts").write_text(FLOW)
-    async with MemoryWorld() as world, Worker(world, steps=[refuse, fine]):
+    async with Worker(world, steps=[refuse, fine]):
         run = await start(workflow(folder / f"flow.ts#{name}"), list(args))
         return await run.result(timeout=10)
 
 
-async def failure_of(folder: Path, name: str, *args: object) -> RunFailedError:
+async def failure_of(world: World, folder: Path, name: str, *args: object) -> RunFailedError:
     with pytest.raises(RunFailedError) as caught:
-        await run_of(folder, name, *args)
+        await run_of(world, folder, name, *args)
     return caught.value
 
 
@@ -114,8 +115,10 @@ def frames(stack: str) -> list[str]:
     return [line.removeprefix("at ").rpartition(":")[0] for line in lines]
 
 
-async def test_a_rethrown_error_names_both_files_and_every_function(tmp_path: Path) -> None:
-    failed = await failure_of(tmp_path, "rethrown", 7)
+async def test_a_rethrown_error_names_both_files_and_every_function(
+    world: World, tmp_path: Path
+) -> None:
+    failed = await failure_of(world, tmp_path, "rethrown", 7)
     assert frames(failed.stack)[0] == "guarded (lib/guard.ts:8"
     assert failed.stack in str(failed)
     assert isinstance(failed.error, GuestError)
@@ -129,24 +132,26 @@ async def test_a_rethrown_error_names_both_files_and_every_function(tmp_path: Pa
     ]
 
 
-async def test_a_thrown_error_names_its_functions_and_lines(tmp_path: Path) -> None:
-    failed = await failure_of(tmp_path, "plain")
+async def test_a_thrown_error_names_its_functions_and_lines(world: World, tmp_path: Path) -> None:
+    failed = await failure_of(world, tmp_path, "plain")
     assert frames(failed.stack) == ["thrower (flow.ts:13", "plain (flow.ts:15"]
     assert "perdure:" not in str(failed)
 
 
-async def test_an_error_after_an_await_names_where_it_was_thrown(tmp_path: Path) -> None:
-    failed = await failure_of(tmp_path, "resumed")
+async def test_an_error_after_an_await_names_where_it_was_thrown(
+    world: World, tmp_path: Path
+) -> None:
+    failed = await failure_of(world, tmp_path, "resumed")
     assert frames(failed.stack) == ["late (lib/guard.ts:22"]
 
 
-async def test_an_error_thrown_again_keeps_its_stack(tmp_path: Path) -> None:
-    failed = await failure_of(tmp_path, "same")
+async def test_an_error_thrown_again_keeps_its_stack(world: World, tmp_path: Path) -> None:
+    failed = await failure_of(world, tmp_path, "same")
     assert frames(failed.stack) == ["same (flow.ts:27"]
 
 
-async def test_a_python_exception_is_an_error_in_the_workflow(tmp_path: Path) -> None:
-    found = await run_of(tmp_path, "seen")
+async def test_a_python_exception_is_an_error_in_the_workflow(world: World, tmp_path: Path) -> None:
+    found = await run_of(world, tmp_path, "seen")
     assert isinstance(found, list)
     seen: Any = cast("Any", found)
     is_error, name, message, stack, cause, inner = seen

@@ -6,10 +6,11 @@ import pytest
 
 from perdure import Worker, Workflow, start, step
 from perdure._protocol.frames import Limits
+from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
-from perdure.testing.memory import MemoryWorld
+from tests.worlds import IN_MEMORY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, IN_MEMORY]
 
 SMALL = Limits(instructions=20_000_000, heap_bytes=24 << 20, payload_bytes=1 << 20)
 
@@ -27,9 +28,9 @@ def flow(body: str) -> Workflow:
     )
 
 
-async def outcome_of(body: str, limits: Limits = SMALL) -> object:
+async def outcome_of(world: World, body: str, limits: Limits = SMALL) -> object:
     """The run's value or error; the worker is shown to be unharmed."""
-    async with MemoryWorld() as world, Worker(world, steps=[add], limits=limits):
+    async with Worker(world, steps=[add], limits=limits):
         run = await start(flow(body), world=world)
         try:
             found: object = await run.result(timeout=60)
@@ -63,8 +64,8 @@ async def outcome_of(body: str, limits: Limits = SMALL) -> object:
         ("new WeakRef({})", None),
     ],
 )
-async def test_it_fails_by_name(body: str, name: str | None) -> None:
-    error = await outcome_of(body)
+async def test_it_fails_by_name(world: World, body: str, name: str | None) -> None:
+    error = await outcome_of(world, body)
     assert isinstance(error, GuestError), error
     if name is not None:
         assert error.name == name, error
@@ -85,46 +86,51 @@ async def test_it_fails_by_name(body: str, name: str | None) -> None:
         "Array.prototype[Symbol.iterator] = function* () { yield 'mine' };",
     ],
 )
-async def test_tampering_with_built_ins_does_not_reach_the_prelude(tampering: str) -> None:
+async def test_tampering_with_built_ins_does_not_reach_the_prelude(
+    world: World, tampering: str
+) -> None:
     body = f"try {{ {tampering} }} catch {{}}\nreturn await add(1, 2)"
-    assert await outcome_of(body) == 3
+    assert await outcome_of(world, body) == 3
 
 
-async def test_deep_recursion_can_be_caught() -> None:
+async def test_deep_recursion_can_be_caught(world: World) -> None:
     body = "const f = () => f() + 1; try { f() } catch (e) { return e instanceof RangeError }"
-    assert await outcome_of(body) is True
+    assert await outcome_of(world, body) is True
 
 
 @pytest.mark.slow
-async def test_a_catastrophic_pattern_ends() -> None:
-    found = await outcome_of("return /^(a+)+$/.test('a'.repeat(28) + 'b')")
+async def test_a_catastrophic_pattern_ends(world: World) -> None:
+    found = await outcome_of(world, "return /^(a+)+$/.test('a'.repeat(28) + 'b')")
     assert found is False or isinstance(found, GuestError)
 
 
 @pytest.mark.slow
-async def test_very_many_pending_steps_are_refused_or_carried() -> None:
+async def test_very_many_pending_steps_are_refused_or_carried(world: World) -> None:
     found = await outcome_of(
-        "const all = []; for (let i = 0; i < 1e6; i++) all.push(add(i, i)); await Promise.all(all)"
+        world,
+        "const all = []; for (let i = 0; i < 1e6; i++) all.push(add(i, i)); await Promise.all(all)",
     )
     assert isinstance(found, GuestError)
     assert found.name in ("OutputLimitError", "HeapLimitError", "InstructionLimitError")
 
 
 @pytest.mark.slow
-async def test_more_output_than_an_answer_holds_fails_by_name() -> None:
+async def test_more_output_than_an_answer_holds_fails_by_name(world: World) -> None:
     body = "for (let i = 0; i < 40; i++) add('x'.repeat(500_000), i); await sleep(1)"
-    found = await outcome_of(body, Limits())
+    found = await outcome_of(world, body, Limits())
     assert isinstance(found, GuestError)
     assert found.name == "OutputLimitError"
 
 
 @pytest.mark.parametrize(("thrown", "error"), [("'just text'", "just text"), ("null", None)])
-async def test_what_is_thrown_need_not_be_an_error(thrown: str, error: object) -> None:
-    assert await outcome_of(f"throw {thrown}") == error
+async def test_what_is_thrown_need_not_be_an_error(
+    world: World, thrown: str, error: object
+) -> None:
+    assert await outcome_of(world, f"throw {thrown}") == error
 
 
-async def test_eval_stays_inside() -> None:
+async def test_eval_stays_inside(world: World) -> None:
     found = await outcome_of(
-        "try { return (0, eval)('typeof process') } catch (e) { return e.name }"
+        world, "try { return (0, eval)('typeof process') } catch (e) { return e.name }"
     )
     assert found == "ForbiddenGlobalError"

@@ -8,9 +8,10 @@ import pytest
 
 from perdure import Run, Worker, Workflow, start, step, workflow
 from perdure._runtime.audit import verify_run
-from perdure.testing.memory import MemoryWorld
+from perdure.abc import World
+from tests.worlds import IN_MEMORY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, IN_MEMORY]
 
 
 @step(name="language:echo")
@@ -23,7 +24,7 @@ async def late() -> None:
     raise ValueError("late")
 
 
-async def run_of(body: str, outside: str = "") -> tuple[object, tuple[str, ...]]:
+async def run_of(world: World, body: str, outside: str = "") -> tuple[object, tuple[str, ...]]:
     """The workflow's value, and what it wrote to the console; the run verifies."""
     source = (
         "import { sleep, FatalError, RetryableError, getWorkflowMetadata } "
@@ -31,12 +32,11 @@ async def run_of(body: str, outside: str = "") -> tuple[object, tuple[str, ...]]
         f"{outside}\n"
         f'export async function w(): Promise<any> {{\n  "use workflow";\n{body}\n}}\n'
     )
-    async with MemoryWorld() as world:
-        async with Worker(world, steps=[echo, late]):
-            run: Run = await start(Workflow.from_source(source))
-            value = await run.result(timeout=20)
-        assert (await verify_run(world, run.id)).problems == []
-        return value, await run.log_lines()
+    async with Worker(world, steps=[echo, late]):
+        run: Run = await start(Workflow.from_source(source))
+        value = await run.result(timeout=20)
+    assert (await verify_run(world, run.id)).problems == []
+    return value, await run.log_lines()
 
 
 CLASS = """
@@ -127,15 +127,15 @@ function* count(): Generator<number> { yield 1; yield* [2, 3]; }
         ),
     ],
 )
-async def test_it_is_there(body: str, value: object) -> None:
-    found, _ = await run_of(body, CLASS)
+async def test_it_is_there(world: World, body: str, value: object) -> None:
+    found, _ = await run_of(world, body, CLASS)
     assert found == value
 
 
 @pytest.mark.parametrize("duration", ["'soon'", "''", "NaN", "undefined", "{}", "new Date(NaN)"])
-async def test_a_sleep_that_says_no_time_is_told(duration: str) -> None:
+async def test_a_sleep_that_says_no_time_is_told(world: World, duration: str) -> None:
     body = f"try {{ await sleep({duration} as any) }} catch (e) {{ return [e.name, e.message] }}"
-    found, _ = await run_of(body)
+    found, _ = await run_of(world, body)
     assert isinstance(found, list)
     assert found[0] == "TypeError"
     assert 'a text like "10 minutes"' in found[1]
@@ -173,29 +173,33 @@ async def test_a_sleep_that_says_no_time_is_told(duration: str) -> None:
         ("delete process.env", "argument"),
     ],
 )
-async def test_it_is_not_there_and_says_what_to_use(code: str, advice: str) -> None:
+async def test_it_is_not_there_and_says_what_to_use(world: World, code: str, advice: str) -> None:
     code = code.replace("require(", "(globalThis as any).require(")
-    found, _ = await run_of(f"try {{ {code} }} catch (e) {{ return [e.name, e.message] }}")
+    found, _ = await run_of(world, f"try {{ {code} }} catch (e) {{ return [e.name, e.message] }}")
     assert isinstance(found, list), found
     assert found[0] == "ForbiddenGlobalError"
     assert "is not there in a workflow" in found[1]
     assert advice in found[1]
 
 
-async def test_looking_whether_it_is_there_is_harmless() -> None:
-    found, _ = await run_of("return [typeof process, typeof fetch, typeof WeakRef, typeof gc]")
+async def test_looking_whether_it_is_there_is_harmless(world: World) -> None:
+    found, _ = await run_of(
+        world, "return [typeof process, typeof fetch, typeof WeakRef, typeof gc]"
+    )
     assert found == ["object", "function", "function", "undefined"]
 
 
-async def test_it_cannot_be_put_back() -> None:
+async def test_it_cannot_be_put_back(world: World) -> None:
     found, _ = await run_of(
-        "try { globalThis.fetch = () => 1 } catch (e) { return [e.name, typeof fetch] }"
+        world, "try { globalThis.fetch = () => 1 } catch (e) { return [e.name, typeof fetch] }"
     )
     assert found == ["TypeError", "function"]
 
 
-async def test_every_kind_of_console_call_goes_to_the_runs_log() -> None:
-    _, lines = await run_of("""
+async def test_every_kind_of_console_call_goes_to_the_runs_log(world: World) -> None:
+    _, lines = await run_of(
+        world,
+        """
       console.log("%s is %d", "x", 2, { y: [1] });
       console.group("g"); console.warn("in\\nside"); console.groupEnd();
       console.count(); console.count(); console.countReset(); console.count();
@@ -203,7 +207,8 @@ async def test_every_kind_of_console_call_goes_to_the_runs_log() -> None:
       console.time("t"); await sleep(5); console.timeEnd("t"); console.timeLog("gone");
       console.assert(1 > 2, "math"); console.trace("here");
       console.error(new TypeError("shown"));
-    """)
+    """,
+    )
     assert lines[0] == "x is 2 { y: [1] }"
     assert lines[1:3] == ("g", "[warn]   in\n  side")
     assert lines[3:6] == ("default: 1", "default: 2", "default: 1")
@@ -215,7 +220,7 @@ async def test_every_kind_of_console_call_goes_to_the_runs_log() -> None:
     assert lines[12].startswith("[error] TypeError: shown\n    at w (workflow.ts:")
 
 
-async def test_what_one_file_exports_another_imports(tmp_path: Path) -> None:
+async def test_what_one_file_exports_another_imports(world: World, tmp_path: Path) -> None:
     (tmp_path / "a.ts").write_text(
         'import twice, { type N, one } from "./lib/b";\nimport * as c from "./c.js";\n'
         "export async function w(): Promise<N[]> {\n"
@@ -227,6 +232,6 @@ async def test_what_one_file_exports_another_imports(tmp_path: Path) -> None:
         "export default function twice(n: N): N { return 2 * n; }\n"
     )
     (tmp_path / "c.ts").write_text("export const one = 1;\nexport const three: number = 3;\n")
-    async with MemoryWorld() as world, Worker(world, steps=[]):
+    async with Worker(world, steps=[]):
         run = await start(workflow(tmp_path / "a.ts"))
         assert await run.result(timeout=10) == [2, 3]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -16,6 +15,7 @@ from perdure._runtime import renewal, worker as worker_module
 from perdure._runtime.audit import verify_run
 from perdure.abc import World
 from perdure.model import EventType
+from tests.worlds import EVERY_WORLD, IN_MEMORY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -42,7 +42,7 @@ async def stalls(n: int) -> str:
 @step(name="leases:blocks", timeout=0.05)
 def blocks() -> str:
     executed.append("blocks")
-    time.sleep(1.5)
+    time.sleep(0.9)
     return "blocked"
 
 
@@ -60,8 +60,9 @@ async def ends_of(world: World, run_id: str) -> list[EventType]:
     return [e.event.type async for e in get_run(run_id, world).events() if e.event.type in ends]
 
 
-async def test_a_loop_that_stalls_loses_its_lease_and_one_result_counts(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/perdure.db"
+@EVERY_WORLD
+@pytest.mark.reopened
+async def test_a_loop_that_stalls_loses_its_lease_and_one_result_counts(url: str) -> None:
     up, done = threading.Event(), threading.Event()
 
     async def other() -> None:
@@ -82,8 +83,9 @@ async def test_a_loop_that_stalls_loses_its_lease_and_one_result_counts(tmp_path
     assert {"1 in MainThread", "1 in other"} <= set(executed)  # both bodies did run
 
 
-async def test_a_step_in_a_thread_past_its_timeout_keeps_its_lease(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/perdure.db"
+@EVERY_WORLD
+@pytest.mark.reopened
+async def test_a_step_in_a_thread_past_its_timeout_keeps_its_lease(url: str) -> None:
     async with (
         open_world(url) as world,
         open_world(url) as second,
@@ -92,11 +94,12 @@ async def test_a_step_in_a_thread_past_its_timeout_keeps_its_lease(tmp_path: Pat
     ):
         run = await start(flow("return await blocks()"), world=world)
         assert await run.result(timeout=20) == "blocked"
-        assert executed == ["blocks"]  # nobody else took it, for four times a lease
+        assert executed == ["blocks"]  # nobody else took it, for twice a lease
 
 
-async def test_a_run_goes_on_by_itself_when_a_worker_starts(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/perdure.db"
+@EVERY_WORLD
+@pytest.mark.reopened
+async def test_a_run_goes_on_by_itself_when_a_worker_starts(url: str) -> None:
     async with open_world(url) as world, Worker(world, steps=[]):
         run = await start(flow('await sleep(700); return "awake"'))
         with anyio.fail_after(10):
@@ -113,6 +116,7 @@ async def test_a_run_goes_on_by_itself_when_a_worker_starts(tmp_path: Path) -> N
     assert ended.at_ms >= due  # never early
 
 
+@IN_MEMORY
 async def test_workflow_code_does_not_hold_up_the_event_loop(world: World) -> None:
     busy = flow("let x = 0; for (let i = 0; i < 8_000_000; i++) x += i % 7; return x > 0")
     beats: list[float] = []

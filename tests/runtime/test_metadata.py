@@ -20,9 +20,12 @@ from perdure import (
     step_metadata,
 )
 from perdure.errors import UsageError
-from perdure.testing.memory import MemoryWorld
+from perdure.testing import ManualClock
+from perdure.worlds import open_world
+from tests.runtime.hurry import hurried
+from tests.worlds import IN_MEMORY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, IN_MEMORY]
 
 seen: list[tuple[RunMetadata, StepMetadata]] = []
 
@@ -72,11 +75,13 @@ def _fresh() -> None:
     seen.clear()
 
 
-@pytest.mark.slow
-async def test_it_is_known_in_helpers_threads_and_tasks_and_agrees_with_the_workflow() -> None:
-    async with MemoryWorld() as world, Worker(world, steps=[asynchronous, plain]):
+async def test_it_is_known_in_helpers_threads_and_tasks_and_agrees_with_the_workflow(
+    url: str,
+) -> None:
+    clock = ManualClock()
+    async with open_world(url, clock=clock) as world, Worker(world, steps=[asynchronous, plain]):
         run = await start(FLOW)
-        found = await run.result(timeout=10)
+        found = await hurried(run, clock)
     keys = "workflowName,workflowRunId,workflowStartedAt"
     assert found == [True, run.id, "named", keys]
     assert {about.run_id for about, _ in seen} == {run.id}

@@ -16,8 +16,9 @@ from perdure._runtime.keys import SNAPSHOT_KEY
 from perdure.abc import World
 from perdure.errors import UsageError
 from perdure.model import RunId, Snapshot
+from tests.worlds import EVERY_WORLD
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_WORLD]
 
 FLOW = Workflow.from_source("""
 import { add, last } from "python:snapshots";

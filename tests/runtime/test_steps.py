@@ -11,15 +11,20 @@ from typing import Any, cast
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import pytest
 
 from perdure import UNDEFINED, FatalError, RetryableError, Run, Worker, Workflow, start, step
 from perdure._runtime import registry
+from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError, UsageError, ValueNotCarriableError
 from perdure.model import EventType
-from perdure.testing.memory import MemoryWorld
+from perdure.testing import ManualClock
+from perdure.worlds import open_world
+from tests.runtime.hurry import hurried
+from tests.worlds import IN_MEMORY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, IN_MEMORY]
 
 executed: list[int] = []
 
@@ -38,20 +43,20 @@ def calling(call: str) -> Workflow:
 
 
 async def run_of(
-    made: Any, call: str = "return await body()", *, timeout: float = 10
+    world: World, made: Any, call: str = "return await body()", *, timeout: float = 10
 ) -> tuple[Run, object, list[EventType]]:
     """A run of *call* with one step: its handle, its value or error, and its events."""
-    async with MemoryWorld() as world, Worker(world, steps=[made], max_steps=100):
+    async with Worker(world, steps=[made], max_steps=100):
         run = await start(calling(call))
         try:
-            found: object = await run.result(timeout=timeout)
+            found: object = await run.result(timeout=10)
         except RunFailedError as exc:
             found = exc.error
         kinds = [logged.event.type async for logged in run.events()]
         return run, found, kinds
 
 
-async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout() -> None:
+async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout(world: World) -> None:
     begun, may_end = anyio.Event(), threading.Event()
 
     @step(name="steps:body", timeout=0.01, max_retries=0)
@@ -61,7 +66,7 @@ async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout() -> None:
         may_end.wait(10)
         return "its result counts"
 
-    async with MemoryWorld() as world, Worker(world, steps=[body]) as worker:
+    async with Worker(world, steps=[body]) as worker:
         run = await start(calling("return await body()"))
         with anyio.fail_after(10):
             await begun.wait()
@@ -72,7 +77,7 @@ async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout() -> None:
     assert executed == [1]
 
 
-async def test_many_plain_functions_block_neither_each_other_nor_the_loop() -> None:
+async def test_many_plain_functions_block_neither_each_other_nor_the_loop(world: World) -> None:
     many, barrier = 60, threading.Barrier(60)
 
     @step(name="steps:body")
@@ -81,7 +86,7 @@ async def test_many_plain_functions_block_neither_each_other_nor_the_loop() -> N
         return 1
 
     call = f"return (await Promise.all([...Array({many})].map(() => body()))).length"
-    _, found, _ = await run_of(body, call)
+    _, found, _ = await run_of(world, body, call)
     assert found == many
 
 
@@ -95,7 +100,7 @@ async def test_many_plain_functions_block_neither_each_other_nor_the_loop() -> N
 )
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_a_body_may_end_oddly_and_its_worker_goes_on(
-    raising: Callable[[], object], name: str, is_async: bool
+    world: World, raising: Callable[[], object], name: str, is_async: bool
 ) -> None:
     async def waits() -> None:
         raising()
@@ -105,7 +110,7 @@ async def test_a_body_may_end_oddly_and_its_worker_goes_on(
 
     named = step(name="steps:body", max_retries=0)
     body: registry.AnyStep = named(waits) if is_async else named(works)
-    _, found, _ = await run_of(body)
+    _, found, _ = await run_of(world, body)
     assert isinstance(found, GuestError)
     assert isinstance(found.cause, GuestError)
     assert found.cause.name == name
@@ -113,12 +118,14 @@ async def test_a_body_may_end_oddly_and_its_worker_goes_on(
 
 
 @pytest.mark.parametrize(("call", "count"), [("body(1)", 1), ("body(1, 2, 3)", 3)])
-async def test_a_call_that_does_not_fit_is_not_tried_again(call: str, count: int) -> None:
+async def test_a_call_that_does_not_fit_is_not_tried_again(
+    world: World, call: str, count: int
+) -> None:
     @step(name="steps:body", max_retries=5)
     async def body(a: int, b: int) -> int:
         return a + b
 
-    _, found, kinds = await run_of(body, f"return await {call}")
+    _, found, kinds = await run_of(world, body, f"return await {call}")
     assert isinstance(found, GuestError)
     assert f"step steps:body cannot be called with {count} arguments" in found.text
     assert EventType.STEP_RETRYING not in kinds
@@ -137,21 +144,20 @@ class Marked(Exception):
 
 
 @pytest.mark.parametrize("error", [FatalError("f"), AbortError("a"), Mine("m"), Marked("k")])
-async def test_fatal_errors_are_not_retried(error: Exception) -> None:
+async def test_fatal_errors_are_not_retried(world: World, error: Exception) -> None:
     @step(name="steps:body", max_retries=5)
     async def body() -> None:
         executed.append(1)
         raise error
 
-    _, found, kinds = await run_of(body)
+    _, found, kinds = await run_of(world, body)
     assert isinstance(found, GuestError)
     assert found.name == type(error).__name__
     assert executed == [1]
     assert kinds.count(EventType.STEP_RETRYING) == 0
 
 
-@pytest.mark.slow
-async def test_three_retries_are_four_executions_by_default() -> None:
+async def test_three_retries_are_four_executions_by_default(url: str) -> None:
     @step(name="steps:body")
     async def body() -> None:
         executed.append(1)
@@ -159,62 +165,77 @@ async def test_three_retries_are_four_executions_by_default() -> None:
 
     assert body.options.max_retries == 3
     code = "try { await body() } catch (e) { return [e.name, e.message, e.cause.name] }"
-    _, found, kinds = await run_of(body, code, timeout=20)
-    assert found == [
-        "FatalError",
-        "step steps:body failed after 3 retries: again",
-        "RetryableError",
-    ]
+    clock = ManualClock()
+    async with open_world(url, clock=clock) as world, Worker(world, steps=[body]):
+        run = await start(calling(code))
+        assert await hurried(run, clock) == [
+            "FatalError",
+            "step steps:body failed after 3 retries: again",
+            "RetryableError",
+        ]
+        kinds = [logged.event.type async for logged in run.events()]
     assert len(executed) == 4
     assert kinds.count(EventType.STEP_RETRYING) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["seconds", "timedelta", "datetime", "none"])
-async def test_retry_after_says_when(kind: str) -> None:
+async def test_retry_after_says_when(url: str, kind: str) -> None:
+    clock = ManualClock()
+    soon = datetime.fromtimestamp(clock.now_ms() / 1000, UTC) + timedelta(seconds=1.2)
+    afters: dict[str, float | timedelta | datetime | None] = {
+        "seconds": 1.2,
+        "timedelta": timedelta(seconds=1.2),
+        "datetime": soon,
+        "none": None,
+    }
+
     @step(name="steps:body", max_retries=1)
     async def body() -> None:
         executed.append(1)
-        soon = datetime.now(UTC) + timedelta(seconds=1.2)
-        afters: dict[str, float | timedelta | datetime | None] = {
-            "seconds": 1.2,
-            "timedelta": timedelta(seconds=1.2),
-            "datetime": soon,
-            "none": None,
-        }
         if len(executed) == 1:
             raise RetryableError("later", retry_after=afters[kind])
 
-    async with MemoryWorld() as world, Worker(world, steps=[body]):
+    async def times_of(run: Run) -> dict[EventType, int]:
+        return {e.event.type: e.event.at_ms async for e in run.events()}
+
+    async with open_world(url, clock=clock) as world, Worker(world, steps=[body]):
         run = await start(calling("await body()"))
-        await run.result(timeout=20)
-        times = {e.event.type: e.event.at_ms async for e in run.events()}
-    waited = times[EventType.STEP_COMPLETED] - times[EventType.STEP_RETRYING]
-    low = 1000 if kind == "none" else 2000  # whole seconds up, at least one
-    assert low - 20 <= waited < low + 900
+        with anyio.fail_after(10):
+            while EventType.STEP_RETRYING not in await times_of(run):
+                await anyio.lowlevel.checkpoint()
+        due_ms = 1000 if kind == "none" else 2000  # whole seconds up, at least one
+        clock.advance(due_ms - 1)
+        assert set((await world.queue.count_waiting()).values()) == {0}
+        clock.advance(1)
+        await run.result(timeout=10)
+        times = await times_of(run)
+    assert times[EventType.STEP_COMPLETED] - times[EventType.STEP_RETRYING] == due_ms
+    assert executed == [1, 1]
 
 
 @pytest.mark.parametrize("value", ["() => 1", "new (class Point { x = 1 })()", "Symbol('s')"])
-async def test_an_argument_that_cannot_cross_is_told_with_its_path(value: str) -> None:
+async def test_an_argument_that_cannot_cross_is_told_with_its_path(
+    world: World, value: str
+) -> None:
     @step(name="steps:body")
     async def body(value: object) -> None:
         executed.append(1)
 
     code = f"try {{ await body({{ a: [{value}] }}) }} catch (e) {{ return [e.name, e.message] }}"
-    _, found, kinds = await run_of(body, code)
+    _, found, kinds = await run_of(world, body, code)
     assert isinstance(found, list)
     assert found[0] == "SerializationError"
     assert "arguments[0].a[0]" in found[1]
     assert (executed, EventType.STEP_CREATED in kinds) == ([], False)
 
 
-async def test_undefined_is_none_in_arguments_and_crosses_as_undefined() -> None:
+async def test_undefined_is_none_in_arguments_and_crosses_as_undefined(world: World) -> None:
     @step(name="steps:body")
     async def body(a: object, b: object) -> object:
         return [a, b, UNDEFINED, None]
 
     _, found, _ = await run_of(
-        body, "const r = await body(undefined, null); return r.map((x: any) => String(x))"
+        world, body, "const r = await body(undefined, null); return r.map((x: any) => String(x))"
     )
     assert found == ["null", "null", "undefined", "null"]
 
@@ -247,7 +268,7 @@ def test_only_functions_are_steps(wrong: Any) -> None:
         step(wrong)
 
 
-def test_an_id_that_is_taken_is_told() -> None:
+async def test_an_id_that_is_taken_is_told(world: World) -> None:
     @step(name="steps:taken")
     async def one() -> None: ...
 
@@ -259,26 +280,25 @@ def test_an_id_that_is_taken_is_told() -> None:
     with pytest.raises(UsageError, match="at least 0"):
         step(max_retries=-1)
     with pytest.raises(UsageError, match="decorate it"):
-        Worker(MemoryWorld(), steps=[print])  # type: ignore[list-item] # what a newcomer tries
+        Worker(world, steps=[print])  # type: ignore[list-item] # what a newcomer tries
 
 
-async def test_what_is_too_large_is_told_and_wedges_nothing() -> None:
+async def test_what_is_too_large_is_told_and_wedges_nothing(world: World) -> None:
     @step(name="steps:body", max_retries=0)
     async def body(kind: str) -> object:
         if kind == "raise":
             raise ValueError("x" * 20_000_000)
         return b"x" * 20_000_000
 
-    async with MemoryWorld() as world:
-        with pytest.raises(ValueNotCarriableError, match=r"arguments: it takes 20,000,\d+ bytes"):
-            await start(calling("return 1"), [b"x" * 20_000_000], world=world)
+    with pytest.raises(ValueNotCarriableError, match=r"arguments: it takes 20,000,\d+ bytes"):
+        await start(calling("return 1"), [b"x" * 20_000_000], world=world)
     code = """
       const seen: string[] = [];
       for (const kind of ["return", "raise"])
         try { await body(kind) } catch (e: any) { seen.push((e.cause ?? e).name, e.message) }
       return seen;
     """
-    _, found, _ = await run_of(body, code)
+    _, found, _ = await run_of(world, body, code)
     assert isinstance(found, list)
     assert found[0] == "ValueNotCarriableError"
     assert "the result of steps:body: it takes 20,000," in found[1]

@@ -8,9 +8,10 @@ import pytest
 from perdure import Worker, Workflow, start, step
 from perdure.abc import World
 from perdure.errors import RunCancelledError, RunTimeoutError
-from perdure.model import RunId
+from perdure.model import RunId, RunRecord
+from tests.worlds import EVERY_WORLD
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_WORLD]
 
 let_go: list[anyio.Event] = []
 
@@ -46,16 +47,25 @@ async def test_whoever_waits_again_and_again_shares_one_future(world: World) -> 
         assert told.done()
 
 
-async def test_a_run_that_is_cancelled_while_its_step_runs_is_told_at_once(world: World) -> None:
+async def test_a_run_that_is_cancelled_while_its_step_runs_is_told_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, wait_ended = anyio.Event(), world.storage.wait_ended
+
+    async def noted(run_id: RunId, *, wait_ms: int) -> RunRecord:
+        waits.set()
+        return await wait_ended(run_id, wait_ms=wait_ms)
+
+    monkeypatch.setattr(world.storage, "wait_ended", noted)
     async with Worker(world, steps=[hold]):
         run = await start(FLOW)
 
         async def cancel() -> None:
-            await anyio.sleep(0.06)  # the waiter has come to wait for the store, too
+            await waits.wait()  # the waiter has come to wait for the store, too
             await run.cancel("enough")
 
         async with anyio.create_task_group() as group:
             group.start_soon(cancel)
-            with anyio.fail_after(1.5), pytest.raises(RunCancelledError):
+            with anyio.fail_after(5), pytest.raises(RunCancelledError):
                 await run.result()
         let_go[0].set()

@@ -8,8 +8,9 @@ from perdure import FatalError, Worker, Workflow, start, step
 from perdure.abc import World
 from perdure.errors import RunFailedError
 from perdure.model import EventType
+from tests.worlds import EVERY_WORLD
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, EVERY_WORLD]
 
 SOURCE = """
 import { sleep } from "workflow";

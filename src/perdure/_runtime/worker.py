@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from types import ModuleType, TracebackType
 from typing import Self, TypeVar, final
@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from .._core.turn import StepRoute
+from .._ending import Ending
 from .._model.commands import ScheduleStep
 from .._model.commit import Append
 from .._model.ids import RunId
@@ -39,7 +40,7 @@ from .turn_handler import StepResult
 
 __all__ = ("Worker",)
 
-T = TypeVar("T")
+C = TypeVar("C", WakeClaim, MessageClaim)
 _log = logging.getLogger("perdure")
 WAIT_MS = 1000
 CLAIM_LIMIT = 64
@@ -89,7 +90,9 @@ class Worker:
         self._draining = False
         self._beginning: set[asyncio.Future[bool]] = set()
         self._stack = AsyncExitStack()
-        self._loops: anyio.CancelScope | None = None
+        self._ending = Ending()  # of waits for something to claim
+        self._pauses: set[anyio.CancelScope] = set()  # of loops that ask for nothing just now
+        self._claiming: anyio.CancelScope | None = None
         self._shared = Carrying(
             world=world,
             name=secrets.token_hex(8),
@@ -164,20 +167,24 @@ class Worker:
 
     def drain(self) -> None:
         """Claim nothing more; what is running goes on to its next suspension. Idempotent."""
+        if self._draining:
+            return
         self._draining = True
         if workers.get(self.world) is self:
             del workers[self.world]
-        if self._loops is not None:
-            self._loops.cancel()
+        # A claim that is under way may have been made: it is not cut short while it could count.
+        if self._claiming is not None:
+            self._claiming.deadline = anyio.current_time() + VISIBILITY_MS / 1000
+        self._ending.end()
+        for pause in self._pauses:
+            pause.cancel()
 
     # --- claiming ------------------------------------------------------------------------------
 
     async def _run_loops(self) -> None:
         async with anyio.create_task_group() as renewing:
             renewing.start_soon(self._leases.keep)
-            with anyio.CancelScope() as self._loops:
-                if self._draining:
-                    self._loops.cancel()
+            with anyio.CancelScope() as self._claiming:
                 async with anyio.create_task_group() as loops:
                     loops.start_soon(self._claim_wakes)
                     loops.start_soon(self._claim_messages)
@@ -187,8 +194,7 @@ class Worker:
             renewing.cancel_scope.cancel()
 
     async def _claim_wakes(self) -> None:
-        while True:
-            await self._turns.wait_free()
+        while await self._may_claim(self._turns):
             limit = min(CLAIM_LIMIT, self._turns.free)
             for claim in await self._claimed(
                 lambda limit=limit: self.world.queue.claim_wakes(  # type: ignore[misc]
@@ -200,8 +206,7 @@ class Worker:
     async def _claim_messages(self) -> None:
         topics = {topic for s in self.steps.values() for topic in (s.topic, topic_of(s.id))}
         asked = sorted(topics)
-        while asked:
-            await self._slots.wait_free()
+        while asked and await self._may_claim(self._slots):
             limit = min(CLAIM_LIMIT, self._slots.free)
             for claim in await self._claimed(
                 lambda limit=limit: self.world.queue.claim_messages(  # type: ignore[misc]
@@ -212,15 +217,41 @@ class Worker:
                 self._leases.hold(claim.lease)
                 self._group.start_soon(self._step, None, claim)
 
-    async def _claimed(self, call: Callable[[], Awaitable[tuple[T, ...]]]) -> tuple[T, ...]:
+    async def _may_claim(self, slots: Slots) -> bool:
+        """Wait for a slot; whether there is one before the worker drains."""
+        with self._pause():
+            await slots.wait_free()
+        return not self._draining
+
+    async def _claimed(self, call: Callable[[], Awaitable[tuple[C, ...]]]) -> tuple[C, ...]:
+        """What was claimed, unless the drain has begun: then it is given back."""
         try:
-            return await call()
+            with self._ending.heeded():
+                claims = await call()
+            if not self._draining:
+                return claims
+            for claim in claims:
+                with suppress(LeaseLostError):
+                    await self.world.queue.release(claim.lease)
         except WorldError as exc:
             if not exc.retryable:
                 raise
             _log.warning("%s; claiming goes on in a second", exc)
-            await anyio.sleep(1)
-            return ()
+            with self._pause():
+                await anyio.sleep(1)
+        return ()
+
+    @contextmanager
+    def _pause(self) -> Generator[None, None, None]:
+        """What a drain cuts short, as nothing can be lost by it."""
+        with anyio.CancelScope() as scope:
+            self._pauses.add(scope)
+            try:
+                if self._draining:
+                    scope.cancel()
+                yield
+            finally:
+                self._pauses.discard(scope)
 
     # --- runs ----------------------------------------------------------------------------------
 

@@ -32,8 +32,9 @@ class Queue(ABC):
     ) -> tuple[WakeClaim, ...]:
         """Lease up to *limit* due runs, each to one caller; the longest due first, equals by id.
 
-        Waits up to *wait_ms* for the first; an empty answer is no error. Cancelling may leave a
-        lease that runs out by itself.
+        Waits up to *wait_ms* for the first, or until the caller's ``Ending`` (``perdure.waiting``)
+        has come; an empty answer is no error. Cancelling may leave a lease that runs out by
+        itself: a worker that drains ends the wait instead, and gives back what it was handed.
         """
 
     @abstractmethod
@@ -46,7 +47,7 @@ class Queue(ABC):
     ) -> tuple[MessageClaim, ...]:
         """Lease up to *limit* due messages of these topics; longest due first, equals by id.
 
-        Waits up to *wait_ms* for the first; an empty answer is no error.
+        Waits, and is cancelled, as ``claim_wakes``; an empty answer is no error.
         """
 
     @abstractmethod

@@ -1,30 +1,26 @@
-"""Fixtures of this package's tests: a real server for the session, a database for each test."""
+"""Fixtures of this package's tests: a database for each test, each of the drivers."""
 
 from __future__ import annotations
 
 import gc
 import itertools
+import sys
 import warnings
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
-from perdure_mongodb.testing import Mongod, replica_set
+from perdure_mongodb.testing import Mongod
 
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside this file
 _count = itertools.count()
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Tests run on asyncio, as the drivers do."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mongod, None, None]:
-    """A mongod that is a replica set of its own."""
-    with replica_set(tmp_path_factory.mktemp("mongod")) as (mongod,):
-        yield mongod
+def server(mongod: Mongod) -> Mongod:
+    """The whole suite's server."""
+    return mongod
 
 
 @pytest.fixture(params=["motor", "pymongo"])

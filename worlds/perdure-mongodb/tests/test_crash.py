@@ -1,12 +1,10 @@
-"""The server is killed under load, and so are workers; nothing acknowledged is lost."""
+"""The server is killed under load; nothing acknowledged is lost.
+
+Workers are killed by the acceptance tests of the whole suite, on this world as on every other.
+"""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,15 +12,14 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from perdure import Run, Worker, Workflow, start, step, workflow
+from perdure import Worker, Workflow, start, step
 from perdure.errors import WorldUnavailableError
 from perdure.model import Digest, EntityId, Event, EventType, NewRun, RunId, TurnCommit
 from perdure.worlds import open_world
 from perdure_mongodb import MongoWorld
-from perdure_mongodb.testing import Mongod, replica_set
+from perdure_mongodb.testing import replica_set
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.crash]
-ACCEPTANCE = Path(__file__).parents[3] / "tests/acceptance"
 
 SOURCE = """
 import { sleep } from "workflow";
@@ -139,74 +136,3 @@ async def test_a_server_killed_under_load_loses_nothing_acknowledged(
                 writers.ending = True
             await writers.check()
             print(f"{sum(writers.acknowledged.values())} commits, {writers.refused} unknown")
-
-
-class Workers:
-    """Real worker processes, one after another."""
-
-    def __init__(self, url: str, effects: Path) -> None:
-        self.command = [sys.executable, "-m", "perdure", "worker", "--world", url]
-        self.command += ["--steps", "acceptance_steps"]
-        self.environment = {**os.environ, "EFFECTS": str(effects), "PYTHONPATH": str(ACCEPTANCE)}
-
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """A worker process."""
-        return subprocess.Popen(
-            self.command, env=self.environment, stderr=subprocess.PIPE, cwd=ACCEPTANCE
-        )
-
-    async def up(self) -> subprocess.Popen[bytes]:
-        """A worker that has opened its world."""
-        process = await anyio.to_thread.run_sync(self.spawn)
-        assert process.stderr is not None
-        line = await anyio.to_thread.run_sync(process.stderr.readline)
-        assert b"working on" in line, line
-        return process
-
-    async def kill_after(self, delay: float) -> None:
-        """Start one and kill it *delay* seconds after it is up."""
-        process = await self.up()
-        await anyio.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        await anyio.to_thread.run_sync(process.communicate)
-
-
-EXPECTED: dict[str, tuple[int, object]] = {
-    "loop": (40, 780),
-    "fan": (30, 435),
-    "stateful": (15, 1605),
-}
-
-
-async def test_nothing_is_lost_or_doubled_when_workers_are_killed(
-    server: Mongod, database: str, tmp_path: Path
-) -> None:
-    """``PERDURE_KILLS`` workers (3), one after another, over runs that begin all along."""
-    rng = random.Random(1)
-    effects = tmp_path / "effects"
-    effects.touch()
-    url = server.url(database)
-    runs: list[tuple[str, Run]] = []
-    async with open_world(url) as world:
-        workers = Workers(url, effects)
-        for _ in range(int(os.environ.get("PERDURE_KILLS", "3"))):
-            name = rng.choice(list(EXPECTED))
-            made = workflow(ACCEPTANCE / f"flows.ts#{name}")
-            runs.append((name, await start(made, [EXPECTED[name][0]], world=world)))
-            await workers.kill_after(rng.uniform(0.0, 0.3))
-        last = await workers.up()
-        try:
-            with anyio.fail_after(60):
-                for name, run in runs:
-                    assert await run.result() == EXPECTED[name][1]
-        finally:
-            last.terminate()
-            await anyio.to_thread.run_sync(last.communicate)
-        counted = Counter(line.split()[0] for line in effects.read_text().splitlines())
-        for _, run in runs:
-            events = [logged.event async for logged in run.events()]
-            made_steps = [e.entity for e in events if e.type is EventType.STEP_CREATED]
-            ended = Counter(e.entity for e in events if e.type is EventType.STEP_COMPLETED)
-            assert all(ended[entity] == 1 for entity in made_steps)
-            assert all(counted[f"{run.id}/{entity}"] >= 1 for entity in made_steps)
-        assert set((await world.queue.count_waiting()).values()) == {0}

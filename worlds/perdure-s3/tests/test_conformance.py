@@ -7,11 +7,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
-from servers import Server
 
 from perdure.testing.clock import Clock
 from perdure.testing.conformance import MakeWorld, Store, Tier, certify, check_world
 from perdure_s3 import S3World
+from perdure_s3.testing import Server
 
 pytestmark = pytest.mark.slow
 

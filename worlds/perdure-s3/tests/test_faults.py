@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from perdure.model import (
     Event,
     EventType,
     HookClaim,
+    Lease,
     LeaseEnd,
     NewMessage,
     NewRun,
@@ -29,6 +31,7 @@ from perdure.model import (
     RunStatus,
     Snapshot,
     TurnCommit,
+    WakeClaim,
 )
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -61,9 +64,16 @@ def commit_of(run_id: RunId, turn: int, position: int, **changes: Any) -> TurnCo
 
 async def program(world: World, run_id: RunId) -> list[object]:
     """A run's life through every contract; gives all answers."""
-    storage, queue = world.storage, world.queue
-    answers: list[object] = []
-    note = answers.append
+    answers = await _begin(world, run_id)
+    (wake,) = await world.queue.claim_wakes(limit=1, visibility_ms=60_000, wait_ms=20_000)
+    answers.append((wake.run_id, wake.attempt))
+    committed = await world.storage.commit(_first_turn(run_id, wake))
+    answers.append((committed.position, committed.conflicts, len(committed.leases)))
+    answers += await _go_on(world, run_id, committed.leases)
+    return answers + await _end(world, run_id)
+
+
+async def _begin(world: World, run_id: RunId) -> list[object]:
     new = NewRun(
         run_id=run_id,
         workflow="w",
@@ -72,9 +82,10 @@ async def program(world: World, run_id: RunId) -> list[object]:
         input=b"i",
         created_at_ms=int(run_id[4:]),
     )
-    note(await storage.create_run(new))
-    (wake,) = await queue.claim_wakes(limit=1, visibility_ms=60_000, wait_ms=20_000)
-    note((wake.run_id, wake.attempt))
+    return [await world.storage.create_run(new)]
+
+
+def _first_turn(run_id: RunId, wake: WakeClaim) -> TurnCommit:
     messages = tuple(
         NewMessage(
             message_id=f"{run_id}/{name}",
@@ -86,23 +97,25 @@ async def program(world: World, run_id: RunId) -> list[object]:
         )
         for name in ("here", "there")
     )
-    committed = await storage.commit(
-        commit_of(
-            run_id,
-            0,
-            1,
-            events=(
-                event(EventType.HOOK_CREATED, "hook_1/created", "hook_1"),
-                event(EventType.STEP_CREATED, "step_2/created", "step_2", size=70_000),  # a segment
-            ),
-            hooks_claimed=(HookClaim(hook_id=EntityId("hook_1"), token=f"t-{run_id}"),),
-            snapshot=Snapshot(turn=1, parent_turn=None, consumed=1, data=b"h" * 40_000),
-            messages=messages,
-            leases=(LeaseEnd(lease=wake.lease, generation=wake.generation),),
-        )
+    return commit_of(
+        run_id,
+        0,
+        1,
+        events=(
+            event(EventType.HOOK_CREATED, "hook_1/created", "hook_1"),
+            event(EventType.STEP_CREATED, "step_2/created", "step_2", size=70_000),  # a segment
+        ),
+        hooks_claimed=(HookClaim(hook_id=EntityId("hook_1"), token=f"t-{run_id}"),),
+        snapshot=Snapshot(turn=1, parent_turn=None, consumed=1, data=b"h" * 40_000),
+        messages=messages,
+        leases=(LeaseEnd(lease=wake.lease, generation=wake.generation),),
     )
-    note((committed.position, committed.conflicts, len(committed.leases)))
-    note(await storage.get_hook(f"t-{run_id}"))
+
+
+async def _go_on(world: World, run_id: RunId, leases: Sequence[Lease]) -> list[object]:
+    storage, queue = world.storage, world.queue
+    answers: list[object] = [await storage.get_hook(f"t-{run_id}")]
+    note = answers.append
     (claim,) = await queue.claim_messages(["there"], limit=1, visibility_ms=60_000, wait_ms=20_000)
     note((claim.message, claim.attempt, claim.lost))
     done = event(EventType.STEP_COMPLETED, "step_2/end", "step_2")
@@ -110,23 +123,26 @@ async def program(world: World, run_id: RunId) -> list[object]:
     note(await storage.append(Append(run_id=run_id, event=done)))
     received = event(EventType.HOOK_RECEIVED, "hook_1/1", "hook_1")
     note(await storage.append(Append(run_id=run_id, event=received)))
-    renewed = await queue.extend(committed.leases, visibility_ms=90_000)
+    renewed = await queue.extend(leases, visibility_ms=90_000)
     note(len(renewed))
     await queue.finish(LeaseEnd(lease=renewed[0]))
     note(await world.streams.append(run_id, "log", [b"a", b"b"], writer="w", sequence=0))
     await world.streams.close(run_id, "log")
     note(await world.streams.read(run_id, "log"))
+    return answers
+
+
+async def _end(world: World, run_id: RunId) -> list[object]:
+    storage = world.storage
     state = await storage.load_run(run_id)
-    note((state.chain, state.events))
     outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"out", at_ms=9)
     ended = commit_of(run_id, 1, state.record.position, outcome=outcome)
-    note(await storage.commit(ended))
-    note(await storage.commit(ended))
-    note(await storage.wait_ended(run_id, wait_ms=1000))
-    note(await storage.read_events(run_id))
+    answers: list[object] = [(state.chain, state.events)]
+    answers += [await storage.commit(ended), await storage.commit(ended)]
+    answers.append(await storage.wait_ended(run_id, wait_ms=1000))
+    answers.append(await storage.read_events(run_id))
     await world.settle()
-    note(await queue.count_waiting())
-    return answers
+    return [*answers, await world.queue.count_waiting()]
 
 
 def _plain(answer: object) -> object:

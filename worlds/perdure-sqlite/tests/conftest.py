@@ -8,12 +8,6 @@ import pytest
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Tests run on asyncio, as the driver does."""
-    return "asyncio"
-
-
-@pytest.fixture
 def url(tmp_path: Path) -> str:
     """A file that is not there yet."""
     return f"sqlite:///{tmp_path}/deep/perdure.db"

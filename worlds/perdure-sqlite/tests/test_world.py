@@ -23,13 +23,13 @@ from perdure.abc import Capability
 from perdure.errors import (
     RunNotFoundError,
     UsageError,
-    WorldClosedError,
     WorldContractError,
     WorldUnavailableError,
 )
 from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId
 from perdure_sqlite import SqliteWorld
 from perdure_sqlite._handle import LOOK_EVERY, WAL_BYTES, Handle
+from tests.opening import CASES, Case
 
 pytestmark = pytest.mark.anyio
 
@@ -114,43 +114,13 @@ async def child(url: str, deed: str) -> AsyncGenerator[Child, None]:
             made.kill()
 
 
-async def test_what_was_stored_is_there_when_opened_again(url: str) -> None:
-    async with SqliteWorld(url) as world:
-        await world.storage.create_run(new_run("a"))
-    async with SqliteWorld(url) as world:
-        assert (await world.storage.get_run(RunId("a"))).workflow == "flow"
-        assert world.capabilities == frozenset(Capability)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_it_opens_and_closes(url: str, case: Case) -> None:
+    await case(lambda: SqliteWorld(url))
 
 
-async def test_a_closed_world_refuses(url: str) -> None:
-    world = SqliteWorld(url)
-    with pytest.raises(WorldClosedError):
-        await world.storage.get_run(RunId("a"))
-    async with world:
-        await world.open()  # again is fine
-    await world.aclose()
-    with pytest.raises(WorldClosedError):
-        await world.storage.create_run(new_run("a"))
-    with pytest.raises(WorldClosedError):
-        await world.queue.claim_wakes(limit=1, visibility_ms=1)
-
-
-async def test_closing_ends_who_waits(url: str) -> None:
-    world = SqliteWorld(url)
-    await world.open()
-    refused = anyio.Event()
-
-    async def wait() -> None:
-        with pytest.raises(WorldClosedError):
-            await world.queue.claim_wakes(limit=1, visibility_ms=1, wait_ms=60_000)
-        refused.set()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(wait)
-        await anyio.wait_all_tasks_blocked()
-        await world.aclose()
-        with anyio.fail_after(5):
-            await refused.wait()
+def test_it_can_do_everything(url: str) -> None:
+    assert SqliteWorld(url).capabilities == frozenset(Capability)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import anyio
 import anyio.lowlevel
 
 from ..._core.leases import Claimable, Mailbox
+from ..._ending import ends_waiting
 from ..._model.commit import Committed, HookRecord
 from ..._model.events import LoggedEvent
 from ..._model.ids import Digest, RunId
@@ -160,21 +161,24 @@ class Handle:
     async def attempts(self, wait_ms: int) -> AsyncIterator[None]:
         """Yield once, then again after every change, until *wait_ms* have passed.
 
-        By the world's clock, or by the machine's if that is sooner: a clock that stands still
-        must not hang its callers.
+        Or until the caller's ``Ending`` has come. By the world's clock, or by the machine's if
+        that is sooner: a clock that stands still must not hang its callers.
         """
         until_ms = self.now_ms() + wait_ms
         until = anyio.current_time() + wait_ms / 1000
-        while True:
-            seen = self.store.changed.rings
-            yield
-            left = until - anyio.current_time()
-            if left <= 0 or self.now_ms() >= until_ms:
-                return
-            with anyio.move_on_after(left):
-                await self.store.changed.wait(
-                    seen, clock=self.clock, until_ms=min(until_ms, self._next_due_ms(until_ms))
-                )
+        changed = self.store.changed
+        with ends_waiting(changed) as has_ended:
+            while True:
+                seen = changed.rings
+                yield
+                left = until - anyio.current_time()
+                if left <= 0 or self.now_ms() >= until_ms or has_ended():
+                    return
+                with anyio.move_on_after(left):
+                    next_ms = min(until_ms, self._next_due_ms(until_ms))
+                    await changed.wait(seen, clock=self.clock, until_ms=next_ms)
+                if has_ended():
+                    return
 
     def _next_due_ms(self, default: int) -> int:
         store, now = self.store, self.now_ms()

