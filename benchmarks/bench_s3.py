@@ -38,6 +38,7 @@ from perdure.model import (
     TurnCommit,
 )
 from perdure_s3 import S3World
+from perdure_s3._cas import Client
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds/perdure-s3/tests"))
 
@@ -180,7 +181,7 @@ def far_world(url: str, delay_ms: float) -> S3World:
     """A world whose every request takes *delay_ms* longer."""
     world = S3World(url)
     if delay_ms:
-        world._handle.wrap = cast("Any", lambda client: Far(client, delay_ms))
+        world._handle.wrap = lambda client: cast("Client", Far(client, delay_ms))
     return world
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -301,7 +301,7 @@ async def test_an_object_that_cannot_be_written_fails_the_call_and_no_later_one(
     async with wrapped_world(url, plan) as (world, _):
         await world.storage.create_run(new_run())
         claim = HookClaim(hook_id=EntityId("hook_1"), token="t")
-        calls = {
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
             "/due/": lambda: world.storage.create_run(new_run("run_b")),
             "/str/": lambda: world.streams.append(RUN, "s", [b"x"], writer="w", sequence=0),
             "/tok/": lambda: world.storage.commit(commit_of(0, hooks_claimed=(claim,))),
