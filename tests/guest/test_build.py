@@ -92,6 +92,16 @@ def test_sources_with_another_digest_are_refused(
     assert not list(tmp_path.glob("quickjs_ng-*/upstream-quickjs"))  # nothing was unpacked
 
 
+def test_an_engine_without_the_place_for_our_hook_is_refused(builder: Any, tmp_path: Path) -> None:
+    source = tmp_path / "quickjs.c"
+    source.write_text(f"before\n{builder.HOOK_BEFORE}after\n")
+    assert builder._hooked(source) == f"before\n{builder.HOOK}{builder.HOOK_BEFORE}after\n"
+    for text in ("another version", builder.HOOK_BEFORE * 2):
+        source.write_text(text)
+        with pytest.raises(builder.BuildError, match="no one place for the hook"):
+            builder._hooked(source)
+
+
 def test_a_ready_made_one_is_used(
     builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
