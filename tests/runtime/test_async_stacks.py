@@ -67,7 +67,8 @@ export async function recursive() { "use workflow"; await nested(2); }
 export async function generator() { "use workflow"; for await (const _ of numbers()) await fine(); }
 export async function methods() { "use workflow"; await new Till().pay(); }
 export async function all() { "use workflow"; await fine(); await Promise.all([fine(), thrown()]); }
-export async function settled() { "use workflow"; throw (await Promise.allSettled([thrown()]))[0].reason; }
+export async function settled() { "use workflow"; throw (await reasons())[0].reason; }
+const reasons = () => Promise.allSettled([thrown()]);
 export async function chained() { "use workflow"; await thrown().then(() => 1).finally(() => 2); }
 export async function returned() { "use workflow"; await fine(); await handedOn(); }
 async function handedOn() { await fine(); return thrown(); }
@@ -112,11 +113,11 @@ STACKS = {
     ],
     "all": [THROWN, "async all (flow.ts:11"],
     "settled": [THROWN, "async settled (flow.ts:12"],
-    "chained": [THROWN, "async chained (flow.ts:13"],
-    "returned": [THROWN, "async returned (flow.ts:14"],
-    "constructed": [THROWN, "async constructed (flow.ts:16"],
+    "chained": [THROWN, "async chained (flow.ts:14"],
+    "returned": [THROWN, "async returned (flow.ts:15"],
+    "constructed": [THROWN, "async constructed (flow.ts:17"],
     "twoWait": [THROWN],
-    "callback": ["<anonymous> (flow.ts:18"],
+    "callback": ["<anonymous> (flow.ts:19"],
     "limited": [THROWN, "async nested (lib/shop.ts:23", *["async nested (lib/shop.ts:22"] * 8],
 }
 
