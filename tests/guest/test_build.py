@@ -23,7 +23,7 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("PERDURE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("PERDURE_GUEST_WASM", raising=False)
     where = ROOT / "src/perdure/_guest/build.py"
-    spec = importlib.util.spec_from_file_location("guest_build_under_test", where)
+    spec = importlib.util.spec_from_file_location("perdure._guest.build", where)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

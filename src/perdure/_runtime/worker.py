@@ -42,6 +42,7 @@ __all__ = ("Worker",)
 T = TypeVar("T")
 _log = logging.getLogger("perdure")
 WAIT_MS = 1000
+CLAIM_AGAIN = 1.0  # seconds, after the world could not be reached
 CLAIM_LIMIT = 64
 
 
@@ -218,7 +219,7 @@ class Worker:
             if not exc.retryable:
                 raise
             _log.warning("%s; claiming goes on in a second", exc)
-            await anyio.sleep(1)
+            await anyio.sleep(CLAIM_AGAIN)
             return ()
 
     # --- runs ----------------------------------------------------------------------------------
