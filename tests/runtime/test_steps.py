@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.from_thread
@@ -18,6 +18,9 @@ from perdure._runtime import registry
 from perdure.errors import GuestError, RunFailedError, UsageError, ValueNotCarriableError
 from perdure.model import EventType
 from perdure.testing.memory import MemoryWorld
+
+if TYPE_CHECKING:
+    from datetime import datetime as ForCheckersOnly
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +52,15 @@ async def run_of(
             found = exc.error
         kinds = [logged.event.type async for logged in run.events()]
         return run, found, kinds
+
+
+async def test_annotations_that_only_a_type_checker_can_read_convert_nothing() -> None:
+    @step(name="steps:body")
+    async def body(when: ForCheckersOnly) -> str:
+        return type(when).__name__
+
+    _, found, _ = await run_of(body, "return await body('2026-01-01T00:00:00Z')")
+    assert found == "str"
 
 
 async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout() -> None:
