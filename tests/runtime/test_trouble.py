@@ -425,6 +425,34 @@ async def waits() -> str:
     return "done"
 
 
+async def test_a_step_whose_workers_all_die_fails_by_name(
+    world: MemoryWorld, clock: ManualClock
+) -> None:
+    async with Worker(world, steps=[]):
+        run = await start(WAITING, [], world=world)
+        with anyio.fail_after(10):
+            while await run.status() is RunStatus.PENDING:
+                await anyio.lowlevel.checkpoint()
+    for _ in range(200):  # each of these is a worker that was lost
+        assert await world.queue.claim_messages([waits.topic], limit=1, visibility_ms=1)
+        clock.advance(1)
+    async with Worker(world, steps=[waits]):
+        error = await error_of(run)
+    assert (error.name, started.is_set()) == ("StepLostError", False)
+    assert "its worker was lost 200 time(s)" in error.message
+
+
+async def test_runs_beyond_the_turns_of_a_worker_wait_for_one(world: MemoryWorld) -> None:
+    async with Worker(world, steps=[waits, add, last], max_turns=1):
+        first = await start(WAITING, [], world=world)
+        second = await start(FLOW, [1], world=world)
+        await started.wait()
+        assert await second.status() is RunStatus.PENDING
+        go_on.set()
+        assert await first.result(timeout=10) == "done"
+        assert await second.result(timeout=10) == [4, "last"]
+
+
 async def test_a_worker_ends_when_its_world_is_broken(world: MemoryWorld) -> None:
     await world.aclose()
     with pytest.raises(BaseExceptionGroup) as caught:
