@@ -44,6 +44,11 @@ export async function* numbers(): AsyncGenerator<number> {
   await thrown();
 }
 
+export async function* failing(): AsyncGenerator<number> {
+  await fine();
+  throw new RangeError("none left");
+}
+
 export class Till {
   async pay(): Promise<void> {
     await fine();
@@ -57,7 +62,7 @@ export class Till {
 """
 FLOW = """\
 import { middle } from "./lib/middle";
-import { Till, nested, numbers, refused, refusedLater, thrown } from "./lib/shop";
+import { Till, failing, nested, numbers, refused, refusedLater, thrown } from "./lib/shop";
 import { fine } from "python:stacks";
 
 export async function threeFiles() { "use workflow"; await middle(thrown); }
@@ -65,6 +70,7 @@ export async function ofStep() { "use workflow"; await middle(refused); }
 export async function ofStepLater() { "use workflow"; await middle(refusedLater); }
 export async function recursive() { "use workflow"; await nested(2); }
 export async function generator() { "use workflow"; for await (const _ of numbers()) await fine(); }
+export async function inGenerator() { "use workflow"; await failing().next(); }
 export async function methods() { "use workflow"; await new Till().pay(); }
 export async function all() { "use workflow"; await fine(); await Promise.all([fine(), thrown()]); }
 export async function settled() { "use workflow"; throw (await reasons())[0].reason; }
@@ -105,19 +111,20 @@ STACKS = {
         "async recursive (flow.ts:8",
     ],
     "generator": [THROWN, "async numbers (lib/shop.ts:29", "async generator (flow.ts:9"],
+    "inGenerator": ["failing (lib/shop.ts:34", "async inGenerator (flow.ts:10"],
     "methods": [
         THROWN,
-        "async charge (lib/shop.ts:39",
-        "async pay (lib/shop.ts:35",
-        "async methods (flow.ts:10",
+        "async charge (lib/shop.ts:44",
+        "async pay (lib/shop.ts:40",
+        "async methods (flow.ts:11",
     ],
-    "all": [THROWN, "async all (flow.ts:11"],
-    "settled": [THROWN, "async settled (flow.ts:12"],
-    "chained": [THROWN, "async chained (flow.ts:14"],
-    "returned": [THROWN, "async returned (flow.ts:15"],
-    "constructed": [THROWN, "async constructed (flow.ts:17"],
+    "all": [THROWN, "async all (flow.ts:12"],
+    "settled": [THROWN, "async settled (flow.ts:13"],
+    "chained": [THROWN, "async chained (flow.ts:15"],
+    "returned": [THROWN, "async returned (flow.ts:16"],
+    "constructed": [THROWN, "async constructed (flow.ts:18"],
     "twoWait": [THROWN],
-    "callback": ["<anonymous> (flow.ts:19"],
+    "callback": ["<anonymous> (flow.ts:20"],
     "limited": [THROWN, "async nested (lib/shop.ts:23", *["async nested (lib/shop.ts:22"] * 8],
 }
 

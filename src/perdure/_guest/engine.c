@@ -35,13 +35,12 @@ static JSValueConst generator_reject(JSObject *generator) {
     return list_entry(s->queue.next, JSAsyncGeneratorRequest, link)->resolving_funcs[1];
 }
 
-/* The promise that the outermost function on the stack settles, if it went on after an await. */
+/* The promise that the outermost function on the stack settles, if it went on after an await. A
+ * native one beneath it has only resumed it, and its frame has no owner that was ever set. */
 static JSValueConst outermost_promise(JSContext *ctx) {
-    JSStackFrame *sf = ctx->rt->current_stack_frame;
-    while (sf && sf->prev_frame) sf = sf->prev_frame;
-    JSObject *f = sf ? object_of(sf->cur_func) : NULL;
-    /* the engine leaves it unset in the frame of a native function */
-    JSGCObjectHeader *owner = f && js_class_has_bytecode(f->class_id) ? sf->cur_gc_obj : NULL;
+    JSGCObjectHeader *owner = NULL;
+    for (JSStackFrame *sf = ctx->rt->current_stack_frame; sf; sf = sf->prev_frame)
+        if (js_class_has_bytecode(object_of(sf->cur_func)->class_id)) owner = sf->cur_gc_obj;
     if (!owner) return JS_UNDEFINED;
     if (JS_GC_TYPE(owner) == JS_GC_OBJ_TYPE_ASYNC_FUNCTION)
         return promise_behind(((JSAsyncFunctionData *)owner)->resolving_funcs[1]);
