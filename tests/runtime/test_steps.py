@@ -63,6 +63,15 @@ async def test_annotations_that_only_a_type_checker_can_read_convert_nothing() -
     assert found == "str"
 
 
+async def test_what_follows_the_named_parameters_is_converted_too() -> None:
+    @step(name="steps:body")
+    async def body(first: int, *rest: datetime) -> list[object]:
+        return [first, *(type(value).__name__ for value in rest)]
+
+    _, found, _ = await run_of(body, "return await body(1, '2026-01-01T00:00:00Z', new Date(0))")
+    assert found == [1, "datetime", "datetime"]
+
+
 async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout() -> None:
     begun, may_end = anyio.Event(), threading.Event()
 

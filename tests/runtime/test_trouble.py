@@ -20,7 +20,12 @@ from perdure._protocol.snapshot_format import (
     encode_ledger,
     encode_snapshot,
 )
-from perdure._runtime import carrier as carrier_module, renewal, worker as worker_module
+from perdure._runtime import (
+    carrier as carrier_module,
+    heap as heap_module,
+    renewal,
+    worker as worker_module,
+)
 from perdure._runtime.audit import verify_run
 from perdure._runtime.registry import AnyStep
 from perdure._vm import guest
@@ -236,6 +241,28 @@ async def test_a_snapshot_with_another_fold_is_told_by_verify(world: MemoryWorld
     await world.snapshots.save(run.id, replace(mine, data=forged))
     problems = (await verify_run(world, run.id)).problems
     assert problems == [f"the snapshot of turn {mine.turn} has another fold"]
+
+
+async def test_a_snapshot_of_a_turn_that_was_never_committed_is_refused(world: MemoryWorld) -> None:
+    run = await parked(world)
+    (mine,) = await world.snapshots.load(run.id)
+    header, fold, delta = decode_snapshot(mine.data, key=None)
+    forged = encode_snapshot(replace(header, turn=99), fold, delta, key=None)
+    await world.snapshots.save(run.id, replace(mine, turn=99, data=forged))
+    (problem,) = (await verify_run(world, run.id)).problems
+    assert problem.endswith("it is of a turn that was never committed")
+
+
+async def test_a_long_log_is_told_in_several_calls(
+    world: MemoryWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heap_module, "_CALL_DELIVERIES", 1)
+    run = await parked(world)
+    await world.snapshots.delete(run.id)
+    async with Worker(world, steps=[last]) as worker:
+        assert await run.result(timeout=10) == [4, "last"]
+        assert worker.statistics()["rebuilt"] == 1
+    assert (await verify_run(world, run.id)).problems == []
 
 
 # --- audits -------------------------------------------------------------------------------------
