@@ -16,6 +16,7 @@ import nox.project
 nox.options.sessions = ["tests"]
 LAYERS = ("_model", "_core", "_protocol", "_compiler", "_types")
 PURE = ",".join(f"src/perdure/{layer}/*" for layer in LAYERS)
+WORLDS = sorted(Path("worlds").iterdir())
 CHECKED = (
     "src",
     "tests",
@@ -115,10 +116,11 @@ def types(session: nox.Session) -> None:
     # pyright looks for the interpreter on the path.
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     session.run("mypy")
-    for world in sorted(Path("worlds").iterdir()):
+    for world in WORLDS:
         session.run("mypy", str(world / "tests"))
     session.run("pyright", env={"PATH": path})
-    session.run("pyright", "--verifytypes", "perdure", "--ignoreexternal", env={"PATH": path})
+    for package in ("perdure", *(world.name.replace("-", "_") for world in WORLDS)):
+        session.run("pyright", "--verifytypes", package, "--ignoreexternal", env={"PATH": path})
 
 
 @nox.session(venv_backend="none")

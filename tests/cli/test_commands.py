@@ -37,6 +37,12 @@ def test_run_prints_the_result_and_leaves_a_run_that_verifies(perdure: Run, fold
     assert "completed" in perdure("runs").stdout
     assert "step_4" in perdure("inspect", run["id"]).stdout
     assert "agree" in perdure("verify", run["id"]).stdout
+    with contextlib.closing(sqlite3.connect(folder / ".perdure/perdure.db")) as db:
+        db.execute("UPDATE runs SET log_digest = x'00'")
+        db.commit()
+    told = perdure("verify", run["id"], code=1).stdout
+    assert "they differ" in told
+    assert "the record's log digest is not the log's" in told
 
 
 def test_a_failed_run_names_the_line_of_the_workflow(perdure: Run) -> None:

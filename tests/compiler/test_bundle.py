@@ -43,6 +43,7 @@ def test_types_become_blanks_and_nothing_moves() -> None:
     for word in ("interface", "Promise<", "satisfies", "Receipt", ": string"):
         assert word not in script
     assert bundle.steps == {"python:shop.steps": {"charge": "shop.steps:charge"}}
+    assert bundle.step_ids == {"shop.steps:charge"}
 
 
 def test_the_same_source_gives_the_same_digest() -> None:

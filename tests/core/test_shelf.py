@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,16 @@ from perdure.lowlevel import (
     list_page,
     run_state,
 )
-from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId, Snapshot
+from perdure.model import (
+    Digest,
+    NewMessage,
+    NewRun,
+    RunFilter,
+    RunId,
+    RunState,
+    RunStatus,
+    Snapshot,
+)
 
 TOKENS = (f"t{n}" for n in itertools.count())
 
@@ -83,6 +93,8 @@ def test_a_state_has_the_log_above_the_newest_snapshot() -> None:
     assert run_state(made.record, [], events, after=None).events == tuple(events)
     whole = run_state(made.record, chain, events, after=0)
     assert (whole.chain, whole.events) == ((), tuple(events))
+    ended = replace(made.record, status=RunStatus.COMPLETED)  # who carries it needs no more
+    assert run_state(ended, chain, events, after=0) == RunState(record=ended, chain=(), events=())
 
 
 def test_a_stream_grows_once_for_each_write() -> None:

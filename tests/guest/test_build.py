@@ -23,7 +23,7 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("PERDURE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("PERDURE_GUEST_WASM", raising=False)
     where = ROOT / "src/perdure/_guest/build.py"
-    spec = importlib.util.spec_from_file_location("guest_build_under_test", where)
+    spec = importlib.util.spec_from_file_location("perdure._guest.build", where)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -90,6 +90,16 @@ def test_sources_with_another_digest_are_refused(
     assert hashlib.sha256(archive.read_bytes()).hexdigest() in str(caught.value)
     assert builder.QUICKJS_SHA256 in str(caught.value)
     assert not list(tmp_path.glob("quickjs_ng-*/upstream-quickjs"))  # nothing was unpacked
+
+
+def test_an_engine_without_the_place_for_our_hook_is_refused(builder: Any, tmp_path: Path) -> None:
+    source = tmp_path / "quickjs.c"
+    source.write_text(f"before\n{builder.HOOK_BEFORE}after\n")
+    assert builder._hooked(source) == f"before\n{builder.HOOK}{builder.HOOK_BEFORE}after\n"
+    for text in ("another version", builder.HOOK_BEFORE * 2):
+        source.write_text(text)
+        with pytest.raises(builder.BuildError, match="no one place for the hook"):
+            builder._hooked(source)
 
 
 def test_a_ready_made_one_is_used(

@@ -10,6 +10,7 @@ import pytest
 
 import perdure
 from perdure import Run, Worker, Workflow, get_run, open_world, start, step, workflow
+from perdure.errors import UsageError
 from perdure.testing.memory import MemoryWorld
 
 
@@ -71,6 +72,25 @@ def test_every_name_of_the_guide_is_exported() -> None:
         "open_world", "run_metadata", "start", "step", "step_metadata", "workflow",
     }  # fmt: skip
     assert names <= set(vars(perdure))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ({"run_id": "a", "idempotency_key": "b"}, "not both"),
+        ({"run_id": ""}, "1 to 200 characters"),
+        ({"run_id": "a/b"}, "without '/' or blanks"),
+        ({"workflow": "flow.ts"}, r"make one with workflow\("),
+        ({"args": "one"}, r"write \['one'\]"),
+    ],
+)
+async def test_start_refuses_what_it_cannot_mean(named: dict[str, Any], says: str) -> None:
+    made = Workflow.from_source('export async function w() { "use workflow"; }')
+    async with MemoryWorld() as world:
+        given: dict[str, Any] = {"workflow": made, "world": world, **named}
+        with pytest.raises(UsageError, match=says):
+            await start(**given)
 
 
 @pytest.mark.anyio

@@ -142,7 +142,7 @@ async def test_an_error_after_an_await_names_where_it_was_thrown(
     world: World, tmp_path: Path
 ) -> None:
     failed = await failure_of(world, tmp_path, "resumed")
-    assert frames(failed.stack) == ["late (lib/guard.ts:22"]
+    assert frames(failed.stack) == ["late (lib/guard.ts:22", "async resumed (flow.ts:21"]
 
 
 async def test_an_error_thrown_again_keeps_its_stack(world: World, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.from_thread
@@ -23,6 +23,9 @@ from perdure.testing import ManualClock
 from perdure.worlds import open_world
 from tests.runtime.hurry import hurried
 from tests.worlds import IN_MEMORY
+
+if TYPE_CHECKING:
+    from datetime import datetime as ForCheckersOnly
 
 pytestmark = [pytest.mark.anyio, IN_MEMORY]
 
@@ -54,6 +57,27 @@ async def run_of(
             found = exc.error
         kinds = [logged.event.type async for logged in run.events()]
         return run, found, kinds
+
+
+async def test_annotations_that_only_a_type_checker_can_read_convert_nothing(
+    world: World,
+) -> None:
+    @step(name="steps:body")
+    async def body(when: ForCheckersOnly) -> str:
+        return type(when).__name__
+
+    _, found, _ = await run_of(world, body, "return await body('2026-01-01T00:00:00Z')")
+    assert found == "str"
+
+
+async def test_what_follows_the_named_parameters_is_converted_too(world: World) -> None:
+    @step(name="steps:body")
+    async def body(first: int, *rest: datetime) -> list[object]:
+        return [first, *(type(value).__name__ for value in rest)]
+
+    code = "return await body(1, '2026-01-01T00:00:00Z', new Date(0))"
+    _, found, _ = await run_of(world, body, code)
+    assert found == [1, "datetime", "datetime"]
 
 
 async def test_a_step_in_a_thread_is_not_cut_short_by_its_timeout(world: World) -> None:

@@ -21,8 +21,11 @@ __all__ = ("build",)
 
 QUICKJS = ("quickjs-ng", "0.17.0.2")
 QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
-ENGINE_SOURCES = ("quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c")
-OWN_SOURCES = ("abi.c", "cbor.c", "natives.c")
+ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
+OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c")  # engine.c includes the hooked engine
+# At the end of build_backtrace's frames: those of engine.c follow.
+HOOK_BEFORE = " done:\n    if (has_prepare) {\n        int j = 0, k;\n"
+HOOK = "    if (!has_prepare) out_callers(ctx, &dbuf, stack_trace_limit - (int)i);\n"
 FLAGS = [
     "-target",
     "wasm32-wasi",
@@ -103,6 +106,7 @@ def _input_digest() -> str:
 
 def _compile(folder: Path) -> bytes:
     engine = _engine_sources(folder)
+    (folder / "quickjs_hooked.c").write_text(_hooked(engine / "quickjs.c"), encoding="utf-8")
     (folder / "prelude.h").write_text(_prelude_header(), encoding="utf-8")
     raw = folder / "raw.wasm"
     sources = [str(engine / s) for s in ENGINE_SOURCES] + [str(HERE / s) for s in OWN_SOURCES]
@@ -111,6 +115,13 @@ def _compile(folder: Path) -> bytes:
     # The package cannot be imported yet while it is being built: its file is run by path.
     baked: bytes = runpy.run_path(str(HERE / "bake.py"))["bake"](raw.read_bytes())
     return baked
+
+
+def _hooked(source: Path) -> str:
+    before, found, after = source.read_text(encoding="utf-8").partition(HOOK_BEFORE)
+    if not found or HOOK_BEFORE in after:
+        raise BuildError(f"perdure: {source.name} has no one place for the hook of engine.c")
+    return before + HOOK + found + after
 
 
 def _prelude_header() -> str:

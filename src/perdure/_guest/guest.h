@@ -71,6 +71,13 @@ size_t user_position(JSContext *ctx, char *buf, size_t cap);
 /* A stack without the guest's own frames, as a new string value. */
 JSValue clean_stack(JSContext *ctx, JSValueConst stack);
 
+/* Async functions that wait, as lines of a stack. */
+extern bool running_frames_only; /* while set, a new error's stack is without them */
+/* What who called the code that runs waits for; undefined if all callers are on the stack. */
+JSValue caller_promise(JSContext *ctx);
+/* Who waits for this promise, and for what that one settles, and so on, as a new string value. */
+JSValue waiting_frames(JSContext *ctx, JSValueConst promise);
+
 extern JSValue commands, console_lines;
 
 #endif

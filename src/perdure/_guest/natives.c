@@ -184,7 +184,9 @@ static size_t position_in(const char *text, char *buf, size_t cap) {
 }
 
 static JSValue stack_here(JSContext *ctx) {
+    running_frames_only = true; /* this is done for every step */
     JSValue error = JS_NewInternalError(ctx, "position");
+    running_frames_only = false;
     JSValue stack = JS_GetPropertyStr(ctx, error, "stack");
     JS_FreeValue(ctx, error);
     return stack;
@@ -239,6 +241,19 @@ static JSValue js_trace(JSContext *ctx, JSValueConst t, int argc, JSValueConst *
     JSValue stack = stack_here(ctx);
     JSValue made = clean_stack(ctx, stack);
     JS_FreeValue(ctx, stack);
+    return made;
+}
+
+/* caller() -> what waitingFrames() takes when it is asked who called this code */
+static JSValue js_caller(JSContext *ctx, JSValueConst t, int argc, JSValueConst *argv) {
+    return caller_promise(ctx);
+}
+
+/* waitingFrames(promise) -> the user's functions that wait for it */
+static JSValue js_waiting_frames(JSContext *ctx, JSValueConst t, int argc, JSValueConst *argv) {
+    JSValue frames = waiting_frames(ctx, argv[0]);
+    JSValue made = JS_IsException(frames) ? JS_EXCEPTION : clean_stack(ctx, frames);
+    JS_FreeValue(ctx, frames);
     return made;
 }
 
@@ -362,6 +377,8 @@ JSValue make_natives(JSContext *ctx) {
                  {"log", js_log, 1},       {"typed", js_typed, 1},   {"kind", js_kind, 1},
                  {"cleanStack", js_clean_stack, 1},
                  {"trace", js_trace, 0},
+                 {"caller", js_caller, 0},
+                 {"waitingFrames", js_waiting_frames, 1},
                  {"positionIn", js_position_in, 1}};
     JSValue natives = JS_NewObject(ctx);
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)

@@ -364,14 +364,15 @@ class Carrier:
         return await self._persist(lambda: storage.commit(commit))
 
     async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
-        for tried in range(_COMMIT_TRIES):
+        tried = 0
+        while True:
             try:
                 return await call()
             except WorldError as exc:
-                if not exc.retryable or tried == _COMMIT_TRIES - 1:
+                tried += 1
+                if not exc.retryable or tried == _COMMIT_TRIES:
                     raise
-                await anyio.sleep(0.05 * 2**tried)
-        raise AssertionError("unreachable")
+                await anyio.sleep(0.025 * 2**tried)
 
     def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
         shared, commit = self._shared, turn.commit

@@ -43,6 +43,7 @@ __all__ = ("Worker",)
 C = TypeVar("C", WakeClaim, MessageClaim)
 _log = logging.getLogger("perdure")
 WAIT_MS = 1000
+CLAIM_AGAIN = 1.0  # seconds, after the world could not be reached
 CLAIM_LIMIT = 64
 
 
@@ -238,7 +239,7 @@ class Worker:
                 raise
             _log.warning("%s; claiming goes on in a second", exc)
             with self._pause():
-                await anyio.sleep(1)
+                await anyio.sleep(CLAIM_AGAIN)
         return ()
 
     @contextmanager

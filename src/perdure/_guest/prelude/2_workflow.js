@@ -61,11 +61,11 @@
   defineProperty(RetryableError.prototype, "name", { value: "RetryableError", writable: true, configurable: true });
 
   const callStep = (step, args) => {
-    const trace = native.trace();
+    const trace = native.trace(), caller = native.caller();
     return new P((resolve, reject) => {
       const bytes = native.encode(args, "arguments");
       const id = nextId("step");
-      mapSet(open, id, { resolve, reject, trace });
+      mapSet(open, id, { resolve, reject, trace, caller });
       native.emit({ type: "step", id, step, args: bytes, at: native.positionIn(trace) });
     });
   };
@@ -155,7 +155,7 @@
     mapDelete(open, id);
     if (kind === "step_failed") {
       // What the step's own stack does not know: where the workflow waited for it.
-      if (isError(value)) defineProperty(value, "stack", { value: (value.stack ? value.stack + "\n" : "") + entity.trace, writable: true, configurable: true });
+      if (isError(value)) defineProperty(value, "stack", { value: (value.stack ? value.stack + "\n" : "") + entity.trace + native.waitingFrames(entity.caller), writable: true, configurable: true });
       entity.reject(value);
     }
     else entity.resolve(value);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from perdure.abc import Capability, World
+from perdure.abc import Blobs, Capability, Catalogue, Queue, Snapshots, Storage, Streams, World
 from perdure.errors import UsageError
 from perdure.testing.clock import Clock, SystemClock
 
@@ -40,12 +40,12 @@ class MongoWorld(World):
         with mapped_errors(shown):
             self._handle = Handle(shown, uri, name, driver=driver, clock=clock or SystemClock())
         lander = Lander(self._handle)
-        self.storage = MongoStorage(self._handle, lander)
-        self.catalogue = MongoCatalogue(self._handle)
-        self.queue = MongoQueue(self._handle, lander)
-        self.snapshots = MongoSnapshots(self._handle, lander)
-        self.streams = MongoStreams(self._handle)
-        self.blobs = MongoBlobs(self._handle)
+        self.storage: Storage = MongoStorage(self._handle, lander)
+        self.catalogue: Catalogue = MongoCatalogue(self._handle)
+        self.queue: Queue = MongoQueue(self._handle, lander)
+        self.snapshots: Snapshots = MongoSnapshots(self._handle, lander)
+        self.streams: Streams = MongoStreams(self._handle)
+        self.blobs: Blobs = MongoBlobs(self._handle)
 
     @property
     def url(self) -> str:

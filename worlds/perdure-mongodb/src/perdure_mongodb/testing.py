@@ -50,7 +50,7 @@ class Mongod:
     def __init__(self, folder: Path, *, replica_set: str | None = "rs0") -> None:
         self.folder = folder
         self.replica_set = replica_set
-        self.port = _free_port()
+        self.port: int = _free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._binary = find_mongod()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 from urllib.parse import parse_qsl, urlsplit
 
-from perdure.abc import Capability, World
+from perdure.abc import Blobs, Capability, Catalogue, Queue, Snapshots, Storage, Streams, World
 from perdure.errors import UsageError
 from perdure.testing.clock import Clock, SystemClock
 
@@ -35,12 +35,12 @@ class S3World(World):
             UsageError: the URL is not one of those.
         """
         self._handle = Handle(url, _parse(url), clock=clock or SystemClock())
-        self.storage = S3Storage(self._handle)
-        self.catalogue = S3Catalogue(self._handle)
-        self.queue = S3Queue(self._handle)
-        self.snapshots = S3Snapshots(self._handle)
-        self.streams = S3Streams(self._handle)
-        self.blobs = S3Blobs(self._handle)
+        self.storage: Storage = S3Storage(self._handle)
+        self.catalogue: Catalogue = S3Catalogue(self._handle)
+        self.queue: Queue = S3Queue(self._handle)
+        self.snapshots: Snapshots = S3Snapshots(self._handle)
+        self.streams: Streams = S3Streams(self._handle)
+        self.blobs: Blobs = S3Blobs(self._handle)
 
     @property
     def url(self) -> str:

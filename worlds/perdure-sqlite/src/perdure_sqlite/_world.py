@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from perdure.abc import Capability, World
+from perdure.abc import Blobs, Capability, Catalogue, Queue, Snapshots, Storage, Streams, World
 from perdure.errors import UsageError
 from perdure.testing.clock import Clock, SystemClock
 
@@ -40,12 +40,12 @@ class SqliteWorld(World):
         """
         path, synchronous = _parse(url)
         self._handle = Handle(url, path, synchronous=synchronous, clock=clock or SystemClock())
-        self.storage = SqliteStorage(self._handle)
-        self.catalogue = SqliteCatalogue(self._handle)
-        self.queue = SqliteQueue(self._handle)
-        self.snapshots = SqliteSnapshots(self._handle)
-        self.streams = SqliteStreams(self._handle)
-        self.blobs = SqliteBlobs(self._handle)
+        self.storage: Storage = SqliteStorage(self._handle)
+        self.catalogue: Catalogue = SqliteCatalogue(self._handle)
+        self.queue: Queue = SqliteQueue(self._handle)
+        self.snapshots: Snapshots = SqliteSnapshots(self._handle)
+        self.streams: Streams = SqliteStreams(self._handle)
+        self.blobs: Blobs = SqliteBlobs(self._handle)
 
     @property
     def url(self) -> str:

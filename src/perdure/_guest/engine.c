@@ -1,0 +1,124 @@
+/* QuickJS-NG as one unit with what must see inside it: the frames of suspended async functions.
+ *
+ * An async function that goes on after an await runs on a stack of its own: its callers are no
+ * longer beneath it, they wait for its promise. So they are found along the promises, the way a
+ * rejection would take: a function's promise, what waits for that, if it is one only, the function
+ * suspended there, its promise, and so on. This only reads the heap, and only when a stack is made.
+ */
+#include "cutils.h"
+#include "guest.h"
+
+#define MAX_HOPS 256 /* from promise to promise: chains of then() have no frames */
+
+static void out_callers(JSContext *ctx, DynBuf *out, int room);
+
+#include "quickjs_hooked.c" /* quickjs.c, which build.py makes call the above in build_backtrace */
+
+bool running_frames_only;
+
+static JSObject *object_of(JSValueConst v) {
+    return JS_VALUE_GET_TAG(v) == JS_TAG_OBJECT ? JS_VALUE_GET_OBJ(v) : NULL;
+}
+
+/* The promise that this function resolves or rejects. */
+static JSValueConst promise_behind(JSValueConst settle) {
+    JSPromiseFunctionData *f = JS_GetOpaque(settle, JS_CLASS_PROMISE_REJECT_FUNCTION);
+    if (!f) f = JS_GetOpaque(settle, JS_CLASS_PROMISE_RESOLVE_FUNCTION);
+    return f ? f->promise : JS_UNDEFINED;
+}
+
+/* What rejects the promise of the request that an async generator is at. */
+static JSValueConst generator_reject(JSObject *generator) {
+    JSAsyncGeneratorData *s = generator->class_id == JS_CLASS_ASYNC_GENERATOR
+                                  ? generator->u.async_generator_data : NULL;
+    if (!s || list_empty(&s->queue)) return JS_UNDEFINED;
+    return list_entry(s->queue.next, JSAsyncGeneratorRequest, link)->resolving_funcs[1];
+}
+
+/* The promise that the outermost function on the stack settles, if it went on after an await. A
+ * native one beneath it has only resumed it, and its frame has no owner that was ever set. */
+static JSValueConst outermost_promise(JSContext *ctx) {
+    JSGCObjectHeader *owner = NULL;
+    for (JSStackFrame *sf = ctx->rt->current_stack_frame; sf; sf = sf->prev_frame)
+        if (js_class_has_bytecode(object_of(sf->cur_func)->class_id)) owner = sf->cur_gc_obj;
+    if (!owner) return JS_UNDEFINED;
+    if (JS_GC_TYPE(owner) == JS_GC_OBJ_TYPE_ASYNC_FUNCTION)
+        return promise_behind(((JSAsyncFunctionData *)owner)->resolving_funcs[1]);
+    return promise_behind(generator_reject((JSObject *)owner));
+}
+
+static void out_frame(JSContext *ctx, DynBuf *out, JSStackFrame *sf) {
+    JSFunctionBytecode *b = object_of(sf->cur_func)->u.func.function_bytecode;
+    const char *name = get_func_name(ctx, sf->cur_func);
+    const char *file = b->filename ? JS_AtomToCString(ctx, b->filename) : NULL;
+    int column, line = find_line_num(ctx, b, sf->cur_pc - b->byte_code_buf - 1, &column);
+    dbuf_printf(out, "    at async %s (%s:%d:%d)\n", name && *name ? name : "<anonymous>",
+                file ? file : "<null>", line, column);
+    JS_FreeCString(ctx, file);
+    JS_FreeCString(ctx, name);
+}
+
+/* What runs when a promise is rejected that one only waits for: a function of the engine's that
+ * leads on, or the rejection of the promise that then() made. */
+static JSValueConst only_reaction(JSPromiseData *s) {
+    struct list_head *waiting = &s->promise_reactions[1];
+    if (list_empty(waiting) || waiting->next != waiting->prev) return JS_UNDEFINED;
+    JSPromiseReactionData *rd = list_entry(waiting->next, JSPromiseReactionData, link);
+    JSObject *p = object_of(rd->handler);
+    switch (p ? p->class_id : 0) {
+    case JS_CLASS_ASYNC_FUNCTION_REJECT:
+    case JS_CLASS_PROMISE_REJECT_FUNCTION:
+        return rd->handler;
+    case JS_CLASS_C_FUNCTION_DATA:
+        if (p->u.c_function_data_record->func == js_async_generator_resolve_function ||
+            p->u.c_function_data_record->func == js_promise_all_resolve_element)
+            return rd->handler;
+    }
+    return rd->resolving_funcs[1];
+}
+
+/* From a reaction to the promise that it settles; a suspended function on the way is written. */
+static JSValueConst follow(JSContext *ctx, DynBuf *out, JSValueConst reaction, int *room) {
+    JSObject *p = object_of(reaction);
+    if (p && p->class_id == JS_CLASS_ASYNC_FUNCTION_REJECT) {
+        JSAsyncFunctionData *s = p->u.async_function_data;
+        out_frame(ctx, out, &s->func_state.frame);
+        --*room;
+        return promise_behind(s->resolving_funcs[1]);
+    }
+    if (p && p->class_id == JS_CLASS_C_FUNCTION_DATA) {
+        JSCFunctionDataRecord *f = p->u.c_function_data_record;
+        if (f->func == js_promise_all_resolve_element) return promise_behind(f->data[3]);
+        JSAsyncGeneratorData *s = object_of(f->data[0])->u.async_generator_data;
+        if (s->state == JS_ASYNC_GENERATOR_STATE_EXECUTING) {
+            out_frame(ctx, out, &s->func_state.frame);
+            --*room;
+        }
+        return promise_behind(generator_reject(s->generator));
+    }
+    return promise_behind(reaction);
+}
+
+static void out_waiting(JSContext *ctx, DynBuf *out, JSValueConst promise, int room) {
+    for (int hops = 0; room > 0 && hops < MAX_HOPS; hops++) {
+        JSPromiseData *s = JS_GetOpaque(promise, JS_CLASS_PROMISE);
+        if (!s) return;
+        promise = follow(ctx, out, only_reaction(s), &room);
+    }
+}
+
+static void out_callers(JSContext *ctx, DynBuf *out, int room) {
+    if (!running_frames_only) out_waiting(ctx, out, outermost_promise(ctx), room);
+}
+
+JSValue caller_promise(JSContext *ctx) { return js_dup(outermost_promise(ctx)); }
+
+JSValue waiting_frames(JSContext *ctx, JSValueConst promise) {
+    DynBuf out;
+    js_dbuf_init(ctx, &out);
+    out_waiting(ctx, &out, promise, 10);
+    JSValue text = dbuf_error(&out) ? JS_ThrowOutOfMemory(ctx)
+                                    : JS_NewStringLen(ctx, (char *)out.buf, out.size);
+    dbuf_free(&out);
+    return text;
+}

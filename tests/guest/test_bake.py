@@ -1,0 +1,70 @@
+"""Baking: the module begins as the booted one was, byte for byte, and runs nothing for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import wasmtime
+
+from perdure._guest.bake import bake
+
+# Boots by writing to two places far apart, growing memory and moving the stack pointer.
+GUEST = """(module
+  (memory (export "memory") 1)
+  (global (export "__stack_pointer") (mut i32) (i32.const 1024))
+  (global $booted (mut i32) (i32.const 0))
+  (data (i32.const 16) "before")
+  (start $begin)
+  (func $begin (i32.store8 (i32.const 32) (i32.const 7)))
+  (func (export "_initialize"))
+  (func (export "perdure_layout") (result i32) (i32.const 64))
+  (func (export "boot") (result i32)
+    (drop (memory.grow (i32.const 1)))
+    (i32.store (i32.const 16) (i32.const 0x41414141))
+    (i32.store (i32.const 70000) (i32.const 0x42424242))
+    (i32.store8 (i32.const 64) (i32.const 100))
+    (i32.store8 (i32.const 72) (i32.const 4))
+    (i32.store (i32.const 104) (i32.const 0x21796857))
+    (global.set 0 (i32.const 70000))
+    (i32.const RESULT)))
+"""
+
+
+def module(result: int = 0) -> bytes:
+    return bytes(wasmtime.wat2wasm(GUEST.replace("RESULT", str(result))))
+
+
+def exports_of(wasm: bytes) -> tuple[wasmtime.Store, Any]:
+    store = wasmtime.Store()
+    made = wasmtime.Instance(store, wasmtime.Module(store.engine, wasm), [])
+    return store, made.exports(store)
+
+
+def memory_of(store: wasmtime.Store, exports: Any) -> bytes:
+    return bytes(exports["memory"].read(store, 0, exports["memory"].data_len(store)))
+
+
+def test_the_baked_module_begins_where_the_boot_ended() -> None:
+    store, booted = exports_of(module())
+    booted["boot"](store)
+    expected = memory_of(store, booted)
+    baked = bake(module())
+    store, exports = exports_of(baked)
+    assert memory_of(store, exports) == expected
+    assert expected[16:20] + expected[70000:70004] == b"AAAABBBB"
+    assert exports["__stack_pointer"].value(store) == 70000
+    assert len(baked) < 600  # zeros are not written out
+
+
+def test_a_boot_that_fails_tells_what_the_guest_said() -> None:
+    with pytest.raises(RuntimeError, match="boot failed: b'Why!'"):
+        bake(module(4))
+
+
+def test_another_first_global_is_refused() -> None:
+    pointer = '(global (export "__stack_pointer")'
+    other = GUEST.replace(pointer, f"(global i64 (i64.const 0)) {pointer}")
+    other = other.replace("global.set 0", "global.set 1").replace("RESULT", "0")
+    with pytest.raises(RuntimeError, match="not a mutable i32; the linker changed"):
+        bake(bytes(wasmtime.wat2wasm(other)))

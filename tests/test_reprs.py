@@ -1,0 +1,52 @@
+"""What a debugger, or an operator at 3 a.m., is shown of what has state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perdure import UNDEFINED, Run, Worker, Workflow, step, workflow
+from perdure._runtime.cache import Baselines, WarmHeaps
+from perdure._runtime.carrier import Carrier
+from perdure._runtime.renewal import Leases
+from perdure._runtime.slots import Slots, TakenSlots
+from perdure._vm.pool import VmPool
+from perdure.model import RunId
+from perdure.testing.clock import ManualClock, SystemClock
+from perdure.testing.memory import MemoryWorld
+from perdure.waiting import Bells
+from perdure_sqlite import SqliteWorld
+
+pytestmark = pytest.mark.anyio
+
+
+@step(name="reprs:idle", max_retries=7)
+async def idle() -> None: ...
+
+
+async def test_what_has_state_shows_it(tmp_path: Path) -> None:
+    slots = Slots(3)
+    taken = TakenSlots(slots)
+    taken.take()
+    async with MemoryWorld("memory://reprs") as world, Worker(world, steps=[idle]) as worker:
+        found = {
+            slots: "<Slots 2/3 free>",
+            taken: "<TakenSlots 1>",
+            world: "MemoryWorld('memory://reprs', open, runs=0)",
+            worker: "<Worker memory://reprs steps=1 runs=0>",
+            WarmHeaps(5 << 20): "<WarmHeaps 0, 0 of 5 MiB>",
+            Baselines(world, VmPool(1)): "<Baselines of 0 bundles>",
+            Leases(world): "<Leases 0 held>",
+            Carrier(RunId("run_a"), worker._shared): "<Carrier of run_a, 0 steps in flight>",
+            Run("run_a", world): "<Run run_a>",
+            idle: "<Step reprs:idle max_retries=7>",
+            workflow(tmp_path / "f.ts#one"): f"<Workflow {tmp_path}/f.ts#one>",
+            Workflow.from_source("", filename="made.ts"): "<Workflow made.ts>",
+            SystemClock(): "SystemClock()",
+            ManualClock(5): "ManualClock(now_ms=5, alarms=0)",
+            Bells(SystemClock()): "<Bells []>",
+            UNDEFINED: "UNDEFINED",
+            SqliteWorld(f"sqlite:///{tmp_path}/x.db"): f"SqliteWorld('sqlite:///{tmp_path}/x.db')",
+        }
+        assert {repr(key): repr(key) for key in found} == {shown: shown for shown in found.values()}
