@@ -33,8 +33,10 @@ from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from .._model.state import RunState
 from .._protocol.codec import decode, encode_error
 from ..errors import (
+    FruitlessTurnsError,
     GuestError,
     LeaseLostError,
+    PerdureError,
     RunEndedError,
     SnapshotRejectedError,
     StaleTurnError,
@@ -52,7 +54,8 @@ __all__ = ("Carrier",)
 T = TypeVar("T")
 _log = logging.getLogger("perdure")
 _PAGE = 1000
-_MAX_FRUITLESS = 10  # claims of a run without a commit before it fails
+_MAX_FRUITLESS = 10  # claims that were lost or failed since its last commit; then a run fails
+_MAX_INTERRUPTED = 3  # or were interrupted by the deadline of a turn
 _COMMIT_TRIES = 6
 _PARKED_MS = 30_000  # a run whose bundle is missing is looked at again after this long
 _FIRST_TURN_DEADLINE = 0.1  # seconds; one that takes longer is not waited for by ``start``
@@ -227,9 +230,7 @@ class Carrier:
             await self._abandon(claim, results, delay_ms=delay_ms)
         except Exception as exc:
             _log.exception("run %s: a turn failed; it is tried again", self.run_id)
-            self._discard()
-            await self._append_all(results)
-            await self._settle_failure(claim, exc)
+            await self._fail_turn(claim, results, self._fruitless(claim, exc))
         finally:
             for ended in claims:
                 self._shared.let_go(ended.lease)
@@ -237,6 +238,9 @@ class Carrier:
             await self._write_console(turn)
 
     async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> Turn | None:
+        if claim is not None and claim.attempt > _MAX_FRUITLESS:  # those who tried did not live
+            await self._fail_turn(claim, results, self._fruitless(claim, None))
+            return None
         heap, events = await self._load(read=claim is not None)
         if heap is None:
             await self._give_back(claim, 0)  # the run has ended
@@ -460,11 +464,13 @@ class Carrier:
         await self._append_all(results)
         await self._give_back(claim, delay_ms)
 
-    async def _give_back(self, claim: WakeClaim | None, delay_ms: int) -> None:
+    async def _give_back(
+        self, claim: WakeClaim | None, delay_ms: int, *, ran: bool = False
+    ) -> None:
         if claim is None:
             return
         with contextlib.suppress(WorldError):  # lost, or ended, or it runs out by itself
-            await self._shared.world.queue.release(claim.lease, delay_ms=delay_ms)
+            await self._shared.world.queue.release(claim.lease, delay_ms=delay_ms, ran=ran)
 
     async def _finish(self, claim: WakeClaim, next_due_ms: int | None) -> None:
         end = LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=next_due_ms)
@@ -473,26 +479,41 @@ class Carrier:
 
     async def _interrupted(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
         _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
-        self._discard()
-        await self._append_all(results)
         error = GuestError(
             name="TurnDeadlineError",
             message=f"a turn took more than {self._shared.turn_deadline} s, several times over",
         )
-        await self._settle_failure(claim, error, budget=3)
+        await self._fail_turn(claim, results, error, budget=_MAX_INTERRUPTED)
 
-    async def _settle_failure(
-        self, claim: WakeClaim | None, exc: Exception, *, budget: int = _MAX_FRUITLESS
+    def _fruitless(self, claim: WakeClaim | None, exc: Exception | None) -> PerdureError:
+        error = FruitlessTurnsError(self.run_id, claims=claim.attempt if claim else 0)
+        error.__cause__ = exc
+        return error
+
+    async def _fail_turn(
+        self,
+        claim: WakeClaim | None,
+        results: Iterable[StepResult],
+        error: PerdureError,
+        *,
+        budget: int = _MAX_FRUITLESS,
     ) -> None:
-        """Try the run again later; past its budget it fails with a named error."""
+        """Give the turn up; the run is tried again later, or, past its budget, fails for good."""
+        self._discard()
+        await self._append_all(results)  # which wakes the run
         if claim is None:
             return
         if claim.attempt < budget:
-            await self._give_back(claim, min(1000 * 2 ** (claim.attempt - 1), 60_000))
+            delay_ms = min(1000 * 2 ** (claim.attempt - 1), 60_000)
+            await self._give_back(claim, delay_ms, ran=True)
             return
+        await self._fail_run(claim, error)
+
+    async def _fail_run(self, claim: WakeClaim, error: PerdureError) -> None:
+        """End the run with this error, in one write; a turn that lands meanwhile saves it."""
         record = await self._shared.world.storage.get_run(self.run_id)
         now_ms = self._shared.world.now_ms()
-        outcome = RunOutcome(status=RunStatus.FAILED, payload=encode_error(exc), at_ms=now_ms)
+        outcome = RunOutcome(status=RunStatus.FAILED, payload=encode_error(error), at_ms=now_ms)
         commit = TurnCommit(
             run_id=self.run_id,
             commit_id=f"failed/{claim.lease.token}",
@@ -502,8 +523,12 @@ class Carrier:
             log_digest=record.log_digest,
             outcome=outcome,
         )
-        with contextlib.suppress(StaleTurnError, RunEndedError):
+        try:
             await self._commit(commit)
+        except (StaleTurnError, RunEndedError):
+            await self._give_back(claim, 0)
+        else:
+            self._tell(outcome)
 
     async def _put_away(self) -> None:
         """Keep the heap warm, and a snapshot of it if its last turn left none."""

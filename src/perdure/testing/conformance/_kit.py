@@ -14,6 +14,7 @@ from ._bytes import BYTES
 from ._calls import loose
 from ._capabilities import CAPABILITIES
 from ._case import Case, DirectCheck, Tier
+from ._claims import CLAIMS
 from ._faulty import FAULTS
 from ._histories import HISTORIES
 from ._pair import Difference, Store
@@ -28,6 +29,7 @@ DIRECT: dict[str, DirectCheck] = {
     **CAPABILITIES,
     **RACES,
     **BYTES,
+    **CLAIMS,
     **HISTORIES,
     **FAULTS,
     **PROCESSES,
