@@ -44,8 +44,8 @@ class Tier(StrEnum):
 class Case:
     """One storage to check, and how."""
 
-    store: Store
-    make: MakeWorld  # one storage of it
+    reuse: Store  # storage that may have been used and emptied again
+    make: MakeWorld  # one storage, made for this check
     tier: Tier = Tier.SMOKE
     seed: int = 0
     opener: str = "perdure.worlds:make_world"  # how another process opens it; see Processes
@@ -57,8 +57,8 @@ class Case:
         return self.tier is not Tier.SMOKE
 
     def fresh(self) -> AbstractContextManager[MakeWorld]:
-        """Another storage, empty."""
-        return self.store()
+        """Another storage, empty; one who is done may empty it, see ``Lent``."""
+        return self.reuse()
 
     @asynccontextmanager
     async def open(self, clock: Clock | None = None) -> AsyncGenerator[World, None]:

@@ -25,7 +25,7 @@ from ._calls import attempt, comparable
 from ._cancel import Moment, Swallowed, run_cancelled
 from ._case import Case, DirectCheck
 from ._fault_programs import PROGRAMS, RUNS, TOKENS, TOPICS, Program
-from ._pair import MakeWorld
+from ._pair import Lent, MakeWorld
 
 __all__ = ("FAULTS", "Client", "Strike")
 
@@ -141,7 +141,10 @@ async def run(make: MakeWorld, program: Program, strike: Strike | None) -> End:
         made = list(client.calls)
         client.clock.advance(TAKEN_UP_MS)
         await client.world.settle()
-        return End(client.struck, made, await dump(client))
+        end = End(client.struck, made, await dump(client))
+        if isinstance(make, Lent):
+            await make.empty(client.world)
+        return end
     finally:
         await client.aclose()
 

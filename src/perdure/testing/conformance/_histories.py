@@ -11,7 +11,7 @@ from ..memory import MemoryWorld
 from ._case import RUN, Case, DirectCheck
 from ._clients import CONTRACTS, prepare, run_client
 from ._linear import Operation, explained, told
-from ._pair import MakeWorld
+from ._pair import Lent, MakeWorld
 
 __all__ = ("HISTORIES", "check_history")
 
@@ -50,6 +50,8 @@ async def make_history(make: MakeWorld, contract: str, seed: int) -> list[Operat
         async with anyio.create_task_group() as group:
             for number in range(CLIENTS):
                 group.start_soon(one, number)
+        if isinstance(make, Lent):
+            await make.empty(world)
     return history
 
 

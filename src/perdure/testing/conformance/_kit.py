@@ -20,6 +20,7 @@ from ._histories import HISTORIES
 from ._pair import Difference, Store
 from ._processes import PROCESSES
 from ._races import RACES
+from ._reuse import Reuse
 from ._shrink import print_program, shrink as shrink_difference
 
 __all__ = ("DEFAULT_OPENER", "Check", "Report", "certify", "check_names", "check_world")
@@ -74,6 +75,7 @@ class _Job:
     """What all checks of a run share."""
 
     store: Store
+    reuse: Store
     tier: Tier
     seed: int
     opener: str
@@ -104,17 +106,16 @@ def check_world(
         AssertionError: a promise is broken; says which, and a program that shows it.
     """
     chosen = random.randrange(2**32) if seed is None else seed
-    job = _Job(store=store, tier=Tier(tier), seed=chosen, opener=opener)
-    for name, run in _checks(job):
-        try:
-            run([])
-        except Difference as error:
-            error.add_note(print_program(error.calls))
-            error.add_note(f"conformance check: {name}, seed {chosen}")
-            raise
-        except BaseException as error:
-            error.add_note(f"conformance check: {name}, seed {chosen}")
-            raise
+    with Reuse(store) as reuse:
+        job = _Job(store=store, reuse=reuse, tier=Tier(tier), seed=chosen, opener=opener)
+        for name, run in _checks(job):
+            try:
+                run([])
+            except BaseException as error:
+                if isinstance(error, Difference):
+                    error.add_note(print_program(error.calls))
+                error.add_note(f"conformance check: {name}, seed {chosen}")
+                raise
 
 
 def certify(
@@ -142,21 +143,24 @@ def certify(
         heard: told each verdict as it comes.
     """
     first = random.randrange(2**32) if seed is None else seed
-    job = _Job(store=store, tier=Tier(tier), seed=first, opener=opener, shrink=shrink)
     until, done = time.monotonic() + seconds, list[Check]()
-    while True:
-        for name, run in _checks(job):
-            if not only(name):
-                continue
-            check = _verdict(name, run, job.seed, store_code)
-            done.append(check)
-            heard(check)
-            if not check.passed and until_failure:
-                break
-        failed = until_failure and not all(check.passed for check in done)
-        if failed or time.monotonic() >= until:
-            return Report(tier=job.tier, seed=first, checks=tuple(done))
-        job = replace(job, seed=job.seed + 1)
+    with Reuse(store) as reuse:
+        job = _Job(
+            store=store, reuse=reuse, tier=Tier(tier), seed=first, opener=opener, shrink=shrink
+        )
+        while True:
+            for name, run in _checks(job):
+                if not only(name):
+                    continue
+                check = _verdict(name, run, job.seed, store_code)
+                done.append(check)
+                heard(check)
+                if not check.passed and until_failure:
+                    break
+            failed = until_failure and not all(check.passed for check in done)
+            if failed or time.monotonic() >= until:
+                return Report(tier=job.tier, seed=first, checks=tuple(done))
+            job = replace(job, seed=job.seed + 1)
 
 
 def _verdict(name: str, run: Callable[[list[str]], None], seed: int, store_code: str) -> Check:
@@ -199,7 +203,7 @@ def _checks(job: _Job) -> Iterator[tuple[str, Callable[[list[str]], None]]]:
 def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
     with job.store() as make:
         case = Case(
-            store=job.store,
+            reuse=job.reuse,
             make=make,
             tier=job.tier,
             seed=job.seed,
@@ -215,7 +219,7 @@ def _run_machine(job: _Job, name: str, notes: list[str]) -> None:
 
     programs, calls = _PROGRAMS[job.tier]
     try:
-        run_programs(job.store, name, seed=job.seed, programs=programs, calls=calls)
+        run_programs(job.reuse, name, seed=job.seed, programs=programs, calls=calls)
     except Difference as found:
         if not job.shrink:
             raise
