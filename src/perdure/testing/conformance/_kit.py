@@ -17,10 +17,10 @@ from ._case import Case, DirectCheck, Tier
 from ._claims import CLAIMS
 from ._faulty import FAULTS
 from ._histories import HISTORIES
-from ._pair import Difference, Store
+from ._pair import Difference, Lent, Store
 from ._processes import PROCESSES
 from ._races import RACES
-from ._reuse import Reuse
+from ._reuse import Reuse, empty_alone
 from ._shrink import print_program, shrink as shrink_difference
 
 __all__ = ("DEFAULT_OPENER", "Check", "Report", "certify", "check_names", "check_world")
@@ -36,10 +36,10 @@ DIRECT: dict[str, DirectCheck] = {
     **PROCESSES,
 }
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
-_PROGRAMS = {  # per machine: programs, calls in each
-    Tier.SMOKE: (8, 25),
-    Tier.FULL: (120, 40),
-    Tier.SOAK: (120, 40),
+_PROGRAMS = {  # per machine: programs, calls in each, seconds after which no other is begun
+    Tier.SMOKE: (8, 25, 0.5),
+    Tier.FULL: (120, 40, 20.0),
+    Tier.SOAK: (120, 40, 20.0),
 }
 
 
@@ -201,7 +201,7 @@ def _checks(job: _Job) -> Iterator[tuple[str, Callable[[list[str]], None]]]:
 
 
 def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
-    with job.store() as make:
+    with job.reuse() as make:
         case = Case(
             reuse=job.reuse,
             make=make,
@@ -211,17 +211,21 @@ def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
             notes=notes,
         )
         anyio.run(check, case)
+        if isinstance(make, Lent):
+            anyio.run(empty_alone, make)
 
 
 def _run_machine(job: _Job, name: str, notes: list[str]) -> None:
     # hypothesis comes with the extra "testing"; processes that share a store do without it.
     from ._random import run_programs
 
-    programs, calls = _PROGRAMS[job.tier]
+    programs, calls, seconds = _PROGRAMS[job.tier]
     try:
-        run_programs(job.reuse, name, seed=job.seed, programs=programs, calls=calls)
+        played = run_programs(
+            job.reuse, name, seed=job.seed, programs=programs, calls=calls, seconds=seconds
+        )
     except Difference as found:
         if not job.shrink:
             raise
         raise shrink_difference(job.store, found) from None
-    notes.append(f"{programs} programs of up to {calls} calls")
+    notes.append(f"{played} programs of up to {calls} calls")

@@ -50,6 +50,8 @@ class Lent:
         self.is_empty = False
         self._make = make
         self._empty = empty
+        if hasattr(make, "url"):
+            self.url = make.url  # for other processes
 
     def __call__(self, clock: Clock, /) -> World:
         self.is_empty = False

@@ -18,12 +18,12 @@ from ..._model.events import EventType
 from ..._model.ids import RunId
 from ..._model.runs import RunFilter, RunRecord
 from ...abc import World
-from ..clock import Clock, ManualClock
+from ..clock import Clock, ManualClock, SystemClock
 from ._calls import list_all_runs
 from ._case import event_of, expect, new_run
 from ._pair import Lent, MakeWorld, Store
 
-__all__ = ("Reuse", "empty")
+__all__ = ("Reuse", "empty", "empty_alone")
 
 WORTH_S = 0.005  # what it has to spare
 
@@ -73,6 +73,12 @@ async def empty(world: World, runs: Collection[RunId]) -> None:
             group.start_soon(_remove, world, record)
     await world.settle()
     expect(not await list_all_runs(world, RunFilter(), limit=100), "a deleted run is gone")
+
+
+async def empty_alone(lent: Lent) -> None:
+    """Empty storage on which nothing is open."""
+    async with lent(SystemClock()) as world:
+        await lent.empty(world)
 
 
 async def _remove(world: World, record: RunRecord) -> None:
