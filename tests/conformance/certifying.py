@@ -16,15 +16,19 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from perdure.testing.conformance import Check, Tier, certify, store_at
+from perdure.testing.conformance import Check, FailIo, Tier, certify, store_at
 from perdure_mongodb.testing import replica_set
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "worlds/perdure-s3/tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "worlds/perdure-mongodb/tests"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/files_world"))
 
+from faulty_driver import fail_commands
 from servers import KEYS, running_ministack, running_seaweed
+from wrapped import fail_requests
 
 OPENERS = {"files": "files_world:FilesWorld"}  # of worlds that are not installed
+FAIL_IO: dict[str, FailIo] = {"mongodb": fail_commands, "s3": fail_requests}
 INSTALLED = "perdure.worlds:make_world"
 LIMIT_S = {Tier.SMOKE: 10.0, Tier.FULL: 300.0}
 TOLD = 12  # of the checks, the longest
@@ -96,6 +100,7 @@ def check(name: str, tier: Tier, seed: int | None, only: str) -> bool:
             tier=tier,
             seed=seed,
             opener=opener,
+            fail_io=FAIL_IO.get(name.partition(",")[0]),
             only=lambda check: only in check,
         )
         took = time.perf_counter() - began

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from ..._model.commit import Append, TurnCommit
 from ..._model.events import Event, EventType
@@ -14,12 +14,14 @@ from ..._model.ids import Digest, EntityId, RunId
 from ..._model.runs import NewRun
 from ...abc import World
 from ..clock import Clock, SystemClock
+from ..faults import Fault
 from ._pair import MakeWorld, Store
 
 __all__ = (
     "RUN",
     "Case",
     "DirectCheck",
+    "FailIo",
     "Tier",
     "append_of",
     "commit_of",
@@ -49,6 +51,7 @@ class Case:
     tier: Tier = Tier.SMOKE
     seed: int = 0
     opener: str = "perdure.worlds:make_world"  # how another process opens it; see Processes
+    fail_io: FailIo | None = None
     notes: list[str] = field(default_factory=list[str])  # what the check has to say, passed or not
 
     @property
@@ -66,6 +69,16 @@ class Case:
         world = self.make(clock or SystemClock())
         async with world:
             yield world
+
+
+class FailIo(Protocol):
+    """Puts something between a world that is not open yet and its store.
+
+    It asks *strike* about every I/O call, by a name, and fails the call as the store's client
+    would: before it took effect, or after. ``perdure.testing.faults.FaultyCalls`` does that.
+    """
+
+    def __call__(self, world: World, strike: Callable[[str], Fault], /) -> None: ...
 
 
 DirectCheck: TypeAlias = Callable[[Case], Awaitable[None]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
@@ -27,7 +27,7 @@ from ._case import Case, DirectCheck
 from ._fault_programs import PROGRAMS, RUNS, TOKENS, TOPICS, Program
 from ._pair import Lent, MakeWorld
 
-__all__ = ("FAULTS", "Client", "Strike")
+__all__ = ("FAULTS", "Client", "End", "Strike", "allowed", "explain", "run")
 
 MOST_ANSWERS = 20  # asked again that often, a world has to answer
 TAKEN_UP_MS = 60_000  # long enough for a world to take up what a dead process left undone
@@ -130,13 +130,32 @@ class End:
     held: Any = field(default_factory=dict[str, Any])
 
 
-async def run(make: MakeWorld, program: Program, strike: Strike | None) -> End:
-    """Run a program on fresh storage with one fault."""
+async def run(
+    make: MakeWorld,
+    program: Program,
+    strike: Strike | None,
+    *,
+    prepare: Callable[[World], None] = lambda world: None,
+    running: Callable[[Client], AbstractContextManager[None]] = nullcontext,
+) -> End:
+    """Run a program on fresh storage with one fault.
+
+    Args:
+        prepare: told each world before it is opened.
+        running: entered while the program runs, not while what it left is looked at.
+    """
     clock = ManualClock()
-    client = Client(lambda: make(clock), clock, strike)
+
+    def made() -> World:
+        world = make(clock)
+        prepare(world)
+        return world
+
+    client = Client(made, clock, strike)
     try:
         await client.open()
-        await program(client)
+        with running(client):
+            await program(client)
         client.struck = client.struck or strike is None
         made = list(client.calls)
         client.clock.advance(TAKEN_UP_MS)
@@ -219,11 +238,12 @@ async def check_strike(make: MakeWorld, name: str, strike: Strike, ends: Ends) -
         return False
     expected = await allowed(program, strike, ends)
     if end.held not in [other.held for other in expected]:
-        raise AssertionError(_explained(name, strike, end, expected[-1]))
+        raise AssertionError(explain(name, strike, end, expected[-1]))
     return True
 
 
-def _explained(name: str, strike: Strike, end: End, expected: End) -> str:
+def explain(name: str, strike: Strike, end: End, expected: End) -> str:
+    """What is wrong with an end."""
     differing = [
         f"  {what}: the world has {end.held.get(what)}, the contract says {value}"
         for what, value in expected.held.items()

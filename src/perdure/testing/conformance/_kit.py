@@ -13,10 +13,11 @@ import anyio
 from ._bytes import BYTES
 from ._calls import loose
 from ._capabilities import CAPABILITIES
-from ._case import Case, DirectCheck, Tier
+from ._case import Case, DirectCheck, FailIo, Tier
 from ._claims import CLAIMS
 from ._faulty import FAULTS
 from ._histories import HISTORIES
+from ._io import IO
 from ._pair import Difference, Lent, Store
 from ._processes import PROCESSES
 from ._races import RACES
@@ -33,6 +34,7 @@ DIRECT: dict[str, DirectCheck] = {
     **CLAIMS,
     **HISTORIES,
     **FAULTS,
+    **IO,
     **PROCESSES,
 }
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
@@ -79,6 +81,7 @@ class _Job:
     tier: Tier
     seed: int
     opener: str
+    fail_io: FailIo | None = None
     shrink: bool = True
 
 
@@ -93,6 +96,7 @@ def check_world(
     tier: Tier | str = Tier.SMOKE,
     seed: int | None = None,
     opener: str = DEFAULT_OPENER,
+    fail_io: FailIo | None = None,
 ) -> None:
     """Check a world; for use inside a test.
 
@@ -101,13 +105,21 @@ def check_world(
         seed: None chooses one; a failure names it.
         opener: ``module:function`` that makes the world from a URL and ``clock=`` in another
             process; the default finds installed worlds.
+        fail_io: how the world's I/O calls are failed one by one; None leaves that out.
 
     Raises:
         AssertionError: a promise is broken; says which, and a program that shows it.
     """
     chosen = random.randrange(2**32) if seed is None else seed
     with Reuse(store) as reuse:
-        job = _Job(store=store, reuse=reuse, tier=Tier(tier), seed=chosen, opener=opener)
+        job = _Job(
+            store=store,
+            reuse=reuse,
+            tier=Tier(tier),
+            seed=chosen,
+            opener=opener,
+            fail_io=fail_io,
+        )
         for name, run in _checks(job):
             try:
                 run([])
@@ -127,6 +139,7 @@ def certify(
     until_failure: bool = False,
     shrink: bool = True,
     opener: str = DEFAULT_OPENER,
+    fail_io: FailIo | None = None,
     seconds: float = 0.0,
     store_code: str = "",
     heard: Callable[[Check], None] = lambda check: None,
@@ -137,7 +150,7 @@ def certify(
         only: which checks, by name.
         until_failure: stop at the first that fails.
         shrink: look for the shortest program that fails; without it the verdict comes sooner.
-        opener: as in ``check_world``.
+        opener: as in ``check_world``, and so *fail_io*.
         seconds: begin again, with the next seed, until so long has passed.
         store_code: Python that defines ``store``, for programs that are printed.
         heard: told each verdict as it comes.
@@ -146,7 +159,13 @@ def certify(
     until, done = time.monotonic() + seconds, list[Check]()
     with Reuse(store) as reuse:
         job = _Job(
-            store=store, reuse=reuse, tier=Tier(tier), seed=first, opener=opener, shrink=shrink
+            store=store,
+            reuse=reuse,
+            tier=Tier(tier),
+            seed=first,
+            opener=opener,
+            fail_io=fail_io,
+            shrink=shrink,
         )
         while True:
             for name, run in _checks(job):
@@ -208,6 +227,7 @@ def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
             tier=job.tier,
             seed=job.seed,
             opener=job.opener,
+            fail_io=job.fail_io,
             notes=notes,
         )
         anyio.run(check, case)
