@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import math
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,6 +34,7 @@ __all__ = (
 )
 
 RUN = RunId("run_a")
+SMOKE_S = 0.15  # for the rounds of one check
 
 
 class Tier(StrEnum):
@@ -58,6 +61,18 @@ class Case:
     def thorough(self) -> bool:
         """Whether minutes may be spent."""
         return self.tier is not Tier.SMOKE
+
+    def rounds(self, count: int, *, least: int = 1) -> Iterator[int]:
+        """Numbers from 0 to *count*; in the smoke tier no more than there is time for.
+
+        Args:
+            least: how many there are however long they take.
+        """
+        until = math.inf if self.thorough else time.monotonic() + SMOKE_S
+        for number in range(count):
+            if number >= least and time.monotonic() > until:
+                return
+            yield number
 
     def fresh(self) -> AbstractContextManager[MakeWorld]:
         """Another storage, empty; one who is done may empty it, see ``Lent``."""

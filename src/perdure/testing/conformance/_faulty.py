@@ -32,6 +32,7 @@ __all__ = ("FAULTS", "Client", "End", "Strike", "allowed", "explain", "run")
 MOST_ANSWERS = 20  # asked again that often, a world has to answer
 TAKEN_UP_MS = 60_000  # long enough for a world to take up what a dead process left undone
 MOST_SMOKE_STRIKES = 8
+MOST_STRIKES = 5000
 SMOKE_STRIKES = 6  # of each program, chosen by the seed
 
 
@@ -271,7 +272,9 @@ def _check_of(name: str) -> DirectCheck:
         if not case.thorough:
             planned = rng.sample(planned, min(SMOKE_STRIKES, len(planned)))
         tried = 0
-        while planned:
+        for _ in case.rounds(MOST_STRIKES, least=2):
+            if not planned:
+                break
             strike = planned.pop()
             with case.fresh() as make:
                 happened = await check_strike(make, name, strike, ends)

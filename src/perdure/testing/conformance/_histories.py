@@ -58,11 +58,13 @@ async def make_history(make: MakeWorld, contract: str, seed: int) -> list[Operat
 def _check_of(contract: str) -> DirectCheck:
     async def check(case: Case) -> None:
         rounds = ROUNDS_THOROUGH if case.thorough else ROUNDS_SMOKE
-        for seed in range(case.seed, case.seed + rounds):
+        made = 0
+        for number in case.rounds(rounds):
+            seed, made = case.seed + number, made + 1
             with case.fresh() as make:
                 history = await make_history(make, contract, seed)
             await check_history(history, RUN, times=True, seed=seed)
-        case.notes.append(f"{rounds} histories of {CLIENTS} coroutines")
+        case.notes.append(f"{made} histories of {CLIENTS} coroutines")
 
     return check
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import anyio
 
@@ -37,9 +39,11 @@ DIRECT: dict[str, DirectCheck] = {
     **IO,
     **PROCESSES,
 }
+# Told where to note what was done; gives the seconds it took if it ran aside.
+_Run: TypeAlias = Callable[[list[str]], float | None]
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
 _PROGRAMS = {  # per machine: programs, calls in each, seconds after which no other is begun
-    Tier.SMOKE: (8, 25, 0.5),
+    Tier.SMOKE: (8, 25, 0.3),
     Tier.FULL: (120, 40, 20.0),
     Tier.SOAK: (120, 40, 20.0),
 }
@@ -168,9 +172,7 @@ def certify(
             shrink=shrink,
         )
         while True:
-            for name, run in _checks(job):
-                if not only(name):
-                    continue
+            for name, run in _checks(job, only, aside=not until_failure):
                 check = _verdict(name, run, job.seed, store_code)
                 done.append(check)
                 heard(check)
@@ -182,11 +184,11 @@ def certify(
             job = replace(job, seed=job.seed + 1)
 
 
-def _verdict(name: str, run: Callable[[list[str]], None], seed: int, store_code: str) -> Check:
+def _verdict(name: str, run: _Run, seed: int, store_code: str) -> Check:
     began = time.perf_counter()
-    notes, failure, calls = list[str](), "", 0
+    notes, failure, calls, took = list[str](), "", 0, None
     try:
-        run(notes)
+        took = run(notes)
     except Difference as error:
         calls = len(error.calls)
         program = print_program(error.calls, store=store_code)
@@ -196,7 +198,7 @@ def _verdict(name: str, run: Callable[[list[str]], None], seed: int, store_code:
     return Check(
         name=name,
         passed=not failure,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - began if took is None else took,
         seed=seed,
         failure=failure,
         notes=tuple(notes),
@@ -212,11 +214,45 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}\n{notes}".strip()
 
 
-def _checks(job: _Job) -> Iterator[tuple[str, Callable[[list[str]], None]]]:
-    for name, check in DIRECT.items():
-        yield name, partial(_run_direct, job, check)
+def _checks(
+    job: _Job, only: Callable[[str], bool] = lambda name: True, *, aside: bool = True
+) -> Iterator[tuple[str, _Run]]:
+    """The checks in their order.
+
+    Args:
+        aside: in the smoke tier, begin those at once, in threads, that start processes and wait.
+    """
+    chosen: dict[str, _Run] = {name: partial(_run_direct, job, DIRECT[name]) for name in DIRECT}
     for name in MACHINES:
-        yield f"{name}, random programs", partial(_run_machine, job, name)
+        chosen[f"{name}, random programs"] = partial(_run_machine, job, name)
+    chosen = {name: run for name, run in chosen.items() if only(name)}
+    threads = ThreadPoolExecutor(len(PROCESSES))
+    try:
+        if aside and job.tier is Tier.SMOKE:
+            for name in chosen.keys() & PROCESSES.keys():
+                chosen[name] = _begin(threads, chosen[name])
+        yield from chosen.items()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _begin(threads: ThreadPoolExecutor, run: _Run) -> _Run:
+    noted: list[str] = []
+    ended = threads.submit(_timed, run, noted)
+
+    def wait(notes: list[str]) -> float:
+        try:
+            return ended.result()
+        finally:
+            notes += noted
+
+    return wait
+
+
+def _timed(run: _Run, notes: list[str]) -> float:
+    began = time.perf_counter()
+    run(notes)
+    return time.perf_counter() - began
 
 
 def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:

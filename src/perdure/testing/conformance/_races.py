@@ -61,7 +61,7 @@ async def one_winner_per_turn(case: Case) -> None:
 async def one_creation_per_run(case: Case) -> None:
     """Of many that create one run at once exactly one is told that it did."""
     async with case.open() as world:
-        for turn in range(8 if case.thorough else 3):
+        for turn in case.rounds(8 if case.thorough else 3):
             made: list[bool] = []
 
             async def create(run_id: str = f"run_{turn}", made: list[bool] = made) -> None:
@@ -111,7 +111,7 @@ async def appends_share_a_log(case: Case) -> None:
 async def a_commit_lands_behind_nothing_unseen(case: Case) -> None:
     """A commit with deliveries is at the place its guest knows of, or it is stale."""
     async with case.open() as world:
-        for n in range(20 if case.thorough else 6):
+        for n in case.rounds(20 if case.thorough else 6, least=3):
             run_id = f"run_{n}"
             await world.storage.create_run(new_run(run_id))
 

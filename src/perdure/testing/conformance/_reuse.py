@@ -50,7 +50,10 @@ class Reuse:
 
     @contextmanager
     def _lend(self) -> Generator[MakeWorld, None, None]:
-        make = self._free.pop() if self._free else self._stack.enter_context(self._store())
+        try:
+            make = self._free.pop()
+        except IndexError:  # a thread may have been faster
+            make = self._stack.enter_context(self._store())
         lent = Lent(make, empty)
         yield lent
         if lent.is_empty:
