@@ -23,15 +23,20 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "worlds/perdure-s3/tests"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "worlds/perdure-mongodb/tests"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/files_world"))
 
-from faulty_driver import fail_commands
-from servers import KEYS, running_ministack, running_seaweed
-from wrapped import fail_requests
+from faulty_driver import fail_commands  # type: ignore[import-not-found]  # by the paths above
+from servers import (  # type: ignore[import-not-found]  # likewise
+    KEYS,
+    running_ministack,
+    running_seaweed,
+)
+from wrapped import fail_requests  # type: ignore[import-not-found]  # likewise
 
 OPENERS = {"files": "files_world:FilesWorld"}  # of worlds that are not installed
 FAIL_IO: dict[str, FailIo] = {"mongodb": fail_commands, "s3": fail_requests}
 INSTALLED = "perdure.worlds:make_world"
 LIMIT_S = {Tier.SMOKE: 10.0, Tier.FULL: 300.0}
-TOLD = 12  # of the checks, the longest
+TOLD = 6  # of the checks, the longest
+LONG_S = 4.0
 
 
 @contextmanager
@@ -102,6 +107,7 @@ def check(name: str, tier: Tier, seed: int | None, only: str) -> bool:
             opener=opener,
             fail_io=FAIL_IO.get(name.partition(",")[0]),
             only=lambda check: only in check,
+            heard=_hear,
         )
         took = time.perf_counter() - began
     longest = sorted(report.checks, key=lambda check: -check.seconds)[:TOLD]
@@ -111,6 +117,12 @@ def check(name: str, tier: Tier, seed: int | None, only: str) -> bool:
     if took > LIMIT_S[tier]:
         print(f"TOO SLOW {name}: {took:.1f} s, may take {LIMIT_S[tier]:.0f}", flush=True)
     return report.passed and took <= LIMIT_S[tier]
+
+
+def _hear(one: Check) -> None:
+    if one.seconds > LONG_S:
+        notes = "; ".join(one.notes)
+        print(f"  {one.seconds:6.1f} s  {one.name}: {notes}", flush=True)
 
 
 def _times(checks: list[Check]) -> str:

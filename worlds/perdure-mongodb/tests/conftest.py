@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import itertools
+import sys
 import warnings
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from perdure_mongodb.testing import Mongod, replica_set
+
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside this file
 
 _count = itertools.count()
 
