@@ -137,7 +137,7 @@ async def run(
     strike: Strike | None,
     *,
     prepare: Callable[[World], None] = lambda world: None,
-    running: Callable[[Client], AbstractContextManager[None]] = nullcontext,
+    running: Callable[[Client], AbstractContextManager[None]] = lambda client: nullcontext(),
 ) -> End:
     """Run a program on fresh storage with one fault.
 
@@ -147,12 +147,12 @@ async def run(
     """
     clock = ManualClock()
 
-    def made() -> World:
+    def open_next() -> World:
         world = make(clock)
         prepare(world)
         return world
 
-    client = Client(made, clock, strike)
+    client = Client(open_next, clock, strike)
     try:
         await client.open()
         with running(client):
