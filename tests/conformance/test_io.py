@@ -1,4 +1,4 @@
-"""The kit fails a world's I/O calls one by one, and uses storage again that takes long to make."""
+"""The kit fails a world's I/O calls one by one, uses storage again, and ends a soak in time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from perdure.abc import World
 from perdure.model import Append, Appended
 from perdure.testing.clock import Clock
-from perdure.testing.conformance import MakeWorld, Report, Store, certify, store_at
+from perdure.testing.conformance import MakeWorld, Report, Store, certify, check_names, store_at
 from perdure.testing.faults import Fault, FaultyCalls
 from perdure.testing.memory import MemoryWorld
 
@@ -108,3 +108,9 @@ def test_storage_that_takes_long_to_make_is_emptied_and_used_again() -> None:
 
     assert certified(slow, "catalogue, random", "smoke").passed
     assert len(made) == 2  # one to see what is quicker, one for its programs
+
+
+def test_a_soak_ends_with_the_check_during_which_its_time_is_up() -> None:
+    report = certify(store_at("memory://"), tier="soak", seconds=0.01, seed=1)
+    assert report.passed
+    assert len(report.checks) < len(check_names())

@@ -160,7 +160,8 @@ def certify(
             tier may; without it the same seed does the same on any machine.
         shrink: look for the shortest program that fails; without it the verdict comes sooner.
         opener: as in ``check_world``, and so *fail_io*.
-        seconds: begin again, with the next seed, until so long has passed.
+        seconds: begin again, with the next seed, until so long has passed; then end after the
+            check that is under way.
         store_code: Python that defines ``store``, for programs that are printed.
         heard: told each verdict as it comes.
     """
@@ -182,7 +183,8 @@ def certify(
                 check = _verdict(name, run, job.seed, store_code)
                 done.append(check)
                 heard(check)
-                if not check.passed and until_failure:
+                over = 0 < seconds and time.monotonic() >= until
+                if over or (not check.passed and until_failure):
                     break
             failed = until_failure and not all(check.passed for check in done)
             if failed or time.monotonic() >= until:
