@@ -85,7 +85,7 @@ def test_a_fault_between_two_calls_to_the_store_is_tried(wakes_again: bool) -> N
     store = store_of(lambda world: in_two_parts(world, wakes_again=wakes_again))
     report = certified(store, "faulty io")
     assert report.passed == wakes_again
-    assert any("faults in" in note for check in report.checks for note in check.notes)
+    assert any("faults of" in note for check in report.checks for note in check.notes)
     told = [check.failure for check in report.checks if not check.passed]
     assert all(", its I/O call" in failure for failure in told)
 

@@ -63,14 +63,15 @@ class Case:
         """Whether minutes may be spent."""
         return self.tier is not Tier.SMOKE
 
-    def rounds(self, count: int, *, least: int = 1) -> Iterator[int]:
-        """Numbers from 0 to *count*; in the smoke tier no more than there is time for.
+    def rounds(self, count: int, *, least: int = 1, full_s: float = math.inf) -> Iterator[int]:
+        """Numbers from 0 to *count*; no more than there is time for.
 
         Args:
             least: how many there are however long they take.
+            full_s: seconds of the full tier that may be spent; the smoke tier's are few.
         """
-        hurried = self.in_time and not self.thorough
-        until = time.monotonic() + SMOKE_S if hurried else math.inf
+        seconds = {Tier.SMOKE: SMOKE_S, Tier.FULL: full_s, Tier.SOAK: math.inf}[self.tier]
+        until = time.monotonic() + seconds if self.in_time else math.inf
         for number in range(count):
             if number >= least and time.monotonic() > until:
                 return
