@@ -62,7 +62,8 @@ class PairMachine(RuleBasedStateMachine):
     """What every contract's machine can do: runs, and time."""
 
     store: ClassVar[Store]
-    until: ClassVar[float] = math.inf  # when enough have been played, by the monotonic clock
+    seconds: ClassVar[float] = math.inf  # after the first program, in which others may begin
+    until: ClassVar[float] = math.inf
     played: ClassVar[int] = 0
     names: ClassVar[tuple[str, ...]] = ()  # of streams that its programs write
 
@@ -82,6 +83,8 @@ class PairMachine(RuleBasedStateMachine):
             self.pair.close()
         own = type(self)
         own.played += 1
+        if own.played == 1:  # the first took longer: much was imported
+            own.until = time.monotonic() + own.seconds
         failed = sys.exc_info()[0] is not None  # then this is called on its way out
         if not failed and own.played >= LEAST and time.monotonic() > own.until:
             raise Enough

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -27,7 +25,7 @@ def run_programs(
     """
     machine = MACHINES[name]
     made: type[PairMachine] = type(
-        machine.__name__, (machine,), {"store": store, "until": time.monotonic() + seconds}
+        machine.__name__, (machine,), {"store": store, "seconds": seconds}
     )
     try:
         run_state_machine_as_test(
