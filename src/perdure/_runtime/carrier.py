@@ -29,11 +29,10 @@ from .._model.commit import Append, Committed, TurnCommit
 from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import LeaseEnd, Message, MessageClaim, WakeClaim
-from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
+from .._model.runs import NewRun, RunOutcome, RunRecord
 from .._model.state import RunState
-from .._protocol.codec import decode, encode_error
+from .._protocol.codec import decode
 from ..errors import (
-    FruitlessTurnsError,
     GuestError,
     LeaseLostError,
     PerdureError,
@@ -44,6 +43,7 @@ from ..errors import (
     WorldError,
 )
 from .carrying import Carrying
+from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, failed, failed_commit, fruitless
 from .heap import Heap
 from .slots import TakenSlots
 from .turn_handler import StepResult, Taken, Turn, TurnInput
@@ -54,8 +54,6 @@ __all__ = ("Carrier",)
 T = TypeVar("T")
 _log = logging.getLogger("perdure")
 _PAGE = 1000
-_MAX_FRUITLESS = 10  # claims that were lost or failed since its last commit; then a run fails
-_MAX_INTERRUPTED = 3  # or were interrupted by the deadline of a turn
 _COMMIT_TRIES = 6
 _PARKED_MS = 30_000  # a run whose bundle is missing is looked at again after this long
 _FIRST_TURN_DEADLINE = 0.1  # seconds; one that takes longer is not waited for by ``start``
@@ -230,7 +228,7 @@ class Carrier:
             await self._abandon(claim, results, delay_ms=delay_ms)
         except Exception as exc:
             _log.exception("run %s: a turn failed; it is tried again", self.run_id)
-            await self._fail_turn(claim, results, self._fruitless(claim, exc))
+            await self._fail_turn(claim, results, fruitless(self.run_id, claim, exc))
         finally:
             for ended in claims:
                 self._shared.let_go(ended.lease)
@@ -238,8 +236,8 @@ class Carrier:
             await self._write_console(turn)
 
     async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> Turn | None:
-        if claim is not None and claim.attempt > _MAX_FRUITLESS:  # those who tried did not live
-            await self._fail_turn(claim, results, self._fruitless(claim, None))
+        if claim is not None and claim.attempt > MAX_FRUITLESS:  # those who tried did not live
+            await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             return None
         heap, events = await self._load(read=claim is not None)
         if heap is None:
@@ -483,12 +481,7 @@ class Carrier:
             name="TurnDeadlineError",
             message=f"a turn took more than {self._shared.turn_deadline} s, several times over",
         )
-        await self._fail_turn(claim, results, error, budget=_MAX_INTERRUPTED)
-
-    def _fruitless(self, claim: WakeClaim | None, exc: Exception | None) -> PerdureError:
-        error = FruitlessTurnsError(self.run_id, claims=claim.attempt if claim else 0)
-        error.__cause__ = exc
-        return error
+        await self._fail_turn(claim, results, error, budget=MAX_INTERRUPTED)
 
     async def _fail_turn(
         self,
@@ -496,7 +489,7 @@ class Carrier:
         results: Iterable[StepResult],
         error: PerdureError,
         *,
-        budget: int = _MAX_FRUITLESS,
+        budget: int = MAX_FRUITLESS,
     ) -> None:
         """Give the turn up; the run is tried again later, or, past its budget, fails for good."""
         self._discard()
@@ -512,17 +505,8 @@ class Carrier:
     async def _fail_run(self, claim: WakeClaim, error: PerdureError) -> None:
         """End the run with this error, in one write; a turn that lands meanwhile saves it."""
         record = await self._shared.world.storage.get_run(self.run_id)
-        now_ms = self._shared.world.now_ms()
-        outcome = RunOutcome(status=RunStatus.FAILED, payload=encode_error(error), at_ms=now_ms)
-        commit = TurnCommit(
-            run_id=self.run_id,
-            commit_id=f"failed/{claim.lease.token}",
-            turn=record.turn,
-            expected_position=record.position,
-            consumed=record.consumed,
-            log_digest=record.log_digest,
-            outcome=outcome,
-        )
+        outcome = failed(error, at_ms=self._shared.world.now_ms())
+        commit = failed_commit(record, f"failed/{claim.lease.token}", outcome)
         try:
             await self._commit(commit)
         except (StaleTurnError, RunEndedError):
