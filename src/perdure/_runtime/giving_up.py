@@ -1,7 +1,7 @@
 """Giving up: how a run ends that no worker gets on with. Decides nothing by itself.
 
-A claim of a run's wake is fruitless if it was lost, or its turn raised in the host. The world counts
-them and begins anew at each commit (``WakeClaim.attempt``). Past its budget the run fails with a
+A claim of a run's wake is fruitless if it was lost, or its turn raised in the host. The world
+counts them and begins anew at each commit (``WakeClaim.attempt``). Past its budget the run fails with a
 named error, in one write: there are no dead letters.
 """
 
