@@ -1,8 +1,8 @@
 """Giving up: how a run ends that no worker gets on with. Decides nothing by itself.
 
 A claim of a run's wake is fruitless if it was lost, or its turn raised in the host. The world
-counts them and begins anew at each commit (``WakeClaim.attempt``). Past its budget the run fails with a
-named error, in one write: there are no dead letters.
+counts them (``WakeClaim.attempt``) and begins anew at each commit. Past its budget the run fails
+with a named error, in one write: there are no dead letters.
 """
 
 from __future__ import annotations
