@@ -16,6 +16,7 @@ from ._pair import Lent, MakeWorld
 __all__ = ("HISTORIES", "check_history")
 
 CLIENTS, CALLS = 3, 5
+FULL_S = 5.0
 ROUNDS_SMOKE, ROUNDS_THOROUGH = 4, 50
 
 
@@ -59,7 +60,7 @@ def _check_of(contract: str) -> DirectCheck:
     async def check(case: Case) -> None:
         rounds = ROUNDS_THOROUGH if case.thorough else ROUNDS_SMOKE
         made = 0
-        for number in case.rounds(rounds):
+        for number in case.rounds(rounds, full_s=FULL_S):
             seed, made = case.seed + number, made + 1
             with case.fresh() as make:
                 history = await make_history(make, contract, seed)

@@ -21,7 +21,7 @@ __all__ = ("IO",)
 
 SMOKE_POSITIONS = 4  # of each program, chosen by the seed
 MOST_POSITIONS = 500
-FULL_S = 8.0  # of the full tier, for each program; a soak takes its time
+FULL_S = 6.0  # of the full tier, for each program; a soak takes its time
 
 
 @final

@@ -45,8 +45,8 @@ _Run: TypeAlias = Callable[[list[str]], float | None]
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
 _PROGRAMS = {  # per machine: programs, calls in each, seconds after which no other is begun
     Tier.SMOKE: (8, 25, 0.3),
-    Tier.FULL: (120, 40, 15.0),
-    Tier.SOAK: (120, 40, 15.0),
+    Tier.FULL: (120, 40, 12.0),
+    Tier.SOAK: (120, 40, 12.0),
 }
 
 

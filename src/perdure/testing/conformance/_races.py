@@ -61,7 +61,7 @@ async def one_winner_per_turn(case: Case) -> None:
 async def one_creation_per_run(case: Case) -> None:
     """Of many that create one run at once exactly one is told that it did."""
     async with case.open() as world:
-        for turn in case.rounds(8 if case.thorough else 3):
+        for turn in case.rounds(8 if case.thorough else 3, full_s=6.0):
             made: list[bool] = []
 
             async def create(run_id: str = f"run_{turn}", made: list[bool] = made) -> None:
