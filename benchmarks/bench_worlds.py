@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -199,6 +199,7 @@ async def commits(
 async def latency(wait: Callable[[], Awaitable[object]], act: Once) -> float:
     """Seconds from *act* to the claim that waits for it."""
     heard: list[float] = []
+    began = time.perf_counter()
 
     async def waiting() -> None:
         assert await wait(), "nothing was claimed"
@@ -291,7 +292,11 @@ def opened(url: str, delay_ms: float) -> World:
     """A world, not opened; its requests to S3 take *delay_ms* longer."""
     world = make_world(url)
     if isinstance(world, S3World) and delay_ms:
-        world._handle.wrap = cast("Any", lambda client: Far(client, delay_ms))
+
+        def far(client: Any) -> Any:
+            return Far(client, delay_ms)
+
+        world._handle.wrap = far
     return world
 
 
@@ -358,7 +363,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     table = Table()
-    folder = Path(tempfile.mkdtemp(dir=given.folder)).absolute()
+    folder = Path(tempfile.mkdtemp(dir=str(given.folder))).absolute()
     try:
         table.put("machine", "fdatasync us, file grows", fdatasync_us(folder, grow=True))
         table.put("machine", "fdatasync us, file does not", fdatasync_us(folder, grow=False))

@@ -29,7 +29,11 @@ def fail_commands(world: World, strike: Strike) -> None:
     assert isinstance(world, MongoWorld)
     handle = world._handle
     made: Any = handle._make
-    handle._make = cast("Any", lambda uri, **options: Faulty(made(uri, **options), strike))
+
+    def faulty(uri: str, **options: Any) -> Faulty:
+        return Faulty(made(uri, **options), strike)
+
+    handle._make = cast("Any", faulty)
 
 
 class Commands:
@@ -42,8 +46,9 @@ class Commands:
 
     def __getattr__(self, method: str) -> Any:
         found, name = getattr(self._inner, method), f"{self._name}.{method}"
-        if method in CURSORS:
-            return lambda *args, **named: Commands(found(*args, **named), name, self._strike)
+
+        def cursor(*args: Any, **named: Any) -> Commands:
+            return Commands(found(*args, **named), name, self._strike)
 
         async def command(*args: Any, session: Transaction | None = None, **named: Any) -> Any:
             if session is None:
@@ -51,7 +56,7 @@ class Commands:
             call = partial(found, *args, session=session.inner, **named)
             return await struck(self._strike, name, call, TRANSIENT)
 
-        return command
+        return cursor if method in CURSORS else command
 
 
 class Transaction:

@@ -50,8 +50,9 @@ class Lent:
         self.is_empty = False
         self._make = make
         self._empty = empty
-        if hasattr(make, "url"):
-            self.url = make.url  # for other processes
+        found: object = getattr(make, "url", None)
+        if isinstance(found, str):
+            self.url = found  # for other processes
 
     def __call__(self, clock: Clock, /) -> World:
         self.is_empty = False
