@@ -125,13 +125,8 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def conformance(session: nox.Session) -> None:
-    """Every world of this repository, the full tier: minutes."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = (f"files://{folder}/{{n}}", "--opener", "files_world:FilesWorld")
-        with session.chdir("examples/files_world"):
-            session.run("perdure", "certify", *files, "--tier", "full")
-        for url in ("memory://", f"sqlite:///{folder}/{{n}}.db?synchronous=normal"):
-            session.run("perdure", "certify", url, "--tier", "full")
+    """Every world of this repository on its servers: the full tier, each within five minutes."""
+    session.run("python", "tests/conformance/certifying.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -180,3 +175,4 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/bench_vm.py", "--peer", "python", *node)
     session.run("python", "benchmarks/bench_runs.py", "--peer", "python", *session.posargs)
     session.run("python", "benchmarks/bench_resume.py")
+    session.run(sys.executable, "benchmarks/bench_worlds.py", external=True)  # has the servers

@@ -26,6 +26,7 @@ from subprocess import PIPE
 
 import anyio
 import anyio.to_thread
+from machine import fdatasync_us  # type: ignore[import-not-found]  # beside this file
 
 from perdure import Worker, Workflow, start, step
 from perdure._runtime.audit import measure_run
@@ -103,24 +104,6 @@ async def add(a: int, b: int) -> int:
 
 
 WORKFLOWS = {name: Workflow.from_source(SOURCE, name=name) for name in ("seq", "one", "fan")}
-
-
-def fdatasync_us(folder: Path, *, grow: bool) -> float:
-    """Median time of syncing 4 KiB that make a file longer, or that do not."""
-    path, times = folder / "sync", list[float]()
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
-    if not grow:
-        os.write(descriptor, bytes(4096 * 300))
-        os.fsync(descriptor)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    for _ in range(300):
-        began = time.perf_counter()
-        os.write(descriptor, bytes(4096))
-        os.fdatasync(descriptor)
-        times.append(time.perf_counter() - began)
-    os.close(descriptor)
-    path.unlink()
-    return statistics.median(times) * 1e6
 
 
 async def run_one() -> None:

@@ -137,6 +137,19 @@ class StepLostError(UserCodeError):
         self.lost = lost
 
 
+class FruitlessTurnsError(UserCodeError):
+    """No turn of a run landed, however often workers tried; its cause is how the last one ended."""
+
+    def __init__(self, run_id: str, *, claims: int) -> None:
+        super().__init__(
+            f"run {run_id} was taken up {claims} times since its last commit and no turn of it "
+            f"landed: each failed, or its worker died or was cut off. Mend that and start the run "
+            f"anew: perdure rerun {run_id}"
+        )
+        self.run_id = run_id
+        self.claims = claims
+
+
 class StepTimeoutError(UserCodeError):
     """A step ran longer than its ``timeout``."""
 
@@ -360,7 +373,7 @@ class RunNotFoundError(UsageError):
 
 
 class RunLiveError(UsageError):
-    """The run has not ended, so it cannot be deleted."""
+    """The run has not ended, so it can be neither deleted nor started anew."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id} has not ended; cancel it first: perdure cancel {run_id}")

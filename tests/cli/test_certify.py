@@ -42,6 +42,8 @@ def test_a_broken_world_is_told_with_a_program_that_runs(perdure: Cli, folder: P
         "broken_world:broken",
         "--only",
         "queue, random",
+        "--tier",
+        "full",  # as many programs as it takes
     )
     done = perdure(*arguments, "--seed", "0", "--json", code=1)
     report = json.loads(done.stdout)

@@ -45,6 +45,7 @@ def test_the_mutant_is_killed_as_the_page_says(name: str) -> None:
             seed=seed + again,
             only=lambda other: other == check,
             shrink=False,
+            in_time=False,
             opener=opener,
         )
         if not report.passed:

@@ -285,7 +285,7 @@ class Book:
         """
         item = self._held(lease, now_ms=now_ms)
         if isinstance(item, Mailbox):
-            item.give_back(due_ms=now_ms + delay_ms)
+            item.give_back(due_ms=now_ms + delay_ms, ran=ran)
             return
         assert isinstance(item, QueuedMessage)
         item.lease, item.due_ms = None, now_ms + delay_ms

@@ -73,6 +73,7 @@ class Mailbox(Claimable):
         check_lease(self.lease, end.lease, now_ms=now_ms)
         timers = [due for due in (end.next_due_ms, next_due_ms) if due is not None]
         self.drop()
+        self.attempt = 0
         self.due_ms = rearmed_due_ms(
             generation=self.generation,
             seen=end.generation,
@@ -81,9 +82,15 @@ class Mailbox(Claimable):
             now_ms=now_ms,
         )
 
-    def give_back(self, *, due_ms: int | None) -> None:
-        """End a claim without an outcome: due at *due_ms*, or sooner if it was woken meanwhile."""
+    def give_back(self, *, due_ms: int | None, ran: bool = True) -> None:
+        """End a claim without an outcome: due at *due_ms*, or sooner if it was woken meanwhile.
+
+        Args:
+            ran: whether it is to count among the run's fruitless claims.
+        """
         self.drop()
+        if not ran and self.attempt:  # a commit may have begun the count anew meanwhile
+            self.attempt -= 1
         times = [due for due in (self.due_ms, due_ms) if due is not None]
         self.due_ms = min(times, default=None)
 

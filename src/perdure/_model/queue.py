@@ -47,7 +47,7 @@ class WakeClaim:
     run_id: RunId
     lease: Lease
     generation: int
-    attempt: int  # claims since the run's last commit, this one included
+    attempt: int  # fruitless claims: lost or given back ``ran``; this one included
 
 
 @frozen

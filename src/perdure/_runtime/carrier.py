@@ -29,12 +29,13 @@ from .._model.commit import Append, Committed, TurnCommit
 from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import LeaseEnd, Message, MessageClaim, WakeClaim
-from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
+from .._model.runs import NewRun, RunOutcome, RunRecord
 from .._model.state import RunState
-from .._protocol.codec import decode, encode_error
+from .._protocol.codec import decode
 from ..errors import (
     GuestError,
     LeaseLostError,
+    PerdureError,
     RunEndedError,
     SnapshotRejectedError,
     StaleTurnError,
@@ -42,6 +43,7 @@ from ..errors import (
     WorldError,
 )
 from .carrying import Carrying
+from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, failed, failed_commit, fruitless
 from .heap import Heap
 from .slots import TakenSlots
 from .turn_handler import StepResult, Taken, Turn, TurnInput
@@ -52,7 +54,6 @@ __all__ = ("Carrier",)
 T = TypeVar("T")
 _log = logging.getLogger("perdure")
 _PAGE = 1000
-_MAX_FRUITLESS = 10  # claims of a run without a commit before it fails
 _COMMIT_TRIES = 6
 _PARKED_MS = 30_000  # a run whose bundle is missing is looked at again after this long
 _FIRST_TURN_DEADLINE = 0.1  # seconds; one that takes longer is not waited for by ``start``
@@ -227,9 +228,7 @@ class Carrier:
             await self._abandon(claim, results, delay_ms=delay_ms)
         except Exception as exc:
             _log.exception("run %s: a turn failed; it is tried again", self.run_id)
-            self._discard()
-            await self._append_all(results)
-            await self._settle_failure(claim, exc)
+            await self._fail_turn(claim, results, fruitless(self.run_id, claim, exc))
         finally:
             for ended in claims:
                 self._shared.let_go(ended.lease)
@@ -237,6 +236,9 @@ class Carrier:
             await self._write_console(turn)
 
     async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> Turn | None:
+        if claim is not None and claim.attempt > MAX_FRUITLESS:  # those who tried did not live
+            await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
+            return None
         heap, events = await self._load(read=claim is not None)
         if heap is None:
             await self._give_back(claim, 0)  # the run has ended
@@ -461,11 +463,13 @@ class Carrier:
         await self._append_all(results)
         await self._give_back(claim, delay_ms)
 
-    async def _give_back(self, claim: WakeClaim | None, delay_ms: int) -> None:
+    async def _give_back(
+        self, claim: WakeClaim | None, delay_ms: int, *, ran: bool = False
+    ) -> None:
         if claim is None:
             return
         with contextlib.suppress(WorldError):  # lost, or ended, or it runs out by itself
-            await self._shared.world.queue.release(claim.lease, delay_ms=delay_ms)
+            await self._shared.world.queue.release(claim.lease, delay_ms=delay_ms, ran=ran)
 
     async def _finish(self, claim: WakeClaim, next_due_ms: int | None) -> None:
         end = LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=next_due_ms)
@@ -474,37 +478,42 @@ class Carrier:
 
     async def _interrupted(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
         _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
-        self._discard()
-        await self._append_all(results)
         error = GuestError(
             name="TurnDeadlineError",
             message=f"a turn took more than {self._shared.turn_deadline} s, several times over",
         )
-        await self._settle_failure(claim, error, budget=3)
+        await self._fail_turn(claim, results, error, budget=MAX_INTERRUPTED)
 
-    async def _settle_failure(
-        self, claim: WakeClaim | None, exc: Exception, *, budget: int = _MAX_FRUITLESS
+    async def _fail_turn(
+        self,
+        claim: WakeClaim | None,
+        results: Iterable[StepResult],
+        error: PerdureError,
+        *,
+        budget: int = MAX_FRUITLESS,
     ) -> None:
-        """Try the run again later; past its budget it fails with a named error."""
+        """Give the turn up; the run is tried again later, or, past its budget, fails for good."""
+        self._discard()
+        await self._append_all(results)  # which wakes the run
         if claim is None:
             return
         if claim.attempt < budget:
-            await self._give_back(claim, min(1000 * 2 ** (claim.attempt - 1), 60_000))
+            delay_ms = min(1000 * 2 ** (claim.attempt - 1), 60_000)
+            await self._give_back(claim, delay_ms, ran=True)
             return
+        await self._fail_run(claim, error)
+
+    async def _fail_run(self, claim: WakeClaim, error: PerdureError) -> None:
+        """End the run with this error, in one write; a turn that lands meanwhile saves it."""
         record = await self._shared.world.storage.get_run(self.run_id)
-        now_ms = self._shared.world.now_ms()
-        outcome = RunOutcome(status=RunStatus.FAILED, payload=encode_error(exc), at_ms=now_ms)
-        commit = TurnCommit(
-            run_id=self.run_id,
-            commit_id=f"failed/{claim.lease.token}",
-            turn=record.turn,
-            expected_position=record.position,
-            consumed=record.consumed,
-            log_digest=record.log_digest,
-            outcome=outcome,
-        )
-        with contextlib.suppress(StaleTurnError, RunEndedError):
+        outcome = failed(error, at_ms=self._shared.world.now_ms())
+        commit = failed_commit(record, f"failed/{claim.lease.token}", outcome)
+        try:
             await self._commit(commit)
+        except (StaleTurnError, RunEndedError):
+            await self._give_back(claim, 0)
+        else:
+            self._tell(outcome)
 
     async def _put_away(self) -> None:
         """Keep the heap warm, and a snapshot of it if its last turn left none."""

@@ -17,14 +17,14 @@ from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
 from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
-from ..errors import UsageError
+from ..errors import RunLiveError, UsageError
 from .ambient import current_world, workers
 from .check import check_bundle
 from .handles import Run
 from .payloads import encode_payload
 from .workflow import Workflow
 
-__all__ = ("run_id_for_key", "start")
+__all__ = ("run_id_for_key", "start", "start_again")
 
 # Which bundles and engines this process has put into which open world: spares a read per start.
 _stored: WeakKeyDictionary[World, set[str]] = WeakKeyDictionary()
@@ -85,6 +85,30 @@ async def start(
     if worker is None or not await worker.begin(new):
         await target.storage.create_run(new)
     return Run(new.run_id, target)
+
+
+async def start_again(world: World, run_id: str) -> Run:
+    """Start an ended run anew: another run of the same code, arguments and attributes.
+
+    Raises:
+        RunNotFoundError: no such run.
+        RunLiveError: it has not ended; it needs no other.
+    """
+    record = await world.storage.get_run(RunId(run_id))
+    if not record.status.is_ended:
+        raise RunLiveError(run_id)
+    (created,) = await world.storage.read_events(RunId(run_id), limit=1)
+    new = NewRun(
+        run_id=_fresh_id(),
+        workflow=record.workflow,
+        bundle=record.bundle,
+        engine=record.engine,
+        input=created.event.payload or b"",
+        created_at_ms=world.now_ms(),
+        attributes=record.attributes,
+    )
+    await world.storage.create_run(new)
+    return Run(new.run_id, world)
 
 
 async def _engine() -> GuestEngine:

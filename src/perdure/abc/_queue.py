@@ -32,6 +32,9 @@ class Queue(ABC):
     ) -> tuple[WakeClaim, ...]:
         """Lease up to *limit* due runs, each to one caller; the longest due first, equals by id.
 
+        However often its claims were lost a run stays due. ``attempt`` counts this claim and the
+        lost ones; it begins anew at a commit and when a claim is finished.
+
         Waits up to *wait_ms* for the first, or until the caller's ``Ending`` (``perdure.waiting``)
         has come; an empty answer is no error. Cancelling may leave a lease that runs out by
         itself: a worker that drains ends the wait instead, and gives back what it was handed.
@@ -46,6 +49,8 @@ class Queue(ABC):
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[MessageClaim, ...]:
         """Lease up to *limit* due messages of these topics; longest due first, equals by id.
+
+        However often its claims were lost a message stays, and ``lost`` is exact.
 
         Waits, and is cancelled, as ``claim_wakes``; an empty answer is no error.
         """
@@ -66,7 +71,8 @@ class Queue(ABC):
     async def release(self, lease: Lease, *, delay_ms: int = 0, ran: bool = False) -> None:
         """Give a claim back, due again after *delay_ms*.
 
-        With ``ran`` False the claim counts among a message's ``returned``.
+        With ``ran`` False the claim counts among a message's ``returned``, and not in a wake's
+        ``attempt``.
 
         Raises:
             LeaseLostError: the lease is no longer live; nothing was changed.

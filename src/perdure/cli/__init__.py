@@ -9,6 +9,7 @@ import typer
 from . import _compile, _runs
 from ._certify import certify
 from ._output import err
+from ._rerun import rerun
 from ._types import types
 from .demo import demo
 
@@ -32,6 +33,7 @@ for _command in (
     _runs.inspect,
     _runs.log,
     _runs.cancel,
+    rerun,
     _runs.verify,
     types,
     certify,

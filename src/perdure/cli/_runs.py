@@ -11,7 +11,8 @@ import anyio
 import typer
 from rich.table import Column, Table
 
-from .._model.runs import RunFilter, RunStatus
+from .._model.runs import RunFilter, RunRecord, RunStatus
+from .._protocol.codec import decode
 from .._protocol.json_values import as_json
 from .._runtime.audit import verify_run
 from .._runtime.handles import Run, get_run
@@ -20,7 +21,7 @@ from .._runtime.start import start as start_run
 from .._runtime.worker import Worker
 from .._runtime.workflow import Workflow, workflow
 from ..abc import World
-from ..errors import RunNotFoundError, UsageError
+from ..errors import GuestError, PerdureError, RunNotFoundError, UsageError
 from ..worlds import open_world
 from ._arguments import (
     JsonOption,
@@ -35,7 +36,7 @@ from ._output import err, out, print_json
 from ._progress import show_console, show_progress
 from ._signals import stop_on_signal
 
-__all__ = ("cancel", "inspect", "log", "run", "runs", "start", "verify", "worker")
+__all__ = ("cancel", "inspect", "log", "near", "run", "runs", "start", "verify", "worker")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")]
 ArgsArgument = Annotated[str, typer.Argument(metavar="ARGS_JSON", help="A JSON array.")]
@@ -152,6 +153,9 @@ def worker(
 def runs(
     status: Annotated[RunStatus | None, typer.Option(help="Only these.")] = None,
     name: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
+    error: Annotated[
+        str | None, typer.Option(help="Only those that failed with this: FruitlessTurnsError.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many, the newest last.")] = 100,
     world: WorldOption = None,
     as_json_: JsonOption = False,
@@ -161,12 +165,15 @@ def runs(
     async def main() -> None:
         async with open_world(world) as opened:
             found: list[dict[str, Any]] = []
-            where, cursor = RunFilter(status=status, workflow=name), None
+            failed = RunStatus.FAILED if error is not None else status
+            where, cursor = RunFilter(status=failed, workflow=name), None
             while len(found) < limit:
                 page = await opened.catalogue.list_runs(
                     where, cursor=cursor, limit=limit - len(found)
                 )
-                found += [record_json(record) for record in page.runs]
+                found += [
+                    record_json(record) for record in page.runs if _failed_with(record, error)
+                ]
                 cursor = page.cursor
                 if cursor is None:
                     break
@@ -183,11 +190,24 @@ def runs(
     run_async(main)
 
 
+def _failed_with(record: RunRecord, name: str | None) -> bool:
+    """Whether the run's error has this name; any run has None."""
+    if name is None:
+        return True
+    if record.payload is None:
+        return False
+    try:
+        error = decode(record.payload)
+    except PerdureError:
+        return False
+    return isinstance(error, GuestError) and error.name == name
+
+
 def inspect(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = False) -> None:
     """Show a run: its events, steps, waits, hooks and snapshot."""
 
     async def main() -> None:
-        async with open_world(world) as opened, _near(opened):
+        async with open_world(world) as opened, near(opened):
             shown = (await inspect_run(opened, run_id)).as_json()
         if as_json_:
             print_json(shown)
@@ -202,7 +222,7 @@ def log(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = F
 
     async def main() -> None:
         lines: list[str] = []
-        async with open_world(world) as opened, _near(opened):
+        async with open_world(world) as opened, near(opened):
             found = get_run(run_id, opened)
             await found.info()
             while more := await found.log_lines(start=len(lines)):
@@ -224,7 +244,7 @@ def cancel(
     """End a run as cancelled."""
 
     async def main() -> None:
-        async with open_world(world) as opened, _near(opened):
+        async with open_world(world) as opened, near(opened):
             await get_run(run_id, opened).cancel(reason)
             record = await get_run(run_id, opened).info()
         if as_json_:
@@ -239,7 +259,7 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
     """Execute a run again from its log, and compare every stored snapshot byte for byte."""
 
     async def main() -> int:
-        async with open_world(world) as opened, _near(opened):
+        async with open_world(world) as opened, near(opened):
             report = await verify_run(opened, run_id)
         if as_json_:
             print_json(
@@ -269,7 +289,7 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
 
 
 @asynccontextmanager
-async def _near(world: World) -> AsyncGenerator[None, None]:
+async def near(world: World) -> AsyncGenerator[None, None]:
     """Make an unknown run id's error name those like it."""
     try:
         yield

@@ -64,14 +64,27 @@ def random_faults(
 class FaultyCalls:
     """An object whose coroutine methods fail as they are told: a contract's, or a store's client.
 
-    A world's author wraps the client of the store in it to fail each request by itself.
+    A world's author wraps the client of the store in it to fail each request by itself: see
+    ``FailIo`` of the conformance kit.
     """
 
-    def __init__(self, inner: object, name: str, strike: Callable[[str], Fault]) -> None:
-        """Wrap *inner*; *strike* is asked about each call, by ``<name>.<method>``."""
+    def __init__(
+        self,
+        inner: object,
+        name: str,
+        strike: Callable[[str], Fault],
+        error: Callable[[str], Exception] = WorldUnavailableError,
+    ) -> None:
+        """Wrap *inner*.
+
+        Args:
+            strike: asked about each call, by ``<name>.<method>``.
+            error: what a failed call raises, as the store's client would, given what happened.
+        """
         self._inner = inner
         self._name = name
         self._strike = strike
+        self._error = error
 
     def __getattr__(self, method: str) -> Any:
         found = cast("Callable[..., Awaitable[Any]]", getattr(self._inner, method))
@@ -80,10 +93,10 @@ class FaultyCalls:
         async def faulty(*args: Any, **named: Any) -> Any:
             fault = self._strike(call)
             if fault is Fault.BEFORE:
-                raise WorldUnavailableError(f"{call} failed before it did anything, as planned")
+                raise self._error(f"{call} failed before it did anything, as planned")
             answer = await found(*args, **named)
             if fault is Fault.AFTER:
-                raise WorldUnavailableError(f"{call} failed after it was done, as planned")
+                raise self._error(f"{call} failed after it was done, as planned")
             return answer
 
         return faulty

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
+from wrapped import fail_requests
 
 from perdure.testing.clock import Clock
 from perdure.testing.conformance import MakeWorld, Store, Tier, certify, check_world
@@ -34,7 +35,7 @@ def store_on(server: Server) -> Store:
 
 
 def test_the_s3_world_passes_on_ministack(ministack: Server) -> None:
-    check_world(store_on(ministack), tier=TIER, seed=1)
+    check_world(store_on(ministack), tier=TIER, seed=1, fail_io=fail_requests)
 
 
 def test_the_s3_world_passes_on_seaweedfs(seaweed: Server) -> None:
@@ -43,6 +44,6 @@ def test_the_s3_world_passes_on_seaweedfs(seaweed: Server) -> None:
     def wanted(name: str) -> bool:
         return TIER is Tier.FULL or name.startswith("everything") or "random" not in name
 
-    report = certify(store_on(seaweed), tier=TIER, seed=1, only=wanted)
+    report = certify(store_on(seaweed), tier=TIER, seed=1, only=wanted, fail_io=fail_requests)
     assert report.passed, [check for check in report.checks if not check.passed]
     assert len(report.checks) >= 8

@@ -17,6 +17,8 @@ from botocore.exceptions import (  # type: ignore[import-untyped]  # botocore ha
     ReadTimeoutError,
 )
 
+from perdure.abc import World
+from perdure.testing import faults
 from perdure_s3 import S3World
 from perdure_s3._cas import Client
 
@@ -111,6 +113,23 @@ async def _unheard(call: Any, named: Any) -> None:
 def _error(status: int, code: str, name: str) -> ClientError:
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, name)
+
+
+_STRUCK = {
+    faults.Fault.NONE: Fault.NONE,
+    faults.Fault.BEFORE: Fault.TIMEOUT,
+    faults.Fault.AFTER: Fault.TIMEOUT_AFTER,
+}
+
+
+def fail_requests(world: World, strike: Callable[[str], faults.Fault]) -> None:
+    """Fail requests as the conformance kit says."""
+    assert isinstance(world, S3World)
+
+    def plan(number: int, verb: str, key: str) -> Fault:
+        return _STRUCK[strike(f"{verb} {key}")]
+
+    world._handle.wrap = lambda client: cast("Client", Wrapped(client, plan))  # by __getattr__
 
 
 def no_faults(number: int, verb: str, key: str) -> Fault:

@@ -7,7 +7,7 @@ world on it, not opened, with the clock it is handed.
 
 from __future__ import annotations
 
-from ._case import Tier as Tier
+from ._case import FailIo as FailIo, Tier as Tier
 from ._kit import (
     Check as Check,
     Report as Report,

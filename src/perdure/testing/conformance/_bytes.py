@@ -39,9 +39,9 @@ async def bytes_are_exact(case: Case) -> None:
     sizes = [0, 1, *(n for limit in LIMITS for n in (limit, limit + 1))]
     if case.thorough:
         sizes += [limit + 1 for limit in LARGE]
-    async with case.open() as world:
+    async with case.open() as world, anyio.create_task_group() as group:
         for index, size in enumerate(sizes):
-            await _come_back(world, RunId(f"run_{index}"), pattern(size))
+            group.start_soon(_come_back, world, RunId(f"run_{index}"), pattern(size))
 
 
 async def _come_back(world: World, run_id: RunId, data: bytes) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import math
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from ..._model.commit import Append, TurnCommit
 from ..._model.events import Event, EventType
@@ -14,12 +16,14 @@ from ..._model.ids import Digest, EntityId, RunId
 from ..._model.runs import NewRun
 from ...abc import World
 from ..clock import Clock, SystemClock
+from ..faults import Fault
 from ._pair import MakeWorld, Store
 
 __all__ = (
     "RUN",
     "Case",
     "DirectCheck",
+    "FailIo",
     "Tier",
     "append_of",
     "commit_of",
@@ -30,6 +34,7 @@ __all__ = (
 )
 
 RUN = RunId("run_a")
+SMOKE_S = 0.15  # for the rounds of one check
 
 
 class Tier(StrEnum):
@@ -44,11 +49,13 @@ class Tier(StrEnum):
 class Case:
     """One storage to check, and how."""
 
-    store: Store
-    make: MakeWorld  # one storage of it
+    reuse: Store  # storage that may have been used and emptied again
+    make: MakeWorld  # one storage, made for this check
     tier: Tier = Tier.SMOKE
     seed: int = 0
     opener: str = "perdure.worlds:make_world"  # how another process opens it; see Processes
+    fail_io: FailIo | None = None
+    in_time: bool = True  # rounds are left out where the smoke tier would take too long
     notes: list[str] = field(default_factory=list[str])  # what the check has to say, passed or not
 
     @property
@@ -56,9 +63,23 @@ class Case:
         """Whether minutes may be spent."""
         return self.tier is not Tier.SMOKE
 
+    def rounds(self, count: int, *, least: int = 1, full_s: float = math.inf) -> Iterator[int]:
+        """Numbers from 0 to *count*; no more than there is time for.
+
+        Args:
+            least: how many there are however long they take.
+            full_s: seconds of the full tier that may be spent; the smoke tier's are few.
+        """
+        seconds = {Tier.SMOKE: SMOKE_S, Tier.FULL: full_s, Tier.SOAK: math.inf}[self.tier]
+        until = time.monotonic() + seconds if self.in_time else math.inf
+        for number in range(count):
+            if number >= least and time.monotonic() > until:
+                return
+            yield number
+
     def fresh(self) -> AbstractContextManager[MakeWorld]:
-        """Another storage, empty."""
-        return self.store()
+        """Another storage, empty; one who is done may empty it, see ``Lent``."""
+        return self.reuse()
 
     @asynccontextmanager
     async def open(self, clock: Clock | None = None) -> AsyncGenerator[World, None]:
@@ -66,6 +87,16 @@ class Case:
         world = self.make(clock or SystemClock())
         async with world:
             yield world
+
+
+class FailIo(Protocol):
+    """Puts something between a world that is not open yet and its store.
+
+    It asks *strike* about every I/O call, by a name, and fails the call as the store's client
+    would: before it took effect, or after. ``perdure.testing.faults.FaultyCalls`` does that.
+    """
+
+    def __call__(self, world: World, strike: Callable[[str], Fault], /) -> None: ...
 
 
 DirectCheck: TypeAlias = Callable[[Case], Awaitable[None]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
@@ -25,13 +25,14 @@ from ._calls import attempt, comparable
 from ._cancel import Moment, Swallowed, run_cancelled
 from ._case import Case, DirectCheck
 from ._fault_programs import PROGRAMS, RUNS, TOKENS, TOPICS, Program
-from ._pair import MakeWorld
+from ._pair import Lent, MakeWorld
 
-__all__ = ("FAULTS", "Client", "Strike")
+__all__ = ("FAULTS", "Client", "End", "Strike", "allowed", "explain", "run")
 
 MOST_ANSWERS = 20  # asked again that often, a world has to answer
 TAKEN_UP_MS = 60_000  # long enough for a world to take up what a dead process left undone
 MOST_SMOKE_STRIKES = 8
+MOST_STRIKES = 5000
 SMOKE_STRIKES = 6  # of each program, chosen by the seed
 
 
@@ -130,18 +131,40 @@ class End:
     held: Any = field(default_factory=dict[str, Any])
 
 
-async def run(make: MakeWorld, program: Program, strike: Strike | None) -> End:
-    """Run a program on fresh storage with one fault."""
+async def run(
+    make: MakeWorld,
+    program: Program,
+    strike: Strike | None,
+    *,
+    prepare: Callable[[World], None] = lambda world: None,
+    running: Callable[[Client], AbstractContextManager[None]] = lambda client: nullcontext(),
+) -> End:
+    """Run a program on fresh storage with one fault.
+
+    Args:
+        prepare: told each world before it is opened.
+        running: entered while the program runs, not while what it left is looked at.
+    """
     clock = ManualClock()
-    client = Client(lambda: make(clock), clock, strike)
+
+    def open_next() -> World:
+        world = make(clock)
+        prepare(world)
+        return world
+
+    client = Client(open_next, clock, strike)
     try:
         await client.open()
-        await program(client)
+        with running(client):
+            await program(client)
         client.struck = client.struck or strike is None
         made = list(client.calls)
         client.clock.advance(TAKEN_UP_MS)
         await client.world.settle()
-        return End(client.struck, made, await dump(client))
+        end = End(client.struck, made, await dump(client))
+        if isinstance(make, Lent):
+            await make.empty(client.world)
+        return end
     finally:
         await client.aclose()
 
@@ -216,11 +239,12 @@ async def check_strike(make: MakeWorld, name: str, strike: Strike, ends: Ends) -
         return False
     expected = await allowed(program, strike, ends)
     if end.held not in [other.held for other in expected]:
-        raise AssertionError(_explained(name, strike, end, expected[-1]))
+        raise AssertionError(explain(name, strike, end, expected[-1]))
     return True
 
 
-def _explained(name: str, strike: Strike, end: End, expected: End) -> str:
+def explain(name: str, strike: Strike, end: End, expected: End) -> str:
+    """What is wrong with an end."""
     differing = [
         f"  {what}: the world has {end.held.get(what)}, the contract says {value}"
         for what, value in expected.held.items()
@@ -248,7 +272,9 @@ def _check_of(name: str) -> DirectCheck:
         if not case.thorough:
             planned = rng.sample(planned, min(SMOKE_STRIKES, len(planned)))
         tried = 0
-        while planned:
+        for _ in case.rounds(MOST_STRIKES, least=2):
+            if not planned:
+                break
             strike = planned.pop()
             with case.fresh() as make:
                 happened = await check_strike(make, name, strike, ends)

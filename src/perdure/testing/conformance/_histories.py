@@ -11,11 +11,12 @@ from ..memory import MemoryWorld
 from ._case import RUN, Case, DirectCheck
 from ._clients import CONTRACTS, prepare, run_client
 from ._linear import Operation, explained, told
-from ._pair import MakeWorld
+from ._pair import Lent, MakeWorld
 
 __all__ = ("HISTORIES", "check_history")
 
 CLIENTS, CALLS = 3, 5
+FULL_S = 5.0
 ROUNDS_SMOKE, ROUNDS_THOROUGH = 4, 50
 
 
@@ -50,17 +51,21 @@ async def make_history(make: MakeWorld, contract: str, seed: int) -> list[Operat
         async with anyio.create_task_group() as group:
             for number in range(CLIENTS):
                 group.start_soon(one, number)
+        if isinstance(make, Lent):
+            await make.empty(world)
     return history
 
 
 def _check_of(contract: str) -> DirectCheck:
     async def check(case: Case) -> None:
         rounds = ROUNDS_THOROUGH if case.thorough else ROUNDS_SMOKE
-        for seed in range(case.seed, case.seed + rounds):
+        made = 0
+        for number in case.rounds(rounds, full_s=FULL_S):
+            seed, made = case.seed + number, made + 1
             with case.fresh() as make:
                 history = await make_history(make, contract, seed)
             await check_history(history, RUN, times=True, seed=seed)
-        case.notes.append(f"{rounds} histories of {CLIENTS} coroutines")
+        case.notes.append(f"{made} histories of {CLIENTS} coroutines")
 
     return check
 

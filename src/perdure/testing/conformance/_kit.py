@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import anyio
 
 from ._bytes import BYTES
 from ._calls import loose
 from ._capabilities import CAPABILITIES
-from ._case import Case, DirectCheck, Tier
+from ._case import Case, DirectCheck, FailIo, Tier
+from ._claims import CLAIMS
 from ._faulty import FAULTS
 from ._histories import HISTORIES
-from ._pair import Difference, Store
+from ._io import IO
+from ._pair import Difference, Lent, Store
 from ._processes import PROCESSES
 from ._races import RACES
+from ._reuse import Reuse, empty_alone
 from ._shrink import print_program, shrink as shrink_difference
 
 __all__ = ("DEFAULT_OPENER", "Check", "Report", "certify", "check_names", "check_world")
@@ -28,15 +34,19 @@ DIRECT: dict[str, DirectCheck] = {
     **CAPABILITIES,
     **RACES,
     **BYTES,
+    **CLAIMS,
     **HISTORIES,
     **FAULTS,
+    **IO,
     **PROCESSES,
 }
+# Told where to note what was done; gives the seconds it took if it ran aside.
+_Run: TypeAlias = Callable[[list[str]], float | None]
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
-_PROGRAMS = {  # per machine: programs, calls in each
-    Tier.SMOKE: (8, 25),
-    Tier.FULL: (120, 40),
-    Tier.SOAK: (120, 40),
+_PROGRAMS = {  # per machine: programs, calls in each, seconds after which no other is begun
+    Tier.SMOKE: (8, 25, 0.3),
+    Tier.FULL: (120, 40, 12.0),
+    Tier.SOAK: (120, 40, 12.0),
 }
 
 
@@ -72,10 +82,13 @@ class _Job:
     """What all checks of a run share."""
 
     store: Store
+    reuse: Store
     tier: Tier
     seed: int
     opener: str
+    fail_io: FailIo | None = None
     shrink: bool = True
+    in_time: bool = True
 
 
 def check_names() -> tuple[str, ...]:
@@ -89,6 +102,7 @@ def check_world(
     tier: Tier | str = Tier.SMOKE,
     seed: int | None = None,
     opener: str = DEFAULT_OPENER,
+    fail_io: FailIo | None = None,
 ) -> None:
     """Check a world; for use inside a test.
 
@@ -97,22 +111,29 @@ def check_world(
         seed: None chooses one; a failure names it.
         opener: ``module:function`` that makes the world from a URL and ``clock=`` in another
             process; the default finds installed worlds.
+        fail_io: how the world's I/O calls are failed one by one; None leaves that out.
 
     Raises:
         AssertionError: a promise is broken; says which, and a program that shows it.
     """
     chosen = random.randrange(2**32) if seed is None else seed
-    job = _Job(store=store, tier=Tier(tier), seed=chosen, opener=opener)
-    for name, run in _checks(job):
-        try:
-            run([])
-        except Difference as error:
-            error.add_note(print_program(error.calls))
-            error.add_note(f"conformance check: {name}, seed {chosen}")
-            raise
-        except BaseException as error:
-            error.add_note(f"conformance check: {name}, seed {chosen}")
-            raise
+    with Reuse(store) as reuse:
+        job = _Job(
+            store=store,
+            reuse=reuse,
+            tier=Tier(tier),
+            seed=chosen,
+            opener=opener,
+            fail_io=fail_io,
+        )
+        for name, run in _checks(job):
+            try:
+                run([])
+            except BaseException as error:
+                if isinstance(error, Difference):
+                    error.add_note(print_program(error.calls))
+                error.add_note(f"conformance check: {name}, seed {chosen}")
+                raise
 
 
 def certify(
@@ -123,7 +144,9 @@ def certify(
     only: Callable[[str], bool] = lambda name: True,
     until_failure: bool = False,
     shrink: bool = True,
+    in_time: bool = True,
     opener: str = DEFAULT_OPENER,
+    fail_io: FailIo | None = None,
     seconds: float = 0.0,
     store_code: str = "",
     heard: Callable[[Check], None] = lambda check: None,
@@ -133,35 +156,47 @@ def certify(
     Args:
         only: which checks, by name.
         until_failure: stop at the first that fails.
+        in_time: leave out rounds and programs of a slow world rather than take longer than the
+            tier may; without it the same seed does the same on any machine.
         shrink: look for the shortest program that fails; without it the verdict comes sooner.
-        opener: as in ``check_world``.
-        seconds: begin again, with the next seed, until so long has passed.
+        opener: as in ``check_world``, and so *fail_io*.
+        seconds: begin again, with the next seed, until so long has passed; then end after the
+            check that is under way.
         store_code: Python that defines ``store``, for programs that are printed.
         heard: told each verdict as it comes.
     """
     first = random.randrange(2**32) if seed is None else seed
-    job = _Job(store=store, tier=Tier(tier), seed=first, opener=opener, shrink=shrink)
     until, done = time.monotonic() + seconds, list[Check]()
-    while True:
-        for name, run in _checks(job):
-            if not only(name):
-                continue
-            check = _verdict(name, run, job.seed, store_code)
-            done.append(check)
-            heard(check)
-            if not check.passed and until_failure:
-                break
-        failed = until_failure and not all(check.passed for check in done)
-        if failed or time.monotonic() >= until:
-            return Report(tier=job.tier, seed=first, checks=tuple(done))
-        job = replace(job, seed=job.seed + 1)
+    with Reuse(store) as reuse:
+        job = _Job(
+            store=store,
+            reuse=reuse,
+            tier=Tier(tier),
+            seed=first,
+            opener=opener,
+            fail_io=fail_io,
+            shrink=shrink,
+            in_time=in_time,
+        )
+        while True:
+            for name, run in _checks(job, only, aside=not until_failure):
+                check = _verdict(name, run, job.seed, store_code)
+                done.append(check)
+                heard(check)
+                over = seconds > 0 and time.monotonic() >= until
+                if over or (not check.passed and until_failure):
+                    break
+            failed = until_failure and not all(check.passed for check in done)
+            if failed or time.monotonic() >= until:
+                return Report(tier=job.tier, seed=first, checks=tuple(done))
+            job = replace(job, seed=job.seed + 1)
 
 
-def _verdict(name: str, run: Callable[[list[str]], None], seed: int, store_code: str) -> Check:
+def _verdict(name: str, run: _Run, seed: int, store_code: str) -> Check:
     began = time.perf_counter()
-    notes, failure, calls = list[str](), "", 0
+    notes, failure, calls, took = list[str](), "", 0, None
     try:
-        run(notes)
+        took = run(notes)
     except Difference as error:
         calls = len(error.calls)
         program = print_program(error.calls, store=store_code)
@@ -171,7 +206,7 @@ def _verdict(name: str, run: Callable[[list[str]], None], seed: int, store_code:
     return Check(
         name=name,
         passed=not failure,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - began if took is None else took,
         seed=seed,
         failure=failure,
         notes=tuple(notes),
@@ -187,35 +222,77 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}\n{notes}".strip()
 
 
-def _checks(job: _Job) -> Iterator[tuple[str, Callable[[list[str]], None]]]:
-    for name, check in DIRECT.items():
-        yield name, partial(_run_direct, job, check)
+def _checks(
+    job: _Job, only: Callable[[str], bool] = lambda name: True, *, aside: bool = True
+) -> Iterator[tuple[str, _Run]]:
+    """The checks in their order.
+
+    Args:
+        aside: in the smoke tier, begin those at once, in threads, that start processes and wait.
+    """
+    chosen: dict[str, _Run] = {name: partial(_run_direct, job, DIRECT[name]) for name in DIRECT}
     for name in MACHINES:
-        yield f"{name}, random programs", partial(_run_machine, job, name)
+        chosen[f"{name}, random programs"] = partial(_run_machine, job, name)
+    chosen = {name: run for name, run in chosen.items() if only(name)}
+    threads = ThreadPoolExecutor(len(PROCESSES))
+    try:
+        if aside and job.tier is Tier.SMOKE:
+            for name in chosen.keys() & PROCESSES.keys():
+                chosen[name] = _begin(threads, chosen[name])
+        yield from chosen.items()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _begin(threads: ThreadPoolExecutor, run: _Run) -> _Run:
+    noted: list[str] = []
+    ended = threads.submit(_timed, run, noted)
+
+    def wait(notes: list[str]) -> float:
+        try:
+            return ended.result()
+        finally:
+            notes += noted
+
+    return wait
+
+
+def _timed(run: _Run, notes: list[str]) -> float:
+    began = time.perf_counter()
+    run(notes)
+    return time.perf_counter() - began
 
 
 def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
-    with job.store() as make:
+    with job.reuse() as make:
         case = Case(
-            store=job.store,
+            reuse=job.reuse,
             make=make,
             tier=job.tier,
             seed=job.seed,
             opener=job.opener,
+            fail_io=job.fail_io,
+            in_time=job.in_time,
             notes=notes,
         )
         anyio.run(check, case)
+        if isinstance(make, Lent):
+            anyio.run(empty_alone, make)
 
 
 def _run_machine(job: _Job, name: str, notes: list[str]) -> None:
     # hypothesis comes with the extra "testing"; processes that share a store do without it.
     from ._random import run_programs
 
-    programs, calls = _PROGRAMS[job.tier]
+    programs, calls, seconds = _PROGRAMS[job.tier]
+    if not job.in_time:
+        seconds = math.inf
     try:
-        run_programs(job.store, name, seed=job.seed, programs=programs, calls=calls)
+        played = run_programs(
+            job.reuse, name, seed=job.seed, programs=programs, calls=calls, seconds=seconds
+        )
     except Difference as found:
         if not job.shrink:
             raise
         raise shrink_difference(job.store, found) from None
-    notes.append(f"{programs} programs of up to {calls} calls")
+    notes.append(f"{played} programs of up to {calls} calls")

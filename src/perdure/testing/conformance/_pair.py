@@ -8,19 +8,20 @@ can be played again, shortened and printed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, Protocol, final
 
 from anyio.from_thread import start_blocking_portal
 
+from ..._model.ids import RunId
 from ..._model.queue import Lease
 from ...abc import World
 from ..clock import Clock, ManualClock
 from ..memory import MemoryWorld
 from ._calls import Call, Held, MissingLease, attempt, comparable, leases_in, map_leases, shown
 
-__all__ = ("Difference", "MakeWorld", "Pair", "Store", "play", "replay")
+__all__ = ("Difference", "Lent", "MakeWorld", "Pair", "Store", "play", "replay")
 
 
 class MakeWorld(Protocol):
@@ -33,6 +34,38 @@ class Store(Protocol):
     """Makes fresh, empty storage for the time of a ``with`` block."""
 
     def __call__(self) -> AbstractContextManager[MakeWorld]: ...
+
+
+class Empty(Protocol):
+    """Takes all runs out of a world, and what there is of these."""
+
+    async def __call__(self, world: World, runs: Collection[RunId], /) -> None: ...
+
+
+@final
+class Lent:
+    """Storage that is to be emptied before it is given back."""
+
+    def __init__(self, make: MakeWorld, empty: Empty) -> None:
+        self.is_empty = False
+        self._make = make
+        self._empty = empty
+        found: object = getattr(make, "url", None)
+        if isinstance(found, str):
+            self.url = found  # for other processes
+
+    def __call__(self, clock: Clock, /) -> World:
+        self.is_empty = False
+        return self._make(clock)
+
+    async def empty(self, world: World, runs: Collection[RunId] = ()) -> None:
+        """Empty it by a world that is open on it.
+
+        Args:
+            runs: of which something may be there without them.
+        """
+        await self._empty(world, runs)
+        self.is_empty = True
 
 
 class Difference(AssertionError):
@@ -67,6 +100,9 @@ class Pair:
     def close(self) -> None:
         """Close both; the candidate's storage goes."""
         try:
+            if isinstance(self._make, Lent) and not self.broken:
+                blobs = [c.named["run_id"] for c in self.calls if c.name == "blobs.put"]
+                self._portal.call(self._make.empty, self.candidate, blobs)
             for world in (self.candidate, self.reference):
                 self._portal.call(world.aclose)
         finally:

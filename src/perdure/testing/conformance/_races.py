@@ -61,7 +61,7 @@ async def one_winner_per_turn(case: Case) -> None:
 async def one_creation_per_run(case: Case) -> None:
     """Of many that create one run at once exactly one is told that it did."""
     async with case.open() as world:
-        for turn in range(8 if case.thorough else 3):
+        for turn in case.rounds(8 if case.thorough else 3, full_s=6.0):
             made: list[bool] = []
 
             async def create(run_id: str = f"run_{turn}", made: list[bool] = made) -> None:
@@ -74,20 +74,21 @@ async def one_creation_per_run(case: Case) -> None:
 async def one_claim_per_item(case: Case) -> None:
     """Concurrent claims never share an item."""
     async with case.open() as world:
-        for n in range(20):
+        runs, claims = (20, 10) if case.thorough else (9, 3)
+        for n in range(runs):
             await world.storage.create_run(new_run(f"run_{n:02}"))
         await world.settle()
         claimed: list[str] = []
 
         async def claim() -> None:
-            for _ in range(10):
+            for _ in range(claims):
                 found = await world.queue.claim_wakes(limit=3, visibility_ms=60_000)
                 claimed.extend(wake.run_id for wake in found)
 
         await at_once(*[claim] * 6)
-        for _ in range(7):  # what racing claims left to each other
+        for _ in range(runs // 3 + 1):  # what racing claims left to each other
             await claim()
-        expect(sorted(claimed) == [f"run_{n:02}" for n in range(20)], "one live lease per wake")
+        expect(sorted(claimed) == [f"run_{n:02}" for n in range(runs)], "one live lease per wake")
 
 
 async def appends_share_a_log(case: Case) -> None:
@@ -111,7 +112,7 @@ async def appends_share_a_log(case: Case) -> None:
 async def a_commit_lands_behind_nothing_unseen(case: Case) -> None:
     """A commit with deliveries is at the place its guest knows of, or it is stale."""
     async with case.open() as world:
-        for n in range(20 if case.thorough else 6):
+        for n in case.rounds(20 if case.thorough else 6, least=3):
             run_id = f"run_{n}"
             await world.storage.create_run(new_run(run_id))
 
@@ -144,7 +145,7 @@ async def paging_is_stable(case: Case) -> None:
         done = anyio.Event()
 
         async def write() -> None:
-            for n in range(30 if case.thorough else 12):
+            for n in range(30 if case.thorough else 6):
                 await world.storage.append(append_of(f"step_{n}/end"))
                 await world.storage.create_run(new_run(f"new_{n}"))
             done.set()

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
 from ._machines import MACHINES
 from ._pair import Difference, Store
+from ._programs import Enough, PairMachine
 
 __all__ = ("run_programs",)
 
 
-def run_programs(store: Store, name: str, *, seed: int, programs: int, calls: int) -> None:
-    """Play that many programs of one contract.
+def run_programs(
+    store: Store, name: str, *, seed: int, programs: int, calls: int, seconds: float
+) -> int:
+    """Play that many programs of one contract, or as many as the time is enough for.
+
+    Returns:
+        how many.
 
     Raises:
         Difference: one of them was answered wrongly; it has the calls.
     """
     machine = MACHINES[name]
-    made: type[RuleBasedStateMachine] = type(machine.__name__, (machine,), {"store": store})
+    made: type[PairMachine] = type(
+        machine.__name__, (machine,), {"store": store, "seconds": seconds}
+    )
     try:
         run_state_machine_as_test(
             hypothesis_seed(seed)(made),
@@ -33,6 +41,9 @@ def run_programs(store: Store, name: str, *, seed: int, programs: int, calls: in
                 phases=(Phase.generate,),  # programs are shortened as data, by _shrink
             ),
         )
+    except Enough:
+        pass
     except Difference as found:
         found.__dict__.pop("__notes__", None)  # the program as hypothesis would tell it
         raise
+    return made.played

@@ -65,10 +65,10 @@ def end_claim(store: Store, end: LeaseEnd, *, now_ms: int, next_due_ms: int | No
         del store.messages[end.lease.item]
 
 
-def give_back(item: Claimable, *, due_ms: int) -> None:
+def give_back(item: Claimable, *, due_ms: int, ran: bool = True) -> None:
     """Make a claimed item due again; a wake that was woken meanwhile may be due sooner."""
     if isinstance(item, Mailbox):
-        item.give_back(due_ms=due_ms)
+        item.give_back(due_ms=due_ms, ran=ran)
     else:
         item.lease, item.due_ms = None, due_ms
 
@@ -174,7 +174,7 @@ class MemoryQueue(Queue):
         now = self._handle.now_ms()
         with store.lock:
             item = check_live(store, lease, now_ms=now)
-            give_back(item, due_ms=now + delay_ms)
+            give_back(item, due_ms=now + delay_ms, ran=ran)
             if isinstance(item, StoredMessage) and not ran:
                 item.returned += 1
         store.changed.ring()

@@ -84,12 +84,14 @@ class Page:
     required: set[str] = field(default_factory=set[str])  # messages whose lease must be live
     contested: dict[str, ObjectId] = field(default_factory=dict[str, ObjectId])
     messages: dict[str, Document] = field(init=False)  # lease fields as they were read
+    read: dict[str, QueuedMessage] = field(init=False)  # the messages themselves, by identity
     hooks: dict[str, HookRecord] = field(init=False)  # the run's own, as they were read
     chain: dict[int, tuple[Snapshot, Document]] = field(init=False)  # by identity
 
     def __post_init__(self) -> None:
         book = self.book
         self.messages = {name: lease_fields(queued) for name, queued in book.messages.items()}
+        self.read = dict(book.messages)
         self.hooks = dict(book.hooks)
         entries = () if self.before is None else self.before["snapshots"]
         read = book.snapshots if self.before is not None else ()
@@ -102,6 +104,10 @@ class Page:
             return None
         self.contested[token] = n
         return hook
+
+    def is_kept(self, name: str) -> bool:
+        """Whether a message that was read is there still: not ended, nor ended and sent anew."""
+        return self.book.messages.get(name) is self.read.get(name)
 
     @property
     def rings(self) -> list[str]:

@@ -110,7 +110,7 @@ class _Writes:
         book, ends_run = page.book, page.before is None or page.before["ended_at_ms"] is None
         ends_run = ends_run and book.wake is None
         before = page.messages
-        gone = [name for name in before if name not in book.messages]
+        gone = [name for name in before if not page.is_kept(name)]
         must = [name for name in gone if name in page.required]
         if ends_run:
             gone = must  # the rest goes with the run
@@ -137,7 +137,7 @@ class _Writes:
             sent=[
                 message_document(queued, page.n, pending, version=version)
                 for name, queued in book.messages.items()
-                if name not in before
+                if name not in before or not page.is_kept(name)
             ],
             ended=ended,
             must_end=len(must),
@@ -202,7 +202,7 @@ def _given_back(page: Page, *, version: str, now_ms: int) -> list[tuple[Document
     for name, queued in page.book.messages.items():
         before = page.messages.get(name)
         after = lease_fields(queued)
-        if before is None or before == after:
+        if before is None or before == after or not page.is_kept(name):
             continue
         held = {"_id": name, "token": before["token"], "until_ms": {"$gt": now_ms}, "n": page.n}
         changed = ("due_ms", "token", "until_ms", "at_ms")

@@ -106,7 +106,7 @@ class SqliteQueue(Queue):
                 return
             wake = _held_wake(transaction, lease)
             wake.check_live(lease, now_ms=transaction.now_ms)
-            wake.give_back(due_ms=due_ms)
+            wake.give_back(due_ms=due_ms, ran=ran)
             store_wake(transaction, wake)
 
         await self._handle.write(work)

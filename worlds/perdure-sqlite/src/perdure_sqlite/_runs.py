@@ -114,9 +114,12 @@ class Wake:
     generation: int
     token: str | None
     expires_ms: int | None
+    attempt: int
     dirty: bool = False
 
-    COLUMNS: ClassVar[str] = "n, wake_due_ms, wake_generation, wake_token, wake_expires_ms"
+    COLUMNS: ClassVar[str] = (
+        "n, wake_due_ms, wake_generation, wake_token, wake_expires_ms, wake_attempt"
+    )
 
     def arm(self, due_ms: int) -> None:
         """Make it due at *due_ms* at the latest."""
@@ -149,10 +152,17 @@ class Wake:
             now_ms=now_ms,
         )
         self.token = self.expires_ms = None
+        self.attempt = 0
         self.dirty = True
 
-    def give_back(self, *, due_ms: int | None) -> None:
-        """End the claim; due at *due_ms* or sooner if something came meanwhile."""
+    def give_back(self, *, due_ms: int | None, ran: bool = True) -> None:
+        """End the claim; due at *due_ms* or sooner if something came meanwhile.
+
+        Args:
+            ran: whether it is to count among the run's fruitless claims.
+        """
+        if not ran and self.attempt:  # a commit may have begun the count anew meanwhile
+            self.attempt -= 1
         if due_ms is not None:
             self.due_ms = due_ms if self.due_ms is None else min(due_ms, self.due_ms)
         self.token = self.expires_ms = None
@@ -172,9 +182,9 @@ def store_wake(transaction: Transaction, wake: Wake) -> None:
     if not wake.dirty:
         return
     transaction.db.execute(
-        "UPDATE runs SET wake_due_ms = ?, wake_generation = ?, wake_token = ?, wake_expires_ms = ?"
-        " WHERE n = ?",
-        (wake.due_ms, wake.generation, wake.token, wake.expires_ms, wake.n),
+        "UPDATE runs SET wake_due_ms = ?, wake_generation = ?, wake_token = ?, wake_expires_ms = ?,"
+        " wake_attempt = ? WHERE n = ?",
+        (wake.due_ms, wake.generation, wake.token, wake.expires_ms, wake.attempt, wake.n),
     )
     if wake.token is None and wake.due_ms is not None:
         transaction.rings.add("wakes")

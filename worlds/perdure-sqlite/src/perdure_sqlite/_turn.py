@@ -150,6 +150,7 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
         if (lease := send_message(transaction, run.n, message, owner)) is not None
     )
     _end_leases(transaction, run.wake, commit)
+    run.wake.attempt = 0
     if conflicts:
         run.wake.arm(transaction.now_ms)
     committed = Committed(

@@ -1,0 +1,45 @@
+"""Giving up: how a run ends that no worker gets on with. Decides nothing by itself.
+
+A claim of a run's wake is fruitless if it was lost, or its turn raised in the host. The world
+counts them (``WakeClaim.attempt``) and begins anew at each commit. Past its budget the run fails
+with a named error, in one write: there are no dead letters.
+"""
+
+from __future__ import annotations
+
+from .._model.commit import TurnCommit
+from .._model.ids import RunId
+from .._model.queue import WakeClaim
+from .._model.runs import RunOutcome, RunRecord, RunStatus
+from .._protocol.codec import encode_error
+from ..errors import FruitlessTurnsError, PerdureError
+
+__all__ = ("MAX_FRUITLESS", "MAX_INTERRUPTED", "failed", "failed_commit", "fruitless")
+
+MAX_FRUITLESS = 10  # claims, then a run fails
+MAX_INTERRUPTED = 3  # of those whose turn passed its deadline
+
+
+def fruitless(run_id: RunId, claim: WakeClaim | None, cause: Exception | None) -> PerdureError:
+    """The error of a run past its budget; without a cause its workers were lost."""
+    error = FruitlessTurnsError(run_id, claims=claim.attempt if claim is not None else 0)
+    error.__cause__ = cause
+    return error
+
+
+def failed(error: PerdureError, *, at_ms: int) -> RunOutcome:
+    """The end that the error is."""
+    return RunOutcome(status=RunStatus.FAILED, payload=encode_error(error), at_ms=at_ms)
+
+
+def failed_commit(record: RunRecord, commit_id: str, outcome: RunOutcome) -> TurnCommit:
+    """The one write that ends a run where it is."""
+    return TurnCommit(
+        run_id=record.run_id,
+        commit_id=commit_id,
+        turn=record.turn,
+        expected_position=record.position,
+        consumed=record.consumed,
+        log_digest=record.log_digest,
+        outcome=outcome,
+    )

@@ -1,0 +1,27 @@
+"""Rerun: a run that has ended, started anew from its own beginning."""
+
+from __future__ import annotations
+
+from .._runtime.start import start_again
+from ..worlds import open_world
+from ._arguments import JsonOption, WorldOption, check_shared
+from ._errors import run_async
+from ._output import out, print_json
+from ._runs import RunArgument, near
+
+__all__ = ("rerun",)
+
+
+def rerun(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = False) -> None:
+    """Start an ended run anew: a new run of the same code with the same arguments."""
+
+    async def main() -> None:
+        async with open_world(world) as opened, near(opened):
+            check_shared(opened)
+            made = await start_again(opened, run_id)
+        if as_json_:
+            print_json({"id": made.id})
+        else:
+            out.print(made.id, markup=False)
+
+    run_async(main)
