@@ -17,6 +17,7 @@ from ._queue import SqliteQueue
 from ._snapshots import SqliteSnapshots
 from ._storage import SqliteStorage
 from ._streams import SqliteStreams
+from ._transfer import SqliteTransfer
 from ._writer import Transaction
 
 __all__ = ("SqliteWorld",)
@@ -46,6 +47,7 @@ class SqliteWorld(World):
         self.snapshots = SqliteSnapshots(self._handle)
         self.streams = SqliteStreams(self._handle)
         self.blobs = SqliteBlobs(self._handle)
+        self.transfer = SqliteTransfer(self._handle)
 
     @property
     def url(self) -> str:
