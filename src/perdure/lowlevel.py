@@ -28,6 +28,7 @@ from ._core.shelf import (
     claim_due_messages as claim_due_messages,
     claim_due_wakes as claim_due_wakes,
     count_due as count_due,
+    ended_before as ended_before,
     list_page as list_page,
     run_state as run_state,
 )

@@ -7,7 +7,7 @@ log here, so a departure that was cut short can be finished from the log alone, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import cbor2
@@ -224,11 +224,19 @@ def check_tokens_free(work: PendingWork, holder: Callable[[str], HookRecord | No
 # --- books ----------------------------------------------------------------------------------
 
 
-def depart(book: Book, departure: Departure, *, url: str, now_ms: int) -> RunRecord:
+def depart(
+    book: Book,
+    departure: Departure,
+    *,
+    url: str,
+    now_ms: int,
+    bodies: Mapping[str, bytes] | None = None,
+) -> RunRecord:
     """What ``Transfer.depart`` does to a book, which must know the run's hooks and messages.
 
     Args:
         url: of the world that the run leaves.
+        bodies: message id → body, of messages whose body the book lacks.
 
     Raises:
         RunEndedError, RunMovedError, RunBusyError: as the contract says; nothing was changed.
@@ -236,7 +244,11 @@ def depart(book: Book, departure: Departure, *, url: str, now_ms: int) -> RunRec
     if has_departed(book.record, departure):
         return book.record
     assert book.wake is not None  # it has not ended
-    held = [(q.message, q, q.lost, q.returned) for q in book.messages.values()]
+    whole = bodies or {}
+    held = [
+        (replace(q.message, body=whole.get(name, q.message.body)), q, q.lost, q.returned)
+        for name, q in book.messages.items()
+    ]
     work = pending_work(departure, book.wake, held, book.hooks.values(), now_ms=now_ms)
     event = moved_event(book.record, departure, work, url=url, now_ms=now_ms)
     book.leave(event, departed_outcome(departure, now_ms=now_ms))

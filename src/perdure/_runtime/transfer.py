@@ -15,7 +15,7 @@ import anyio
 from .._core.fold import fold
 from .._core.transfer import moved_to
 from .._core.transitions import EntityKind
-from .._model.ids import Digest, RunId
+from .._model.ids import RunId
 from .._model.runs import RunRecord, RunStatus
 from .._model.transfer import Departure, RunCopy, StreamCopy
 from ..abc import Capability, World
@@ -118,16 +118,16 @@ async def _check(record: RunRecord, source: World, target: World) -> None:
 async def _bring_code(record: RunRecord, source: World, target: World) -> None:
     """Put the run's bundle and engine into the target."""
     missing = {
-        record.bundle: lambda: BundleMissingError(record.run_id, digest=record.bundle),
-        record.engine: lambda: EngineMissingError(record.engine),
+        record.bundle: BundleMissingError(record.run_id, digest=record.bundle),
+        record.engine: EngineMissingError(record.engine),
     }
     for digest, error in missing.items():
         if await target.blobs.has(digest):
             continue
         try:
-            data = await source.blobs.get(Digest(digest))
+            data = await source.blobs.get(digest)
         except BlobNotFoundError as exc:
-            raise error() from exc
+            raise error from exc
         await target.blobs.put(digest, data)
 
 

@@ -20,6 +20,7 @@ from ._pair import Difference, Store
 from ._processes import PROCESSES
 from ._races import RACES
 from ._shrink import print_program, shrink as shrink_difference
+from ._transfers import TRANSFERS
 
 __all__ = ("DEFAULT_OPENER", "Check", "Report", "certify", "check_names", "check_world")
 
@@ -31,6 +32,7 @@ DIRECT: dict[str, DirectCheck] = {
     **HISTORIES,
     **FAULTS,
     **PROCESSES,
+    **TRANSFERS,
 }
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
 _PROGRAMS = {  # per machine: programs, calls in each

@@ -17,6 +17,7 @@ from ._queue import MongoQueue
 from ._snapshots import MongoSnapshots
 from ._storage import MongoStorage
 from ._streams import MongoStreams
+from ._transfer import MongoTransfer
 from ._turn import Lander
 
 __all__ = ("MongoWorld",)
@@ -40,12 +41,14 @@ class MongoWorld(World):
         with mapped_errors(shown):
             self._handle = Handle(shown, uri, name, driver=driver, clock=clock or SystemClock())
         lander = Lander(self._handle)
-        self.storage = MongoStorage(self._handle, lander)
+        storage, streams = MongoStorage(self._handle, lander), MongoStreams(self._handle)
+        self.storage = storage
         self.catalogue = MongoCatalogue(self._handle)
         self.queue = MongoQueue(self._handle, lander)
         self.snapshots = MongoSnapshots(self._handle, lander)
-        self.streams = MongoStreams(self._handle)
+        self.streams = streams
         self.blobs = MongoBlobs(self._handle)
+        self.transfer = MongoTransfer(self._handle, lander, storage, streams)
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ from ._queue import S3Queue
 from ._snapshots import S3Snapshots
 from ._storage import S3Storage
 from ._streams import S3Streams
+from ._transfer import S3Transfer
 
 __all__ = ("S3World",)
 
@@ -39,8 +40,10 @@ class S3World(World):
         self.catalogue = S3Catalogue(self._handle)
         self.queue = S3Queue(self._handle)
         self.snapshots = S3Snapshots(self._handle)
-        self.streams = S3Streams(self._handle)
+        streams = S3Streams(self._handle)
+        self.streams = streams
         self.blobs = S3Blobs(self._handle)
+        self.transfer = S3Transfer(self._handle, streams)
 
     @property
     def url(self) -> str:
