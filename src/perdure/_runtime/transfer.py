@@ -37,7 +37,8 @@ from .inspection import read_log
 
 __all__ = ("copy_run",)
 
-_LOOK_EVERY = 0.1  # seconds between looks whether the run's steps are done
+_FIRST_LOOK = 0.01  # seconds between looks whether the run's steps are done; they grow
+_LAST_LOOK = 0.25
 
 
 async def copy_run(
@@ -132,7 +133,7 @@ async def _bring_code(record: RunRecord, source: World, target: World) -> None:
 
 
 async def _depart(source: World, departure: Departure, limit: float) -> RunRecord:
-    until = anyio.current_time() + limit
+    until, every = anyio.current_time() + limit, _FIRST_LOOK
     while True:
         try:
             return await source.transfer.depart(departure)
@@ -140,7 +141,8 @@ async def _depart(source: World, departure: Departure, limit: float) -> RunRecor
             left = until - anyio.current_time()
             if left <= 0:
                 raise
-            await anyio.sleep(min(left, _LOOK_EVERY))
+            await anyio.sleep(min(left, every))
+            every = min(_LAST_LOOK, every * 1.5)
 
 
 async def _arrive(record: RunRecord, source: World, target: World) -> None:
