@@ -16,6 +16,7 @@ from pathlib import Path
 import mutants
 import mutants_races
 import mutants_stores
+import mutants_transfer
 
 from perdure.testing.clock import Clock
 from perdure.testing.conformance import Check, MakeWorld, Store, certify
@@ -26,6 +27,7 @@ __all__ = ("NAMES", "Kill", "kill", "promise_of")
 LIMIT_S = 60.0
 SEEDS = 4
 assert mutants_races  # its mutants are registered by being there
+assert mutants_transfer
 
 
 def _store_of(name: str) -> Store:

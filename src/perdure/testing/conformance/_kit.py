@@ -28,11 +28,11 @@ DEFAULT_OPENER = "perdure.worlds:make_world"
 DIRECT: dict[str, DirectCheck] = {
     **CAPABILITIES,
     **RACES,
+    **TRANSFERS,
     **BYTES,
     **HISTORIES,
     **FAULTS,
     **PROCESSES,
-    **TRANSFERS,
 }
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
 _PROGRAMS = {  # per machine: programs, calls in each
