@@ -33,8 +33,8 @@ class BlockingStore(ABC):
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
-        self.now_ms = clock.now_ms
-        self.counters = {"commits": 0, "appends": 0, "claims": 0}
+        self.now_ms: Callable[[], int] = clock.now_ms
+        self.counters: dict[str, int] = {"commits": 0, "appends": 0, "claims": 0}
         self.is_open = False
         self._bells = Bells(clock)
 

@@ -13,19 +13,21 @@ from itertools import pairwise, permutations
 
 import anyio
 import pytest
-from files_world import FilesWorld
 
-from perdure import Run, Step, Worker, Workflow, copy_run, start, step
+from perdure import Run, Worker, Workflow, copy_run, start, step
 from perdure._protocol.codec import encode
 from perdure._runtime.audit import verify_run
 from perdure._runtime.inspection import inspect_run, read_log
+from perdure._runtime.registry import AnyStep
 from perdure.abc import World
 from perdure.errors import HookNotFoundError, RunBusyError, RunEndedError, RunMovedError
 from perdure.model import Append, Event, EventType, RunStatus
+from perdure.testing.conformance._stores import find_opener
 from perdure.worlds import make_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+FILES = "files_world:FilesWorld"  # an example, not a package
 TOURS = 12 if os.environ.get("PERDURE_TIER") == "full" else 1  # of all pairs, of each kind
 SOURCE = """
 import { effect, goesOn } from "python:moves";
@@ -64,7 +66,7 @@ class Tour:
     begun: anyio.Event = field(default_factory=anyio.Event)  # of the next round
     bodies: Counter[int] = field(default_factory=Counter[int])
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[AnyStep]:
         """The steps, for every world's worker."""
 
         @step(name="moves:effect", max_retries=100)
@@ -86,7 +88,7 @@ class Tour:
 
 @asynccontextmanager
 async def worlds_at(
-    urls: Mapping[str, str], steps: list[Step]
+    urls: Mapping[str, str], steps: list[AnyStep]
 ) -> AsyncGenerator[dict[str, tuple[World, Worker]], None]:
     """A world of each kind, each with a worker."""
     name = secrets.token_hex(4)
@@ -94,7 +96,7 @@ async def worlds_at(
         made: dict[str, tuple[World, Worker]] = {}
         for kind, template in urls.items():
             url = template.replace("{n}", name)
-            world = FilesWorld(url) if kind == "files" else make_world(url)
+            world: World = find_opener(FILES)(url) if kind == "files" else make_world(url)
             await stack.enter_async_context(world)
             worker = await stack.enter_async_context(Worker(world, steps=steps, snapshot_lag=3))
             made[kind] = (world, worker)

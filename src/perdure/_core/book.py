@@ -354,6 +354,8 @@ class Book:
         conflicts: dict[EntityId, HookRecord] = {}
         for claim in commit.hooks_claimed:
             held = self.hooks.get(claim.token) or holder(claim.token)
+            if held is not None and held.run_id == commit.run_id and claim.token not in self.hooks:
+                held = None  # the store's word on what this commit has just released
             if held is None:
                 self.hooks[claim.token] = HookRecord(
                     run_id=commit.run_id,
