@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import pickle
 import secrets
 import shutil
@@ -42,7 +41,7 @@ class Files(BlockingStore):
 
     def __init__(self, url: str, root: Path, clock: Clock, *, sync: bool) -> None:
         super().__init__(url, clock)
-        self.root, self.sync = root, os.fsync if sync else lambda fd: None
+        self.root, self.sync = root, sync
 
     def create(self) -> None:
         """Make what is missing; take away what a killed writer left half written."""

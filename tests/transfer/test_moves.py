@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise, permutations
+from typing import cast
 
 import anyio
 import pytest
@@ -191,8 +192,7 @@ async def check(
     tour: Tour, run: Run, world: World, value: object, sent: int, *, lose_claims: bool
 ) -> None:
     """Every effect once, in order, and a log that tells the same when it is executed again."""
-    assert isinstance(value, list)
-    done, mail = value
+    done, mail = cast("list[list[int]]", value)
     rounds = len(done) // 3
     assert done == [10 * i + n for i in range(rounds) for n in (0, 1, 2)]
     assert mail == [*range(sent), -1]
