@@ -206,10 +206,10 @@ async def check(
     inspection = await inspect_run(world, run.id)
     assert {e.state for e in inspection.entities if e.id.startswith("step_")} == {"completed"}
     assert (await verify_run(world, run.id)).problems == []
-    lines = await run.log_lines()
-    assert [line for line in lines if line.startswith("round")] == [
-        f"round {i}" for i in range(rounds)
-    ]
+    # Printed once at most: what a turn printed is written after its commit, and may be too late.
+    lines = Counter(line for line in await run.log_lines() if line.startswith("round"))
+    assert set(lines.values()) == {1}
+    assert set(lines) <= {f"round {i}" for i in range(rounds)}
 
 
 async def test_a_step_that_runs_bars_the_move_and_says_which(urls: dict[str, str]) -> None:
