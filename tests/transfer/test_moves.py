@@ -171,7 +171,7 @@ async def take_a_tour(urls: dict[str, str], rng: random.Random, *, lose_claims: 
         )
         sent = 0
         for here, there in pairwise(walk):
-            pace = tour.rounds + rng.randrange(3)
+            pace = tour.rounds + rng.randrange(2)
             with anyio.fail_after(30):
                 while tour.rounds < pace:
                     await tour.begun.wait()
