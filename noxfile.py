@@ -144,6 +144,13 @@ def s3(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def transfers(session: nox.Session) -> None:
+    """Runs through all pairs of worlds, cut short and killed at every moment: minutes."""
+    session.env["PERDURE_TIER"] = "full"
+    session.run("python", "-m", "pytest", "tests/transfer", "tests/cli/test_copy.py")
+
+
+@nox.session(venv_backend="none")
 def mutants(session: nox.Session) -> None:
     """Every broken world against the kit; writes docs/mutants.md, fails if one survives."""
     session.run("python", "tests/conformance/killing.py", "docs/mutants.md")

@@ -8,10 +8,8 @@ purpose: a claim reads every run's file, a write rewrites one whole. For many ru
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
-import os
 import pickle
 import secrets
 import shutil
@@ -22,6 +20,7 @@ from typing import Any, final
 
 from perdure import abc, errors, lowlevel as low, model as m
 from perdure.blocking import BlockingStore, BlockingWorld, Part, reads, writes
+from perdure.files import file_lock, load_values, replace_file
 from perdure.testing.clock import Clock, SystemClock
 
 __all__ = ("FilesWorld",)
@@ -36,23 +35,13 @@ class Page:
     streams: dict[str, low.StreamLog] = field(default_factory=dict[str, low.StreamLog])
 
 
-class _Values(pickle.Unpickler):
-    """Loads pages and the values of the contracts, and no code."""
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        ours = module_name.startswith(("perdure._model.", "perdure._core.", __name__))
-        if ours and "." not in global_name:
-            return super().find_class(module_name, global_name)
-        raise pickle.UnpicklingError(f"{module_name}.{global_name} has no place in a run's file")
-
-
 @final
 class Files(BlockingStore):
     """The folder. All of this blocks; what changes files holds ``locked``."""
 
     def __init__(self, url: str, root: Path, clock: Clock, *, sync: bool) -> None:
         super().__init__(url, clock)
-        self.root, self.sync = root, os.fsync if sync else lambda fd: None
+        self.root, self.sync = root, sync
 
     def create(self) -> None:
         """Make what is missing; take away what a killed writer left half written."""
@@ -62,12 +51,9 @@ class Files(BlockingStore):
             for left in (self.root / "parts").iterdir():
                 left.unlink()
 
-    @contextlib.contextmanager
-    def locked(self) -> Generator[None, None, None]:
-        """One writer at a time, of all threads and processes; the lock goes with its holder."""
-        with open(self.root / "lock", "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """One writer at a time, of all threads and processes."""
+        return file_lock(self.root / "lock")
 
     def path(self, run_id: str) -> Path:
         return self.root / "runs" / hashlib.sha256(run_id.encode()).hexdigest()
@@ -80,7 +66,7 @@ class Files(BlockingStore):
         """A page of one's own: what is done to it is not done until it is saved."""
         try:
             with open(path, "rb") as file:
-                page: Page = _Values(file).load()
+                page: Page = load_values(file, module=__name__)
         except FileNotFoundError:
             return None
         return page
@@ -102,16 +88,7 @@ class Files(BlockingStore):
         self.replace(self.path(page.book.record.run_id), pickle.dumps(page))
 
     def replace(self, path: Path, data: bytes) -> None:
-        """Write elsewhere, sync, rename, sync the name."""
-        part = self.root / "parts" / new_token()
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            self.sync(file.fileno())
-        part.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        self.sync(folder)
-        os.close(folder)
+        replace_file(path, data, part=self.root / "parts" / new_token(), sync=self.sync)
 
     @contextlib.contextmanager
     def changing(self, run_id: str) -> Generator[Page, None, None]:
@@ -199,9 +176,8 @@ class FilesStorage(Part[Files], abc.Storage):
         return held
 
     async def wait_ended(self, run_id: m.RunId, *, wait_ms: int) -> m.RunRecord:
-        return await self.store.until(
-            wait_ms, lambda: self.get_run(run_id), lambda record: record.status.is_ended
-        )
+        look = functools.partial(self.get_run, run_id)
+        return await self.store.until(wait_ms, look, lambda record: record.status.is_ended)
 
 
 class FilesQueue(Part[Files], abc.Queue):
@@ -222,18 +198,13 @@ class FilesQueue(Part[Files], abc.Queue):
     async def claim_wakes(
         self, *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[m.WakeClaim, ...]:
-        claim = low.claim_due_wakes
-        return await self.store.until(
-            wait_ms, lambda: self._claim(claim, limit, visibility_ms), len
-        )
+        return await self._claim_soon(wait_ms, low.claim_due_wakes, limit, visibility_ms)
 
     async def claim_messages(
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[m.MessageClaim, ...]:
         claim = functools.partial(low.claim_due_messages, topics=topics)
-        return await self.store.until(
-            wait_ms, lambda: self._claim(claim, limit, visibility_ms), len
-        )
+        return await self._claim_soon(wait_ms, claim, limit, visibility_ms)
 
     @writes
     def extend(self, leases: Sequence[m.Lease], *, visibility_ms: int) -> tuple[m.Lease, ...]:
@@ -257,6 +228,9 @@ class FilesQueue(Part[Files], abc.Queue):
     def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
         books = (page.book for page in self.store.pages())
         return low.count_due(books, topics, now_ms=self.store.now_ms())
+
+    async def _claim_soon(self, wait_ms: int, *how: Any) -> tuple[Any, ...]:
+        return await self.store.until(wait_ms, functools.partial(self._claim, *how), len)
 
     @writes
     def _claim(self, claim: Callable[..., Any], limit: int, visibility_ms: int) -> tuple[Any, ...]:
@@ -304,11 +278,8 @@ class FilesStreams(Part[Files], abc.Streams):
         self, run_id: m.RunId, name: str, *, start: int = 0, limit: int = 1000, wait_ms: int = 0
     ) -> m.StreamPage:
         begin = (await self._find(run_id, name)).read(start=start, limit=0).start
-        log = await self.store.until(
-            wait_ms,
-            lambda: self._find(run_id, name),
-            lambda log: log.closed or len(log.chunks) > begin,
-        )
+        look = functools.partial(self._find, run_id, name)
+        log = await self.store.until(wait_ms, look, lambda log: log.has_news(begin))
         return log.read(start=begin, limit=limit)
 
     @writes
@@ -321,12 +292,40 @@ class FilesStreams(Part[Files], abc.Streams):
 
     @reads
     def list_streams(self, run_id: m.RunId) -> tuple[m.StreamInfo, ...]:
-        streams = self.store.page(run_id).streams
-        return tuple(streams[name].info(name) for name in sorted(streams))
+        return tuple(log.info(n) for n, log in sorted(self.store.page(run_id).streams.items()))
 
     @reads
     def _find(self, run_id: m.RunId, name: str) -> low.StreamLog:
         return self.store.page(run_id).streams.get(name, low.StreamLog())
+
+
+class FilesTransfer(Part[Files], abc.Transfer):
+    """Departures and arrivals: a page is a run whole."""
+
+    @writes
+    def depart(self, departure: m.Departure) -> m.RunRecord:
+        with self.store.changing(departure.run_id) as page:
+            return low.depart(page.book, departure, url=self.store.url, now_ms=self.store.now_ms())
+
+    @reads
+    def read_streams(self, run_id: m.RunId) -> tuple[m.StreamCopy, ...]:
+        return tuple(log.copied(n) for n, log in sorted(self.store.page(run_id).streams.items()))
+
+    @writes
+    def arrive(self, copy: m.RunCopy) -> m.RunRecord:
+        page = self.store.load(self.store.path(copy.record.run_id))
+        if page is not None:
+            return low.arrived_already(page.book, copy)
+        streams = {stream.name: low.StreamLog.of(stream) for stream in copy.streams}
+        page = Page(low.arrive(copy, holder=self.store.holder), streams=streams)
+        self.store.save(page)
+        return page.book.record
+
+    @writes
+    def confirm(self, run_id: m.RunId) -> m.RunRecord:
+        with self.store.changing(run_id) as page:
+            page.book.record = low.confirmed_record(page.book.record)
+            return page.book.record
 
 
 class FilesCatalogue(Part[Files], abc.Catalogue):
@@ -342,16 +341,15 @@ class FilesCatalogue(Part[Files], abc.Catalogue):
     @writes
     def delete_run(self, run_id: m.RunId) -> None:
         page = self.store.load(self.store.path(run_id))
-        if page is not None and not page.book.record.status.is_ended:
+        if page is not None and not page.book.record.status.is_over:
             raise errors.RunLiveError(run_id)
         self.store.forget(run_id)
 
     @writes
     def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        records = [page.book.record for page in self.store.pages()]
-        ended = [(r.ended_at_ms, r.run_id) for r in records if r.ended_at_ms is not None]
-        chosen = sorted(pair for pair in ended if pair[0] < ended_before_ms)[:limit]
-        for _, run_id in chosen:
+        records = (page.book.record for page in self.store.pages())
+        chosen = low.ended_before(records, ended_before_ms, limit=limit)
+        for run_id in chosen:
             self.store.forget(run_id)
         return len(chosen)
 
@@ -393,6 +391,7 @@ class FilesWorld(BlockingWorld):
         self.storage, self.queue = FilesStorage(files), FilesQueue(files)
         self.snapshots, self.streams = FilesSnapshots(files), FilesStreams(files)
         self.catalogue, self.blobs = FilesCatalogue(files), FilesBlobs(files)
+        self.transfer = FilesTransfer(files)
 
     @property
     def capabilities(self) -> frozenset[abc.Capability]:

@@ -11,6 +11,7 @@ from ._runtime.metadata import (
 )
 from ._runtime.registry import Step as Step, step as step
 from ._runtime.start import start as start
+from ._runtime.transfer import copy_run as copy_run
 from ._runtime.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow
 from .errors import FatalError as FatalError, RetryableError as RetryableError

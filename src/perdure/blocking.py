@@ -133,7 +133,7 @@ def writes(
 
 
 class BlockingWorld(World):
-    """A world on a blocking store. Subclasses set the six contracts and the capabilities."""
+    """A world on a blocking store. Subclasses set the seven contracts and the capabilities."""
 
     def __init__(self, store: BlockingStore) -> None:
         self._store = store

@@ -24,16 +24,20 @@ __all__ = (
     "GuestBuildError",
     "GuestError",
     "HookNotFoundError",
+    "HookTokenHeldError",
     "IdempotencyConflictError",
     "IllegalTransitionError",
     "LeaseLostError",
     "PerdureError",
     "ProtocolError",
     "RetryableError",
+    "RunBusyError",
     "RunCancelledError",
     "RunEndedError",
+    "RunExistsError",
     "RunFailedError",
     "RunLiveError",
+    "RunMovedError",
     "RunNotFoundError",
     "RunTimeoutError",
     "SnapshotRejectedError",
@@ -377,6 +381,49 @@ class RunLiveError(UsageError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id} has not ended; cancel it first: perdure cancel {run_id}")
+        self.run_id = run_id
+
+
+class RunMovedError(UsageError):
+    """The run went to another world and goes on there."""
+
+    def __init__(self, run_id: str, *, to: str) -> None:
+        super().__init__(f"run {run_id} has moved to {to}; ask for it there")
+        self.run_id = run_id
+        self.to = to
+
+
+class RunBusyError(UsageError):
+    """Steps of the run are running, so it cannot move now; nothing was changed."""
+
+    def __init__(self, run_id: str, *, steps: Sequence[str], until_ms: int) -> None:
+        super().__init__(
+            f"run {run_id} cannot move while its steps are running: {', '.join(steps)}. Try again "
+            f"once it is suspended, or have them count as lost and run again: --lose-claims"
+        )
+        self.run_id = run_id
+        self.steps: tuple[str, ...] = tuple(steps)
+        self.until_ms = until_ms  # when the last of their leases runs out, unless it is renewed
+
+
+class RunExistsError(UsageError):
+    """The world a run was to move to has a run of this id."""
+
+    def __init__(self, run_id: str, *, status: str) -> None:
+        super().__init__(f"the world it is to move to has a run {run_id} already ({status})")
+        self.run_id = run_id
+        self.status = status
+
+
+class HookTokenHeldError(UsageError):
+    """The world a run was to move to has another run that holds one of its hooks' tokens."""
+
+    def __init__(self, token: str, *, run_id: str) -> None:
+        super().__init__(
+            f"hook token {token!r} is held by run {run_id} in the world it is to move to; "
+            f"end that run or its hook, then move it again"
+        )
+        self.token = token
         self.run_id = run_id
 
 

@@ -28,8 +28,25 @@ from ._core.shelf import (
     claim_due_messages as claim_due_messages,
     claim_due_wakes as claim_due_wakes,
     count_due as count_due,
+    ended_before as ended_before,
     list_page as list_page,
     run_state as run_state,
+)
+from ._core.transfer import (
+    arrive as arrive,
+    arrived_already as arrived_already,
+    arrived_record as arrived_record,
+    check_same_arrival as check_same_arrival,
+    check_tokens_free as check_tokens_free,
+    confirmed_record as confirmed_record,
+    depart as depart,
+    departed_outcome as departed_outcome,
+    has_departed as has_departed,
+    moved_event as moved_event,
+    moved_key as moved_key,
+    moved_to as moved_to,
+    pending_work as pending_work,
+    work_of as work_of,
 )
 from ._core.transitions import (
     TABLES as TABLES,

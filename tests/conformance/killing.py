@@ -17,6 +17,7 @@ import mutants
 import mutants_claims
 import mutants_races
 import mutants_stores
+import mutants_transfer
 
 from perdure.testing.clock import Clock
 from perdure.testing.conformance import Check, MakeWorld, Store, certify
@@ -28,6 +29,7 @@ LIMIT_S = 60.0
 SEEDS = 4
 assert mutants_claims  # the mutants there are registered by being there
 assert mutants_races
+assert mutants_transfer
 
 
 def _store_of(name: str) -> Store:

@@ -36,6 +36,7 @@ class Claiming(World):
         self.storage, self.catalogue = inner.storage, inner.catalogue
         self.queue, self.snapshots = inner.queue, inner.snapshots
         self.streams, self.blobs = inner.streams, inner.blobs
+        self.transfer = inner.transfer
 
     @property
     def url(self) -> str:

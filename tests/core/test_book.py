@@ -359,6 +359,15 @@ def test_claiming_a_token_again_is_benign_and_releasing_frees_it(book: Book) -> 
     assert not book.hooks  # what was claimed just now, too
 
 
+def test_a_token_that_is_released_can_be_claimed_in_the_same_commit(book: Book) -> None:
+    commit(book, commit_of(hooks_claimed=(HookClaim(hook_id=HOOK, token="t"),)))
+    stored = dict(book.hooks)  # what a store says that has not seen this commit yet
+    other = HookClaim(hook_id=EntityId("hook_2"), token="t")
+    made = commit_of(1, hooks_claimed=(other,), hooks_released=(HOOK,))
+    assert commit(book, made, holder=stored.get).conflicts == ()
+    assert book.hooks["t"].hook_id == "hook_2"
+
+
 def test_a_commit_may_create_its_run() -> None:
     made = commit_of(new=new_run(), messages=(message(lease_ms=10),), wake_at_ms=NOW + 3)
     book, committed = Book.begin(made, now_ms=NOW, holder=nobody, new_token=tokens())

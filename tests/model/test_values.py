@@ -43,9 +43,18 @@ def test_a_lease_is_dead_at_the_instant_it_expires(expires: int, now: int) -> No
     assert pickle.loads(pickle.dumps(lease)) == lease
 
 
-@pytest.mark.parametrize("status", RunStatus)
+# Where a run is, which its log goes on after.
+AWAY = frozenset({RunStatus.MOVING, RunStatus.MOVED})
+
+
+@pytest.mark.parametrize("status", sorted(set(RunStatus) - AWAY))
 def test_a_status_has_ended_where_the_table_ends(status: RunStatus) -> None:
-    assert status.is_ended == (not TABLES[EntityKind.RUN][status.value])
+    assert status.is_ended == status.is_over == (not TABLES[EntityKind.RUN][status.value])
+
+
+def test_a_run_that_is_away_has_ended_here_and_is_over_once_it_has_arrived() -> None:
+    assert all(status.is_ended for status in AWAY)
+    assert [status for status in sorted(AWAY) if status.is_over] == [RunStatus.MOVED]
 
 
 @pytest.mark.parametrize("kind", EventType)

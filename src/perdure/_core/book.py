@@ -134,8 +134,7 @@ class Book:
             self._free_hooks({event.entity})
         if event.type is EventType.RUN_CANCELLED:
             end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
-            self.record = ended_record(self.record, end)
-            self._end()
+            self.leave(event, end)
         return Appended(position=self.record.position, duplicate=False)
 
     def commit(
@@ -204,6 +203,12 @@ class Book:
             self.snapshots = [snapshot]
         elif snapshot.parent_turn == newest:
             self.snapshots = [*self.snapshots, snapshot]
+
+    def leave(self, event: Event, outcome: RunOutcome) -> None:
+        """Write the last event the run has here, and end it."""
+        self._write(event)
+        self.record = ended_record(self.record, outcome)
+        self._end()
 
     # --- queue --------------------------------------------------------------------------------
 
@@ -349,6 +354,8 @@ class Book:
         conflicts: dict[EntityId, HookRecord] = {}
         for claim in commit.hooks_claimed:
             held = self.hooks.get(claim.token) or holder(claim.token)
+            if held is not None and held.run_id == commit.run_id and claim.token not in self.hooks:
+                held = None  # the store's word on what this commit has just released
             if held is None:
                 self.hooks[claim.token] = HookRecord(
                     run_id=commit.run_id,

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import final
 
 from .._model.events import LoggedEvent
+from .._model.ids import RunId
 from .._model.queue import Lease, MessageClaim, WakeClaim
 from .._model.runs import RunFilter, RunPage, RunRecord
 from .._model.snapshot import Snapshot
 from .._model.state import RunState
 from .._model.streams import StreamInfo, StreamPage
+from .._model.transfer import StreamCopy, StreamWrite
 from ..errors import StreamClosedError
 from .book import Book
 from .landing import list_cursor, matches_filter, parse_cursor
@@ -25,6 +27,7 @@ __all__ = (
     "claim_due_messages",
     "claim_due_wakes",
     "count_due",
+    "ended_before",
     "list_page",
     "run_state",
 )
@@ -98,6 +101,16 @@ def list_page(
     return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
 
+def ended_before(records: Iterable[RunRecord], ended_before_ms: int, *, limit: int) -> list[RunId]:
+    """Which runs ``Catalogue.purge`` deletes, of all the runs there are."""
+    ended = [
+        (record.ended_at_ms, record.run_id)
+        for record in records
+        if record.status.is_over and record.ended_at_ms is not None
+    ]
+    return [run_id for at, run_id in sorted(ended) if at < ended_before_ms][:limit]
+
+
 def run_state(
     record: RunRecord,
     chain: Sequence[Snapshot],
@@ -139,12 +152,35 @@ class StreamLog:
         self.writes[writer, sequence] = len(self.chunks)
         return len(self.chunks)
 
+    def has_news(self, start: int) -> bool:
+        """Whether a reader at index *start* need not wait: there are chunks, or the close."""
+        return self.closed or len(self.chunks) > start
+
     def read(self, *, start: int, limit: int) -> StreamPage:
         """What ``Streams.read`` answers now; a negative *start* counts from the end."""
         start = max(0, len(self.chunks) + start) if start < 0 else start
         chunks = tuple(self.chunks[start : start + limit])
         done = self.closed and start + len(chunks) >= len(self.chunks)
         return StreamPage(start=start, chunks=chunks, done=done)
+
+    def copied(self, name: str) -> StreamCopy:
+        """What ``Transfer.read_streams`` answers."""
+        writes = sorted((length, *write) for write, length in self.writes.items())
+        return StreamCopy(
+            name=name,
+            chunks=tuple(self.chunks),
+            closed=self.closed,
+            writes=tuple(
+                StreamWrite(writer=writer, sequence=sequence, length=length)
+                for length, writer, sequence in writes
+            ),
+        )
+
+    @classmethod
+    def of(cls, stream: StreamCopy) -> StreamLog:
+        """One that has arrived."""
+        writes = {(write.writer, write.sequence): write.length for write in stream.writes}
+        return cls(chunks=list(stream.chunks), closed=stream.closed, writes=writes)
 
     def info(self, name: str) -> StreamInfo:
         """What ``Streams.info`` answers."""

@@ -40,6 +40,7 @@ class EventType(StrEnum):
     WAIT_CREATED = "wait_created"
     WAIT_COMPLETED = "wait_completed"
     ATTRIBUTES_SET = "attributes_set"
+    RUN_MOVED = "run_moved"  # to another world; what waits for it is the payload
 
 
 # Events the guest is told of, in log order; everything else is a record for people and the fold.

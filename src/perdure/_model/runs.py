@@ -23,11 +23,18 @@ class RunStatus(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    MOVING = "moving"  # departed to another world, not known to have arrived
+    MOVED = "moved"  # goes on in another world
 
     @property
     def is_ended(self) -> bool:
-        """Whether the run absorbs nothing more."""
-        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+        """Whether the run absorbs nothing more, in this world."""
+        return self not in (RunStatus.PENDING, RunStatus.RUNNING)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing depends on this world's keeping it any more: it may be deleted."""
+        return self.is_ended and self is not RunStatus.MOVING
 
 
 @frozen
@@ -48,7 +55,7 @@ class NewRun:
 class RunOutcome:
     """How a run ended."""
 
-    status: RunStatus  # COMPLETED or FAILED; cancellation is an appended event
+    status: RunStatus  # COMPLETED or FAILED; others come by other ways
     payload: bytes | None  # CBOR of the result or of the error
     at_ms: int
 
@@ -69,7 +76,7 @@ class RunRecord:
     created_at_ms: int
     started_at_ms: int | None = None  # the first commit
     ended_at_ms: int | None = None
-    payload: bytes | None = None  # CBOR of the result, the error or the cancel reason
+    payload: bytes | None = None  # CBOR of the result, error, cancel reason or other world
     idempotency_key: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -10,13 +10,21 @@ from typing import final
 
 import anyio
 
+from .._core.transfer import moved_to
 from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunOutcome, RunRecord, RunStatus
 from .._protocol.codec import decode, encode
 from ..abc import World
-from ..errors import GuestError, RunCancelledError, RunEndedError, RunFailedError, RunTimeoutError
+from ..errors import (
+    GuestError,
+    RunCancelledError,
+    RunEndedError,
+    RunFailedError,
+    RunMovedError,
+    RunTimeoutError,
+)
 from .ambient import current_world, workers
 from .hints import why_waiting
 
@@ -52,6 +60,10 @@ class Run:
         """Where the run is in its life."""
         return (await self.info()).status
 
+    async def moved_to(self) -> str | None:
+        """The url of the world the run went to from this one; None: it did not."""
+        return moved_to(await self.info())
+
     async def result(self, timeout: float | timedelta | None = None) -> object:
         """What the workflow returned, as soon as it has.
 
@@ -63,6 +75,7 @@ class Run:
         Raises:
             RunFailedError: it threw; carries the error and the workflow's stack.
             RunCancelledError: it was cancelled.
+            RunMovedError: it goes on in another world.
             RunTimeoutError: it had not ended in time; it goes on.
         """
         limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
@@ -88,6 +101,7 @@ class Run:
 
         Raises:
             RunEndedError: it completed or failed before.
+            RunMovedError: it goes on in another world.
         """
         world = await self._reach()
         event = Event(
@@ -96,7 +110,13 @@ class Run:
             at_ms=world.now_ms(),
             payload=None if reason is None else encode(reason, where="reason"),
         )
-        await world.storage.append(Append(run_id=self.id, event=event, wake=False))
+        try:
+            await world.storage.append(Append(run_id=self.id, event=event, wake=False))
+        except RunEndedError as exc:
+            to = await self.moved_to()
+            if to is None:
+                raise
+            raise RunMovedError(self.id, to=to) from exc
         record = await self.info()
         if record.status is not RunStatus.CANCELLED:
             raise RunEndedError(self.id, status=record.status)
@@ -165,6 +185,8 @@ def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
     value = None if end.payload is None else decode(end.payload)
     if end.status is RunStatus.COMPLETED:
         return value
+    if end.status in (RunStatus.MOVING, RunStatus.MOVED):
+        raise RunMovedError(run_id, to=str(value))
     if end.status is RunStatus.CANCELLED:
         raise RunCancelledError(run_id, reason=None if value is None else str(value))
     stack = value.stack if isinstance(value, GuestError) else ""

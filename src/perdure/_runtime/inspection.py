@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .._core.fold import Entity, fold
+from .._core.transfer import moved_to
 from .._core.transitions import EntityKind
 from .._frozen import frozen
 from .._model.events import LoggedEvent
@@ -86,6 +87,7 @@ def record_json(record: RunRecord) -> dict[str, Any]:
         "workflow": record.workflow,
         "output": value if record.status is RunStatus.COMPLETED else None,
         "error": value if record.status in (RunStatus.FAILED, RunStatus.CANCELLED) else None,
+        "moved_to": moved_to(record),
         "created_at": _time(record.created_at_ms),
         "started_at": _time(record.started_at_ms),
         "ended_at": _time(record.ended_at_ms),

@@ -1,4 +1,4 @@
-"""World: one store, opened, with its six contracts and its clock."""
+"""World: one store, opened, with its seven contracts and its clock."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ._queue import Queue
 from ._snapshots import Snapshots
 from ._storage import Storage
 from ._streams import Streams
+from ._transfer import Transfer
 
 __all__ = ("Capability", "World")
 
@@ -30,7 +31,7 @@ class Capability(StrEnum):
 class World(ABC):
     """A store of runs. Made from a URL by its entry point; usable between open and aclose.
 
-    Subclasses set the six contracts as attributes. Use as ``async with world:``.
+    Subclasses set the seven contracts as attributes. Use as ``async with world:``.
     """
 
     storage: Storage
@@ -39,6 +40,7 @@ class World(ABC):
     snapshots: Snapshots
     streams: Streams
     blobs: Blobs
+    transfer: Transfer
 
     @property
     @abstractmethod

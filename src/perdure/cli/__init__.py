@@ -8,6 +8,7 @@ import typer
 
 from . import _compile, _runs
 from ._certify import certify
+from ._copy import copy
 from ._output import err
 from ._rerun import rerun
 from ._types import types
@@ -29,7 +30,6 @@ for _command in (
     _runs.run,
     _runs.start,
     _runs.worker,
-    _runs.runs,
     _runs.inspect,
     _runs.log,
     _runs.cancel,
@@ -39,6 +39,10 @@ for _command in (
     certify,
 ):
     app.command()(_command)
+_of_runs = typer.Typer(invoke_without_command=True, help="List runs, or move one.")
+_of_runs.callback()(_runs.runs)
+_of_runs.command()(copy)
+app.add_typer(_of_runs, name="runs")
 app.command("compile")(_compile.compile_file)
 
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Annotated, TypeAlias, cast
 
 import typer
 
+from .._model.runs import RunFilter
 from .._runtime.registry import AnyStep, collect_steps
 from ..abc import Capability, World
-from ..errors import UsageError
+from ..errors import RunNotFoundError, UsageError
 
 __all__ = (
     "JsonOption",
+    "RunArgument",
     "StepsOption",
     "WorldOption",
     "check_shared",
     "load_steps",
+    "near",
     "parse_args",
 )
 
@@ -32,6 +37,7 @@ WorldOption: TypeAlias = Annotated[
         "--world", help="A world's URL; default: PERDURE_WORLD, else sqlite:///.perdure/perdure.db"
     ),
 ]
+RunArgument: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StepsOption: TypeAlias = Annotated[
     list[str] | None,
@@ -67,6 +73,19 @@ def check_shared(world: World) -> None:
             f"{world.url} lives in one process: no other would find its runs. "
             "Use perdure run, or a world such as sqlite:///perdure.db"
         )
+
+
+@asynccontextmanager
+async def near(world: World) -> AsyncGenerator[None, None]:
+    """Make an unknown run id's error name those like it."""
+    try:
+        yield
+    except RunNotFoundError as exc:
+        page = await world.catalogue.list_runs(RunFilter(), limit=1000)
+        ids = [record.run_id for record in page.runs]
+        close = difflib.get_close_matches(exc.run_id, ids, n=3) or ids[-3:]
+        known = f"; did you mean {', '.join(close)}?" if close else "; the world has no runs"
+        raise UsageError(f"no run {exc.run_id} in {world.url}{known}") from exc
 
 
 def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:

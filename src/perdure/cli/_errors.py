@@ -12,6 +12,7 @@ from ..errors import (
     GuestError,
     PerdureError,
     RunCancelledError,
+    RunEndedError,
     RunFailedError,
     UsageError,
     WorldError,
@@ -58,6 +59,8 @@ def report(error: PerdureError) -> int:
         cause = cause.cause
     if isinstance(error, RunFailedError | RunCancelledError):
         return FAILED
+    if isinstance(error, RunEndedError):  # the world is fine; the caller asked too late
+        return USAGE
     if isinstance(error, WorldError):
         return WORLD
     return USAGE if isinstance(error, UsageError) else FAILED

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from .._runtime.start import start_again
 from ..worlds import open_world
-from ._arguments import JsonOption, WorldOption, check_shared
+from ._arguments import JsonOption, RunArgument, WorldOption, check_shared, near
 from ._errors import run_async
 from ._output import out, print_json
-from ._runs import RunArgument, near
 
 __all__ = ("rerun",)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import anyio
@@ -20,15 +19,16 @@ from .._runtime.inspection import inspect_run, record_json
 from .._runtime.start import start as start_run
 from .._runtime.worker import Worker
 from .._runtime.workflow import Workflow, workflow
-from ..abc import World
-from ..errors import GuestError, PerdureError, RunNotFoundError, UsageError
+from ..errors import GuestError, PerdureError
 from ..worlds import open_world
 from ._arguments import (
     JsonOption,
+    RunArgument,
     StepsOption,
     WorldOption,
     check_shared,
     load_steps,
+    near,
     parse_args,
 )
 from ._errors import FAILED, run_async
@@ -36,11 +36,10 @@ from ._output import err, out, print_json
 from ._progress import show_console, show_progress
 from ._signals import stop_on_signal
 
-__all__ = ("cancel", "inspect", "log", "near", "run", "runs", "start", "verify", "worker")
+__all__ = ("cancel", "inspect", "log", "run", "runs", "start", "verify", "worker")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")]
 ArgsArgument = Annotated[str, typer.Argument(metavar="ARGS_JSON", help="A JSON array.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
 
 
 def start(
@@ -151,6 +150,7 @@ def worker(
 
 
 def runs(
+    context: typer.Context,
     status: Annotated[RunStatus | None, typer.Option(help="Only these.")] = None,
     name: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
     error: Annotated[
@@ -160,7 +160,9 @@ def runs(
     world: WorldOption = None,
     as_json_: JsonOption = False,
 ) -> None:
-    """List runs."""
+    """List runs; or do something with one: perdure runs COMMAND --help."""
+    if context.invoked_subcommand is not None:
+        return
 
     async def main() -> None:
         async with open_world(world) as opened:
@@ -288,19 +290,6 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
         raise typer.Exit(code)
 
 
-@asynccontextmanager
-async def near(world: World) -> AsyncGenerator[None, None]:
-    """Make an unknown run id's error name those like it."""
-    try:
-        yield
-    except RunNotFoundError as exc:
-        page = await world.catalogue.list_runs(RunFilter(), limit=1000)
-        ids = [record.run_id for record in page.runs]
-        close = difflib.get_close_matches(exc.run_id, ids, n=3) or ids[-3:]
-        known = f"; did you mean {', '.join(close)}?" if close else "; the world has no runs"
-        raise UsageError(f"no run {exc.run_id} in {world.url}{known}") from exc
-
-
 def _to_second(time: str | None) -> str:
     return "" if time is None else time[:19].replace("T", " ")
 
@@ -308,6 +297,9 @@ def _to_second(time: str | None) -> str:
 def _print_inspection(shown: dict[str, Any]) -> None:
     head = shown["run"]
     out.print(f"{head['id']}  {head['workflow']}  {head['status']}", markup=False)
+    if head["moved_to"] is not None:
+        arrived = "" if head["status"] == "moved" else ", not known to have arrived"
+        out.print(f"moved to: {head['moved_to']}{arrived}", markup=False, soft_wrap=True)
     for name in ("output", "error"):
         if head[name] is not None:
             out.print(f"{name}: {head[name]}", markup=False)

@@ -20,6 +20,7 @@ from ..abc import (
     Snapshots,
     Storage,
     Streams,
+    Transfer,
     World,
 )
 from ..errors import WorldUnavailableError
@@ -121,6 +122,9 @@ class FaultyWorld(World):
         )
         self.streams: Streams = cast(Streams, FaultyCalls(inner.streams, "streams", self._strike))
         self.blobs: Blobs = cast(Blobs, FaultyCalls(inner.blobs, "blobs", self._strike))
+        self.transfer: Transfer = cast(
+            Transfer, FaultyCalls(inner.transfer, "transfer", self._strike)
+        )
 
     @property
     def url(self) -> str:

@@ -26,6 +26,7 @@ from ._processes import PROCESSES
 from ._races import RACES
 from ._reuse import Reuse, empty_alone
 from ._shrink import print_program, shrink as shrink_difference
+from ._transfers import TRANSFERS
 
 __all__ = ("DEFAULT_OPENER", "Check", "Report", "certify", "check_names", "check_world")
 
@@ -33,6 +34,7 @@ DEFAULT_OPENER = "perdure.worlds:make_world"
 DIRECT: dict[str, DirectCheck] = {
     **CAPABILITIES,
     **RACES,
+    **TRANSFERS,
     **BYTES,
     **CLAIMS,
     **HISTORIES,

@@ -40,7 +40,8 @@ class MemoryCatalogue(Catalogue):
     async def delete_run(self, run_id: RunId) -> None:
         store = await self._handle.enter()
         with store.lock:
-            if store.live_run(run_id) is not None:
+            run = store.runs.get(run_id)
+            if run is not None and not run.record.status.is_over:
                 raise RunLiveError(run_id)
             _forget(store, run_id)
         store.changed.ring()
@@ -51,7 +52,9 @@ class MemoryCatalogue(Catalogue):
             ended = sorted(
                 (run.record.ended_at_ms, run_id)
                 for run_id, run in store.runs.items()
-                if run.record.ended_at_ms is not None and run.record.ended_at_ms < ended_before_ms
+                if run.record.status.is_over
+                and run.record.ended_at_ms is not None
+                and run.record.ended_at_ms < ended_before_ms
             )
             for _, run_id in ended[:limit]:
                 _forget(store, run_id)

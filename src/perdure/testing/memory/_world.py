@@ -19,6 +19,7 @@ from ...abc import (
     Snapshots,
     Storage,
     Streams,
+    Transfer,
     World,
 )
 from ...errors import UsageError
@@ -30,6 +31,7 @@ from ._snapshots import MemorySnapshots
 from ._storage import MemoryStorage
 from ._store import Handle, Store, StoredRun
 from ._streams import MemoryStreams
+from ._transfer import MemoryTransfer
 
 __all__ = ("MemoryWorld",)
 
@@ -60,6 +62,7 @@ class MemoryWorld(World):
         self.snapshots: Snapshots = MemorySnapshots(self._handle)
         self.streams: Streams = MemoryStreams(self._handle)
         self.blobs: Blobs = MemoryBlobs(self._handle)
+        self.transfer: Transfer = MemoryTransfer(self._handle)
 
     @property
     def url(self) -> str:

@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 from perdure.abc import Catalogue
 from perdure.errors import RunLiveError
 from perdure.lowlevel import list_cursor, parse_cursor
-from perdure.model import RunFilter, RunId, RunPage
+from perdure.model import RunFilter, RunId, RunPage, RunStatus
 
 from ._blobs import blob_owner
 from ._driver import Document, is_transient, transaction
@@ -29,6 +29,7 @@ __all__ = ("MongoCatalogue",)
 
 _ORDER = [("created_at_ms", ASCENDING), ("_id", ASCENDING)]
 DELETE_TRIES = 20
+_OVER: Document = {"status": {"$ne": RunStatus.MOVING.value}}  # nobody waits for it to be kept
 
 
 @final
@@ -58,7 +59,7 @@ class MongoCatalogue(Catalogue):
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
         async def work() -> list[str]:
-            chosen = {"ended_at_ms": {"$gte": ANY_TIME, "$lt": ended_before_ms}}
+            chosen = {"ended_at_ms": {"$gte": ANY_TIME, "$lt": ended_before_ms}, **_OVER}
             order = [("ended_at_ms", ASCENDING), ("_id", ASCENDING)]
             found = self._handle.db.runs.find(chosen, {"n": 1}).sort(order).limit(limit)
             ended = await found.to_list(None)
@@ -99,7 +100,7 @@ class MongoCatalogue(Catalogue):
         for left in reversed(range(DELETE_TRIES)):
             try:
                 async with transaction(self._handle.driver) as session:
-                    ended = {"_id": run_id, "n": n, "ended_at_ms": {"$ne": None}}
+                    ended = {"_id": run_id, "n": n, "ended_at_ms": {"$ne": None}, **_OVER}
                     gone = await db.runs.delete_one(ended, session=session)
                     if gone.deleted_count:
                         note = {"_id": n, "run": run_id}

@@ -67,7 +67,7 @@ def message_of(document: Document) -> QueuedMessage:
             topic=document["topic"],
             body=b"",
         ),
-        due_ms=document["due_ms"],
+        due_ms=int(document["due_ms"]),
         lease=None if token is None else _lease(document),
         attempt=document["attempt"],
         lost=document["lost"],
@@ -105,5 +105,5 @@ def _lease(document: Document) -> Lease:
         item=document["_id"],
         token=document["token"],
         is_wake=False,
-        expires_at_ms=document["until_ms"],
+        expires_at_ms=int(document["until_ms"]),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, final
 
@@ -18,12 +18,13 @@ from bson import ObjectId
 
 from perdure.errors import RunNotFoundError
 from perdure.lowlevel import Book, QueuedMessage
-from perdure.model import EntityId, HookRecord, Lease, NewRun, RunId, Snapshot
+from perdure.model import EntityId, HookRecord, Lease, NewRun, RunId, Snapshot, StreamCopy
 
 from ._driver import Document
 from ._handle import Handle
 from ._messages import assumed_message, lease_fields, message_of
 from ._runs import book_of
+from ._values import MissingChunksError, Values, load_values
 
 __all__ = ("Care", "MovedError", "Needs", "Page", "hook_of", "read_page")
 
@@ -50,6 +51,7 @@ class Needs:
     ended: dict[str, Lease] = field(default_factory=dict[str, Lease])  # message leases, by item
     tokens: set[str] = field(default_factory=set[str])
     hooks: bool = False  # those the run holds
+    whole: bool = False  # all messages, with their bodies, and all of the hooks
     twice: bool = False  # some message is ended under more than one lease
 
     @classmethod
@@ -63,6 +65,7 @@ class Needs:
             both.ended |= part.ended
             both.tokens |= part.tokens
             both.hooks |= part.hooks
+            both.whole |= part.whole
         return both
 
     @property
@@ -83,6 +86,8 @@ class Page:
     holders: dict[str, tuple[ObjectId, HookRecord]]  # who holds the tokens that were asked for
     required: set[str] = field(default_factory=set[str])  # messages whose lease must be live
     contested: dict[str, ObjectId] = field(default_factory=dict[str, ObjectId])
+    departed: list[str] = field(default_factory=list[str])  # messages that left with the run
+    arrived: tuple[StreamCopy, ...] = ()  # streams that came with the run
     messages: dict[str, Document] = field(init=False)  # lease fields as they were read
     read: dict[str, QueuedMessage] = field(init=False)  # the messages themselves, by identity
     hooks: dict[str, HookRecord] = field(init=False)  # the run's own, as they were read
@@ -161,7 +166,13 @@ async def read_page(
     if needs.hooks and book.wake is not None:
         own = await db.hooks.find({"n": n}).to_list(None)
         book.hooks = {found["_id"]: hook_of(found) for found in own}
-    if care is Care.THOROUGH or needs.is_intricate:
+        if needs.whole:
+            book.hooks = await _whole_hooks(handle, n, own)
+    if needs.whole:
+        book.positions, book.messages = await asyncio.gather(
+            _positions(handle, n, needs), _whole_messages(handle, n)
+        )
+    elif care is Care.THOROUGH or needs.is_intricate:
         book.positions, book.messages = await asyncio.gather(
             _positions(handle, n, needs), _messages(handle, n, needs)
         )
@@ -186,3 +197,34 @@ async def _messages(handle: Handle, n: ObjectId, needs: Needs) -> dict[str, Queu
     chosen = {"_id": {"$in": sorted(needs.sent | needs.ended.keys())}, "n": n}
     found = await handle.db.messages.find(chosen, {"body": 0}).to_list(None)
     return {document["_id"]: message_of(document) for document in found}
+
+
+async def _whole_messages(handle: Handle, n: ObjectId) -> dict[str, QueuedMessage]:
+    """All messages of the run, with their bodies."""
+    found = await handle.db.messages.find({"n": n}).to_list(None)
+    values = await _load(handle, n, [document["body"] for document in found])
+    whole: dict[str, QueuedMessage] = {}
+    for document in found:
+        queued = message_of(document)
+        body = values.unpack(document["body"]) or b""
+        queued.message = replace(queued.message, body=body)
+        whole[queued.message.message_id] = queued
+    return whole
+
+
+async def _whole_hooks(handle: Handle, n: ObjectId, found: list[Document]) -> dict[str, HookRecord]:
+    """The run's hooks, with their metadata."""
+    values = await _load(handle, n, [document["metadata"] for document in found])
+    return {d["_id"]: hook_of(d, values.unpack(d["metadata"])) for d in found}
+
+
+async def _load(handle: Handle, n: ObjectId, stored: list[Any]) -> Values:
+    """Large values of the run.
+
+    Raises:
+        MovedError: they are gone since.
+    """
+    try:
+        return await load_values(handle.db.chunks, [(n, value) for value in stored])
+    except MissingChunksError:
+        raise MovedError from None

@@ -58,13 +58,18 @@ def record_of(document: Document, values: Values | None) -> RunRecord:
         position=document["position"],
         consumed=document["consumed"],
         log_digest=bytes(document["log_digest"]),
-        created_at_ms=document["created_at_ms"],
-        started_at_ms=document["started_at_ms"],
-        ended_at_ms=document["ended_at_ms"],
+        created_at_ms=int(document["created_at_ms"]),
+        started_at_ms=_plain(document["started_at_ms"]),
+        ended_at_ms=_plain(document["ended_at_ms"]),
         payload=None if values is None else values.unpack(document.get("payload")),
         idempotency_key=document.get("idempotency_key"),
         attributes={pair["k"]: pair["v"] for pair in document["attributes"]},
     )
+
+
+def _plain(number: int | None) -> int | None:
+    """An integer of Python's own kind, not BSON's: values travel to other worlds."""
+    return None if number is None else int(number)
 
 
 def book_of(document: Document) -> Book:
@@ -142,10 +147,10 @@ def wake_of(document: Document) -> Mailbox:
             item=document["_id"],
             token=token,
             is_wake=True,
-            expires_at_ms=document["wake_until_ms"],
+            expires_at_ms=int(document["wake_until_ms"]),
         )
     return Mailbox(
-        due_ms=document["wake_due_ms"],
+        due_ms=_plain(document["wake_due_ms"]),
         generation=document["wake_generation"],
         attempt=document["wake_attempt"],
         lease=lease,

@@ -137,7 +137,7 @@ def event_of(document: Document, values: Values) -> LoggedEvent:
         event=Event(
             type=EventType(document["type"]),
             key=document["key"],
-            at_ms=document["at_ms"],
+            at_ms=int(document["at_ms"]),  # not BSON's own kind of number
             entity=None if entity is None else EntityId(entity),
             payload=values.unpack(document.get("payload")),
             facts={} if facts is None else cast("dict[str, Any]", cbor2.loads(facts)),

@@ -17,10 +17,11 @@ from pymongo.errors import DuplicateKeyError
 
 from perdure.abc import Streams
 from perdure.errors import RunNotFoundError, StreamClosedError, WorldUnavailableError
-from perdure.model import RunId, StreamInfo, StreamPage
+from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage
 
 from ._driver import Document
 from ._handle import Handle
+from ._stream_documents import copied_stream, write_after
 from ._values import MissingChunksError, Owner, Pending, load_values
 
 __all__ = ("MongoStreams",)
@@ -52,7 +53,7 @@ class MongoStreams(Streams):
                 if last is not None and last["closed"]:
                     raise StreamClosedError(run_id, name)
                 pending = Pending(n)
-                write = _write_after(last, n, run_id, name, count=len(chunks))
+                write = write_after(last, n, run_id, name, count=len(chunks))
                 write |= {"writer": writer, "sequence": sequence}
                 write["data"] = pending.pack(data) if chunks else None
                 await pending.store(self._handle.db.chunks)
@@ -84,7 +85,7 @@ class MongoStreams(Streams):
                 last = await self._last(n, name)
                 if last is not None and last["closed"]:
                     return
-                write = _write_after(last, n, run_id, name, count=0)
+                write = write_after(last, n, run_id, name, count=0)
                 write |= {"closed": True, "writer": None, "sequence": None, "data": None}
                 if await self._insert(write):
                     return
@@ -118,6 +119,21 @@ class MongoStreams(Streams):
                 ],
             )
             return tuple(_info(s["_id"], s) for s in sorted(found, key=lambda s: str(s["_id"])))
+
+        return await self._handle.read(work)
+
+    async def copied(self, run_id: RunId) -> tuple[StreamCopy, ...]:
+        """What ``Transfer.read_streams`` answers."""
+
+        async def work() -> tuple[StreamCopy, ...]:
+            n, db = await self._number(run_id), self._handle.db
+            found = await db.streams.find({"_id.n": n}).sort("_id", 1).to_list(None)
+            stored: list[tuple[Owner, Any]] = [(n, write["data"]) for write in found]
+            values = await load_values(db.chunks, stored)
+            by_name: dict[str, list[Document]] = {}
+            for write in found:
+                by_name.setdefault(write["_id"]["name"], []).append(write)
+            return tuple(copied_stream(name, by_name[name], values) for name in sorted(by_name))
 
         return await self._handle.read(work)
 
@@ -180,21 +196,6 @@ class MongoStreams(Streams):
 def _whole(n: ObjectId, name: str) -> Document:
     """The filter of a stream's writes, by their places."""
     return {"_id": {"$gte": {"n": n, "name": name, "o": 0}, "$lt": {"n": n, "name": name, "o": ""}}}
-
-
-def _write_after(
-    last: Document | None, n: ObjectId, run_id: RunId, name: str, *, count: int
-) -> Document:
-    """The next write's document, without what is in it."""
-    place = 0 if last is None else last["_id"]["o"] + 1
-    start = 0 if last is None else last["end"]
-    return {
-        "_id": {"n": n, "name": name, "o": place},
-        "run": run_id,
-        "start": start,
-        "end": start + count,
-        "closed": False,
-    }
 
 
 def _info(name: str, last: Document | None) -> StreamInfo:

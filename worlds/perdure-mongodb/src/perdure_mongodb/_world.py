@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from perdure.abc import Blobs, Capability, Catalogue, Queue, Snapshots, Storage, Streams, World
+from perdure.abc import (
+    Blobs,
+    Capability,
+    Catalogue,
+    Queue,
+    Snapshots,
+    Storage,
+    Streams,
+    Transfer,
+    World,
+)
 from perdure.errors import UsageError
 from perdure.testing.clock import Clock, SystemClock
 
@@ -17,6 +27,7 @@ from ._queue import MongoQueue
 from ._snapshots import MongoSnapshots
 from ._storage import MongoStorage
 from ._streams import MongoStreams
+from ._transfer import MongoTransfer
 from ._turn import Lander
 
 __all__ = ("MongoWorld",)
@@ -40,12 +51,14 @@ class MongoWorld(World):
         with mapped_errors(shown):
             self._handle = Handle(shown, uri, name, driver=driver, clock=clock or SystemClock())
         lander = Lander(self._handle)
-        self.storage: Storage = MongoStorage(self._handle, lander)
+        storage, streams = MongoStorage(self._handle, lander), MongoStreams(self._handle)
+        self.storage: Storage = storage
         self.catalogue: Catalogue = MongoCatalogue(self._handle)
         self.queue: Queue = MongoQueue(self._handle, lander)
         self.snapshots: Snapshots = MongoSnapshots(self._handle, lander)
-        self.streams: Streams = MongoStreams(self._handle)
+        self.streams: Streams = streams
         self.blobs: Blobs = MongoBlobs(self._handle)
+        self.transfer: Transfer = MongoTransfer(self._handle, lander, storage, streams)
 
     @property
     def url(self) -> str:

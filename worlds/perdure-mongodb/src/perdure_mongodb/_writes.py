@@ -21,6 +21,7 @@ from ._messages import lease_fields, message_document
 from ._page import MovedError, Page
 from ._runs import chain_fields, new_fields, run_fields
 from ._schema import event_document
+from ._stream_documents import stream_documents
 from ._values import Pending
 
 __all__ = ("write_page",)
@@ -103,6 +104,8 @@ class _Writes:
     must_end: int  # how many it has to find; 0: as many as there are
     given_back: list[tuple[Document, Document]]
     ends_run: bool
+    departed: list[Document]  # filters of the messages that left with the run
+    streams: list[Document]  # that came with it
 
     @classmethod
     def of(cls, page: Page, pending: Pending, *, version: str, now_ms: int) -> _Writes:
@@ -143,6 +146,12 @@ class _Writes:
             must_end=len(must),
             given_back=_given_back(page, version=version, now_ms=now_ms),
             ends_run=ends_run,
+            departed=[{"_id": m, "n": page.n, **_as_read(before[m])} for m in page.departed],
+            streams=[
+                document
+                for stream in page.arrived
+                for document in stream_documents(stream, page.n, book.record.run_id, pending)
+            ],
         )
 
     @property
@@ -174,8 +183,15 @@ class _Writes:
                 raise MovedError
         if self.sent:
             await db.messages.insert_many(self.sent, session=session)
+        if self.departed:
+            # Each as it was read: a claim in between is one that the run leaves with.
+            left = await db.messages.delete_many({"$or": self.departed}, session=session)
+            if left.deleted_count < len(self.departed):
+                raise MovedError
         if self.ends_run:
             await db.messages.delete_many({"n": self.n}, session=session)
+        if self.streams:
+            await db.streams.insert_many(self.streams, session=session)
 
     async def _write_hooks(self, handle: Handle, session: Session) -> None:
         hooks = handle.db.hooks
@@ -194,6 +210,10 @@ class _Writes:
             await hooks.delete_many(freed, session=session)
         if self.hooks_taken:
             await hooks.insert_many(self.hooks_taken, session=session)
+
+
+def _as_read(lease: Document) -> Document:
+    return {name: lease[name] for name in ("token", "until_ms", "attempt", "lost", "returned")}
 
 
 def _given_back(page: Page, *, version: str, now_ms: int) -> list[tuple[Document, Document]]:

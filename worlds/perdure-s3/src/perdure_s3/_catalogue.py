@@ -54,7 +54,7 @@ class S3Catalogue(Catalogue):
 
     async def delete_run(self, run_id: RunId) -> None:
         head = await self._handle.runs.read(run_id)
-        if head is not None and not head.record.status.is_ended:
+        if head is not None and not head.record.status.is_over:
             raise RunLiveError(run_id)
         await delete_objects(self._handle, run_id, head)
 
@@ -65,7 +65,8 @@ class S3Catalogue(Catalogue):
             if at >= ended_before_ms or gone >= limit:
                 break
             head = await self._handle.runs.read(RunId(name))
-            if head is not None and head.record.ended_at_ms == at:
+            record = None if head is None else head.record
+            if record is not None and record.ended_at_ms == at and record.status.is_over:
                 await delete_objects(self._handle, RunId(name), head)
                 gone += 1
         return gone

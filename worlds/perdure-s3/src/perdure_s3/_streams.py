@@ -17,7 +17,7 @@ import anyio
 
 from perdure.abc import Streams
 from perdure.errors import RunNotFoundError, StreamClosedError, WorldUnavailableError
-from perdure.model import RunId, StreamInfo, StreamPage
+from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage, StreamWrite
 
 from ._cas import UNCHANGED, Refusal
 from ._handle import Handle
@@ -117,8 +117,28 @@ class S3Streams(Streams):
         return _info(await self._find(run_id, await self._birth(run_id), name))
 
     async def list_streams(self, run_id: RunId) -> tuple[StreamInfo, ...]:
-        birth, cas = await self._birth(run_id), self._handle.cas
-        folder = Layout.streams(run_id, birth)
+        streams = await self._all(run_id, await self._birth(run_id))
+        return tuple(_info(stream) for stream in streams)
+
+    async def copied(self, run_id: RunId) -> tuple[StreamCopy, ...]:
+        """What ``Transfer.read_streams`` answers."""
+        birth = await self._birth(run_id)
+        streams = await self._all(run_id, birth)
+        chunks = await each(self._chunks(run_id, birth, s, 0, s.length) for s in streams)
+        return tuple(map(_copied, streams, chunks))
+
+    async def put(self, run_id: RunId, birth: str, copy: StreamCopy) -> None:
+        """Write a stream whole, of a life of the run that has not begun."""
+        writes: dict[str, dict[int, int]] = {}
+        for write in copy.writes:
+            writes.setdefault(write.writer, {})[write.sequence] = write.length
+        key = Layout.stream(run_id, birth, copy.name)
+        made = _Stream(name=copy.name, closed=copy.closed, tail=copy.chunks, writes=writes)
+        await self._handle.cas.put(key, (await self._spilled(key, made)).body())
+
+    async def _all(self, run_id: RunId, birth: str) -> list[_Stream]:
+        """The run's streams by name."""
+        cas, folder = self._handle.cas, Layout.streams(run_id, birth)
         keys = [listed.key async for listed in cas.names(folder)]
         heads = await each(cas.get(key) for key in keys if "-" not in key[len(folder) :])
         streams = [
@@ -126,7 +146,7 @@ class S3Streams(Streams):
             for found in heads
             if found is not None and found is not UNCHANGED
         ]
-        return tuple(_info(stream) for stream in sorted(streams, key=lambda s: s.name))
+        return sorted(streams, key=lambda stream: stream.name)
 
     async def _birth(self, run_id: RunId) -> str:
         return (await self._handle.runs.get(run_id)).birth
@@ -193,3 +213,20 @@ class S3Streams(Streams):
 
 def _info(stream: _Stream) -> StreamInfo:
     return StreamInfo(name=stream.name, length=stream.length, closed=stream.closed)
+
+
+def _copied(stream: _Stream, chunks: tuple[bytes, ...]) -> StreamCopy:
+    writes = sorted(
+        (length, writer, sequence)
+        for writer, lengths in stream.writes.items()
+        for sequence, length in lengths.items()
+    )
+    return StreamCopy(
+        name=stream.name,
+        chunks=chunks,
+        closed=stream.closed,
+        writes=tuple(
+            StreamWrite(writer=writer, sequence=sequence, length=length)
+            for length, writer, sequence in writes
+        ),
+    )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import final
 from urllib.parse import parse_qsl, urlsplit
 
-from perdure.abc import Blobs, Capability, Catalogue, Queue, Snapshots, Storage, Streams, World
+from perdure.abc import (
+    Blobs,
+    Capability,
+    Catalogue,
+    Queue,
+    Snapshots,
+    Storage,
+    Streams,
+    Transfer,
+    World,
+)
 from perdure.errors import UsageError
 from perdure.testing.clock import Clock, SystemClock
 
@@ -16,6 +26,7 @@ from ._queue import S3Queue
 from ._snapshots import S3Snapshots
 from ._storage import S3Storage
 from ._streams import S3Streams
+from ._transfer import S3Transfer
 
 __all__ = ("S3World",)
 
@@ -35,12 +46,14 @@ class S3World(World):
             UsageError: the URL is not one of those.
         """
         self._handle = Handle(url, _parse(url), clock=clock or SystemClock())
+        streams = S3Streams(self._handle)
         self.storage: Storage = S3Storage(self._handle)
         self.catalogue: Catalogue = S3Catalogue(self._handle)
         self.queue: Queue = S3Queue(self._handle)
         self.snapshots: Snapshots = S3Snapshots(self._handle)
-        self.streams: Streams = S3Streams(self._handle)
+        self.streams: Streams = streams
         self.blobs: Blobs = S3Blobs(self._handle)
+        self.transfer: Transfer = S3Transfer(self._handle, streams)
 
     @property
     def url(self) -> str:

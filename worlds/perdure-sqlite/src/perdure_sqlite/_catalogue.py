@@ -8,7 +8,7 @@ from typing import final
 from perdure.abc import Catalogue
 from perdure.errors import RunLiveError
 from perdure.lowlevel import list_cursor, parse_cursor
-from perdure.model import RunFilter, RunId, RunPage, RunRecord
+from perdure.model import RunFilter, RunId, RunPage, RunRecord, RunStatus
 
 from ._handle import Handle
 from ._runs import RECORD, record_of
@@ -39,10 +39,8 @@ class SqliteCatalogue(Catalogue):
     async def delete_run(self, run_id: RunId) -> None:
         def work(transaction: Transaction) -> None:
             db = transaction.db
-            row = db.execute(
-                "SELECT n, ended_at_ms FROM runs WHERE run_id = ?", (run_id,)
-            ).fetchone()
-            if row is not None and row[1] is None:
+            row = db.execute("SELECT n, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if row is not None and not RunStatus(row[1]).is_over:
                 raise RunLiveError(run_id)
             _forget(db, run_id, None if row is None else row[0])
             transaction.rings.add(run_id)
@@ -52,9 +50,9 @@ class SqliteCatalogue(Catalogue):
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
         def work(transaction: Transaction) -> int:
             rows = transaction.db.execute(
-                "SELECT n, run_id FROM runs WHERE ended_at_ms < ?"
+                "SELECT n, run_id FROM runs WHERE ended_at_ms < ? AND status != ?"
                 " ORDER BY ended_at_ms, run_id LIMIT ?",
-                (ended_before_ms, limit),
+                (ended_before_ms, RunStatus.MOVING, limit),
             ).fetchall()
             for n, run_id in rows:
                 _forget(transaction.db, run_id, n)

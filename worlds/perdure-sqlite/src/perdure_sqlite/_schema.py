@@ -190,6 +190,7 @@ _TYPES = (
     EventType.WAIT_CREATED,
     EventType.WAIT_COMPLETED,
     EventType.ATTRIBUTES_SET,
+    EventType.RUN_MOVED,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from perdure.abc import Blobs, Capability, Catalogue, Queue, Snapshots, Storage, Streams, World
+from perdure.abc import (
+    Blobs,
+    Capability,
+    Catalogue,
+    Queue,
+    Snapshots,
+    Storage,
+    Streams,
+    Transfer,
+    World,
+)
 from perdure.errors import UsageError
 from perdure.testing.clock import Clock, SystemClock
 
@@ -17,6 +27,7 @@ from ._queue import SqliteQueue
 from ._snapshots import SqliteSnapshots
 from ._storage import SqliteStorage
 from ._streams import SqliteStreams
+from ._transfer import SqliteTransfer
 from ._writer import Transaction
 
 __all__ = ("SqliteWorld",)
@@ -46,6 +57,7 @@ class SqliteWorld(World):
         self.snapshots: Snapshots = SqliteSnapshots(self._handle)
         self.streams: Streams = SqliteStreams(self._handle)
         self.blobs: Blobs = SqliteBlobs(self._handle)
+        self.transfer: Transfer = SqliteTransfer(self._handle)
 
     @property
     def url(self) -> str:

@@ -1,0 +1,358 @@
+"""Transfer: what becomes of a run that leaves a world, and of one that comes.
+
+Pure, and the same for every world. What waits for the run is written into the event that ends its
+log here, so a departure that was cut short can be finished from the log alone, by anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import cbor2
+
+from .._model.commit import HookRecord
+from .._model.events import Event, EventType
+from .._model.ids import EntityId, RunId
+from .._model.queue import Message
+from .._model.runs import RunOutcome, RunRecord, RunStatus
+from .._model.transfer import Departure, PendingMessage, PendingWork, RunCopy
+from ..errors import (
+    HookTokenHeldError,
+    RunBusyError,
+    RunEndedError,
+    RunExistsError,
+    RunMovedError,
+    WorldContractError,
+)
+from .book import Book, QueuedMessage
+from .leases import Claimable, Mailbox
+
+__all__ = (
+    "arrive",
+    "arrived_already",
+    "arrived_record",
+    "check_same_arrival",
+    "check_tokens_free",
+    "confirmed_record",
+    "depart",
+    "departed_outcome",
+    "has_departed",
+    "moved_event",
+    "moved_key",
+    "moved_to",
+    "pending_message",
+    "pending_work",
+    "work_of",
+)
+
+_AWAY = (RunStatus.MOVING, RunStatus.MOVED)
+
+
+def moved_key(position: int) -> str:
+    """The key of the ``run_moved`` at this position of a log."""
+    return f"run/moved/{position}"
+
+
+def moved_to(record: RunRecord) -> str | None:
+    """The url of the world a run went to; None: it is not away."""
+    if record.status not in _AWAY or record.payload is None:
+        return None
+    return str(cbor2.loads(record.payload))
+
+
+def has_departed(record: RunRecord, departure: Departure) -> bool:
+    """Whether the run is away already, to where *departure* sends it.
+
+    Raises:
+        RunEndedError: it has ended here.
+        RunMovedError: it went to another world.
+    """
+    to = moved_to(record)
+    if to is None:
+        if record.status.is_ended:
+            raise RunEndedError(record.run_id, status=record.status)
+        return False
+    if to != departure.to:
+        raise RunMovedError(record.run_id, to=to)
+    return True
+
+
+def pending_message(
+    message: Message, item: Claimable, *, lost: int, returned: int, now_ms: int
+) -> PendingMessage:
+    """A message as it waits, once a claim of it that nobody ended counts as lost."""
+    due_ms, lease = item.due_ms or 0, item.lease
+    if lease is not None:
+        due_ms, lost = min(lease.expires_at_ms, now_ms), lost + 1
+    return PendingMessage(
+        message=message, due_ms=due_ms, attempt=item.attempt, lost=lost, returned=returned
+    )
+
+
+def pending_work(
+    departure: Departure,
+    wake: Mailbox,
+    messages: Iterable[tuple[Message, Claimable, int, int]],
+    hooks: Iterable[HookRecord],
+    *,
+    now_ms: int,
+) -> PendingWork:
+    """What a run has waiting, free of claims: a turn that is under way is lost, so it is due.
+
+    Args:
+        messages: each with its claims, its lost ones and its returned ones.
+
+    Raises:
+        RunBusyError: a step is running, and *departure* is not to lose it.
+    """
+    held = list(messages)
+    live = [
+        (message.message_id, item.lease.expires_at_ms)
+        for message, item, _, _ in held
+        if item.lease is not None and item.lease.is_live(now_ms=now_ms)
+    ]
+    if live and not departure.lose_claims:
+        names = tuple(sorted(name.partition("/")[2] for name, _ in live))
+        raise RunBusyError(departure.run_id, steps=names, until_ms=max(at for _, at in live))
+    due_ms = wake.due_ms if wake.lease is None else min(wake.lease.expires_at_ms, now_ms)
+    pending = [
+        pending_message(message, item, lost=lost, returned=returned, now_ms=now_ms)
+        for message, item, lost, returned in held
+    ]
+    return PendingWork(
+        wake_due_ms=due_ms,
+        wake_generation=wake.generation,
+        wake_attempt=wake.attempt,
+        messages=tuple(sorted(pending, key=lambda one: one.message.message_id)),
+        hooks=tuple(sorted(hooks, key=lambda hook: hook.token)),
+    )
+
+
+def moved_event(
+    record: RunRecord, departure: Departure, work: PendingWork, *, url: str, now_ms: int
+) -> Event:
+    """The event that ends the log here.
+
+    Args:
+        url: of the world it leaves.
+    """
+    return Event(
+        type=EventType.RUN_MOVED,
+        key=moved_key(record.position + 1),
+        at_ms=now_ms,
+        payload=_pack(work),
+        facts={"from": url, "to": departure.to},
+    )
+
+
+def departed_outcome(departure: Departure, *, now_ms: int) -> RunOutcome:
+    """What ends the run here until it is known to have arrived."""
+    payload: bytes = cbor2.dumps(departure.to)
+    return RunOutcome(status=RunStatus.MOVING, payload=payload, at_ms=now_ms)
+
+
+def confirmed_record(record: RunRecord) -> RunRecord:
+    """The run here once it is known to have arrived there.
+
+    Raises:
+        WorldContractError: it never left.
+    """
+    if record.status not in _AWAY:
+        raise WorldContractError(f"run {record.run_id} has not departed ({record.status})")
+    return replace(record, status=RunStatus.MOVED)
+
+
+def arrived_record(copy: RunCopy) -> RunRecord:
+    """The run where it arrives: as it was before it left, with the event of that."""
+    record = copy.record
+    status = RunStatus.RUNNING if record.turn else RunStatus.PENDING
+    return replace(record, status=status, payload=None, ended_at_ms=None)
+
+
+def work_of(copy: RunCopy) -> PendingWork:
+    """What waits for the run.
+
+    Raises:
+        WorldContractError: its log is not whole, or does not end with its departure.
+    """
+    record, events = copy.record, copy.events
+    last = events[-1].event if events else None
+    if (
+        last is None
+        or last.payload is None
+        or (last.type, last.key) != (EventType.RUN_MOVED, moved_key(record.position))
+        or [logged.position for logged in events] != [*range(1, record.position + 1)]
+    ):
+        raise WorldContractError(f"run {record.run_id}: its copy is not a whole departed run")
+    return _unpack(last.payload)
+
+
+def check_same_arrival(record: RunRecord, at: int | None, copy: RunCopy) -> None:
+    """Pass only a run that is here because this very copy has arrived before.
+
+    Args:
+        record: the run that is here.
+        at: the position in its log of the key of this departure; None: it has no such event.
+
+    Raises:
+        RunExistsError: it is another.
+    """
+    there = copy.record
+    same = (record.created_at_ms, record.workflow, record.bundle) == (
+        there.created_at_ms,
+        there.workflow,
+        there.bundle,
+    )
+    if at != there.position or not same:
+        raise RunExistsError(record.run_id, status=record.status)
+
+
+def check_tokens_free(work: PendingWork, holder: Callable[[str], HookRecord | None]) -> None:
+    """Pass only if nobody holds the tokens that a run brings.
+
+    Raises:
+        HookTokenHeldError: another run does.
+    """
+    for hook in work.hooks:
+        held = holder(hook.token)
+        if held is not None:
+            raise HookTokenHeldError(hook.token, run_id=held.run_id)
+
+
+# --- books ----------------------------------------------------------------------------------
+
+
+def depart(
+    book: Book,
+    departure: Departure,
+    *,
+    url: str,
+    now_ms: int,
+    bodies: Mapping[str, bytes] | None = None,
+) -> RunRecord:
+    """What ``Transfer.depart`` does to a book, which must know the run's hooks and messages.
+
+    Args:
+        url: of the world that the run leaves.
+        bodies: message id → body, of messages whose body the book lacks.
+
+    Raises:
+        RunEndedError, RunMovedError, RunBusyError: as the contract says; nothing was changed.
+    """
+    if has_departed(book.record, departure):
+        return book.record
+    assert book.wake is not None  # it has not ended
+    whole = bodies or {}
+    held = [
+        (replace(q.message, body=whole.get(name, q.message.body)), q, q.lost, q.returned)
+        for name, q in book.messages.items()
+    ]
+    work = pending_work(departure, book.wake, held, book.hooks.values(), now_ms=now_ms)
+    event = moved_event(book.record, departure, work, url=url, now_ms=now_ms)
+    book.leave(event, departed_outcome(departure, now_ms=now_ms))
+    return book.record
+
+
+def arrive(copy: RunCopy, *, holder: Callable[[str], HookRecord | None]) -> Book:
+    """The book of a run that comes from another world; its streams are the world's to keep.
+
+    Args:
+        holder: who holds a token here.
+
+    Raises:
+        HookTokenHeldError: another run holds one that it brings.
+        WorldContractError: the copy is not a whole departed run.
+    """
+    work = work_of(copy)
+    check_tokens_free(work, holder)
+    return Book(
+        record=arrived_record(copy),
+        input_digest=hashlib.sha256(copy.events[0].event.payload or b"").digest(),
+        wake=Mailbox(
+            due_ms=work.wake_due_ms, generation=work.wake_generation, attempt=work.wake_attempt
+        ),
+        positions={logged.event.key: logged.position for logged in copy.events},
+        written=list(copy.events),
+        snapshots=list(copy.chain),
+        hooks={hook.token: hook for hook in work.hooks},
+        messages={one.message.message_id: _queued(one) for one in work.messages},
+    )
+
+
+def arrived_already(book: Book, copy: RunCopy) -> RunRecord:
+    """The run that is here, if that is because the copy has arrived before.
+
+    Raises:
+        RunExistsError: it is another.
+    """
+    check_same_arrival(book.record, book.positions.get(moved_key(copy.record.position)), copy)
+    return book.record
+
+
+def _queued(one: PendingMessage) -> QueuedMessage:
+    return QueuedMessage(
+        message=one.message,
+        due_ms=one.due_ms,
+        attempt=one.attempt,
+        lost=one.lost,
+        returned=one.returned,
+    )
+
+
+def _pack(work: PendingWork) -> bytes:
+    data: bytes = cbor2.dumps(
+        {
+            "wake": [work.wake_due_ms, work.wake_generation, work.wake_attempt],
+            "messages": [
+                [
+                    one.message.message_id,
+                    one.message.topic,
+                    one.message.body,
+                    one.due_ms,
+                    one.attempt,
+                    one.lost,
+                    one.returned,
+                ]
+                for one in work.messages
+            ],
+            "hooks": [
+                [hook.run_id, hook.hook_id, hook.token, hook.metadata, hook.is_webhook]
+                for hook in work.hooks
+            ],
+        }
+    )
+    return data
+
+
+def _unpack(data: bytes) -> PendingWork:
+    found = cbor2.loads(data)
+    due_ms, generation, attempt = found["wake"]
+    return PendingWork(
+        wake_due_ms=due_ms,
+        wake_generation=generation,
+        wake_attempt=attempt,
+        messages=tuple(_message(*parts) for parts in found["messages"]),
+        hooks=tuple(
+            HookRecord(
+                run_id=RunId(run_id),
+                hook_id=EntityId(hook_id),
+                token=token,
+                metadata=metadata,
+                is_webhook=is_webhook,
+            )
+            for run_id, hook_id, token, metadata, is_webhook in found["hooks"]
+        ),
+    )
+
+
+def _message(
+    message_id: str, topic: str, body: bytes, due_ms: int, attempt: int, lost: int, returned: int
+) -> PendingMessage:
+    message = Message(
+        message_id=message_id, run_id=RunId(message_id.partition("/")[0]), topic=topic, body=body
+    )
+    return PendingMessage(
+        message=message, due_ms=due_ms, attempt=attempt, lost=lost, returned=returned
+    )

@@ -1,0 +1,77 @@
+"""Transfer: a run on its way from one world to another, as values.
+
+A run that departs leaves everything it had waiting in one event of its log, ``run_moved``, which
+is the last of its log where it was and goes with it to where it arrives.
+"""
+
+from __future__ import annotations
+
+from .._frozen import frozen
+from .commit import HookRecord
+from .events import LoggedEvent
+from .ids import RunId
+from .queue import Message
+from .runs import RunRecord
+from .snapshot import Snapshot
+
+__all__ = ("Departure", "PendingMessage", "PendingWork", "RunCopy", "StreamCopy", "StreamWrite")
+
+
+@frozen
+class Departure:
+    """A run to be sent to another world."""
+
+    run_id: RunId
+    to: str  # the other world's url, without secrets
+    lose_claims: bool = False  # steps that are running count as lost, instead of barring it
+
+
+@frozen
+class PendingMessage:
+    """A step message that nobody holds, and its counters."""
+
+    message: Message
+    due_ms: int
+    attempt: int
+    lost: int
+    returned: int
+
+
+@frozen
+class PendingWork:
+    """What waits for a run that departs, and what it holds."""
+
+    wake_due_ms: int | None  # None: not before somebody wakes it
+    wake_generation: int
+    wake_attempt: int
+    messages: tuple[PendingMessage, ...]
+    hooks: tuple[HookRecord, ...]
+
+
+@frozen
+class StreamWrite:
+    """What one write to a stream answered, so that it can be told again."""
+
+    writer: str
+    sequence: int
+    length: int  # of the stream after it
+
+
+@frozen
+class StreamCopy:
+    """A stream, whole."""
+
+    name: str
+    chunks: tuple[bytes, ...]
+    closed: bool
+    writes: tuple[StreamWrite, ...]  # in the order of (length, writer, sequence)
+
+
+@frozen
+class RunCopy:
+    """A departed run, whole; its log ends with the ``run_moved`` of this departure."""
+
+    record: RunRecord  # as it is where it departed from
+    events: tuple[LoggedEvent, ...]
+    chain: tuple[Snapshot, ...]
+    streams: tuple[StreamCopy, ...]

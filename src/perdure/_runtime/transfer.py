@@ -1,0 +1,180 @@
+"""Transfer: taking a run from one world to another, step by step, each of which can be repeated.
+
+First everything that the run needs is put into the target, and what could bar it there is looked
+for. Then it departs, which is the moment it moves: from then on the source works on it no more.
+Then it arrives, at once and whole, and the source notes that. Cut short anywhere, the same call
+again takes it from there; until it has arrived, all of it is in the source.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import anyio
+
+from .._core.fold import fold
+from .._core.transfer import moved_to
+from .._core.transitions import EntityKind
+from .._model.ids import RunId
+from .._model.runs import RunRecord, RunStatus
+from .._model.transfer import Departure, RunCopy, StreamCopy
+from ..abc import Capability, World
+from ..errors import (
+    BlobNotFoundError,
+    BundleMissingError,
+    EngineMissingError,
+    HookNotFoundError,
+    HookTokenHeldError,
+    RunBusyError,
+    RunEndedError,
+    RunExistsError,
+    RunMovedError,
+    RunNotFoundError,
+    UsageError,
+)
+from .handles import Run
+from .inspection import read_log
+
+__all__ = ("copy_run",)
+
+_FIRST_LOOK = 0.01  # seconds between looks whether the run's steps are done; they grow
+_LAST_LOOK = 0.25
+
+
+async def copy_run(
+    run_id: str,
+    source: World,
+    target: World,
+    *,
+    timeout: float | timedelta = 30.0,
+    lose_claims: bool = False,
+) -> Run:
+    """Move a run that has not ended to another world, where it goes on; gives it there.
+
+    Its log, positions, times, attempts, snapshots, streams, bundle, engine, waits and hooks go with
+    it. In the source it stays as ``moved``, and says where it went. It can be called again after a
+    failure at any moment, with the same worlds, and completes what was begun; until then the run
+    is whole in one of them and no worker works on it in the other.
+
+    Args:
+        source: where it is; open.
+        target: where it is to go; open. Workers there need its steps, and the same snapshot key.
+        timeout: how long to wait for steps that are running, in seconds or a ``timedelta``.
+        lose_claims: have steps that are running count as lost claims instead, as if their worker
+            had died: they run again in the target, within their retries.
+
+    Raises:
+        RunNotFoundError: the source has no such run.
+        RunEndedError: it has ended; there is nothing to go on with.
+        RunMovedError: it went to another world than *target*.
+        RunBusyError: its steps were running all the time; nothing was changed.
+        RunExistsError: the target has a run of this id.
+        HookTokenHeldError: another run in the target holds one of its hooks' tokens.
+        UsageError: source and target are one world.
+    """
+    record = await source.storage.get_run(RunId(run_id))
+    if not _is_away(record, target):
+        await _check(record, source, target)
+    await _bring_code(record, source, target)
+    departure = Departure(run_id=record.run_id, to=target.url, lose_claims=lose_claims)
+    limit = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    record = await _depart(source, departure, limit)
+    if record.status is RunStatus.MOVING:
+        await _arrive(record, source, target)
+        await source.transfer.confirm(record.run_id)
+    return Run(record.run_id, target)
+
+
+def _is_away(record: RunRecord, target: World) -> bool:
+    """Whether it is on its way to *target*, or there."""
+    to = moved_to(record)
+    if to is not None and to != target.url:
+        raise RunMovedError(record.run_id, to=to)
+    return to is not None
+
+
+async def _check(record: RunRecord, source: World, target: World) -> None:
+    """Look for what would bar the run in the target, while nothing is changed yet."""
+    shared = Capability.SHARED in source.capabilities
+    if source is target or (shared and source.url == target.url):
+        raise UsageError(f"run {record.run_id} is in {target.url} already; name another world")
+    if record.status.is_ended:
+        raise RunEndedError(record.run_id, status=record.status)
+    try:
+        there = await target.storage.get_run(record.run_id)
+    except RunNotFoundError:
+        pass
+    else:
+        raise RunExistsError(record.run_id, status=there.status)
+    for entity in fold(await read_log(source, record.run_id)):
+        if entity.kind is not EntityKind.HOOK or entity.state != "live":
+            continue
+        try:
+            held = await target.storage.get_hook(entity.name)
+        except HookNotFoundError:
+            continue
+        raise HookTokenHeldError(entity.name, run_id=held.run_id)
+
+
+async def _bring_code(record: RunRecord, source: World, target: World) -> None:
+    """Put the run's bundle and engine into the target."""
+    missing = {
+        record.bundle: BundleMissingError(record.run_id, digest=record.bundle),
+        record.engine: EngineMissingError(record.engine),
+    }
+    for digest, error in missing.items():
+        if await target.blobs.has(digest):
+            continue
+        try:
+            data = await source.blobs.get(digest)
+        except BlobNotFoundError as exc:
+            raise error from exc
+        await target.blobs.put(digest, data)
+
+
+async def _depart(source: World, departure: Departure, limit: float) -> RunRecord:
+    until, every = anyio.current_time() + limit, _FIRST_LOOK
+    while True:
+        try:
+            return await source.transfer.depart(departure)
+        except RunBusyError:
+            left = until - anyio.current_time()
+            if left <= 0:
+                raise
+            await anyio.sleep(min(left, every))
+            every = min(_LAST_LOOK, every * 1.5)
+
+
+async def _arrive(record: RunRecord, source: World, target: World) -> None:
+    run_id = record.run_id
+    streams = await source.transfer.read_streams(run_id)
+    copy = RunCopy(
+        record=record,
+        events=await read_log(source, run_id),
+        chain=await source.snapshots.load(run_id),
+        streams=streams,
+    )
+    await target.transfer.arrive(copy)
+    # What the last turn here printed is written after its commit, so perhaps just now.
+    known = {stream.name: stream for stream in streams}
+    for stream in await source.transfer.read_streams(run_id):
+        await _follow(target, run_id, stream, known.get(stream.name))
+
+
+async def _follow(
+    target: World, run_id: RunId, stream: StreamCopy, known: StreamCopy | None
+) -> None:
+    """Write to the target's stream what came after the copy was made."""
+    start = 0
+    for write in stream.writes:
+        if known is None or write not in known.writes:
+            await target.streams.append(
+                run_id,
+                stream.name,
+                stream.chunks[start : write.length],
+                writer=write.writer,
+                sequence=write.sequence,
+            )
+        start = write.length
+    if stream.closed and (known is None or not known.closed):
+        await target.streams.close(run_id, stream.name)

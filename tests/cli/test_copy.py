@@ -1,0 +1,140 @@
+"""``perdure runs copy``: what it prints, with what it exits, and what a kill leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from typer.testing import CliRunner, Result
+
+from perdure import Worker, get_run, open_world, step
+from perdure.cli import app
+
+pytestmark = pytest.mark.slow
+
+HERE = "sqlite:///.perdure/perdure.db"
+THERE = "sqlite:///there.db"
+KILLS = 40 if os.environ.get("PERDURE_TIER") == "full" else 2
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Call the program in this process, in the folder: a new one takes long to begin."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("PERDURE_WORLD", raising=False)
+
+    def invoke(*arguments: str, code: int = 0) -> Result:
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == code, done.output
+        return done
+
+    return invoke
+
+
+def started(call: Call) -> str:
+    """A run that no worker has looked at."""
+    run_id: str = json.loads(call("start", "flow.ts#flow", "[3]", "--json").stdout)["id"]
+    return run_id
+
+
+def shown(call: Call, run_id: str, *arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(call("inspect", run_id, "--json", *arguments).stdout)
+    return found
+
+
+def test_a_run_goes_on_where_it_was_moved_to(call: Call) -> None:
+    run_id = started(call)
+    moved = json.loads(call("runs", "copy", run_id, "--to", THERE, "--json").stdout)
+    assert (moved["from"], moved["to"]) == (HERE, THERE)
+    assert (moved["run"]["id"], moved["run"]["status"]) == (run_id, "pending")
+    here = shown(call, run_id)
+    assert (here["run"]["status"], here["run"]["moved_to"]) == ("moved", THERE)
+    assert [event["type"] for event in here["events"]] == ["run_created", "run_moved"]
+    assert f"moved to: {THERE}\n" in call("inspect", run_id).stdout
+    (listed,) = json.loads(call("runs", "--status", "moved", "--json").stdout)
+    assert listed["id"] == run_id
+    assert "goes on in" in call("runs", "copy", run_id, "--to", THERE).stdout  # once more
+
+    @step(name="cli_steps:add")
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    @step(name="cli_steps:fail")
+    async def fail(text: str) -> None:
+        raise ValueError(text)
+
+    async def carry_on() -> object:
+        async with open_world(THERE) as world, Worker(world, steps=[add, fail]):
+            return await get_run(run_id).result(timeout=30)
+
+    assert anyio.run(carry_on) == 3
+    there = shown(call, run_id, "--world", THERE)
+    assert there["run"]["moved_to"] is None
+    assert [one["attempts"] for one in there["steps"]] == [1, 1, 1]
+    assert json.loads(call("verify", run_id, "--world", THERE, "--json").stdout)["passed"]
+
+
+def test_what_cannot_be_moved_says_why_and_exits_with_2(call: Call) -> None:
+    def refused(*arguments: str) -> str:
+        return call("runs", *arguments, code=2).stderr
+
+    run_id = started(call)
+    assert "no run run_none in" in refused("copy", "run_none", "--to", THERE)
+    assert run_id in refused("copy", run_id[:-2], "--to", THERE)  # did you mean
+    assert "name another" in refused("copy", run_id, "--to", HERE)
+    same = "sqlite:///./.perdure/perdure.db"  # by another name
+    assert "has a run" in refused("copy", run_id, "--to", same)
+    unknown = refused("copy", run_id, "--to", "nosuch://there")
+    assert "no world is installed for 'nosuch://'" in unknown
+    assert "lives in one process" in refused("copy", run_id, "--to", "memory://x")
+    call("runs", "--world", HERE, "copy", run_id, "--to", THERE)
+    elsewhere = refused("copy", run_id, "--to", "sqlite:///elsewhere.db")
+    assert f"has moved to {THERE}" in elsewhere
+    assert f"has moved to {THERE}" in call("cancel", run_id, code=2).stderr
+    call("cancel", run_id, "--world", THERE)
+    ended = refused("--world", THERE, "copy", run_id, "--to", "sqlite:///elsewhere.db")
+    assert "has already ended (cancelled)" in ended
+
+
+CHILD = """
+import anyio, sys
+from perdure import copy_run
+from perdure.worlds import make_world
+
+async def main() -> None:
+    async with make_world(sys.argv[2]) as source, make_world(sys.argv[3]) as target:
+        print("ready", flush=True)
+        await copy_run(sys.argv[1], source, target)
+
+anyio.run(main)
+"""
+
+
+def test_a_move_that_is_killed_is_completed_by_the_command(
+    call: Call, folder: Path, environment: dict[str, str]
+) -> None:
+    for kill in range(KILLS):
+        run_id, there = started(call), f"sqlite:///there{kill}.db"
+        command = [sys.executable, "-c", CHILD, run_id, HERE, there]
+        killed = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE)
+        with killed:
+            assert killed.stdout is not None
+            assert killed.stdout.readline() == b"ready\n"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                killed.wait(random.random() * 0.04)
+            killed.kill()
+        call("runs", "copy", run_id, "--to", there)
+        assert shown(call, run_id)["run"]["status"] == "moved"
+        found = shown(call, run_id, "--world", there)
+        assert found["run"]["status"] == "pending"
+        assert [event["type"] for event in found["events"]] == ["run_created", "run_moved"]

@@ -1,0 +1,238 @@
+"""A move that is cut short, wherever that is, is completed by asking again; never are there two."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from perdure import Worker, Workflow, copy_run, start, step
+from perdure._runtime.audit import verify_run
+from perdure.abc import World
+from perdure.errors import (
+    BundleMissingError,
+    EngineMissingError,
+    HookTokenHeldError,
+    RunBusyError,
+    RunExistsError,
+    RunMovedError,
+    RunNotFoundError,
+    UsageError,
+    WorldUnavailableError,
+)
+from perdure.model import (
+    Departure,
+    Digest,
+    EntityId,
+    HookClaim,
+    NewRun,
+    RunId,
+    RunStatus,
+    TurnCommit,
+)
+from perdure.testing.faults import Fault, FaultyWorld
+from perdure.worlds import make_world
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+SOURCE = """
+import { once } from "python:resuming";
+import { createHook, sleep } from "workflow";
+export async function patient() {
+  "use workflow";
+  const hook = createHook({ token: "resuming" });
+  console.log("before");
+  await sleep("1 day");
+  return await once();
+}
+"""
+PAIRS = ["memory-sqlite", "sqlite-memory", "mongodb-s3", "s3-mongodb"]
+FULL = os.environ.get("PERDURE_TIER") == "full"
+
+
+@step(name="resuming:once", max_retries=0)
+async def once() -> str:
+    return "once"
+
+
+class Cut:
+    """Fails one call of a move, by its number over both worlds or by its name."""
+
+    def __init__(self, at: int | str, how: Fault) -> None:
+        self.at, self.how, self.calls = at, how, 0
+
+    def __call__(self, number: int, call: str, /) -> Fault:
+        self.calls += 1
+        return self.how if self.at in (self.calls, call) else Fault.NONE
+
+
+def cuts(here: str) -> Iterator[Cut]:
+    """Every call, before and after it took effect; or, to be quick, after those that matter."""
+    if here != "memory" and not FULL:
+        yield from (Cut(f"transfer.{name}", Fault.AFTER) for name in ("depart", "arrive"))
+        return
+    for how in (Fault.BEFORE, Fault.AFTER):
+        for at in count(1):
+            cut = Cut(at, how)
+            yield cut
+            if cut.calls < at:  # there are no more
+                break
+
+
+@asynccontextmanager
+async def suspended(url: str) -> AsyncGenerator[tuple[World, str], None]:
+    """A world with a run that sleeps."""
+    async with make_world(url) as world:
+        async with Worker(world, steps=[once]):
+            program = Workflow.from_source(SOURCE, filename="patient.ts")
+            run = await start(program, world=world)
+            hook = None
+            while hook is None:
+                with contextlib.suppress(Exception):
+                    hook = await world.storage.get_hook("resuming")
+        yield world, run.id
+
+
+async def workable(world: World, run_id: str) -> bool:
+    """Whether a worker of this world could come to work on the run."""
+    try:
+        return not (await world.storage.get_run(RunId(run_id))).status.is_ended
+    except RunNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+async def test_a_move_that_is_cut_short_anywhere_is_completed(
+    urls: dict[str, str], pair: str
+) -> None:
+    here, there = pair.split("-")
+    name = secrets.token_hex(4)
+    for number, cut in enumerate(cuts(here)):
+        async with (
+            suspended(urls[here].replace("{n}", f"{name}-{number}-a")) as (source, run_id),
+            make_world(urls[there].replace("{n}", f"{name}-{number}-b")) as target,
+        ):
+            with contextlib.suppress(WorldUnavailableError):
+                await copy_run(run_id, FaultyWorld(source, cut), FaultyWorld(target, cut))
+            places = [await workable(world, run_id) for world in (source, target)]
+            assert places != [True, True]
+            run = await copy_run(run_id, source, target)
+            places = [await workable(world, run_id) for world in (source, target)]
+            assert places == [False, True]
+            assert await run.log_lines() == ("before",)
+            assert (await verify_run(target, run_id)).snapshots == 1
+            assert (await target.storage.get_hook("resuming")).run_id == run_id
+            (again,) = await target.transfer.read_streams(RunId(run_id))
+            assert len(again.writes) == 1
+
+
+async def test_what_bars_a_move_is_told_before_anything_is_changed(urls: dict[str, str]) -> None:
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (source, run_id),
+        make_world(urls["sqlite"].replace("{n}", f"{name}-b")) as target,
+    ):
+        before = await source.storage.get_run(RunId(run_id))
+        with pytest.raises(RunNotFoundError):
+            await copy_run("run_none", source, target)
+        with pytest.raises(UsageError, match="already; name another"):
+            await copy_run(run_id, source, source)
+        await hold_token(target, "run_b", "resuming")
+        with pytest.raises(HookTokenHeldError, match="run_b"):
+            await copy_run(run_id, source, target)
+        await target.storage.create_run(new_run(run_id))
+        with pytest.raises(RunExistsError, match="pending"):
+            await copy_run(run_id, source, target)
+        await source.storage.create_run(new_run("run_c"))
+        with pytest.raises(BundleMissingError):
+            await copy_run("run_c", source, target)
+        await source.storage.create_run(replace(new_run("run_d"), bundle=before.bundle))
+        with pytest.raises(EngineMissingError):
+            await copy_run("run_d", source, target)
+        assert await source.storage.get_run(RunId(run_id)) == before
+
+
+async def test_a_run_that_left_for_one_world_goes_to_no_other(urls: dict[str, str]) -> None:
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (source, run_id),
+        make_world(urls["memory"].replace("{n}", f"{name}-b")) as target,
+        make_world(urls["memory"].replace("{n}", f"{name}-c")) as other,
+    ):
+        there = await copy_run(run_id, source, target, timeout=1)
+        assert (await there.status()) is RunStatus.RUNNING
+        with pytest.raises(RunMovedError) as caught:
+            await copy_run(run_id, source, other)
+        assert caught.value.to == target.url
+        await copy_run(run_id, source, target)  # once more is fine
+        assert await there.moved_to() is None
+
+
+async def test_a_token_that_is_taken_meanwhile_leaves_the_run_whole(urls: dict[str, str]) -> None:
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (source, run_id),
+        make_world(urls["memory"].replace("{n}", f"{name}-b")) as target,
+    ):
+        await source.transfer.depart(Departure(run_id=RunId(run_id), to=target.url))
+        await hold_token(target, "run_b", "resuming")
+        with pytest.raises(HookTokenHeldError):
+            await copy_run(run_id, source, target)
+        assert (await source.storage.get_run(RunId(run_id))).status is RunStatus.MOVING
+        await hold_token(target, "run_b", "resuming", release=True)
+        assert (await (await copy_run(run_id, source, target)).status()) is RunStatus.RUNNING
+
+
+async def test_a_run_is_not_waited_for_longer_than_asked(urls: dict[str, str]) -> None:
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (source, run_id),
+        make_world(urls["memory"].replace("{n}", f"{name}-b")) as target,
+    ):
+        busy = FaultyWorld(source, lambda number, call: Fault.NONE)
+        asked = 0
+
+        async def depart(departure: Departure) -> None:
+            nonlocal asked
+            asked += 1
+            raise RunBusyError(run_id, steps=("step_1",), until_ms=0)
+
+        busy.transfer.depart = depart  # type: ignore[method-assign,assignment] # of the wrapper
+        with pytest.raises(RunBusyError):
+            await copy_run(run_id, busy, target, timeout=0.05)
+        assert asked > 2
+
+
+def new_run(run_id: str) -> NewRun:
+    return NewRun(
+        run_id=RunId(run_id),
+        workflow="w",
+        bundle=Digest("b" * 64),
+        engine=Digest("e" * 64),
+        input=b"\x80",
+        created_at_ms=1,
+    )
+
+
+async def hold_token(world: World, run_id: str, token: str, *, release: bool = False) -> None:
+    """Another run that holds a token, or lets it go."""
+    hook = EntityId("hook_1")
+    await world.storage.commit(
+        TurnCommit(
+            run_id=RunId(run_id),
+            commit_id=f"c{release}",
+            turn=int(release),
+            expected_position=1,
+            consumed=1,
+            log_digest=b"",
+            hooks_claimed=() if release else (HookClaim(hook_id=hook, token=token),),
+            hooks_released=(hook,) if release else (),
+            new=None if release else new_run(run_id),
+        )
+    )

@@ -1,0 +1,68 @@
+"""Stream documents: a stream's writes as documents, and a whole stream from and to them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cbor2
+from bson import ObjectId
+
+from perdure.model import RunId, StreamCopy, StreamWrite
+
+from ._driver import Document
+from ._values import Pending, Values
+
+__all__ = ("copied_stream", "stream_documents", "write_after")
+
+
+def write_after(
+    last: Document | None, n: ObjectId, run_id: RunId, name: str, *, count: int
+) -> Document:
+    """The next write's document, without what is in it."""
+    place = 0 if last is None else last["_id"]["o"] + 1
+    start = 0 if last is None else last["end"]
+    return {
+        "_id": {"n": n, "name": name, "o": place},
+        "run": run_id,
+        "start": start,
+        "end": start + count,
+        "closed": False,
+    }
+
+
+def stream_documents(
+    stream: StreamCopy, n: ObjectId, run_id: RunId, pending: Pending
+) -> Iterator[Document]:
+    """The documents of a stream that comes from another world."""
+    last: Document | None = None
+    start = 0
+    for write in stream.writes:
+        chunks = stream.chunks[start : write.length]
+        last = write_after(last, n, run_id, stream.name, count=len(chunks))
+        last |= {"writer": write.writer, "sequence": write.sequence}
+        last["data"] = pending.pack(cbor2.dumps(list(chunks))) if chunks else None
+        start = write.length
+        yield last
+    if stream.closed:
+        last = write_after(last, n, run_id, stream.name, count=0)
+        yield last | {"closed": True, "writer": None, "sequence": None, "data": None}
+
+
+def copied_stream(name: str, documents: list[Document], values: Values) -> StreamCopy:
+    """A stream, whole, from its documents in their order."""
+    chunks: list[bytes] = []
+    writes: list[tuple[int, str, int]] = []
+    for write in documents:
+        if write["data"] is not None:
+            chunks += cbor2.loads(values.unpack(write["data"]) or b"")
+        if not write["closed"]:
+            writes.append((write["end"], write["writer"], write["sequence"]))
+    return StreamCopy(
+        name=name,
+        chunks=tuple(chunks),
+        closed=bool(documents[-1]["closed"]),
+        writes=tuple(
+            StreamWrite(writer=writer, sequence=sequence, length=length)
+            for length, writer, sequence in sorted(writes)
+        ),
+    )

@@ -1,0 +1,96 @@
+"""Transfer: runs that leave for another world, and runs that come; a transaction each."""
+
+from __future__ import annotations
+
+from typing import final
+
+from perdure.abc import Transfer
+from perdure.errors import RunEndedError
+from perdure.lowlevel import (
+    arrive,
+    arrived_already,
+    confirmed_record,
+    depart,
+    has_departed,
+    moved_key,
+    work_of,
+)
+from perdure.model import Departure, NewRun, RunCopy, RunId, RunRecord, StreamCopy
+
+from ._handle import Handle
+from ._page import Needs, Page
+from ._storage import MongoStorage
+from ._streams import MongoStreams
+from ._turn import Lander, Work
+
+__all__ = ("MongoTransfer",)
+
+
+@final
+class MongoTransfer(Transfer):
+    """Departures from a MongoDB world, and arrivals."""
+
+    def __init__(
+        self, handle: Handle, lander: Lander, storage: MongoStorage, streams: MongoStreams
+    ) -> None:
+        self._handle = handle
+        self._lander = lander
+        self._storage = storage
+        self._streams = streams
+
+    async def depart(self, departure: Departure) -> RunRecord:
+        url, run_id = self._handle.url, departure.run_id
+
+        def act(page: Page, now_ms: int) -> None:
+            held = [name for name in page.book.messages if name in page.messages]
+            depart(page.book, departure, url=url, now_ms=now_ms)
+            page.departed = held
+
+        record = await self._storage.get_run(run_id)
+        if has_departed(record, departure):
+            return record
+        try:
+            await self._lander.land(run_id, Work(needs=Needs(hooks=True, whole=True), act=act))
+        except RunEndedError:  # of an ended run, a page does not tell where it went
+            has_departed(await self._storage.get_run(run_id), departure)
+        return await self._storage.get_run(run_id)
+
+    async def read_streams(self, run_id: RunId) -> tuple[StreamCopy, ...]:
+        return await self._streams.copied(run_id)
+
+    async def arrive(self, copy: RunCopy) -> RunRecord:
+        run_id, work = copy.record.run_id, work_of(copy)
+        needs = Needs(
+            keys={moved_key(copy.record.position)}, tokens={hook.token for hook in work.hooks}
+        )
+
+        def act(page: Page, now_ms: int) -> None:
+            if page.before is not None:
+                arrived_already(page.book, copy)
+                return
+            page.book = arrive(copy, holder=page.holder)
+            page.arrived = copy.streams
+
+        await self._lander.land(run_id, Work(needs=needs, act=act, new=_new(copy)))
+        self._handle.bells.ring("wakes", "messages", run_id)
+        return await self._storage.get_run(run_id)
+
+    async def confirm(self, run_id: RunId) -> RunRecord:
+        def act(page: Page, now_ms: int) -> None:
+            page.book.record = confirmed_record(page.book.record)
+
+        await self._lander.land(run_id, Work(needs=Needs(), act=act))
+        return await self._storage.get_run(run_id)
+
+
+def _new(copy: RunCopy) -> NewRun:
+    """What begins a page; all of it is replaced by the copy."""
+    record = copy.record
+    return NewRun(
+        run_id=record.run_id,
+        workflow=record.workflow,
+        bundle=record.bundle,
+        engine=record.engine,
+        input=b"",
+        created_at_ms=record.created_at_ms,
+    )

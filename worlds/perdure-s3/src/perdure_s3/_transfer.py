@@ -1,0 +1,79 @@
+"""Transfer: runs that leave for another world, and runs that come.
+
+Either is one replacement of a head. Streams lie beside it under the birth of this life of the run,
+and are written before the head; those of a try that did not land are nobody's, and are swept.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from perdure.abc import Transfer
+from perdure.lowlevel import arrive, arrived_already, confirmed_record, depart, work_of
+from perdure.model import Departure, HookRecord, RunCopy, RunId, RunRecord, StreamCopy
+
+from ._handle import Handle
+from ._runs import Txn
+from ._streams import S3Streams
+from ._together import each
+
+__all__ = ("S3Transfer",)
+
+
+@final
+class S3Transfer(Transfer):
+    """Departures from an S3 world, and arrivals."""
+
+    def __init__(self, handle: Handle, streams: S3Streams) -> None:
+        self._handle = handle
+        self._streams = streams
+
+    async def depart(self, departure: Departure) -> RunRecord:
+        runs, bodies = self._handle.runs, dict[str, bytes]()
+
+        async def prepare(txn: Txn) -> None:
+            bodies.clear()
+            if txn.head is None:
+                return
+            for message_id in txn.head.bodies:
+                bodies[message_id] = await runs.parts.body(txn.head, message_id) or b""
+
+        def leave(txn: Txn) -> RunRecord:
+            url, now_ms = self._handle.url, txn.now_ms
+            return depart(txn.book, departure, url=url, now_ms=now_ms, bodies=bodies)
+
+        return await runs.change(departure.run_id, leave, prepare=prepare)
+
+    async def read_streams(self, run_id: RunId) -> tuple[StreamCopy, ...]:
+        return await self._streams.copied(run_id)
+
+    async def arrive(self, copy: RunCopy) -> RunRecord:
+        tokens, holders = self._handle.tokens, dict[str, HookRecord]()
+        work = work_of(copy)
+
+        async def prepare(txn: Txn) -> None:
+            holders.clear()
+            if txn.found is not None:
+                return
+            for hook in work.hooks:
+                held = await tokens.claim(txn, hook.token)
+                if held is not None:
+                    holders[hook.token] = held
+            run_id = copy.record.run_id
+            await each(self._streams.put(run_id, txn.birth, stream) for stream in copy.streams)
+
+        def come(txn: Txn) -> RunRecord:
+            if txn.found is not None:
+                return arrived_already(txn.found, copy)
+            book = arrive(copy, holder=holders.get)
+            txn.create(book)
+            return book.record
+
+        return await self._handle.runs.change(copy.record.run_id, come, prepare=prepare)
+
+    async def confirm(self, run_id: RunId) -> RunRecord:
+        def note(txn: Txn) -> RunRecord:
+            txn.book.record = confirmed_record(txn.book.record)
+            return txn.book.record
+
+        return await self._handle.runs.change(run_id, note)
