@@ -28,7 +28,7 @@ ATOMS = """
   async () => { await Promise.allSettled([work(1), Promise.reject(new Error("q"))]); note(); },
   async () => { await Promise.any([Promise.reject(1), work(3)]); note(); },
   async () => { await Promise.race([work(1), work(2)]); note(); },
-  async () => { await deep(40); },
+  async () => { await deep(4); },
   async () => { await work(1).finally(note).then(note, note).catch(note); note(); },
   async () => { await work(1).then(String.prototype.at.bind("1")).then(note.bind(0)); note(); },
   async () => { (async () => { await new Promise(() => {}); })(); await work(2); note(); },

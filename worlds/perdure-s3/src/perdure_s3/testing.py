@@ -49,7 +49,7 @@ class Server:
     def __init__(self, command: list[str], *, health: str, port: int, environment: dict[str, str]):
         self.command = command
         self.health = health
-        self.endpoint = f"http://127.0.0.1:{port}"
+        self.endpoint: str = f"http://127.0.0.1:{port}"
         self.environment = environment
         self.process: subprocess.Popen[bytes] | None = None
 
