@@ -177,8 +177,10 @@ async def test_a_log_that_the_code_does_not_repeat_fails_the_run_after_several_t
     before = (await run.info()).position
     async with passing(world, clock), Worker(world, steps=[add, last]):
         error = await error_of(run)
-    assert error.name == "DivergenceError"
-    assert reason in error.message
+    assert error.name == "FruitlessTurnsError"
+    assert isinstance(error.cause, GuestError)
+    assert error.cause.name == "DivergenceError"
+    assert reason in error.cause.message
     assert "a turn failed; it is tried again" in caplog.text
     added = [logged.event.type async for logged in run.events(after=before)]
     assert added[-1] is EventType.RUN_FAILED

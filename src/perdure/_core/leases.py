@@ -40,6 +40,10 @@ class Claimable:
         self.attempt += 1
         self.lease = lease
 
+    def uncount(self) -> None:
+        """Let the claim not have counted; a commit may have begun the count anew meanwhile."""
+        self.attempt = max(0, self.attempt - 1)
+
     def drop(self) -> None:
         """End the latest claim, whatever becomes of the item."""
         self.lease = None
@@ -89,8 +93,8 @@ class Mailbox(Claimable):
             ran: whether it is to count among the run's fruitless claims.
         """
         self.drop()
-        if not ran and self.attempt:  # a commit may have begun the count anew meanwhile
-            self.attempt -= 1
+        if not ran:
+            self.uncount()
         times = [due for due in (self.due_ms, due_ms) if due is not None]
         self.due_ms = min(times, default=None)
 
