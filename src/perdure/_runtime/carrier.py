@@ -43,7 +43,7 @@ from ..errors import (
     WorldError,
 )
 from .carrying import Carrying
-from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, failed, failed_commit, fruitless
+from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, MAX_LOST, failed, failed_commit, fruitless
 from .heap import Heap
 from .slots import TakenSlots
 from .turn_handler import StepResult, Taken, Turn, TurnInput
@@ -236,7 +236,7 @@ class Carrier:
             await self._write_console(turn)
 
     async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> Turn | None:
-        if claim is not None and claim.attempt > MAX_FRUITLESS:  # those who tried did not live
+        if claim is not None and claim.attempt > MAX_LOST:  # those who tried did not live
             await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             return None
         heap, events = await self._load(read=claim is not None)

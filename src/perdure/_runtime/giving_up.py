@@ -14,9 +14,10 @@ from .._model.runs import RunOutcome, RunRecord, RunStatus
 from .._protocol.codec import encode_error
 from ..errors import FruitlessTurnsError, PerdureError
 
-__all__ = ("MAX_FRUITLESS", "MAX_INTERRUPTED", "failed", "failed_commit", "fruitless")
+__all__ = ("MAX_FRUITLESS", "MAX_INTERRUPTED", "MAX_LOST", "failed", "failed_commit", "fruitless")
 
-MAX_FRUITLESS = 10  # claims, then a run fails
+MAX_FRUITLESS = 10  # claims, then a run whose turn raised once more fails
+MAX_LOST = 1000  # claims, then a run fails untried: a bad deployment must not take runs with it
 MAX_INTERRUPTED = 3  # of those whose turn passed its deadline
 
 
