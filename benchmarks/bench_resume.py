@@ -137,7 +137,7 @@ async def snapshot_cost(folder: Path) -> None:
     """Runs with snapshots beside runs without, in turns."""
     for label, name, count, lag in (
         ("5 ms steps, every turn", "slowly", 150, 0),
-        ("empty steps, lag 16", "seq", 1000, 16),
+        ("empty steps, lag 32", "seq", 1000, 32),
         ("empty steps, every turn", "seq", 1000, 0),
     ):
         ratios: list[float] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
 
@@ -30,7 +31,8 @@ class StepMetadata:
     started_at: datetime  # when the step was made; retries do not move it
 
 
-entered: ContextVar[tuple[RunMetadata, StepMetadata]] = ContextVar("perdure_step")
+# Makes them: most steps never ask.
+entered: ContextVar[Callable[[], tuple[RunMetadata, StepMetadata]]] = ContextVar("perdure_step")
 
 
 def run_metadata() -> RunMetadata:
@@ -53,6 +55,7 @@ def step_metadata() -> StepMetadata:
 
 def _entered() -> tuple[RunMetadata, StepMetadata]:
     try:
-        return entered.get()
+        made = entered.get()
     except LookupError:
         raise UsageError("run_metadata() and step_metadata() work only within a step") from None
+    return made()

@@ -119,7 +119,7 @@ async def run_step(
     )
     if isinstance(allowed, Fail):
         return _failed(call, StepLostError(step.id, lost=claim.lost), claim.attempt, now_ms())
-    entered.set(_metadata(claim, call, allowed))
+    entered.set(lambda: _metadata(claim, call, allowed))
     try:
         value = await _body(step, call, threads)
         payload = encode_payload(value, where=f"the result of {step.id}")

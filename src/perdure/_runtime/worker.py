@@ -57,7 +57,8 @@ class Worker:
         steps: steps and modules to serve; None serves every one registered in this process.
         max_turns: runs that are carried at a time.
         max_steps: step bodies at a time.
-        snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none.
+        snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none. After a
+            crash so many are taken again, a tenth of a millisecond each.
         turn_deadline: seconds one turn of workflow code may take on a healthy machine.
         warm_bytes: what the heaps of runs that are put away may cost.
         snapshot_key: secret of at least 16 bytes that snapshots are tagged with; default:
@@ -72,7 +73,7 @@ class Worker:
         steps: Iterable[AnyStep | ModuleType] | None = None,
         max_turns: int = 256,
         max_steps: int = 1000,
-        snapshot_lag: int = 16,
+        snapshot_lag: int = 32,
         turn_deadline: float = 30.0,
         warm_bytes: int = 256 << 20,
         snapshot_key: bytes | str | None = None,
