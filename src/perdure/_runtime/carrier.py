@@ -14,24 +14,20 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import anyio
 import anyio.lowlevel
 
-from .._core.fold import was_put_away
 from .._core.landing import created_event, fresh_record
 from .._model.commands import Interrupted
-from .._model.commit import Append, Committed, TurnCommit
+from .._model.commit import Committed
 from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
-from .._model.queue import LeaseEnd, Message, MessageClaim, WakeClaim
+from .._model.queue import Message, MessageClaim, WakeClaim
 from .._model.runs import NewRun, RunOutcome, RunRecord
-from .._model.state import RunState
-from .._protocol.codec import decode
 from ..errors import (
     GuestError,
     LeaseLostError,
@@ -39,22 +35,20 @@ from ..errors import (
     RunEndedError,
     SnapshotRejectedError,
     StaleTurnError,
-    ValueNotCarriableError,
     WorldError,
 )
 from .carrying import Carrying
-from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, MAX_LOST, failed, failed_commit, fruitless
+from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, MAX_LOST, fruitless
 from .heap import Heap
+from .heap_source import HeapSource
 from .slots import TakenSlots
 from .turn_handler import StepResult, Taken, Turn, TurnInput
 from .turn_thread import take_in_thread
+from .writes import Writes
 
 __all__ = ("Carrier",)
 
-T = TypeVar("T")
 _log = logging.getLogger("perdure")
-_PAGE = 1000
-_COMMIT_TRIES = 6
 _PARKED_MS = 30_000  # a run whose bundle is missing is looked at again after this long
 _FIRST_TURN_DEADLINE = 0.1  # seconds; one that takes longer is not waited for by ``start``
 
@@ -67,6 +61,8 @@ class Carrier:
         self.run_id = run_id
         self.in_flight: set[EntityId] = set()  # steps that are running here
         self._shared = shared
+        self._source = HeapSource(run_id, shared)
+        self._writes = Writes(run_id, shared.world)
         self._claims: list[WakeClaim] = []
         self._results: list[StepResult] = []
         self._ready: deque[MessageClaim] = deque()  # steps in flight that no task runs yet
@@ -241,7 +237,7 @@ class Carrier:
             return None
         heap, events = await self._load(read=claim is not None)
         if heap is None:
-            await self._give_back(claim, 0)  # the run has ended
+            await self._writes.give_back(claim, 0)  # the run has ended
             return None
         given = self._given(events, results=results, claim=claim)
         taken = await self._take(given, self._shared.turn_deadline)
@@ -250,7 +246,7 @@ class Carrier:
         if isinstance(taken, Interrupted):
             await self._interrupted(claim, results)
         elif claim is not None:
-            await self._finish(claim, taken.next_due_ms)
+            await self._writes.finish(claim, taken.next_due_ms)
         return None
 
     def _given(
@@ -286,10 +282,13 @@ class Carrier:
             try:
                 posted = await take_in_thread(shared, heap, given, deadline=deadline)
             except SnapshotRejectedError as exc:
-                heap, given = await self._rebuild(exc, given)
+                self._discard()
+                assert self._record is not None
+                heap = self._heap = await self._source.rebuild(self._record, exc)
+                given = replace(given, events=await self._source.read_log())
                 posted = await take_in_thread(shared, heap, given, deadline=deadline)
             if isinstance(posted.taken, Turn):
-                committed = posted.committed or await self._commit(posted.taken.commit)
+                committed = posted.committed or await self._writes.commit(posted.taken.commit)
                 self._landed(heap, posted.taken, committed, given.slots)
             return posted.taken
         finally:
@@ -312,69 +311,10 @@ class Carrier:
         if state.record.status.is_ended:
             return None, []
         if heap is None:
-            heap = self._heap = await self._thaw(state)
+            heap = self._heap = await self._source.thaw(state)
             if state.chain and not heap.consumed:  # the chain was refused
-                return heap, await self._read(0)
+                return heap, await self._source.read_log()
         return heap, list(state.events)
-
-    async def _thaw(self, state: RunState) -> Heap:
-        shared, record, chain = self._shared, state.record, state.chain
-        baseline = await shared.baselines.get(record)
-        shared.tally.thawed += bool(chain)
-        if not chain:
-            if record.turn and was_put_away(state.events, consumed=record.consumed):
-                self._warn_rebuilt("its snapshot is missing")
-            return Heap(baseline, record, limits=shared.limits)
-        try:
-            return await shared.pool.run(
-                lambda: Heap.thaw(baseline, record, chain, limits=shared.limits, key=shared.key)
-            )
-        except SnapshotRejectedError as exc:
-            self._warn_rebuilt(exc)
-            return Heap(baseline, record, limits=shared.limits)
-
-    async def _rebuild(
-        self, exc: SnapshotRejectedError, given: TurnInput
-    ) -> tuple[Heap, TurnInput]:
-        """A heap from the log alone, after one from a snapshot was found to be wrong."""
-        self._warn_rebuilt(exc)
-        self._discard()
-        record = self._record
-        assert record is not None
-        baseline = await self._shared.baselines.get(record)
-        heap = self._heap = Heap(baseline, record, limits=self._shared.limits)
-        return heap, replace(given, events=await self._read(0))
-
-    def _warn_rebuilt(self, reason: SnapshotRejectedError | str) -> None:
-        _log.warning("run %s: %s; rebuilding it from its log", self.run_id, reason)
-        self._shared.tally.rebuilt += 1
-
-    async def _read(self, after: int) -> list[LoggedEvent]:
-        events: list[LoggedEvent] = []
-        while True:
-            page = await self._shared.world.storage.read_events(
-                self.run_id, after=after, limit=_PAGE
-            )
-            events.extend(page)
-            if len(page) < _PAGE:
-                return events
-            after = page[-1].position
-
-    async def _commit(self, commit: TurnCommit) -> Committed:
-        """Commit, asking again with the same id while the outcome is unknown."""
-        storage = self._shared.world.storage
-        return await self._persist(lambda: storage.commit(commit))
-
-    async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
-        tried = 0
-        while True:
-            try:
-                return await call()
-            except WorldError as exc:
-                tried += 1
-                if not exc.retryable or tried == _COMMIT_TRIES:
-                    raise
-                await anyio.sleep(0.025 * 2**tried)
 
     def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
         shared, commit = self._shared, turn.commit
@@ -407,28 +347,9 @@ class Carrier:
             )
 
     async def _write_console(self, turn: Turn) -> None:
-        """Write what the turn printed. It has landed, so a failure here is only told."""
-        streams = self._shared.world.streams
-        writes = [
-            ("console", output.position, [_line(level, text) for level, text in output.console])
-            for output in turn.outputs
-            if output.console
-        ]
-        if turn.unhandled:
-            lines = [_line("unhandled rejection", _reason(p)) for p in turn.unhandled]
-            writes.append(("unhandled", 0, lines))
-        if writes:
+        if turn.unhandled or any(output.console for output in turn.outputs):
             self._spread()  # no step waits for what was printed before it
-        for writer, sequence, lines in writes:
-            append = partial(
-                streams.append, self.run_id, "log", lines, writer=writer, sequence=sequence
-            )
-            try:
-                await self._persist(append)
-            except WorldError as exc:
-                _log.warning(
-                    "run %s: %d lines of its log are lost: %s", self.run_id, len(lines), exc
-                )
+            await self._writes.write_console(turn)
 
     # --- when it does not go well ----------------------------------------------------------------
 
@@ -439,21 +360,8 @@ class Carrier:
         return bool(self._heap.ledger.steps.keys() - here)
 
     async def _append_all(self, results: Iterable[StepResult]) -> None:
-        """Write results under their keys; the run is woken by each."""
-        async with anyio.create_task_group() as group:
-            for result in results:
-                group.start_soon(self._append, result)
+        await self._writes.append_all(results)
         self._unseen = True
-
-    async def _append(self, result: StepResult) -> None:
-        storage = self._shared.world.storage
-        append = Append(run_id=self.run_id, event=result.event, lease=result.lease)
-        try:
-            await self._persist(lambda: storage.append(append))
-        except (LeaseLostError, RunEndedError) as exc:
-            _log.debug("run %s: %s", self.run_id, exc)
-        except WorldError as exc:  # its lease runs out, and the step runs again
-            _log.warning("run %s: %s: %s", self.run_id, result.event.key, exc)
 
     async def _abandon(
         self, claim: WakeClaim | None, results: Iterable[StepResult], *, delay_ms: int
@@ -461,20 +369,7 @@ class Carrier:
         """Give the turn up: results are kept under their keys, the claim is given back."""
         self._discard()
         await self._append_all(results)
-        await self._give_back(claim, delay_ms)
-
-    async def _give_back(
-        self, claim: WakeClaim | None, delay_ms: int, *, ran: bool = False
-    ) -> None:
-        if claim is None:
-            return
-        with contextlib.suppress(WorldError):  # lost, or ended, or it runs out by itself
-            await self._shared.world.queue.release(claim.lease, delay_ms=delay_ms, ran=ran)
-
-    async def _finish(self, claim: WakeClaim, next_due_ms: int | None) -> None:
-        end = LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=next_due_ms)
-        with contextlib.suppress(LeaseLostError):
-            await self._shared.world.queue.finish(end)
+        await self._writes.give_back(claim, delay_ms)
 
     async def _interrupted(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
         _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
@@ -499,20 +394,10 @@ class Carrier:
             return
         if claim.attempt < budget:
             delay_ms = min(1000 * 2 ** (claim.attempt - 1), 60_000)
-            await self._give_back(claim, delay_ms, ran=True)
+            await self._writes.give_back(claim, delay_ms, ran=True)
             return
-        await self._fail_run(claim, error)
-
-    async def _fail_run(self, claim: WakeClaim, error: PerdureError) -> None:
-        """End the run with this error, in one write; a turn that lands meanwhile saves it."""
-        record = await self._shared.world.storage.get_run(self.run_id)
-        outcome = failed(error, at_ms=self._shared.world.now_ms())
-        commit = failed_commit(record, f"failed/{claim.lease.token}", outcome)
-        try:
-            await self._commit(commit)
-        except (StaleTurnError, RunEndedError):
-            await self._give_back(claim, 0)
-        else:
+        outcome = await self._writes.fail_run(claim, error)
+        if outcome is not None:
             self._tell(outcome)
 
     async def _put_away(self) -> None:
@@ -534,14 +419,3 @@ class Carrier:
         heap, self._heap = self._heap, None
         if heap is not None:
             heap.close()
-
-
-def _reason(payload: bytes) -> str:
-    try:
-        return str(decode(payload))
-    except ValueNotCarriableError as exc:  # the run has landed: this is only told
-        return str(exc)
-
-
-def _line(level: str, text: str) -> bytes:
-    return (text if level in ("log", "info") else f"[{level}] {text}").encode("utf-8", "replace")
