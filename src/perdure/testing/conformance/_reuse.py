@@ -16,7 +16,7 @@ import anyio
 from ..._model.commit import Append
 from ..._model.events import EventType
 from ..._model.ids import RunId
-from ..._model.runs import RunFilter, RunRecord
+from ..._model.runs import RunFilter, RunRecord, RunStatus
 from ...abc import World
 from ..clock import Clock, ManualClock, SystemClock
 from ._calls import list_all_runs
@@ -88,6 +88,8 @@ async def _remove(world: World, record: RunRecord) -> None:
     if not record.status.is_ended:
         cancelled = event_of("run/ended", EventType.RUN_CANCELLED)
         await world.storage.append(Append(run_id=record.run_id, event=cancelled, wake=False))
+    elif record.status is RunStatus.MOVING:  # kept until it is known to have arrived
+        await world.transfer.confirm(record.run_id)
     await world.catalogue.delete_run(record.run_id)
 
 

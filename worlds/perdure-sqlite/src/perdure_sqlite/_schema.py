@@ -19,6 +19,7 @@ from perdure.model import EntityId, Event, EventType, LoggedEvent
 __all__ = (
     "APPLICATION_ID",
     "EVENT_COLUMNS",
+    "INSERT_EVENT",
     "Row",
     "create_tables",
     "pack_event",
@@ -170,6 +171,7 @@ def create_tables(db: sqlite3.Connection) -> None:
 # --- events -------------------------------------------------------------------------------
 
 EVENT_COLUMNS = "position, type, at_ms, key, entity, payload, facts"
+INSERT_EVENT = "INSERT INTO events (id, type, at_ms, key, entity, payload, facts) VALUES"
 
 # Stored numbers: only ever add at the end.
 _TYPES = (
