@@ -8,7 +8,7 @@ eighty of them before its first turn, and a worker makes thirty for each step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform, overload
 
@@ -94,15 +94,9 @@ def _refuse(self: Any, name: str, *_: object) -> None:
     raise FrozenInstanceError(f"{type(self).__qualname__} is frozen: {name} stays as it is")
 
 
-def _reduce(self: Any) -> tuple[Any, ...]:
-    return _remade, (type(self), _values(self))
-
-
-def _remade(cls: type[T], values: tuple[Any, ...]) -> T:
-    made = object.__new__(cls)
-    for name, value in zip(vars(cls)["__dataclass_fields__"], values, strict=True):
-        object.__setattr__(made, name, value)
-    return made
+def _setstate(self: Any, state: Sequence[Any]) -> None:
+    for name, value in zip(self.__dataclass_fields__, state, strict=True):
+        object.__setattr__(self, name, value)
 
 
 _SHARED: dict[str, Callable[..., Any]] = {
@@ -111,5 +105,6 @@ _SHARED: dict[str, Callable[..., Any]] = {
     "__hash__": _hash,
     "__setattr__": _refuse,
     "__delattr__": _refuse,
-    "__reduce__": _reduce,
+    "__getstate__": _values,  # pickled as a dataclass is: no function but the class is named
+    "__setstate__": _setstate,
 }
