@@ -17,6 +17,16 @@ __all__ = ("frozen",)
 T = TypeVar("T")
 
 
+class _Anew:
+    """The default of a field that is made anew for each value."""
+
+    def __repr__(self) -> str:
+        return "<factory>"
+
+
+_ANEW = _Anew()
+
+
 @overload
 def frozen(cls: type[T], /) -> type[T]: ...
 @overload
@@ -49,7 +59,7 @@ def _made(cls: type[T], *, kw_only: bool) -> type[T]:
 def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
     parameters: list[str] = []
     lines: list[str] = []
-    known: dict[str, Any] = {"_missing": MISSING}
+    known: dict[str, Any] = {"_anew": _ANEW}
     for member in fields(cls):
         name = value = member.name
         known[f"_set_{name}"] = getattr(cls, name).__set__  # of the slot: no detour, no guard
@@ -58,8 +68,8 @@ def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
             parameters.append(f"{name}=_of_{name}")
         elif member.default_factory is not MISSING:
             known[f"_of_{name}"] = member.default_factory
-            parameters.append(f"{name}=_missing")
-            value = f"_of_{name}() if {name} is _missing else {name}"
+            parameters.append(f"{name}=_anew")
+            value = f"_of_{name}() if {name} is _anew else {name}"
         else:
             parameters.append(name)
         lines.append(f"  _set_{name}(self, {value})\n")
@@ -68,6 +78,9 @@ def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
     exec(head + ("".join(lines) or "  pass\n"), known)
     initialize: Callable[..., None] = known["__init__"]
     initialize.__qualname__ = f"{cls.__qualname__}.__init__"
+    initialize.__module__ = cls.__module__
+    initialize.__annotations__ = {member.name: member.type for member in fields(cls)}
+    initialize.__annotations__["return"] = None
     return initialize
 
 
