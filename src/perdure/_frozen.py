@@ -8,13 +8,23 @@ eighty of them before its first turn, and a worker makes thirty for each step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform, overload
 
 __all__ = ("frozen",)
 
 T = TypeVar("T")
+
+
+class _Anew:
+    """The default of a field that is made anew for each value."""
+
+    def __repr__(self) -> str:
+        return "<factory>"
+
+
+_ANEW = _Anew()
 
 
 @overload
@@ -49,7 +59,7 @@ def _made(cls: type[T], *, kw_only: bool) -> type[T]:
 def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
     parameters: list[str] = []
     lines: list[str] = []
-    known: dict[str, Any] = {"_missing": MISSING}
+    known: dict[str, Any] = {"_anew": _ANEW}
     for member in fields(cls):
         name = value = member.name
         known[f"_set_{name}"] = getattr(cls, name).__set__  # of the slot: no detour, no guard
@@ -58,8 +68,8 @@ def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
             parameters.append(f"{name}=_of_{name}")
         elif member.default_factory is not MISSING:
             known[f"_of_{name}"] = member.default_factory
-            parameters.append(f"{name}=_missing")
-            value = f"_of_{name}() if {name} is _missing else {name}"
+            parameters.append(f"{name}=_anew")
+            value = f"_of_{name}() if {name} is _anew else {name}"
         else:
             parameters.append(name)
         lines.append(f"  _set_{name}(self, {value})\n")
@@ -68,6 +78,9 @@ def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
     exec(head + ("".join(lines) or "  pass\n"), known)
     initialize: Callable[..., None] = known["__init__"]
     initialize.__qualname__ = f"{cls.__qualname__}.__init__"
+    initialize.__module__ = cls.__module__
+    initialize.__annotations__ = {member.name: member.type for member in fields(cls)}
+    initialize.__annotations__["return"] = None
     return initialize
 
 
@@ -94,8 +107,8 @@ def _refuse(self: Any, name: str, *_: object) -> None:
     raise FrozenInstanceError(f"{type(self).__qualname__} is frozen: {name} stays as it is")
 
 
-def _set_state(self: Any, values: tuple[Any, ...]) -> None:
-    for name, value in zip(self.__dataclass_fields__, values, strict=True):
+def _setstate(self: Any, state: Sequence[Any]) -> None:
+    for name, value in zip(self.__dataclass_fields__, state, strict=True):
         object.__setattr__(self, name, value)
 
 
@@ -105,6 +118,6 @@ _SHARED: dict[str, Callable[..., Any]] = {
     "__hash__": _hash,
     "__setattr__": _refuse,
     "__delattr__": _refuse,
-    "__getstate__": _values,
-    "__setstate__": _set_state,
+    "__getstate__": _values,  # pickled as a dataclass is: no function but the class is named
+    "__setstate__": _setstate,
 }

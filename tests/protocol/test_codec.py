@@ -32,7 +32,10 @@ from perdure.values import (
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-LETTERS = array("u", "x")  # pyright: ignore[reportDeprecated]  # people still have them
+if sys.version_info >= (3, 13):
+    LETTERS = array("w", "x")
+else:
+    LETTERS = array("u", "x")  # pyright: ignore[reportDeprecated]  # people still have them
 SCALARS = (
     st.none()
     | st.booleans()

@@ -1,4 +1,4 @@
-"""Fixtures: every kind of world, on the servers of the session."""
+"""Fixtures: every kind of world, with a place for a name in its URL."""
 
 from __future__ import annotations
 

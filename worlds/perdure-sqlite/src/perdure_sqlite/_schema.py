@@ -19,7 +19,8 @@ from perdure.model import EntityId, Event, EventType, LoggedEvent
 __all__ = (
     "APPLICATION_ID",
     "EVENT_COLUMNS",
-    "INSERT_EVENT",
+    "EVENT_INSERT",
+    "EVENT_PLACES",
     "Row",
     "create_tables",
     "pack_event",
@@ -171,7 +172,8 @@ def create_tables(db: sqlite3.Connection) -> None:
 # --- events -------------------------------------------------------------------------------
 
 EVENT_COLUMNS = "position, type, at_ms, key, entity, payload, facts"
-INSERT_EVENT = "INSERT INTO events (id, type, at_ms, key, entity, payload, facts) VALUES"
+EVENT_INSERT = "INSERT INTO events (id, type, at_ms, key, entity, payload, facts) VALUES"
+EVENT_PLACES = "(?, ?, ?, ?, ?, ?, ?)"
 
 # Stored numbers: only ever add at the end.
 _TYPES = (

@@ -37,7 +37,7 @@ from perdure.model import (
 
 from ._handle import Handle
 from ._runs import RECORD, find_run, pack_map, record_of
-from ._schema import INSERT_EVENT, Row, pack_event
+from ._schema import EVENT_INSERT, EVENT_PLACES, Row, pack_event
 from ._snapshots import keep_snapshot
 from ._turn import Log, end_run, find_hook
 from ._writer import Transaction
@@ -175,7 +175,7 @@ def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
     check_tokens_free(work, lambda token: find_hook(db, token))
     n = _insert_run(db, record, work)
     db.executemany(
-        f"{INSERT_EVENT} (?, ?, ?, ?, ?, ?, ?)",
+        f"{EVENT_INSERT} {EVENT_PLACES}",
         [pack_event(n, logged.position, logged.event) for logged in copy.events],
     )
     for snapshot in copy.chain:

@@ -36,7 +36,7 @@ from perdure.model import (
 from ._messages import drop_messages, end_message, send_message
 from ._owners import Owner
 from ._runs import Wake, find_run, insert_run, pack_map, store_wake, unpack_map
-from ._schema import INSERT_EVENT, pack_event, pack_key
+from ._schema import EVENT_INSERT, EVENT_PLACES, pack_event, pack_key
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
 
@@ -59,7 +59,7 @@ class Log:
         """Put *event* at the next position, unless its key is there."""
         row = pack_event(self.n, self.position + 1, event)
         try:
-            self.db.execute(f"{INSERT_EVENT} (?, ?, ?, ?, ?, ?, ?)", row)
+            self.db.execute(f"{EVENT_INSERT} {EVENT_PLACES}", row)
         except sqlite3.IntegrityError:
             return False
         self.position += 1
@@ -74,10 +74,10 @@ class Log:
                 pack_event(self.n, position, event)
                 for position, event in enumerate(events, start=self.position + 1)
             ]
-            places = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+            places = ", ".join([EVENT_PLACES] * len(rows))
             try:
                 self.db.execute(
-                    f"{INSERT_EVENT} {places}", [value for row in rows for value in row]
+                    f"{EVENT_INSERT} {places}", [value for row in rows for value in row]
                 )
             except sqlite3.IntegrityError:
                 pass  # one by one
