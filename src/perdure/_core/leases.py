@@ -2,7 +2,8 @@
 
 Pure. Time is an argument (integer milliseconds, world clock); nothing here sleeps, reads a
 clock or touches storage. Worlds call this in a transaction, on what they read there.
-Invariant: at most one live lease per item; ``attempt`` never falls.
+Invariant: at most one live lease per item; ``attempt`` falls only where a claim is ended or given
+back, never by a lease that runs out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A *wake* is a run's one mailbox: a due time and a generation that rises with every wake. A
 *message* asks some worker to run one step. A *lease* is one worker's claim on either.
-Invariants: at most one live lease per item; ``attempt`` never falls; nothing before it is due.
+Invariants: at most one live lease per item; nothing before it is due; ``attempt`` falls only where
+a claim is ended or given back, never by a lease that runs out.
 """
 
 from __future__ import annotations
