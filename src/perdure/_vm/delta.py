@@ -106,24 +106,21 @@ def _unpack(body: bytes) -> Patch:
     return Patch(memory_bytes=size, pages=tuple(pages), parts=tuple(parts))
 
 
-def apply(patch: Patch, page: Callable[[int], bytes]) -> dict[int, bytes]:
-    """The changed pages, whole.
+def apply(patch: Patch, runs: Callable[[Sequence[int]], Sequence[tuple[int, int]]]) -> None:
+    """Patch memory where it is.
 
     Args:
-        page: the page of that number before the patch, ``PAGE`` bytes.
+        runs: address and length of what pages of these rising numbers cover, adjoining ones in
+            one.
 
     Raises:
-        SnapshotRejectedError: words and gaps do not fit the pages.
+        SnapshotRejectedError: words and gaps do not fit the pages; memory is half patched.
     """
     kernel = thread_kernel()
-    made: dict[int, bytes] = {}
     for index, (words, gaps) in enumerate(patch.parts):
         numbers = patch.pages[index * BATCH : (index + 1) * BATCH]
-        new = kernel.patch([page(number) for number in numbers], words, gaps)
-        if new is None:
+        if not kernel.patch(runs(numbers), words, gaps):
             raise SnapshotRejectedError("its delta reaches outside its pages")
-        made.update(zip(numbers, new, strict=True))
-    return made
 
 
 def _compressor(dictionary: Dictionary | None) -> zstandard.ZstdCompressor:

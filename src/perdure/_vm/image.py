@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import final
 
 import wasmtime
@@ -153,11 +154,51 @@ def _body(instance: Instance, parent: Image) -> tuple[bytes, list[int]]:
     changed = _changed(instance, parent)
     kernel = thread_kernel()
     parts = [
-        kernel.diff([extents for _, extents in changed[at : at + BATCH]])
+        kernel.diff(_joined([extents for _, extents in changed[at : at + BATCH]]))
         for at in range(0, len(changed), BATCH)
     ]
     pages = [page for page, _ in changed]
     return pack(instance.memory_bytes, pages, parts), pages
+
+
+def _joined(pages: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """The same bytes, new and old, with whole pages that adjoin in one."""
+    runs: list[tuple[int, int, int, int]] = []
+    ends = -1
+    for page in pages:
+        new, count, _, known = page
+        if new == ends and count == known:
+            first_new, before, first_old, _ = runs[-1]
+            runs[-1] = (first_new, before + count, first_old, before + count)
+        else:
+            runs.append(page)
+        ends = new + count if count == known == PAGE else -1
+    return runs
+
+
+def _runs(parts: Sequence[_Part], base: int, pages: Sequence[int]) -> list[tuple[int, int]]:
+    """Address in this process and length of what these pages cover, adjoining ones in one.
+
+    Raises:
+        SnapshotRejectedError: memory does not reach so far.
+    """
+    runs: list[tuple[int, int]] = []
+    ends, index = -1, 0
+    part = parts[0]
+    for page in pages:
+        while index + 1 < len(parts) and page >= parts[index + 1].first:
+            index += 1
+            part = parts[index]
+        start = part.start + (page - part.first) * PAGE
+        length = min(PAGE, part.end - start)
+        if length <= 0:
+            raise SnapshotRejectedError("its delta reaches outside memory")
+        if start == ends:
+            runs[-1] = (runs[-1][0], runs[-1][1] + length)
+        else:
+            runs.append((base + start, length))
+        ends = start + length if length == PAGE else -1
+    return runs
 
 
 def _changed(guest: Instance | Cell, parent: Image) -> list[tuple[int, tuple[int, int, int, int]]]:
@@ -228,7 +269,7 @@ class Baseline:
 
     def instantiate(self) -> Instance:
         """A guest at the baseline."""
-        return self._instance(self.image.memory_bytes, {})
+        return self._instance(self.image.memory_bytes)
 
     def thaw(self, deltas: Sequence[bytes]) -> Instance:
         """A guest with a chain of deltas applied, root first.
@@ -237,37 +278,46 @@ class Baseline:
             SnapshotRejectedError: a delta cannot be applied; nothing was made.
         """
         size = self.image.memory_bytes
-        pages: dict[int, bytes] = {}
-        dictionary = self.image.dictionary
-        for data in deltas:
-            patch = decompress(data, dictionary)
+        patches = [decompress(data, self.image.dictionary) for data in deltas]
+        for patch in patches:
             if not size <= patch.memory_bytes < MAX_MEMORY_BYTES:
                 raise SnapshotRejectedError(
                     f"its memory of {patch.memory_bytes} bytes is not sound"
                 )
             size = patch.memory_bytes
-            # A page past the baseline's end was zeros before its first delta.
-            pages.update(apply(patch, lambda n: pages.get(n) or self.image.page(n)))
-        return self._instance(size, pages)
-
-    def _instance(self, size: int, pages: dict[int, bytes]) -> Instance:
-        """A guest at the baseline but for *pages*."""
+        instance = self._instance(size)
         try:
-            cell = self._spares.pop()
+            # A page past the baseline's end was zeros before its first delta.
+            base, parts = instance.address, _parts(instance.layout, size)
+            for patch in patches:
+                apply(patch, partial(_runs, parts, base))
+        except SnapshotRejectedError:
+            instance.dead = True
+            instance.close()
+            raise
+        return instance
+
+    def _instance(self, size: int) -> Instance:
+        """A guest at the baseline, in memory of this size.
+
+        Raises:
+            SnapshotRejectedError: there is no room for it.
+        """
+        try:
+            cell, pages = self._spares.pop(), {}
         except IndexError:
-            cell = None
-            pages = {**self._pages, **pages}
+            cell, pages = None, self._pages
         instance = Instance(self.engine, cell=cell, reclaim=self._reclaim)
         try:
             instance.grow_to(size)
-            base, parts = instance.address, _parts(instance.layout, instance.memory_bytes)
-            for number, page in pages.items():
-                start, length = _extent(parts, number)
-                foreign.copy(base + start, page, length)
-        except (SnapshotRejectedError, wasmtime.WasmtimeError) as exc:
+        except wasmtime.WasmtimeError as exc:
             instance.dead = True
             instance.close()
             raise SnapshotRejectedError(f"it cannot be put into memory: {exc}") from exc
+        base, parts = instance.address, _parts(instance.layout, instance.memory_bytes)
+        for number, page in pages.items():
+            start, length = _extent(parts, number)
+            foreign.copy(base + start, page, length)
         return instance
 
     def _reclaim(self, cell: Cell) -> bool:

@@ -110,42 +110,55 @@ class Kernel:
         self._cell = Cell(prepared, engine, brief=True)
         self._address = self._cell.address  # its memory never grows
 
-    def diff(self, pages: Sequence[tuple[int, int, int, int]]) -> tuple[bytes, bytes]:
+    def diff(self, runs: Sequence[tuple[int, int, int, int]]) -> tuple[bytes, bytes]:
         """Words and gaps that turn old pages into new ones.
 
         Args:
-            pages: at most ``BATCH`` of (address of the new bytes, their count, address of the
-                old ones, their count); what is missing of a page counts as zeros.
+            runs: of at most ``BATCH`` pages: address of the new bytes, their count, address of
+                the old ones, their count; what is missing of the last page counts as zeros.
         """
         at, copy = self._address, foreign.copy
-        for new, new_bytes, old, old_bytes in pages:
+        for new, new_bytes, old, old_bytes in runs:
+            size = -(-new_bytes // PAGE) * PAGE
             copy(at, new, new_bytes)
             copy(at + _OLD, old, old_bytes)
-            if new_bytes != PAGE:
-                copy(at + new_bytes, _ZEROS, PAGE - new_bytes)
-            if old_bytes != PAGE:
-                copy(at + _OLD + old_bytes, _ZEROS, PAGE - old_bytes)
-            at += PAGE
-        counts = self._cell.call(b"diff", len(pages) * PAGE)
+            if new_bytes != size:
+                copy(at + new_bytes, _ZEROS, size - new_bytes)
+            if old_bytes != size:
+                copy(at + _OLD + old_bytes, _ZEROS, size - old_bytes)
+            at += size
+        counts = self._cell.call(b"diff", at - self._address)
         words, gaps = counts >> 32, counts & 0xFFFFFFFF
         at = self._address
         return ctypes.string_at(at + _WORDS, 4 * words), ctypes.string_at(at + _GAPS, gaps)
 
-    def patch(self, pages: Sequence[bytes], words: bytes, gaps: bytes) -> list[bytes] | None:
-        """The new pages, whole; None where words and gaps do not fit them."""
-        if len(words) > SLOT or len(gaps) > 5 * SLOT // 4 or len(pages) > BATCH:
-            return None
+    def patch(self, runs: Sequence[tuple[int, int]], words: bytes, gaps: bytes) -> bool:
+        """Patch pages where they are; says whether words and gaps fit them. If not, none changed.
+
+        Args:
+            runs: of at most ``BATCH`` pages: address and count of bytes; the last page of one may
+                be cut short.
+        """
+        if len(words) > SLOT or len(gaps) > 5 * SLOT // 4:
+            return False
         at, copy = self._address, foreign.copy
-        for index, page in enumerate(pages):
-            copy(at + index * PAGE, page, PAGE)
+        for address, count in runs:
+            copy(at, address, count)
+            at += count
+            if count % PAGE:
+                copy(at, _ZEROS, PAGE - count % PAGE)
+                at += PAGE - count % PAGE
+        size, at = at - self._address, self._address
         counts = (len(words) // 4).to_bytes(4, "little") + len(gaps).to_bytes(4, "little")
         copy(at + _OLD, counts, 8)
         copy(at + _WORDS, words, len(words))
         copy(at + _GAPS, gaps, len(gaps))
-        if self._cell.call(b"patch", len(pages) * PAGE) & 1 == 0:
-            return None
-        whole = ctypes.string_at(at, len(pages) * PAGE)
-        return [whole[k : k + PAGE] for k in range(0, len(whole), PAGE)]
+        if self._cell.call(b"patch", size) & 1 == 0:
+            return False
+        for address, count in runs:
+            copy(address, at, count)
+            at += -(-count // PAGE) * PAGE
+        return True
 
 
 _local = threading.local()
