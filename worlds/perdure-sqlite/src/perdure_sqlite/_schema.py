@@ -21,8 +21,10 @@ __all__ = (
     "EVENT_COLUMNS",
     "EVENT_INSERT",
     "EVENT_PLACES",
+    "OF_RUN",
     "Row",
     "create_tables",
+    "ids_of",
     "pack_event",
     "pack_key",
     "unpack_event",
@@ -167,6 +169,14 @@ def create_tables(db: sqlite3.Connection) -> None:
             db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+OF_RUN = "id BETWEEN ? AND ?"  # for ids_of; not ?1 twice: Python 3.12 warns of a numbered place
+
+
+def ids_of(n: int, *, after: int = -1) -> tuple[int, int]:
+    """The ids of a run's rows whose position, or turn, is above *after*: the first, the last."""
+    return (n << 32) + after + 1, n << 32 | 0xFFFFFFFF
 
 
 # --- events -------------------------------------------------------------------------------

@@ -9,16 +9,15 @@ from perdure.abc import Snapshots
 from perdure.model import RunId, Snapshot
 
 from ._handle import Handle
+from ._schema import OF_RUN, ids_of
 from ._writer import Transaction
 
 __all__ = ("SqliteSnapshots", "drop_snapshots", "keep_snapshot", "read_chain")
 
-_OF_RUN = "id BETWEEN ?1 << 32 AND (?1 << 32) + 0xffffffff"
-
 
 def keep_snapshot(db: sqlite3.Connection, n: int, snapshot: Snapshot) -> None:
     """Keep it as the run's newest, or pass it over."""
-    newest = db.execute(f"SELECT max(id) FROM snapshots WHERE {_OF_RUN}", (n,)).fetchone()[0]
+    newest = db.execute(f"SELECT max(id) FROM snapshots WHERE {OF_RUN}", ids_of(n)).fetchone()[0]
     newest = None if newest is None else newest & 0xFFFFFFFF
     if newest is not None and snapshot.turn <= newest:
         return
@@ -34,13 +33,14 @@ def keep_snapshot(db: sqlite3.Connection, n: int, snapshot: Snapshot) -> None:
 
 def drop_snapshots(db: sqlite3.Connection, n: int) -> None:
     """Drop a run's chain."""
-    db.execute(f"DELETE FROM snapshots WHERE {_OF_RUN}", (n,))
+    db.execute(f"DELETE FROM snapshots WHERE {OF_RUN}", ids_of(n))
 
 
 def read_chain(db: sqlite3.Connection, n: int) -> tuple[Snapshot, ...]:
     """The run's chain, root first."""
     rows = db.execute(
-        f"SELECT turn, parent_turn, consumed, data FROM snapshots WHERE {_OF_RUN} ORDER BY id", (n,)
+        f"SELECT turn, parent_turn, consumed, data FROM snapshots WHERE {OF_RUN} ORDER BY id",
+        ids_of(n),
     )
     return tuple(
         Snapshot(turn=turn, parent_turn=parent_turn, consumed=consumed, data=data)

@@ -33,14 +33,13 @@ from perdure.model import (
 from ._handle import Handle
 from ._messages import check_message, end_message, give_message_back
 from ._runs import RECORD, Wake, find_run, insert_run, record_of, store_wake
-from ._schema import EVENT_COLUMNS, unpack_event
+from ._schema import EVENT_COLUMNS, OF_RUN, ids_of, unpack_event
 from ._snapshots import read_chain
 from ._turn import Log, commit_turn, end_run, find_hook, free_hooks
 from ._writer import Transaction
 
 __all__ = ("SqliteStorage",)
 
-_ABOVE = "id > (?1 << 32 | ?2) AND id < (?1 + 1) << 32"  # the log of run n above a position
 _NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
 
 
@@ -94,8 +93,8 @@ class SqliteStorage(DirectStorage):
         def work(db: sqlite3.Connection) -> tuple[LoggedEvent, ...]:
             (n,) = find_run(db, run_id, "n")
             rows = db.execute(
-                f"SELECT {EVENT_COLUMNS} FROM events WHERE {_ABOVE} ORDER BY id LIMIT ?3",
-                (n, after, limit),
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE {OF_RUN} ORDER BY id LIMIT ?",
+                (*ids_of(n, after=after), limit),
             )
             return tuple(unpack_event(row) for row in rows)
 
@@ -134,8 +133,8 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
     if after is None:
         after = chain[-1].consumed if chain else 0
     rows = db.execute(
-        f"SELECT {EVENT_COLUMNS} FROM events WHERE {_ABOVE} ORDER BY id",
-        (n, after),
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE {OF_RUN} ORDER BY id",
+        ids_of(n, after=after),
     )
     return RunState(record=record, chain=chain, events=tuple(unpack_event(row) for row in rows))
 
