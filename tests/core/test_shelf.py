@@ -14,6 +14,7 @@ from perdure.lowlevel import (
     claim_due_messages,
     claim_due_wakes,
     count_due,
+    ended_before,
     list_page,
     run_state,
 )
@@ -86,6 +87,22 @@ def test_pages_go_on_where_the_last_one_ended() -> None:
         list_page(records, RunFilter(), cursor="nonsense", limit=1)
 
 
+def test_what_ended_longest_ago_is_purged_first_but_nothing_on_its_way() -> None:
+    records = [
+        replace(book(name, due_ms=0).record, status=status, ended_at_ms=ended)
+        for name, status, ended in (
+            ("a", RunStatus.COMPLETED, 7),
+            ("b", RunStatus.MOVED, 5),
+            ("c", RunStatus.MOVING, 1),
+            ("d", RunStatus.RUNNING, None),
+            ("e", RunStatus.FAILED, 10),
+        )
+    ]
+    assert ended_before(records, 10, limit=9) == ["b", "a"]
+    assert ended_before(records, 11, limit=2) == ["b", "a"]
+    assert ended_before(records, 11, limit=3) == ["b", "a", "e"]
+
+
 def test_a_state_has_the_log_above_the_newest_snapshot() -> None:
     made = book("a", due_ms=0)
     events, chain = made.written, [Snapshot(turn=1, parent_turn=None, consumed=1, data=b"")]
@@ -105,10 +122,31 @@ def test_a_stream_grows_once_for_each_write() -> None:
     assert log.append([b"x"], writer="w", sequence=0, **where) == 2
     assert log.read(start=-2, limit=1).chunks == (b"2",)
     assert log.read(start=-9, limit=9).start == 0
+    assert (log.has_news(2), log.has_news(3)) == (True, False)
     log.closed = True
+    assert log.has_news(3)
     assert log.read(start=2, limit=9).done
     assert not log.read(start=0, limit=1).done
     assert (log.info("s").length, log.info("s").closed) == (3, True)
     assert log.append([b"x"], writer="w", sequence=1, **where) == 3
     with pytest.raises(StreamClosedError):
         log.append([b"x"], writer="v", sequence=0, **where)
+
+
+def test_a_stream_arrives_as_it_left() -> None:
+    log = StreamLog()
+    where = {"run_id": "a", "name": "s"}
+    log.append([b"1"], writer="w", sequence=1, **where)
+    log.append([], writer="v", sequence=0, **where)
+    log.append([b"2"], writer="w", sequence=0, **where)
+    log.closed = True
+    copied = log.copied("s")
+    assert (copied.name, copied.chunks, copied.closed) == ("s", (b"1", b"2"), True)
+    assert [(one.writer, one.sequence, one.length) for one in copied.writes] == [
+        ("v", 0, 1),
+        ("w", 1, 1),
+        ("w", 0, 2),
+    ]
+    arrived = StreamLog.of(copied)
+    assert arrived == log
+    assert arrived.append([b"again"], writer="w", sequence=1, **where) == 1
