@@ -1,4 +1,8 @@
-"""Watchdog: interrupts guests whose turn takes too long, with one timer for all of them."""
+"""Watchdog: interrupts guests whose turn takes too long, with one timer for all of them.
+
+An interrupt stops the guest call that is running and no other: one that comes before the first, or
+between two, is lost. So a turn past its deadline is interrupted again and again until it ends.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from typing import final
 from .heap import Heap
 
 __all__ = ("Watchdog",)
+
+_AGAIN = 0.05  # seconds to the next interrupt
 
 
 @final
@@ -26,7 +32,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self, heap: Heap, *, seconds: float) -> Generator[None, None, None]:
-        """Interrupt *heap* if the block takes longer than *seconds*."""
+        """Interrupt *heap* if the block takes longer than *seconds*, until it ends."""
         loop = asyncio.get_running_loop()
         deadline = self._deadlines[heap] = loop.time() + seconds
         if self._timer is None or deadline < self._looks_at:
@@ -52,7 +58,7 @@ class Watchdog:
         now = loop.time()
         for heap, deadline in list(self._deadlines.items()):
             if deadline <= now:
-                del self._deadlines[heap]
+                self._deadlines[heap] = now + _AGAIN
                 heap.interrupt()
         if self._deadlines:
             self._arm(loop, min(self._deadlines.values()))
