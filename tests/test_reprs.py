@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 from perdure import UNDEFINED, Run, Worker, Workflow, step, workflow
+from perdure._ending import Ending
 from perdure._runtime.cache import Baselines, WarmHeaps
 from perdure._runtime.carrier import Carrier
+from perdure._runtime.heap_source import HeapSource
 from perdure._runtime.renewal import Leases
 from perdure._runtime.slots import Slots, TakenSlots
+from perdure._runtime.watchdog import Watchdog
+from perdure._runtime.writes import Writes
 from perdure._vm.pool import VmPool
 from perdure.model import RunId
 from perdure.testing.clock import ManualClock, SystemClock
@@ -38,6 +42,10 @@ async def test_what_has_state_shows_it(tmp_path: Path) -> None:
             WarmHeaps(5 << 20): "<WarmHeaps 0, 0 of 5 MiB>",
             Baselines(world, VmPool(1)): "<Baselines of 0 bundles>",
             Leases(world): "<Leases 0 held>",
+            Ending(): "<Ending 0 waiting>",
+            Watchdog(): "<Watchdog of 0 turns>",
+            Writes(RunId("run_a"), world): "<Writes of run_a>",
+            HeapSource(RunId("run_a"), worker._shared): "<HeapSource of run_a>",
             Carrier(RunId("run_a"), worker._shared): "<Carrier of run_a, 0 steps in flight>",
             Run("run_a", world): "<Run run_a>",
             idle: "<Step reprs:idle max_retries=7>",
