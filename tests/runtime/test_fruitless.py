@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
@@ -12,7 +13,15 @@ import pytest
 from perdure import Worker, Workflow, get_run, start, step
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
-from perdure.model import Digest, EventType, NewRun, RunId, RunStatus
+from perdure.model import (
+    Committed,
+    Digest,
+    EventType,
+    NewRun,
+    RunId,
+    RunStatus,
+    TurnCommit,
+)
 from perdure.testing.clock import ManualClock
 from perdure.testing.memory import MemoryWorld
 
@@ -83,6 +92,27 @@ async def test_a_run_within_its_budget_goes_on(world: World, clock: ManualClock)
     await lose(world, clock, LOST - 1)
     async with Worker(world, steps=[add]):
         assert await run.result(timeout=10) == 3
+
+
+async def test_a_turn_that_lands_meanwhile_saves_its_run(
+    world: World, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await start(FLOW, world=world)
+    await lose(world, clock, LOST)
+    storage, commit = world.storage, world.storage.commit
+    tried: list[TurnCommit] = []
+
+    async def saved(failure: TurnCommit) -> Committed:
+        """Land a turn of another worker just before it."""
+        tried.append(failure)
+        monkeypatch.setattr(storage, "commit", commit)
+        await commit(replace(failure, commit_id="other", outcome=None))
+        return await commit(failure)
+
+    monkeypatch.setattr(storage, "commit", saved)
+    async with Worker(world, steps=[add]):
+        assert await run.result(timeout=10) == 3
+    assert [one.outcome.status for one in tried if one.outcome] == [RunStatus.FAILED]
 
 
 async def test_the_count_begins_anew_with_each_commit(world: World, clock: ManualClock) -> None:
