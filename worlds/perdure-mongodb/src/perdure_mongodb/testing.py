@@ -80,6 +80,8 @@ class Mongod:
         command += ["--port", str(self.port), "--dbpath", str(data), "--logpath", str(log)]
         command += ["--logappend", "--wiredTigerCacheSizeGB", "0.25"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        # A client that is killed leaves its transaction, which bars dropping what it wrote to.
+        command += ["--setParameter", "transactionLifetimeLimitSeconds=10"]  # not 60
         if self.replica_set is not None:
             command += ["--replSet", self.replica_set, "--oplogSize", "128"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
