@@ -13,6 +13,7 @@ from wrapped import Fault, wrapped_world
 
 from perdure.errors import (
     HookNotFoundError,
+    StaleTurnError,
     WorldContractError,
     WorldUnavailableError,
 )
@@ -219,3 +220,40 @@ async def test_a_claim_for_a_run_that_is_not_there_is_doubt_until_it_is_old(url:
             await world.storage.commit(made)
         clock.advance(GUARD_MS)
         assert not (await world.storage.commit(made)).conflicts
+
+
+async def test_a_refused_commit_leaves_its_tokens_free(url: str) -> None:
+    """Though the run that it would have made is not there to be asked."""
+    claim = (HookClaim(hook_id=EntityId("hook_1"), token="t"),)
+    refused = commit_of(
+        0,
+        run_id="run_b",
+        new=new_run("run_b"),
+        deliveries=(Event(type=EventType.RUN_CREATED, key="run/created", at_ms=2),),
+        hooks_claimed=claim,
+    )
+    async with S3World(url) as world:
+        await world.storage.create_run(new_run())
+        with pytest.raises(StaleTurnError):
+            await world.storage.commit(refused)
+        assert not (await world.storage.commit(commit_of(0, hooks_claimed=claim))).conflicts
+
+
+async def test_a_refused_commit_does_not_free_what_another_of_its_run_claimed(url: str) -> None:
+    """A write that another process has under way may hold the token."""
+    claim = (HookClaim(hook_id=EntityId("hook_1"), token="t"),)
+    refused = commit_of(
+        0,
+        run_id="run_b",
+        new=new_run("run_b"),
+        deliveries=(Event(type=EventType.RUN_CREATED, key="run/created", at_ms=2),),
+        hooks_claimed=claim,
+    )
+    async with S3World(url) as world, S3World(url) as other:
+        await world.storage.create_run(new_run())
+        txn = Txn(RunId("run_b"), None, now_ms=world._handle.now_ms())
+        assert await other._handle.tokens.claim(txn, "t") is None
+        with pytest.raises(StaleTurnError):
+            await world.storage.commit(refused)
+        with pytest.raises(WorldUnavailableError, match="not there yet"):
+            await world.storage.commit(commit_of(0, hooks_claimed=claim))

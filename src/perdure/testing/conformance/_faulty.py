@@ -272,7 +272,7 @@ def _check_of(name: str) -> DirectCheck:
         if not case.thorough:
             planned = rng.sample(planned, min(SMOKE_STRIKES, len(planned)))
         tried = 0
-        for _ in case.rounds(MOST_STRIKES, least=2):
+        for _ in case.rounds(MOST_STRIKES):
             if not planned:
                 break
             strike = planned.pop()

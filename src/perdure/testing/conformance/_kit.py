@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -45,6 +46,7 @@ DIRECT: dict[str, DirectCheck] = {
 # Told where to note what was done; gives the seconds it took if it ran aside.
 _Run: TypeAlias = Callable[[list[str]], float | None]
 MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
+_LANES = {"processes": len(PROCESSES), "programs": 1, "direct": 2}  # threads of the smoke tier
 _PROGRAMS = {  # per machine: programs, calls in each, seconds after which no other is begun
     Tier.SMOKE: (8, 25, 0.3),
     Tier.FULL: (120, 40, 12.0),
@@ -230,20 +232,36 @@ def _checks(
     """The checks in their order.
 
     Args:
-        aside: in the smoke tier, begin those at once, in threads, that start processes and wait.
+        aside: in the smoke tier, several at once, in threads: those that start processes and
+            wait, those of random programs, and two more. Verdicts come in order all the same.
     """
     chosen: dict[str, _Run] = {name: partial(_run_direct, job, DIRECT[name]) for name in DIRECT}
     for name in MACHINES:
         chosen[f"{name}, random programs"] = partial(_run_machine, job, name)
     chosen = {name: run for name, run in chosen.items() if only(name)}
-    threads = ThreadPoolExecutor(len(PROCESSES))
-    try:
-        if aside and job.tier is Tier.SMOKE:
-            for name in chosen.keys() & PROCESSES.keys():
-                chosen[name] = _begin(threads, chosen[name])
+    if not aside or job.tier is not Tier.SMOKE:
         yield from chosen.items()
+        return
+    with ExitStack() as stack:
+        pools = {lane: stack.enter_context(_pool(count)) for lane, count in _LANES.items()}
+        begun = {name: _begin(pools[_lane(name)], run) for name, run in chosen.items()}
+        yield from begun.items()
+
+
+@contextmanager
+def _pool(threads: int) -> Generator[ThreadPoolExecutor, None, None]:
+    """Threads; what has not begun at the end is left out."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
     finally:
-        threads.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
+
+
+def _lane(name: str) -> str:
+    if name in PROCESSES:
+        return "processes"
+    return "direct" if name in DIRECT else "programs"
 
 
 def _begin(threads: ThreadPoolExecutor, run: _Run) -> _Run:

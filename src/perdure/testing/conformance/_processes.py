@@ -24,9 +24,8 @@ from ...abc import Capability, World
 from ...errors import PerdureError, RunNotFoundError
 from ..clock import SystemClock
 from ._case import Case, event_of, expect, named, new_run
-from ._clients import CONTRACTS, prepare
+from ._clients import CONTRACTS, prepare, run_client
 from ._histories import check_history
-from ._linear import Operation
 from ._wire import decode, encode
 
 __all__ = ("PROCESSES", "NotOpened", "Process", "start_process")
@@ -143,7 +142,10 @@ async def sees(world: World, run_id: str) -> bool:
 
 
 async def processes_share_a_store(case: Case) -> None:
-    """Declared: several processes' answers are one history. Not declared: they do not share."""
+    """Declared: several processes' answers are one history. Not declared: they do not share.
+
+    This process is one of them, for it is there already.
+    """
     async with case.open() as world:
         if Capability.SHARED not in world.capabilities:
             await _are_not_shared(case, world)
@@ -151,7 +153,7 @@ async def processes_share_a_store(case: Case) -> None:
         clients = CLIENTS if case.thorough else 2
         rounds = 8 if case.thorough else 1
         async with AsyncExitStack() as stack:
-            opened = [stack.enter_async_context(_started(case, world)) for _ in range(clients)]
+            opened = [stack.enter_async_context(_started(case, world)) for _ in range(clients - 1)]
             found = await asyncio.gather(*opened, return_exceptions=True)
             processes = [_or_raise(process) for process in found]
             for n in range(rounds):
@@ -186,7 +188,8 @@ async def _round(
     await prepare(world, run_id)
     for number, process in enumerate(processes):
         await process.say("history", contract, run_id, number, seed, CALLS)
-    history: list[Operation] = []
+    mine = len(processes)
+    history = await run_client(world, contract, run_id, mine, seed=seed, calls=CALLS, paced=False)
     for process in processes:
         history += await process.hear()
     await check_history(history, run_id, times=False, seed=seed)

@@ -195,7 +195,7 @@ async def _lists_once(world: World) -> None:
 async def a_token_has_one_holder(case: Case) -> None:
     """Of many runs that claim a token at once one gets it, the others are told."""
     async with case.open() as world:
-        for turn in range(8 if case.thorough else 3):
+        for turn in case.rounds(8 if case.thorough else 3):
             runs = [RunId(f"run_{turn}_{n}") for n in range(5)]
             for run_id in runs:
                 await world.storage.create_run(new_run(run_id))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
+from hypothesis.errors import HypothesisDeprecationWarning
 from hypothesis.stateful import run_state_machine_as_test
 
 from ._machines import MACHINES
@@ -28,6 +31,7 @@ def run_programs(
         machine.__name__, (machine,), {"store": store, "seconds": seconds}
     )
     try:
+        _allow_random_elsewhere()
         run_state_machine_as_test(
             hypothesis_seed(seed)(made),
             settings=settings(
@@ -47,3 +51,10 @@ def run_programs(
         found.__dict__.pop("__notes__", None)  # the program as hypothesis would tell it
         raise
     return made.played
+
+
+def _allow_random_elsewhere() -> None:
+    """Other checks run at the same time, and may ask ``random`` for the length of a pause."""
+    warnings.filterwarnings(
+        "ignore", "Do not use the `random` module", category=HypothesisDeprecationWarning
+    )

@@ -33,7 +33,7 @@ class Reuse:
     """A store that makes as little storage as it can."""
 
     def __init__(self, store: Store) -> None:
-        """Wrap *store*; two of its worlds are opened to see what is quicker."""
+        """Wrap *store*; some of its worlds are opened to see what is quicker."""
         self.is_quicker = anyio.run(_is_quicker, store)
         self._store = store
         self._stack = ExitStack()
@@ -85,7 +85,9 @@ async def empty_alone(lent: Lent) -> None:
 
 
 async def _remove(world: World, record: RunRecord) -> None:
-    if not record.status.is_ended:
+    if record.status is RunStatus.MOVING:
+        await world.transfer.confirm(record.run_id)
+    elif not record.status.is_ended:
         cancelled = event_of("run/ended", EventType.RUN_CANCELLED)
         await world.storage.append(Append(run_id=record.run_id, event=cancelled, wake=False))
     elif record.status is RunStatus.MOVING:  # kept until it is known to have arrived
@@ -97,8 +99,10 @@ async def _is_quicker(store: Store) -> bool:
     """Whether emptying storage and opening it again takes less than making it."""
     try:
         with store() as make:
-            made = await _timed(make, ManualClock(), runs=0)
+            await _timed(make, ManualClock(), runs=0)  # what only the first pays is not counted
             emptied = await _timed(make, ManualClock(), runs=2)
+        with store() as make:
+            made = await _timed(make, ManualClock(), runs=0)
     except Exception:  # the checks tell what is wrong with it
         return False
     return emptied + WORTH_S < made

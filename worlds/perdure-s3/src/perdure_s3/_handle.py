@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -13,7 +14,8 @@ from typing import Any, cast, final
 
 import anyio
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]  # without annotations
-from aiobotocore.session import get_session  # type: ignore[import-untyped]  # likewise
+from aiobotocore.hooks import AioHierarchicalEmitter  # type: ignore[import-untyped]  # likewise
+from aiobotocore.session import AioSession  # type: ignore[import-untyped]  # likewise
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # likewise
 from botocore.handlers import (  # type: ignore[import-untyped]  # likewise
     add_expect_header as _add_expect_header,  # pyright: ignore[reportUnknownVariableType]
@@ -178,6 +180,19 @@ def _loader() -> Any:
     return create_loader()
 
 
+@cache
+def _hooks() -> Any:
+    """botocore's handlers, which take twenty milliseconds to register: once a process.
+
+    But for the one that asks first whether a body is wanted: a round trip more for each PUT.
+    """
+    hooks = AioHierarchicalEmitter()
+    session = AioSession(event_hooks=hooks)
+    unregister = cast(Callable[[str, Any], None], session.unregister)  # pyright: ignore[reportUnknownMemberType]
+    unregister("before-call.s3", _add_expect_header)
+    return hooks
+
+
 def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
     config = AioConfig(
         retries={"total_max_attempts": 1},  # ours come above: see ``_cas``
@@ -188,12 +203,9 @@ def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    session = get_session()
+    session = AioSession(event_hooks=copy(_hooks()), include_builtin_handlers=False)
     register = cast(Callable[[str, Any], None], session.register_component)  # pyright: ignore[reportUnknownMemberType]
     register("data_loader", _loader())
-    # Asking first whether a body is wanted would be a round trip more for each PUT.
-    unregister = cast(Callable[[str, Any], None], session.unregister)  # pyright: ignore[reportUnknownMemberType]
-    unregister("before-call.s3", _add_expect_header)
     made = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
         "s3", region_name=place.region, endpoint_url=place.endpoint_url, config=config
     )

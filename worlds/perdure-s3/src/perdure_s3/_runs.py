@@ -48,12 +48,21 @@ _DOUBTS = 1  # writes of unknown outcome after which one more is made
 class Txn:
     """One try to change a run: the version that was read, and the book that becomes the next."""
 
-    def __init__(self, run_id: RunId, head: Head | None, *, now_ms: int) -> None:
+    def __init__(
+        self,
+        run_id: RunId,
+        head: Head | None,
+        *,
+        now_ms: int,
+        reserved: dict[str, str] | None = None,
+    ) -> None:
         self.run_id = run_id
         self.head = head
         self.now_ms = now_ms
         self.birth = f"{now_ms:012x}{new_mark()[:4].hex()}" if head is None else head.birth
         self.granted: dict[str, Claimed] = {}
+        # Token objects that this change made, by ETag; nobody else relies on them.
+        self.reserved: dict[str, str] = {} if reserved is None else reserved
         self._book = None if head is None else head.book()
 
     @property
@@ -247,10 +256,12 @@ class Runs:
         if head is None:
             head, fresh = await self.read(run_id), True
         tried: dict[bytes, _Try] = {}
+        reserved: dict[str, str] = {}
         doubts = 0
         for attempt in range(_TRIES):
             try:
-                txn = Txn(run_id, await self._with_keys(head), now_ms=self._now_ms())
+                known = await self._with_keys(head)
+                txn = Txn(run_id, known, now_ms=self._now_ms(), reserved=reserved)
             except MissingPartError:
                 head, fresh = await self._read_newer(run_id, head), True
                 continue
@@ -260,6 +271,8 @@ class Runs:
                 if not fresh:
                     head, fresh = await self.read(run_id), True
                 if head is before:
+                    if not doubts:  # else a write that holds them may land yet
+                        await self._release(reserved)
                     return answers
                 continue
             made = await self._prepare(txn)
@@ -309,6 +322,11 @@ class Runs:
         if txn.head is None:
             return await self._cas.create(key, body)
         return await self._cas.replace(key, body, txn.head.etag)
+
+    async def _release(self, reserved: Mapping[str, str]) -> None:
+        """Let others have the tokens of a change that was refused."""
+        for token, etag in reserved.items():
+            await self._cas.drop(Layout.token(token), etag=etag)
 
     def _landed(self, txn: Txn, made: Head, latest: Head) -> None:
         """What follows from a write; *latest* may be a version that others made of it."""

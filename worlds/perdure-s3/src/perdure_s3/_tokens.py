@@ -5,6 +5,9 @@ object after it has read the version of its head that it is about to replace, an
 each time. So whoever takes over from a run whose head does not hold the token writes that head
 again first: no write that relies on an earlier claim can land after that, and a later claim changes
 the object under the one who takes over. Doubt is an error that may be retried, never a conflict.
+
+Who is refused takes its objects away. Not those that it found with its own run's name, for another
+commit of the run may rely on what was there before; nor where a write that holds them may land yet.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class Tokens:
         if txn.found is not None and token in txn.found.hooks:
             return None
         for _ in range(_TRIES):
-            mark = new_mark()
+            mark, own = new_mark(), True
             body = dumps([txn.run_id, mark, txn.now_ms, token])
             etag = await self._cas.create(Layout.token(token), body)
             if isinstance(etag, Refusal):
@@ -81,6 +84,7 @@ class Tokens:
                 elif found.run_id != txn.run_id and (held := await self._bar(found, token, txn)):
                     return held
                 else:
+                    own = found.run_id != txn.run_id or txn.reserved.get(token) == found.etag
                     etag = await self._cas.replace(Layout.token(token), body, found.etag)
             if etag is Refusal.DOUBTFUL:
                 found = await self._read(token)
@@ -89,6 +93,9 @@ class Tokens:
                 etag = found.etag
             if not isinstance(etag, Refusal):
                 txn.granted[token] = Claimed(mark, etag)
+                txn.reserved.pop(token, None)
+                if own:
+                    txn.reserved[token] = etag
                 return None
         raise WorldUnavailableError(f"hook token {token!r} could not be claimed now; try again")
 
