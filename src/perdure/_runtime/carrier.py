@@ -11,7 +11,6 @@ woken: nothing is lost, at worst repeated.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -28,6 +27,7 @@ from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import Message, MessageClaim, WakeClaim
 from .._model.runs import NewRun, RunOutcome, RunRecord
+from .._model.snapshot import Snapshot
 from ..errors import (
     GuestError,
     LeaseLostError,
@@ -38,6 +38,7 @@ from ..errors import (
     WorldError,
 )
 from .carrying import Carrying
+from .freezing import Freezing
 from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, MAX_LOST, fruitless
 from .heap import Heap
 from .heap_source import HeapSource
@@ -70,6 +71,9 @@ class Carrier:
         self._tasks = 0  # that carry this run
         self._turning = False  # one of them takes turns
         self._heap: Heap | None = None
+        self._to_freeze: asyncio.Handle | None = None  # begins that once steps are under way
+        self._freezing: Freezing | None = None  # which has the heap
+        self._frozen: Snapshot | None = None  # of an earlier turn, to be kept with the next
         self._unseen = False  # the log holds events that this carrier has not read
         self._record: RunRecord | None = None
 
@@ -205,13 +209,15 @@ class Carrier:
         results, self._results = self._results, []
         claim = claims[-1] if claims else None  # a later claim of ours replaces what ran out
         turn: Turn | None = None
+        freeze = self._forgo_freezing()
         try:
+            await self._collect_frozen()
             if results and self._heap is not None and self._has_steps_elsewhere(results):
                 await self._append_all(results)
                 results = []
             if claim is None and not results:
                 return
-            turn = await self._take_turn(claim, results)
+            turn = await self._take_turn(claim, results, freeze=freeze)
         except (StaleTurnError, LeaseLostError) as exc:
             _log.debug("run %s: %s", self.run_id, exc)
             self._shared.tally.stale += 1
@@ -231,7 +237,9 @@ class Carrier:
         if turn is not None:
             await self._write_console(turn)
 
-    async def _take_turn(self, claim: WakeClaim | None, results: list[StepResult]) -> Turn | None:
+    async def _take_turn(
+        self, claim: WakeClaim | None, results: list[StepResult], *, freeze: bool
+    ) -> Turn | None:
         if claim is not None and claim.attempt > MAX_LOST:  # those who tried did not live
             await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             return None
@@ -239,7 +247,7 @@ class Carrier:
         if heap is None:
             await self._writes.give_back(claim, 0)  # the run has ended
             return None
-        given = self._given(events, results=results, claim=claim)
+        given = self._given(events, results=results, claim=claim, freeze=freeze)
         taken = await self._take(given, self._shared.turn_deadline)
         if isinstance(taken, Turn):
             return taken
@@ -256,6 +264,7 @@ class Carrier:
         results: Sequence[StepResult] = (),
         claim: WakeClaim | None = None,
         new: NewRun | None = None,
+        freeze: bool = False,
     ) -> TurnInput:
         shared, record = self._shared, self._record
         assert record is not None
@@ -269,6 +278,8 @@ class Carrier:
             now_ms=shared.world.now_ms(),
             busy=bool(self.in_flight or self._results),
             snapshot_lag=shared.snapshot_lag,
+            frozen=self._frozen,
+            freeze=freeze,
             key=shared.key,
             slots=slots,
             route=lambda command: shared.route(record, command, slots),
@@ -285,7 +296,7 @@ class Carrier:
                 self._discard()
                 assert self._record is not None
                 heap = self._heap = await self._source.rebuild(self._record, exc)
-                given = replace(given, events=await self._source.read_log())
+                given = replace(given, events=await self._source.read_log(), frozen=None)
                 posted = await take_in_thread(shared, heap, given, deadline=deadline)
             if isinstance(posted.taken, Turn):
                 committed = posted.committed or await self._writes.commit(posted.taken.commit)
@@ -326,10 +337,20 @@ class Carrier:
         heap.position = committed.position
         if committed.first_position != commit.expected_position + 1 or committed.conflicts:
             self._unseen = True
+        self._frozen = None
         self._start_steps(turn, committed, slots)
         if commit.outcome is not None:
             self._heap = None  # its thread closes it
             self._tell(commit.outcome)
+            return
+        overdue = heap.lags(heap.turn, allowed=shared.snapshot_lag)
+        if overdue and self.in_flight and not heap.chains:
+            loop = asyncio.get_running_loop()
+            self._to_freeze = loop.call_soon(self._freeze, heap, commit.commit_id)
+
+    def _freeze(self, heap: Heap, commit_id: str) -> None:
+        shared, self._to_freeze = self._shared, None
+        self._freezing = Freezing(heap, shared.pool, commit_id=commit_id, key=shared.key)
 
     def _start_steps(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
         sent = {message.message_id: message for message in turn.commit.messages}
@@ -400,22 +421,48 @@ class Carrier:
         if outcome is not None:
             self._tell(outcome)
 
+    def _forgo_freezing(self) -> bool:
+        """Whether the steps ended so soon that their turn's heap was not even begun to freeze."""
+        handle, self._to_freeze = self._to_freeze, None
+        if handle is not None:
+            handle.cancel()
+        return handle is not None
+
+    async def _collect_frozen(self) -> None:
+        """Have the heap back, and its snapshot for the next commit."""
+        freezing, self._freezing = self._freezing, None
+        if freezing is None:
+            return
+        snapshot = await freezing.wait()
+        if self._heap is not None and self._heap.chains:  # the next one may build on it
+            await self._writes.save(snapshot)
+        else:
+            self._frozen = snapshot
+
     async def _put_away(self) -> None:
         """Keep the heap warm, and a snapshot of it if its last turn left none."""
+        self._forgo_freezing()
+        await self._collect_frozen()
         heap = self._heap
         if heap is None:
             return
         if heap.snapshot_turn < heap.turn and heap.consumed == heap.recorded:
             key = self._shared.key
-            snapshot = await self._shared.pool.run(
+            self._frozen = await self._shared.pool.run(
                 lambda: heap.freeze(turn=heap.turn, consumed=heap.consumed, commit_id="", key=key)
             )
-            with contextlib.suppress(WorldError):
-                await self._shared.world.snapshots.save(self.run_id, snapshot)
+        if self._frozen is not None:
+            await self._writes.save(self._frozen)
+            self._frozen = None
         self._heap = None  # whoever cancels before this line has it closed
         self._shared.warm.put(heap)
 
     def _discard(self) -> None:
+        self._forgo_freezing()
+        freezing, self._freezing = self._freezing, None
         heap, self._heap = self._heap, None
-        if heap is not None:
+        self._frozen = None
+        if freezing is not None:
+            freezing.leave()  # which closes it
+        elif heap is not None:
             heap.close()

@@ -105,6 +105,15 @@ class Heap:
         instance = self._instance
         return self._lineage.held_bytes + (0 if instance is None else instance.heap_bytes)
 
+    @property
+    def chains(self) -> bool:
+        """Whether the next snapshot may build on the one before, which must have been kept."""
+        return self._lineage.chains
+
+    def lags(self, turn: int, *, allowed: int) -> bool:
+        """Whether the newest snapshot is more than *allowed* turns older than *turn*."""
+        return turn - max(self.snapshot_turn, 0) > allowed
+
     def interrupt(self) -> None:
         """Ask a call that is running to stop soon; any thread may."""
         if self._instance is not None:

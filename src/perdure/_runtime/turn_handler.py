@@ -16,6 +16,7 @@ from .._model.commit import TurnCommit
 from .._model.events import Event, LoggedEvent
 from .._model.queue import Lease, LeaseEnd, WakeClaim
 from .._model.runs import NewRun
+from .._model.snapshot import Snapshot
 from .._protocol.codec import encode
 from ..errors import GuestError
 from .heap import Heap
@@ -43,6 +44,8 @@ class TurnInput:
     now_ms: int
     busy: bool  # other steps of the run are running inline, so it is not put away
     snapshot_lag: int  # turns that a warm run may go without a snapshot
+    frozen: Snapshot | None  # of an earlier turn, frozen while steps ran, and not kept yet
+    freeze: bool  # there was no time for that
     key: bytes | None
     slots: TakenSlots  # where ``route`` takes them; whoever made this gives them back
     route: Callable[[ScheduleStep], StepRoute]
@@ -138,6 +141,8 @@ def _plan(
         snapshot=(
             heap.freeze(turn=heap.turn + 1, consumed=consumed, commit_id=commit_id, key=given.key)
             if _wants_snapshot(heap, given, plan, answer)
+            else given.frozen
+            if plan.outcome is None
             else None
         ),
         messages=plan.messages,
@@ -158,7 +163,9 @@ def _wants_snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer
         return False
     if not (plan.inline or given.busy):
         return True  # the run is put away
-    return heap.turn + 1 - max(heap.snapshot_turn, 0) > given.snapshot_lag
+    # A small one is frozen while the steps run, and kept with the next turn.
+    due = given.freeze or heap.chains
+    return due and heap.lags(heap.turn + 1, allowed=given.snapshot_lag)
 
 
 def _leases(given: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:

@@ -57,8 +57,9 @@ class Worker:
         steps: steps and modules to serve; None serves every one registered in this process.
         max_turns: runs that are carried at a time.
         max_steps: step bodies at a time.
-        snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none. After a
-            crash so many are taken again, a tenth of a millisecond each.
+        snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none. A small
+            heap is frozen while the steps of its turn run, and kept with the next turn. After a
+            crash one turn more than this is taken again at most, a tenth of a millisecond each.
         turn_deadline: seconds one turn of workflow code may take on a healthy machine.
         warm_bytes: what the heaps of runs that are put away may cost.
         snapshot_key: secret of at least 16 bytes that snapshots are tagged with; default:

@@ -18,6 +18,7 @@ from .._model.commit import Append, Committed, TurnCommit
 from .._model.ids import RunId
 from .._model.queue import LeaseEnd, WakeClaim
 from .._model.runs import RunOutcome
+from .._model.snapshot import Snapshot
 from .._protocol.codec import decode
 from ..abc import World
 from ..errors import (
@@ -72,6 +73,11 @@ class Writes:
         end = LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=next_due_ms)
         with contextlib.suppress(LeaseLostError):
             await self._world.queue.finish(end)
+
+    async def save(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot by itself; without it only time is lost."""
+        with contextlib.suppress(WorldError):
+            await self._world.snapshots.save(self._run_id, snapshot)
 
     async def fail_run(self, claim: WakeClaim, error: PerdureError) -> RunOutcome | None:
         """End the run with this error, in one write; None if a turn that landed has saved it."""

@@ -50,6 +50,11 @@ class Lineage:
         return made
 
     @property
+    def chains(self) -> bool:
+        """Whether the next snapshot may build on the one before, which must have been kept."""
+        return self._image is not None
+
+    @property
     def held_bytes(self) -> int:
         """What the kept image costs."""
         return 0 if self._image is None else self._image.held_bytes

@@ -1,0 +1,74 @@
+"""Freezing: a heap that is frozen in a VM thread while the steps of its run are running.
+
+Nobody else may touch the heap until ``wait`` or ``leave``. The loop is not woken for the snapshot:
+it is fetched when the run goes on, and has mostly been made by then.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import final
+
+from .._model.snapshot import Snapshot
+from .._vm.pool import Reply, VmPool
+from .heap import Heap
+
+__all__ = ("Freezing",)
+
+
+@final
+class Freezing:
+    """The snapshot of a turn that has landed, in the making. End it by ``wait`` or ``leave``."""
+
+    def __init__(self, heap: Heap, pool: VmPool, *, commit_id: str, key: bytes | None) -> None:
+        self._heap = heap
+        self._commit_id = commit_id
+        self._key = key
+        self._lock = threading.Lock()
+        self._made: Snapshot | BaseException | None = None
+        self._reply: Reply[Snapshot] | None = None  # of whoever came before it was made
+        self._left = False
+        pool.hand_over(self._work)
+
+    def __repr__(self) -> str:
+        return f"<Freezing of {self._heap!r}>"
+
+    async def wait(self) -> Snapshot:
+        """The snapshot. However this ends, the heap is free again."""
+        with self._lock:
+            made = self._made
+            if made is None:
+                reply = self._reply = Reply()
+                reply.begin()
+        if isinstance(made, Snapshot):
+            return made
+        if made is not None:
+            raise made
+        return await reply.wait()
+
+    def leave(self) -> None:
+        """Have the heap closed as soon as it is free; the snapshot is of no use."""
+        with self._lock:
+            self._left, made = True, self._made
+        if made is not None:
+            self._heap.close()
+
+    def _work(self) -> None:
+        heap = self._heap
+        made: Snapshot | BaseException
+        try:
+            made = heap.freeze(
+                turn=heap.turn, consumed=heap.consumed, commit_id=self._commit_id, key=self._key
+            )
+        except BaseException as exc:  # handed on
+            made = exc
+        with self._lock:
+            self._made, reply, left = made, self._reply, self._left
+        if left:
+            heap.close()
+        elif reply is None:
+            pass
+        elif isinstance(made, Snapshot):
+            reply.give(made)
+        else:
+            reply.fail(made)
