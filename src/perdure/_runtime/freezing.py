@@ -37,9 +37,9 @@ class Freezing:
         """The snapshot. However this ends, the heap is free again."""
         with self._lock:
             made = self._made
-            if made is None:
-                reply = self._reply = Reply()
-                reply.begin()
+            reply: Reply[Snapshot] = Reply()
+            reply.begin()
+            self._reply = reply
         if isinstance(made, Snapshot):
             return made
         if made is not None:

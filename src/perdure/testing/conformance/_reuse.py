@@ -90,8 +90,6 @@ async def _remove(world: World, record: RunRecord) -> None:
     elif not record.status.is_ended:
         cancelled = event_of("run/ended", EventType.RUN_CANCELLED)
         await world.storage.append(Append(run_id=record.run_id, event=cancelled, wake=False))
-    elif record.status is RunStatus.MOVING:  # kept until it is known to have arrived
-        await world.transfer.confirm(record.run_id)
     await world.catalogue.delete_run(record.run_id)
 
 
