@@ -107,7 +107,7 @@ def test_storage_that_takes_long_to_make_is_emptied_and_used_again() -> None:
             yield late
 
     assert certified(slow, "catalogue, random", "smoke").passed
-    assert len(made) == 2  # one to see what is quicker, one for its programs
+    assert len(made) == 3  # two to see what is quicker, one for its programs
 
 
 def test_a_soak_ends_with_the_check_during_which_its_time_is_up() -> None:
