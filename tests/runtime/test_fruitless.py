@@ -24,9 +24,10 @@ from perdure.model import (
 )
 from perdure.testing.clock import ManualClock
 from perdure.testing.memory import MemoryWorld
+from tests.runtime.hurry import passing
 
 pytestmark = pytest.mark.anyio
-BUDGET = 10  # of claims, where a worker lives to tell
+BUDGET = 10  # of turns, where a worker lives to tell
 LOST = 1000
 VISIBILITY_MS = 1000
 
@@ -129,13 +130,16 @@ async def test_the_count_begins_anew_with_each_commit(world: World, clock: Manua
 
 
 async def test_a_run_that_cannot_be_built_fails_by_name_with_the_reason(
-    world: World, clock: ManualClock
+    world: World, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_id = await _broken(world)
-    await lose(world, clock, BUDGET - 1)
-    error = await failure_of(world, run_id)
+    await lose(world, clock, LOST // 2)  # which are no sign against it
+    assert isinstance(world, MemoryWorld)
+    async with passing(world, clock):
+        error = await failure_of(world, run_id)
     assert error.name == "FruitlessTurnsError"
     assert isinstance(error.cause, GuestError)
+    assert caplog.text.count("a turn failed; it is tried again") == BUDGET
 
 
 async def _broken(world: World) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +33,7 @@ from perdure.model import Digest, EventType, NewRun, RunId, RunStatus
 from perdure.testing.clock import ManualClock
 from perdure.testing.faults import Fault, FaultPlan, FaultyWorld
 from perdure.testing.memory import MemoryWorld
+from tests.runtime.hurry import passing
 
 pytestmark = pytest.mark.anyio
 
@@ -66,25 +66,6 @@ def clock() -> ManualClock:
 async def world(clock: ManualClock) -> AsyncGenerator[MemoryWorld, None]:
     async with MemoryWorld(clock=clock) as made:
         yield made
-
-
-@asynccontextmanager
-async def passing(world: MemoryWorld, clock: ManualClock) -> AsyncGenerator[None, None]:
-    """Time passes whenever nothing is claimed and all that is due is due later."""
-
-    async def pass_on() -> None:
-        while True:
-            wakes = [run.wake for run in world._store.runs.values() if run.wake is not None]
-            waiting = [*wakes, *world._store.messages.values()]
-            due = min((w.due_ms for w in waiting if w.due_ms is not None), default=0)
-            if due > clock.now_ms() and all(w.lease is None for w in waiting):
-                clock.advance(due - clock.now_ms())
-            await anyio.lowlevel.checkpoint()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(pass_on)
-        yield
-        group.cancel_scope.cancel()
 
 
 async def parked(

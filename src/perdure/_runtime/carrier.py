@@ -330,6 +330,7 @@ class Carrier:
     def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
         shared, commit = self._shared, turn.commit
         shared.tally.turns += 1
+        shared.failed.pop(self.run_id, None)
         if commit.snapshot is not None:
             shared.tally.snapshots += 1
             shared.tally.snapshot_bytes += len(commit.snapshot.data)
@@ -413,10 +414,13 @@ class Carrier:
         await self._append_all(results)  # which wakes the run
         if claim is None:
             return
-        if claim.attempt < budget:
-            delay_ms = min(1000 * 2 ** (claim.attempt - 1), 60_000)
+        failed = self._shared.failed
+        failed[self.run_id] += 1  # by this worker: those that were lost are no sign against a run
+        if failed[self.run_id] < budget and claim.attempt <= MAX_LOST:
+            delay_ms = min(1000 * 2 ** (failed[self.run_id] - 1), 60_000)
             await self._writes.give_back(claim, delay_ms, ran=True)
             return
+        del failed[self.run_id]
         outcome = await self._writes.fail_run(claim, error)
         if outcome is not None:
             self._tell(outcome)

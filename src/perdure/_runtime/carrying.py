@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .._core.turn import StepRoute
 from .._model.commands import ScheduleStep
+from .._model.ids import RunId
 from .._model.queue import Lease, MessageClaim
 from .._model.runs import RunRecord
 from .._protocol.frames import Limits
@@ -73,6 +75,7 @@ class Carrying:
     key: bytes | None = None
     limits: Limits = field(default_factory=Limits)
     tally: Tally = field(default_factory=Tally)
+    failed: Counter[RunId] = field(default_factory=Counter[RunId])  # turns, since one landed
     watchdog: Watchdog = field(default_factory=Watchdog)
 
     direct: DirectStorage | None = field(init=False)  # where a VM thread may commit

@@ -1,8 +1,8 @@
 """Giving up: how a run ends that no worker gets on with. Decides nothing by itself.
 
-A claim of a run's wake is fruitless if it was lost, or its turn raised in the host. The world
-counts them (``WakeClaim.attempt``) and begins anew at each commit. Past its budget the run fails
-with a named error, in one write: there are no dead letters.
+A turn is fruitless if its claim was lost, or it raised in the host. The world counts claims
+(``WakeClaim.attempt``), a worker the turns that raised in it; both begin anew at each commit. Past
+its budget the run fails with a named error, in one write: there are no dead letters.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..errors import FruitlessTurnsError, PerdureError
 
 __all__ = ("MAX_FRUITLESS", "MAX_INTERRUPTED", "MAX_LOST", "failed", "failed_commit", "fruitless")
 
-MAX_FRUITLESS = 10  # claims, then a run whose turn raised once more fails
+MAX_FRUITLESS = 10  # turns that raised in one worker, then a run fails
 MAX_LOST = 1000  # claims, then a run fails untried: a bad deployment must not take runs with it
-MAX_INTERRUPTED = 3  # of those whose turn passed its deadline
+MAX_INTERRUPTED = 3  # turns, if the last one passed its deadline
 
 
 def fruitless(run_id: RunId, claim: WakeClaim | None, cause: Exception | None) -> PerdureError:
