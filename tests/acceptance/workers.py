@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,8 @@ __all__ = ("Workers",)
 
 HERE = Path(__file__).parent
 LEASE_MS, RENEW_EVERY = 2000, 0.5  # a dead worker's claims bar nobody for long
+# Starting one looks whether others have ended, and an end can be read once only.
+_one_at_a_time = threading.Lock()
 _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(
     ["perdure.cli", "perdure_sqlite", "perdure_mongodb._driver", "perdure_s3._handle"]
@@ -46,6 +49,11 @@ def _work(arguments: list[str], environment: dict[str, str], errors: Connection)
         patch.object(renewal, "RENEW_EVERY", RENEW_EVERY),
     ):
         main()
+
+
+def _join(process: multiprocessing.process.BaseProcess) -> None:
+    with _one_at_a_time:
+        process.join()
 
 
 class Workers:
@@ -72,7 +80,8 @@ class Workers:
         """One that is to die, and what it says."""
         ours, theirs = _forked.Pipe(duplex=False)
         process = _forked.Process(target=_work, args=(self.arguments, self.environment, theirs))
-        process.start()
+        with _one_at_a_time:
+            process.start()
         theirs.close()
         with ours:
             return process, open(os.dup(ours.fileno()), "rb")
@@ -94,6 +103,6 @@ class Workers:
             await anyio.sleep(delay)
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
-            await anyio.to_thread.run_sync(process.join)
-            assert process.exitcode == -signal.SIGKILL, line + said.read()
+            await anyio.to_thread.run_sync(_join, process)
+            assert process.exitcode == -signal.SIGKILL, (process.exitcode, line + said.read())
         self.kills += 1
