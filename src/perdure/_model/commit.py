@@ -72,7 +72,7 @@ class TurnCommit:
     log_digest: bytes
     deliveries: tuple[Event, ...] = ()  # ran inline, told to the guest, not yet in the log
     events: tuple[Event, ...] = ()  # the guest's commands, and the run's own
-    snapshot: Snapshot | None = None
+    snapshot: Snapshot | None = None  # of this turn, or of an earlier one
     messages: tuple[NewMessage, ...] = ()
     hooks_claimed: tuple[HookClaim, ...] = ()
     hooks_released: tuple[EntityId, ...] = ()

@@ -128,23 +128,16 @@ def _plan(
     plan = plan_turn(request, answer, heap.ledger)
     consumed = heap.position + len(inline)
     heap.consumed = consumed
-    commit_id = given.commit_id
     commit = TurnCommit(
         run_id=heap.run_id,
-        commit_id=commit_id,
+        commit_id=given.commit_id,
         turn=heap.turn,
         expected_position=heap.position,
         consumed=consumed,
         log_digest=heap.ledger.digest,
         deliveries=tuple(logged.event for logged in inline),
         events=plan.events,
-        snapshot=(
-            heap.freeze(turn=heap.turn + 1, consumed=consumed, commit_id=commit_id, key=given.key)
-            if _wants_snapshot(heap, given, plan, answer)
-            else given.frozen
-            if plan.outcome is None
-            else None
-        ),
+        snapshot=_snapshot(heap, given, plan, answer),
         messages=plan.messages,
         hooks_claimed=plan.hooks_claimed,
         hooks_released=plan.hooks_released,
@@ -156,6 +149,18 @@ def _plan(
     outputs = (*(again.turns if again else ()), *answer.turns)
     unhandled = answer.unhandled if plan.outcome else ()
     return Turn(commit=commit, inline=plan.inline, outputs=outputs, unhandled=unhandled)
+
+
+def _snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer) -> Snapshot | None:
+    """What the commit keeps: the turn's own, or the one of an earlier turn that is at hand."""
+    if _wants_snapshot(heap, given, plan, answer):
+        return heap.freeze(
+            turn=heap.turn + 1,
+            consumed=heap.consumed,
+            commit_id=given.commit_id,
+            key=given.key,
+        )
+    return given.frozen if plan.outcome is None else None
 
 
 def _wants_snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer) -> bool:

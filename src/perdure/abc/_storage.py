@@ -63,9 +63,10 @@ class Storage(ABC):
         In order: the deliveries, then the events, at the next positions of the log; then, if
         there is an outcome, ``run_completed`` or ``run_failed`` (key ``run/ended``). The run's
         turn rises by one, its ``consumed`` and ``log_digest`` are replaced, a pending run becomes
-        running (``started_at_ms`` is the time of the first event written, or now). The snapshot is
-        saved, messages are sent (those with ``lease_ms`` are leased to this world handle, attempt
-        1), tokens claimed and released, leases ended, and the run's wake is set: due at
+        running (``started_at_ms`` is the time of the first event written, or now). The snapshot,
+        which may be of an earlier turn, is kept as ``Snapshots.save`` does, messages are sent
+        (those with ``lease_ms`` are leased to this world handle, attempt 1), tokens claimed and
+        released, leases ended, and the run's wake is set: due at
         ``wake_at_ms`` if that is earlier than what it was due, with the wake lease's rule in
         ``LeaseEnd`` if one is ended here. The count of fruitless wake claims resets. An outcome
         frees the run's hooks and drops its wake and messages; nothing is sent then. A lease that
