@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import sys
 import threading
+import weakref
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -26,6 +31,15 @@ class Counting:
             return wake(*arguments, **more)  # type: ignore[arg-type]  # passed on as it came
 
         monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        if sys.platform == "linux":
+            monkeypatch.setattr(os, "eventfd_write", self._counting_writes(os.eventfd_write))
+
+    def _counting_writes(self, write: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        def counted(bell: int, value: int) -> None:
+            self.wakes += 1
+            write(bell, value)
+
+        return counted
 
 
 async def test_calls_come_in_order_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +85,32 @@ def test_a_closed_loop_calls_nothing() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     post(loop, lambda: pytest.fail("called"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has eventfds")
+def test_a_loop_that_is_gone_leaves_no_bell() -> None:
+    """Nor is it kept alive by what was posted to it."""
+
+    def bells() -> int:
+        links = [
+            os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if entry.is_symlink()
+        ]
+        return sum("eventfd" in link for link in links)
+
+    async def called() -> None:
+        done = asyncio.Event()
+        post(asyncio.get_running_loop(), done.set)
+        await done.wait()
+        post(asyncio.get_running_loop(), done.set)
+
+    gc.collect()
+    before = bells()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(called())
+    assert bells() == before + 1
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert gone() is None
+    assert bells() == before

@@ -63,6 +63,8 @@ class Ledger:
 
     def due_waits(self, now_ms: int) -> list[tuple[EntityId, int]]:
         """Open waits whose time has come, in the order they came due."""
+        if not self.waits:
+            return []
         due = [(at, entity) for entity, at in self.waits.items() if at <= now_ms]
         return [(entity, at) for at, entity in sorted(due, key=lambda pair: pair[0])]
 

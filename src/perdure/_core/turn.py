@@ -111,6 +111,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     messages: list[NewMessage] = []
     inline: list[ScheduleStep] = []
     events: list[Event] = []
+    claimed: list[HookClaim] = []
+    released: list[EntityId] = []
     for command in fresh:
         events.append(_event(command, request.now_ms))
         if isinstance(command, ScheduleStep):
@@ -119,12 +121,16 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
             if route.lease_ms is not None:
                 inline.append(command)
                 events.append(_started(command, request.now_ms))
+        elif isinstance(command, OpenHook):
+            claimed.append(_claim(command))
+        elif isinstance(command, DisposeHook):
+            released.append(command.id)
     return TurnPlan(
         events=tuple(events),
         messages=tuple(messages),
         inline=tuple(inline),
-        hooks_claimed=tuple(_claim(c) for c in fresh if isinstance(c, OpenHook)),
-        hooks_released=tuple(c.id for c in fresh if isinstance(c, DisposeHook)),
+        hooks_claimed=tuple(claimed),
+        hooks_released=tuple(released),
         outcome=outcome,
         wake_at_ms=None if outcome else ledger.next_due_ms(),
     )

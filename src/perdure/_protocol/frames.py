@@ -129,12 +129,14 @@ def decode_answer(data: bytes) -> Answer:
         frame: dict[str, Any] = cbor2.loads(data)
         return Answer(
             turns=tuple(
-                DeliveryOutput(
-                    position=turn["position"],
-                    commands=tuple(_command(c) for c in turn["commands"]),
-                    console=tuple((level, text) for level, text in turn["console"]),
-                )
-                for turn in frame["turns"]
+                [
+                    DeliveryOutput(
+                        position=turn["position"],
+                        commands=tuple([_command(c) for c in turn["commands"]]),
+                        console=tuple([(level, text) for level, text in turn["console"]]),
+                    )
+                    for turn in frame["turns"]
+                ]
             ),
             consumed=frame["consumed"],
             outcome=_outcome(frame["outcome"]),

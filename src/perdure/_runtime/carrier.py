@@ -176,7 +176,7 @@ class Carrier:
             try:
                 taken = await self._take_first_turn(new)
                 told(taken is not None)
-                if taken is not None:
+                if taken is not None and taken.prints:
                     await self._write_console(taken)
             finally:
                 self._turning = False
@@ -211,7 +211,8 @@ class Carrier:
         turn: Turn | None = None
         freeze = self._forgo_freezing()
         try:
-            await self._collect_frozen()
+            if self._freezing is not None:
+                await self._collect_frozen(self._freezing)
             if results and self._heap is not None and self._has_steps_elsewhere(results):
                 await self._append_all(results)
                 results = []
@@ -234,7 +235,7 @@ class Carrier:
         finally:
             for ended in claims:
                 self._shared.let_go(ended.lease)
-        if turn is not None:
+        if turn is not None and turn.prints:
             await self._write_console(turn)
 
     async def _take_turn(
@@ -243,8 +244,10 @@ class Carrier:
         if claim is not None and claim.attempt > MAX_LOST:  # those who tried did not live
             await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             return None
-        heap, events = await self._load(read=claim is not None)
-        if heap is None:
+        events: Sequence[LoggedEvent] = ()
+        if claim is not None or self._unseen or self._heap is None:
+            events = await self._load()
+        if self._heap is None:
             await self._writes.give_back(claim, 0)  # the run has ended
             return None
         given = self._given(events, results=results, claim=claim, freeze=freeze)
@@ -305,12 +308,10 @@ class Carrier:
         finally:
             given.slots.give_back()
 
-    async def _load(self, *, read: bool) -> tuple[Heap | None, list[LoggedEvent]]:
-        """The run's heap, and the log above what it has consumed."""
-        shared, heap = self._shared, self._heap
-        if heap is not None and not (read or self._unseen):
-            return heap, []
-        heap = heap or shared.warm.take(self.run_id)
+    async def _load(self) -> Sequence[LoggedEvent]:
+        """Have the run's heap, unless the run has ended; gives the log above what it consumed."""
+        shared = self._shared
+        heap = self._heap or shared.warm.take(self.run_id)
         self._heap, self._unseen = heap, False
         storage = shared.world.storage
         state = await storage.load_run(self.run_id, after=None if heap is None else heap.consumed)
@@ -320,12 +321,13 @@ class Carrier:
             state = await storage.load_run(self.run_id)
         self._record = state.record
         if state.record.status.is_ended:
-            return None, []
+            self._discard()
+            return ()
         if heap is None:
             heap = self._heap = await self._source.thaw(state)
             if state.chain and not heap.consumed:  # the chain was refused
-                return heap, await self._source.read_log()
-        return heap, list(state.events)
+                return await self._source.read_log()
+        return state.events
 
     def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
         shared, commit = self._shared, turn.commit
@@ -369,9 +371,8 @@ class Carrier:
             )
 
     async def _write_console(self, turn: Turn) -> None:
-        if turn.unhandled or any(output.console for output in turn.outputs):
-            self._spread()  # no step waits for what was printed before it
-            await self._writes.write_console(turn)
+        self._spread()  # no step waits for what was printed before it
+        await self._writes.write_console(turn)
 
     # --- when it does not go well ----------------------------------------------------------------
 
@@ -432,11 +433,9 @@ class Carrier:
             handle.cancel()
         return handle is not None
 
-    async def _collect_frozen(self) -> None:
+    async def _collect_frozen(self, freezing: Freezing) -> None:
         """Have the heap back, and its snapshot for the next commit."""
-        freezing, self._freezing = self._freezing, None
-        if freezing is None:
-            return
+        self._freezing = None
         snapshot = await freezing.wait()
         if self._heap is not None and self._heap.chains:  # the next one may build on it
             await self._writes.save(snapshot)
@@ -446,7 +445,8 @@ class Carrier:
     async def _put_away(self) -> None:
         """Keep the heap warm, and a snapshot of it if its last turn left none."""
         self._forgo_freezing()
-        await self._collect_frozen()
+        if self._freezing is not None:
+            await self._collect_frozen(self._freezing)
         heap = self._heap
         if heap is None:
             return

@@ -9,7 +9,7 @@ of it is used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import final
 
 from .._core.ledger import Ledger
@@ -253,8 +253,12 @@ def _check_chain(
         raise SnapshotRejectedError("it is of a turn that was never committed")
 
 
-def _calls(deliveries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
+def _calls(deliveries: Sequence[LoggedEvent]) -> Iterable[Sequence[LoggedEvent]]:
     """Deliveries cut so that each call's frame fits."""
+    return (deliveries,) if len(deliveries) == 1 else _cut(deliveries)
+
+
+def _cut(deliveries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
     call: list[LoggedEvent] = []
     size = 0
     for logged in deliveries:

@@ -22,7 +22,7 @@ class Slots:
         self.total = total
         self.free = total
         self._lock = threading.Lock()
-        self._given_back = anyio.Event()
+        self._given_back: anyio.Event | None = None  # while somebody waits
 
     def __repr__(self) -> str:
         return f"<Slots {self.free}/{self.total} free>"
@@ -38,8 +38,9 @@ class Slots:
         """Give slots back. In the event loop."""
         with self._lock:
             self.free += count
-        if count:
+        if count and self._given_back is not None:
             self._given_back.set()
+            self._given_back = None
 
     async def wait_free(self) -> None:
         """Return once there is a free slot; somebody else may be faster to take it."""
@@ -51,7 +52,7 @@ class Slots:
 
     async def _wait_for(self, count: int) -> None:
         while self.free < count:
-            if self._given_back.is_set():
+            if self._given_back is None:
                 self._given_back = anyio.Event()
             await self._given_back.wait()
 
@@ -79,5 +80,6 @@ class TakenSlots:
 
     def give_back(self) -> None:
         """Give back what nobody has. Idempotent."""
-        self._slots.give_back(self._count)
-        self._count = 0
+        if self._count:
+            self._slots.give_back(self._count)
+            self._count = 0

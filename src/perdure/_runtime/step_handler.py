@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -146,19 +146,17 @@ async def _body(step: AnyStep, call: StepCall, threads: anyio.CapacityLimiter | 
         raise FatalError(
             f"step {step.id} cannot be called with {len(args)} arguments: {exc}"
         ) from exc
+    running: Awaitable[object]
+    if step.is_async:
+        running = step.function(*args)  # type: ignore[assignment] # as is_async says
+    else:
+        running = anyio.to_thread.run_sync(lambda: step.function(*args), limiter=threads)
     limit = step.options.timeout
     if limit is None:
-        return await _call(step, args, threads)
+        return await running
     with anyio.move_on_after(limit.total_seconds()):
-        return await _call(step, args, threads)
+        return await running
     raise StepTimeoutError(step.id, timeout=limit)
-
-
-async def _call(step: AnyStep, args: list[object], threads: anyio.CapacityLimiter | None) -> object:
-    if step.is_async:
-        made = step.function(*args)
-        return await made  # type: ignore[misc] # a coroutine, as is_async says
-    return await anyio.to_thread.run_sync(lambda: step.function(*args), limiter=threads)
 
 
 def _after(

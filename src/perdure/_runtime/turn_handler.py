@@ -61,6 +61,7 @@ class Turn:
     inline: tuple[ScheduleStep, ...]
     outputs: tuple[DeliveryOutput, ...]  # for the console
     unhandled: tuple[bytes, ...]  # rejections that nobody handled, at the run's end
+    prints: bool  # whether there is anything for the console
 
 
 @final
@@ -98,7 +99,7 @@ def take_turn(heap: Heap, given: TurnInput) -> Taken:
 
 def _inline(heap: Heap, told: list[LoggedEvent], given: TurnInput) -> list[LoggedEvent]:
     """Results that ran here and timers that are due, at the positions they will have."""
-    ended = {logged.event.entity for logged in told}
+    ended = {logged.event.entity for logged in told} if told else ()
     events = [result.event for result in given.results if result.event.entity not in ended]
     events += [
         wait_completed(entity, resume_at_ms=at, now_ms=given.now_ms)
@@ -135,7 +136,7 @@ def _plan(
         expected_position=heap.position,
         consumed=consumed,
         log_digest=heap.ledger.digest,
-        deliveries=tuple(logged.event for logged in inline),
+        deliveries=tuple([logged.event for logged in inline]),
         events=plan.events,
         snapshot=_snapshot(heap, given, plan, answer),
         messages=plan.messages,
@@ -148,7 +149,10 @@ def _plan(
     )
     outputs = (*(again.turns if again else ()), *answer.turns)
     unhandled = answer.unhandled if plan.outcome else ()
-    return Turn(commit=commit, inline=plan.inline, outputs=outputs, unhandled=unhandled)
+    prints = bool(unhandled) or any(output.console for output in outputs)
+    return Turn(
+        commit=commit, inline=plan.inline, outputs=outputs, unhandled=unhandled, prints=prints
+    )
 
 
 def _snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer) -> Snapshot | None:

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
+from contextvars import copy_context
 from functools import partial
 from types import ModuleType, TracebackType
 from typing import Self, TypeVar, final
@@ -34,6 +35,7 @@ from .contexts import InContext
 from .keys import snapshot_key as configured_key
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
+from .runners import Runners
 from .slots import Slots, TakenSlots
 from .step_handler import Retrying, StepCall, run_step
 from .turn_handler import StepResult
@@ -142,8 +144,9 @@ class Worker:
         self._threads = anyio.CapacityLimiter(self._slots.total)
         self._ambient = entered_world.set(self.world)
         workers[self.world] = self
-        self._group = await self._stack.enter_async_context(anyio.create_task_group())
-        self._group.start_soon(self._run_loops)
+        group = await self._stack.enter_async_context(anyio.create_task_group())
+        self._runners = Runners(group, copy_context())
+        group.start_soon(self._run_loops)
         return self
 
     async def __aexit__(
@@ -179,6 +182,7 @@ class Worker:
         if self._claiming is not None:
             self._claiming.deadline = anyio.current_time() + VISIBILITY_MS / 1000
         self._ending.end()
+        self._runners.close()
         for pause in self._pauses:
             pause.cancel()
 
@@ -218,7 +222,7 @@ class Worker:
             ):
                 self._slots.take()
                 self._leases.hold(claim.lease)
-                self._group.start_soon(self._step, None, claim)
+                self._runners.run(self._step(None, claim))
 
     async def _may_claim(self, slots: Slots) -> bool:
         """Wait for a slot; whether there is one before the worker drains."""
@@ -272,7 +276,7 @@ class Worker:
         carrier = self._carriers[new.run_id] = Carrier(new.run_id, self._shared)
         durable: asyncio.Future[bool] = loop.create_future()
         self._beginning.add(durable)
-        self._group.start_soon(carrier.begin, new, partial(_tell, durable))
+        self._runners.run(carrier.begin(new, partial(_tell, durable)))
         try:
             return await durable
         finally:
@@ -294,7 +298,7 @@ class Worker:
         carrier.wake(claim)
 
     def _spawn(self, carrier: Carrier, step: MessageClaim | None) -> None:
-        self._group.start_soon(carrier.carry, step)
+        self._runners.run(carrier.carry(step))
 
     def _forget(self, carrier: Carrier) -> None:
         del self._carriers[carrier.run_id]

@@ -25,7 +25,8 @@ class Cell:
     """A live instance. ``close`` it; what is left open is closed with the last reference."""
 
     __slots__ = (
-        "_arguments",
+        "_argument",
+        "_argument_at",
         "_call",
         "_context",
         "_functions",
@@ -33,6 +34,7 @@ class Cell:
         "_memory",
         "_store",
         "_trap",
+        "_trap_at",
     )
 
     def __init__(
@@ -47,13 +49,18 @@ class Cell:
         self._call = foreign.call_briefly if brief else foreign.call
         self._functions: dict[bytes, foreign.Extern] = {}
         self._instance = ctypes.create_string_buffer(16)
-        self._arguments = ctypes.create_string_buffer(64)  # wasmtime_val_raw_t, 16 bytes each
+        values = ctypes.create_string_buffer(16)  # one wasmtime_val_raw_t, and the result's place
+        self._argument = ctypes.c_int64.from_buffer(values)
+        self._argument_at = ctypes.addressof(values)
         self._trap = ctypes.c_void_p()
+        self._trap_at = ctypes.addressof(self._trap)
         self._store = foreign.new_store(foreign.pointer_of(engine), None, None)
         self._context = foreign.store_context(self._store)
-        trap = ctypes.addressof(self._trap)
         error = foreign.instantiate(
-            foreign.pointer_of(prepared), self._context, ctypes.addressof(self._instance), trap
+            foreign.pointer_of(prepared),
+            self._context,
+            ctypes.addressof(self._instance),
+            self._trap_at,
         )
         foreign.raise_error(error, self._trap.value)
         found = foreign.find_export(self._context, ctypes.addressof(self._instance), b"memory")
@@ -113,19 +120,13 @@ class Cell:
         if function is None:
             function = foreign.find_export(self._context, ctypes.addressof(self._instance), name)
             self._functions[name] = function
-        arguments, trap = self._arguments, self._trap
-        foreign.copy(arguments, argument.to_bytes(8, "little"), 8)
+        trap, value = self._trap, self._argument
         trap.value = None
-        error = self._call(
-            self._context,
-            function.address,
-            ctypes.addressof(arguments),
-            1,
-            ctypes.addressof(trap),
-        )
+        value.value = argument
+        error = self._call(self._context, function.address, self._argument_at, 1, self._trap_at)
         if error or trap.value:
             foreign.raise_error(error, trap.value)
-        return int.from_bytes(ctypes.string_at(arguments, 8), "little", signed=True)
+        return value.value
 
     def close(self) -> None:
         """Free memory. Idempotent."""

@@ -219,9 +219,9 @@ _VERBATIM = 0xFF
 def pack_key(key: str) -> bytes:
     """The key in few bytes, in the order of its number; reversible."""
     entity, _, ending = key.partition("/")
-    kind, mark, digits = entity.partition("_")
+    kind, _, digits = entity.partition("_")
     code = _CODES.get((kind, ending))
-    if code is None or not mark or not _NUMBER.fullmatch(digits):
+    if code is None or not _NUMBER.fullmatch(digits):
         return b"\xff" + key.encode()
     number = int(digits)
     size = (number.bit_length() + 7) // 8

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cbor2
 
@@ -42,7 +43,8 @@ from ._writer import Transaction
 
 __all__ = ("Log", "commit_turn", "end_run", "find_hook", "free_hooks")
 
-_ROWS = 8  # events in one statement; there is a prepared one for each count
+# For events in one statement: there is a prepared one for each count.
+_INSERTS = [f"{EVENT_INSERT} {', '.join([EVENT_PLACES] * count)}" for count in range(9)]
 _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 
 
@@ -59,7 +61,7 @@ class Log:
         """Put *event* at the next position, unless its key is there."""
         row = pack_event(self.n, self.position + 1, event)
         try:
-            self.db.execute(f"{EVENT_INSERT} {EVENT_PLACES}", row)
+            self.db.execute(_INSERTS[1], row)
         except sqlite3.IntegrityError:
             return False
         self.position += 1
@@ -69,23 +71,20 @@ class Log:
 
     def write_all(self, events: Sequence[Event]) -> list[bool]:
         """Put *events* at the next positions; says of each whether its key was not there."""
-        if 1 < len(events) <= _ROWS:
-            rows = [
-                pack_event(self.n, position, event)
-                for position, event in enumerate(events, start=self.position + 1)
-            ]
-            places = ", ".join([EVENT_PLACES] * len(rows))
+        count = len(events)
+        if 1 < count < len(_INSERTS):
+            values: list[Any] = []
+            for position, event in enumerate(events, start=self.position + 1):
+                values += pack_event(self.n, position, event)
             try:
-                self.db.execute(
-                    f"{EVENT_INSERT} {places}", [value for row in rows for value in row]
-                )
+                self.db.execute(_INSERTS[count], values)
             except sqlite3.IntegrityError:
                 pass  # one by one
             else:
-                self.position += len(rows)
+                self.position += count
                 if self.first_at_ms is None:
                     self.first_at_ms = events[0].at_ms
-                return [True] * len(rows)
+                return [True] * count
         return [self.write(event) for event in events]
 
     def find(self, key: str) -> int | None:

@@ -20,7 +20,12 @@ from typing import Any, Protocol, TypeVar, cast, final
 
 import aiosqlite
 
-from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
+from perdure.errors import (
+    WorldClosedError,
+    WorldContractError,
+    WorldError,
+    WorldUnavailableError,
+)
 from perdure.posting import post, posted_together
 
 __all__ = ("Transaction", "Writer", "join", "make_daemon", "mapped_errors", "read")
@@ -48,10 +53,14 @@ def mapped_errors(url: str) -> Generator[None, None, None]:
     """Turn SQLite's errors into the world's."""
     try:
         yield
-    except sqlite3.OperationalError as exc:
-        raise WorldUnavailableError(f"world {url}: {exc}") from exc
     except sqlite3.DatabaseError as exc:
-        raise WorldContractError(f"world {url}: {exc}") from exc
+        raise _mapped(url, exc) from exc
+
+
+def _mapped(url: str, exc: sqlite3.DatabaseError) -> WorldError:
+    if isinstance(exc, sqlite3.OperationalError):
+        return WorldUnavailableError(f"world {url}: {exc}")
+    return WorldContractError(f"world {url}: {exc}")
 
 
 async def read(
@@ -194,27 +203,13 @@ class Writer:
         answers: list[Any] = []
         rings: set[str] = set()
         try:
-            with mapped_errors(self._url):
-                db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    try:
-                        answers = [self._alone(db, work, rings) for work in batch]
-                    except Exception:
-                        if len(batch) == 1:
-                            raise
-                        # Rare; then each again in a savepoint, so that it fails alone.
-                        db.execute("ROLLBACK")
-                        db.execute("BEGIN IMMEDIATE")
-                        rings.clear()
-                        answers = [self._attempt(db, work, rings) for work in batch]
-                    db.execute("COMMIT")
-                except BaseException:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-                    raise
+            answers = self._transact(batch, rings)
         except Exception as exc:  # handed on, to everyone in the batch
-            answers, rings = [exc] * len(batch), set()
+            error = exc
+            if isinstance(exc, sqlite3.DatabaseError):
+                error = _mapped(self._url, exc)
+                error.__cause__ = exc
+            answers, rings = [error] * len(batch), set()
         else:
             self.commits += 1
             self.transactions += len(batch)
@@ -222,6 +217,27 @@ class Writer:
             for work, answer in zip(batch, answers, strict=True):
                 work.done(answer)
         self._landed(rings)  # after the answers: who made a change hears of it first
+
+    def _transact(self, batch: list[_Work], rings: set[str]) -> list[Any]:
+        db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            try:
+                answers = [self._alone(db, work, rings) for work in batch]
+            except Exception:
+                if len(batch) == 1:
+                    raise
+                # Rare; then each again in a savepoint, so that it fails alone.
+                db.execute("ROLLBACK")
+                db.execute("BEGIN IMMEDIATE")
+                rings.clear()
+                answers = [self._attempt(db, work, rings) for work in batch]
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return answers
 
     def _alone(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
         transaction = Transaction(db, self._now_ms())

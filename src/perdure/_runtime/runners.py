@@ -1,0 +1,75 @@
+"""Runners: tasks that run one job after another.
+
+A run takes a few jobs, and a task for each would cost as much as the job itself: one that is done
+waits for the next. Every job begins in the context of the worker, whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any, TypeAlias, final
+
+from anyio.abc import TaskGroup
+
+__all__ = ("Job", "Runners")
+
+Job: TypeAlias = "Coroutine[Any, Any, None]"
+MAX_IDLE = 64
+
+
+@final
+class Runners:
+    """Tasks of one group. Used in its event loop."""
+
+    def __init__(self, group: TaskGroup, context: Context) -> None:
+        """Make none yet.
+
+        Args:
+            context: what they run in; each has a copy.
+        """
+        self._group = group
+        self._context = context
+        self._idle: list[asyncio.Future[Job | None]] = []  # of those that wait for a job
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Runners {len(self._idle)} idle>"
+
+    def run(self, job: Job) -> None:
+        """Run *job*; what it raises ends the group."""
+        while self._idle:
+            waiter = self._idle.pop()
+            if not waiter.done():  # it was cancelled, and has not noticed yet
+                waiter.set_result(job)
+                return
+        self._context.run(self._group.start_soon, self._serve, job)
+
+    def close(self) -> None:
+        """End those that are idle, and others when they are done. Idempotent."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for waiter in idle:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _serve(self, job: Job) -> None:
+        next_job: Job | None = job
+        while next_job is not None:
+            await next_job
+            if self._closed or len(self._idle) == MAX_IDLE:
+                return
+            next_job = await self._wait()
+
+    async def _wait(self) -> Job | None:
+        waiter: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
+        self._idle.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter in self._idle:
+                self._idle.remove(waiter)
+            if not waiter.cancelled() and (job := waiter.result()) is not None:
+                job.close()  # it was handed over and has not begun
+            raise
