@@ -17,9 +17,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, final
 
-import anyio
-import anyio.lowlevel
-
 from .._core.landing import created_event, fresh_record
 from .._model.commands import Interrupted
 from .._model.commit import Committed
@@ -123,8 +120,8 @@ class Carrier:
         """Take turns until nothing more is known of the run; put it away if nothing runs here."""
         self._turning = True
         try:
-            if self.in_flight and not self._claims:
-                await anyio.lowlevel.checkpoint()  # steps that end at once share a turn
+            if self._results and self.in_flight and not self._claims:
+                await asyncio.sleep(0)  # steps that end at once share a turn
             while True:
                 if self._claims or self._results:
                     await self._advance()

@@ -142,7 +142,7 @@ class Run:
         if told is None:
             return _ended(await world.storage.wait_ended(self.id, wait_ms=wait_ms))
         soon_ms = min(wait_ms, _SOON_MS)
-        await asyncio.wait((told,), timeout=soon_ms / 1000)
+        await _settled(told, seconds=soon_ms / 1000)
         if told.done() and (outcome := told.result()) is not None:
             return outcome
         # Others may end it, too: from now on whoever is faster tells.
@@ -175,6 +175,24 @@ class Run:
                 return ""
             _log.warning("run %s: %s", self.id, hint)
         return hint
+
+
+async def _settled(future: asyncio.Future[RunOutcome | None], *, seconds: float) -> None:
+    """Return once *future* is done, or after *seconds*. Cancelled, it leaves *future* alone."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    future.add_done_callback(wake)
+    timer = loop.call_later(seconds, wake, None)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        future.remove_done_callback(wake)
 
 
 def _ended(record: RunRecord) -> RunRecord | None:
