@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -118,6 +120,21 @@ def test_a_closed_pool_refuses_work() -> None:
     assert future.result(0) == 1
     with pytest.raises(UsageError):
         pool.submit(lambda: 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has batch scheduling")
+def test_a_thread_does_not_take_the_processor_of_a_loop_that_wakes_it(pool: VmPool) -> None:
+    assert pool.submit(lambda: os.sched_getscheduler(0)).result(5) == os.SCHED_BATCH
+    assert os.sched_getscheduler(0) != os.SCHED_BATCH  # the loop's own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has batch scheduling")
+def test_a_sandbox_may_forbid_that(pool: VmPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert pool.submit(lambda: 1).result(5) == 1
 
 
 def test_a_pool_needs_a_thread() -> None:
