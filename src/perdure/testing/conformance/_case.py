@@ -17,6 +17,7 @@ from ..._model.runs import NewRun
 from ...abc import World
 from ..clock import Clock, SystemClock
 from ..faults import Fault
+from ._nursery import Nursery
 from ._pair import MakeWorld, Store
 
 __all__ = (
@@ -50,6 +51,7 @@ class Case:
     """One storage to check, and how."""
 
     reuse: Store  # storage that may have been used and emptied again
+    nursery: Nursery  # begins other processes
     make: MakeWorld  # one storage, made for this check
     tier: Tier = Tier.SMOKE
     seed: int = 0

@@ -22,6 +22,7 @@ from ._claims import CLAIMS
 from ._faulty import FAULTS
 from ._histories import HISTORIES
 from ._io import IO
+from ._nursery import Nursery
 from ._pair import Difference, Lent, Store
 from ._processes import PROCESSES
 from ._races import RACES
@@ -87,6 +88,7 @@ class _Job:
 
     store: Store
     reuse: Store
+    nursery: Nursery
     tier: Tier
     seed: int
     opener: str
@@ -121,10 +123,11 @@ def check_world(
         AssertionError: a promise is broken; says which, and a program that shows it.
     """
     chosen = random.randrange(2**32) if seed is None else seed
-    with Reuse(store) as reuse:
+    with Reuse(store) as reuse, Nursery() as nursery:
         job = _Job(
             store=store,
             reuse=reuse,
+            nursery=nursery,
             tier=Tier(tier),
             seed=chosen,
             opener=opener,
@@ -171,10 +174,11 @@ def certify(
     """
     first = random.randrange(2**32) if seed is None else seed
     until, done = time.monotonic() + seconds, list[Check]()
-    with Reuse(store) as reuse:
+    with Reuse(store) as reuse, Nursery() as nursery:
         job = _Job(
             store=store,
             reuse=reuse,
+            nursery=nursery,
             tier=Tier(tier),
             seed=first,
             opener=opener,
@@ -287,6 +291,7 @@ def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
     with job.reuse() as make:
         case = Case(
             reuse=job.reuse,
+            nursery=job.nursery,
             make=make,
             tier=job.tier,
             seed=job.seed,

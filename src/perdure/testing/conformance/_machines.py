@@ -27,6 +27,8 @@ from ._programs import (
 
 __all__ = ("MACHINES",)
 
+MOST_REOPENINGS = 3  # of a program; the calls between them are what it is about
+
 
 class StorageMachine(PairMachine):
     """Runs, logs, hook tokens, commits."""
@@ -266,9 +268,13 @@ class CatalogueMachine(PairMachine):
 class ReopenMachine(QueueMachine, StorageMachine, SnapshotsMachine):
     """Everything at once, with the world closed and opened in between."""
 
+    reopenings = 0
+
     @rule()
     def reopen(self) -> None:
-        if not (self.wakes or self.claims):  # claims belong to the handle that made them
+        claimed = self.wakes or self.claims  # claims belong to the handle that made them
+        if not claimed and self.reopenings < MOST_REOPENINGS:
+            self.reopenings += 1
             self.pair.reopen()
 
 

@@ -7,7 +7,6 @@ checked as one history; what was acknowledged must outlive a SIGKILL.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -15,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, final
 
 import anyio
+import anyio.to_thread
 
 from ..._model.commit import Append
 from ..._model.events import EventType
@@ -26,6 +26,7 @@ from ..clock import SystemClock
 from ._case import Case, event_of, expect, named, new_run
 from ._clients import CONTRACTS, prepare, run_client
 from ._histories import check_history
+from ._nursery import Nursery
 from ._wire import decode, encode
 
 __all__ = ("PROCESSES", "NotOpened", "Process", "start_process")
@@ -34,7 +35,7 @@ CLIENTS, CALLS = 3, 5  # two of them in smoke
 FREED_MS = 1000  # what the contract promises of a dead owner's claims
 SLACK_MS = 2000  # for a busy machine
 LINE_BYTES = 1 << 26
-START_S, ANSWER_S = 60, 60
+START_S, ANSWER_S, ENDING_S = 60, 60, 10
 
 
 class NotOpened(Exception):
@@ -45,8 +46,18 @@ class NotOpened(Exception):
 class Process:
     """Another process with the world open."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(
+        self,
+        nursery: Nursery,
+        pid: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._nursery = nursery
+        self._pid = pid
+        self._reader = reader
+        self._writer = writer
+        self._is_gone = False
 
     async def say(self, name: str, *args: Any) -> None:
         """Tell it to do something."""
@@ -58,9 +69,8 @@ class Process:
         Raises:
             AssertionError: it died of an error.
         """
-        assert self._process.stdout is not None
         with anyio.fail_after(ANSWER_S):
-            line = await self._process.stdout.readline()
+            line = await self._reader.readline()
         if not line:
             raise AssertionError("a process that shares the store died; its error is on stderr")
         return decode(line)
@@ -72,18 +82,14 @@ class Process:
 
     async def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        await self._process.stdout.read()  # to its end, after which the pipes close themselves
+        if not self._is_gone:
+            self._is_gone = True
+            await anyio.to_thread.run_sync(self._nursery.kill, self._pid)
+        self._writer.close()
 
     async def _send(self, value: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(encode(value))
-        await self._process.stdin.drain()
+        self._writer.write(encode(value))
+        await self._writer.drain()
 
     async def start(self, opener: str, url: str) -> None:
         """Have it open the world.
@@ -99,10 +105,10 @@ class Process:
 
     async def end(self) -> None:
         """Let it close the world and go."""
-        if self._process.returncode is None and self._process.stdin is not None:
-            self._process.stdin.close()
-            with anyio.move_on_after(10):
-                await self._process.wait()
+        if not self._is_gone:
+            self._writer.write_eof()
+            with anyio.move_on_after(ENDING_S):
+                await self._reader.read()
         await self.kill()
 
 
@@ -114,16 +120,9 @@ async def start_process(case: Case, world: World) -> AsyncGenerator[Process, Non
         NotOpened: it cannot open it.
     """
     url = getattr(case.make, "url", world.url)
-    made = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "perdure.testing.conformance.client",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=LINE_BYTES,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    process = Process(made)
+    pid, line = await anyio.to_thread.run_sync(case.nursery.fork, case.opener, url)
+    reader, writer = await asyncio.open_connection(sock=line, limit=LINE_BYTES)
+    process = Process(case.nursery, pid, reader, writer)
     try:
         await process.start(case.opener, url)
         yield process

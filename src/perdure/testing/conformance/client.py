@@ -1,15 +1,16 @@
 """Client: one process of several that share a store.
 
-``python -m perdure.testing.conformance.client``. Told on standard input what to open and what to
-do, it answers on standard output; only the process that started it speaks to it.
+``python -m perdure.testing.conformance.client FD`` is the process that they are forked from. Each
+is told on a socket of its own what to open and what to do, and answers there.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -18,6 +19,7 @@ from ...abc import World
 from ..clock import SystemClock
 from ._case import commit_of, new_run
 from ._clients import run_client
+from ._nursery import tend
 from ._stores import find_opener
 from ._wire import decode, encode
 
@@ -78,15 +80,20 @@ async def serve(read: Callable[[], bytes], say: Callable[[Any], None]) -> None:
         await world.aclose()
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    answers: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a world prints is no answer
+def live(line: socket.socket) -> None:
+    """Serve until the other end of *line* is closed."""
 
     def say(value: Any) -> None:
-        answers.write(encode(value))
+        line.sendall(encode(value))
 
-    anyio.run(serve, sys.stdin.buffer.readline, say)
+    with line.makefile("rb") as read:
+        anyio.run(serve, read.readline, say)
+
+
+def main() -> None:
+    """Be the process that others are forked from."""
+    os.dup2(2, 1)  # what a world prints is not this process's to say
+    tend(socket.socket(fileno=int(sys.argv[1])), live)
 
 
 if __name__ == "__main__":

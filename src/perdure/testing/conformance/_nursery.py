@@ -1,0 +1,125 @@
+"""Nursery: a process with everything imported, of which those that share a store are forks.
+
+It opens no world and starts no thread, so that a fork is as good as a process begun anew, and comes
+without the second that the import of a store's client takes. It ends with its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, final
+
+from ..clock import SystemClock
+from ._stores import find_opener
+from ._wire import decode, encode
+
+__all__ = ("Nursery", "tend")
+
+LINE_BYTES = 1 << 20
+ENDING_S = 10
+
+
+@final
+class Nursery:
+    """Begins processes. Its methods block; from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None  # to it; closed, it ends
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *caught: object) -> None:
+        if self._line is not None:
+            self._line.close()
+        if self._process is not None:
+            self._process.wait(ENDING_S)
+
+    def fork(self, opener: str, url: str) -> tuple[int, socket.socket]:
+        """A process that is ready to open this world: its id, and a line to it."""
+        mine, its = socket.socketpair()
+        with its:
+            try:
+                return self._ask("fork", opener, url, line=its), mine
+            except BaseException:
+                mine.close()
+                raise
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL one of its processes, once; returns when it is gone and all its locks are."""
+        self._ask("kill", pid)
+
+    def _ask(self, *what: Any, line: socket.socket | None = None) -> int:
+        with self._lock:
+            to = self._line or self._begin()
+            socket.send_fds(to, [encode(what)], [] if line is None else [line.fileno()])
+            answer = to.recv(LINE_BYTES)
+        if not answer:
+            raise AssertionError("the process that begins others died; its error is on stderr")
+        return int(decode(answer))
+
+    def _begin(self) -> socket.socket:
+        self._line, its = socket.socketpair()
+        with its:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"{__package__}.client", str(its.fileno())],
+                pass_fds=[its.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            )
+        return self._line
+
+
+def tend(line: socket.socket, live: Callable[[socket.socket], None]) -> None:
+    """Fork and kill as *line* says, until it is closed; a fork does *live* and ends."""
+    while True:
+        said, found, _, _ = socket.recv_fds(line, LINE_BYTES, 1)
+        if not said:
+            return
+        name, *args = decode(said)
+        if name == "kill":
+            _kill(*args)
+            line.sendall(encode(0))
+            continue
+        _import(*args)
+        (mine,) = found
+        pid = os.fork()
+        if pid == 0:
+            line.close()
+            _live(socket.socket(fileno=mine), live)
+        os.close(mine)
+        line.sendall(encode(pid))
+
+
+def _kill(pid: int) -> None:
+    """Nobody else waits for it: until then its id is not another's, though it may have ended."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _import(opener: str, url: str) -> None:
+    """Have what opens the world imported. A world that is made and not opened touches nothing."""
+    with contextlib.suppress(Exception):  # a fork tells what is wrong with it
+        find_opener(opener)(url, clock=SystemClock())
+
+
+def _live(line: socket.socket, live: Callable[[socket.socket], None]) -> None:
+    status = 1
+    try:
+        live(line)
+        status = 0
+    except BaseException:  # it must not go on as the process that it is a fork of
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
