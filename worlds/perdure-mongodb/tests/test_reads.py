@@ -27,6 +27,7 @@ from perdure.model import (
     RunOutcome,
     RunStatus,
 )
+from perdure.testing.conformance._cancel import Moment, run_cancelled
 from perdure_mongodb import MongoWorld
 from perdure_mongodb._handle import POLL_LIVE
 from perdure_mongodb._streams import MongoStreams
@@ -217,3 +218,14 @@ async def test_what_was_read_while_the_primary_changed_is_read_again(
 
         assert await handle.read(read) == 2
         assert reads == [3, 4]
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_heard(url: str) -> None:
+    async with MongoWorld(url) as world:
+        await world.storage.create_run(new_run())
+        for at in (1, 2, 3):
+            cancelled, record = await run_cancelled(
+                lambda: world.storage.get_run(RUN), at, Moment.LATE
+            )
+            assert cancelled or record is not None
+            assert cancelled or at > 1

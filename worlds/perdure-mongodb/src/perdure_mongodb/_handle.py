@@ -125,6 +125,7 @@ class Handle:
 
     async def read(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await something that only reads; it sees every write that has been acknowledged."""
+        asked = _cancelling()
         with mapped_errors(self.url):
             while True:
                 term = await self.settled_term()
@@ -134,6 +135,8 @@ class Handle:
                     if self.driver.term() == term:
                         raise
                 else:
+                    if _cancelling() > asked:  # Python 3.11's wait_for, below PyMongo, forgets it
+                        raise asyncio.CancelledError
                     if self.driver.term() == term:
                         return answer
 
@@ -241,6 +244,12 @@ class Handle:
             return {"msg": "isdbgrid"}
         finally:
             await driver.aclose()
+
+
+def _cancelling() -> int:
+    """How many have asked for the end of the present task."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _check(hello: Document, url: str, clock: Clock) -> None:
