@@ -198,7 +198,9 @@ def check_same_arrival(record: RunRecord, at: int | None, copy: RunCopy) -> None
 
     Raises:
         RunExistsError: it is another.
+        WorldContractError: the copy is not whole.
     """
+    work_of(copy)
     there = copy.record
     same = (record.created_at_ms, record.workflow, record.bundle) == (
         there.created_at_ms,

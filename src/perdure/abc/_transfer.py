@@ -65,7 +65,7 @@ class Transfer(ABC):
         Raises:
             RunExistsError: another run of this id is here, or this one from before it left.
             HookTokenHeldError: another run holds a token that it brings; nothing was changed.
-            WorldContractError: the copy is not a whole departed run.
+            WorldContractError: the copy is not a whole departed run, whatever is here.
             WorldUnavailableError: the outcome is unknown; ask again.
         """
 
