@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mutants
+import mutants_blobs
 import mutants_claims
 import mutants_races
+import mutants_snapshots
 import mutants_stores
 import mutants_transfer
 
@@ -27,8 +29,10 @@ __all__ = ("NAMES", "Kill", "kill", "promise_of")
 
 LIMIT_S = 60.0
 SEEDS = 4
-assert mutants_claims  # the mutants there are registered by being there
+assert mutants_blobs  # the mutants there are registered by being there
+assert mutants_claims
 assert mutants_races
+assert mutants_snapshots
 assert mutants_transfer
 
 
@@ -124,10 +128,12 @@ def main() -> int:
     """Kill them all and write the page; 1 if one survives."""
     parser = argparse.ArgumentParser()
     parser.add_argument("page", type=Path)
-    page = parser.parse_args().page
+    parser.add_argument("--only", default="", help="mutants whose name has this in it; no page")
+    given = parser.parse_args()
+    page, chosen = given.page, [name for name in NAMES if given.only in name]
     kills: list[Kill] = []
     survivors: list[str] = []
-    for name in NAMES:
+    for name in chosen:
         found = kill(name)
         if found is None or found.seconds > LIMIT_S:
             survivors.append(name)
@@ -135,8 +141,10 @@ def main() -> int:
             continue
         kills.append(found)
         print(f"{found.seconds:6.1f} s  {name}: {found.check.name} {found.check.calls}", flush=True)
-    if survivors:
+    if survivors or not kills:
         return 1
+    if len(kills) < len(NAMES):
+        return 0
     page.write_text(table(kills), encoding="utf-8")
     return 0
 

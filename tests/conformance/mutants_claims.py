@@ -1,12 +1,14 @@
-"""Mutants that give up on what workers lost again and again, without a word."""
+"""Mutants that share claims, end those of others, or give up on what is lost again and again."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from mutants import mutant, swap
+from mutants import mutant, on_commit, swap
+from mutants_races import others
 
+from perdure.model import Lease, LeaseEnd, TurnCommit
 from perdure.testing.memory import MemoryWorld
 
 __all__ = ()
@@ -57,3 +59,55 @@ def fruitless_claims_uncounted(world: MemoryWorld) -> None:
         return claim_wakes
 
     swap(world.queue, "claim_wakes", make)
+
+
+@mutant
+def message_claim_checks_then_waits(world: MemoryWorld) -> None:
+    """Two that claim at once get the same message."""
+
+    def make(inner: Any) -> Any:
+        async def claim_messages(*topics: Any, **asked: Any) -> Any:
+            now = world.now_ms()
+            due = [m for m in world._store.messages.values() if m.is_claimable(now)]
+            await others()
+            for stored in due:
+                stored.lease, stored.due_ms = None, now
+            return await inner(*topics, **asked)
+
+        return claim_messages
+
+    swap(world.queue, "claim_messages", make)
+
+
+@mutant
+def wakes_come_early(world: MemoryWorld) -> None:
+    """Runs are handed out before their timer is due."""
+
+    def make(inner: Any) -> Any:
+        async def claim_wakes(**asked: Any) -> Any:
+            for run in world._store.runs.values():
+                wake = run.wake
+                if wake is not None and wake.due_ms is not None and wake.lease is None:
+                    wake.due_ms = min(wake.due_ms, world.now_ms())
+            return await inner(**asked)
+
+        return claim_wakes
+
+    swap(world.queue, "claim_wakes", make)
+
+
+@mutant
+def a_commit_ends_anybodys_claim(world: MemoryWorld) -> None:
+    """A commit by a lease that has run out ends the claim of who holds one now."""
+
+    def take(commit: TurnCommit) -> TurnCommit:
+        return replace(commit, leases=tuple(map(held, commit.leases)))
+
+    def held(end: LeaseEnd) -> LeaseEnd:
+        lease: Lease | None = None
+        stored = world._store.messages.get(end.lease.item)
+        if stored is not None and not end.lease.is_wake:
+            lease = stored.lease
+        return end if lease is None else replace(end, lease=lease)
+
+    on_commit(world, take)

@@ -171,3 +171,37 @@ def a_departure_is_two_moments(world: MemoryWorld) -> None:
         return changed
 
     swap(world.transfer, "depart", make)
+
+
+@mutant
+def a_departure_keeps_its_hooks(world: MemoryWorld) -> None:
+    """The tokens of a run that has departed stay taken."""
+
+    def make(depart: Any) -> Any:
+        async def changed(departure: Departure) -> RunRecord:
+            kept = dict(world._store.hooks)
+            record: RunRecord = await depart(departure)
+            world._store.hooks.update(kept)
+            return record
+
+        return changed
+
+    swap(world.transfer, "depart", make)
+
+
+@mutant
+def an_arrival_forgets_its_timer(world: MemoryWorld) -> None:
+    """A run that arrives is due when somebody wakes it, not when it was to be."""
+
+    def make(arrive: Any) -> Any:
+        async def changed(copy: RunCopy) -> RunRecord:
+            there = copy.record.run_id in world._store.runs
+            record: RunRecord = await arrive(copy)
+            wake = world._store.runs[copy.record.run_id].wake
+            if not there and wake is not None:
+                wake.due_ms = None
+            return record
+
+        return changed
+
+    swap(world.transfer, "arrive", make)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,6 +14,8 @@ import anyio
 import killing
 import mutants_stores
 import pytest
+from hypothesis.control import deprecate_random_in_strategy
+from hypothesis.errors import HypothesisDeprecationWarning
 
 from perdure.abc import Capability
 from perdure.errors import UsageError, WorldUnavailableError
@@ -31,6 +35,7 @@ from perdure.testing.conformance._cancel import CancelAt, Moment, Swallowed, run
 from perdure.testing.conformance._case import append_of, new_run
 from perdure.testing.conformance._linear import Operation, explained, told
 from perdure.testing.conformance._machines import MACHINES
+from perdure.testing.conformance._random import random_allowed_elsewhere
 from perdure.testing.faults import Fault, FaultyCalls
 from perdure.testing.memory import MemoryWorld
 
@@ -201,6 +206,52 @@ def test_a_soak_begins_again_with_the_next_seed() -> None:
     seeds = [check.seed for check in report.checks]
     assert len(seeds) > 1
     assert seeds == list(range(5, 5 + len(seeds)))
+
+
+@pytest.mark.slow
+def test_what_warns_is_as_it_was_when_the_kit_is_done() -> None:
+    before = list(warnings.filters)
+    report = certify(sound(), seed=1, only=lambda name: name.startswith(("blobs", "text")))
+    assert report.passed
+    assert warnings.filters == before
+    broken, _ = killing.ALL["no fencing"]
+    with pytest.raises(AssertionError):
+        check_world(broken, seed=7)
+    assert warnings.filters == before
+
+
+def test_others_may_ask_for_random_numbers_while_programs_are_drawn() -> None:
+    with random_allowed_elsewhere(), deprecate_random_in_strategy("from {}", "a rule"):
+        random.random()
+    with (
+        pytest.raises(HypothesisDeprecationWarning),
+        deprecate_random_in_strategy("from {}", "a rule"),
+    ):
+        random.random()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fence_in_one_process_only_is_told_each_time(seed: int) -> None:
+    broken, opener = killing.ALL["fenced in one process only"]
+    report = certify(
+        broken,
+        seed=seed,
+        only=lambda name: name == "processes share a store",
+        opener=opener,
+    )
+    assert "wins each turn number" in report.checks[0].failure
+
+
+@pytest.mark.slow
+def test_a_store_that_is_said_to_last_must_be_opened_by_another_process() -> None:
+    report = certify(
+        mutants_stores.in_files(lambda world: world),
+        seed=1,
+        only=lambda name: name == "what was acknowledged outlives a kill",
+        opener="nowhere:at_all",
+    )
+    assert "durable is declared" in report.checks[0].failure
 
 
 def test_every_check_has_a_name_of_its_own() -> None:

@@ -60,6 +60,12 @@ def test_the_page_has_every_mutant_and_each_died_within_a_minute() -> None:
     assert {check for check, _, _ in KILLS.values()} <= set(check_names())
 
 
+def test_no_program_on_the_page_has_more_than_ten_calls() -> None:
+    calls = re.findall(r"random programs \| (\d+) \|", PAGE.read_text(encoding="utf-8"))
+    assert len(calls) >= 5
+    assert all(0 < int(count) <= 10 for count in calls)
+
+
 def test_every_kind_of_check_tells_some_mutant() -> None:
     told = {check for check, _, _ in KILLS.values()}
     for kind in ("histories, ", "faults, ", "processes ", "declared truly", "random programs"):

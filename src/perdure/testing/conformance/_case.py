@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
+
+import anyio
 
 from ..._model.commit import Append, TurnCommit
 from ..._model.events import Event, EventType
@@ -36,6 +38,8 @@ __all__ = (
 
 RUN = RunId("run_a")
 SMOKE_S = 0.15  # for the rounds of one check
+WORKERS = 3
+FULL_S = 225.0  # for all checks of a world in the full tier, which may take 300
 
 
 class Tier(StrEnum):
@@ -58,12 +62,18 @@ class Case:
     opener: str = "perdure.worlds:make_world"  # how another process opens it; see Processes
     fail_io: FailIo | None = None
     in_time: bool = True  # rounds are left out where the smoke tier would take too long
+    began: float = field(default_factory=time.monotonic)  # the first check
     notes: list[str] = field(default_factory=list[str])  # what the check has to say, passed or not
 
     @property
     def thorough(self) -> bool:
         """Whether minutes may be spent."""
         return self.tier is not Tier.SMOKE
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that the full tier has left."""
+        return self.began + FULL_S - time.monotonic()
 
     def rounds(self, count: int, *, least: int = 1, full_s: float = math.inf) -> Iterator[int]:
         """Numbers from 0 to *count*; no more than there is time for.
@@ -78,6 +88,15 @@ class Case:
             if number >= least and time.monotonic() > until:
                 return
             yield number
+
+    async def share(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have several do that work at once, each on storage of its own, if minutes may be spent.
+
+        Calls of a store are mostly waiting.
+        """
+        async with anyio.create_task_group() as group:
+            for _ in range(WORKERS if self.thorough else 1):
+                group.start_soon(work)
 
     def fresh(self) -> AbstractContextManager[MakeWorld]:
         """Another storage, empty; one who is done may empty it, see ``Lent``."""

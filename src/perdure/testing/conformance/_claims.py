@@ -1,11 +1,17 @@
-"""Claims: what is lost again and again stays, and is counted; nothing becomes a dead letter."""
+"""Claims: what is lost again and again stays, and is counted; nothing becomes a dead letter.
+
+And who lost a claim has lost it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from ..._model.queue import LeaseEnd, MessageClaim, NewMessage, WakeClaim
 from ...abc import World
+from ...errors import LeaseLostError
 from ..clock import ManualClock
-from ._case import RUN, Case, expect, named, new_run
+from ._case import RUN, Case, append_of, commit_of, expect, named, new_run
 
 __all__ = ("CLAIMS",)
 
@@ -43,6 +49,55 @@ async def lost_claims_lose_nothing(case: Case) -> None:
         expect(claim.attempt == losses + 3, "a message's count never falls")
 
 
+async def a_lost_lease_ends_nothing(case: Case) -> None:
+    """Who holds a lease that ran out can neither write with it nor end the claim of another."""
+    clock = ManualClock()
+    async with case.open(clock) as world:
+        await world.storage.create_run(new_run())
+        message = NewMessage(message_id=f"{RUN}/m", run_id=RUN, topic=TOPIC, body=b"b", due_ms=0)
+        await world.queue.send([message])
+        await world.settle()
+        lost = await _both(world)
+        clock.advance(VISIBILITY_MS)
+        held = await _both(world)
+        for claim in lost:
+            await _refused(world, claim)
+        ends = tuple(_end(claim) for claim in lost)
+        await world.storage.commit(commit_of(0, leases=ends))
+        leases = [claim.lease for claim in held]
+        renewed = await world.queue.extend(
+            [*leases, *(claim.lease for claim in lost)], visibility_ms=VISIBILITY_MS
+        )
+        tokens = [lease.token for lease in renewed]
+        expect(
+            tokens == [lease.token for lease in leases], "only a live lease is ended, or renewed"
+        )
+        for claim in held:
+            await world.queue.finish(_end(claim))
+        record = await world.storage.get_run(RUN)
+        expect(record.position == 2, "who lost a lease appends nothing with it")
+
+
+def _end(claim: WakeClaim | MessageClaim) -> LeaseEnd:
+    generation = claim.generation if isinstance(claim, WakeClaim) else 0
+    return LeaseEnd(lease=claim.lease, generation=generation)
+
+
+async def _refused(world: World, claim: WakeClaim | MessageClaim) -> None:
+    """Whatever is done by a lease that was lost is refused."""
+    calls: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: world.queue.finish(_end(claim)),
+        lambda: world.queue.release(claim.lease),
+        lambda: world.storage.append(append_of(lease=claim.lease)),
+    )
+    for call in calls:
+        try:
+            await call()
+        except LeaseLostError:
+            continue
+        raise AssertionError("who lost a lease is told so")
+
+
 async def _claim(world: World, earlier: int) -> tuple[WakeClaim, MessageClaim]:
     """Claim both, which were claimed and lost so often before."""
     await world.settle()
@@ -61,4 +116,4 @@ async def _both(world: World) -> tuple[WakeClaim, MessageClaim]:
     return wakes[0], claims[0]
 
 
-CLAIMS = named(lost_claims_lose_nothing)
+CLAIMS = named(lost_claims_lose_nothing, a_lost_lease_ends_nothing)

@@ -18,12 +18,12 @@ from ..._model.queue import Lease, LeaseEnd, NewMessage
 from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
 from ...abc import World
-from ...errors import PerdureError
+from ...errors import PerdureError, StaleTurnError, WorldError
 from ._calls import Call, attempt
 from ._case import append_of, commit_of, event_of, new_run
 from ._linear import Operation
 
-__all__ = ("CONTRACTS", "Client", "Paced", "prepare", "run_client")
+__all__ = ("CONTRACTS", "Client", "Paced", "prepare", "run_client", "wins_turn")
 
 T = TypeVar("T")
 VISIBILITY_MS = 600_000  # no lease runs out while a history is made
@@ -103,7 +103,9 @@ class Client:
 async def on_storage(client: Client) -> None:
     """Appends, commits, hooks and reads of one run."""
     rng, run_id = client.rng, client.run_id
-    what = rng.choice(("append", "append", "commit", "commit", "commit", "look", "read", "hook"))
+    what = rng.choice(
+        ("append", "append", "commit", "commit", "commit", "look", "read", "load", "hook")
+    )
     if what == "append":
         await client.do("storage.append", append_of(f"step_{rng.randrange(3)}/end", run_id))
     elif what == "commit":
@@ -116,6 +118,7 @@ async def on_storage(client: Client) -> None:
             expected_position=client.position,
             deliveries=inline,
             events=(created,),
+            snapshot=_frozen(client) if rng.random() < 0.5 else None,
         )
         await client.do("storage.commit", commit)
         if rng.random() < 0.3:
@@ -124,8 +127,18 @@ async def on_storage(client: Client) -> None:
         await client.do("storage.get_run", run_id)
     elif what == "read":
         await client.do("storage.read_events", run_id, after=rng.randrange(3))
+    elif what == "load":
+        await client.do("storage.load_run", run_id)
     else:
         await _hook(client)
+
+
+def _frozen(client: Client) -> Snapshot:
+    """A heap after this turn or the one before it, which has seen what the client has."""
+    turn = max(1, client.turn + client.rng.randrange(2))
+    parent = client.rng.choice((None, turn - 1))
+    data = client.fresh("heap").encode()
+    return Snapshot(turn=turn, parent_turn=parent, consumed=client.position, data=data)
 
 
 async def _hook(client: Client) -> None:
@@ -231,6 +244,21 @@ async def prepare(world: World, run_id: str) -> None:
     """The run that a history is about."""
     await world.storage.create_run(new_run(run_id))
     await world.settle()
+
+
+async def wins_turn(world: World, run_id: str, turn: int, number: int) -> bool:
+    """Commit this turn, until there is an answer: whether it landed, or another's had."""
+    commit = commit_of(turn, run_id=RunId(run_id), commit_id=f"c{turn}/{number}")
+    while True:
+        try:
+            await world.storage.commit(commit)
+        except StaleTurnError:
+            return False
+        except WorldError as error:
+            if not error.retryable:
+                raise
+        else:
+            return True
 
 
 async def run_client(

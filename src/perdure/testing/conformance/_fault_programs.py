@@ -15,6 +15,7 @@ from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import LeaseEnd, NewMessage
 from ..._model.runs import RunOutcome, RunStatus
 from ..._model.snapshot import Snapshot
+from ..._model.transfer import Departure, RunCopy
 from ..clock import ManualClock
 from ._case import RUN, append_of, commit_of, event_of, new_run
 
@@ -84,15 +85,26 @@ async def a_turn(client: Caller) -> None:
 
 
 async def a_whole_life(client: Caller) -> None:
-    """A run created by its first commit, to its end."""
+    """A run created by its first commit, with all in one commit that there can be, to its end."""
     await client.do("storage.commit", commit_of(0, new=new_run(), messages=(message("step_1"),)))
     await client.do("queue.wake", RUN, due_ms=0)
     wake = await claim(client, "queue.claim_wakes")
     leases = () if wake is None else (LeaseEnd(lease=wake.lease, generation=wake.generation),)
-    await client.do("storage.commit", commit_of(1, expected_position=2, leases=leases))
+    everything = commit_of(
+        1,
+        expected_position=2,
+        deliveries=(event_of("step_8/end"),),
+        events=(event_of("hook_1/created", EventType.HOOK_CREATED),),
+        snapshot=Snapshot(turn=1, parent_turn=None, consumed=1, data=b"of an earlier turn"),
+        messages=(message("step_2", "q/two"),),
+        hooks_claimed=(HookClaim(hook_id=HOOK, token="u"),),
+        wake_at_ms=client.clock.now_ms(),
+        leases=leases,
+    )
+    await client.do("storage.commit", everything)
     outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"r", at_ms=5)
-    await client.do("storage.commit", commit_of(2, expected_position=3, outcome=outcome))
-    await client.do("storage.commit", commit_of(2, expected_position=3, outcome=outcome))
+    await client.do("storage.commit", commit_of(2, expected_position=4, outcome=outcome))
+    await client.do("storage.commit", commit_of(2, expected_position=4, outcome=outcome))
     await client.do("storage.append", append_of("step_1/end"))
 
 
@@ -182,6 +194,31 @@ async def retention(client: Caller) -> None:
     await client.do("blobs.has", digest, run_id=OTHER)
 
 
+async def a_move(client: Caller) -> None:
+    """A run that leaves, is gone, and comes back with all it had."""
+    await client.do("storage.create_run", new_run())
+    commit = commit_of(
+        0,
+        events=(event_of("hook_1/created", EventType.HOOK_CREATED),),
+        snapshot=Snapshot(turn=1, parent_turn=None, consumed=1, data=b"heap"),
+        messages=(message("step_1"), message("step_2", "q/two")),
+        hooks_claimed=(HookClaim(hook_id=HOOK, token="t"),),
+    )
+    await client.do("storage.commit", commit)
+    await client.do("streams.append", RUN, "s", [b"a", b"\xff"], writer="w", sequence=0)
+    record = await client.do("transfer.depart", Departure(run_id=RUN, to="elsewhere://"))
+    copy = RunCopy(
+        record=record,
+        events=await client.do("storage.read_events", RUN),
+        chain=await client.do("snapshots.load", RUN),
+        streams=await client.do("transfer.read_streams", RUN),
+    )
+    await client.do("transfer.confirm", RUN)
+    await client.do("catalogue.delete_run", RUN)
+    await client.do("transfer.arrive", copy)
+    await client.do("storage.append", append_of("step_1/end"))
+
+
 PROGRAMS: dict[str, Program] = {
     "a turn": a_turn,
     "a whole life": a_whole_life,
@@ -190,4 +227,5 @@ PROGRAMS: dict[str, Program] = {
     "hooks": hooks,
     "streams": streams,
     "retention": retention,
+    "a move": a_move,
 }

@@ -2,9 +2,9 @@
 
 A short program of calls is run without a fault first, then once for every call and every fault:
 it fails before or after it took effect, its task is cancelled at each await, early and late, or
-the world is killed and opened again around it. Whoever called asks again until there is an answer.
-The end must be what the reference world has after the same, or, where a caller cannot know whether
-the call took effect, one of its two ends.
+the world is killed and opened again, before it, after it or at each of its awaits. Whoever called
+asks again until there is an answer. The end must be what the reference world has after the same,
+or, where a caller cannot know whether the call took effect, one of its two ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..memory import MemoryWorld
 from ._calls import attempt, comparable
 from ._cancel import Moment, Swallowed, run_cancelled
 from ._case import Case, DirectCheck
-from ._fault_programs import PROGRAMS, RUNS, TOKENS, TOPICS, Program
+from ._fault_programs import PROGRAMS, TOKENS, TOPICS, Program
 from ._pair import Lent, MakeWorld
 
 __all__ = ("FAULTS", "Client", "End", "Strike", "allowed", "explain", "run")
@@ -34,6 +34,17 @@ TAKEN_UP_MS = 60_000  # long enough for a world to take up what a dead process l
 MOST_SMOKE_STRIKES = 8
 MOST_STRIKES = 5000
 SMOKE_STRIKES = 6  # of each program, chosen by the seed
+OF_A_RUN = (
+    "storage.get_run",
+    "storage.read_events",
+    "snapshots.load",
+    "transfer.read_streams",
+)
+MIDWAY = {  # at each suspension of the call, one after the other
+    "cancelled early": Moment.EARLY,
+    "cancelled late": Moment.LATE,
+    "killed midway": Moment.EARLY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,8 @@ class Strike:
     """What happens to the call with this number, from 0."""
 
     number: int
-    what: str  # "before", "after", "killed before", "killed after", "cancelled early" or "… late"
-    at: int = 0  # the suspension, if it is cancelled
+    what: str  # "before", "after", "killed before", "killed after", or one of ``MIDWAY``
+    at: int = 0  # the suspension, if it is midway
 
     def __str__(self) -> str:
         place = f" at its await {self.at}" if self.at else ""
@@ -101,18 +112,23 @@ class Client:
             self._armed = Fault(strike.what)
             answer = await call()
             return None if isinstance(answer, WorldUnavailableError) else answer
-        if strike.what.startswith("killed"):
+        if strike.what in ("killed before", "killed after"):
             if strike.what == "killed after":
                 await call()
-            await self.open()
-            self.clock.advance(TAKEN_UP_MS)  # its claims run out, what it left undone is taken up
+            await self._reopen()
             return None
-        moment = Moment.EARLY if strike.what == "cancelled early" else Moment.LATE
-        cancelled, answer = await run_cancelled(call, strike.at, moment)
+        cancelled, answer = await run_cancelled(call, strike.at, MIDWAY[strike.what])
         if not cancelled:
             self.struck = False  # there were fewer suspensions than that
             return answer
+        if strike.what == "killed midway":
+            await self._reopen()
         return None
+
+    async def _reopen(self) -> None:
+        """Open the world anew; its claims run out, what it left undone is taken up."""
+        await self.open()
+        self.clock.advance(TAKEN_UP_MS)
 
     _armed: Fault = Fault.NONE
     world: FaultyWorld
@@ -171,23 +187,17 @@ async def run(
 
 async def dump(client: Client) -> Any:
     """Everything that can be seen of the world."""
-    held: dict[str, Any] = {}
+    runs = await client.do("list_all_runs", RunFilter(), limit=2)
     asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-        ("list_all_runs", (RunFilter(),), {"limit": 2}),
-        *(("storage.get_hook", (token,), {}) for token in TOKENS),
+        ("storage.get_hook", (token,), {}) for token in TOKENS
     ]
-    for run_id in RUNS:
-        asked += [
-            ("storage.get_run", (run_id,), {}),
-            ("storage.read_events", (run_id,), {}),
-            ("snapshots.load", (run_id,), {}),
-            ("streams.list_streams", (run_id,), {}),
-            ("streams.read", (run_id, "s"), {}),
-        ]
+    for record in runs:
+        asked += [(name, (record.run_id,), {}) for name in OF_A_RUN]
     asked += [
         ("queue.claim_wakes", (), {"limit": 9, "visibility_ms": 1}),
         ("queue.claim_messages", (list(TOPICS),), {"limit": 9, "visibility_ms": 1}),
     ]
+    held: dict[str, Any] = {"list_all_runs": comparable(runs, times=False)}
     for name, args, named in asked:
         answer = await client.do(name, *args, **named)
         held[f"{name}{args}"] = comparable(answer, times=False)
@@ -195,11 +205,11 @@ async def dump(client: Client) -> Any:
 
 
 def strikes(calls: int) -> Iterator[Strike]:
-    """Every fault at every position but the cancellations, whose number the calls decide."""
+    """Every fault at every position but those midway, whose number the calls decide."""
     for number in range(calls):
         for what in ("before", "after", "killed before", "killed after"):
             yield Strike(number, what)
-        for what in ("cancelled early", "cancelled late"):
+        for what in MIDWAY:
             yield Strike(number, what, 1)
 
 
@@ -219,7 +229,10 @@ def _reference() -> MakeWorld:
 
 async def allowed(program: Program, strike: Strike, ends: Ends) -> list[End]:
     """The ends that the reference world has after the same."""
-    whats = ("before", "after") if strike.what.startswith("cancelled") else (strike.what,)
+    whats: tuple[str, ...] = (strike.what,)
+    if strike.what in MIDWAY:
+        killed = "killed " if strike.what.startswith("killed") else ""
+        whats = (f"{killed}before", f"{killed}after")
     for what in whats:
         same = Strike(strike.number, what)
         if same not in ends:
@@ -271,18 +284,21 @@ def _check_of(name: str) -> DirectCheck:
         planned = list(strikes(calls))
         if not case.thorough:
             planned = rng.sample(planned, min(SMOKE_STRIKES, len(planned)))
-        tried = 0
-        for _ in case.rounds(MOST_STRIKES):
-            if not planned:
-                break
-            strike = planned.pop()
-            with case.fresh() as make:
-                happened = await check_strike(make, name, strike, ends)
-            tried += happened
-            if not case.thorough and tried >= MOST_SMOKE_STRIKES:
-                break
-            if happened and strike.at:
-                planned.append(Strike(strike.number, strike.what, strike.at + 1))
+        rounds, tried = case.rounds(MOST_STRIKES), 0
+
+        async def work() -> None:
+            nonlocal tried
+            for _ in rounds:
+                if not planned or (not case.thorough and tried >= MOST_SMOKE_STRIKES):
+                    return
+                strike = planned.pop()
+                with case.fresh() as make:
+                    happened = await check_strike(make, name, strike, ends)
+                tried += happened
+                if happened and strike.at:
+                    planned.append(Strike(strike.number, strike.what, strike.at + 1))
+
+        await case.share(work)
         case.notes.append(f"{tried} faults in {calls} calls")
 
     return check

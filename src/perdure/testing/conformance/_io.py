@@ -3,6 +3,8 @@
 The world's author says how its client is wrapped. Each call fails once before and once after it
 took effect; a world may get over that by itself, or its caller is told and asks again. The end must
 be one that the reference world has after the call of the contract failed, before or after.
+
+These checks come last, and share the time that the full tier has left.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ __all__ = ("IO",)
 
 SMOKE_POSITIONS = 4  # of each program, chosen by the seed
 MOST_POSITIONS = 500
-FULL_S = 6.0  # of the full tier, for each program; a soak takes its time
+LEAST_S = 3.0  # of the full tier, for each program; a soak takes its time
 
 
 @final
@@ -86,10 +88,17 @@ def _check_of(name: str) -> DirectCheck:
             positions = sorted(rng.sample(positions, min(SMOKE_POSITIONS, len(positions))))
         planned = [(at, fault) for at in positions for fault in (Fault.BEFORE, Fault.AFTER)]
         rng.shuffle(planned)
-        tried = 0
-        for tried in case.rounds(len(planned), full_s=FULL_S):
-            await _check_position(case, name, *planned[tried], ends)
-        case.notes.append(f"{tried + 1} faults of {2 * whole.made}")
+        left, tried = len(PROGRAMS) - list(PROGRAMS).index(name), 0
+        rounds = case.rounds(len(planned), full_s=max(LEAST_S, case.left_s / left))
+
+        async def work() -> None:
+            nonlocal tried
+            for number in rounds:
+                tried += 1
+                await _check_position(case, name, *planned[number], ends)
+
+        await case.share(work)
+        case.notes.append(f"{tried} faults of {2 * whole.made}")
 
     return check
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -28,6 +28,7 @@ from ._processes import PROCESSES
 from ._races import RACES
 from ._reuse import Reuse, empty_alone
 from ._shrink import print_program, shrink as shrink_difference
+from ._snapshots import SNAPSHOTS
 from ._transfers import TRANSFERS
 
 __all__ = ("DEFAULT_OPENER", "Check", "Report", "certify", "check_names", "check_world")
@@ -36,22 +37,31 @@ DEFAULT_OPENER = "perdure.worlds:make_world"
 DIRECT: dict[str, DirectCheck] = {
     **CAPABILITIES,
     **RACES,
+    **SNAPSHOTS,
     **TRANSFERS,
     **BYTES,
     **CLAIMS,
     **HISTORIES,
     **FAULTS,
-    **IO,
     **PROCESSES,
 }
 # Told where to note what was done; gives the seconds it took if it ran aside.
 _Run: TypeAlias = Callable[[list[str]], float | None]
-MACHINES = ("storage", "queue", "snapshots", "streams", "catalogue", "everything")
+MACHINES = (
+    "storage",
+    "queue",
+    "snapshots",
+    "streams",
+    "catalogue",
+    "blobs",
+    "transfers",
+    "everything",
+)
 _LANES = {"processes": len(PROCESSES), "programs": 1, "direct": 2}  # threads of the smoke tier
 _PROGRAMS = {  # per machine: programs, calls in each, seconds after which no other is begun
     Tier.SMOKE: (8, 25, 0.3),
-    Tier.FULL: (120, 40, 12.0),
-    Tier.SOAK: (120, 40, 12.0),
+    Tier.FULL: (120, 40, 7.0),
+    Tier.SOAK: (120, 40, 7.0),
 }
 
 
@@ -95,11 +105,12 @@ class _Job:
     fail_io: FailIo | None = None
     shrink: bool = True
     in_time: bool = True
+    began: float = field(default_factory=time.monotonic)
 
 
 def check_names() -> tuple[str, ...]:
     """Every check there is, in the order they run."""
-    return (*DIRECT, *(f"{name}, random programs" for name in MACHINES))
+    return (*DIRECT, *(f"{name}, random programs" for name in MACHINES), *IO)
 
 
 def check_world(
@@ -123,7 +134,7 @@ def check_world(
         AssertionError: a promise is broken; says which, and a program that shows it.
     """
     chosen = random.randrange(2**32) if seed is None else seed
-    with Reuse(store) as reuse, Nursery() as nursery:
+    with _nursery(lambda name: True) as nursery, Reuse(store) as reuse:
         job = _Job(
             store=store,
             reuse=reuse,
@@ -133,14 +144,15 @@ def check_world(
             opener=opener,
             fail_io=fail_io,
         )
-        for name, run in _checks(job):
-            try:
-                run([])
-            except BaseException as error:
-                if isinstance(error, Difference):
-                    error.add_note(print_program(error.calls))
-                error.add_note(f"conformance check: {name}, seed {chosen}")
-                raise
+        with closing(_checks(job)) as checks:
+            for name, run in checks:
+                try:
+                    run([])
+                except BaseException as error:
+                    if isinstance(error, Difference):
+                        error.add_note(print_program(error.calls))
+                    error.add_note(f"conformance check: {name}, seed {chosen}")
+                    raise
 
 
 def certify(
@@ -174,7 +186,7 @@ def certify(
     """
     first = random.randrange(2**32) if seed is None else seed
     until, done = time.monotonic() + seconds, list[Check]()
-    with Reuse(store) as reuse, Nursery() as nursery:
+    with _nursery(only) as nursery, Reuse(store) as reuse:
         job = _Job(
             store=store,
             reuse=reuse,
@@ -197,7 +209,16 @@ def certify(
             failed = until_failure and not all(check.passed for check in done)
             if failed or time.monotonic() >= until:
                 return Report(tier=job.tier, seed=first, checks=tuple(done))
-            job = replace(job, seed=job.seed + 1)
+            job = replace(job, seed=job.seed + 1, began=time.monotonic())
+
+
+@contextmanager
+def _nursery(only: Callable[[str], bool]) -> Generator[Nursery, None, None]:
+    """What begins processes; it is under way early where a check needs it."""
+    with Nursery() as nursery:
+        if any(only(name) for name in PROCESSES):
+            nursery.begin()
+        yield nursery
 
 
 def _verdict(name: str, run: _Run, seed: int, store_code: str) -> Check:
@@ -232,7 +253,7 @@ def _told(error: BaseException) -> str:
 
 def _checks(
     job: _Job, only: Callable[[str], bool] = lambda name: True, *, aside: bool = True
-) -> Iterator[tuple[str, _Run]]:
+) -> Generator[tuple[str, _Run], None, None]:
     """The checks in their order.
 
     Args:
@@ -242,11 +263,16 @@ def _checks(
     chosen: dict[str, _Run] = {name: partial(_run_direct, job, DIRECT[name]) for name in DIRECT}
     for name in MACHINES:
         chosen[f"{name}, random programs"] = partial(_run_machine, job, name)
+    chosen |= {name: partial(_run_direct, job, IO[name]) for name in IO}
     chosen = {name: run for name, run in chosen.items() if only(name)}
     if not aside or job.tier is not Tier.SMOKE:
         yield from chosen.items()
         return
     with ExitStack() as stack:
+        if any(_lane(name) == "programs" for name in chosen):
+            from ._random import random_allowed_elsewhere
+
+            stack.enter_context(random_allowed_elsewhere())
         pools = {lane: stack.enter_context(_pool(count)) for lane, count in _LANES.items()}
         begun = {name: _begin(pools[_lane(name)], run) for name, run in chosen.items()}
         yield from begun.items()
@@ -265,7 +291,7 @@ def _pool(threads: int) -> Generator[ThreadPoolExecutor, None, None]:
 def _lane(name: str) -> str:
     if name in PROCESSES:
         return "processes"
-    return "direct" if name in DIRECT else "programs"
+    return "direct" if name in DIRECT or name in IO else "programs"
 
 
 def _begin(threads: ThreadPoolExecutor, run: _Run) -> _Run:
@@ -298,6 +324,7 @@ def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
             opener=job.opener,
             fail_io=job.fail_io,
             in_time=job.in_time,
+            began=job.began,
             notes=notes,
         )
         anyio.run(check, case)

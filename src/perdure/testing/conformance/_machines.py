@@ -5,14 +5,18 @@ A failure names the contract and shrinks to the shortest program that shows it.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from ..._model.commit import Append, TurnCommit
 from ..._model.events import EventType
-from ..._model.ids import EntityId, RunId
+from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
 from ..._model.runs import RunFilter, RunStatus
+from ._moving import MovingMachine
 from ._programs import (
     BLOB,
     DATA,
@@ -27,6 +31,8 @@ from ._programs import (
 
 __all__ = ("MACHINES",)
 
+OWNERS = st.sampled_from([None, RunId("run_a"), RunId("run_b"), RunId("run_c")])
+BLOBS = st.integers(0, 2)
 MOST_REOPENINGS = 3  # of a program; the calls between them are what it is about
 
 
@@ -43,8 +49,7 @@ class StorageMachine(PairMachine):
 
     @rule(run_id=RUNS, reason=PAYLOADS)
     def cancel(self, run_id: RunId, reason: bytes | None) -> None:
-        event = self.event(EventType.RUN_CANCELLED, "run/ended", None, reason)
-        self.do_append(Append(run_id=run_id, event=event, wake=False))
+        self.end_run(run_id, reason)
 
     @rule(
         run_id=RUNS,
@@ -172,6 +177,7 @@ class SnapshotsMachine(PairMachine):
 
     @rule(data=DATA, run_id=RUNS, turn=st.integers(1, 6))
     def save(self, data: st.DataObject, run_id: RunId, turn: int) -> None:
+        self.counter += 1
         self.pair.do("snapshots.save", run_id, self.draw_snapshot(data, turn))
 
     @rule(run_id=RUNS)
@@ -189,8 +195,6 @@ NAMES = st.sampled_from(["log", "out é"])
 class StreamsMachine(PairMachine):
     """Streams."""
 
-    names = ("log", "out é")
-
     @rule(
         run_id=RUNS,
         name=NAMES,
@@ -207,9 +211,20 @@ class StreamsMachine(PairMachine):
     def read(self, run_id: RunId, name: str, start: int, limit: int) -> None:
         self.pair.do("streams.read", run_id, name, start=start, limit=limit)
 
+    @rule(run_id=RUNS, name=NAMES, back=st.integers(1, 3))
+    def look_back(self, run_id: RunId, name: str, back: int) -> None:
+        """Write, and read what was written last."""
+        self.counter += 1
+        self.append_chunks(run_id, name, [b"a", b"%d" % self.counter], "u", self.counter)
+        self.read(run_id, name, -back, 3)
+
     @rule(run_id=RUNS, name=NAMES)
     def close(self, run_id: RunId, name: str) -> None:
         self.pair.do("streams.close", run_id, name)
+
+    @rule(run_id=RUNS)
+    def list_streams(self, run_id: RunId) -> None:
+        self.pair.do("streams.list_streams", run_id)
 
     @rule(run_id=RUNS, name=NAMES)
     def info(self, run_id: RunId, name: str) -> None:
@@ -236,9 +251,8 @@ class CatalogueMachine(PairMachine):
         self.pair.do("list_all_runs", where, limit=limit)
 
     @rule(run_id=RUNS)
-    def cancel(self, run_id: RunId) -> None:
-        event = self.event(EventType.RUN_CANCELLED, "run/ended", None)
-        self.do_append(Append(run_id=run_id, event=event, wake=False))
+    def cancel_it(self, run_id: RunId) -> None:
+        self.end_run(run_id)
 
     @rule(run_id=RUNS)
     def delete_run(self, run_id: RunId) -> None:
@@ -256,7 +270,7 @@ class CatalogueMachine(PairMachine):
     def delete_with_blob(self, run_id: RunId) -> None:
         """A run that goes takes its blobs with it."""
         self.keep_blob(run_id)
-        self.cancel(run_id)
+        self.end_run(run_id)
         self.delete_run(run_id)
         self.has_blob(run_id)
 
@@ -265,7 +279,50 @@ class CatalogueMachine(PairMachine):
         self.pair.do("blobs.has", BLOB, run_id=run_id)
 
 
-class ReopenMachine(QueueMachine, StorageMachine, SnapshotsMachine):
+class BlobsMachine(PairMachine):
+    """Bytes by their digest, a run's or nobody's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = set[tuple[RunId | None, int]]()
+        self.salt = secrets.token_bytes(8)  # what is nobody's stays in storage that is used again
+
+    def blob(self, n: int) -> tuple[Digest, bytes]:
+        """One of a few blobs of this program."""
+        data = self.salt + bytes([n]) if n else self.salt
+        return Digest(hashlib.sha256(data).hexdigest()), data
+
+    @rule(run_id=OWNERS, n=BLOBS, wrong=st.sampled_from([False, False, False, True]))
+    def put(self, run_id: RunId | None, n: int, wrong: bool) -> None:
+        digest, data = self.blob(n)
+        self.kept.add((run_id, n))
+        self.pair.do("blobs.put", digest, data + b"\x00" if wrong else data, run_id=run_id)
+
+    @rule(run_id=OWNERS, n=BLOBS)
+    def get(self, run_id: RunId | None, n: int) -> None:
+        self.pair.do("blobs.get", self.blob(n)[0], run_id=run_id)
+
+    @rule(run_id=OWNERS, n=BLOBS)
+    def has(self, run_id: RunId | None, n: int) -> None:
+        self.pair.do("blobs.has", self.blob(n)[0], run_id=run_id)
+
+    @rule(run_id=RUNS)
+    def end_and_delete(self, run_id: RunId) -> None:
+        """A run goes with its blobs; those of others and of nobody stay."""
+        self.end_run(run_id)
+        self.pair.do("catalogue.delete_run", run_id)
+
+    def compare_everything(self) -> None:
+        for run_id, n in sorted(self.kept, key=repr):
+            self.has(run_id, n)
+        super().compare_everything()
+
+
+class TransfersMachine(MovingMachine, QueueMachine, StreamsMachine):
+    """Runs that leave and come, with claims, streams and hooks."""
+
+
+class ReopenMachine(TransfersMachine, StorageMachine, SnapshotsMachine, CatalogueMachine):
     """Everything at once, with the world closed and opened in between."""
 
     reopenings = 0
@@ -284,5 +341,7 @@ MACHINES: dict[str, type[PairMachine]] = {
     "snapshots": SnapshotsMachine,
     "streams": StreamsMachine,
     "catalogue": CatalogueMachine,
+    "blobs": BlobsMachine,
+    "transfers": TransfersMachine,
     "everything": ReopenMachine,
 }

@@ -45,6 +45,11 @@ class Nursery:
         if self._process is not None:
             self._process.wait(ENDING_S)
 
+    def begin(self) -> None:
+        """Start importing; without it the first fork does."""
+        with self._lock:
+            self._begun()
+
     def fork(self, opener: str, url: str) -> tuple[int, socket.socket]:
         """A process that is ready to open this world: its id, and a line to it."""
         mine, its = socket.socketpair()
@@ -61,14 +66,16 @@ class Nursery:
 
     def _ask(self, *what: Any, line: socket.socket | None = None) -> int:
         with self._lock:
-            to = self._line or self._begin()
+            to = self._begun()
             socket.send_fds(to, [encode(what)], [] if line is None else [line.fileno()])
             answer = to.recv(LINE_BYTES)
         if not answer:
             raise AssertionError("the process that begins others died; its error is on stderr")
         return int(decode(answer))
 
-    def _begin(self) -> socket.socket:
+    def _begun(self) -> socket.socket:
+        if self._line is not None:
+            return self._line
         self._line, its = socket.socketpair()
         with its:
             self._process = subprocess.Popen(

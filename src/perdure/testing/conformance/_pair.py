@@ -101,8 +101,8 @@ class Pair:
         """Close both; the candidate's storage goes."""
         try:
             if isinstance(self._make, Lent) and not self.broken:
-                blobs = [c.named["run_id"] for c in self.calls if c.name == "blobs.put"]
-                self._portal.call(self._make.empty, self.candidate, blobs)
+                owners = {c.named["run_id"] for c in self.calls if c.name == "blobs.put"}
+                self._portal.call(self._make.empty, self.candidate, owners - {None})
             for world in (self.candidate, self.reference):
                 self._portal.call(world.aclose)
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from hypothesis import HealthCheck, Phase, seed as hypothesis_seed, settings
 from hypothesis.errors import HypothesisDeprecationWarning
@@ -12,7 +14,7 @@ from ._machines import MACHINES
 from ._pair import Difference, Store
 from ._programs import Enough, PairMachine
 
-__all__ = ("run_programs",)
+__all__ = ("random_allowed_elsewhere", "run_programs")
 
 
 def run_programs(
@@ -31,7 +33,6 @@ def run_programs(
         machine.__name__, (machine,), {"store": store, "seconds": seconds}
     )
     try:
-        _allow_random_elsewhere()
         run_state_machine_as_test(
             hypothesis_seed(seed)(made),
             settings=settings(
@@ -53,8 +54,15 @@ def run_programs(
     return made.played
 
 
-def _allow_random_elsewhere() -> None:
-    """Other checks run at the same time, and may ask ``random`` for the length of a pause."""
-    warnings.filterwarnings(
-        "ignore", "Do not use the `random` module", category=HypothesisDeprecationWarning
-    )
+@contextmanager
+def random_allowed_elsewhere() -> Generator[None, None, None]:
+    """While it lasts other threads may ask ``random`` for the length of a pause.
+
+    hypothesis takes that for something that a program drew without it, and warns. What warns is
+    a matter of the whole process, so enter this before there are other threads.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Do not use the `random` module", category=HypothesisDeprecationWarning
+        )
+        yield

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..._model.transfer import RunCopy
 from ._calls import Call, Held, loose
 from ._pair import Difference, Store, play
 
@@ -93,6 +94,8 @@ def _freed(value: Any, gone: Collection[int]) -> Any:
 
 def _simpler(value: Any) -> Iterator[Any]:
     """The same with one thing in it left out."""
+    if isinstance(value, RunCopy):  # whole or worthless
+        return
     if isinstance(value, tuple | list):
         items = list(loose(value))
         make = loose(type(loose(value)))

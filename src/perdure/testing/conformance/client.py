@@ -18,7 +18,7 @@ import anyio.to_thread
 from ...abc import World
 from ..clock import SystemClock
 from ._case import commit_of, new_run
-from ._clients import run_client
+from ._clients import run_client, wins_turn
 from ._nursery import tend
 from ._stores import find_opener
 from ._wire import decode, encode
@@ -38,6 +38,10 @@ class Server:
         return await run_client(
             self.world, contract, run_id, number, seed=seed, calls=calls, paced=False
         )
+
+    async def commit(self, run_id: str, turn: int, number: int) -> bool:
+        """Try to be the one whose commit is this turn's."""
+        return await wins_turn(self.world, run_id, turn, number)
 
     async def hold(self, topic: str) -> tuple[int, int]:
         """Claim all that is due, for a long time; how many wakes and messages that was."""
