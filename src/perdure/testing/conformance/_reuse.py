@@ -98,7 +98,7 @@ async def _is_quicker(store: Store) -> bool:
     try:
         with store() as make:
             await _timed(make, ManualClock(), runs=0)  # what only the first pays is not counted
-            emptied = await _timed(make, ManualClock(), runs=2)
+            emptied = min([await _timed(make, ManualClock(), runs=1) for _ in range(2)])
         with store() as make:
             made = await _timed(make, ManualClock(), runs=0)
     except Exception:  # the checks tell what is wrong with it
