@@ -106,6 +106,22 @@ def test_what_cannot_be_moved_says_why_and_exits_with_2(call: Call) -> None:
     assert "has already ended (cancelled)" in ended
 
 
+def test_a_run_is_brought_back(call: Call) -> None:
+    run_id = started(call)
+    call("runs", "copy", run_id, "--to", THERE)
+    back = json.loads(call("runs", "copy", run_id, "--to", THERE, "--back", "--json").stdout)
+    assert (back["from"], back["to"], back["run"]["status"]) == (THERE, HERE, "pending")
+    here = shown(call, run_id)
+    assert [event["type"] for event in here["events"]] == ["run_created"] + ["run_moved"] * 2
+    assert shown(call, run_id, "--world", THERE)["run"]["moved_to"] == HERE
+    assert f"goes on in {THERE}" in call("runs", "copy", run_id, "--to", THERE).stdout
+    said = call("runs", "copy", run_id, "--to", THERE, "--back").stdout
+    assert f"goes on in {HERE}" in said
+    assert f"perdure worker --world {HERE} " in said
+    stays = call("runs", "copy", started(call), "--to", THERE, "--back", code=2).stderr
+    assert f"in {THERE}" in stays
+
+
 CHILD = """
 import anyio, sys
 from perdure import copy_run
