@@ -2,8 +2,8 @@
 
 Everything else of their APIs is the same, so Motor's objects go by PyMongo's types here. Foreign
 exceptions become ours in one place, ``mapped_errors``. A transaction must run in a task that
-nobody cancels: Motor's threads go on after a cancelled await. It is held in one thread from its
-first command to its commit, so it is neither long nor on the way for the loop's sake.
+nobody cancels: Motor's threads go on after a cancelled await. On Motor it is one job of one thread,
+from its first command to its commit.
 """
 
 from __future__ import annotations
