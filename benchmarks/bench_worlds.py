@@ -320,6 +320,11 @@ async def floor(table: Table, address: str, driver: str, seconds: float) -> None
     table.put(who, "sequential steps/s", rate)
 
 
+async def warm_up(address: str, driver: str) -> None:
+    """A server that has just been started is slow for seconds: let neither side have that."""
+    await repeated([await hand_commits(address, driver, "warm")], 4.0)
+
+
 @contextmanager
 def seaweed(folder: Path) -> Generator[str, None, None]:
     os.environ.update(KEYS)
@@ -337,6 +342,7 @@ def run(table: Table, name: str, folder: Path, given: Any) -> None:
     if name == "mongodb":
         with replica_set(folder) as (server,):
             url = f"{server.url('bench{n}')}&driver={given.driver}"
+            anyio.run(warm_up, server.address, given.driver)
             anyio.run(measure, table, name, each(url), given)
             anyio.run(floor, table, server.address, given.driver, given.seconds)
     elif name == "s3":

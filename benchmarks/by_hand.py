@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bson import ObjectId
-
-from perdure_mongodb._driver import DRIVERS, transaction
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
 
 __all__ = ("hand_commits", "hand_steps")
 
 Once: TypeAlias = Callable[[], Awaitable[None]]
-SNAPSHOT_LAG = 16  # turns from one snapshot to the next, while a run is busy
+SNAPSHOT_LAG = 32  # turns from one snapshot to the next, while a run is busy
 
 
 async def hand_commits(address: str, driver: str, name: str) -> Once:
@@ -31,8 +31,10 @@ async def hand_steps(address: str, driver: str, name: str) -> Once:
 
 
 async def _writer(address: str, driver: str, name: str, *, lag: int) -> Once:
-    client = DRIVERS[driver](f"mongodb://{address}/?replicaSet=rs0")
-    db = client.database("byhand")
+    motor = driver == "motor"
+    made: Any = AsyncIOMotorClient if motor else AsyncMongoClient
+    client = made(f"mongodb://{address}/?replicaSet=rs0&w=majority&journal=true")
+    db = client["byhand"]
     n, turn, position = ObjectId(), 0, 1
     await db["runs"].insert_one({"_id": name, "n": n, "v": 0})
 
@@ -46,11 +48,16 @@ async def _writer(address: str, driver: str, name: str, *, lag: int) -> Once:
             for i in range(3)
         ]
         message = {"_id": f"{name}/{turn}", "n": n, "topic": "t", "at_ms": 1, "body": b"m" * 120}
-        async with transaction(client) as session:
-            await db["runs"].update_one({"_id": name, "v": turn}, {"$set": fields}, session=session)
-            await db["events"].insert_many(events, session=session)
-            await db["messages"].delete_one({"_id": f"{name}/{turn - 1}"}, session=session)
-            await db["messages"].insert_one(message, session=session)
+        session = client.start_session()
+        async with await session if motor else session as session:
+            begun = session.start_transaction()
+            async with begun if motor else await begun:
+                await db["runs"].update_one(
+                    {"_id": name, "v": turn}, {"$set": fields}, session=session
+                )
+                await db["events"].insert_many(events, session=session)
+                await db["messages"].delete_one({"_id": f"{name}/{turn - 1}"}, session=session)
+                await db["messages"].insert_one(message, session=session)
         turn, position = turn + 1, position + 3
 
     return once

@@ -385,12 +385,18 @@ class RunLiveError(UsageError):
 
 
 class RunMovedError(UsageError):
-    """The run went to another world and goes on there."""
+    """The run went to another world and goes on there, or is on its way."""
 
-    def __init__(self, run_id: str, *, to: str) -> None:
-        super().__init__(f"run {run_id} has moved to {to}; ask for it there")
+    def __init__(self, run_id: str, *, to: str, arrived: bool = True) -> None:
+        super().__init__(
+            f"run {run_id} has moved to {to}; ask for it there"
+            if arrived
+            else f"run {run_id} is on its way to {to}, and not known to have arrived; complete "
+            f"that with: perdure runs copy {run_id} --to {to}"
+        )
         self.run_id = run_id
         self.to = to
+        self.arrived = arrived
 
 
 class RunBusyError(UsageError):

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from perdure import Worker, get_run, open_world, step
 from perdure.cli import app
+from perdure.model import Departure, RunId
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +105,38 @@ def test_what_cannot_be_moved_says_why_and_exits_with_2(call: Call) -> None:
     call("cancel", run_id, "--world", THERE)
     ended = refused("--world", THERE, "copy", run_id, "--to", "sqlite:///elsewhere.db")
     assert "has already ended (cancelled)" in ended
+
+
+def test_a_run_on_its_way_is_shown_with_what_completes_that(call: Call) -> None:
+    run_id = started(call)
+
+    async def depart() -> None:
+        async with open_world(HERE) as world:
+            await world.transfer.depart(Departure(run_id=RunId(run_id), to=THERE))
+
+    anyio.run(depart)
+    command = f"runs copy {run_id} --to {THERE}"
+    assert f"not known to have arrived: perdure {command}\n" in call("inspect", run_id).stdout
+    assert f"perdure {command}" in call("cancel", run_id, code=2).stderr
+    assert f"perdure {command}" in call("rerun", run_id, code=2).stderr
+    call(*command.split())
+    assert shown(call, run_id)["run"]["status"] == "moved"
+
+
+def test_a_run_is_brought_back(call: Call) -> None:
+    run_id = started(call)
+    call("runs", "copy", run_id, "--to", THERE)
+    back = json.loads(call("runs", "copy", run_id, "--to", THERE, "--back", "--json").stdout)
+    assert (back["from"], back["to"], back["run"]["status"]) == (THERE, HERE, "pending")
+    here = shown(call, run_id)
+    assert [event["type"] for event in here["events"]] == ["run_created"] + ["run_moved"] * 2
+    assert shown(call, run_id, "--world", THERE)["run"]["moved_to"] == HERE
+    assert f"goes on in {THERE}" in call("runs", "copy", run_id, "--to", THERE).stdout
+    said = call("runs", "copy", run_id, "--to", THERE, "--back").stdout
+    assert f"goes on in {HERE}" in said
+    assert f"perdure worker --world {HERE} " in said
+    stays = call("runs", "copy", started(call), "--to", THERE, "--back", code=2).stderr
+    assert f"in {THERE}" in stays
 
 
 CHILD = """

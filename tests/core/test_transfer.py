@@ -11,9 +11,11 @@ from perdure._core.book import Book
 from perdure._core.transfer import (
     arrive,
     arrived_already,
+    check_here,
     confirmed_record,
     depart,
     moved_to,
+    remains_of,
     work_of,
 )
 from perdure.errors import (
@@ -185,6 +187,31 @@ def test_a_token_that_another_run_holds_bars_the_arrival() -> None:
     held = replace(made.hooks["t"], run_id=RunId("run_b"))
     with pytest.raises(HookTokenHeldError, match="run_b"):
         arrive(send(made, log), holder={"t": held}.get)
+
+
+def test_what_a_run_left_behind_is_told_from_what_went_on_and_from_other_runs() -> None:
+    made, log = book()
+    send(made, log)
+    left = made.record
+    there = log[:]
+    assert remains_of(left, there)
+    assert remains_of(confirmed_record(left), there)
+    assert not remains_of(replace(left, status=RunStatus.RUNNING), there)
+    assert not remains_of(replace(left, created_at_ms=NOW + 1), there)
+    assert not remains_of(replace(left, position=left.position + 1), there)  # it went on since
+    assert not remains_of(replace(left, position=left.position - 1), there)
+
+
+def test_only_a_run_that_is_away_is_refused_for_that() -> None:
+    made, log = book()
+    check_here(made.record)
+    send(made, log)
+    with pytest.raises(RunMovedError, match=f"perdure runs copy {RUN} --to there://") as caught:
+        check_here(made.record)
+    assert not caught.value.arrived
+    with pytest.raises(RunMovedError, match="ask for it there") as caught:
+        check_here(confirmed_record(made.record))
+    assert caught.value.arrived
 
 
 def test_only_the_same_departure_has_arrived_already() -> None:

@@ -179,4 +179,4 @@ async def test_a_console_that_cannot_be_written_repeats_nothing(
         await until(lambda: worker.statistics()["turns"] >= 2)
         assert worker.statistics()["turns"] == 2
     assert executed == [5]
-    assert "lines of its log are lost" in caplog.text
+    assert "lines of its log were not written" in caplog.text

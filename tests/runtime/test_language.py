@@ -207,6 +207,7 @@ async def test_every_kind_of_console_call_goes_to_the_runs_log(world: World) -> 
       console.time("t"); await sleep(5); console.timeEnd("t"); console.timeLog("gone");
       console.assert(1 > 2, "math"); console.trace("here");
       console.error(new TypeError("shown"));
+      console.log("half a pair", "\\ud83d"); console.log("a".repeat(65_535) + "\\ud83d\\ude00");
     """,
     )
     assert lines[0] == "x is 2 { y: [1] }"
@@ -218,6 +219,8 @@ async def test_every_kind_of_console_call_goes_to_the_runs_log(world: World) -> 
     assert lines[9:11] == ("[warn] there is no timer gone", "[error] Assertion failed math")
     assert lines[11].startswith("[debug] Trace: here\n    at w (workflow.ts:")
     assert lines[12].startswith("[error] TypeError: shown\n    at w (workflow.ts:")
+    assert lines[13] == "half a pair \ufffd"
+    assert lines[14] == "a" * 65_535 + "\ufffd…"  # cut within a pair
 
 
 async def test_what_one_file_exports_another_imports(world: World, tmp_path: Path) -> None:

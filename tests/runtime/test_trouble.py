@@ -28,7 +28,7 @@ from perdure._runtime import (
 from perdure._runtime.audit import verify_run
 from perdure._runtime.registry import AnyStep
 from perdure._vm import guest
-from perdure.errors import GuestError, RunFailedError, WorldClosedError
+from perdure.errors import GuestError, RunFailedError, WorldClosedError, WorldContractError
 from perdure.model import Digest, EventType, NewRun, RunId, RunStatus
 from perdure.testing.clock import ManualClock
 from perdure.testing.faults import Fault, FaultPlan, FaultyWorld
@@ -469,3 +469,60 @@ async def test_a_worker_ends_when_its_world_is_broken(world: MemoryWorld) -> Non
         async with Worker(world, steps=[add]):
             await anyio.sleep_forever()
     assert caught.value.split(WorldClosedError)[1] is None
+
+
+# --- the console -----------------------------------------------------------------------------
+
+
+async def test_what_a_worker_did_not_come_to_print_the_next_one_does(
+    world: MemoryWorld, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printing = Workflow.from_source("""
+    import { sleep } from "workflow";
+    export async function printing() {
+      "use workflow";
+      console.log("one");
+      await sleep("1 minute");
+      console.warn("two");
+      await sleep("1 minute");
+      console.log("three");
+    }
+    """)
+
+    async def lost(*given: Any, **named: Any) -> int:
+        raise WorldContractError("the worker is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.streams, "append", lost)
+        async with Worker(world):
+            run = await start(printing, world=world)
+    assert await run.log_lines() == ()
+    for expected in (("one", "[warn] two"), ("one", "[warn] two", "three")):
+        async with Worker(world):
+            clock.advance(60_000)
+            with anyio.fail_after(10):
+                while await run.log_lines() != expected:
+                    await anyio.lowlevel.checkpoint()
+    await run.result(timeout=10)
+
+
+async def test_of_very_much_that_a_turn_printed_its_snapshot_keeps_nothing(
+    world: MemoryWorld, clock: ManualClock
+) -> None:
+    printing = Workflow.from_source("""
+    import { sleep } from "workflow";
+    export async function printing() {
+      "use workflow";
+      for (const text of ["a", "b"]) console.log(text.repeat(60_000));
+      await sleep("1 minute");
+    }
+    """)
+    async with Worker(world):
+        run = await start(printing, world=world)
+    (snapshot,) = await world.snapshots.load(run.id)
+    assert len(snapshot.data) < 8_000
+    assert len(await run.log_lines()) == 2
+    async with Worker(world):
+        clock.advance(60_000)
+        await run.result(timeout=10)
+    assert len(await run.log_lines()) == 2

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
+import anyio
 import pytest
 
-from perdure import Worker, Workflow, copy_run, start, step
+from perdure import Worker, Workflow, copy_run, get_run, start, step
 from perdure._runtime.audit import verify_run
+from perdure._runtime.start import start_again
+from perdure._runtime.transfer import bring_back
 from perdure.abc import World
 from perdure.errors import (
     BundleMissingError,
@@ -52,6 +57,7 @@ export async function patient() {
   return await once();
 }
 """
+MOVES = {f"run/moved/{position}" for position in range(100)}
 PAIRS = ["memory-sqlite", "sqlite-memory", "mongodb-s3", "s3-mongodb"]
 FULL = os.environ.get("PERDURE_TIER") == "full"
 
@@ -132,6 +138,59 @@ async def test_a_move_that_is_cut_short_anywhere_is_completed(
             assert len(again.writes) == 1
 
 
+PRINTING = """
+import { once } from "python:resuming";
+import { sleep } from "workflow";
+export async function printing() {
+  "use workflow";
+  console.log("before");
+  await sleep(20);
+  console.log("after");
+  return await once();
+}
+"""
+
+
+class Unwritten:
+    """Holds back what a world's runs print, as a worker that is slow does."""
+
+    def __init__(self, world: World) -> None:
+        self.asked = anyio.Event()
+        self.go = anyio.Event()
+        self._append = world.streams.append
+        world.streams.append = self._wait  # type: ignore[method-assign]
+
+    async def _wait(self, *given: Any, **named: Any) -> int:
+        self.asked.set()
+        await self.go.wait()
+        return await self._append(*given, **named)
+
+
+@pytest.mark.parametrize("there", ["memory", "sqlite"])
+async def test_what_the_last_turn_printed_comes_along_however_late_it_is_written(
+    urls: dict[str, str], there: str
+) -> None:
+    name = secrets.token_hex(4)
+    program = Workflow.from_source(PRINTING, filename="printing.ts")
+    async with (
+        make_world(urls["memory"].replace("{n}", f"{name}-a")) as source,
+        make_world(urls[there].replace("{n}", f"{name}-b")) as target,
+    ):
+        unwritten = Unwritten(source)
+        async with Worker(source, steps=[once]):
+            run = await start(program, world=source)
+            try:
+                await unwritten.asked.wait()
+                moved = await copy_run(run.id, source, target)
+                assert await moved.log_lines() == ()
+                async with Worker(target, steps=[once]):
+                    assert await moved.result(timeout=10) == "once"
+            finally:
+                unwritten.go.set()  # the worker waits for it
+        assert await moved.log_lines() == ("before", "after")
+        assert (await verify_run(target, run.id)).passed
+
+
 async def test_what_bars_a_move_is_told_before_anything_is_changed(urls: dict[str, str]) -> None:
     name = secrets.token_hex(4)
     async with (
@@ -172,6 +231,68 @@ async def test_a_run_that_left_for_one_world_goes_to_no_other(urls: dict[str, st
         assert caught.value.to == target.url
         await copy_run(run_id, source, target)  # once more is fine
         assert await there.moved_to() is None
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+async def test_a_run_comes_back_wherever_that_is_cut_short(urls: dict[str, str], pair: str) -> None:
+    here, there = pair.split("-")
+    name = secrets.token_hex(4)
+    for number, cut in enumerate(cuts(here)):
+        async with (
+            suspended(urls[here].replace("{n}", f"{name}-{number}-c")) as (home, run_id),
+            make_world(urls[there].replace("{n}", f"{name}-{number}-d")) as away,
+        ):
+            left = Cut("transfer.arrive", Fault.BEFORE if number % 2 else Fault.AFTER)
+            with contextlib.suppress(WorldUnavailableError):
+                await copy_run(run_id, home, FaultyWorld(away, left))
+            with contextlib.suppress(WorldUnavailableError):
+                await bring_back(run_id, FaultyWorld(home, cut), FaultyWorld(away, cut))
+            places = [await workable(world, run_id) for world in (home, away)]
+            assert places != [True, True]
+            run = await bring_back(run_id, home, away)
+            places = [await workable(world, run_id) for world in (home, away)]
+            assert places == [True, False]
+            assert await run.log_lines() == ("before",)
+            assert (await verify_run(home, run_id)).snapshots == 1
+            assert (await home.storage.get_hook("resuming")).run_id == run_id
+            moves = [e.event.facts["to"] async for e in run.events() if e.event.key in MOVES]
+            assert moves == [away.url, home.url]
+
+
+async def test_a_move_that_was_never_confirmed_is_not_made_again_once_the_run_went_on(
+    urls: dict[str, str],
+) -> None:
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (first, run_id),
+        make_world(urls["memory"].replace("{n}", f"{name}-b")) as second,
+        make_world(urls["memory"].replace("{n}", f"{name}-c")) as third,
+    ):
+        cut = Cut("transfer.arrive", Fault.AFTER)
+        with pytest.raises(WorldUnavailableError):
+            await copy_run(run_id, first, FaultyWorld(second, cut))
+        await copy_run(run_id, second, third)
+        await copy_run(run_id, first, second)
+        statuses = [
+            (await world.storage.get_run(RunId(run_id))).status for world in (first, second, third)
+        ]
+        assert statuses == [RunStatus.MOVED, RunStatus.MOVED, RunStatus.RUNNING]
+
+
+async def test_a_run_on_its_way_says_how_to_complete_that(urls: dict[str, str]) -> None:
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (source, run_id),
+        make_world(urls["memory"].replace("{n}", f"{name}-b")) as target,
+    ):
+        cut = Cut("transfer.arrive", Fault.BEFORE)
+        with pytest.raises(WorldUnavailableError):
+            await copy_run(run_id, source, FaultyWorld(target, cut))
+        run = get_run(run_id, source)
+        command = f"perdure runs copy {run_id} --to {target.url}"
+        for asked in (run.result(), run.cancel(), start_again(source, run_id)):
+            with pytest.raises(RunMovedError, match=re.escape(command)):
+                await asked
 
 
 async def test_a_token_that_is_taken_meanwhile_leaves_the_run_whole(urls: dict[str, str]) -> None:

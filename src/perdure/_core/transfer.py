@@ -7,13 +7,13 @@ log here, so a departure that was cut short can be finished from the log alone, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import cbor2
 
 from .._model.commit import HookRecord
-from .._model.events import Event, EventType
+from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import Message
 from .._model.runs import RunOutcome, RunRecord, RunStatus
@@ -33,6 +33,7 @@ __all__ = (
     "arrive",
     "arrived_already",
     "arrived_record",
+    "check_here",
     "check_same_arrival",
     "check_tokens_free",
     "confirmed_record",
@@ -44,6 +45,7 @@ __all__ = (
     "moved_to",
     "pending_message",
     "pending_work",
+    "remains_of",
     "work_of",
 )
 
@@ -62,6 +64,17 @@ def moved_to(record: RunRecord) -> str | None:
     return str(cbor2.loads(record.payload))
 
 
+def check_here(record: RunRecord) -> None:
+    """Pass only a run that is not away.
+
+    Raises:
+        RunMovedError: it went to another world, or is on its way.
+    """
+    to = moved_to(record)
+    if to is not None:
+        raise RunMovedError(record.run_id, to=to, arrived=record.status is RunStatus.MOVED)
+
+
 def has_departed(record: RunRecord, departure: Departure) -> bool:
     """Whether the run is away already, to where *departure* sends it.
 
@@ -75,7 +88,7 @@ def has_departed(record: RunRecord, departure: Departure) -> bool:
             raise RunEndedError(record.run_id, status=record.status)
         return False
     if to != departure.to:
-        raise RunMovedError(record.run_id, to=to)
+        check_here(record)
     return True
 
 
@@ -209,6 +222,21 @@ def check_same_arrival(record: RunRecord, at: int | None, copy: RunCopy) -> None
     )
     if at != there.position or not same:
         raise RunExistsError(record.run_id, status=record.status)
+
+
+def remains_of(record: RunRecord, log: Sequence[LoggedEvent]) -> bool:
+    """Whether a run is what one with this log left behind when it moved on from there.
+
+    That holds nothing which the log does not tell: it is an earlier part of it. A run that has
+    moved on since this log ends is no such thing, since its own is longer.
+    """
+    at, created = record.position, log[0].event
+    return (
+        record.status in _AWAY
+        and record.created_at_ms == created.at_ms
+        and at <= len(log)
+        and log[at - 1].event.key == moved_key(at)
+    )
 
 
 def check_tokens_free(work: PendingWork, holder: Callable[[str], HookRecord | None]) -> None:

@@ -10,7 +10,7 @@ from typing import final
 
 import anyio
 
-from .._core.transfer import moved_to
+from .._core.transfer import check_here, moved_to
 from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import RunId
@@ -112,11 +112,9 @@ class Run:
         )
         try:
             await world.storage.append(Append(run_id=self.id, event=event, wake=False))
-        except RunEndedError as exc:
-            to = await self.moved_to()
-            if to is None:
-                raise
-            raise RunMovedError(self.id, to=to) from exc
+        except RunEndedError:
+            check_here(await self.info())
+            raise
         record = await self.info()
         if record.status is not RunStatus.CANCELLED:
             raise RunEndedError(self.id, status=record.status)
@@ -204,7 +202,8 @@ def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
     if end.status is RunStatus.COMPLETED:
         return value
     if end.status in (RunStatus.MOVING, RunStatus.MOVED):
-        raise RunMovedError(run_id, to=str(value))
+        arrived = end.status is RunStatus.MOVED
+        raise RunMovedError(run_id, to=str(value), arrived=arrived)
     if end.status is RunStatus.CANCELLED:
         raise RunCancelledError(run_id, reason=None if value is None else str(value))
     stack = value.stack if isinstance(value, GuestError) else ""

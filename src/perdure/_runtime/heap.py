@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 from .._core.ledger import Ledger
 from .._core.turn import check_repeated
-from .._model.commands import Answer
+from .._model.commands import Answer, DeliveryOutput
 from .._model.events import DELIVERED, Event, EventType, LoggedEvent
 from .._model.ids import EntityId
 from .._model.runs import RunRecord
@@ -36,6 +36,7 @@ __all__ = ("Heap",)
 
 _CALL_DELIVERIES = 256  # in one guest call: a frame must fit the arena
 _CALL_BYTES = 4 << 20
+_PRINTED_CHARS = 64 << 10  # of what a turn printed, in its snapshot
 
 
 @final
@@ -53,6 +54,7 @@ class Heap:
         self.recorded = record.consumed  # the commands of deliveries up to here are in the log
         self.position = record.position  # the log's last position known of
         self.snapshot_turn = -1  # of the newest snapshot
+        self.printed: tuple[DeliveryOutput, ...] = ()  # by its turn, and perhaps not written
         self._record = record
         self._limits = limits
         self._instance: Instance | None = None
@@ -83,9 +85,10 @@ class Heap:
         _check_chain(parts, chain, record, baseline)
         header, fold, _ = parts[-1]
         deltas = [delta for _, _, delta in parts]
-        steps, waits, hooks, digest = decode_ledger(fold)
+        steps, waits, hooks, digest, *printed = decode_ledger(fold)
         heap.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
         heap.consumed, heap.snapshot_turn = header.consumed, header.turn
+        heap.printed = tuple(_as_output(*parts) for parts in printed)
         if digest != header.log_digest or (
             header.consumed == record.consumed and digest != record.log_digest
         ):
@@ -180,8 +183,21 @@ class Heap:
             self._note(call, answers[-1], recorded=recorded)
         return _joined(answers)
 
-    def freeze(self, *, turn: int, consumed: int, commit_id: str, key: bytes | None) -> Snapshot:
-        """The heap as the snapshot at the end of *turn*."""
+    def freeze(
+        self,
+        *,
+        turn: int,
+        consumed: int,
+        commit_id: str,
+        key: bytes | None,
+        printed: Iterable[DeliveryOutput] = (),
+    ) -> Snapshot:
+        """The heap as the snapshot at the end of *turn*.
+
+        Args:
+            printed: what whoever thaws it is to write to the console, lest nobody has; of very
+                much only what came first is kept.
+        """
         assert self._instance is not None
         delta, parent = self._lineage.freeze(self._instance, turn=turn)
         ledger, record = self.ledger, self._record
@@ -198,7 +214,8 @@ class Heap:
             stack_pointer=self._instance.layout.stack_pointer,
             parent_turn=parent,
         )
-        fold = encode_ledger([ledger.steps, ledger.waits, ledger.hooks, ledger.digest])
+        fields = [ledger.steps, ledger.waits, ledger.hooks, ledger.digest]
+        fold = encode_ledger([*fields, *_as_parts(printed)])
         data = encode_snapshot(header, fold, delta, key=key)
         self.snapshot_turn = turn
         return Snapshot(turn=turn, parent_turn=parent, consumed=consumed, data=data)
@@ -251,6 +268,21 @@ def _check_chain(
     newest = parts[-1][0]
     if newest.turn > record.turn or newest.consumed > record.consumed:
         raise SnapshotRejectedError("it is of a turn that was never committed")
+
+
+def _as_parts(printed: Iterable[DeliveryOutput]) -> Iterator[list[Any]]:
+    chars = 0
+    for output in printed:
+        if output.console:
+            chars += sum(len(text) for _, text in output.console)
+            if chars > _PRINTED_CHARS:
+                return
+            yield [output.position, [list(line) for line in output.console]]
+
+
+def _as_output(position: int, console: Sequence[Sequence[str]]) -> DeliveryOutput:
+    lines = tuple((level, text) for level, text in console)
+    return DeliveryOutput(position=position, commands=(), console=lines)
 
 
 def _calls(deliveries: Sequence[LoggedEvent]) -> Iterable[Sequence[LoggedEvent]]:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 
+from .._core.transfer import check_here
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
 from .._vm.guest import GuestEngine, default_engine
@@ -93,8 +94,10 @@ async def start_again(world: World, run_id: str) -> Run:
     Raises:
         RunNotFoundError: no such run.
         RunLiveError: it has not ended; it needs no other.
+        RunMovedError: it goes on in another world.
     """
     record = await world.storage.get_run(RunId(run_id))
+    check_here(record)
     if not record.status.is_ended:
         raise RunLiveError(run_id)
     (created,) = await world.storage.read_events(RunId(run_id), limit=1)

@@ -173,7 +173,7 @@ def _after(
         lost=claim.lost,
         max_retries=retries,
         fatal=type(exc).__name__ in _FATAL or getattr(exc, "fatal", False) is True,
-        delay_ms=_delay(exc),
+        delay_ms=_delay(exc, now_ms),
     )
     if isinstance(verdict, Retry):
         _log.info("step %s failed (execution %d): %r", step.id, allowed.execution, exc)
@@ -196,12 +196,12 @@ def _after(
     return _failed(call, exc, allowed.execution, now_ms)
 
 
-def _delay(exc: BaseException) -> int:
+def _delay(exc: BaseException, now_ms: int) -> int:
     after = exc.retry_after if isinstance(exc, RetryableError) else None
     if after is None:
         return MIN_DELAY_MS
     if isinstance(after, datetime):
-        after = after - datetime.now(UTC)
+        after = after - datetime.fromtimestamp(now_ms / 1000, UTC)  # by the world's clock
     return delay_ms(after.total_seconds() if isinstance(after, timedelta) else after)
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 import anyio
 
 from .._core.fold import fold
-from .._core.transfer import moved_to
+from .._core.transfer import check_here, moved_to, remains_of
 from .._core.transitions import EntityKind
 from .._model.ids import RunId
 from .._model.runs import RunRecord, RunStatus
@@ -28,14 +28,13 @@ from ..errors import (
     RunBusyError,
     RunEndedError,
     RunExistsError,
-    RunMovedError,
     RunNotFoundError,
     UsageError,
 )
 from .handles import Run
 from .inspection import read_log
 
-__all__ = ("copy_run",)
+__all__ = ("bring_back", "copy_run")
 
 _FIRST_LOOK = 0.01  # seconds between looks whether the run's steps are done; they grow
 _LAST_LOOK = 0.25
@@ -54,7 +53,8 @@ async def copy_run(
     Its log, positions, times, attempts, snapshots, streams, bundle, engine, waits and hooks go with
     it. In the source it stays as ``moved``, and says where it went. It can be called again after a
     failure at any moment, with the same worlds, and completes what was begun; until then the run
-    is whole in one of them and no worker works on it in the other.
+    is whole in one of them and no worker works on it in the other. A run may come back: what it
+    left in *target* when it moved on from there is taken away.
 
     Args:
         source: where it is; open.
@@ -68,7 +68,7 @@ async def copy_run(
         RunEndedError: it has ended; there is nothing to go on with.
         RunMovedError: it went to another world than *target*.
         RunBusyError: its steps were running all the time; nothing was changed.
-        RunExistsError: the target has a run of this id.
+        RunExistsError: the target has another run of this id.
         HookTokenHeldError: another run in the target holds one of its hooks' tokens.
         UsageError: source and target are one world.
     """
@@ -85,11 +85,33 @@ async def copy_run(
     return Run(record.run_id, target)
 
 
+async def bring_back(
+    run_id: str,
+    home: World,
+    away: World,
+    *,
+    timeout: float | timedelta = 30.0,
+    lose_claims: bool = False,
+) -> Run:
+    """Have a run in *home* again that moved to *away*, or is on its way there; gives it there.
+
+    A departure is for good, so one that was cut short is completed first. As ``copy_run``, it can
+    be called again after a failure at any moment.
+
+    Raises:
+        PerdureError: as ``copy_run`` does.
+    """
+    left = await _find(home, RunId(run_id))
+    if left is not None and moved_to(left) is not None:
+        await copy_run(run_id, home, away)
+    return await copy_run(run_id, away, home, timeout=timeout, lose_claims=lose_claims)
+
+
 def _is_away(record: RunRecord, target: World) -> bool:
     """Whether it is on its way to *target*, or there."""
     to = moved_to(record)
-    if to is not None and to != target.url:
-        raise RunMovedError(record.run_id, to=to)
+    if to != target.url:
+        check_here(record)
     return to is not None
 
 
@@ -100,13 +122,11 @@ async def _check(record: RunRecord, source: World, target: World) -> None:
         raise UsageError(f"run {record.run_id} is in {target.url} already; name another world")
     if record.status.is_ended:
         raise RunEndedError(record.run_id, status=record.status)
-    try:
-        there = await target.storage.get_run(record.run_id)
-    except RunNotFoundError:
-        pass
-    else:
+    log = await read_log(source, record.run_id)
+    there = await _find(target, record.run_id)
+    if there is not None and not remains_of(there, log):
         raise RunExistsError(record.run_id, status=there.status)
-    for entity in fold(await read_log(source, record.run_id)):
+    for entity in fold(log):
         if entity.kind is not EntityKind.HOOK or entity.state != "live":
             continue
         try:
@@ -114,6 +134,13 @@ async def _check(record: RunRecord, source: World, target: World) -> None:
         except HookNotFoundError:
             continue
         raise HookTokenHeldError(entity.name, run_id=held.run_id)
+
+
+async def _find(world: World, run_id: RunId) -> RunRecord | None:
+    try:
+        return await world.storage.get_run(run_id)
+    except RunNotFoundError:
+        return None
 
 
 async def _bring_code(record: RunRecord, source: World, target: World) -> None:
@@ -148,13 +175,13 @@ async def _depart(source: World, departure: Departure, limit: float) -> RunRecor
 async def _arrive(record: RunRecord, source: World, target: World) -> None:
     run_id = record.run_id
     streams = await source.transfer.read_streams(run_id)
-    copy = RunCopy(
-        record=record,
-        events=await read_log(source, run_id),
-        chain=await source.snapshots.load(run_id),
-        streams=streams,
-    )
-    await target.transfer.arrive(copy)
+    log = await read_log(source, run_id)
+    chain = await source.snapshots.load(run_id)
+    there = await _find(target, run_id)
+    if there is not None and remains_of(there, log):
+        await target.transfer.confirm(run_id)  # where it went from there, it has been
+        await target.catalogue.delete_run(run_id)
+    await target.transfer.arrive(RunCopy(record=record, events=log, chain=chain, streams=streams))
     # What the last turn here printed is written after its commit, so perhaps just now.
     known = {stream.name: stream for stream in streams}
     for stream in await source.transfer.read_streams(run_id):

@@ -129,6 +129,8 @@ def _plan(
     plan = plan_turn(request, answer, heap.ledger)
     consumed = heap.position + len(inline)
     heap.consumed = consumed
+    outputs = (*(again.turns if again else ()), *answer.turns)
+    printed, heap.printed = heap.printed, ()
     commit = TurnCommit(
         run_id=heap.run_id,
         commit_id=given.commit_id,
@@ -138,7 +140,7 @@ def _plan(
         log_digest=heap.ledger.digest,
         deliveries=tuple([logged.event for logged in inline]),
         events=plan.events,
-        snapshot=_snapshot(heap, given, plan, answer),
+        snapshot=_snapshot(heap, given, plan, answer, outputs),
         messages=plan.messages,
         hooks_claimed=plan.hooks_claimed,
         hooks_released=plan.hooks_released,
@@ -147,15 +149,21 @@ def _plan(
         leases=_leases(given, plan),
         new=given.new,
     )
-    outputs = (*(again.turns if again else ()), *answer.turns)
     unhandled = answer.unhandled if plan.outcome else ()
+    outputs = (*printed, *outputs)
     prints = bool(unhandled) or any(output.console for output in outputs)
     return Turn(
         commit=commit, inline=plan.inline, outputs=outputs, unhandled=unhandled, prints=prints
     )
 
 
-def _snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer) -> Snapshot | None:
+def _snapshot(
+    heap: Heap,
+    given: TurnInput,
+    plan: TurnPlan,
+    answer: Answer,
+    outputs: Sequence[DeliveryOutput],
+) -> Snapshot | None:
     """What the commit keeps: the turn's own, or the one of an earlier turn that is at hand."""
     if _wants_snapshot(heap, given, plan, answer):
         return heap.freeze(
@@ -163,6 +171,7 @@ def _snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer) -> S
             consumed=heap.consumed,
             commit_id=given.commit_id,
             key=given.key,
+            printed=outputs,
         )
     return given.frozen if plan.outcome is None else None
 

@@ -102,7 +102,10 @@ class Writes:
                 await self._persist(append)
             except WorldError as exc:
                 _log.warning(
-                    "run %s: %d lines of its log are lost: %s", self._run_id, len(lines), exc
+                    "run %s: %d lines of its log were not written: %s",
+                    self._run_id,
+                    len(lines),
+                    exc,
                 )
 
     async def _append(self, result: StepResult) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .._runtime.inspection import record_json
-from .._runtime.transfer import copy_run
+from .._runtime.transfer import bring_back, copy_run
 from ..worlds import make_world, open_world
 from ._arguments import JsonOption, RunArgument, WorldOption, check_shared, near
 from ._errors import run_async
@@ -31,6 +31,12 @@ def copy(
             help="Do not wait: steps that are running count as lost, and run again there.",
         ),
     ] = False,
+    back: Annotated[
+        bool,
+        typer.Option(
+            "--back", help="Bring it back from there; a move that was cut short is completed first."
+        ),
+    ] = False,
     as_json_: JsonOption = False,
 ) -> None:
     """Move a run that has not ended to another world, where it goes on.
@@ -43,15 +49,19 @@ def copy(
 
     async def main() -> None:
         make_world(to)  # a URL that nobody serves is told before anything is opened
-        async with open_world(world) as source, open_world(to) as target, near(source):
-            for opened in (source, target):
+        async with open_world(world) as home, open_world(to) as away:
+            for opened in (home, away):
                 check_shared(opened)
-            there = await copy_run(run_id, source, target, timeout=timeout, lose_claims=lose_claims)
-            record = await there.info()
+            source, target = (away, home) if back else (home, away)
+            move = bring_back if back else copy_run
+            async with near(source):
+                run = await move(run_id, home, away, timeout=timeout, lose_claims=lose_claims)
+            record = await run.info()
         if as_json_:
             print_json({"from": source.url, "to": target.url, "run": record_json(record)})
             return
         out.print(f"{run_id} goes on in {target.url}", markup=False, soft_wrap=True)
-        out.print(f"carry it on: perdure worker --world {to} --steps …", markup=False)
+        where = target.url if back else to  # as it was given, with what is secret in it
+        out.print(f"carry it on: perdure worker --world {where} --steps …", markup=False)
 
     run_async(main)

@@ -298,8 +298,11 @@ def _print_inspection(shown: dict[str, Any]) -> None:
     head = shown["run"]
     out.print(f"{head['id']}  {head['workflow']}  {head['status']}", markup=False)
     if head["moved_to"] is not None:
-        arrived = "" if head["status"] == "moved" else ", not known to have arrived"
-        out.print(f"moved to: {head['moved_to']}{arrived}", markup=False, soft_wrap=True)
+        to, arrived = head["moved_to"], head["status"] == "moved"
+        out.print(f"moved to: {to}", markup=False, soft_wrap=True)
+        if not arrived:
+            complete = f"perdure runs copy {head['id']} --to {to}"
+            out.print(f"not known to have arrived: {complete}", markup=False, soft_wrap=True)
     for name in ("output", "error"):
         if head[name] is not None:
             out.print(f"{name}: {head[name]}", markup=False)

@@ -4,8 +4,7 @@
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
 from typing import Any, cast
 
 from pymongo.asynchronous.change_stream import AsyncChangeStream
@@ -14,12 +13,12 @@ from pymongo.errors import AutoReconnect
 from perdure.abc import World
 from perdure.testing.faults import Fault
 from perdure_mongodb import MongoWorld
-from perdure_mongodb._driver import Collection, Database, Document, Driver, Session
+from perdure_mongodb._driver import Collection, Database, Document, Driver
+from perdure_mongodb._transaction import UNKNOWN_COMMIT, Conversation, advance
 
 __all__ = ("fail_commands",)
 
 Strike = Callable[[str], Fault]
-UNKNOWN = "UnknownTransactionCommitResult"
 TRANSIENT = "TransientTransactionError"
 CURSORS = ("find", "sort", "limit")  # no commands yet: fetching the batches is
 
@@ -50,27 +49,16 @@ class Commands:
         def cursor(*args: Any, **named: Any) -> Commands:
             return Commands(found(*args, **named), name, self._strike)
 
-        async def command(*args: Any, session: Transaction | None = None, **named: Any) -> Any:
-            if session is None:
-                return await struck(self._strike, name, partial(found, *args, **named), "")
-            call = partial(found, *args, session=session.inner, **named)
-            return await struck(self._strike, name, call, TRANSIENT)
+        async def command(*args: Any, **named: Any) -> Any:
+            fault = self._strike(name)
+            if fault is Fault.BEFORE:
+                raise lost(name)
+            answer = await found(*args, **named)
+            if fault is Fault.AFTER:
+                raise lost(name)
+            return answer
 
         return cursor if method in CURSORS else command
-
-
-class Transaction:
-    """A session whose commit fails as it is told."""
-
-    def __init__(self, inner: Session, strike: Strike) -> None:
-        self.inner = inner
-        self._strike = strike
-
-    async def commit_transaction(self) -> None:
-        await struck(self._strike, "commit", self.inner.commit_transaction, UNKNOWN)
-
-    def __getattr__(self, method: str) -> Any:
-        return getattr(self.inner, method)
 
 
 class Collections:
@@ -104,11 +92,15 @@ class Faulty(Driver):
     def term(self) -> object:
         return self._inner.term()
 
-    async def session(self) -> Session:
-        return cast("Session", Transaction(await self._inner.session(), self._strike))
+    @property
+    def client(self) -> Any:
+        return self._inner.client
 
-    async def begin(self, session: Session) -> None:
-        await self._inner.begin(cast("Any", session).inner)
+    def bare(self, database: Database) -> Any:
+        return self._inner.bare(cast("Any", database).inner)
+
+    async def converse(self, talk: Conversation) -> None:
+        await self._inner.converse(struck(self._strike, talk))
 
     async def watch(
         self, database: Database, pipeline: list[Document], *, max_await_ms: int
@@ -120,27 +112,36 @@ class Faulty(Driver):
         self, source: Collection | Database, pipeline: list[Document]
     ) -> list[Document]:
         real = source._inner if isinstance(source, Commands) else cast("Any", source).inner
-        call = partial(self._inner.aggregate, real, pipeline)
-        found: list[Document] = await struck(self._strike, "aggregate", call, "")
-        return found
+        found = Commands(self._inner, "driver", self._strike).aggregate(real, pipeline)
+        return cast("list[Document]", await found)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
 
-async def struck(strike: Strike, name: str, call: Callable[[], Awaitable[Any]], label: str) -> Any:
-    """Do it, or fail before or after it; the error has the label that the driver gives it."""
-    fault = strike(name)
-    if fault is Fault.BEFORE:
-        raise _lost(name, label)
-    answer = await call()
-    if fault is Fault.AFTER:
-        raise _lost(name, label)
-    return answer
+def struck(strike: Strike, talk: Conversation) -> Conversation:
+    """A transaction whose commands and commit fail before or after they took effect."""
+    call = advance(talk, None, None)
+    while call is not None:
+        label = UNKNOWN_COMMIT if call.what == "commit" else TRANSIENT
+        fault = Fault.NONE if call.what in ("begin", "abort", "end") else strike(call.what)
+        answer: Any = None
+        error: BaseException | None = None
+        if fault is Fault.BEFORE:
+            error = lost(call.what, label)
+        else:
+            try:
+                answer = yield call
+            except BaseException as exc:  # handed on
+                error = exc
+            if fault is Fault.AFTER and error is None:
+                error = lost(call.what, label)
+        call = advance(talk, answer, error)
 
 
-def _lost(name: str, label: str) -> AutoReconnect:
-    lost = AutoReconnect(f"{name}: connection lost, as planned")
+def lost(name: str, label: str = "") -> AutoReconnect:
+    """What a driver raises when it loses its connection."""
+    made = AutoReconnect(f"{name}: connection lost, as planned")
     if label:
-        lost._add_error_label(label)
-    return lost
+        made._add_error_label(label)
+    return made

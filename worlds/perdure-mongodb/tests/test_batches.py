@@ -17,6 +17,7 @@ from perdure.model import (
     RunId,
 )
 from perdure_mongodb import MongoWorld
+from perdure_mongodb._transaction import insert
 
 pytestmark = pytest.mark.anyio
 RUN = RunId("run_a")
@@ -57,3 +58,12 @@ async def test_a_message_that_is_ended_and_sent_anew_in_one_write_is_a_new_one(
         again = await claim(world)
         assert again.message.body == b"second"
         assert (again.attempt, again.lost, again.returned) == (1, 0, 0)
+
+
+def test_what_is_more_than_a_message_holds_is_sent_in_several() -> None:
+    documents = [{"_id": n, "payload": bytes(1 << 20)} for n in range(100)]
+    commands = [command.body["documents"] for command in insert("events", documents)]
+    assert [document for batch in commands for document in batch] == documents
+    assert [sum(len(d["payload"]) for d in batch) <= 40_000_000 for batch in commands] == [True] * 3
+    small = [{"_id": n} for n in range(5_000)]
+    assert [len(command.body["documents"]) for command in insert("events", small)] == [5_000]

@@ -17,6 +17,7 @@ from perdure.errors import (
 )
 from perdure.worlds import make_world
 from perdure_mongodb import MongoWorld
+from perdure_mongodb._schema import INDEXES
 from perdure_mongodb.testing import Mongod
 from tests.opening import CASES, Case
 
@@ -40,7 +41,9 @@ async def test_a_world_may_be_opened_again_after_it_was_closed(motor_url: str) -
         assert (await world.storage.get_run(RUN)).workflow == "flow"
 
 
-async def test_any_number_may_open_a_new_database_at_once(motor_url: str) -> None:
+async def test_any_number_may_open_a_new_database_at_once(
+    server: Mongod, database: str, motor_url: str
+) -> None:
     worlds = [MongoWorld(motor_url) for _ in range(4)]
     async with anyio.create_task_group() as group:
         for world in worlds:
@@ -48,6 +51,8 @@ async def test_any_number_may_open_a_new_database_at_once(motor_url: str) -> Non
     assert (await worlds[0].storage.create_run(new_run()))[1]
     for world in worlds:
         await world.aclose()
+    with server.client() as client:  # no transaction has to make one
+        assert set(client[database].list_collection_names()) == {*INDEXES, "meta"}
 
 
 def test_the_world_is_found_by_its_scheme(server: Mongod) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from functools import partial
 
 import anyio
 import pytest
@@ -31,6 +32,7 @@ from perdure.model import (
     Snapshot,
 )
 from perdure_mongodb import MongoWorld, _reaper
+from perdure_mongodb._transaction import Call, Conversation, update
 from perdure_mongodb.testing import Mongod
 
 pytestmark = pytest.mark.anyio
@@ -190,10 +192,15 @@ async def test_values_beyond_the_servers_limit_come_back_exact_and_go_with_their
 async def leave_open(world: MongoWorld) -> None:
     """Begin to write to a run as a process does that dies before it commits."""
     handle = world._handle
-    session = await handle.driver.session()
-    await handle.driver.begin(session)
-    fields = {"$set": {"v": "never"}}
-    await handle.db.runs.update_one({"_id": RUN}, fields, session=session)
+    assert handle._database is not None
+    database, session = handle.driver.bare(handle._database), handle.driver.client.start_session()
+    command = update("runs", [({"_id": RUN}, {"$set": {"v": "never"}})]).body
+
+    def talk() -> Conversation:
+        yield Call("begin", session.start_transaction)
+        yield Call("update", partial(database.command, command, session=session))
+
+    await handle.driver.converse(talk())
 
 
 @pytest.mark.slow

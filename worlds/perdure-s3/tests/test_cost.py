@@ -63,6 +63,17 @@ async def test_a_sequential_inline_step_costs_at_most_1_2_puts(url: str) -> None
         assert puts <= 1.2
 
 
+async def test_a_thaw_reads_one_object(url: str) -> None:
+    workflow = Workflow.from_source(SOURCE, name="nap")
+    async with wrapped_world(url) as (world, _), Worker(world):
+        run = await start(workflow, [60_000_000], world=world)
+    async with wrapped_world(url) as (world, client):  # another process: it has read nothing yet
+        before = Counter(client.requests)
+        state = await world.storage.load_run(RunId(run.id))
+        assert len(state.chain) == 1
+        assert since(client, before) == {"GET": 1}
+
+
 async def test_what_a_run_that_sleeps_costs(url: str) -> None:
     workflow = Workflow.from_source(SOURCE, name="nap")
     clock, month_ms = ManualClock(), 30 * 86_400_000

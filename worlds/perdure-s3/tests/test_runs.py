@@ -30,7 +30,7 @@ from perdure.testing.clock import ManualClock
 from perdure_s3 import S3World
 from perdure_s3._head import Head
 from perdure_s3._index import GUARD_MS
-from perdure_s3._runs import Txn
+from perdure_s3._txn import Txn
 
 pytestmark = pytest.mark.anyio
 

@@ -21,8 +21,8 @@ from perdure.model import (
 )
 from perdure.testing.clock import ManualClock
 from perdure_s3 import S3World, sweep
-from perdure_s3._runs import Txn
 from perdure_s3._schema import Layout
+from perdure_s3._txn import Txn
 
 pytestmark = pytest.mark.anyio
 

@@ -42,7 +42,7 @@
     let text;
     try { text = line(args); } catch { text = "[what console was given could not be shown]"; }
     if (indent) text = indent + text.replaceAll("\n", "\n" + indent);
-    native.log([level, text.length > 65536 ? text.slice(0, 65536) + "…" : text]);
+    native.log([level, (text.length > 65536 ? text.slice(0, 65536) + "…" : text).toWellFormed()]);
   };
   const console = {};
   for (const [name, level] of Object.entries({ log: "info", info: "info", warn: "warn", error: "error", debug: "debug" })) console[name] = log(level);

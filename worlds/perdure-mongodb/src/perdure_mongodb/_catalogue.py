@@ -19,10 +19,11 @@ from perdure.lowlevel import list_cursor, parse_cursor
 from perdure.model import RunFilter, RunId, RunPage, RunStatus
 
 from ._blobs import blob_owner
-from ._driver import Document, is_transient, transaction
+from ._driver import Document, is_transient
 from ._handle import Handle
 from ._runs import record_of
 from ._schema import ANY_TIME
+from ._transaction import MovedError, delete, insert
 from ._values import MissingChunksError, Owner, load_values
 
 __all__ = ("MongoCatalogue",)
@@ -96,23 +97,23 @@ class MongoCatalogue(Catalogue):
         Raises:
             RunLiveError: it has not ended.
         """
-        db = self._handle.db
+        db, ended = self._handle.db, {"ended_at_ms": {"$ne": None}, **_OVER}
         for left in reversed(range(DELETE_TRIES)):
             try:
-                async with transaction(self._handle.driver) as session:
-                    ended = {"_id": run_id, "n": n, "ended_at_ms": {"$ne": None}, **_OVER}
-                    gone = await db.runs.delete_one(ended, session=session)
-                    if gone.deleted_count:
-                        note = {"_id": n, "run": run_id}
-                        await db.deletions.insert_one(note, session=session)
-                        return
+                await self._handle.transact(
+                    [
+                        delete("runs", {"_id": run_id, "n": n, **ended}, least=1),
+                        *insert("deletions", [{"_id": n, "run": run_id}]),
+                    ]
+                )
+                return
+            except MovedError:
+                if await db.runs.find_one({"_id": run_id, "n": n}, {"_id": 1}) is not None:
+                    raise RunLiveError(run_id) from None
+                return
             except PyMongoError as exc:
                 if not is_transient(exc) or not left:
                     raise
-                continue
-            if await db.runs.find_one({"_id": run_id, "n": n}, {"_id": 1}) is not None:
-                raise RunLiveError(run_id)
-            return
 
     async def _sweep(self) -> None:
         """Remove the parts of all runs that are noted."""

@@ -2,22 +2,23 @@
 
 Everything else of their APIs is the same, so Motor's objects go by PyMongo's types here. Foreign
 exceptions become ours in one place, ``mapped_errors``. A transaction must run in a task that
-nobody cancels: Motor's threads go on after a cancelled await.
+nobody cancels: Motor's threads go on after a cancelled await. On Motor it is one job of one thread,
+from its first command to its commit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Generator
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, cast, final
 
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.change_stream import AsyncChangeStream
-from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
@@ -46,31 +47,35 @@ from perdure.errors import (
     WorldUnavailableError,
 )
 
+from ._transaction import (
+    UNKNOWN_COMMIT,
+    Command,
+    Conversation,
+    Document,
+    advance,
+    conversation,
+)
+
 __all__ = (
     "DRIVERS",
     "Collection",
     "Database",
     "Document",
     "Driver",
-    "Session",
     "is_duplicate",
     "is_transient",
     "mapped_errors",
     "may_succeed_later",
-    "transaction",
 )
 
-Document: TypeAlias = dict[str, Any]  # BSON has no static types
 Collection: TypeAlias = AsyncCollection[Document]
 Database: TypeAlias = AsyncDatabase[Document]
-Session: TypeAlias = AsyncClientSession
 
 DUPLICATE = 11000
-COMMIT_PATIENCE = 30.0  # seconds in which an unanswered commit is asked for again
+TRANSACTIONS = 8  # at once; more of them take longer each, and no more land
 WRITE_CONCERN = WriteConcern("majority", j=True, wtimeout=20_000)
 READ_CONCERN = ReadConcern("majority")
-_UNKNOWN = "UnknownTransactionCommitResult"
-_RETRYABLE_LABELS = ("TransientTransactionError", _UNKNOWN, "RetryableWriteError")
+_RETRYABLE_LABELS = ("TransientTransactionError", UNKNOWN_COMMIT, "RetryableWriteError")
 _RETRYABLE_CODES = frozenset(
     {
         6,  # HostUnreachable
@@ -117,13 +122,28 @@ class Driver(ABC):
         Behind a router there is no telling: then it is always the same.
         """
 
+    @property
     @abstractmethod
-    async def session(self) -> Session:
-        """A session, to be ended by the caller."""
+    def client(self) -> Any:
+        """PyMongo's own client, blocking or not; its calls are for ``converse`` to make."""
 
     @abstractmethod
-    async def begin(self, session: Session) -> None:
-        """Start a transaction on the session."""
+    def bare(self, database: Database) -> Any:
+        """The database as that client has it."""
+
+    @abstractmethod
+    async def converse(self, talk: Conversation) -> None:
+        """Make the calls of a conversation, one after another."""
+
+    async def transact(self, database: Database, commands: Sequence[Command]) -> None:
+        """Write all of this, or nothing.
+
+        Raises:
+            MovedError: a command found too little; nothing was written.
+            PyMongoError: labelled ``UnknownTransactionCommitResult`` if it may have landed.
+        """
+        talk = conversation(self.client, self.bare(database), commands, _TRANSACTION)
+        await self.converse(talk)
 
     @abstractmethod
     async def watch(
@@ -161,6 +181,7 @@ class MotorDriver(Driver):
 
     def __init__(self, uri: str, **options: Any) -> None:
         self._client: Any = AsyncIOMotorClient(uri, **options)
+        self._threads = ThreadPoolExecutor(TRANSACTIONS, thread_name_prefix="perdure-mongodb")
 
     def database(self, name: str) -> Database:
         return cast(Database, self._client.get_database(name, **_CONCERNS))
@@ -172,11 +193,15 @@ class MotorDriver(Driver):
     def term(self) -> object:
         return _term_of(self._client.topology_description)
 
-    async def session(self) -> Session:
-        return cast(Session, await self._client.start_session())
+    @property
+    def client(self) -> Any:
+        return self._client.delegate
 
-    async def begin(self, session: Session) -> None:
-        session.start_transaction(**_TRANSACTION)  # type: ignore[arg-type,unused-coroutine]  # Motor's is a plain call
+    def bare(self, database: Database) -> Any:
+        return cast(Any, database).delegate
+
+    async def converse(self, talk: Conversation) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, _converse, talk)
 
     async def watch(
         self, database: Database, pipeline: list[Document], *, max_await_ms: int
@@ -191,6 +216,7 @@ class MotorDriver(Driver):
         return cast("list[Document]", await cursor.to_list(None))
 
     async def aclose(self) -> None:
+        self._threads.shutdown(wait=False)
         self._client.close()
 
 
@@ -200,6 +226,7 @@ class PymongoDriver(Driver):
 
     def __init__(self, uri: str, **options: Any) -> None:
         self._client: AsyncMongoClient[Document] = AsyncMongoClient(uri, **options)
+        self._room = asyncio.Semaphore(TRANSACTIONS)
 
     def database(self, name: str) -> Database:
         return self._client.get_database(
@@ -216,11 +243,27 @@ class PymongoDriver(Driver):
     def term(self) -> object:
         return _term_of(self._client.topology_description)
 
-    async def session(self) -> Session:
-        return self._client.start_session()
+    @property
+    def client(self) -> Any:
+        return self._client
 
-    async def begin(self, session: Session) -> None:
-        await session.start_transaction(**_TRANSACTION)  # type: ignore[arg-type]  # a dict of mixed values
+    def bare(self, database: Database) -> Any:
+        return database
+
+    async def converse(self, talk: Conversation) -> None:
+        async with self._room:
+            await self._converse(talk)
+
+    async def _converse(self, talk: Conversation) -> None:
+        call = advance(talk, None, None)
+        while call is not None:
+            answer: Any = None
+            error: BaseException | None = None
+            try:
+                answer = await call.make()
+            except BaseException as exc:  # the conversation's to handle, cancellation too
+                error = exc
+            call = advance(talk, answer, error)
 
     async def watch(
         self, database: Database, pipeline: list[Document], *, max_await_ms: int
@@ -234,6 +277,18 @@ class PymongoDriver(Driver):
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _converse(talk: Conversation) -> None:
+    call = advance(talk, None, None)
+    while call is not None:
+        answer: Any = None
+        error: BaseException | None = None
+        try:
+            answer = call.make()
+        except BaseException as exc:  # the conversation's to handle
+            error = exc
+        call = advance(talk, answer, error)
 
 
 def _term_of(topology: TopologyDescription) -> object:
@@ -251,38 +306,6 @@ DRIVERS: dict[str, type[MotorDriver | PymongoDriver]] = {
 }
 
 
-@contextlib.asynccontextmanager
-async def transaction(driver: Driver) -> AsyncGenerator[Session, None]:
-    """A transaction: what the block writes lands when it ends, or not at all if it raises.
-
-    Raises:
-        PyMongoError: labelled ``UnknownTransactionCommitResult`` if it may have landed.
-    """
-    session = await driver.session()
-    try:
-        await driver.begin(session)
-        try:
-            yield session
-        except BaseException:
-            with contextlib.suppress(PyMongoError):  # the server forgets it by itself
-                await session.abort_transaction()
-            raise
-        await _commit(session.commit_transaction)
-    finally:
-        await session.end_session()
-
-
-async def _commit(commit: Any) -> None:
-    until = time.monotonic() + COMMIT_PATIENCE
-    while True:
-        answer: Awaitable[None] = commit()
-        try:
-            return await answer
-        except PyMongoError as exc:
-            if not exc.has_error_label(_UNKNOWN) or time.monotonic() > until:
-                raise
-
-
 def is_duplicate(exc: PyMongoError) -> bool:
     """Whether a unique index refused the write."""
     if isinstance(exc, BulkWriteError):
@@ -293,7 +316,7 @@ def is_duplicate(exc: PyMongoError) -> bool:
 
 def is_transient(exc: PyMongoError) -> bool:
     """Whether a transaction that raised this did surely not land, and may be tried again."""
-    if exc.has_error_label(_UNKNOWN):
+    if exc.has_error_label(UNKNOWN_COMMIT):
         return False
     if isinstance(exc, BulkWriteError):
         errors = exc.details.get("writeErrors") or ()

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, final
 
 import anyio
@@ -26,6 +26,7 @@ from ._driver import DRIVERS, Database, Document, Driver, mapped_errors
 from ._reaper import Reaper, app_name
 from ._recent import Recent
 from ._schema import Collections, create_collections
+from ._transaction import Command
 from ._watch import Watcher
 
 __all__ = ("Handle",)
@@ -54,6 +55,7 @@ class Handle:
         self._name = name
         self._make = DRIVERS[driver]
         self._driver: Driver | None = None
+        self._database: Database | None = None
         self._collections: Collections | None = None
         self._watcher: Watcher | None = None
         self._reaper: Reaper | None = None
@@ -140,6 +142,16 @@ class Handle:
                     if self.driver.term() == term:
                         return answer
 
+    async def transact(self, commands: Sequence[Command]) -> None:
+        """Write all of this, or nothing.
+
+        Raises:
+            MovedError: a command found too little; nothing was written.
+            PyMongoError: labelled ``UnknownTransactionCommitResult`` if it may have landed.
+        """
+        assert self._database is not None
+        await self.driver.transact(self._database, commands)
+
     async def settled_term(self) -> object:
         """The primary's term, once it is sure that it shows what earlier ones acknowledged.
 
@@ -179,7 +191,8 @@ class Handle:
                 with anyio.CancelScope(shield=True):
                     await driver.aclose()
                 raise
-        self._driver, self._collections = driver, Collections.of(database)
+        self._driver, self._database = driver, database
+        self._collections = Collections.of(database)
         self._watcher = Watcher(driver, database, self.bells, self.me)
         self._reaper = Reaper(driver, self._name)
 

@@ -24,9 +24,10 @@ from ._driver import Document
 from ._handle import Handle
 from ._messages import assumed_message, lease_fields, message_of
 from ._runs import book_of
+from ._transaction import MovedError
 from ._values import MissingChunksError, Values, load_values
 
-__all__ = ("Care", "MovedError", "Needs", "Page", "hook_of", "read_page")
+__all__ = ("Care", "Needs", "Page", "hook_of", "read_page")
 
 
 class Care(IntEnum):
@@ -35,10 +36,6 @@ class Care(IntEnum):
     RECENT = 0  # the run's document only if this process has not seen it lately
     FRESH = 1  # the run's document
     THOROUGH = 2  # and all that the work may ask for
-
-
-class MovedError(Exception):
-    """What the page was read from has changed since, or an assumption did not hold."""
 
 
 @final

@@ -78,7 +78,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     "blobs": [IndexModel([("_id.run", ASCENDING)])],
     "chunks": [IndexModel([("_id.n", ASCENDING), ("_id.ref", ASCENDING), ("_id.i", ASCENDING)])],
-    "deletions": [],
+    "deletions": [IndexModel([("_id", ASCENDING)])],  # there anyway: it makes the collection
 }
 
 
@@ -92,11 +92,7 @@ async def create_collections(database: Database) -> None:
     found = await meta.find_one({"_id": "schema"})
     if found is None:
         await asyncio.gather(
-            *(
-                database[name].create_indexes(indexes)
-                for name, indexes in INDEXES.items()
-                if indexes
-            )
+            *(database[name].create_indexes(indexes) for name, indexes in INDEXES.items())
         )
         found = {"_id": "schema", "version": VERSION}
         try:

@@ -22,7 +22,8 @@ from perdure.model import NewRun, RunId
 
 from ._driver import is_duplicate, is_transient, may_succeed_later
 from ._handle import Handle
-from ._page import Care, MovedError, Needs, Page, read_page
+from ._page import Care, Needs, Page, read_page
+from ._transaction import MovedError
 from ._writes import write_page
 
 __all__ = ("Lander", "Work")

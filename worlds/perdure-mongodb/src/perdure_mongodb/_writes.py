@@ -6,22 +6,21 @@ Where that document is all there is to write, the update is all there is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from bson import ObjectId
-from pymongo import UpdateOne
 
 from perdure.model import HookRecord
 
-from ._driver import Document, Session, transaction
-from ._handle import Handle
+from ._driver import Document
 from ._messages import lease_fields, message_document
-from ._page import MovedError, Page
+from ._page import Page
 from ._runs import chain_fields, new_fields, run_fields
 from ._schema import event_document
 from ._stream_documents import stream_documents
+from ._transaction import Command, MovedError, delete, insert, update
 from ._values import Pending
 
 __all__ = ("write_page",)
@@ -43,11 +42,11 @@ async def write_page(page: Page, now_ms: int) -> bool:
     fields["v"] = version
     await pending.store(handle.db.chunks)
     if work.is_empty and page.before is not None:
-        await _write_run(page, fields, None)
+        done = await handle.db.runs.update_one(_guard(page.before), {"$set": fields})
+        if not done.matched_count:
+            raise MovedError
     else:
-        async with transaction(handle.driver) as session:
-            await _write_run(page, fields, session)
-            await work.write(handle, session)
+        await handle.transact([*_run_commands(page, fields), *work.commands()])
     handle.recent.note({**(page.before or {}), **fields})
     await _drop_chunks(page, fields)
     return True
@@ -64,15 +63,14 @@ def _run_fields(page: Page, pending: Pending) -> Document:
     return {name: value for name, value in fields.items() if before.get(name) != value}
 
 
-async def _write_run(page: Page, fields: Document, session: Session | None) -> None:
-    runs = page.handle.db.runs
+def _run_commands(page: Page, fields: Document) -> Iterator[Command]:
     if page.before is None:
-        await runs.insert_one(fields, session=session)
-        return
-    guard = {"_id": page.before["_id"], "v": page.before["v"]}
-    done = await runs.update_one(guard, {"$set": fields}, session=session)
-    if not done.matched_count:
-        raise MovedError
+        return insert("runs", [fields])
+    return iter([update("runs", [(_guard(page.before), {"$set": fields})], least=1)])
+
+
+def _guard(before: Document) -> Document:
+    return {"_id": before["_id"], "v": before["v"]}
 
 
 async def _drop_chunks(page: Page, fields: Document) -> None:
@@ -160,56 +158,38 @@ class _Writes:
         lists = (self.events, self.hooks_taken, self.hooks_freed, self.sent, self.given_back)
         return not (any(lists) or self.contested or self.ended or self.ends_run)
 
-    async def write(self, handle: Handle, session: Session) -> None:
-        """Write it all.
-
-        Raises:
-            MovedError: the transaction is to be aborted.
-        """
-        db = handle.db
-        if self.events:
-            await db.events.insert_many(self.events, session=session)
-        await self._write_hooks(handle, session)
+    def commands(self) -> Iterator[Command]:
+        """All of it, but for the run's document."""
+        yield from insert("events", self.events) if self.events else ()
+        yield from self._hook_commands()
         if self.ended is not None:
-            gone = await db.messages.delete_many(self.ended, session=session)
-            if self.must_end and gone.deleted_count < len(self.ended["_id"]["$in"]):
-                raise MovedError
+            least = len(self.ended["_id"]["$in"]) if self.must_end else 0
+            yield delete("messages", self.ended, least=least)
         if self.given_back:
-            updates: list[UpdateOne] = [
-                UpdateOne(chosen, {"$set": fields}) for chosen, fields in self.given_back
-            ]
-            given = await db.messages.bulk_write(updates, session=session)
-            if given.matched_count < len(updates):
-                raise MovedError
-        if self.sent:
-            await db.messages.insert_many(self.sent, session=session)
+            changes = [(chosen, {"$set": fields}) for chosen, fields in self.given_back]
+            yield update("messages", changes, least=len(changes))
+        yield from insert("messages", self.sent) if self.sent else ()
         if self.departed:
             # Each as it was read: a claim in between is one that the run leaves with.
-            left = await db.messages.delete_many({"$or": self.departed}, session=session)
-            if left.deleted_count < len(self.departed):
-                raise MovedError
+            yield delete("messages", {"$or": self.departed}, least=len(self.departed))
         if self.ends_run:
-            await db.messages.delete_many({"n": self.n}, session=session)
-        if self.streams:
-            await db.streams.insert_many(self.streams, session=session)
+            yield delete("messages", {"n": self.n})
+        yield from insert("streams", self.streams) if self.streams else ()
 
-    async def _write_hooks(self, handle: Handle, session: Session) -> None:
-        hooks = handle.db.hooks
-        for token, n in self.contested.items():
+    def _hook_commands(self) -> Iterator[Command]:
+        if self.contested:
             # The holder must be the holder still when this lands: writing to it says so.
-            held = await hooks.update_one(
-                {"_id": token, "n": n}, {"$inc": {"contested": 1}}, session=session
-            )
-            if not held.matched_count:
-                raise MovedError
+            holders = [{"_id": token, "n": n} for token, n in self.contested.items()]
+            changes: list[tuple[Document, Document]] = [
+                (holder, {"$inc": {"contested": 1}}) for holder in holders
+            ]
+            yield update("hooks", changes, least=len(changes))
         if self.ends_run:
-            await hooks.delete_many({"n": self.n}, session=session)
+            yield delete("hooks", {"n": self.n})
             return
         if self.hooks_freed:
-            freed = {"_id": {"$in": self.hooks_freed}, "n": self.n}
-            await hooks.delete_many(freed, session=session)
-        if self.hooks_taken:
-            await hooks.insert_many(self.hooks_taken, session=session)
+            yield delete("hooks", {"_id": {"$in": self.hooks_freed}, "n": self.n})
+        yield from insert("hooks", self.hooks_taken) if self.hooks_taken else ()
 
 
 def _as_read(lease: Document) -> Document:

@@ -24,6 +24,7 @@ from perdure.errors import UsageError
 
 __all__ = ("Mongod", "find_mongod", "replica_set")
 
+FEW_OPEN_FILES = "file_manager=(close_idle_time=20,close_scan_interval=5,close_handle_minimum=1000)"
 READY_WITHIN = 60.0  # seconds
 # With the defaults an election takes 11 seconds; a test need not wait for that.
 FAST_ELECTIONS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 300}
@@ -82,6 +83,8 @@ class Mongod:
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
         # A client that is killed leaves its transaction, which bars dropping what it wrote to.
         command += ["--setParameter", "transactionLifetimeLimitSeconds=10"]  # not 60
+        # Hundreds of databases have tens of thousands of files: it would keep all of them open.
+        command += ["--wiredTigerEngineConfigString", FEW_OPEN_FILES]
         if self.replica_set is not None:
             command += ["--replSet", self.replica_set, "--oplogSize", "128"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

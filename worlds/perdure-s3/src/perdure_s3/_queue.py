@@ -21,9 +21,9 @@ from ._handle import Handle
 from ._head import Head
 from ._index import View
 from ._parts import MissingPartError
-from ._runs import Txn, view_of
 from ._schema import run_of
 from ._together import each
+from ._txn import Txn, view_of
 
 __all__ = ("S3Queue",)
 

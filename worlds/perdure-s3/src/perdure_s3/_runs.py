@@ -23,83 +23,25 @@ from perdure.errors import (
     WorldContractError,
     WorldUnavailableError,
 )
-from perdure.lowlevel import Book
 from perdure.model import RunId
 from perdure.waiting import Bells
 
 from ._cas import UNCHANGED, Cas, Found, Refusal, Unchanged
 from ._due import Due
-from ._head import RECENT, Claimed, Head, claimable
+from ._head import RECENT, Head
 from ._index import View
 from ._parts import MissingPartError, Parts, part_names
 from ._schema import Layout, new_mark
 from ._together import together
+from ._txn import Txn, comes_due_earlier, view_of
 
-__all__ = ("Runs", "Txn", "view_of")
+__all__ = ("Runs",)
 
 T = TypeVar("T")
 _KEPT = 512  # heads in memory; most have a few KiB, none much over 100
 _TRIES = 60
 _ARMED_FOR = 5.0  # seconds that may pass between the index and the head
 _DOUBTS = 1  # writes of unknown outcome after which one more is made
-
-
-@final
-class Txn:
-    """One try to change a run: the version that was read, and the book that becomes the next."""
-
-    def __init__(
-        self,
-        run_id: RunId,
-        head: Head | None,
-        *,
-        now_ms: int,
-        reserved: dict[str, str] | None = None,
-    ) -> None:
-        self.run_id = run_id
-        self.head = head
-        self.now_ms = now_ms
-        self.birth = f"{now_ms:012x}{new_mark()[:4].hex()}" if head is None else head.birth
-        self.granted: dict[str, Claimed] = {}
-        # Token objects that this change made, by ETag; nobody else relies on them.
-        self.reserved: dict[str, str] = {} if reserved is None else reserved
-        self._book = None if head is None else head.book()
-
-    @property
-    def book(self) -> Book:
-        """The run.
-
-        Raises:
-            RunNotFoundError: there is none.
-        """
-        if self._book is None:
-            raise RunNotFoundError(self.run_id)
-        return self._book
-
-    @property
-    def found(self) -> Book | None:
-        """The run, if there is one."""
-        return self._book
-
-    def create(self, book: Book) -> None:
-        """Let this be the run, which is not there yet."""
-        self._book = book
-
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to write."""
-        if self._book is None:
-            return False
-        return self.head is None or self.head.differs(self._book)
-
-    def next_head(self) -> Head:
-        """The version to write."""
-        if self.head is None:
-            made = Head.first(self.book, birth=self.birth, now_ms=self.now_ms)
-        else:
-            made = self.head.after(self.book, now_ms=self.now_ms)
-        held = {**made.claimed, **self.granted}
-        return replace(made, claimed={token: held[token] for token in made.hooks})
 
 
 @dataclass(slots=True)
@@ -116,13 +58,6 @@ class _Try:
     txn: Txn
     made: Head
     answers: list[Any]
-
-
-def view_of(head: Head, *, now_ms: int) -> View:
-    """What the index must know of a version; covers whose time has come say what is true."""
-    times = claimable(head)
-    dues = {k: times.get(k) if at <= now_ms else at for k, at in head.cover.items()}
-    return View(head.birth, head.seq, {k: at for k, at in dues.items() if at is not None})
 
 
 @final
@@ -306,7 +241,7 @@ class Runs:
         if ended is not None and (before is None or before.record.ended_at_ms is None):
             key = Layout.listed(Layout.ENDED, ended, record.run_id)
             needed.append(self._cas.put(key, b""))
-        armed = _comes_due_earlier(before, spilled)
+        armed = comes_due_earlier(before, spilled)
         base = None if before is None else view_of(before, now_ms=txn.now_ms)
         view = View(spilled.birth, spilled.seq, spilled.cover)
         if armed:
@@ -402,11 +337,6 @@ def _answer(batch: list[_Work[Any]], answers: list[Any]) -> None:
             work.done.set_exception(answer)
         else:
             work.done.set_result(answer)
-
-
-def _comes_due_earlier(before: Head | None, after: Head) -> bool:
-    known: Mapping[str, int] = {} if before is None else before.cover
-    return any(kind not in known or at < known[kind] for kind, at in after.cover.items())
 
 
 def _winner(head: Head | None, tried: Mapping[bytes, _Try]) -> _Try | None:

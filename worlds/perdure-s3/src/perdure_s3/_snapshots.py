@@ -9,7 +9,7 @@ from perdure.errors import RunNotFoundError
 from perdure.model import RunId, Snapshot
 
 from ._handle import Handle
-from ._runs import Txn
+from ._txn import Txn
 
 __all__ = ("S3Snapshots",)
 

@@ -25,7 +25,7 @@ from perdure.model import (
 
 from ._handle import Handle
 from ._head import Head
-from ._runs import Txn
+from ._txn import Txn
 
 __all__ = ("S3Storage",)
 

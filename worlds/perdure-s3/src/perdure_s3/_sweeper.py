@@ -17,9 +17,9 @@ from ._cas import UNCHANGED, Listed
 from ._handle import Handle
 from ._head import Head
 from ._parts import part_names
-from ._runs import view_of
 from ._schema import Layout, loads
 from ._together import each
+from ._txn import view_of
 from ._world import S3World
 
 __all__ = ("Swept", "sweep")

@@ -23,8 +23,9 @@ from perdure.model import HookRecord, RunId
 from ._cas import UNCHANGED, Cas, Refusal
 from ._head import Claimed
 from ._index import GUARD_MS
-from ._runs import Runs, Txn
+from ._runs import Runs
 from ._schema import Layout, dumps, loads, new_mark
+from ._txn import Txn
 
 __all__ = ("Tokens",)
 

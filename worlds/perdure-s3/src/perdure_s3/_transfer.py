@@ -13,9 +13,9 @@ from perdure.lowlevel import arrive, arrived_already, confirmed_record, depart, 
 from perdure.model import Departure, HookRecord, RunCopy, RunId, RunRecord, StreamCopy
 
 from ._handle import Handle
-from ._runs import Txn
 from ._streams import S3Streams
 from ._together import each
+from ._txn import Txn
 
 __all__ = ("S3Transfer",)
 
