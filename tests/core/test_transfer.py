@@ -14,6 +14,7 @@ from perdure._core.transfer import (
     check_here,
     confirmed_record,
     depart,
+    moved_key,
     moved_to,
     remains_of,
     work_of,
@@ -219,12 +220,19 @@ def test_only_the_same_departure_has_arrived_already() -> None:
     sent = send(made, log)
     there = arrive(sent, holder=nobody)
     assert arrived_already(there, sent) == there.record
+    moved = replace(sent.events[-1].event, key=moved_key(2))
     for other in (
         replace(sent, record=replace(sent.record, workflow="v")),
-        replace(sent, record=replace(sent.record, position=2)),
+        replace(
+            sent,
+            record=replace(sent.record, position=2),
+            events=[sent.events[0], LoggedEvent(position=2, event=moved)],
+        ),
     ):
         with pytest.raises(RunExistsError):
             arrived_already(there, other)
+    with pytest.raises(WorldContractError, match="not a whole"):
+        arrived_already(there, replace(sent, events=sent.events[:-1]))
 
 
 @pytest.mark.parametrize("cut", [slice(0, 0), slice(0, -1), slice(1, None)])

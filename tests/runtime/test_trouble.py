@@ -20,9 +20,9 @@ from perdure._protocol.snapshot_format import (
     encode_snapshot,
 )
 from perdure._runtime import (
-    carrier as carrier_module,
     heap as heap_module,
     renewal,
+    turns as turns_module,
     worker as worker_module,
 )
 from perdure._runtime.audit import verify_run
@@ -106,7 +106,7 @@ async def test_a_turn_that_takes_too_long_is_tried_again_then_fails_its_run(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(carrier_module, "_FIRST_TURN_DEADLINE", 0.02)
+    monkeypatch.setattr(turns_module, "_FIRST_DEADLINE", 0.02)
     endless = Workflow.from_source(
         'import { add } from "python:trouble";\n'
         f'export async function flow() {{ "use workflow"; {before} for (;;) {{}} }}'

@@ -1,0 +1,184 @@
+"""Turns: taking the turns of one run, and the steps that come of them.
+
+One at a time: a turn is delivered and planned in a VM thread and posted from there to the world's
+writer; what it started is running here once it has landed. What goes wrong is raised, and leaves
+the run as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import final
+
+from .._model.commands import Interrupted
+from .._model.commit import Committed
+from .._model.events import LoggedEvent
+from .._model.ids import EntityId, RunId
+from .._model.queue import Message, MessageClaim, WakeClaim
+from .._model.runs import NewRun
+from ..errors import SnapshotRejectedError, WorldError
+from .carrying import Carrying
+from .custody import Custody
+from .slots import TakenSlots
+from .turn_handler import StepResult, Taken, Turn, TurnInput
+from .turn_thread import take_in_thread
+from .writes import Writes
+
+__all__ = ("Turns",)
+
+_log = logging.getLogger("perdure")
+_FIRST_DEADLINE = 0.1  # seconds; a first turn that takes longer is not waited for by ``start``
+
+
+@final
+class Turns:
+    """The turns of one run, and its steps here."""
+
+    def __init__(self, run_id: RunId, shared: Carrying, writes: Writes) -> None:
+        self.custody = Custody(run_id, shared, writes)
+        self.in_flight: set[EntityId] = set()  # steps that are running here
+        self.ready: deque[MessageClaim] = deque()  # of these, what no task runs yet
+        self.results: list[StepResult] = []  # of steps that ended, for the next turn
+        self._run_id = run_id
+        self._shared = shared
+        self._writes = writes
+
+    def __repr__(self) -> str:
+        return f"<Turns of {self._run_id}, {len(self.in_flight)} steps in flight>"
+
+    def finished(self, entity: EntityId, result: StepResult | None) -> None:
+        """A step that ran here has ended; without a result it goes on elsewhere, or later."""
+        self.in_flight.discard(entity)
+        if result is None:
+            self.custody.unseen = True
+        else:
+            self.results.append(result)
+
+    def has_steps_elsewhere(self, results: Iterable[StepResult]) -> bool:
+        """Whether other workers may append to the log: then *results* must not be kept back."""
+        heap = self.custody.heap
+        if heap is None:
+            return False
+        here = self.in_flight | {r.event.entity for r in (*results, *self.results)}
+        return bool(heap.ledger.steps.keys() - here)
+
+    async def take_first(self, new: NewRun) -> Turn | None:
+        """Create the run and take its first turn, in one write; None if that did not go well."""
+        try:
+            log = await self.custody.begin(new)
+            taken = await self._take(self._given(log, new=new), _FIRST_DEADLINE)
+        except Exception as exc:
+            level = logging.DEBUG if isinstance(exc, WorldError) else logging.WARNING
+            _log.log(level, "run %s: its first turn waits for a claim: %r", self._run_id, exc)
+        else:
+            if isinstance(taken, Turn):
+                return taken
+        self.custody.discard()
+        return None
+
+    async def take(
+        self, claim: WakeClaim | None, results: list[StepResult], *, freeze: bool
+    ) -> Turn | Interrupted | None:
+        """Take the turn that *results* and the log make, and land it; None if there is none.
+
+        Args:
+            claim: the one that this turn ends; with it the log is read first.
+            freeze: the heap's last turn left no snapshot for want of time.
+
+        Raises:
+            StaleTurnError: another worker was faster.
+            RunEndedError: the run has ended meanwhile.
+            WorldError: the world failed; the turn has not landed.
+        """
+        custody = self.custody
+        events: Sequence[LoggedEvent] = ()
+        if claim is not None or custody.unseen or custody.heap is None:
+            events = await custody.load()
+        if custody.heap is None:
+            await self._writes.give_back(claim, 0)  # the run has ended
+            return None
+        given = self._given(events, results=results, claim=claim, freeze=freeze)
+        taken = await self._take(given, self._shared.turn_deadline)
+        if isinstance(taken, Turn | Interrupted):
+            return taken
+        if claim is not None:
+            await self._writes.finish(claim, taken.next_due_ms)
+        return None
+
+    def _given(
+        self,
+        events: Sequence[LoggedEvent],
+        *,
+        results: Sequence[StepResult] = (),
+        claim: WakeClaim | None = None,
+        new: NewRun | None = None,
+        freeze: bool = False,
+    ) -> TurnInput:
+        shared, record = self._shared, self.custody.record
+        assert record is not None
+        slots = TakenSlots(shared.slots)
+        return TurnInput(
+            commit_id=f"{shared.name}-{next(shared.commits)}",
+            events=events,
+            results=results,
+            claim=claim,
+            new=new,
+            now_ms=shared.world.now_ms(),
+            busy=bool(self.in_flight or self.results),
+            snapshot_lag=shared.snapshot_lag,
+            frozen=self.custody.frozen,
+            freeze=freeze,
+            key=shared.key,
+            slots=slots,
+            route=lambda command: shared.route(record, command, slots),
+        )
+
+    async def _take(self, given: TurnInput, deadline: float) -> Taken:
+        """Take a turn and land it; a heap whose snapshot was wrong is made from the log first."""
+        custody, shared = self.custody, self._shared
+        assert custody.heap is not None
+        try:
+            try:
+                posted = await take_in_thread(shared, custody.heap, given, deadline=deadline)
+            except SnapshotRejectedError as exc:
+                given = replace(given, events=await custody.rebuild(exc), frozen=None)
+                posted = await take_in_thread(shared, custody.heap, given, deadline=deadline)
+            if isinstance(posted.taken, Turn):
+                committed = posted.committed or await self._writes.commit(posted.taken.commit)
+                self._landed(posted.taken, committed, given.slots)
+            return posted.taken
+        finally:
+            given.slots.give_back()
+
+    def _landed(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
+        shared, commit, custody = self._shared, turn.commit, self.custody
+        shared.tally.turns += 1
+        shared.failed.pop(self._run_id, None)
+        if commit.snapshot is not None:
+            shared.tally.snapshots += 1
+            shared.tally.snapshot_bytes += len(commit.snapshot.data)
+        custody.advance(commit, committed)
+        self._start_steps(turn, committed, slots)
+        heap = custody.heap
+        if heap is None or heap.chains or not self.in_flight:
+            return
+        if heap.lags(heap.turn, allowed=shared.snapshot_lag):
+            custody.freeze_soon(commit.commit_id)
+
+    def _start_steps(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
+        sent = {message.message_id: message for message in turn.commit.messages}
+        entities = {f"{self._run_id}/{command.id}": command.id for command in turn.inline}
+        for lease in committed.leases:  # a message that was sent before has none
+            new = sent[lease.item]
+            message = Message(
+                message_id=new.message_id, run_id=self._run_id, topic=new.topic, body=new.body
+            )
+            self.in_flight.add(entities[lease.item])
+            slots.hand_on()
+            self._shared.hold(lease)
+            self.ready.append(
+                MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+            )
