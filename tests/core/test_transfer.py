@@ -226,7 +226,7 @@ def test_only_the_same_departure_has_arrived_already() -> None:
         replace(
             sent,
             record=replace(sent.record, position=2),
-            events=[sent.events[0], LoggedEvent(position=2, event=moved)],
+            events=(sent.events[0], LoggedEvent(position=2, event=moved)),
         ),
     ):
         with pytest.raises(RunExistsError):

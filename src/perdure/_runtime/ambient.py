@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future
+from contextlib import AbstractContextManager
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from .._model.ids import RunId
-from .._model.runs import NewRun, RunOutcome
+from .._model.runs import NewRun
 from ..abc import World
 from ..worlds import default_url, entered_world, make_world
+from .listener import Listener
 
 __all__ = ("LocalWorker", "current_world", "entered_world", "workers")
 
@@ -22,8 +23,8 @@ class LocalWorker(Protocol):
         """Create a run with its first turn; False: it was not, and nothing was lost."""
         ...
 
-    def watch(self, run_id: RunId) -> Future[RunOutcome | None] | None:
-        """The outcome of a run carried there; None once, or if, it is not."""
+    def watching(self, run_id: RunId, listener: Listener) -> AbstractContextManager[bool]:
+        """Tell *listener* how the run ends, within the block; gives whether it is carried there."""
         ...
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, final
 
 from .._model.commands import Interrupted
@@ -28,6 +29,7 @@ from ..errors import (
 )
 from .carrying import Carrying
 from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, MAX_LOST, fruitless
+from .listener import Listener
 from .turn_handler import StepResult, Turn
 from .turns import Turns
 from .writes import Writes
@@ -48,7 +50,7 @@ class Carrier:
         self._writes = Writes(run_id, shared.world)
         self._turns = Turns(run_id, shared, self._writes)
         self._claims: list[WakeClaim] = []
-        self._watched: asyncio.Future[RunOutcome | None] | None = None
+        self._listeners: list[Listener] = []
         self._tasks = 0  # that carry this run
         self._turning = False  # one of them takes turns
 
@@ -65,11 +67,14 @@ class Carrier:
         """A step that ran here has ended; without a result it goes on elsewhere, or later."""
         self._turns.finished(entity, result)
 
-    def watch(self) -> asyncio.Future[RunOutcome | None]:
-        """The run's outcome, once it has landed; None once the run is not carried here any more."""
-        if self._watched is None:  # one for all who wait, however often they ask
-            self._watched = asyncio.get_running_loop().create_future()
-        return self._watched
+    def watch(self, listener: Listener) -> None:
+        """Tell *listener* the run's outcome once it has landed, or that it is no more carried."""
+        self._listeners.append(listener)
+
+    def unwatch(self, listener: Listener) -> None:
+        """Tell *listener* nothing more. Idempotent."""
+        with suppress(ValueError):
+            self._listeners.remove(listener)
 
     async def carry(self, step: MessageClaim | None = None) -> None:
         """Run *step*, take the turns there are to take, and so on; returns when others do that.
@@ -129,9 +134,9 @@ class Carrier:
         self._shared.forget(self)
 
     def _tell(self, outcome: RunOutcome | None) -> None:
-        watched, self._watched = self._watched, None
-        if watched is not None:
-            watched.set_result(outcome)
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.tell(outcome)
 
     def begin(self, new: NewRun, told: Callable[[bool], None]) -> Coroutine[Any, Any, None]:
         """Create the run and commit its first turn in one write, then carry it on.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -27,6 +26,7 @@ from ..errors import (
 )
 from .ambient import current_world, workers
 from .hints import why_waiting
+from .listener import Listener
 
 __all__ = ("Run", "get_run")
 
@@ -135,28 +135,21 @@ class Run:
 
     async def _wait_outcome(self, world: World, wait_ms: int) -> RunOutcome | RunRecord | None:
         """How the run ended; told by the worker beside us if it is carried there."""
-        worker = workers.get(world)
-        told = None if worker is None else worker.watch(self.id)
-        if told is None:
-            return _ended(await world.storage.wait_ended(self.id, wait_ms=wait_ms))
-        soon_ms = min(wait_ms, _SOON_MS)
-        await _settled(told, seconds=soon_ms / 1000)
-        if told.done() and (outcome := told.result()) is not None:
-            return outcome
-        # Others may end it, too: from now on whoever is faster tells.
-        record: RunRecord | None = None
-        with anyio.CancelScope() as scope:
-
-            def look(told: asyncio.Future[RunOutcome | None]) -> None:
-                if told.result() is not None:
-                    scope.cancel()
-
-            told.add_done_callback(look)
-            try:
-                record = await world.storage.wait_ended(self.id, wait_ms=wait_ms - soon_ms)
-            finally:
-                told.remove_done_callback(look)
-        return told.result() if record is None else _ended(record)
+        storage, worker, listener = world.storage, workers.get(world), Listener()
+        if worker is None:
+            return _ended(await storage.wait_ended(self.id, wait_ms=wait_ms))
+        with worker.watching(self.id, listener) as carried:
+            if carried:
+                soon_ms = min(wait_ms, _SOON_MS)
+                await listener.wait(seconds=soon_ms / 1000)
+                wait_ms -= soon_ms
+            if listener.outcome is not None:
+                return listener.outcome
+            # Others may end it, too: from now on whoever is faster tells.
+            record: RunRecord | None = None
+            with anyio.CancelScope() as scope, listener.cutting_short(scope):
+                record = await storage.wait_ended(self.id, wait_ms=wait_ms)
+        return listener.outcome if record is None else _ended(record)
 
     async def _reach(self) -> World:
         if self._world is None:
@@ -173,24 +166,6 @@ class Run:
                 return ""
             _log.warning("run %s: %s", self.id, hint)
         return hint
-
-
-async def _settled(future: asyncio.Future[RunOutcome | None], *, seconds: float) -> None:
-    """Return once *future* is done, or after *seconds*. Cancelled, it leaves *future* alone."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-
-    def wake(_: object) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    future.add_done_callback(wake)
-    timer = loop.call_later(seconds, wake, None)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-        future.remove_done_callback(wake)
 
 
 def _ended(record: RunRecord) -> RunRecord | None:

@@ -68,10 +68,12 @@ async def start(
         bundle = await anyio.to_thread.run_sync(workflow.compile)
     payload = encode_payload(list(args), where="arguments")
     engine = await _engine()
-    if bundle.digest not in _stored.get(target, ()):
+    known = _stored.setdefault(target, set())
+    if bundle.digest not in known or engine.digest not in known:
         await anyio.to_thread.run_sync(check_bundle, engine, bundle)
-    await _store(target, Digest(bundle.digest), bundle.encoded)
-    await _store(target, Digest(engine.digest), engine.wasm)
+        await _store(target, Digest(bundle.digest), bundle.encoded)
+        await _store(target, Digest(engine.digest), engine.wasm)
+        known |= {bundle.digest, engine.digest}
     new = NewRun(
         run_id=_choose_id(run_id, idempotency_key),
         workflow=bundle.name,
@@ -162,9 +164,5 @@ def _format_id(raw: bytes) -> RunId:
 
 
 async def _store(world: World, digest: Digest, data: bytes) -> None:
-    known = _stored.setdefault(world, set())
-    if digest in known:
-        return
     if not await world.blobs.has(digest):
         await world.blobs.put(digest, data)
-    known.add(digest)

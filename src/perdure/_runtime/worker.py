@@ -21,7 +21,7 @@ from .._model.commands import ScheduleStep
 from .._model.commit import Append
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
-from .._model.runs import NewRun, RunOutcome, RunRecord
+from .._model.runs import NewRun, RunRecord
 from .._protocol.frames import Limits
 from .._vm.guest import default_engine
 from .._vm.pool import VmPool
@@ -33,6 +33,7 @@ from .carrier import Carrier
 from .carrying import Carrying
 from .contexts import InContext
 from .keys import snapshot_key as configured_key
+from .listener import Listener
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
 from .runners import Runners
@@ -282,12 +283,18 @@ class Worker:
         finally:
             self._beginning.discard(durable)
 
-    def watch(self, run_id: RunId) -> asyncio.Future[RunOutcome | None] | None:
-        """The outcome of a run that is carried here, as ``Carrier.watch``; None: it is not."""
+    @contextmanager
+    def watching(self, run_id: RunId, listener: Listener) -> Generator[bool, None, None]:
+        """Tell *listener*, as ``Carrier.watch``, within the block; gives whether it is carried."""
         carrier = self._carriers.get(run_id)
         if carrier is None or asyncio.get_running_loop() is not self._loop:
-            return None
-        return carrier.watch()
+            yield False
+            return
+        carrier.watch(listener)
+        try:
+            yield True
+        finally:
+            carrier.unwatch(listener)
 
     def _carry(self, claim: WakeClaim) -> None:
         self._leases.hold(claim.lease)
