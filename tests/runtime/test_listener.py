@@ -25,7 +25,6 @@ async def test_a_listener_hears_of_a_run_that_goes_on_elsewhere() -> None:
     with anyio.fail_after(5), anyio.CancelScope() as scope, listener.cutting_short(scope):
         listener.tell(None)  # so only the store can tell
         await anyio.lowlevel.checkpoint()
-
         listener.tell(ENDED)
         await anyio.sleep_forever()
     assert listener.outcome == ENDED
