@@ -134,16 +134,18 @@ async def rate(folder: Path, name: str, count: int, lag: int) -> float:
 
 
 async def snapshot_cost(folder: Path) -> None:
-    """Runs with snapshots beside runs without, in turns."""
-    for label, name, count, lag in (
-        ("5 ms steps, every turn", "slowly", 150, 0),
-        ("empty steps, lag 32", "seq", 1000, 32),
-        ("empty steps, every turn", "seq", 1000, 0),
+    """Runs with snapshots beside runs without, in turns, and each of them as often first."""
+    for label, name, count, lag, pairs in (
+        ("5 ms steps, every turn", "slowly", 150, 0, 8),
+        ("empty steps, lag 64", "seq", 330, 64, 80),
+        ("empty steps, every turn", "seq", 1000, 0, 8),
     ):
         ratios: list[float] = []
-        for _ in range(7):
-            without = await rate(folder, name, count, NEVER)
-            ratios.append(await rate(folder, name, count, lag) / without)
+        for number in range(pairs):
+            took: dict[int, float] = {}
+            for which in (NEVER, lag) if number % 2 else (lag, NEVER):
+                took[which] = await rate(folder, name, count, which)
+            ratios.append(took[lag] / took[NEVER])
         report(f"snapshots against never, {label}, %", (statistics.median(ratios) - 1) * 100)
 
 
