@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiosqlite
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
@@ -27,7 +28,7 @@ from perdure.errors import (
     WorldUnavailableError,
 )
 from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId
-from perdure_sqlite import SqliteWorld
+from perdure_sqlite import SqliteWorld, _handle
 from perdure_sqlite._handle import LOOK_EVERY, WAL_BYTES, Handle
 from tests.opening import CASES, Case
 
@@ -343,3 +344,33 @@ async def test_a_claim_that_is_made_reaches_its_caller_though_cancelled(tmp_path
             group.cancel_scope.cancel()
             gate.set()
     assert claimed == ["a"]
+
+
+@pytest.mark.parametrize(("busy", "opens"), [(3, True), (99, False)])
+async def test_a_file_that_others_make_just_now_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, busy: int, opens: bool
+) -> None:
+    """SQLite itself does not wait while two change the journal's mode of one file."""
+    asked: list[str] = []
+    execute = aiosqlite.Connection.execute_fetchall
+
+    async def refused(self: aiosqlite.Connection, sql: str) -> object:
+        if "journal_mode" in sql:
+            asked.append(sql)
+            if len(asked) <= busy:
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise error
+        return await execute(self, sql)
+
+    monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", refused)
+    monkeypatch.setattr(_handle, "SET_TRIES", 10)
+    monkeypatch.setattr(_handle, "SET_AGAIN", 0.001)
+    world = SqliteWorld(f"sqlite:///{tmp_path}/new.db")
+    if opens:
+        async with world:
+            assert len(asked) == busy + 2  # for the writer, and for the reader
+    else:
+        with pytest.raises(WorldUnavailableError, match="locked"):
+            await world.open()
+        assert len(asked) == 10

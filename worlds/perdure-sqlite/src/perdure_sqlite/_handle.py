@@ -34,6 +34,8 @@ PAGE_BYTES = 2048  # a step changes five pages a little: less to write and to sy
 WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
 GROW_AT = 12  # the look at which the log is given its size: what lives shorter needs none
 OWNERS_EVERY = 12  # looks between looks for dead owners
+SET_TRIES = 200
+SET_AGAIN = 0.05  # seconds
 
 
 @final
@@ -170,7 +172,7 @@ class Handle:
             f"synchronous = {self._synchronous}",
             f"wal_autocheckpoint = {WAL_BYTES // PAGE_BYTES}",
         ):
-            await connection.execute_fetchall(f"PRAGMA {pragma}")
+            await _set(connection, pragma)
         return connection
 
     def _look_around(self) -> None:
@@ -196,6 +198,19 @@ class Handle:
     def _buried(self, dead: list[Path] | Exception) -> None:
         if isinstance(dead, list):
             self.owner.bury(dead)
+
+
+async def _set(connection: aiosqlite.Connection, pragma: str) -> None:
+    """Set it; where others make the same file just now, SQLite may not wait for them by itself."""
+    for tried in range(SET_TRIES):
+        try:
+            await connection.execute_fetchall(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or tried == SET_TRIES - 1:
+                raise
+            await anyio.sleep(SET_AGAIN)
+        else:
+            return
 
 
 async def _close(connection: aiosqlite.Connection) -> None:
