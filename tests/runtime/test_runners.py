@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextvars import ContextVar, copy_context
 
 import anyio
@@ -61,7 +62,9 @@ async def test_no_more_tasks_wait_than_are_of_use() -> None:
         runners.run(job())  # one that is busy when the others end, ends when it is done
 
 
-async def test_a_job_that_was_handed_to_a_cancelled_task_is_closed() -> None:
+@pytest.mark.parametrize(("first", "begun"), [("run", [1]), ("cancel", [1, 2])])
+async def test_no_job_is_left_to_a_cancelled_task(first: str, begun: list[int]) -> None:
+    """One that it was handed already is closed; one that comes after goes to another task."""
     began: list[int] = []
 
     async def job(number: int) -> None:
@@ -72,24 +75,14 @@ async def test_a_job_that_was_handed_to_a_cancelled_task_is_closed() -> None:
         runners.run(job(1))
         await anyio.wait_all_tasks_blocked()
         (idle,) = [task for task in asyncio.all_tasks() if "_serve" in repr(task)]
-        runners.run(job(2))
-        idle.cancel()  # before it goes on
-    assert began == [1]
-
-
-async def test_a_task_that_was_cancelled_gets_no_job() -> None:
-    began: list[int] = []
-
-    async def job(number: int) -> None:
-        began.append(number)
-
-    async with anyio.create_task_group() as group:
-        runners = Runners(group, copy_context())
-        runners.run(job(1))
-        await anyio.wait_all_tasks_blocked()
-        (idle,) = [task for task in asyncio.all_tasks() if "_serve" in repr(task)]
-        idle.cancel()  # and has not noticed yet
-        runners.run(job(2))
+        second = job(2)
+        if first == "run":
+            runners.run(second)
+            idle.cancel()  # before it goes on
+        else:
+            idle.cancel()  # and has not noticed yet
+            runners.run(second)
         await anyio.wait_all_tasks_blocked()
         runners.close()
-    assert began == [1, 2]
+    assert began == begun
+    assert inspect.getcoroutinestate(second) == inspect.CORO_CLOSED

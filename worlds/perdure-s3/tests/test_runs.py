@@ -25,6 +25,7 @@ from perdure.model import (
     HookClaim,
     RunId,
     Snapshot,
+    TurnCommit,
 )
 from perdure.testing.clock import ManualClock
 from perdure_s3 import S3World
@@ -222,16 +223,17 @@ async def test_a_claim_for_a_run_that_is_not_there_is_doubt_until_it_is_old(url:
         assert not (await world.storage.commit(made)).conflicts
 
 
+def refused_claim() -> tuple[tuple[HookClaim], TurnCommit]:
+    """A claim of a token, and a commit with it that would make its run and is refused."""
+    claim = (HookClaim(hook_id=EntityId("hook_1"), token="t"),)
+    again = Event(type=EventType.RUN_CREATED, key="run/created", at_ms=2)
+    made = new_run("run_b")
+    return claim, commit_of(0, run_id="run_b", new=made, deliveries=(again,), hooks_claimed=claim)
+
+
 async def test_a_refused_commit_leaves_its_tokens_free(url: str) -> None:
     """Though the run that it would have made is not there to be asked."""
-    claim = (HookClaim(hook_id=EntityId("hook_1"), token="t"),)
-    refused = commit_of(
-        0,
-        run_id="run_b",
-        new=new_run("run_b"),
-        deliveries=(Event(type=EventType.RUN_CREATED, key="run/created", at_ms=2),),
-        hooks_claimed=claim,
-    )
+    claim, refused = refused_claim()
     async with S3World(url) as world:
         await world.storage.create_run(new_run())
         with pytest.raises(StaleTurnError):
@@ -241,14 +243,7 @@ async def test_a_refused_commit_leaves_its_tokens_free(url: str) -> None:
 
 async def test_a_refused_commit_does_not_free_what_another_of_its_run_claimed(url: str) -> None:
     """A write that another process has under way may hold the token."""
-    claim = (HookClaim(hook_id=EntityId("hook_1"), token="t"),)
-    refused = commit_of(
-        0,
-        run_id="run_b",
-        new=new_run("run_b"),
-        deliveries=(Event(type=EventType.RUN_CREATED, key="run/created", at_ms=2),),
-        hooks_claimed=claim,
-    )
+    claim, refused = refused_claim()
     async with S3World(url) as world, S3World(url) as other:
         await world.storage.create_run(new_run())
         txn = Txn(RunId("run_b"), None, now_ms=world._handle.now_ms())
