@@ -70,12 +70,12 @@ async def test_no_job_is_left_to_a_cancelled_task(first: str, begun: list[int]) 
     async def job(number: int) -> None:
         began.append(number)
 
+    second = job(2)
     async with anyio.create_task_group() as group:
         runners = Runners(group, copy_context())
         runners.run(job(1))
         await anyio.wait_all_tasks_blocked()
         (idle,) = [task for task in asyncio.all_tasks() if "_serve" in repr(task)]
-        second = job(2)
         if first == "run":
             runners.run(second)
             idle.cancel()  # before it goes on
