@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from perdure._vm import pool as pool_module
 from perdure._vm.pool import Reply, VmPool
 from perdure.errors import UsageError
 
@@ -140,3 +141,32 @@ def test_a_sandbox_may_forbid_that(pool: VmPool, monkeypatch: pytest.MonkeyPatch
 def test_a_pool_needs_a_thread() -> None:
     with pytest.raises(UsageError):
         VmPool(0)
+
+
+@pytest.mark.parametrize(("processors", "awake"), [(1, False), (2, True)])
+def test_a_thread_stays_awake_only_beside_another_processor(
+    processors: int, *, awake: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_processors", lambda: processors)
+    pool = VmPool(2)
+    assert pool._stays_awake is awake
+    busy, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        busy.set()
+        done.wait(5)
+
+    future = pool.submit(work)
+    assert busy.wait(5)
+    assert not pool._stays_awake  # the other processor has work of ours
+    done.set()
+    future.result(5)
+    pool.close()
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_processors_a_process_may_use_are_counted(
+    platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert pool_module._processors() >= 1

@@ -15,19 +15,19 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import SimpleQueue
 from typing import Generic, TypeAlias, TypeVar, final
 
 import anyio
 
 from ..errors import UsageError
 from ..posting import post, posted_together
+from .inbox import Inbox
 
 __all__ = ("Reply", "VmPool")
 
 T = TypeVar("T")
 Work: TypeAlias = "Callable[[], Work | None]"  # gives what is to be done after it, if anything
-_Inbox: TypeAlias = "SimpleQueue[Work | None]"
+_Inbox: TypeAlias = "Inbox[Work | None]"
 DEFAULT_MAX_THREADS = 4
 
 
@@ -98,6 +98,13 @@ def _yield_to_loops() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
+def _processors() -> int:
+    """How many this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @final
 class VmPool:
     """Runs functions in at most *max_threads* threads, first come first served."""
@@ -108,7 +115,8 @@ class VmPool:
         Args:
             max_threads: at least 1; None is one for each processor, from two to four.
         """
-        found = max(2, min(DEFAULT_MAX_THREADS, os.cpu_count() or 2))
+        self._processors = _processors()
+        found = max(2, min(DEFAULT_MAX_THREADS, self._processors))
         self._max_threads = found if max_threads is None else max_threads
         if self._max_threads < 1:
             raise UsageError("a pool needs at least one thread")
@@ -212,7 +220,7 @@ class VmPool:
         inbox.put(work)
 
     def _start_thread(self) -> _Inbox:
-        inbox: _Inbox = SimpleQueue()
+        inbox: _Inbox = Inbox()
         name = f"perdure-vm-{len(self._threads)}"
         thread = threading.Thread(target=self._serve, args=(inbox,), name=name, daemon=True)
         self._threads[inbox] = thread
@@ -221,12 +229,17 @@ class VmPool:
 
     def _serve(self, inbox: _Inbox) -> None:
         _yield_to_loops()
-        while (work := inbox.get()) is not None:
+        while (work := inbox.get(awake=self._stays_awake)) is not None:
             while work is not None:
                 # The loop is woken last: it would have to wait for this thread to let the
                 # interpreter lock go.
                 with posted_together():
                     work = work() or self._next(inbox)
+
+    @property
+    def _stays_awake(self) -> bool:
+        """Whether a thread may use a processor that nobody else of this pool wants."""
+        return self._processors > 1 and len(self._idle) == len(self._threads)
 
     def _next(self, inbox: _Inbox) -> Work | None:
         with self._lock:

@@ -29,7 +29,7 @@ from perdure.errors import (
 )
 from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId
 from perdure_sqlite import SqliteWorld, _handle
-from perdure_sqlite._handle import LOOK_EVERY, WAL_BYTES, Handle
+from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, WAL_BYTES, Handle
 from tests.opening import CASES, Case
 
 pytestmark = pytest.mark.anyio
@@ -306,7 +306,7 @@ async def test_a_world_that_does_not_open_leaves_no_thread(tmp_path: Path) -> No
     assert not any("connection_worker" in name for name in left)
 
 
-async def test_the_log_gets_its_size_once_the_world_has_been_open_for_a_while(
+async def test_the_log_gets_its_size_once_the_world_has_been_written_to_a_few_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grown = anyio.Event()
@@ -319,7 +319,9 @@ async def test_the_log_gets_its_size_once_the_world_has_been_open_for_a_while(
     monkeypatch.setattr(Handle, "_grow_wal", counted)
     async with SqliteWorld(f"sqlite:///{tmp_path}/p.db") as world:
         log = tmp_path / "p.db-wal"
-        assert log.stat().st_size < WAL_BYTES
+        for number in range(GROW_AFTER):
+            assert log.stat().st_size < WAL_BYTES
+            await world.storage.create_run(new_run(f"run{number}"))
         with anyio.fail_after(10):
             await grown.wait()
         assert log.stat().st_size >= WAL_BYTES

@@ -32,7 +32,7 @@ T = TypeVar("T")
 LOOK_EVERY = 0.04  # seconds between looks for what other processes wrote
 PAGE_BYTES = 2048  # a step changes five pages a little: less to write and to sync than 4096
 WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
-GROW_AT = 12  # the look at which the log is given its size: what lives shorter needs none
+GROW_AFTER = 8  # transactions; then the log is given its size: what writes less needs none
 OWNERS_EVERY = 12  # looks between looks for dead owners
 SET_TRIES = 200
 SET_AGAIN = 0.05  # seconds
@@ -54,6 +54,7 @@ class Handle:
         self._reader: aiosqlite.Connection | None = None
         self._look: asyncio.TimerHandle | None = None
         self._looks = 0
+        self._grown = False
         self._version: int | None = None
 
     def __repr__(self) -> str:
@@ -180,7 +181,8 @@ class Handle:
         if self._writer is None:
             return
         self._looks += 1
-        if self._looks == GROW_AT:
+        if not self._grown and self._writer.transactions >= GROW_AFTER:
+            self._grown = True
             self._writer.look(self._grow_wal)
         for_owners = self._looks % OWNERS_EVERY == 0
         self._writer.look(lambda db: self._seen(db, for_owners=for_owners))
