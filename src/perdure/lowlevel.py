@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._core.book import Book as Book, QueuedMessage as QueuedMessage
+from ._core.book import Book as Book
+from ._core.claims import QueuedMessage as QueuedMessage
 from ._core.fold import Entity as Entity, fold as fold
 from ._core.landing import (
     advanced_record as advanced_record,

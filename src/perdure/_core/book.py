@@ -10,15 +10,15 @@ repeat, no event.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, final
+from typing import final
 
 from .._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import EntityId
-from .._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
-from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
+from .._model.queue import Lease, LeaseEnd
+from .._model.runs import NewRun, RunOutcome, RunStatus
 from .._model.snapshot import Snapshot
 from ..errors import (
     HookNotFoundError,
@@ -27,6 +27,8 @@ from ..errors import (
     RunEndedError,
     StaleTurnError,
 )
+from .claims import Claims
+from .hooks import Holder, claim_hooks, free_hooks, is_held
 from .landing import (
     advanced_record,
     check_turn,
@@ -37,36 +39,23 @@ from .landing import (
     fresh_record,
     merged_attributes,
 )
-from .leases import Claimable, Mailbox, check_lease
+from .leases import Mailbox
 
-__all__ = ("Book", "Holder", "QueuedMessage")
+__all__ = ("Book",)
 
-Holder: TypeAlias = Callable[[str], "HookRecord | None"]
 _NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
-
-
-@dataclass(slots=True, kw_only=True)
-class QueuedMessage(Claimable):
-    """A step message and its counters."""
-
-    message: Message
-    lost: int = 0
-    returned: int = 0
 
 
 @final
 @dataclass(slots=True, kw_only=True)
-class Book:
+class Book(Claims):
     """A run, its wake and messages, the tokens it holds and its snapshots."""
 
-    record: RunRecord
     input_digest: bytes
-    wake: Mailbox | None  # None: the run has ended
     positions: MutableMapping[str, int] = field(default_factory=dict[str, int])  # by event key
     written: list[LoggedEvent] = field(default_factory=list[LoggedEvent])  # since it was read
     snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
     hooks: dict[str, HookRecord] = field(default_factory=dict[str, HookRecord])  # by token
-    messages: dict[str, QueuedMessage] = field(default_factory=dict[str, QueuedMessage])
     last_commit: tuple[str, Committed] | None = None
 
     @classmethod
@@ -108,8 +97,6 @@ class Book:
         if self.record.workflow != new.workflow or not same:
             raise IdempotencyConflictError(new.idempotency_key or new.run_id, run_id=new.run_id)
 
-    # --- storage ------------------------------------------------------------------------------
-
     def append(self, append: Append, *, now_ms: int) -> Appended:
         """What ``Storage.append`` does.
 
@@ -131,7 +118,7 @@ class Book:
         if first is not None:
             return Appended(position=first, duplicate=True)
         if event.type is EventType.HOOK_DISPOSED and event.entity is not None:
-            self._free_hooks({event.entity})
+            free_hooks(self.hooks, {event.entity})
         if event.type is EventType.RUN_CANCELLED:
             end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
             self.leave(event, end)
@@ -169,7 +156,7 @@ class Book:
         self, commit: TurnCommit, *, now_ms: int, holder: Holder, new_token: Callable[[], str]
     ) -> Committed:
         before, first = self.record.position, len(self.written)
-        conflicts = self._claim_hooks(commit, holder)
+        conflicts = claim_hooks(self.hooks, commit, holder)
         attributes = self._write_turn(commit, conflicts)
         self.record = advanced_record(
             self.record,
@@ -210,105 +197,6 @@ class Book:
         self.record = ended_record(self.record, outcome)
         self._end()
 
-    # --- queue --------------------------------------------------------------------------------
-
-    def arm(self, due_ms: int) -> None:
-        """Make the run due at *due_ms* at the latest, unless it has ended."""
-        if self.wake is not None:
-            self.wake.arm(due_ms)
-
-    def claim_wake(self, lease: Lease) -> WakeClaim:
-        """Give the wake, which is claimable, to the holder of *lease*."""
-        assert self.wake is not None
-        self.wake.take(lease)
-        return WakeClaim(
-            run_id=self.record.run_id,
-            lease=lease,
-            generation=self.wake.generation,
-            attempt=self.wake.attempt,
-        )
-
-    def claim_message(self, lease: Lease) -> MessageClaim:
-        """Give a message, which is claimable, to the holder of *lease*."""
-        queued = self.messages[lease.item]
-        queued.lost += queued.lease is not None
-        queued.take(lease)
-        return MessageClaim(
-            message=queued.message,
-            lease=lease,
-            attempt=queued.attempt,
-            lost=queued.lost,
-            returned=queued.returned,
-        )
-
-    def send(self, new: NewMessage, *, now_ms: int, token: str | None = None) -> Lease | None:
-        """Queue a message unless its id is there or the run has ended; leased if it has a token."""
-        if new.message_id in self.messages or self.wake is None:
-            return None
-        message = Message(
-            message_id=new.message_id, run_id=new.run_id, topic=new.topic, body=new.body
-        )
-        queued = self.messages[new.message_id] = QueuedMessage(message=message, due_ms=new.due_ms)
-        if token is None or new.lease_ms is None:
-            return None
-        lease = Lease(
-            item=new.message_id,
-            token=token,
-            is_wake=False,
-            expires_at_ms=now_ms + new.lease_ms,
-        )
-        queued.take(lease)
-        return lease
-
-    def extend(self, lease: Lease, *, now_ms: int, until_ms: int) -> Lease:
-        """Renew a live lease.
-
-        Raises:
-            LeaseLostError: it is no longer live.
-        """
-        item = self._held(lease, now_ms=now_ms)
-        item.lease = replace(lease, expires_at_ms=until_ms)
-        return item.lease
-
-    def finish(self, end: LeaseEnd, *, now_ms: int, next_due_ms: int | None = None) -> None:
-        """End a live claim; a wake is re-armed, a message is gone.
-
-        Raises:
-            LeaseLostError: the lease is no longer live.
-        """
-        item = self._held(end.lease, now_ms=now_ms)
-        if isinstance(item, Mailbox):
-            item.end(end, now_ms=now_ms, next_due_ms=next_due_ms)
-        else:
-            del self.messages[end.lease.item]
-
-    def release(self, lease: Lease, *, now_ms: int, delay_ms: int, ran: bool) -> None:
-        """Give a live claim back.
-
-        Raises:
-            LeaseLostError: the lease is no longer live.
-        """
-        item = self._held(lease, now_ms=now_ms)
-        if isinstance(item, Mailbox):
-            item.give_back(due_ms=now_ms + delay_ms, ran=ran)
-            return
-        assert isinstance(item, QueuedMessage)
-        item.lease, item.due_ms = None, now_ms + delay_ms
-        item.returned += not ran
-
-    # --- within -------------------------------------------------------------------------------
-
-    def _held(self, lease: Lease, *, now_ms: int) -> Claimable:
-        item: Claimable | None = None
-        if not lease.is_wake:
-            item = self.messages.get(lease.item)
-        elif lease.item == self.record.run_id:
-            item = self.wake
-        if item is None:
-            raise LeaseLostError(lease.item)
-        check_lease(item.lease, lease, now_ms=now_ms)
-        return item
-
     def _write(self, event: Event) -> bool:
         if event.key in self.positions:
             return False
@@ -324,7 +212,7 @@ class Book:
         if append.lease is not None:
             self._held(append.lease, now_ms=now_ms)
         event = append.event
-        if event.type in _NEEDS_HOOK and event.entity not in self._hook_ids():
+        if event.type in _NEEDS_HOOK and not is_held(self.hooks, event.entity):
             raise HookNotFoundError(event.entity or event.key)
 
     def _end_appended(self, append: Append, *, now_ms: int) -> None:
@@ -347,27 +235,6 @@ class Book:
         for event in commit.deliveries:
             if event.key in self.positions:
                 raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")
-
-    def _claim_hooks(self, commit: TurnCommit, holder: Holder) -> dict[EntityId, HookRecord]:
-        """Take the tokens that are free; gives the holders of those that are not, by our hook."""
-        self._free_hooks(commit.hooks_released)
-        conflicts: dict[EntityId, HookRecord] = {}
-        for claim in commit.hooks_claimed:
-            held = self.hooks.get(claim.token) or holder(claim.token)
-            if held is not None and held.run_id == commit.run_id and claim.token not in self.hooks:
-                held = None  # the store's word on what this commit has just released
-            if held is None:
-                self.hooks[claim.token] = HookRecord(
-                    run_id=commit.run_id,
-                    hook_id=claim.hook_id,
-                    token=claim.token,
-                    metadata=claim.metadata,
-                    is_webhook=claim.is_webhook,
-                )
-            elif (held.run_id, held.hook_id) != (commit.run_id, claim.hook_id):
-                conflicts[claim.hook_id] = held
-        self._free_hooks(commit.hooks_released)  # those claimed just now, too
-        return conflicts
 
     def _write_turn(
         self, commit: TurnCommit, conflicts: Mapping[EntityId, HookRecord]
@@ -408,14 +275,6 @@ class Book:
         if conflicts:
             self.arm(now_ms)
         return tuple(lease for lease in sent if lease is not None)
-
-    def _hook_ids(self) -> set[EntityId]:
-        return {hook.hook_id for hook in self.hooks.values()}
-
-    def _free_hooks(self, hook_ids: Collection[EntityId]) -> None:
-        for token, hook in list(self.hooks.items()):
-            if hook.hook_id in hook_ids:
-                del self.hooks[token]
 
     def _end(self) -> None:
         self.wake = None

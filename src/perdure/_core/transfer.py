@@ -26,7 +26,8 @@ from ..errors import (
     RunMovedError,
     WorldContractError,
 )
-from .book import Book, QueuedMessage
+from .book import Book
+from .claims import QueuedMessage
 from .leases import Claimable, Mailbox
 
 __all__ = (
