@@ -121,12 +121,10 @@ class Carrier:
         self._shared.spawn(self, step)
 
     def _release_task(self) -> None:
+        """One task less; after the last, nothing is kept: the run is put away, or was cancelled."""
         self._tasks -= 1
-        if not self._tasks:
-            self._leave()
-
-    def _leave(self) -> None:
-        """Keep nothing of the run: it is put away, or was cancelled on the way."""
+        if self._tasks:
+            return
         self._turns.custody.discard()
         for claim in self._turns.ready:
             self._shared.drop_step(claim)

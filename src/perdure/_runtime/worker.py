@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from types import ModuleType, TracebackType
-from typing import Self, TypeVar, final
+from typing import Self, final
 
 import anyio
 import anyio.to_thread
 
 from .._core.turn import StepRoute
-from .._ending import Ending
 from .._model.commands import ScheduleStep
 from .._model.commit import Append
 from .._model.ids import RunId
@@ -31,6 +30,7 @@ from .ambient import entered_world, workers
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
+from .claimer import Claimer
 from .contexts import InContext
 from .keys import snapshot_key as configured_key
 from .listener import Listener
@@ -43,11 +43,7 @@ from .turn_handler import StepResult
 
 __all__ = ("Worker",)
 
-C = TypeVar("C", WakeClaim, MessageClaim)
 _log = logging.getLogger("perdure")
-WAIT_MS = 1000
-CLAIM_AGAIN = 1.0  # seconds, after the world could not be reached
-CLAIM_LIMIT = 64
 
 
 @final
@@ -93,12 +89,16 @@ class Worker:
         self._leases = Leases(world)
         self._warm = WarmHeaps(warm_bytes)
         self._carriers: dict[RunId, Carrier] = {}
-        self._draining = False
         self._beginning: set[asyncio.Future[bool]] = set()
         self._stack = AsyncExitStack()
-        self._ending = Ending()  # of waits for something to claim
-        self._pauses: set[anyio.CancelScope] = set()  # of loops that ask for nothing just now
-        self._claiming: anyio.CancelScope | None = None
+        self._claimer = Claimer(
+            world,
+            topics={topic for s in self.steps.values() for topic in (s.topic, topic_of(s.id))},
+            turns=self._turns,
+            steps=self._slots,
+            carry=self._carry,
+            perform=self._perform,
+        )
         self._shared = Carrying(
             world=world,
             name=secrets.token_hex(8),
@@ -147,7 +147,7 @@ class Worker:
         workers[self.world] = self
         group = await self._stack.enter_async_context(anyio.create_task_group())
         self._runners = Runners(group, copy_context())
-        group.start_soon(self._run_loops)
+        group.start_soon(self._work)
         return self
 
     async def __aexit__(
@@ -174,92 +174,21 @@ class Worker:
 
     def drain(self) -> None:
         """Claim nothing more; what is running goes on to its next suspension. Idempotent."""
-        if self._draining:
+        if self._claimer.draining:
             return
-        self._draining = True
         if workers.get(self.world) is self:
             del workers[self.world]
-        # A claim that is under way may have been made: it is not cut short while it could count.
-        if self._claiming is not None:
-            self._claiming.deadline = anyio.current_time() + VISIBILITY_MS / 1000
-        self._ending.end()
+        self._claimer.drain()
         self._runners.close()
-        for pause in self._pauses:
-            pause.cancel()
 
-    # --- claiming ------------------------------------------------------------------------------
-
-    async def _run_loops(self) -> None:
+    async def _work(self) -> None:
         async with anyio.create_task_group() as renewing:
             renewing.start_soon(self._leases.keep)
-            with anyio.CancelScope() as self._claiming:
-                async with anyio.create_task_group() as loops:
-                    loops.start_soon(self._claim_wakes)
-                    loops.start_soon(self._claim_messages)
+            await self._claimer.claim_all()
             # Leases are renewed until the last of them is done.
             await self._slots.wait_all_free()
             await self._turns.wait_all_free()  # no turn of a draining worker starts a step here
             renewing.cancel_scope.cancel()
-
-    async def _claim_wakes(self) -> None:
-        while await self._may_claim(self._turns):
-            limit = min(CLAIM_LIMIT, self._turns.free)
-            for claim in await self._claimed(
-                lambda limit=limit: self.world.queue.claim_wakes(  # type: ignore[misc]
-                    limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
-                )
-            ):
-                self._carry(claim)
-
-    async def _claim_messages(self) -> None:
-        topics = {topic for s in self.steps.values() for topic in (s.topic, topic_of(s.id))}
-        asked = sorted(topics)
-        while asked and await self._may_claim(self._slots):
-            limit = min(CLAIM_LIMIT, self._slots.free)
-            for claim in await self._claimed(
-                lambda limit=limit: self.world.queue.claim_messages(  # type: ignore[misc]
-                    asked, limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
-                )
-            ):
-                self._slots.take()
-                self._leases.hold(claim.lease)
-                self._runners.run(self._step(None, claim))
-
-    async def _may_claim(self, slots: Slots) -> bool:
-        """Wait for a slot; whether there is one before the worker drains."""
-        with self._pause():
-            await slots.wait_free()
-        return not self._draining
-
-    async def _claimed(self, call: Callable[[], Awaitable[tuple[C, ...]]]) -> tuple[C, ...]:
-        """What was claimed, unless the drain has begun: then it is given back."""
-        try:
-            with self._ending.heeded():
-                claims = await call()
-            if not self._draining:
-                return claims
-            for claim in claims:
-                with suppress(LeaseLostError):
-                    await self.world.queue.release(claim.lease)
-        except WorldError as exc:
-            if not exc.retryable:
-                raise
-            _log.warning("%s; claiming goes on in a second", exc)
-            with self._pause():
-                await anyio.sleep(CLAIM_AGAIN)
-        return ()
-
-    @contextmanager
-    def _pause(self) -> Generator[None, None, None]:
-        """What a drain cuts short, as nothing can be lost by it."""
-        with anyio.CancelScope() as scope:
-            self._pauses.add(scope)
-            try:
-                if self._draining:
-                    scope.cancel()
-                yield
-            finally:
-                self._pauses.discard(scope)
 
     # --- runs ----------------------------------------------------------------------------------
 
@@ -270,7 +199,7 @@ class Worker:
             Whether it is durable. If not, nothing was lost: create it without a turn.
         """
         loop = asyncio.get_running_loop()
-        if self._draining or loop is not self._loop or new.run_id in self._carriers:
+        if self._claimer.draining or loop is not self._loop or new.run_id in self._carriers:
             return False
         if not self._turns.take():
             return False
@@ -304,6 +233,11 @@ class Worker:
             self._turns.take()
         carrier.wake(claim)
 
+    def _perform(self, claim: MessageClaim) -> None:
+        self._slots.take()
+        self._leases.hold(claim.lease)
+        self._runners.run(self._step(None, claim))
+
     def _spawn(self, carrier: Carrier, step: MessageClaim | None) -> None:
         self._runners.run(carrier.carry(step))
 
@@ -322,7 +256,7 @@ class Worker:
             created_ms=self.world.now_ms(),
         )
         topic = topic_of(command.step) if step is None else step.topic
-        inline = step is not None and not self._draining and slots.take()
+        inline = step is not None and not self._claimer.draining and slots.take()
         return StepRoute(
             topic=topic, body=call.encoded(), lease_ms=VISIBILITY_MS if inline else None
         )

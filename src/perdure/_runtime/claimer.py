@@ -1,0 +1,143 @@
+"""Claimer: asks one world again and again for what is due, as long as there is a free slot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
+from typing import TypeVar, final
+
+import anyio
+
+from .._ending import Ending
+from .._model.queue import MessageClaim, WakeClaim
+from ..abc import World
+from ..errors import LeaseLostError, WorldError
+from .renewal import VISIBILITY_MS
+from .slots import Slots
+
+__all__ = ("Claimer",)
+
+C = TypeVar("C", WakeClaim, MessageClaim)
+_log = logging.getLogger("perdure")
+WAIT_MS = 1000
+CLAIM_AGAIN = 1.0  # seconds, after the world could not be reached
+CLAIM_LIMIT = 64
+
+
+@final
+class Claimer:
+    """Claims wakes and messages until it is drained. Used in one event loop."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        topics: Iterable[str],
+        turns: Slots,
+        steps: Slots,
+        carry: Callable[[WakeClaim], None],
+        perform: Callable[[MessageClaim], None],
+    ) -> None:
+        """Claim nothing yet.
+
+        Args:
+            topics: of the messages to claim.
+            turns: how many wakes there is room for.
+            steps: how many messages there is room for.
+            carry: called with each wake that is claimed; takes a slot.
+            perform: called with each message that is claimed; takes a slot.
+        """
+        self._world = world
+        self._topics = sorted(topics)
+        self._turns = turns
+        self._steps = steps
+        self._carry = carry
+        self._perform = perform
+        self._draining = False
+        self._ending = Ending()  # of waits for something to claim
+        self._pauses: set[anyio.CancelScope] = set()  # of loops that ask for nothing just now
+        self._claiming: anyio.CancelScope | None = None
+
+    def __repr__(self) -> str:
+        return f"<Claimer of {self._world.url}{', draining' if self._draining else ''}>"
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is claimed."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Claim nothing more. Idempotent."""
+        if self._draining:
+            return
+        self._draining = True
+        # A claim that is under way may have been made: it is not cut short while it could count.
+        if self._claiming is not None:
+            self._claiming.deadline = anyio.current_time() + VISIBILITY_MS / 1000
+        self._ending.end()
+        for pause in self._pauses:
+            pause.cancel()
+
+    async def claim_all(self) -> None:
+        """Claim until drained."""
+        with anyio.CancelScope() as self._claiming:
+            async with anyio.create_task_group() as loops:
+                loops.start_soon(self._claim_wakes)
+                loops.start_soon(self._claim_messages)
+
+    async def _claim_wakes(self) -> None:
+        while await self._may_claim(self._turns):
+            limit = min(CLAIM_LIMIT, self._turns.free)
+            for claim in await self._claimed(
+                lambda limit=limit: self._world.queue.claim_wakes(  # type: ignore[misc]
+                    limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
+                )
+            ):
+                self._carry(claim)
+
+    async def _claim_messages(self) -> None:
+        while self._topics and await self._may_claim(self._steps):
+            limit = min(CLAIM_LIMIT, self._steps.free)
+            for claim in await self._claimed(
+                lambda limit=limit: self._world.queue.claim_messages(  # type: ignore[misc]
+                    self._topics, limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
+                )
+            ):
+                self._perform(claim)
+
+    async def _may_claim(self, slots: Slots) -> bool:
+        """Wait for a slot; whether there is one before the drain."""
+        with self._pause():
+            await slots.wait_free()
+        return not self._draining
+
+    async def _claimed(self, call: Callable[[], Awaitable[tuple[C, ...]]]) -> tuple[C, ...]:
+        """What was claimed, unless the drain has begun: then it is given back."""
+        try:
+            with self._ending.heeded():
+                claims = await call()
+            if not self._draining:
+                return claims
+            for claim in claims:
+                with suppress(LeaseLostError):
+                    await self._world.queue.release(claim.lease)
+        except WorldError as exc:
+            if not exc.retryable:
+                raise
+            _log.warning("%s; claiming goes on in a second", exc)
+            with self._pause():
+                await anyio.sleep(CLAIM_AGAIN)
+        return ()
+
+    @contextmanager
+    def _pause(self) -> Generator[None, None, None]:
+        """What a drain cuts short, as nothing can be lost by it."""
+        with anyio.CancelScope() as scope:
+            self._pauses.add(scope)
+            try:
+                if self._draining:
+                    scope.cancel()
+                yield
+            finally:
+                self._pauses.discard(scope)
