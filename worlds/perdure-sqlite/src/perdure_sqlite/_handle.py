@@ -30,7 +30,7 @@ __all__ = ("Handle",)
 
 T = TypeVar("T")
 LOOK_EVERY = 0.04  # seconds between looks for what other processes wrote
-PAGE_BYTES = 2048  # a step changes five pages a little: less to write and to sync than 4096
+PAGE_BYTES = 2048  # a step changes four pages a little: less to write and to sync than 4096
 WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
 GROW_AFTER = 8  # transactions; then the log is given its size: what writes less needs none
 OWNERS_EVERY = 12  # looks between looks for dead owners

@@ -17,9 +17,11 @@ from ._writer import Transaction
 
 __all__ = (
     "LIVE",
+    "bound_lease",
     "check_message",
     "drop_messages",
     "end_message",
+    "free_messages",
     "give_message_back",
     "live",
     "send_message",
@@ -109,6 +111,36 @@ def give_message_back(
     if not given:
         raise LeaseLostError(lease.item)
     transaction.rings.add("messages")
+
+
+def bound_lease(db: sqlite3.Connection, n: int, expires_ms: int) -> None:
+    """Note in the run that a lease on a message of it may run out at *expires_ms*.
+
+    A message that is leased stands in no index: most are done before their lease runs out, and a
+    step that runs inline would change a page more. The run has a bound for all of them instead,
+    which holds for seconds.
+    """
+    db.execute(
+        "UPDATE runs SET leased_ms = ? WHERE n = ? AND (leased_ms IS NULL OR leased_ms > ?)",
+        (expires_ms, n, expires_ms),
+    )
+
+
+def free_messages(transaction: Transaction) -> None:
+    """Let messages whose lease has run out be claimed anew."""
+    db, now_ms = transaction.db, transaction.now_ms
+    freed = db.execute(
+        "UPDATE messages SET token = NULL, expires_ms = NULL, due_ms = expires_ms, lost = lost + 1"
+        " WHERE n IN (SELECT n FROM runs WHERE leased_ms <= ?) AND expires_ms <= ?",
+        (now_ms, now_ms),
+    ).rowcount
+    if freed:
+        transaction.rings.add("messages")
+    db.execute(
+        "UPDATE runs SET leased_ms ="
+        " (SELECT min(expires_ms) FROM messages WHERE messages.n = runs.n) WHERE leased_ms <= ?",
+        (now_ms,),
+    )
 
 
 def drop_messages(db: sqlite3.Connection, n: int) -> None:

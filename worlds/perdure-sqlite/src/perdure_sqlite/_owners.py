@@ -91,6 +91,10 @@ def _free(transaction: Transaction, name: str) -> None:
         "UPDATE messages SET expires_ms = ? WHERE token LIKE ? AND expires_ms > ?",
         (now_ms, prefix, now_ms),
     ).rowcount
+    db.execute(
+        "UPDATE runs SET leased_ms = ? WHERE n IN (SELECT n FROM messages WHERE token LIKE ?)",
+        (now_ms, prefix),
+    )
     freed += db.execute(
         "UPDATE runs SET wake_expires_ms = ? WHERE wake_claimable_ms > ? AND wake_token LIKE ?",
         (now_ms, now_ms, prefix),

@@ -13,7 +13,15 @@ from perdure.errors import LeaseLostError
 from perdure.model import Lease, LeaseEnd, Message, MessageClaim, NewMessage, RunId, WakeClaim
 
 from ._handle import Handle
-from ._messages import LIVE, end_message, give_message_back, live, send_message
+from ._messages import (
+    LIVE,
+    bound_lease,
+    end_message,
+    free_messages,
+    give_message_back,
+    live,
+    send_message,
+)
 from ._owners import Owner
 from ._runs import Wake, load_wake, store_wake
 from ._writer import Transaction
@@ -119,8 +127,9 @@ class SqliteQueue(Queue):
                     "SELECT count(*) FROM runs WHERE wake_claimable_ms <= ?", (now_ms,)
                 ).fetchone()[0],
                 db.execute(
-                    "SELECT topic, count(*) FROM messages WHERE claimable_ms <= ? GROUP BY topic",
-                    (now_ms,),
+                    "SELECT topic, count(*) FROM messages"
+                    " WHERE (token IS NULL AND due_ms <= ?) OR expires_ms <= ? GROUP BY topic",
+                    (now_ms, now_ms),
                 ).fetchall(),
             )
         )
@@ -173,17 +182,17 @@ def _claim_messages(
     transaction: Transaction, owner: Owner, topics: list[str], limit: int, visibility_ms: int
 ) -> tuple[tuple[MessageClaim, ...], int | None]:
     db, now_ms = transaction.db, transaction.now_ms
-    asked = f"topic IN ({', '.join('?' * len(topics))})"
+    free_messages(transaction)
+    asked = f"token IS NULL AND topic IN ({', '.join('?' * len(topics))})"
     rows = db.execute(
-        "SELECT n, run_id || '/' || name AS message_id, run_id, topic, body, token,"
+        "SELECT n, run_id || '/' || name AS message_id, run_id, topic, body,"
         " messages.attempt, lost, returned"
-        f" FROM messages JOIN runs USING (n) WHERE {asked} AND claimable_ms <= ?"
-        " ORDER BY claimable_ms, message_id LIMIT ?",
+        f" FROM messages JOIN runs USING (n) WHERE {asked} AND due_ms <= ?"
+        " ORDER BY due_ms, message_id LIMIT ?",
         (*topics, now_ms, limit),
     ).fetchall()
     claims: list[MessageClaim] = []
-    for n, message_id, run_id, topic, body, token, attempt, lost, returned in rows:
-        lost += token is not None
+    for n, message_id, run_id, topic, body, attempt, lost, returned in rows:
         lease = Lease(
             item=message_id,
             token=owner.new_token(),
@@ -191,10 +200,10 @@ def _claim_messages(
             expires_at_ms=now_ms + visibility_ms,
         )
         db.execute(
-            "UPDATE messages SET token = ?, expires_ms = ?, attempt = ?, lost = ?"
-            " WHERE n = ? AND name = ?",
-            (lease.token, lease.expires_at_ms, attempt + 1, lost, n, message_id.partition("/")[2]),
+            "UPDATE messages SET token = ?, expires_ms = ?, attempt = ? WHERE n = ? AND name = ?",
+            (lease.token, lease.expires_at_ms, attempt + 1, n, message_id.partition("/")[2]),
         )
+        bound_lease(db, n, lease.expires_at_ms)
         claims.append(
             MessageClaim(
                 message=Message(
@@ -208,10 +217,12 @@ def _claim_messages(
         )
     if claims:
         return tuple(claims), None
-    (due_ms,) = db.execute(
-        f"SELECT min(claimable_ms) FROM messages WHERE {asked}", topics
-    ).fetchone()
-    return (), due_ms
+    found = db.execute(
+        f"SELECT min(due_ms) FROM messages WHERE {asked} UNION ALL"
+        " SELECT min(leased_ms) FROM runs WHERE leased_ms IS NOT NULL",
+        topics,
+    )
+    return (), min((due_ms for (due_ms,) in found if due_ms is not None), default=None)
 
 
 def _extend(

@@ -33,7 +33,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 2
+VERSION = 3
 
 # A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
 _TABLES = """
@@ -62,11 +62,13 @@ CREATE TABLE runs (
   wake_token TEXT,
   wake_expires_ms INTEGER,
   wake_claimable_ms INTEGER GENERATED ALWAYS AS
-    (CASE WHEN wake_token IS NULL THEN wake_due_ms ELSE wake_expires_ms END) VIRTUAL
+    (CASE WHEN wake_token IS NULL THEN wake_due_ms ELSE wake_expires_ms END) VIRTUAL,
+  leased_ms INTEGER -- no lease on a message of it runs out before
 );
 CREATE INDEX runs_by_creation ON runs (created_at_ms, run_id);
 CREATE INDEX runs_by_end ON runs (ended_at_ms, run_id) WHERE ended_at_ms IS NOT NULL;
 CREATE INDEX wakes ON runs (wake_claimable_ms, run_id) WHERE wake_claimable_ms IS NOT NULL;
+CREATE INDEX leases ON runs (leased_ms) WHERE leased_ms IS NOT NULL;
 CREATE TABLE events (
   id INTEGER PRIMARY KEY, -- run and position in one: a log is appended to at one place
   type INTEGER NOT NULL,
@@ -98,11 +100,9 @@ CREATE TABLE messages (
   attempt INTEGER NOT NULL,
   lost INTEGER NOT NULL DEFAULT 0,
   returned INTEGER NOT NULL DEFAULT 0,
-  claimable_ms INTEGER GENERATED ALWAYS AS
-    (CASE WHEN token IS NULL THEN due_ms ELSE expires_ms END) VIRTUAL,
   PRIMARY KEY (n, name)
 ) WITHOUT ROWID;
-CREATE INDEX messages_by_topic ON messages (topic, claimable_ms);
+CREATE INDEX messages_by_topic ON messages (topic, due_ms) WHERE token IS NULL;
 CREATE TABLE snapshots (
   id INTEGER PRIMARY KEY, -- run and turn in one, so that a snapshot is one row in one page
   parent_turn INTEGER,

@@ -34,7 +34,7 @@ from perdure.model import (
     TurnCommit,
 )
 
-from ._messages import drop_messages, end_message, send_message
+from ._messages import bound_lease, drop_messages, end_message, send_message
 from ._owners import Owner
 from ._runs import Wake, find_run, insert_run, pack_map, store_wake, unpack_map
 from ._schema import EVENT_INSERT, EVENT_PLACES, pack_event, pack_key
@@ -107,6 +107,7 @@ class _Row:
     attributes: bytes | None
     commit_id: str | None
     committed: bytes | None
+    leased_ms: int | None
 
     @property
     def n(self) -> int:
@@ -114,7 +115,8 @@ class _Row:
 
 
 _COLUMNS = (
-    "status, turn, position, started_at_ms, attributes, commit_id, committed, " + Wake.COLUMNS
+    "status, turn, position, started_at_ms, attributes, commit_id, committed, leased_ms, "
+    + Wake.COLUMNS
 )
 _WAKE = _COLUMNS.count(",") - Wake.COLUMNS.count(",")
 
@@ -144,11 +146,7 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
     attributes = _write_log(log, run, commit, conflicts)
     if commit.snapshot is not None:
         keep_snapshot(db, run.n, commit.snapshot)
-    leases = tuple(
-        lease
-        for message in (commit.messages if commit.outcome is None else ())
-        if (lease := send_message(transaction, run.n, message, owner)) is not None
-    )
+    leases = _send(transaction, run, commit, owner)
     _end_leases(transaction, run.wake, commit)
     run.wake.attempt = 0
     if conflicts:
@@ -168,7 +166,7 @@ def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome
     """Give the run its end: what it holds is freed, what waits for it is woken."""
     transaction.db.execute(
         "UPDATE runs SET status = ?, payload = ?, ended_at_ms = ?, wake_due_ms = NULL,"
-        " wake_token = NULL, wake_expires_ms = NULL WHERE n = ?",
+        " wake_token = NULL, wake_expires_ms = NULL, leased_ms = NULL WHERE n = ?",
         (outcome.status, outcome.payload, outcome.at_ms, n),
     )
     free_hooks(transaction.db, n, None)
@@ -242,6 +240,21 @@ def _write_log(
     if attributes is None:
         return run.attributes
     return pack_map(attributes)
+
+
+def _send(
+    transaction: Transaction, run: _Row, commit: TurnCommit, owner: Owner
+) -> tuple[Lease, ...]:
+    """Send the commit's messages; gives the leases of those that are sent leased."""
+    if commit.outcome is not None:
+        return ()
+    sent = [send_message(transaction, run.n, message, owner) for message in commit.messages]
+    leases = tuple([lease for lease in sent if lease is not None])
+    if leases:
+        first_ms = min([lease.expires_at_ms for lease in leases])
+        if run.leased_ms is None or first_ms < run.leased_ms:
+            bound_lease(transaction.db, run.n, first_ms)
+    return leases
 
 
 def _end_leases(transaction: Transaction, wake: Wake, commit: TurnCommit) -> None:
