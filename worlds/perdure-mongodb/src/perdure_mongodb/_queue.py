@@ -48,10 +48,10 @@ class MongoQueue(Queue):
                 {"_id": run_id, "ended_at_ms": None},
                 [{"$set": self._armed(due_ms)}],
             )
+            self._handle.recent.forget(run_id)
+            self._handle.ring("wakes")
 
         await self._handle.write(work)
-        self._handle.recent.forget(run_id)
-        self._handle.bells.ring("wakes")
 
     async def claim_wakes(
         self, *, limit: int, visibility_ms: int, wait_ms: int = 0
@@ -136,11 +136,11 @@ class MongoQueue(Queue):
                     "$inc": {"returned": int(not ran)},
                 },
             )
+            self._handle.ring("messages")
             return done.matched_count
 
         if not await self._handle.write(work):
             raise LeaseLostError(lease.item)
-        self._handle.bells.ring("messages")
 
     async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
         now_ms, db = self._handle.now_ms(), self._handle.db
