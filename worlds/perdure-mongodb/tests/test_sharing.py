@@ -40,7 +40,7 @@ anyio.run(main)
 
 
 @asynccontextmanager
-async def another_process(url: str) -> AsyncGenerator[Append]:
+async def another_process(url: str) -> AsyncGenerator[Append, None]:
     """A process that appends a chunk to the run's stream when it is told to."""
     command = [sys.executable, "-c", WRITER, url]
     async with await anyio.open_process(command, stdin=PIPE, stderr=None) as process:
