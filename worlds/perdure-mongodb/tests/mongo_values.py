@@ -11,7 +11,10 @@ from perdure.model import (
     RunId,
     TurnCommit,
 )
+from perdure_mongodb import MongoWorld
 from perdure_mongodb.testing import Mongod
+
+__all__ = ("RUN", "apart", "commit_of", "created", "left_over", "new_run", "wait_live")
 
 RUN = RunId("run_a")
 
@@ -56,3 +59,18 @@ def left_over(server: Mongod, database: str) -> dict[str, int]:
         names = [name for name in made.list_collection_names() if name != "meta"]
         counts = {name: made[name].count_documents({}) for name in names}
     return {name: count for name, count in counts.items() if count}
+
+
+def apart(url: str) -> tuple[str, str]:
+    """Two URLs of one store whose worlds share no connection, as in two processes."""
+    return url, f"{url}&retryReads=true"
+
+
+async def wait_live(world: MongoWorld) -> None:
+    """Begin its change stream, and return once it is there; until then it rings nobody."""
+    bells, watcher = world._handle.bells, world._handle.connection.watcher
+    watcher.begin()
+    async for _ in bells.attempts("wakes", 10_000, check=lambda: None, poll_s=lambda: 0.01):
+        if watcher.is_live:
+            return
+    raise AssertionError("no change stream")

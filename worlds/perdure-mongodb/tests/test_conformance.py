@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from faulty_driver import fail_commands
+from mongo_values import apart
 
 from perdure.testing.conformance import MakeWorld, Tier, certify
 from perdure_mongodb import MongoWorld
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.slow
 def test_the_world_passes(server: Mongod, database: str, driver: str) -> None:
     """With PyMongo's client, in the smoke tier, without what the check of everything contains.
 
+    Of two clients of a store each has a connection of its own, as in two processes.
     ``PERDURE_TIER=full`` makes it minutes.
     """
     tier = Tier(os.environ.get("PERDURE_TIER", "smoke"))
@@ -28,8 +30,8 @@ def test_the_world_passes(server: Mongod, database: str, driver: str) -> None:
     @contextmanager
     def store() -> Generator[MakeWorld, None, None]:
         name = f"{database}n{next(made)}"
-        url = f"{server.url(name)}&driver={driver}"
-        yield lambda clock: MongoWorld(url, clock=clock)
+        urls = itertools.cycle(apart(f"{server.url(name)}&driver={driver}"))
+        yield lambda clock: MongoWorld(next(urls), clock=clock)
         with server.client() as client:
             client.drop_database(name)
 

@@ -8,7 +8,7 @@ from typing import cast
 import anyio
 import pytest
 from bson import ObjectId
-from mongo_values import RUN, commit_of, left_over, new_run
+from mongo_values import RUN, apart, commit_of, left_over, new_run, wait_live
 from pymongo.errors import (
     AutoReconnect,
     OperationFailure,
@@ -37,19 +37,10 @@ from perdure_mongodb.testing import Mongod
 pytestmark = pytest.mark.anyio
 
 
-async def wait_live(world: MongoWorld) -> None:
-    """Return once its change stream is there; until then it rings nobody."""
-    bells = world._handle.bells
-    async for _ in bells.attempts("wakes", 10_000, check=lambda: None, poll_s=lambda: 0.01):
-        watcher = world._handle._watcher
-        if watcher is not None and watcher.is_live:
-            return
-    raise AssertionError("no change stream")
-
-
 @pytest.mark.slow
 async def test_another_clients_writes_are_heard_of_before_the_next_look(url: str) -> None:
-    async with MongoWorld(url) as writer, MongoWorld(url) as waiter:
+    one, other = apart(url)
+    async with MongoWorld(one) as writer, MongoWorld(other) as waiter:
         await writer.storage.create_run(new_run())
         heard: dict[str, float] = {}
 
@@ -88,7 +79,8 @@ async def test_another_clients_writes_are_heard_of_before_the_next_look(url: str
 
 @pytest.mark.slow
 async def test_without_hints_looking_finds_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with MongoWorld(url) as writer, MongoWorld(url) as waiter:
+    one, other = apart(url)
+    async with MongoWorld(one) as writer, MongoWorld(other) as waiter:
         driver = waiter._handle.driver
 
         async def broken(*_: object, **__: object) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import anyio
 import pytest
-from mongo_values import RUN, commit_of, created, left_over, new_run
+from mongo_values import RUN, apart, commit_of, created, left_over, new_run
 from pymongo.errors import (
     OperationFailure,
 )
@@ -86,7 +86,8 @@ async def test_results_that_come_together_share_transactions(
 
 async def test_two_processes_share_a_run_and_lose_nothing(motor_url: str) -> None:
     """Two clients append to one run at once: each refused write is made again."""
-    async with MongoWorld(motor_url) as one, MongoWorld(motor_url) as two:
+    ours, theirs = apart(motor_url)
+    async with MongoWorld(ours) as one, MongoWorld(theirs) as two:
         await one.storage.create_run(new_run())
 
         async def append(world: MongoWorld, first: int) -> None:
@@ -104,7 +105,8 @@ async def test_two_processes_share_a_run_and_lose_nothing(motor_url: str) -> Non
 
 
 async def test_of_many_runs_that_want_a_token_one_has_it(motor_url: str) -> None:
-    async with MongoWorld(motor_url) as one, MongoWorld(motor_url) as two:
+    ours, theirs = apart(motor_url)
+    async with MongoWorld(ours) as one, MongoWorld(theirs) as two:
         runs = [RunId(f"run_{n}") for n in range(8)]
         conflicts: list[int] = []
 
@@ -192,8 +194,8 @@ async def test_values_beyond_the_servers_limit_come_back_exact_and_go_with_their
 async def leave_open(world: MongoWorld) -> None:
     """Begin to write to a run as a process does that dies before it commits."""
     handle = world._handle
-    assert handle._database is not None
-    database, session = handle.driver.bare(handle._database), handle.driver.client.start_session()
+    database = handle.driver.bare(handle.connection.database)
+    session = handle.driver.client.start_session()
     command = update("runs", [({"_id": RUN}, {"$set": {"v": "never"}})]).body
 
     def talk() -> Conversation:
@@ -229,8 +231,6 @@ async def test_who_may_not_look_for_the_dead_says_so_once(
             raise OperationFailure("not authorised", 13)
 
         monkeypatch.setattr(world._handle.driver, "aggregate", refused)
-        reaper = world._handle._reaper
-        assert reaper is not None
         for _ in range(2):
-            await reaper.look()
+            await world._handle.connection.reaper.look()
     assert [record.message[:13] for record in caplog.records] == ["this user may"]

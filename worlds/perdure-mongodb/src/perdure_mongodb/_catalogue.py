@@ -56,7 +56,7 @@ class MongoCatalogue(Catalogue):
             await self._drop_blobs(run_id)
 
         await self._handle.write(work)
-        self._handle.bells.ring(run_id)
+        self._handle.ring(run_id)
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
         async def work() -> list[str]:
@@ -72,7 +72,7 @@ class MongoCatalogue(Catalogue):
             return [document["_id"] for document in ended]
 
         gone = await self._handle.write(work)
-        self._handle.bells.ring(*gone)
+        self._handle.ring(*gone)
         return len(gone)
 
     async def _list(self, chosen: Document, limit: int) -> RunPage:

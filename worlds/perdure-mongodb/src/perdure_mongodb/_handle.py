@@ -1,4 +1,4 @@
-"""Handle: one open world: its client, its clock, its bells and its counters.
+"""Handle: one open world: its connection, its clock, its bells and its counters.
 
 A write runs in a task of its own that ends as the server decides, whatever becomes of the caller:
 a cancelled await says nothing about the write, and never breaks into a transaction.
@@ -7,9 +7,7 @@ a cancelled await says nothing about the write, and never breaks into a transact
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, final
 
@@ -22,12 +20,11 @@ from perdure.errors import PerdureError, WorldClosedError, WorldContractError
 from perdure.testing.clock import Clock, SystemClock
 from perdure.waiting import Attempt, Bells
 
+from ._connection import Connection, MakeDriver
 from ._driver import DRIVERS, Database, Document, Driver, mapped_errors
-from ._reaper import Reaper, app_name
 from ._recent import Recent
 from ._schema import Collections, create_collections
 from ._transaction import Command
-from ._watch import Watcher
 
 __all__ = ("Handle",)
 
@@ -50,22 +47,28 @@ class Handle:
         self.counters = {"commits": 0, "appends": 0, "claims": 0, "retries": 0}
         self.bells = Bells(clock)
         self.recent = Recent()
-        self.me = secrets.token_hex(6)
         self._uri = uri
         self._name = name
-        self._make = DRIVERS[driver]
-        self._driver: Driver | None = None
-        self._database: Database | None = None
+        self._make: MakeDriver = DRIVERS[driver]
+        self._connection: Connection | None = None
         self._collections: Collections | None = None
-        self._watcher: Watcher | None = None
-        self._reaper: Reaper | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._count = itertools.count()
         self._term: object = None
         self._closing = False
 
     def __repr__(self) -> str:
         return f"<Handle {self.url} {'open' if self._collections else 'closed'}>"
+
+    @property
+    def connection(self) -> Connection:
+        """What it shares with other worlds of this process.
+
+        Raises:
+            WorldClosedError: the world is not open.
+        """
+        if self._connection is None:
+            raise WorldClosedError(self.url)
+        return self._connection
 
     @property
     def driver(self) -> Driver:
@@ -74,9 +77,7 @@ class Handle:
         Raises:
             WorldClosedError: the world is not open.
         """
-        if self._driver is None:
-            raise WorldClosedError(self.url)
-        return self._driver
+        return self.connection.driver
 
     @property
     def db(self) -> Collections:
@@ -104,7 +105,12 @@ class Handle:
 
     def new_version(self) -> str:
         """A version no document has had; it shows whose write made it."""
-        return f"{self.me}/{next(self._count)}"
+        return self.connection.new_version()
+
+    def ring(self, *names: str) -> None:
+        """Wake who listens to these in any world of this process: this one has written."""
+        if self._connection is not None:  # a caller may hear of its write after the world's end
+            self._connection.ring(*names)
 
     async def write(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a write to its end, cancelled or not; durable once this returns."""
@@ -149,8 +155,7 @@ class Handle:
             MovedError: a command found too little; nothing was written.
             PyMongoError: labelled ``UnknownTransactionCommitResult`` if it may have landed.
         """
-        assert self._database is not None
-        await self.driver.transact(self._database, commands)
+        await self.driver.transact(self.connection.database, commands)
 
     async def settled_term(self) -> object:
         """The primary's term, once it is sure that it shows what earlier ones acknowledged.
@@ -163,7 +168,7 @@ class Handle:
         self.check_open()
         term = self.driver.term()
         while term is None or term != self._term:
-            meta = self.driver.database(self._name)["meta"]
+            meta = self.connection.database["meta"]
             await meta.update_one({"_id": "schema"}, {"$inc": {"terms": 1}})
             before, term = term, self.driver.term()
             if before == term:
@@ -181,53 +186,49 @@ class Handle:
         if self._collections is not None:
             return
         with mapped_errors(self.url):
-            driver = self._make(self._uri, appname=app_name(self._name), **_defaults(self._uri))
+            connection = Connection.join(self._make, self._uri, self._name, self.bells)
             try:
-                database = driver.database(self._name)
-                hello = await self._greet(driver)
+                hello = await self._greet(connection.driver)
                 _check(hello, self.url, self.clock)
-                await create_collections(database)
+                await create_collections(connection.database)
             except BaseException:
                 with anyio.CancelScope(shield=True):
-                    await driver.aclose()
+                    await connection.leave(self.bells)
                 raise
-        self._driver, self._database = driver, database
-        self._collections = Collections.of(database)
-        self._watcher = Watcher(driver, database, self.bells, self.me)
-        self._reaper = Reaper(driver, self._name)
+        self._connection = connection
+        self._collections = Collections.of(connection.database)
 
     async def aclose(self) -> None:
         """Wait for the writes that were begun, and disconnect. Idempotent."""
-        driver, watcher, reaper = self._driver, self._watcher, self._reaper
-        if driver is None or watcher is None or reaper is None or self._closing:
+        connection = self._connection
+        if connection is None or self._closing:
             return
         self._closing = True
         self.bells.ring_all()  # whoever waits hears that it is closed
         with anyio.CancelScope(shield=True):
             while self._tasks:
                 await asyncio.wait(set(self._tasks))
-            await asyncio.gather(watcher.aclose(), reaper.aclose())
-            self._driver = self._collections = self._watcher = self._reaper = None
-            await driver.aclose()
+            self._connection = self._collections = None
+            await connection.leave(self.bells)
         self._closing = False
 
     def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
         """Look once, then again whenever *bell* rang or it is time to, until it is over."""
-        watcher, reaper = self._watcher, self._reaper
-        if wait_ms > 0 and watcher is not None and reaper is not None:
-            watcher.begin()
-            reaper.begin()
+        connection = self.connection
+        if wait_ms > 0:
+            connection.watcher.begin()
+            connection.reaper.begin()
         return self.bells.attempts(
             bell,
             wait_ms,
             check=self.check_open,
-            poll_s=lambda: POLL_LIVE if watcher is not None and watcher.is_live else POLL_BLIND,
+            poll_s=lambda: POLL_LIVE if connection.watcher.is_live else POLL_BLIND,
         )
 
     def look_for_the_dead(self) -> None:
         """From now on end transactions that were left open: somebody waits for their locks."""
-        if self._reaper is not None:
-            self._reaper.begin()
+        if self._connection is not None:
+            self._connection.reaper.begin()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -296,10 +297,3 @@ def _patience(uri: str) -> float:
     """Seconds for which the URL wants a server to be waited for, if it says so."""
     found: float = parse_uri(uri)["options"].get("serverSelectionTimeoutMS", FIRST_WITHIN)
     return found
-
-
-def _defaults(uri: str) -> dict[str, Any]:
-    """Options the URL does not set: patience for an election, an end to waiting for the dead."""
-    given = {name.lower() for name in parse_uri(uri)["options"]}
-    wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000}
-    return {name: value for name, value in wanted.items() if name.lower() not in given}

@@ -62,7 +62,7 @@ class MongoStreams(Streams):
             raise WorldUnavailableError(f"stream {name!r} of run {run_id}: others were faster")
 
         length = await self._handle.write(work)
-        self._handle.bells.ring(run_id)
+        self._handle.ring(run_id)
         return length
 
     async def read(
@@ -92,7 +92,7 @@ class MongoStreams(Streams):
             raise WorldUnavailableError(f"stream {name!r} of run {run_id}: others were faster")
 
         await self._handle.write(work)
-        self._handle.bells.ring(run_id)
+        self._handle.ring(run_id)
 
     async def info(self, run_id: RunId, name: str) -> StreamInfo:
         async def work() -> StreamInfo:

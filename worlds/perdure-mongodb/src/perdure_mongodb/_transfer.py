@@ -72,7 +72,7 @@ class MongoTransfer(Transfer):
             page.arrived = copy.streams
 
         await self._lander.land(run_id, Work(needs=needs, act=act, new=_new(copy)))
-        self._handle.bells.ring("wakes", "messages", run_id)
+        self._handle.ring("wakes", "messages", run_id)
         return await self._storage.get_run(run_id)
 
     async def confirm(self, run_id: RunId) -> RunRecord:

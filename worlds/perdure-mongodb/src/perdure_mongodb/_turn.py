@@ -134,7 +134,7 @@ class Lander:
                 if all(failed):  # a run whose first turn was refused is not made
                     return answers
                 if await write_page(page, now_ms):
-                    self._handle.bells.ring(*page.rings)
+                    self._handle.ring(*page.rings)
                 elif care is Care.RECENT:
                     care = Care.FRESH  # no write said that the page was right
                     continue

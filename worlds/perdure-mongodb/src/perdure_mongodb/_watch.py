@@ -1,8 +1,8 @@
-"""Watch: one change stream for each open world, as a hint that others wrote.
+"""Watch: one change stream for each connection, as a hint that others wrote.
 
 It rings bells and does nothing else: it may be late, broken or not allowed, and whoever waits looks
-by itself every now and then. What this world wrote itself has rung already and is left out by the
-server.
+by itself every now and then. What was written through this connection has rung already and is left
+out by the server.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import re
+from collections.abc import Set
 from typing import Any, final
 
 import anyio
@@ -31,14 +32,19 @@ _ENDED = frozenset(status.value for status in RunStatus if status.is_ended)
 
 @final
 class Watcher:
-    """The change stream of one open world; it begins with the first that waits."""
+    """The change stream of one connection; it begins with the first that waits.
 
-    def __init__(self, driver: Driver, database: Database, bells: Bells, me: str) -> None:
+    Args:
+        worlds: the bells of each that is open; more may open, others close.
+        mark: how versions begin that this connection gives.
+    """
+
+    def __init__(self, driver: Driver, database: Database, worlds: Set[Bells], mark: str) -> None:
         self.is_live = False
         self._driver = driver
         self._database = database
-        self._bells = bells
-        self._pipeline = _pipeline(me)
+        self._worlds = worlds
+        self._pipeline = _pipeline(mark)
         self._task: asyncio.Task[None] | None = None
         self._closing = anyio.Event()
 
@@ -74,9 +80,12 @@ class Watcher:
                 change = await stream.try_next()
                 if not self.is_live:
                     self.is_live = True
-                    self._bells.ring_all()  # for what was written before it was there
+                    for bells in self._worlds:
+                        bells.ring_all()  # for what was written before it was there
                 if change is not None:
-                    self._bells.ring(*bells_of(change))
+                    rung = bells_of(change)
+                    for bells in self._worlds:
+                        bells.ring(*rung)
         finally:
             with contextlib.suppress(PyMongoError):
                 await stream.close()
@@ -101,15 +110,15 @@ def bells_of(change: Any) -> list[str]:
     return rings
 
 
-def _pipeline(me: str) -> list[Document]:
-    mine = re.compile(f"^{me}/")
+def _pipeline(mark: str) -> list[Document]:
+    ours = re.compile(f"^{mark}/")
     return [
         {
             "$match": {
                 "ns.coll": {"$in": ["runs", "messages", "streams"]},
                 "operationType": {"$in": ["insert", "update", "delete"]},
-                "updateDescription.updatedFields.v": {"$not": mine},
-                "fullDocument.v": {"$not": mine},
+                "updateDescription.updatedFields.v": {"$not": ours},
+                "fullDocument.v": {"$not": ours},
                 "$or": [{"ns.coll": "runs"}, {"operationType": {"$ne": "delete"}}],
             }
         },
