@@ -104,7 +104,7 @@ def claiming(world: MongoWorld) -> list[dict[str, Any]]:
         "token": {"$concat": [f"{secrets.token_hex(8)}/", "$_id"]},
         "until_ms": until_ms,
         "at_ms": until_ms,
-        "v": world._handle.new_version(),
+        "v": world._handle.connection.new_version(),
     }
     return [{"$set": fields}]
 

@@ -12,16 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from typing import Any, TypeVar, final
 
 import anyio
-import pymongo
-from pymongo.errors import OperationFailure, PyMongoError
-from pymongo.uri_parser import parse_uri
 
-from perdure.errors import PerdureError, WorldClosedError, WorldContractError
-from perdure.testing.clock import Clock, SystemClock
+from perdure.errors import PerdureError, WorldClosedError
+from perdure.testing.clock import Clock
 from perdure.waiting import Attempt, Bells
 
 from ._connection import Connection, MakeDriver
-from ._driver import DRIVERS, Database, Document, Driver, mapped_errors
+from ._driver import DRIVERS, Driver, mapped_errors
+from ._greeting import greet
 from ._recent import Recent
 from ._schema import Collections, create_collections
 from ._transaction import Command
@@ -31,9 +29,7 @@ __all__ = ("Handle",)
 T = TypeVar("T")
 POLL_LIVE = 1.0  # seconds between looks while the change stream gives hints
 POLL_BLIND = 0.2  # and while it does not
-MAX_SKEW_MS = 1000
 SLOW_WRITE = 1.0  # seconds
-FIRST_WITHIN = 1.0  # seconds after which a server that does not answer is looked at more closely
 _log = logging.getLogger("perdure")
 
 
@@ -102,10 +98,6 @@ class Handle:
     def now_ms(self) -> int:
         """The world's clock."""
         return self.clock.now_ms()
-
-    def new_version(self) -> str:
-        """A version no document has had; it shows whose write made it."""
-        return self.connection.new_version()
 
     def ring(self, *names: str) -> None:
         """Wake who listens to these in any world of this process: this one has written."""
@@ -188,8 +180,7 @@ class Handle:
         with mapped_errors(self.url):
             connection = Connection.join(self._make, self._uri, self._name, self.bells)
             try:
-                hello = await self._greet(connection.driver)
-                _check(hello, self.url, self.clock)
+                await greet(connection.driver, self._make, self._uri, self.url, self.clock)
                 await create_collections(connection.database)
             except BaseException:
                 with anyio.CancelScope(shield=True):
@@ -235,65 +226,8 @@ class Handle:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.debug("%s: a write ended with %r", self.url, error)
 
-    async def _greet(self, driver: Driver) -> Document:
-        """What the server says of itself; a standalone one is not waited for in vain."""
-        try:
-            with pymongo.timeout(min(FIRST_WITHIN, _patience(self._uri))):
-                return await _hello(driver.admin)
-        except PyMongoError:
-            for host, port in parse_uri(self._uri)["nodelist"]:
-                _check(await self._greet_alone(host, port), self.url, self.clock)
-            return await _hello(driver.admin)
-
-    async def _greet_alone(self, host: str, port: int | None) -> Document:
-        """Ask one server, whatever set it belongs to; anything it might be if it is silent."""
-        driver = self._make(
-            f"mongodb://{host}:{port or 27017}/",
-            directConnection=True,
-            serverSelectionTimeoutMS=int(1000 * min(FIRST_WITHIN, _patience(self._uri))),
-        )
-        try:
-            return await _hello(driver.admin)
-        except PyMongoError:
-            return {"msg": "isdbgrid"}
-        finally:
-            await driver.aclose()
-
 
 def _cancelling() -> int:
     """How many have asked for the end of the present task."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
-
-
-def _check(hello: Document, url: str, clock: Clock) -> None:
-    """Pass only a server whose deployment has transactions; speak of a clock that is off."""
-    if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        raise WorldContractError(
-            f"{url} is a standalone server; only replica sets and sharded clusters have"
-            " transactions. One node is enough: start it with 'mongod --replSet rs0', run"
-            " 'rs.initiate()' in mongosh once, and add ?replicaSet=rs0 to the URL"
-        )
-    there = hello.get("localTime")
-    if there is not None and isinstance(clock, SystemClock):
-        ahead_ms = clock.now_ms() - int(there.timestamp() * 1000)
-        if abs(ahead_ms) > MAX_SKEW_MS:
-            _log.warning(
-                "%s: this machine's clock is %d ms ahead of the server's; leases need clocks"
-                " that agree within a second",
-                url,
-                ahead_ms,
-            )
-
-
-async def _hello(admin: Database) -> Document:
-    try:
-        return await admin.command("hello")
-    except OperationFailure as exc:
-        raise WorldContractError(f"the server does not answer hello: {exc}") from exc
-
-
-def _patience(uri: str) -> float:
-    """Seconds for which the URL wants a server to be waited for, if it says so."""
-    found: float = parse_uri(uri)["options"].get("serverSelectionTimeoutMS", FIRST_WITHIN)
-    return found

@@ -135,7 +135,7 @@ class MongoQueue(Queue):
             done = await self._handle.db.messages.update_one(
                 live(lease, now_ms=now_ms),
                 {
-                    "$set": {**fields, "v": self._handle.new_version()},
+                    "$set": {**fields, "v": self._handle.connection.new_version()},
                     "$inc": {"returned": int(not ran)},
                 },
             )
@@ -169,7 +169,7 @@ class MongoQueue(Queue):
             "wake_due_ms": due,
             "wake_at_ms": {"$cond": [claimed, "$wake_until_ms", due]},
             "wake_generation": {"$add": ["$wake_generation", 1]},
-            "v": self._handle.new_version(),
+            "v": self._handle.connection.new_version(),
         }
 
     async def _end_wake(self, lease: Lease, act: Callable[[Page, int], None]) -> None:
@@ -285,7 +285,7 @@ class MongoQueue(Queue):
     def _claiming(self, nonce: str, fields: Callable[[Document], Document]) -> list[Document]:
         """The update that claims, each item under a token of its own."""
         token: Document = {"$concat": [f"{nonce}/", "$_id"]}
-        return [{"$set": {**fields(token), "v": self._handle.new_version()}}]
+        return [{"$set": {**fields(token), "v": self._handle.connection.new_version()}}]
 
     async def _extend(self, leases: Sequence[Lease], until_ms: int) -> set[str]:
         """Renew those that are live; gives their tokens."""
@@ -311,7 +311,7 @@ class MongoQueue(Queue):
         }
         for lease in leases if prefix else ():
             self._handle.recent.forget(lease.item)
-        version = self._handle.new_version()
+        version = self._handle.connection.new_version()
         done = await collection.update_many(
             {**held, until: {"$gt": self._handle.now_ms()}},
             {"$set": {until: until_ms, f"{prefix}at_ms": until_ms, "v": version}},

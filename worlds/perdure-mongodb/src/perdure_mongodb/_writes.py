@@ -34,7 +34,7 @@ async def write_page(page: Page, now_ms: int) -> bool:
         PyMongoError: a duplicate key means the same.
     """
     handle, pending = page.handle, Pending(page.n)
-    version = handle.new_version()
+    version = handle.connection.new_version()
     fields = _run_fields(page, pending)
     work = _Writes.of(page, pending, version=version, now_ms=now_ms)
     if not fields and work.is_empty:
