@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 from perdure import Worker, Workflow, get_run, open_world, start, step
-from perdure._runtime import renewal, worker as worker_module
+from perdure._runtime import claimer, renewal, worker
 from perdure._runtime.audit import verify_run
 from perdure.abc import World
 from perdure.model import EventType
@@ -50,8 +50,8 @@ def blocks() -> str:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases of 0.4 seconds, so that a test can outlast one."""
     executed.clear()
-    monkeypatch.setattr(worker_module, "VISIBILITY_MS", 400)
-    monkeypatch.setattr(renewal, "VISIBILITY_MS", 400)
+    for module in (claimer, renewal, worker):
+        monkeypatch.setattr(module, "VISIBILITY_MS", 400)
     monkeypatch.setattr(renewal, "RENEW_EVERY", 0.1)
 
 

@@ -20,10 +20,10 @@ from perdure._protocol.snapshot_format import (
     encode_snapshot,
 )
 from perdure._runtime import (
+    claimer,
     heap as heap_module,
     renewal,
     turns as turns_module,
-    worker as worker_module,
 )
 from perdure._runtime.audit import verify_run
 from perdure._runtime.registry import AnyStep
@@ -360,7 +360,7 @@ async def test_a_result_that_cannot_be_appended_is_tried_again(
 async def test_claims_go_on_after_the_world_was_away(
     world: MemoryWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(worker_module, "CLAIM_AGAIN", 0.0)
+    monkeypatch.setattr(claimer, "CLAIM_AGAIN", 0.0)
     for call in ("queue.claim_wakes", "queue.claim_messages"):
         run = await parked(world, run_id=call.partition(".")[2])
         async with Worker(FaultyWorld(world, once(call, Fault.BEFORE)), steps=[add, last]):
