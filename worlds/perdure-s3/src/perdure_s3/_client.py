@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, cast, final
@@ -21,10 +20,10 @@ from botocore.handlers import (  # type: ignore[import-untyped]  # likewise
 )
 from botocore.loaders import create_loader  # type: ignore[import-untyped]  # likewise
 
-__all__ = ("Place", "connect")
+__all__ = ("USED", "Place", "connect")
 
 # By operation, what is read of its answer, None for all; the last two are botocore's own need.
-_USED: Final[Mapping[str, frozenset[str] | None]] = {
+USED: Final[Mapping[str, frozenset[str] | None]] = {
     "GetObject": frozenset({"Body", "ETag"}),
     "HeadObject": frozenset(),
     "PutObject": frozenset({"ETag"}),
@@ -60,7 +59,7 @@ def connect(place: Place) -> AbstractAsyncContextManager[Any]:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    session = AioSession(event_hooks=copy(_hooks()), include_builtin_handlers=False)
+    session = AioSession(event_hooks=_hooks(), include_builtin_handlers=False)
     register = cast(Any, session).register_component  # without annotations, as the rest
     register("data_loader", _loader())
     made = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
@@ -84,7 +83,8 @@ def _loader() -> Any:
 def _hooks() -> Any:
     """botocore's handlers, which take twenty milliseconds to register: once a process.
 
-    But for the one that asks first whether a body is wanted: a round trip more for each PUT.
+    Each client copies them and registers its own with the copy. One is left out: it asks first
+    whether a body is wanted, a round trip more for each PUT.
     """
     hooks = AioHierarchicalEmitter()
     session = AioSession(event_hooks=hooks)
@@ -118,8 +118,8 @@ class _Loader:
 def _cut(description: Mapping[str, Any]) -> dict[str, Any]:
     """The operations that are used, and the shapes that these refer to."""
     shapes: dict[str, Any] = dict(description["shapes"])
-    operations = {name: description["operations"][name] for name in _USED}
-    for name, read in _USED.items():
+    operations = {name: description["operations"][name] for name in USED}
+    for name, read in USED.items():
         if read is not None and "output" in operations[name]:
             answer: str = operations[name]["output"]["shape"]
             members = shapes[answer]["members"]

@@ -17,12 +17,12 @@ from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailabl
 from perdure.testing.clock import Clock, SystemClock
 from perdure.waiting import Attempt, Bells
 
-from ._cas import Cas, Client, Found, Refusal, Unchanged
+from ._cas import Cas, Client, Found, Refusal
 from ._client import Place, connect
 from ._due import Due
 from ._runs import Runs
 from ._schema import FORMAT, Layout, dumps, loads
-from ._together import together
+from ._together import each
 from ._tokens import Tokens
 
 __all__ = ("Handle",)
@@ -199,19 +199,11 @@ async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
         WorldContractError: the server keeps no conditions, or the world is of a later version.
         WorldUnavailableError: the server does not answer.
     """
-    found: Found | Unchanged | None = None
-
-    async def read() -> None:
-        nonlocal found
-        found = await cas.get(Layout.WORLD)
-
-    await together(_probe(cas, url), read())
-    body = found.body if isinstance(found, Found) else None
+    _, body = await each([_probe(cas, url), _described(cas)])
     if body is None:
         body = dumps([FORMAT, wanted])
-        if isinstance(await cas.create(Layout.WORLD, body), Refusal):  # another has, just now
-            await read()
-            body = found.body if isinstance(found, Found) else None
+        if isinstance(await cas.create(Layout.WORLD, body), Refusal):
+            body = await _described(cas)  # another has made it, just now
     if body is None:
         raise WorldContractError(f"world {url}: what was just written is not there")
     written, shards, *_ = loads(body)
@@ -220,3 +212,8 @@ async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
             f"world {url} was made by a later version (format {written}); upgrade perdure-s3"
         )
     return int(shards)
+
+
+async def _described(cas: Cas) -> bytes | None:
+    found = await cas.get(Layout.WORLD)
+    return found.body if isinstance(found, Found) else None
