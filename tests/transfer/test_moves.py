@@ -191,12 +191,12 @@ async def take_a_tour(urls: dict[str, str], rng: random.Random, *, lose_claims: 
         tour.over = True
         await deliver(worlds, token, -1)
         value = await run.result(timeout=30)
-        here = worlds[walk[-1]][0]
-        moves = [e for e in await read_log(here, run.id) if e.event.type is EventType.RUN_MOVED]
+        last = worlds[walk[-1]][0]
+        moves = [e for e in await read_log(last, run.id) if e.event.type is EventType.RUN_MOVED]
         assert [e.event.facts["to"] for e in moves[:-1]] == [
             e.event.facts["from"] for e in moves[1:]
         ]
-        await check(tour, run, here, value, sent, lose_claims=lose_claims)
+        await check(tour, run, last, value, sent, lose_claims=lose_claims)
         for _, worker in worlds.values():
             assert worker.statistics()["rebuilt"] == 0
 

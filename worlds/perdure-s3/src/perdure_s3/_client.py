@@ -137,10 +137,12 @@ def _cut(description: Mapping[str, Any]) -> dict[str, Any]:
 def _shapes_in(described: Any) -> Iterable[str]:
     """The names of the shapes that a part of a description refers to."""
     if isinstance(described, list):
-        for one in cast("list[Any]", described):
-            yield from _shapes_in(one)
+        parts: list[Any] = described
+        for part in parts:
+            yield from _shapes_in(part)
     elif isinstance(described, dict):
-        for name, value in cast("dict[str, Any]", described).items():
+        fields: dict[str, Any] = described
+        for name, value in fields.items():
             if name == "shape" and isinstance(value, str):
                 yield value
             else:
