@@ -134,15 +134,13 @@ def _cut(description: Mapping[str, Any]) -> dict[str, Any]:
     return {**description, "operations": operations, "shapes": needed}
 
 
-def _shapes_in(described: Any) -> Iterable[str]:
+def _shapes_in(described: object) -> Iterable[str]:
     """The names of the shapes that a part of a description refers to."""
     if isinstance(described, list):
-        parts: list[Any] = described
-        for part in parts:
+        for part in cast("list[object]", described):
             yield from _shapes_in(part)
     elif isinstance(described, dict):
-        fields: dict[str, Any] = described
-        for name, value in fields.items():
+        for name, value in cast("dict[str, object]", described).items():
             if name == "shape" and isinstance(value, str):
                 yield value
             else:
