@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -23,6 +23,14 @@ LIVES_TWICE = (
     "should that world have taken the run in, and come back, the run lives twice and its steps run "
     "twice; before a worker works there, end it there"
 )
+KeepOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-here",
+        help="Bring it back, or if that world is gone for good, have it go on here from what it "
+        "left. Should that world come back with the run, it would live twice.",
+    ),
+]
 
 
 def copy(
@@ -46,14 +54,7 @@ def copy(
             "--back", help="Bring it back from there; a move that was cut short is completed first."
         ),
     ] = False,
-    keep: Annotated[
-        bool,
-        typer.Option(
-            "--keep-here",
-            help="Bring it back, or if that world is gone for good, have it go on here from what "
-            "it left. Should that world come back with the run, it would live twice.",
-        ),
-    ] = False,
+    keep: KeepOption = False,
     as_json_: JsonOption = False,
 ) -> None:
     """Move a run that has not ended to another world, where it goes on.
