@@ -142,8 +142,8 @@ class Pair:
             return self._note(call)
         call = self._map(call, self._place)
         self.calls.append(call)
-        ours, theirs = self._map(call, self._ours), self._map(call, self._theirs)
-        expected, found = self._portal.call(self._ask_both, ours, theirs)
+        calls = self._map(call, self._ours), self._map(call, self._theirs)
+        expected, found = self._portal.call(self._ask_both, *calls)
         if comparable(expected) != comparable(found):
             difference = Difference(
                 f"{call.name}: the world answers {shown(found)}, the contract says "
