@@ -22,7 +22,6 @@ from ._client import Place, connect
 from ._due import Due
 from ._runs import Runs
 from ._schema import FORMAT, Layout, dumps, loads
-from ._together import each
 from ._tokens import Tokens
 
 __all__ = ("Handle",)
@@ -199,7 +198,8 @@ async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
         WorldContractError: the server keeps no conditions, or the world is of a later version.
         WorldUnavailableError: the server does not answer.
     """
-    _, body = await each([_probe(cas, url), _described(cas)])
+    await _probe(cas, url)  # first: a server that has just come up takes writes before it reads
+    body = await _described(cas)
     if body is None:
         body = dumps([FORMAT, wanted])
         if isinstance(await cas.create(Layout.WORLD, body), Refusal):
