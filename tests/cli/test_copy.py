@@ -53,6 +53,36 @@ def shown(call: Call, run_id: str, *arguments: str) -> dict[str, Any]:
     return found
 
 
+def departed(run_id: str, there: str) -> None:
+    """Have it on its way."""
+
+    async def depart() -> None:
+        async with open_world(HERE) as world:
+            await world.transfer.depart(Departure(run_id=RunId(run_id), to=there))
+
+    anyio.run(depart)
+
+
+@step(name="cli_steps:add")
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+@step(name="cli_steps:fail")
+async def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def carried_on(run_id: str, url: str) -> object:
+    """What comes of it, with a worker in this world."""
+
+    async def carry_on() -> object:
+        async with open_world(url) as world, Worker(world, steps=[add, fail]):
+            return await get_run(run_id).result(timeout=30)
+
+    return anyio.run(carry_on)
+
+
 def test_a_run_goes_on_where_it_was_moved_to(call: Call) -> None:
     run_id = started(call)
     moved = json.loads(call("runs", "copy", run_id, "--to", THERE, "--json").stdout)
@@ -66,19 +96,7 @@ def test_a_run_goes_on_where_it_was_moved_to(call: Call) -> None:
     assert listed["id"] == run_id
     assert "goes on in" in call("runs", "copy", run_id, "--to", THERE).stdout  # once more
 
-    @step(name="cli_steps:add")
-    async def add(a: int, b: int) -> int:
-        return a + b
-
-    @step(name="cli_steps:fail")
-    async def fail(text: str) -> None:
-        raise ValueError(text)
-
-    async def carry_on() -> object:
-        async with open_world(THERE) as world, Worker(world, steps=[add, fail]):
-            return await get_run(run_id).result(timeout=30)
-
-    assert anyio.run(carry_on) == 3
+    assert carried_on(run_id, THERE) == 3
     there = shown(call, run_id, "--world", THERE)
     assert there["run"]["moved_to"] is None
     assert [one["attempts"] for one in there["steps"]] == [1, 1, 1]
@@ -109,12 +127,7 @@ def test_what_cannot_be_moved_says_why_and_exits_with_2(call: Call) -> None:
 
 def test_a_run_on_its_way_is_shown_with_what_completes_that(call: Call) -> None:
     run_id = started(call)
-
-    async def depart() -> None:
-        async with open_world(HERE) as world:
-            await world.transfer.depart(Departure(run_id=RunId(run_id), to=THERE))
-
-    anyio.run(depart)
+    departed(run_id, THERE)
     command = f"runs copy {run_id} --to {THERE}"
     assert f"not known to have arrived: perdure {command}\n" in call("inspect", run_id).stdout
     assert f"perdure {command}" in call("cancel", run_id, code=2).stderr
@@ -137,6 +150,45 @@ def test_a_run_is_brought_back(call: Call) -> None:
     assert f"perdure worker --world {HERE} " in said
     stays = call("runs", "copy", started(call), "--to", THERE, "--back", code=2).stderr
     assert f"in {THERE}" in stays
+
+
+def test_a_run_goes_on_here_if_the_other_world_is_gone_for_good(call: Call, folder: Path) -> None:
+    run_id, there = started(call), "sqlite:///lost/there.db"
+    departed(run_id, there)
+    (folder / "lost").write_text("no folder any more")
+    command = ("runs", "copy", run_id, "--to", there)
+    assert "lost" in call(*command, "--back", code=3).stderr
+    assert "--keep-here, if that world is gone" in call("cancel", run_id, code=2).stderr
+    kept = call(*command, "--keep-here")
+    assert f"goes on in {HERE}" in kept.stdout
+    assert "not reached: world sqlite:///lost/there.db" in kept.stderr
+    assert "the run lives twice" in kept.stderr
+    assert f"perdure cancel {run_id} --world {there}" in kept.stderr
+    again = json.loads(call(*command, "--keep-here", "--json").stdout)
+    assert (again["from"], again["to"], again["run"]["status"]) == (there, HERE, "pending")
+    assert carried_on(run_id, HERE) == 3
+    here = shown(call, run_id)
+    assert [one["attempts"] for one in here["steps"]] == [1, 1, 1]
+    assert json.loads(call("verify", run_id, "--json").stdout)["passed"]
+    assert (
+        "no run run_none"
+        in call(*command[:2], "run_none", *command[3:], "--keep-here", code=2).stderr
+    )
+
+
+def test_keeping_a_run_here_is_bringing_it_back_where_the_other_world_answers(
+    call: Call, folder: Path
+) -> None:
+    run_id = started(call)
+    departed(run_id, THERE)
+    kept = call("runs", "copy", run_id, "--to", THERE, "--keep-here")  # its file is made anew
+    assert f"goes on in {HERE}" in kept.stdout
+    assert kept.stderr == ""
+    assert shown(call, run_id, "--world", THERE)["run"]["moved_to"] == HERE  # not there as well
+    call("runs", "copy", run_id, "--to", THERE)
+    call("runs", "copy", run_id, "--to", THERE, "--keep-here")
+    assert carried_on(run_id, HERE) == 3
+    assert not (folder / ".perdure" / "kept.db").exists()
 
 
 CHILD = """

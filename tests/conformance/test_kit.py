@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import re
 import warnings
@@ -35,7 +36,7 @@ from perdure.testing.conformance._cancel import CancelAt, Moment, Swallowed, run
 from perdure.testing.conformance._case import append_of, new_run
 from perdure.testing.conformance._linear import Operation, explained, told
 from perdure.testing.conformance._machines import MACHINES
-from perdure.testing.conformance._random import random_allowed_elsewhere
+from perdure.testing.conformance._random import random_allowed_elsewhere, run_programs
 from perdure.testing.faults import Fault, FaultyCalls
 from perdure.testing.memory import MemoryWorld
 
@@ -209,6 +210,12 @@ def test_a_soak_begins_again_with_the_next_seed() -> None:
 
 
 @pytest.mark.slow
+def test_at_least_one_program_is_played_and_only_those_with_calls_are_counted() -> None:
+    store = store_at("memory://")
+    assert run_programs(store, "storage", seed=1, programs=8, calls=25, seconds=0) == 1
+    assert 1 < run_programs(store, "storage", seed=1, programs=8, calls=25, seconds=math.inf) < 8
+
+
 def test_what_warns_is_as_it_was_when_the_kit_is_done() -> None:
     before = list(warnings.filters)
     report = certify(sound(), seed=1, only=lambda name: name.startswith(("blobs", "text")))

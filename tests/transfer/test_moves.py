@@ -20,10 +20,18 @@ from perdure._protocol.codec import encode
 from perdure._runtime.audit import verify_run
 from perdure._runtime.inspection import inspect_run, read_log
 from perdure._runtime.registry import AnyStep
+from perdure._runtime.transfer import keep_here
 from perdure.abc import World
-from perdure.errors import HookNotFoundError, RunBusyError, RunEndedError, RunMovedError
+from perdure.errors import (
+    HookNotFoundError,
+    RunBusyError,
+    RunEndedError,
+    RunMovedError,
+    WorldUnavailableError,
+)
 from perdure.model import Append, Event, EventType, RunStatus
 from perdure.testing.conformance._stores import find_opener
+from perdure.testing.faults import Fault, FaultyWorld
 from perdure.worlds import make_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -183,7 +191,12 @@ async def take_a_tour(urls: dict[str, str], rng: random.Random, *, lose_claims: 
         tour.over = True
         await deliver(worlds, token, -1)
         value = await run.result(timeout=30)
-        await check(tour, run, worlds[walk[-1]][0], value, sent, lose_claims=lose_claims)
+        last = worlds[walk[-1]][0]
+        moves = [e for e in await read_log(last, run.id) if e.event.type is EventType.RUN_MOVED]
+        assert [e.event.facts["to"] for e in moves[:-1]] == [
+            e.event.facts["from"] for e in moves[1:]
+        ]
+        await check(tour, run, last, value, sent, lose_claims=lose_claims)
         for _, worker in worlds.values():
             assert worker.statistics()["rebuilt"] == 0
 
@@ -201,8 +214,6 @@ async def check(
         assert set(tour.bodies.values()) == {1}
     log = await read_log(world, run.id)
     assert [e.position for e in log] == [*range(1, len(log) + 1)]
-    moves = [e.event for e in log if e.event.type is EventType.RUN_MOVED]
-    assert [m.facts["to"] for m in moves[:-1]] == [m.facts["from"] for m in moves[1:]]
     inspection = await inspect_run(world, run.id)
     assert {e.state for e in inspection.entities if e.id.startswith("step_")} == {"completed"}
     assert (await verify_run(world, run.id)).problems == []
@@ -210,6 +221,47 @@ async def check(
     lines = Counter(line for line in await run.log_lines() if line.startswith("round"))
     assert set(lines.values()) == {1}
     assert set(lines) <= {f"round {i}" for i in range(rounds)}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "s3"])
+async def test_a_run_that_is_kept_where_it_was_loses_no_effect(
+    urls: dict[str, str], kind: str
+) -> None:
+    tour, token = Tour(), f"kept-{secrets.token_hex(4)}"
+    program = Workflow.from_source(SOURCE.replace("__TOKEN__", token), filename="tour.ts")
+    name, rng, sent = secrets.token_hex(4), random.Random(3), 6
+    async with (
+        worlds_at({kind: urls[kind]}, tour.steps()) as worlds,
+        make_world(urls["sqlite"].replace("{n}", f"{name}-shelter")) as shelter,
+    ):
+        ((home, _),) = worlds.values()
+        run = await start(program, world=home)
+        for number in range(sent):
+            pace = tour.rounds + rng.randrange(2)
+            with anyio.fail_after(30):
+                while tour.rounds < pace:
+                    await tour.begun.wait()
+            async with anyio.create_task_group() as group:  # a payload while it is away
+                group.start_soon(deliver, worlds, token, number)
+                gone = await leave_for_good(run, home, f"memory://{name}-{number}")
+                run = await keep_here(run.id, home, shelter, to=gone)
+        tour.over = True
+        await deliver(worlds, token, -1)
+        value = await run.result(timeout=30)
+        await check(tour, run, home, value, sent, lose_claims=False)
+
+
+async def leave_for_good(run: Run, home: World, url: str) -> str:
+    """Have it depart to a world that does not take it in, and is gone then."""
+
+    def fail(number: int, call: str) -> Fault:
+        return Fault.BEFORE if call == "transfer.arrive" else Fault.NONE
+
+    async with make_world(url) as away:
+        with pytest.raises(WorldUnavailableError):
+            await copy_run(run.id, home, FaultyWorld(away, fail), timeout=20)
+    assert (await run.status()) is RunStatus.MOVING
+    return away.url
 
 
 async def test_a_step_that_runs_bars_the_move_and_says_which(urls: dict[str, str]) -> None:

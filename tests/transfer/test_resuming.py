@@ -18,13 +18,14 @@ import pytest
 from perdure import Worker, Workflow, copy_run, get_run, start, step
 from perdure._runtime.audit import verify_run
 from perdure._runtime.start import start_again
-from perdure._runtime.transfer import bring_back
+from perdure._runtime.transfer import bring_back, keep_here
 from perdure.abc import World
 from perdure.errors import (
     BundleMissingError,
     EngineMissingError,
     HookTokenHeldError,
     RunBusyError,
+    RunEndedError,
     RunExistsError,
     RunMovedError,
     RunNotFoundError,
@@ -58,6 +59,7 @@ export async function patient() {
 }
 """
 MOVES = {f"run/moved/{position}" for position in range(100)}
+GONE = "s3://gone/for-good"  # nobody asks it
 PAIRS = ["memory-sqlite", "sqlite-memory", "mongodb-s3", "s3-mongodb"]
 FULL = os.environ.get("PERDURE_TIER") == "full"
 
@@ -257,6 +259,84 @@ async def test_a_run_comes_back_wherever_that_is_cut_short(urls: dict[str, str],
             assert (await home.storage.get_hook("resuming")).run_id == run_id
             moves = [e.event.facts["to"] async for e in run.events() if e.event.key in MOVES]
             assert moves == [away.url, home.url]
+
+
+@pytest.mark.parametrize("here", ["memory", "sqlite", "mongodb", "s3"])
+async def test_a_run_goes_on_here_wherever_that_is_cut_short(
+    urls: dict[str, str], here: str
+) -> None:
+    name = secrets.token_hex(4)
+    for number, cut in enumerate(cuts(here)):
+        async with (
+            suspended(urls[here].replace("{n}", f"{name}-{number}-e")) as (home, run_id),
+            make_world(urls["sqlite"].replace("{n}", f"{name}-{number}-f")) as shelter,
+        ):
+            await home.transfer.depart(Departure(run_id=RunId(run_id), to=GONE))
+            with contextlib.suppress(WorldUnavailableError):
+                faulty = FaultyWorld(home, cut), FaultyWorld(shelter, cut)
+                await keep_here(run_id, *faulty, to=GONE)
+            places = [await workable(world, run_id) for world in (home, shelter)]
+            assert places != [True, True]
+            run = await keep_here(run_id, home, shelter, to=GONE)
+            assert await workable(home, run_id)
+            assert await run.log_lines() == ("before",)
+            assert (await verify_run(home, run_id)).snapshots == 1
+            assert (await home.storage.get_hook("resuming")).run_id == run_id
+            moves = [e.event.facts["to"] async for e in run.events() if e.event.key in MOVES]
+            assert moves == [GONE, home.url]
+            (again,) = await home.transfer.read_streams(RunId(run_id))
+            assert len(again.writes) == 1
+            await keep_here(run_id, home, shelter, to=GONE)  # once more is fine
+            with pytest.raises(RunNotFoundError):
+                await shelter.storage.get_run(RunId(run_id))
+
+
+async def test_what_is_not_on_its_way_is_not_kept(urls: dict[str, str]) -> None:
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (home, run_id),
+        make_world(urls["memory"].replace("{n}", f"{name}-b")) as away,
+        make_world(urls["memory"].replace("{n}", f"{name}-c")) as shelter,
+    ):
+        with pytest.raises(RunNotFoundError):
+            await keep_here("run_none", home, shelter, to=away.url)
+        before = await home.storage.get_run(RunId(run_id))
+        assert (await keep_here(run_id, home, shelter, to=away.url)).id == run_id  # it is here
+        assert await home.storage.get_run(RunId(run_id)) == before
+        await copy_run(run_id, home, away)
+        with pytest.raises(RunMovedError) as arrived:  # what it did there is not known here
+            await keep_here(run_id, home, shelter, to=away.url)
+        assert arrived.value.arrived
+        run = await bring_back(run_id, home, away)
+        await home.transfer.depart(Departure(run_id=RunId(run_id), to=GONE))
+        with pytest.raises(RunMovedError) as elsewhere:
+            await keep_here(run_id, home, shelter, to=away.url)
+        assert (elsewhere.value.to, elsewhere.value.arrived) == (GONE, False)
+        await keep_here(run_id, home, shelter, to=GONE)
+        await run.cancel()
+        with pytest.raises(RunEndedError):
+            await keep_here(run_id, home, shelter, to=GONE)
+
+
+async def test_a_run_lives_twice_if_the_world_that_was_gone_had_taken_it_in(
+    urls: dict[str, str],
+) -> None:
+    """What is warned of: two worlds cannot know of each other when one does not answer."""
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (home, run_id),
+        make_world(urls["memory"].replace("{n}", f"{name}-b")) as away,
+        make_world(urls["memory"].replace("{n}", f"{name}-c")) as shelter,
+    ):
+        cut = Cut("transfer.arrive", Fault.AFTER)
+        with pytest.raises(WorldUnavailableError):
+            await copy_run(run_id, home, FaultyWorld(away, cut))
+        await keep_here(run_id, home, shelter, to=away.url)
+        assert [await workable(world, run_id) for world in (home, away)] == [True, True]
+        with pytest.raises(RunExistsError):
+            await copy_run(run_id, home, away)
+        await get_run(run_id, away).cancel()  # as the warning says
+        assert [await workable(world, run_id) for world in (home, away)] == [True, False]
 
 
 async def test_a_move_that_was_never_confirmed_is_not_made_again_once_the_run_went_on(

@@ -34,7 +34,7 @@ from ..errors import (
 from .handles import Run
 from .inspection import read_log
 
-__all__ = ("bring_back", "copy_run")
+__all__ = ("bring_back", "copy_run", "keep_here")
 
 _FIRST_LOOK = 0.01  # seconds between looks whether the run's steps are done; they grow
 _LAST_LOOK = 0.25
@@ -105,6 +105,41 @@ async def bring_back(
     if left is not None and moved_to(left) is not None:
         await copy_run(run_id, home, away)
     return await copy_run(run_id, away, home, timeout=timeout, lose_claims=lose_claims)
+
+
+async def keep_here(run_id: str, home: World, shelter: World, *, to: str) -> Run:
+    """Have a run go on in *home* that was on its way to a world which is gone; gives it there.
+
+    Nothing of it is lost: until it has arrived, all of it is here. The other world is not asked, so
+    should it have taken the run in without anybody knowing, and come back, the run lives twice.
+    Where it answers, ``bring_back`` is right. As ``copy_run``, this can be called again after a
+    failure at any moment.
+
+    Args:
+        shelter: where the run is, whole, while what it left in *home* makes room for it; open,
+            durable, without workers, and the same when this is called again.
+        to: the url of the world that is gone.
+
+    Raises:
+        RunNotFoundError: neither *home* nor *shelter* has it.
+        RunMovedError: it arrived in that world, so what it did since is not known here; or it went
+            to another.
+        RunEndedError: it has ended here.
+        HookTokenHeldError: another run here holds one of its hooks' tokens.
+    """
+    left = await _find(home, RunId(run_id))
+    if left is not None and left.status is RunStatus.MOVING and moved_to(left) == to:
+        await _arrive(left, home, shelter)
+    elif await _find(shelter, RunId(run_id)) is None:  # else this has been begun before
+        if left is None:
+            raise RunNotFoundError(run_id)
+        check_here(left)
+        if left.status.is_ended:
+            raise RunEndedError(run_id, status=left.status)
+        return Run(left.run_id, home)
+    run = await copy_run(run_id, shelter, home)
+    await shelter.catalogue.delete_run(RunId(run_id))
+    return run
 
 
 def _is_away(record: RunRecord, target: World) -> bool:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import AsyncExitStack
+from typing import Annotated, TypeAlias
 
 import typer
 
 from .._runtime.inspection import record_json
-from .._runtime.transfer import bring_back, copy_run
+from .._runtime.transfer import bring_back, copy_run, keep_here
+from ..abc import World
+from ..errors import WorldError
 from ..worlds import make_world, open_world
 from ._arguments import JsonOption, RunArgument, WorldOption, check_shared, near
 from ._errors import run_async
-from ._output import out, print_json
+from ._output import err, out, print_json
 
 __all__ = ("copy",)
+
+SHELTER = "sqlite:///.perdure/kept.db"  # where a run is for the moment in which it is put back
+LIVES_TWICE = (
+    "should that world have taken the run in, and come back, the run lives twice and its steps run "
+    "twice; before a worker works there, end it there"
+)
+KeepOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-here",
+        help="Bring it back, or if that world is gone for good, have it go on here from what it "
+        "left. Should that world come back with the run, it would live twice.",
+    ),
+]
 
 
 def copy(
@@ -37,6 +54,7 @@ def copy(
             "--back", help="Bring it back from there; a move that was cut short is completed first."
         ),
     ] = False,
+    keep: KeepOption = False,
     as_json_: JsonOption = False,
 ) -> None:
     """Move a run that has not ended to another world, where it goes on.
@@ -48,20 +66,42 @@ def copy(
         world = context.parent.params.get("world")  # perdure runs --world URL copy …
 
     async def main() -> None:
-        make_world(to)  # a URL that nobody serves is told before anything is opened
-        async with open_world(world) as home, open_world(to) as away:
-            for opened in (home, away):
-                check_shared(opened)
-            source, target = (away, home) if back else (home, away)
-            move = bring_back if back else copy_run
-            async with near(source):
-                run = await move(run_id, home, away, timeout=timeout, lose_claims=lose_claims)
+        other = make_world(to)  # a URL that nobody serves is told before anything is opened
+        async with AsyncExitStack() as stack:
+            home = await stack.enter_async_context(open_world(world))
+            for one in (home, other):
+                check_shared(one)
+            away = await _reach(stack, to, needed=not keep)
+            source, target = (away or other, home) if back or keep else (home, other)
+            async with near(source if away is not None else home):
+                if away is None:
+                    shelter = await stack.enter_async_context(open_world(SHELTER))
+                    run = await keep_here(run_id, home, shelter, to=other.url)
+                    _warn(f"{LIVES_TWICE}: perdure cancel {run_id} --world {to}")
+                else:
+                    move = bring_back if back or keep else copy_run
+                    run = await move(run_id, home, away, timeout=timeout, lose_claims=lose_claims)
             record = await run.info()
         if as_json_:
             print_json({"from": source.url, "to": target.url, "run": record_json(record)})
             return
         out.print(f"{run_id} goes on in {target.url}", markup=False, soft_wrap=True)
-        where = target.url if back else to  # as it was given, with what is secret in it
+        where = target.url if target is home else to  # as given, with what is secret in it
         out.print(f"carry it on: perdure worker --world {where} --steps …", markup=False)
 
     run_async(main)
+
+
+async def _reach(stack: AsyncExitStack, url: str, *, needed: bool) -> World | None:
+    """The world, open; None if it does not open and need not."""
+    try:
+        return await stack.enter_async_context(open_world(url))
+    except WorldError as exc:
+        if needed:
+            raise
+        _warn(f"not reached: {exc}")
+        return None
+
+
+def _warn(text: str) -> None:
+    err.print(text, style="yellow", markup=False, soft_wrap=True)

@@ -15,6 +15,8 @@ from perdure._runtime.handles import Run
 from perdure.abc import World
 from perdure.model import RunId
 from perdure.testing.clock import ManualClock
+from perdure_s3 import S3World
+from perdure_s3._client import USED, connect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -61,6 +63,22 @@ async def test_a_sequential_inline_step_costs_at_most_1_2_puts(url: str) -> None
         print(f"a step: {puts:.3f} PUT, {gets:.3f} GET; a run of 100: {dict(costs[100])}")
         assert costs[300]["PUT"] <= 1.2 * 300
         assert puts <= 1.2
+
+
+async def test_opening_tries_the_server_and_reads_one_object(url: str) -> None:
+    tries = {"PUT": 3, "DELETE": 1}
+    async with wrapped_world(url) as (_, client):
+        assert client.requests == {**tries, "GET": 1, "PUT": 4}  # it makes the world, too
+    async with wrapped_world(url) as (_, client):
+        assert client.requests == {**tries, "GET": 1}
+
+
+async def test_a_client_knows_no_more_of_s3_than_is_used(url: str) -> None:
+    async with connect(S3World(url)._handle.place) as client:
+        described = client.meta.service_model
+        assert set(described.operation_names) == {*USED}
+        answer = described.operation_model("GetObject").output_shape
+        assert set(answer.members) == {"Body", "ETag"}
 
 
 async def test_a_thaw_reads_one_object(url: str) -> None:

@@ -57,7 +57,7 @@ MACHINES = (
     "transfers",
     "everything",
 )
-_LANES = {"processes": len(PROCESSES), "programs": 1, "direct": 2}  # threads of the smoke tier
+_LANES = {"processes": len(PROCESSES), "programs": 1, "direct": 3}  # threads of the smoke tier
 _PROGRAMS = {  # per machine: programs, calls in each, seconds after which no other is begun
     Tier.SMOKE: (8, 25, 0.3),
     Tier.FULL: (120, 40, 7.0),
@@ -258,7 +258,7 @@ def _checks(
 
     Args:
         aside: in the smoke tier, several at once, in threads: those that start processes and
-            wait, those of random programs, and two more. Verdicts come in order all the same.
+            wait, those of random programs, and three more. Verdicts come in order all the same.
     """
     chosen: dict[str, _Run] = {name: partial(_run_direct, job, DIRECT[name]) for name in DIRECT}
     for name in MACHINES:

@@ -20,10 +20,10 @@ __all__ = ("random_allowed_elsewhere", "run_programs")
 def run_programs(
     store: Store, name: str, *, seed: int, programs: int, calls: int, seconds: float
 ) -> int:
-    """Play that many programs of one contract, or as many as the time is enough for.
+    """Play that many programs of one contract, or as many as the time is enough for: at least one.
 
     Returns:
-        how many.
+        how many had calls; of those without, which hypothesis draws as well, none is compared.
 
     Raises:
         Difference: one of them was answered wrongly; it has the calls.

@@ -6,52 +6,31 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from copy import copy
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any, cast, final
 
 import anyio
-from aiobotocore.config import AioConfig  # type: ignore[import-untyped]  # without annotations
-from aiobotocore.hooks import AioHierarchicalEmitter  # type: ignore[import-untyped]  # likewise
-from aiobotocore.session import AioSession  # type: ignore[import-untyped]  # likewise
-from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # likewise
-from botocore.handlers import (  # type: ignore[import-untyped]  # likewise
-    add_expect_header as _add_expect_header,  # pyright: ignore[reportUnknownVariableType]
-)
-from botocore.loaders import create_loader  # type: ignore[import-untyped]  # likewise
+from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # no annotations
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
 from perdure.testing.clock import Clock, SystemClock
 from perdure.waiting import Attempt, Bells
 
-from ._cas import UNCHANGED, Cas, Client, Refusal
+from ._cas import Cas, Client, Found, Refusal
+from ._client import Place, connect
 from ._due import Due
 from ._runs import Runs
 from ._schema import FORMAT, Layout, dumps, loads
 from ._tokens import Tokens
 
-__all__ = ("Handle", "Place")
+__all__ = ("Handle",)
 
 _log = logging.getLogger("perdure")
 _SKEW_MS = 2_000
 _CLOSING = 30.0  # seconds that closing waits for what is under way
 _FIRST_POLL = 0.1  # seconds between looks at what somebody else may change; doubled up to the last
 _LAST_POLL = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a world is, and how it is spoken to."""
-
-    bucket: str
-    prefix: str
-    endpoint_url: str | None = None
-    region: str | None = None
-    shards: int = 1
-    poll: float = 5.0
-    timeout: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +95,12 @@ class Handle:
             return
         place = self.place
         try:
-            closing = _connect(place)
+            closing = connect(place)
             client = cast(Client, await closing.__aenter__())
         except (BotoCoreError, ValueError) as exc:
             raise WorldContractError(f"world {self.url}: {exc}") from exc
         cas = Cas(self.wrap(client), bucket=place.bucket, prefix=place.prefix, url=self.url)
         try:
-            await _probe(cas, self.url)
             shards = await _settled_shards(cas, place.shards, self.url)
             if isinstance(self.clock, SystemClock):
                 _compare_clocks(cas.date, self.now_ms(), self.url)
@@ -174,49 +152,6 @@ class Handle:
         )
 
 
-@cache
-def _loader() -> Any:
-    """botocore's description of S3, which takes a quarter of a second to read: once a process."""
-    return create_loader()
-
-
-@cache
-def _hooks() -> Any:
-    """botocore's handlers, which take twenty milliseconds to register: once a process.
-
-    But for the one that asks first whether a body is wanted: a round trip more for each PUT.
-    """
-    hooks = AioHierarchicalEmitter()
-    session = AioSession(event_hooks=hooks)
-    unregister = cast(Callable[[str, Any], None], session.unregister)  # pyright: ignore[reportUnknownMemberType]
-    unregister("before-call.s3", _add_expect_header)
-    return hooks
-
-
-def _connect(place: Place) -> AbstractAsyncContextManager[Any]:
-    config = AioConfig(
-        retries={"total_max_attempts": 1},  # ours come above: see ``_cas``
-        connect_timeout=min(5.0, place.timeout),
-        read_timeout=place.timeout,
-        max_pool_connections=64,
-        s3={"addressing_style": "path" if place.endpoint_url else "auto"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    session = AioSession(event_hooks=copy(_hooks()), include_builtin_handlers=False)
-    register = cast(Callable[[str, Any], None], session.register_component)  # pyright: ignore[reportUnknownMemberType]
-    register("data_loader", _loader())
-    made = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
-        "s3",
-        region_name=place.region,
-        endpoint_url=place.endpoint_url,
-        # Certificates take 20 ms to read, for each client, also where none is looked at.
-        verify=False if (place.endpoint_url or "").startswith("http://") else None,
-        config=config,
-    )
-    return cast("AbstractAsyncContextManager[Any]", made)
-
-
 async def _probe(cas: Cas, url: str) -> None:
     """Pass only a server that keeps conditions.
 
@@ -257,16 +192,28 @@ def _compare_clocks(date: str, now_ms: int, url: str) -> None:
 
 
 async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
-    """How many shelves the due index of this world has, which the first ``open`` decides."""
-    found = await cas.get(Layout.WORLD)
-    if found is None:
-        await cas.create(Layout.WORLD, dumps([FORMAT, wanted]))
-        found = await cas.get(Layout.WORLD)
-    if found is None or found is UNCHANGED:
+    """How many shelves the due index of this world has, which the first ``open`` decides.
+
+    Raises:
+        WorldContractError: the server keeps no conditions, or the world is of a later version.
+        WorldUnavailableError: the server does not answer.
+    """
+    await _probe(cas, url)  # first: a server that has just come up takes writes before it reads
+    body = await _described(cas)
+    if body is None:
+        body = dumps([FORMAT, wanted])
+        if isinstance(await cas.create(Layout.WORLD, body), Refusal):
+            body = await _described(cas)  # another has made it, just now
+    if body is None:
         raise WorldContractError(f"world {url}: what was just written is not there")
-    written, shards, *_ = loads(found.body)
+    written, shards, *_ = loads(body)
     if written != FORMAT:
         raise WorldContractError(
             f"world {url} was made by a later version (format {written}); upgrade perdure-s3"
         )
     return int(shards)
+
+
+async def _described(cas: Cas) -> bytes | None:
+    found = await cas.get(Layout.WORLD)
+    return found.body if isinstance(found, Found) else None

@@ -21,7 +21,8 @@ from perdure.testing.clock import Clock, SystemClock
 
 from ._blobs import S3Blobs
 from ._catalogue import S3Catalogue
-from ._handle import Handle, Place
+from ._client import Place
+from ._handle import Handle
 from ._queue import S3Queue
 from ._snapshots import S3Snapshots
 from ._storage import S3Storage
