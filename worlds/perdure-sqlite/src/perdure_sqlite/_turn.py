@@ -45,6 +45,7 @@ __all__ = ("Log", "commit_turn", "end_run", "find_hook", "free_hooks")
 
 # For events in one statement: there is a prepared one for each count.
 _INSERTS = [f"{EVENT_INSERT} {', '.join([EVENT_PLACES] * count)}" for count in range(9)]
+_STATUSES = {status.value: status for status in RunStatus}
 _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 
 
@@ -137,7 +138,7 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
         if not made:
             raise StaleTurnError(commit.run_id, reason="it is there already")
         Log(db, run.n, 0).write(created_event(commit.new))
-    check_turn(commit, status=RunStatus(run.status), turn=run.turn, position=run.position)
+    check_turn(commit, status=_STATUSES[run.status], turn=run.turn, position=run.position)
     conflicts: dict[EntityId, HookRecord] = {}
     if commit.hooks_claimed or commit.hooks_released:
         free_hooks(db, run.n, commit.hooks_released)
@@ -313,27 +314,25 @@ def _advance(
 
 
 def _pack_committed(committed: Committed) -> bytes:
-    leases = [
-        [lease.item, lease.token, lease.is_wake, lease.expires_at_ms] for lease in committed.leases
-    ]
-    data: bytes = cbor2.dumps(
-        [
-            committed.turn,
-            committed.position,
-            committed.first_position,
-            leases,
-            list(committed.conflicts),
-        ]
-    )
+    # Flat: the encoder asks of each list within whether it is a mapping.
+    parts: list[Any] = [committed.turn, committed.position, committed.first_position]
+    parts += [len(committed.conflicts), *committed.conflicts]
+    for lease in committed.leases:
+        parts += [lease.item, lease.token, lease.is_wake, lease.expires_at_ms]
+    data: bytes = cbor2.dumps(parts)
     return data
 
 
 def _unpack_committed(data: bytes) -> Committed:
-    turn, position, first_position, leases, conflicts = cbor2.loads(data)
+    turn, position, first_position, count, *rest = cbor2.loads(data)
+    conflicts, leases = rest[:count], rest[count:]
     return Committed(
         turn=turn,
         position=position,
         first_position=first_position,
-        leases=tuple(Lease(**dict(zip(_LEASE_PARTS, parts, strict=True))) for parts in leases),
+        leases=tuple(
+            Lease(**dict(zip(_LEASE_PARTS, leases[at : at + 4], strict=True)))
+            for at in range(0, len(leases), 4)
+        ),
         conflicts=tuple(EntityId(hook) for hook in conflicts),
     )
