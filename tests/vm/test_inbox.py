@@ -1,9 +1,8 @@
-"""The inbox: nothing is lost or late, asleep or awake; a slow reader does not stay awake."""
+"""The inbox: nothing is lost or late, asleep or awake."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -28,24 +27,30 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return given
 
 
-def quick(inbox: Inbox[int]) -> None:
-    """Have it wait so often, and so briefly, that it expects no other."""
-    for number in range(module._QUICK_BEFORE):
-        inbox.put(number)
-        assert inbox.get(awake=True) == number
+def test_a_look_ends_when_something_comes(
+    looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOKS", 2**31 - 1)  # half a minute
+    inbox: Inbox[int] = Inbox()
+    looking, call = threading.Event(), Cell.call
+
+    def told(self: Cell, name: bytes, argument: int = 0) -> int:
+        looking.set()
+        return call(self, name, argument)
+
+    def put() -> None:
+        assert looking.wait(LATER)
+        inbox.put(7)
+
+    monkeypatch.setattr(Cell, "call", told)
+    threading.Thread(target=put).start()
+    assert inbox.get(awake=True) == 7
+    assert looks == [1]
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait counts as long, however slow the machine."""
-    monkeypatch.setattr(module, "_QUICK_NS", LATER * 10**9)
-
-
-@pytest.mark.usefixtures("patient")
 def test_a_reader_that_looked_in_vain_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOOKS", 1)
     inbox: Inbox[int] = Inbox()
-    quick(inbox)
     call, given = Cell.call, list[int]()
 
     def then_put(self: Cell, name: bytes, argument: int = 0) -> int:
@@ -58,40 +63,21 @@ def test_a_reader_that_looked_in_vain_sleeps(monkeypatch: pytest.MonkeyPatch) ->
     assert given == [0]
 
 
-@pytest.mark.usefixtures("patient")
 def test_what_is_there_already_needs_no_look(looks: list[int]) -> None:
     inbox: Inbox[int] = Inbox()
-    quick(inbox)
     inbox.put(7)
+    inbox.put(8)
+    assert "2 items" in repr(inbox)
     assert inbox.get(awake=True) == 7
+    assert inbox.get(awake=True) == 8
     assert looks == []
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_look_ends_when_something_comes(
-    looks: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_LOOKS", 2**31 - 1)  # half a minute
-    inbox: Inbox[int] = Inbox()
-    quick(inbox)
-    looking = _told_when_looking(monkeypatch)
-
-    def put() -> None:
-        assert looking.wait(LATER)
-        inbox.put(7)
-
-    threading.Thread(target=put).start()
-    assert inbox.get(awake=True) == 7
-    assert looks == [1]
-
-
-@pytest.mark.usefixtures("patient")
 def test_what_comes_just_before_a_look_is_not_missed(
     looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox: Inbox[int] = Inbox()
-    quick(inbox)
-    make: Callable[[], object] = module._prepared
+    make = module._prepared
 
     def late() -> object:
         inbox.put(7)
@@ -102,31 +88,8 @@ def test_what_comes_just_before_a_look_is_not_missed(
     assert looks == []
 
 
-def test_a_reader_that_waits_long_sleeps(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_is_to_sleep_does_not_look(looks: list[int]) -> None:
     inbox: Inbox[int] = Inbox()
-    monkeypatch.setattr(module, "_QUICK_NS", 0)
-    quick(inbox)
-    inbox.put(7)
-    assert inbox.get(awake=True) == 7
-    assert looks == []
-
-
-@pytest.mark.usefixtures("patient")
-def test_a_reader_that_may_not_stay_awake_sleeps(looks: list[int]) -> None:
-    inbox: Inbox[int] = Inbox()
-    quick(inbox)
-    inbox.put(7)
-    assert "1 items" in repr(inbox)
+    threading.Timer(0.001, inbox.put, (7,)).start()
     assert inbox.get(awake=False) == 7
     assert looks == []
-
-
-def _told_when_looking(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    looking, call = threading.Event(), Cell.call
-
-    def told(self: Cell, name: bytes, argument: int = 0) -> int:
-        looking.set()
-        return call(self, name, argument)
-
-    monkeypatch.setattr(Cell, "call", told)
-    return looking

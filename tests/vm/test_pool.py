@@ -26,6 +26,17 @@ def _fail() -> None:
     raise KeyError("x")
 
 
+def _done(pool: VmPool) -> None:
+    """Have something done, and its thread wait for the next."""
+    pool.submit(int).result(5)
+    _wait_idle(pool)
+
+
+def _wait_idle(pool: VmPool) -> None:
+    while "0 at work" not in repr(pool):
+        threading.Event().wait(0.001)
+
+
 def test_results_and_errors_come_back(pool: VmPool) -> None:
     assert pool.submit(lambda: 1).result(5) == 1
     assert isinstance(pool.submit(_fail).exception(5), KeyError)
@@ -144,11 +155,16 @@ def test_a_pool_needs_a_thread() -> None:
 
 
 @pytest.mark.parametrize(("processors", "awake"), [(1, False), (2, True)])
-def test_a_thread_stays_awake_only_beside_another_processor(
+def test_a_thread_whose_work_comes_soon_stays_awake_beside_another_processor(
     processors: int, *, awake: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "_processors", lambda: processors)
-    pool = VmPool(2)
+    monkeypatch.setattr(pool_module, "_QUICK_NS", 60 * 10**9)  # however slow the machine
+    pool = VmPool(1)
+    for _ in range(pool_module._QUICK_BEFORE):
+        assert not pool._stays_awake
+        _done(pool)
+    _done(pool)  # the first had no other before it
     assert pool._stays_awake is awake
     busy, done = threading.Event(), threading.Event()
 
@@ -161,6 +177,10 @@ def test_a_thread_stays_awake_only_beside_another_processor(
     assert not pool._stays_awake  # the other processor has work of ours
     done.set()
     future.result(5)
+    _wait_idle(pool)
+    monkeypatch.setattr(pool_module, "_QUICK_NS", 0)
+    _done(pool)
+    assert not pool._stays_awake  # that was long in coming
     pool.close()
 
 

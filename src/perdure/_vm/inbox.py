@@ -1,17 +1,15 @@
-"""Inbox: what one VM thread is handed. A thread whose work comes quickly stays awake for it.
+"""Inbox: what one VM thread is handed, asleep or awake.
 
 A thread that sleeps lets its processor go idle. On a virtual machine it is awake again 30 to 50 µs
-after it is called, and what it runs then finds the caches cold. A quick step brings the next turn
-in less than 0.1 ms. So a thread that did not wait long for its last work looks for the next one
-without sleeping first, for about as long, outside the interpreter: in wasm, as the kernel. A step
-that takes its time costs no more of this than its first turn.
+after it is called, and what it runs then finds the caches cold. So a thread whose next work is
+expected at once looks for it without sleeping first, outside the interpreter: in wasm, as the
+kernel.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import time
 from queue import SimpleQueue
 from typing import Generic, TypeVar, final
 
@@ -23,24 +21,27 @@ from .cell import Cell
 __all__ = ("Inbox",)
 
 T = TypeVar("T")
-_QUICK_NS = 200_000  # a wait shorter than this is expected to be as short again
-_LOOKS = 8192  # about 0.1 ms
-_QUICK_BEFORE = 16  # times, before the code for it is compiled: 5 ms
+_LOOKS = 16384  # about 0.2 ms
+_GRACE = 400  # looks, about 5 µs
 
 # Each look takes two square roots, one after the other: a processor's other half is not disturbed.
-_SOURCE = """
+# What was found is left for a moment: whoever put it there is about to go to sleep, and to let the
+# interpreter lock go. A thread that asks for the lock before sleeps until it is woken.
+_SOURCE = f"""
 (module
   (memory (export "memory") 1)
   (func (export "look") (param $looks i32) (result i32)
-    (local $x f64)
+    (local $x f64) (local $found i32)
     (local.set $x (f64.const 2))
     (loop $again
-      (if (i32.atomic.load (i32.const 0)) (then (return (i32.const 1))))
+      (if (i32.and (i32.eqz (local.get $found)) (i32.atomic.load (i32.const 0)))
+        (then (local.set $found (i32.const 1))
+              (local.set $looks (i32.const {_GRACE}))))
       (local.set $x (f64.sqrt (f64.sqrt (local.get $x))))
       (local.set $looks (i32.sub (local.get $looks) (i32.const 1)))
       (br_if $again (i32.and (i32.ne (local.get $looks) (i32.const 0))
                              (f64.gt (local.get $x) (f64.const 0)))))
-    (i32.const 0)))
+    (local.get $found)))
 """
 
 
@@ -48,11 +49,10 @@ _SOURCE = """
 class Inbox(Generic[T]):
     """A queue with one reader."""
 
-    __slots__ = ("_cell", "_filled", "_queue", "_quick")
+    __slots__ = ("_cell", "_filled", "_queue")
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[T] = SimpleQueue()
-        self._quick = 0  # waits in a row that were short
         self._cell: Cell | None = None
         self._filled = ctypes.c_uint32()  # set by whoever puts something in
 
@@ -68,15 +68,11 @@ class Inbox(Generic[T]):
         """Wait for an item.
 
         Args:
-            awake: stay awake for it if the last ones came quickly.
+            awake: without sleeping first; compiles what this takes the first time, in 5 ms.
         """
-        began = time.perf_counter_ns()
-        if awake and self._quick >= _QUICK_BEFORE:
+        if awake:
             self._look()
-        item = self._queue.get()
-        quick = time.perf_counter_ns() - began < _QUICK_NS
-        self._quick = self._quick + 1 if quick else 0
-        return item
+        return self._queue.get()
 
     def _look(self) -> None:
         """Return as soon as there is something, or after a while."""

@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,6 +30,8 @@ T = TypeVar("T")
 Work: TypeAlias = "Callable[[], Work | None]"  # gives what is to be done after it, if anything
 _Inbox: TypeAlias = "Inbox[Work | None]"
 DEFAULT_MAX_THREADS = 4
+_QUICK_NS = 200_000  # work that comes so soon after a thread was done is expected to do so again
+_QUICK_BEFORE = 16  # times in a row, before threads stay awake for it
 
 
 @final
@@ -123,6 +126,8 @@ class VmPool:
         self._threads: dict[_Inbox, threading.Thread] = {}
         self._idle: list[_Inbox] = []  # of threads that wait; whose caches are warm is at the end
         self._backlog: deque[Work] = deque()  # for the first thread that is done
+        self._idle_since = 0  # nanoseconds by ``perf_counter_ns``, of the last thread to be done
+        self._quick = 0  # times in a row that work came soon after
         self._lock = threading.Lock()
         self._closed = False
 
@@ -210,6 +215,8 @@ class VmPool:
         with self._lock:
             if self._closed:
                 raise UsageError("the pool was closed")
+            soon = time.perf_counter_ns() - self._idle_since < _QUICK_NS
+            self._quick = self._quick + 1 if soon else 0
             if self._idle:
                 inbox = self._idle.pop()
             elif len(self._threads) < self._max_threads:
@@ -238,8 +245,9 @@ class VmPool:
 
     @property
     def _stays_awake(self) -> bool:
-        """Whether a thread may use a processor that nobody else of this pool wants."""
-        return self._processors > 1 and len(self._idle) == len(self._threads)
+        """Whether work is expected at once, and no thread of this pool wants the processor."""
+        alone = self._processors > 1 and len(self._idle) == len(self._threads)
+        return alone and self._quick >= _QUICK_BEFORE
 
     def _next(self, inbox: _Inbox) -> Work | None:
         with self._lock:
@@ -247,4 +255,5 @@ class VmPool:
                 return self._backlog.popleft()
             if not self._closed:
                 self._idle.append(inbox)
+                self._idle_since = time.perf_counter_ns()
             return None
