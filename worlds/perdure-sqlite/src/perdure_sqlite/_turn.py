@@ -34,7 +34,7 @@ from perdure.model import (
     TurnCommit,
 )
 
-from ._messages import bound_lease, drop_messages, end_message, send_message
+from ._messages import drop_messages, end_message, send_message
 from ._owners import Owner
 from ._runs import Wake, find_run, insert_run, pack_map, store_wake, unpack_map
 from ._schema import EVENT_INSERT, EVENT_PLACES, pack_event, pack_key
@@ -45,6 +45,17 @@ __all__ = ("Log", "commit_turn", "end_run", "find_hook", "free_hooks")
 
 # For events in one statement: there is a prepared one for each count.
 _INSERTS = [f"{EVENT_INSERT} {', '.join([EVENT_PLACES] * count)}" for count in range(9)]
+_ADVANCED = (
+    "turn = ?, position = ?, consumed = ?, log_digest = ?, started_at_ms = ?, attributes = ?,"
+    " commit_id = ?, committed = ?, wake_attempt = 0"
+)
+_ENDED = (
+    "status = ?, payload = ?, ended_at_ms = ?, wake_due_ms = NULL, wake_token = NULL,"
+    " wake_expires_ms = NULL, leased_ms = NULL"
+)
+_ADVANCE = f"UPDATE runs SET {_ADVANCED}, status = 'running' WHERE n = ?"
+_ADVANCE_AND_BOUND = f"UPDATE runs SET {_ADVANCED}, status = 'running', leased_ms = ? WHERE n = ?"
+_ADVANCE_AND_END = f"UPDATE runs SET {_ADVANCED}, {_ENDED} WHERE n = ?"
 _STATUSES = {status.value: status for status in RunStatus}
 _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 
@@ -147,7 +158,7 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
     attributes = _write_log(log, run, commit, conflicts)
     if commit.snapshot is not None:
         keep_snapshot(db, run.n, commit.snapshot)
-    leases = _send(transaction, run, commit, owner)
+    leases, leased_ms = _send(transaction, run, commit, owner)
     _end_leases(transaction, run.wake, commit)
     run.wake.attempt = 0
     if conflicts:
@@ -159,17 +170,20 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
         leases=leases,
         conflicts=tuple(conflicts),
     )
-    _advance(transaction, run, commit, log, committed, attributes)
+    _advance(transaction, run, commit, log, committed, attributes, leased_ms)
     return committed
 
 
 def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome) -> None:
     """Give the run its end: what it holds is freed, what waits for it is woken."""
     transaction.db.execute(
-        "UPDATE runs SET status = ?, payload = ?, ended_at_ms = ?, wake_due_ms = NULL,"
-        " wake_token = NULL, wake_expires_ms = NULL, leased_ms = NULL WHERE n = ?",
+        f"UPDATE runs SET {_ENDED} WHERE n = ?",
         (outcome.status, outcome.payload, outcome.at_ms, n),
     )
+    _let_go(transaction, n, run_id)
+
+
+def _let_go(transaction: Transaction, n: int, run_id: RunId) -> None:
     free_hooks(transaction.db, n, None)
     drop_messages(transaction.db, n)
     transaction.rings.add(run_id)
@@ -245,17 +259,20 @@ def _write_log(
 
 def _send(
     transaction: Transaction, run: _Row, commit: TurnCommit, owner: Owner
-) -> tuple[Lease, ...]:
-    """Send the commit's messages; gives the leases of those that are sent leased."""
+) -> tuple[tuple[Lease, ...], int | None]:
+    """Send the commit's messages.
+
+    Returns:
+        the leases of those that are sent leased, and the run's bound for them if it is a new one.
+    """
     if commit.outcome is not None:
-        return ()
+        return (), None
     sent = [send_message(transaction, run.n, message, owner) for message in commit.messages]
     leases = tuple([lease for lease in sent if lease is not None])
-    if leases:
-        first_ms = min([lease.expires_at_ms for lease in leases])
-        if run.leased_ms is None or first_ms < run.leased_ms:
-            bound_lease(transaction.db, run.n, first_ms)
-    return leases
+    first_ms = min([lease.expires_at_ms for lease in leases], default=None)
+    if first_ms is not None and (run.leased_ms is None or first_ms < run.leased_ms):
+        return leases, first_ms
+    return leases, None
 
 
 def _end_leases(transaction: Transaction, wake: Wake, commit: TurnCommit) -> None:
@@ -287,30 +304,31 @@ def _advance(
     log: Log,
     committed: Committed,
     attributes: bytes | None,
+    leased_ms: int | None,
 ) -> None:
     started = run.started_at_ms
     if started is None:
         started = log.first_at_ms if log.first_at_ms is not None else transaction.now_ms
-    transaction.db.execute(
-        "UPDATE runs SET status = 'running', turn = ?, position = ?, consumed = ?, log_digest = ?,"
-        " started_at_ms = ?, attributes = ?, commit_id = ?, committed = ?, wake_attempt = 0"
-        " WHERE n = ?",
-        (
-            committed.turn,
-            committed.position,
-            commit.consumed,
-            commit.log_digest,
-            started,
-            attributes,
-            commit.commit_id,
-            _pack_committed(committed),
-            run.n,
-        ),
+    values = (
+        committed.turn,
+        committed.position,
+        commit.consumed,
+        commit.log_digest,
+        started,
+        attributes,
+        commit.commit_id,
+        _pack_committed(committed),
     )
-    if commit.outcome is not None:
-        end_run(transaction, run.n, commit.run_id, commit.outcome)
+    end, db = commit.outcome, transaction.db
+    if end is not None:
+        db.execute(_ADVANCE_AND_END, (*values, end.status, end.payload, end.at_ms, run.n))
+        _let_go(transaction, run.n, commit.run_id)
+        return
+    if leased_ms is None:
+        db.execute(_ADVANCE, (*values, run.n))
     else:
-        store_wake(transaction, run.wake)
+        db.execute(_ADVANCE_AND_BOUND, (*values, leased_ms, run.n))
+    store_wake(transaction, run.wake)
 
 
 def _pack_committed(committed: Committed) -> bytes:
