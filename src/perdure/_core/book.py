@@ -18,7 +18,7 @@ from .._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import EntityId
 from .._model.queue import Lease, LeaseEnd
-from .._model.runs import NewRun, RunOutcome, RunStatus
+from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from .._model.snapshot import Snapshot
 from ..errors import (
     HookNotFoundError,
@@ -203,7 +203,7 @@ class Book(Claims):
         position = self.record.position + 1
         self.positions[event.key] = position
         self.written.append(LoggedEvent(position=position, event=event))
-        self.record = replace(self.record, position=position)
+        self.record: RunRecord = replace(self.record, position=position)
         return True
 
     def _check_append(self, append: Append, *, now_ms: int) -> None:
@@ -277,6 +277,5 @@ class Book(Claims):
         return tuple(lease for lease in sent if lease is not None)
 
     def _end(self) -> None:
-        self.wake = None
+        self.drop()
         self.hooks = {}
-        self.messages = {}

@@ -116,6 +116,11 @@ class Claims:
         item.lease, item.due_ms = None, now_ms + delay_ms
         item.returned += not ran
 
+    def drop(self) -> None:
+        """Have nothing to claim any more: the run has ended."""
+        self.wake = None
+        self.messages = {}
+
     def _held(self, lease: Lease, *, now_ms: int) -> Claimable:
         item: Claimable | None = None
         if not lease.is_wake:
