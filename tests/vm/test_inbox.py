@@ -88,8 +88,15 @@ def test_what_comes_just_before_a_look_is_not_missed(
     assert looks == []
 
 
-def test_a_reader_that_is_to_sleep_does_not_look(looks: list[int]) -> None:
+def test_a_reader_that_is_to_sleep_does_not_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Inbox[int]] = []
+
+    def look(self: Inbox[int]) -> None:
+        looked.append(self)
+
+    monkeypatch.setattr(Inbox, "_look", look)
     inbox: Inbox[int] = Inbox()
-    threading.Timer(0.001, inbox.put, (7,)).start()
-    assert inbox.get(awake=False) == 7
-    assert looks == []
+    for awake in (False, True):
+        inbox.put(7)
+        assert inbox.get(awake=awake) == 7
+        assert bool(looked) is awake

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -24,17 +25,6 @@ def pool() -> Iterator[VmPool]:
 
 def _fail() -> None:
     raise KeyError("x")
-
-
-def _done(pool: VmPool) -> None:
-    """Have something done, and its thread wait for the next."""
-    pool.submit(int).result(5)
-    _wait_idle(pool)
-
-
-def _wait_idle(pool: VmPool) -> None:
-    while "0 at work" not in repr(pool):
-        threading.Event().wait(0.001)
 
 
 def test_results_and_errors_come_back(pool: VmPool) -> None:
@@ -161,10 +151,22 @@ def test_a_thread_whose_work_comes_soon_stays_awake_beside_another_processor(
     monkeypatch.setattr(pool_module, "_processors", lambda: processors)
     monkeypatch.setattr(pool_module, "_QUICK_NS", 60 * 10**9)  # however slow the machine
     pool = VmPool(1)
+    idle, settle = threading.Semaphore(0), VmPool._next
+
+    def noted(self: VmPool, inbox: Any) -> Any:
+        work = settle(self, inbox)
+        idle.release()
+        return work
+
+    def be_done() -> None:
+        pool.submit(int).result(5)
+        assert idle.acquire(timeout=5)
+
+    monkeypatch.setattr(VmPool, "_next", noted)
     for _ in range(pool_module._QUICK_BEFORE):
         assert not pool._stays_awake
-        _done(pool)
-    _done(pool)  # the first had no other before it
+        be_done()
+    be_done()  # the first had no other before it
     assert pool._stays_awake is awake
     busy, done = threading.Event(), threading.Event()
 
@@ -177,9 +179,9 @@ def test_a_thread_whose_work_comes_soon_stays_awake_beside_another_processor(
     assert not pool._stays_awake  # the other processor has work of ours
     done.set()
     future.result(5)
-    _wait_idle(pool)
+    assert idle.acquire(timeout=5)
     monkeypatch.setattr(pool_module, "_QUICK_NS", 0)
-    _done(pool)
+    be_done()
     assert not pool._stays_awake  # that was long in coming
     pool.close()
 

@@ -277,5 +277,5 @@ class Book(Claims):
         return tuple(lease for lease in sent if lease is not None)
 
     def _end(self) -> None:
-        self.drop()
+        self._drop_claims()
         self.hooks = {}

@@ -116,8 +116,8 @@ class Claims:
         item.lease, item.due_ms = None, now_ms + delay_ms
         item.returned += not ran
 
-    def drop(self) -> None:
-        """Have nothing to claim any more: the run has ended."""
+    def _drop_claims(self) -> None:
+        """The run has ended: there is nothing to claim any more."""
         self.wake = None
         self.messages = {}
 

@@ -15,9 +15,19 @@ import wasmtime
 from ..errors import ProtocolError
 from . import foreign
 
-__all__ = ("Cell",)
+__all__ = ("Cell", "prepare")
 
 WASM_PAGE = 65536
+
+
+def prepare(source: str) -> tuple[wasmtime.Engine, wasmtime.InstancePre]:
+    """A module of our own in wasm's text form, compiled for the rest of the process."""
+    engine = wasmtime.Engine()
+    module = wasmtime.Module(engine, source)
+    linker = wasmtime.Linker(engine)
+    prepared = linker.instantiate_pre(module)
+    foreign.keep_forever(engine, module, linker, prepared)
+    return engine, prepared
 
 
 @final

@@ -15,8 +15,7 @@ from typing import Generic, TypeVar, final
 
 import wasmtime
 
-from . import foreign
-from .cell import Cell
+from .cell import Cell, prepare
 
 __all__ = ("Inbox",)
 
@@ -87,9 +86,4 @@ class Inbox(Generic[T]):
 
 @functools.cache
 def _prepared() -> tuple[wasmtime.Engine, wasmtime.InstancePre]:
-    engine = wasmtime.Engine()
-    module = wasmtime.Module(engine, _SOURCE)
-    linker = wasmtime.Linker(engine)
-    prepared = linker.instantiate_pre(module)
-    foreign.keep_forever(engine, module, linker, prepared)
-    return engine, prepared
+    return prepare(_SOURCE)

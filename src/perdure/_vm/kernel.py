@@ -17,7 +17,7 @@ from typing import final
 import wasmtime
 
 from . import foreign
-from .cell import Cell
+from .cell import Cell, prepare
 
 __all__ = ("BATCH", "PAGE", "Kernel", "thread_kernel")
 
@@ -174,9 +174,4 @@ def thread_kernel() -> Kernel:
 
 @functools.cache
 def _prepared() -> tuple[wasmtime.Engine, wasmtime.InstancePre]:
-    engine = wasmtime.Engine()
-    module = wasmtime.Module(engine, _SOURCE)
-    linker = wasmtime.Linker(engine)
-    prepared = linker.instantiate_pre(module)
-    foreign.keep_forever(engine, module, linker, prepared)
-    return engine, prepared
+    return prepare(_SOURCE)

@@ -6,16 +6,15 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from sqlite_values import new_run
 
 from perdure.model import (
     Append,
-    Digest,
     Event,
     EventType,
     LeaseEnd,
     MessageClaim,
     NewMessage,
-    NewRun,
     RunId,
 )
 from perdure.testing.clock import ManualClock
@@ -40,15 +39,7 @@ async def send(world: SqliteWorld, *messages: str) -> None:
     """Queue ``run/name`` messages; makes their runs."""
     for message_id in messages:
         run_id = RunId(message_id.partition("/")[0])
-        new = NewRun(
-            run_id=run_id,
-            workflow="flow",
-            bundle=Digest("b"),
-            engine=Digest("e"),
-            input=b"\x80",
-            created_at_ms=1,
-        )
-        await world.storage.create_run(new)
+        await world.storage.create_run(new_run(run_id))
         message = NewMessage(
             message_id=message_id, run_id=run_id, topic="t", body=b"", due_ms=world.now_ms()
         )

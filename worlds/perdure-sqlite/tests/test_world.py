@@ -19,6 +19,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from sqlite_values import new_run
 
 from perdure.abc import Capability
 from perdure.errors import (
@@ -27,7 +28,7 @@ from perdure.errors import (
     WorldContractError,
     WorldUnavailableError,
 )
-from perdure.model import Digest, NewMessage, NewRun, RunFilter, RunId
+from perdure.model import NewMessage, RunFilter, RunId
 from perdure_sqlite import SqliteWorld, _handle
 from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, WAL_BYTES, Handle
 from tests.opening import CASES, Case
@@ -42,17 +43,6 @@ def is_held(lock: Path) -> bool:
         except OSError:
             return True
     return False
-
-
-def new_run(name: str, *, now_ms: int = 1) -> NewRun:
-    return NewRun(
-        run_id=RunId(name),
-        workflow="flow",
-        bundle=Digest("b"),
-        engine=Digest("e"),
-        input=b"\x80",
-        created_at_ms=now_ms,
-    )
 
 
 CHILD = """
