@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from mongo_values import RUN, apart, new_run
 
 from perdure.model import MessageClaim, NewMessage, RunId, WakeClaim
 from perdure_mongodb import MongoWorld
+from perdure_mongodb._driver import Document
+from perdure_mongodb._queue import MongoQueue
 
 pytestmark = pytest.mark.anyio
 RACERS = 8
@@ -58,7 +61,7 @@ async def test_each_of_many_with_room_for_one_run_gets_one(url: str) -> None:
         assert got == RACERS
 
 
-async def test_who_comes_too_late_for_several_gets_one(url: str) -> None:
+async def test_of_many_with_room_for_several_each_gets_some(url: str) -> None:
     ours, theirs = apart(url)
     async with MongoWorld(ours) as one, MongoWorld(theirs) as two:
         await send(one)
@@ -66,6 +69,29 @@ async def test_who_comes_too_late_for_several_gets_one(url: str) -> None:
             [one, two],
             lambda w: w.queue.claim_messages(["t0", "t1"], limit=2, visibility_ms=60_000),
         )
-        assert RACERS < got <= MESSAGES
+        assert RACERS <= got <= MESSAGES
         left = await one.queue.claim_messages(["t0", "t1"], limit=99, visibility_ms=60_000)
         assert len(left) == MESSAGES - got
+
+
+async def test_who_comes_too_late_for_several_gets_one(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two that it has found are claimed by another before it claims them."""
+    ours, theirs = apart(url)
+    async with MongoWorld(ours) as late, MongoWorld(theirs) as first:
+        await send(late)
+        queue = late.queue
+        assert isinstance(queue, MongoQueue)
+        claim_all = queue._claim_all
+        taken: list[str] = []
+
+        async def overtaken(*asked: Any) -> list[Document]:
+            claims = await first.queue.claim_messages(["t0", "t1"], limit=2, visibility_ms=60_000)
+            taken.extend(claim.lease.item for claim in claims)
+            return await claim_all(*asked)
+
+        monkeypatch.setattr(queue, "_claim_all", overtaken)
+        claims = await queue.claim_messages(["t0", "t1"], limit=2, visibility_ms=60_000)
+        assert [len(taken), len(claims)] == [2, 1]
+        assert claims[0].lease.item not in taken

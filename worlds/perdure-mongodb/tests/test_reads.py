@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -135,6 +136,27 @@ async def test_writers_of_one_stream_come_one_after_another(motor_url: str) -> N
         await two.streams.close(RUN, "s")
         with pytest.raises(StreamClosedError):
             await one.streams.append(RUN, "s", [b"late"], writer="e", sequence=0)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2, 3])
+async def test_a_write_that_landed_is_found_though_the_stream_is_closed(
+    motor_url: str, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another makes the same write and closes the stream, after as many of the writer's looks."""
+    async with MongoWorld(motor_url) as world, MongoWorld(motor_url) as other:
+        await world.storage.create_run(new_run())
+        collection = type(world._handle.db.streams)
+        find_one, looked = collection.find_one, itertools.count()
+
+        async def meanwhile(self: Any, *asked: Any, **named: Any) -> Any:
+            if next(looked) == looks:
+                await other.streams.append(RUN, "s", [b"x"], writer="w", sequence=0)
+                await other.streams.close(RUN, "s")
+            return await find_one(self, *asked, **named)
+
+        monkeypatch.setattr(collection, "find_one", meanwhile)
+        assert await world.streams.append(RUN, "s", [b"x"], writer="w", sequence=0) == 1
+        assert (await world.streams.read(RUN, "s")).chunks == (b"x",)
 
 
 async def test_a_stream_of_a_run_that_goes_leaves_nothing(

@@ -46,10 +46,11 @@ class MongoStreams(Streams):
             n = await self._number(run_id)
             done = {"_id.n": n, "_id.name": name, "writer": writer, "sequence": sequence}
             for _ in range(TRIES):
+                # The last write first: what is not there after it was read was not there before.
+                last = await self._last(n, name)
                 first = await self._handle.db.streams.find_one(done, {"end": 1})
                 if first is not None:
                     return int(first["end"])
-                last = await self._last(n, name)
                 if last is not None and last["closed"]:
                     raise StreamClosedError(run_id, name)
                 pending = Pending(n)
