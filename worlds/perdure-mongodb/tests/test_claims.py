@@ -69,7 +69,6 @@ async def test_of_many_with_room_for_several_each_gets_some(url: str) -> None:
             [one, two],
             lambda w: w.queue.claim_messages(["t0", "t1"], limit=2, visibility_ms=60_000),
         )
-        assert RACERS <= got <= MESSAGES
         left = await one.queue.claim_messages(["t0", "t1"], limit=99, visibility_ms=60_000)
         assert len(left) == MESSAGES - got
 

@@ -156,6 +156,7 @@ async def test_a_write_that_landed_is_found_though_the_stream_is_closed(
 
         monkeypatch.setattr(collection, "find_one", meanwhile)
         assert await world.streams.append(RUN, "s", [b"x"], writer="w", sequence=0) == 1
+        assert next(looked) > looks
         assert (await world.streams.read(RUN, "s")).chunks == (b"x",)
 
 

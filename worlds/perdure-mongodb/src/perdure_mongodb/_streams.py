@@ -46,7 +46,7 @@ class MongoStreams(Streams):
             n = await self._number(run_id)
             done = {"_id.n": n, "_id.name": name, "writer": writer, "sequence": sequence}
             for _ in range(TRIES):
-                # The last write first: what is not there after it was read was not there before.
+                # The last write first: a write that is not found after that was not there then.
                 last = await self._last(n, name)
                 first = await self._handle.db.streams.find_one(done, {"end": 1})
                 if first is not None:
