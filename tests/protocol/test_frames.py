@@ -32,42 +32,29 @@ from perdure._protocol.frames import (
 from perdure.errors import ProtocolError
 from perdure.model import EntityId
 
-ANSWER: dict[str, object] = {
-    "turns": [],
-    "consumed": 1,
-    "outcome": None,
-    "unhandled": [],
-    "instructions": 2,
-    "heap_bytes": 3,
-    "clock_ms": 4,
-    "open": 5,
-}
-COMMANDS: list[tuple[dict[str, object], Command]] = [
+COMMANDS: list[tuple[list[object], Command]] = [
     (
-        {"type": "step", "id": "step_1", "step": "m:f", "args": b"a", "at": "w.ts:1:1"},
+        ["step", "step_1", "m:f", b"a", "w.ts:1:1"],
         ScheduleStep(id=EntityId("step_1"), step="m:f", args=b"a", at="w.ts:1:1"),
     ),
+    (["wait", "wait_2", 9, ""], StartWait(id=EntityId("wait_2"), resume_at_ms=9, at="")),
     (
-        {"type": "wait", "id": "wait_2", "resume_at_ms": 9, "at": ""},
-        StartWait(id=EntityId("wait_2"), resume_at_ms=9, at=""),
-    ),
-    (
-        {
-            "type": "hook",
-            "id": "hook_3",
-            "token": "t",
-            "metadata": None,
-            "webhook": True,
-            "at": "",
-        },
+        ["hook", "hook_3", "t", None, True, ""],
         OpenHook(id=EntityId("hook_3"), token="t", metadata=None, webhook=True, at=""),
     ),
-    ({"type": "dispose", "id": "hook_3"}, DisposeHook(id=EntityId("hook_3"))),
+    (["dispose", "hook_3"], DisposeHook(id=EntityId("hook_3"))),
     (
-        {"type": "attributes", "id": "attributes_4", "changes": {"a": None}, "at": ""},
+        ["attributes", "attributes_4", {"a": None}, ""],
         SetAttributes(id=EntityId("attributes_4"), changes={"a": None}, at=""),
     ),
 ]
+
+
+def answer_frame(
+    turns: object = (), outcome: object = None, unhandled: object = ()
+) -> list[object]:
+    """An answer frame with nothing in it but this."""
+    return [turns, 1, outcome, unhandled, 2, 3, 4, 5]
 
 
 def test_a_start_frame_is_that_of_the_protocol_page() -> None:
@@ -104,8 +91,9 @@ def test_a_start_frame_is_that_of_the_protocol_page() -> None:
     )
 )
 def test_a_resume_frame_has_every_delivery_in_order(deliveries: list[GuestDelivery]) -> None:
-    found = cbor2.loads(encode_resume(deliveries))["deliveries"]
-    assert [GuestDelivery(**fields) for fields in found] == deliveries
+    assert cbor2.loads(encode_resume(deliveries)) == [
+        [d.position, d.at_ms, d.kind, d.id, d.value] for d in deliveries
+    ]
 
 
 def test_an_evaluate_frame_has_the_source() -> None:
@@ -113,13 +101,9 @@ def test_an_evaluate_frame_has_the_source() -> None:
 
 
 @given(st.lists(st.sampled_from(COMMANDS), max_size=5))
-def test_commands_are_read_in_order(commands: list[tuple[dict[str, object], Command]]) -> None:
-    turn = {
-        "position": 6,
-        "commands": [frame for frame, _ in commands],
-        "console": [["log", "a"], ["error", "b"]],
-    }
-    answer = decode_answer(cbor2.dumps({**ANSWER, "turns": [turn], "unhandled": [b"u"]}))
+def test_commands_are_read_in_order(commands: list[tuple[list[object], Command]]) -> None:
+    turn = [6, [frame for frame, _ in commands], [["log", "a"], ["error", "b"]]]
+    answer = decode_answer(cbor2.dumps(answer_frame([turn], unhandled=[b"u"])))
     assert answer.turns == (
         DeliveryOutput(
             position=6,
@@ -135,13 +119,13 @@ def test_commands_are_read_in_order(commands: list[tuple[dict[str, object], Comm
     ("frame", "outcome"),
     [
         (None, None),
-        ({"kind": "completed", "value": b"v"}, Completed(b"v")),
-        ({"kind": "failed", "error": b"e"}, Failed(b"e")),
-        ({"kind": "interrupted"}, Interrupted()),
+        (["completed", b"v"], Completed(b"v")),
+        (["failed", b"e"], Failed(b"e")),
+        (["interrupted"], Interrupted()),
     ],
 )
-def test_outcomes_are_read(frame: dict[str, object] | None, outcome: Outcome | None) -> None:
-    assert decode_answer(cbor2.dumps({**ANSWER, "outcome": frame})).outcome == outcome
+def test_outcomes_are_read(frame: list[object] | None, outcome: Outcome | None) -> None:
+    assert decode_answer(cbor2.dumps(answer_frame(outcome=frame))).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -150,11 +134,16 @@ def test_outcomes_are_read(frame: dict[str, object] | None, outcome: Outcome | N
         {},
         [],
         5,
-        {**ANSWER, "turns": 5},
-        {**ANSWER, "turns": [{"position": 1}]},
-        {**ANSWER, "outcome": {"kind": "completed"}},
-        {**ANSWER, "turns": [{"position": 1, "commands": [{"type": "step"}], "console": []}]},
-        {**ANSWER, "turns": [{"position": 1, "commands": [], "console": [["one"]]}]},
+        answer_frame()[:-1],
+        [*answer_frame(), 6],
+        answer_frame(5),
+        answer_frame([[1]]),
+        answer_frame(outcome=[]),
+        answer_frame(outcome=["completed"]),
+        answer_frame(outcome=["failed", b"e", 1]),
+        answer_frame([[1, [["step"]], []]]),
+        answer_frame([[1, [5], []]]),
+        answer_frame([[1, [], [["one"]]]]),
     ],
 )
 def test_an_answer_of_another_shape_is_a_protocol_error(frame: object) -> None:
@@ -163,10 +152,9 @@ def test_an_answer_of_another_shape_is_a_protocol_error(frame: object) -> None:
 
 
 def test_an_unknown_command_is_named() -> None:
-    commands = [{"type": "teleport", "id": "x_1"}]
-    turn = {"position": 1, "commands": commands, "console": []}
+    turn = [1, [["teleport", "x_1"]], []]
     with pytest.raises(ProtocolError, match="unknown command 'teleport'"):
-        decode_answer(cbor2.dumps({**ANSWER, "turns": [turn]}))
+        decode_answer(cbor2.dumps(answer_frame([turn])))
 
 
 @given(st.binary(max_size=40))

@@ -185,7 +185,6 @@ static void drain(void) {
 
 /* What does not fit into the answer, or is too much to encode, fails the run. */
 static void out_list(struct out *o, JSValue *list, const char *name) {
-    out_text(o, name);
     size_t before = o->len;
     bool ok = true;
     if (JS_IsUndefined(*list)) out_head(o, 4, 0);
@@ -204,8 +203,7 @@ static void out_list(struct out *o, JSValue *list, const char *name) {
 }
 
 static void out_turn(struct out *o, int64_t position) {
-    out_head(o, 5, 3);
-    out_text(o, "position");
+    out_head(o, 4, 3);
     out_int(o, position);
     out_list(o, &commands, "commands");
     out_list(o, &console_lines, "console");
@@ -216,10 +214,8 @@ static bool is_settled(void) {
 }
 
 static void out_limit(struct out *o) {
-    out_head(o, 5, 2);
-    out_text(o, "kind");
+    out_head(o, 4, 2);
     out_text(o, "failed");
-    out_text(o, "error");
     if (limit_heap)
         out_named_error(o, "HeapLimitError", "the workflow needs more memory than its limit");
     else if (limit_output)
@@ -230,12 +226,10 @@ static void out_limit(struct out *o) {
                         "the workflow ran too long without awaiting anything; put heavy work in a step");
 }
 
-/* A key and a map; gives whether the run has ended. */
+/* Gives whether the run has ended. */
 static bool out_outcome(struct out *o) {
-    out_text(o, "outcome");
     if (host_interrupt) {
-        out_head(o, 5, 1);
-        out_text(o, "kind");
+        out_head(o, 4, 1);
         out_text(o, "interrupted");
         return true;
     }
@@ -260,10 +254,8 @@ static bool out_outcome(struct out *o) {
             failed = true;
         }
     }
-    out_head(o, 5, 2);
-    out_text(o, "kind");
+    out_head(o, 4, 2);
     out_text(o, failed ? "failed" : "completed");
-    out_text(o, failed ? "error" : "value");
     if (failed) out_value(o, value, "error");
     else {
         size_t n;
@@ -276,7 +268,6 @@ static bool out_outcome(struct out *o) {
 }
 
 static void out_unhandled(struct out *o, bool ended) {
-    out_text(o, "unhandled");
     JSValueConst argv[1] = {unhandled};
     JSValue list = ended && !over_limit() ? call_helper(ctx, "unhandledReasons", 1, argv) : JS_UNDEFINED;
     int64_t n = 0;
@@ -298,27 +289,20 @@ static void count_open(void) {
 }
 
 static int end_answer(struct out *o, int64_t consumed) {
-    out_text(o, "consumed");
     out_int(o, consumed);
     bool ended = out_outcome(o);
     out_unhandled(o, ended);
-    out_text(o, "instructions");
     out_int(o, spent);
-    out_text(o, "heap_bytes");
     out_int(o, heap_used);
-    out_text(o, "clock_ms");
     out_int(o, clock_ms);
-    out_text(o, "open");
     out_int(o, ended ? 0 : open_entities);
     if (ended) state = ENDED;
     return finish(o);
 }
 
-static void begin_answer(struct out *o, uint64_t turns) {
+static void begin_answer(struct out *o) {
     *o = answer();
-    out_head(o, 5, 8);
-    out_text(o, "turns");
-    (void)turns;
+    out_head(o, 4, 8);
     uint8_t indefinite = 0x9f; /* how many are processed is known only at the end */
     out_bytes(o, &indefinite, 1);
 }
@@ -448,7 +432,7 @@ EXPORT("start") int start(uint32_t n) {
     call_workflow(frame);
     JS_FreeValue(ctx, frame);
     struct out o;
-    begin_answer(&o, 1);
+    begin_answer(&o);
     out_turn(&o, position);
     end_turns(&o);
     return end_answer(&o, position);
@@ -482,27 +466,12 @@ static bool in_span(struct in *i, unsigned major, const uint8_t **p, size_t *n) 
     return true;
 }
 
-static bool named(const uint8_t *p, size_t n, const char *name) {
-    return p && strlen(name) == n && !memcmp(p, name, n);
-}
-
 static bool in_delivery(struct in *i, struct delivery *d) {
     struct head h;
     *d = (struct delivery){0};
-    if (!in_head(i, &h) || h.major != 5) return false;
-    for (uint64_t k = 0; k < h.n; k++) {
-        const uint8_t *p;
-        size_t n;
-        bool ok;
-        if (!in_span(i, 3, &p, &n)) return false;
-        if (named(p, n, "position")) ok = in_int(i, &d->position);
-        else if (named(p, n, "at_ms")) ok = in_int(i, &d->at_ms);
-        else if (named(p, n, "kind")) ok = in_span(i, 3, &d->kind, &d->kind_len);
-        else if (named(p, n, "id")) ok = in_span(i, 3, &d->id, &d->id_len);
-        else ok = in_span(i, 2, &d->value, &d->value_len);
-        if (!ok) return false;
-    }
-    return d->kind && d->id;
+    return in_head(i, &h) && h.major == 4 && h.n == 5 && in_int(i, &d->position) &&
+           in_int(i, &d->at_ms) && in_span(i, 3, &d->kind, &d->kind_len) && d->kind &&
+           in_span(i, 3, &d->id, &d->id_len) && d->id && in_span(i, 2, &d->value, &d->value_len);
 }
 
 static bool deliver(const struct delivery *d) {
@@ -530,13 +499,9 @@ EXPORT("resume") int resume(uint32_t n) {
     JS_UpdateStackTop(rt);
     struct in i = {arena.request, arena.request + n, false};
     struct head h;
-    const uint8_t *p;
-    size_t len;
-    if (!in_head(&i, &h) || h.major != 5 || h.n != 1 || !in_span(&i, 3, &p, &len) ||
-        !in_head(&i, &h) || h.major != 4)
-        return MALFORMED;
+    if (!in_head(&i, &h) || h.major != 4) return MALFORMED;
     struct out o;
-    begin_answer(&o, h.n);
+    begin_answer(&o);
     int64_t consumed = 0;
     for (uint64_t k = 0; k < h.n && !over_limit() && !is_settled(); k++) {
         struct delivery d;
@@ -581,6 +546,6 @@ EXPORT("perdure_layout") uint32_t perdure_layout(void) {
     layout[3] = 512 * 1024; /* the stack is [0, this) */
     layout[4] = (uint32_t)(uintptr_t)&arena.interrupt;
     layout[5] = (uint32_t)(uintptr_t)&__heap_base;
-    layout[6] = 1; /* ABI version */
+    layout[6] = 2; /* ABI version */
     return (uint32_t)(uintptr_t)layout;
 }

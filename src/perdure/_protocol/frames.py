@@ -5,7 +5,7 @@ Pure. Payloads inside frames stay opaque bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -96,20 +96,7 @@ def encode_start(frame: StartFrame) -> bytes:
 
 def encode_resume(deliveries: Sequence[GuestDelivery]) -> bytes:
     """The resume frame's bytes."""
-    data: bytes = cbor2.dumps(
-        {
-            "deliveries": [
-                {
-                    "position": d.position,
-                    "at_ms": d.at_ms,
-                    "kind": d.kind,
-                    "id": d.id,
-                    "value": d.value,
-                }
-                for d in deliveries
-            ]
-        }
-    )
+    data: bytes = cbor2.dumps([[d.position, d.at_ms, d.kind, d.id, d.value] for d in deliveries])
     return data
 
 
@@ -126,25 +113,17 @@ def decode_answer(data: bytes) -> Answer:
         ProtocolError: it is not one.
     """
     try:
-        frame: dict[str, Any] = cbor2.loads(data)
+        turns, consumed, outcome, unhandled, *numbers = cbor2.loads(data)
+        spent, heap_bytes, clock_ms, waiting = numbers
         return Answer(
-            turns=tuple(
-                [
-                    DeliveryOutput(
-                        position=turn["position"],
-                        commands=tuple([_command(c) for c in turn["commands"]]),
-                        console=tuple([(level, text) for level, text in turn["console"]]),
-                    )
-                    for turn in frame["turns"]
-                ]
-            ),
-            consumed=frame["consumed"],
-            outcome=_outcome(frame["outcome"]),
-            unhandled=tuple(frame["unhandled"]),
-            instructions=frame["instructions"],
-            heap_bytes=frame["heap_bytes"],
-            clock_ms=frame["clock_ms"],
-            open=frame["open"],
+            turns=tuple([_turn(*turn) for turn in turns]),
+            consumed=consumed,
+            outcome=None if outcome is None else _outcome(*outcome),
+            unhandled=tuple(unhandled),
+            instructions=spent,
+            heap_bytes=heap_bytes,
+            clock_ms=clock_ms,
+            open=waiting,
         )
     except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ProtocolError(f"the guest's answer is malformed: {exc!r}") from exc
@@ -156,32 +135,54 @@ def decode_result(data: bytes) -> tuple[bool, bytes]:
     return bool(frame["ok"]), bytes(frame.get("value") or frame.get("error") or b"")
 
 
-def _outcome(frame: Mapping[str, Any] | None) -> Outcome | None:
-    if frame is None:
-        return None
-    if frame["kind"] == "completed":
-        return Completed(frame["value"])
-    return Failed(frame["error"]) if frame["kind"] == "failed" else Interrupted()
+def _turn(position: int, commands: list[list[Any]], console: list[list[str]]) -> DeliveryOutput:
+    return DeliveryOutput(
+        position=position,
+        commands=tuple([_command(*command) for command in commands]),
+        console=tuple([(level, text) for level, text in console]),
+    )
 
 
-def _command(frame: Mapping[str, Any]) -> Command:
-    entity = EntityId(frame["id"])
-    match frame["type"]:
-        case "step":
-            return ScheduleStep(id=entity, step=frame["step"], args=frame["args"], at=frame["at"])
-        case "wait":
-            return StartWait(id=entity, resume_at_ms=frame["resume_at_ms"], at=frame["at"])
-        case "hook":
-            return OpenHook(
-                id=entity,
-                token=frame["token"],
-                metadata=frame["metadata"],
-                webhook=frame["webhook"],
-                at=frame["at"],
-            )
-        case "dispose":
-            return DisposeHook(id=entity)
-        case "attributes":
-            return SetAttributes(id=entity, changes=frame["changes"], at=frame["at"])
-        case other:
-            raise ProtocolError(f"the guest made an unknown command {other!r}")
+def _outcome(kind: str, *payload: bytes) -> Outcome:
+    return _OUTCOMES[kind](*payload)
+
+
+def _command(kind: str, *fields: Any) -> Command:
+    made = _COMMANDS.get(kind)
+    if made is None:
+        raise ProtocolError(f"the guest made an unknown command {kind!r}")
+    return made(*fields)
+
+
+def _schedule_step(entity: str, step: str, args: bytes, at: str) -> Command:
+    return ScheduleStep(id=EntityId(entity), step=step, args=args, at=at)
+
+
+def _start_wait(entity: str, resume_at_ms: int, at: str) -> Command:
+    return StartWait(id=EntityId(entity), resume_at_ms=resume_at_ms, at=at)
+
+
+def _open_hook(entity: str, token: str, metadata: bytes | None, webhook: bool, at: str) -> Command:
+    return OpenHook(id=EntityId(entity), token=token, metadata=metadata, webhook=webhook, at=at)
+
+
+def _dispose_hook(entity: str) -> Command:
+    return DisposeHook(id=EntityId(entity))
+
+
+def _set_attributes(entity: str, changes: dict[str, str | None], at: str) -> Command:
+    return SetAttributes(id=EntityId(entity), changes=changes, at=at)
+
+
+_COMMANDS: dict[str, Callable[..., Command]] = {
+    "step": _schedule_step,
+    "wait": _start_wait,
+    "hook": _open_hook,
+    "dispose": _dispose_hook,
+    "attributes": _set_attributes,
+}
+_OUTCOMES: dict[str, Callable[..., Outcome]] = {
+    "completed": Completed,
+    "failed": Failed,
+    "interrupted": Interrupted,
+}

@@ -92,7 +92,8 @@ class Cell:
     @property
     def address(self) -> int:
         """Where memory lies in this process, until it grows."""
-        self._check()
+        if self._store is None:
+            raise ProtocolError("this guest has ended")
         return foreign.memory_address(self._context, self._memory.address)
 
     @property
@@ -125,7 +126,8 @@ class Cell:
         Raises:
             wasmtime.Trap: wasm code trapped; the cell is unusable.
         """
-        self._check()
+        if self._store is None:
+            raise ProtocolError("this guest has ended")
         function = self._functions.get(name)
         if function is None:
             function = foreign.find_export(self._context, ctypes.addressof(self._instance), name)
@@ -143,7 +145,3 @@ class Cell:
         store, self._store = self._store, None
         if store is not None:
             foreign.delete_store(store)
-
-    def _check(self) -> None:
-        if self._store is None:
-            raise ProtocolError("this guest has ended")

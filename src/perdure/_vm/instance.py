@@ -33,7 +33,7 @@ from .guest import GuestEngine
 
 __all__ = ("Instance", "Layout", "layout_of")
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 MAX_RECLAIMED_FRAME_BYTES = 1 << 20  # a guest that held larger frames keeps too much memory
 _REFUSALS = {
     -1: "the frame is malformed",
@@ -181,9 +181,9 @@ class Instance:
         return answer
 
     def _call(self, name: bytes, request: bytes) -> bytes:
-        if self.dead:
+        layout, cell = self.layout, self._cell
+        if self.dead or cell is None:
             raise ProtocolError("this guest has ended")
-        layout, cell = self.layout, self._live_cell()
         if len(request) > layout.answer - layout.arena:
             raise ProtocolError(f"a frame of {len(request)} bytes is larger than the arena")
         address = cell.address
@@ -200,7 +200,8 @@ class Instance:
             self.dead = True
             reason = _REFUSALS.get(size, f"it answered {size}")
             raise ProtocolError(f"the guest refused {name.decode()}: {reason}")
-        self._widest = max(self._widest, size, len(request))
+        if size > self._widest or len(request) > self._widest:
+            self._widest = max(size, len(request))
         return ctypes.string_at(cell.address + layout.answer, size)
 
 

@@ -66,7 +66,7 @@
       const bytes = native.encode(args, "arguments");
       const id = nextId("step");
       mapSet(open, id, { resolve, reject, trace, caller });
-      native.emit({ type: "step", id, step, args: bytes, at: native.positionIn(trace) });
+      native.emit(["step", id, step, bytes, native.positionIn(trace)]);
     });
   };
   helpers.stepFunction = (stepId) => {
@@ -83,7 +83,7 @@
     return new P((resolve, reject) => {
       const id = nextId("wait");
       mapSet(open, id, { resolve, reject });
-      native.emit({ type: "wait", id, resume_at_ms: Math.ceil(until), at });
+      native.emit(["wait", id, Math.ceil(until), at]);
     });
   };
 
@@ -102,10 +102,8 @@
       this.#token = token;
       this.#id = nextId("hook");
       mapSet(open, this.#id, { hook: this });
-      native.emit({
-        type: "hook", id: this.#id, token, webhook, at: native.position(),
-        metadata: about === undefined ? null : native.encode(about, "metadata"),
-      });
+      const at = native.position(), metadata = about === undefined ? null : native.encode(about, "metadata");
+      native.emit(["hook", this.#id, token, metadata, webhook, at]);
       freeze(this);
     }
     get token() { return this.#token; }
@@ -123,7 +121,7 @@
       if (this.#ended) return;
       this.#ended = true;
       mapDelete(open, this.#id);
-      native.emit({ type: "dispose", id: this.#id });
+      native.emit(["dispose", this.#id]);
       while (this.#waiters.length) shift(this.#waiters).resolve({ value: undefined, done: true });
     }
     static receive(hook, value) {
@@ -141,7 +139,7 @@
   const setAttributes = (changes) => {
     const clean = {};
     for (const key of keys(changes)) clean[key] = changes[key] === undefined || changes[key] === null ? null : String(changes[key]);
-    native.emit({ type: "attributes", id: nextId("attributes"), changes: clean, at: native.position() });
+    native.emit(["attributes", nextId("attributes"), clean, native.position()]);
   };
 
   helpers.deliver = (kind, id, value) => {
