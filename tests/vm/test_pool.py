@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from perdure._vm import pool as pool_module
-from perdure._vm.pool import Reply, VmPool
+from perdure._vm import pace as pace_module, pool as pool_module
+from perdure._vm.pool import VmPool
+from perdure._vm.reply import Reply
 from perdure.errors import UsageError
 
 
@@ -148,8 +149,9 @@ def test_a_pool_needs_a_thread() -> None:
 def test_a_thread_whose_work_comes_soon_stays_awake_beside_another_processor(
     processors: int, *, awake: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "_processors", lambda: processors)
-    monkeypatch.setattr(pool_module, "_QUICK_NS", 60 * 10**9)  # however slow the machine
+    monkeypatch.setattr(pool_module, "count_processors", lambda: processors)
+    monkeypatch.setattr(pool_module, "processor_here", lambda: None)
+    monkeypatch.setattr(pace_module, "QUICK_NS", 60 * 10**9)  # however slow the machine
     pool = VmPool(1)
     idle, settle = threading.Semaphore(0), VmPool._next
 
@@ -163,7 +165,7 @@ def test_a_thread_whose_work_comes_soon_stays_awake_beside_another_processor(
         assert idle.acquire(timeout=5)
 
     monkeypatch.setattr(VmPool, "_next", noted)
-    for _ in range(pool_module._QUICK_BEFORE):
+    for _ in range(pace_module.QUICK_BEFORE):
         assert not pool._stays_awake
         be_done()
     be_done()  # the first had no other before it
@@ -180,15 +182,7 @@ def test_a_thread_whose_work_comes_soon_stays_awake_beside_another_processor(
     done.set()
     future.result(5)
     assert idle.acquire(timeout=5)
-    monkeypatch.setattr(pool_module, "_QUICK_NS", 0)
+    monkeypatch.setattr(pace_module, "QUICK_NS", 0)
     be_done()
     assert not pool._stays_awake  # that was long in coming
     pool.close()
-
-
-@pytest.mark.parametrize("platform", ["linux", "darwin"])
-def test_the_processors_a_process_may_use_are_counted(
-    platform: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "platform", platform)
-    assert pool_module._processors() >= 1

@@ -10,7 +10,8 @@ import threading
 from typing import final
 
 from .._model.snapshot import Snapshot
-from .._vm.pool import Reply, VmPool
+from .._vm.pool import VmPool
+from .._vm.reply import Reply
 from .heap import Heap
 
 __all__ = ("Freezing",)

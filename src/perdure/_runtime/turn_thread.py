@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .._frozen import frozen
 from .._model.commit import Committed
-from .._vm.pool import Reply
+from .._vm.reply import Reply
 from ..errors import WorldError
 from .carrying import Carrying
 from .heap import Heap
@@ -60,6 +60,9 @@ async def take_in_thread(
         else:
             reply.give(Posted(taken, answer))
 
-    with shared.watchdog.watching(heap, seconds=deadline):
+    shared.watchdog.watch(heap, deadline)
+    try:
         shared.pool.hand_over(work)
         return await reply.wait(heap.interrupt)
+    finally:
+        shared.watchdog.let_go(heap)

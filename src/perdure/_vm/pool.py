@@ -7,7 +7,6 @@ caller's loop.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
@@ -16,78 +15,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeAlias, TypeVar, final
-
-import anyio
+from typing import TypeAlias, TypeVar, final
 
 from ..errors import UsageError
-from ..posting import post, posted_together
+from ..posting import posted_together
 from .inbox import Inbox
+from .pace import Pace, count_processors, processor_here
+from .reply import Reply
 
-__all__ = ("Reply", "VmPool")
+__all__ = ("VmPool",)
 
 T = TypeVar("T")
 Work: TypeAlias = "Callable[[], Work | None]"  # gives what is to be done after it, if anything
 _Inbox: TypeAlias = "Inbox[Work | None]"
 DEFAULT_MAX_THREADS = 4
-_QUICK_NS = 200_000  # work that comes so soon after a thread was done is expected to do so again
-_QUICK_BEFORE = 16  # times in a row, before threads stay awake for it
-
-
-@final
-class Reply(Generic[T]):
-    """One answer from a thread to the task that made this."""
-
-    __slots__ = ("_abandoned", "_begun", "_loop", "_waiter")
-    _deciding = threading.Lock()  # whether work begins or its waiter leaves first
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[T] = self._loop.create_future()
-        self._begun = False
-        self._abandoned = False
-
-    def __repr__(self) -> str:
-        return f"<Reply {'given' if self._waiter.done() else 'awaited'}>"
-
-    def begin(self) -> bool:
-        """Whether somebody still wants the answer; then ``give`` or ``fail`` must follow."""
-        with self._deciding:
-            self._begun = not self._abandoned
-            return self._begun
-
-    def give(self, value: T) -> None:
-        """Answer. From any thread, once."""
-        self._post(lambda waiter: waiter.set_result(value))
-
-    def fail(self, error: BaseException) -> None:
-        """Answer with an error. From any thread, once."""
-        self._post(lambda waiter: waiter.set_exception(error))
-
-    async def wait(self, cancelled: Callable[[], None] | None = None) -> T:
-        """The answer.
-
-        Cancelled after the work has begun, it calls *cancelled* and still waits for the work's end:
-        what the thread works on must not be pulled from under it.
-        """
-        try:
-            return await self._waiter
-        except asyncio.CancelledError:
-            if not self._waiter.cancelled():
-                raise
-            with self._deciding:
-                self._abandoned = True
-            if not self._begun:
-                raise
-            self._waiter = self._loop.create_future()
-            if cancelled is not None:
-                cancelled()
-            with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
-                await self._waiter
-            raise
-
-    def _post(self, settle: Callable[[asyncio.Future[T]], None]) -> None:
-        post(self._loop, lambda: settle(self._waiter))
 
 
 def _yield_to_loops() -> None:
@@ -101,13 +42,6 @@ def _yield_to_loops() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def _processors() -> int:
-    """How many this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @final
 class VmPool:
     """Runs functions in at most *max_threads* threads, first come first served."""
@@ -118,7 +52,7 @@ class VmPool:
         Args:
             max_threads: at least 1; None is one for each processor, from two to four.
         """
-        self._processors = _processors()
+        self._processors = count_processors()
         found = max(2, min(DEFAULT_MAX_THREADS, self._processors))
         self._max_threads = found if max_threads is None else max_threads
         if self._max_threads < 1:
@@ -127,7 +61,7 @@ class VmPool:
         self._idle: list[_Inbox] = []  # of threads that wait; whose caches are warm is at the end
         self._backlog: deque[Work] = deque()  # for the first thread that is done
         self._idle_since = 0  # nanoseconds by ``perf_counter_ns``, of the last thread to be done
-        self._quick = 0  # times in a row that work came soon after
+        self._pace = Pace()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -215,8 +149,8 @@ class VmPool:
         with self._lock:
             if self._closed:
                 raise UsageError("the pool was closed")
-            soon = time.perf_counter_ns() - self._idle_since < _QUICK_NS
-            self._quick = self._quick + 1 if soon else 0
+            idle_ns = time.perf_counter_ns() - self._idle_since
+            self._pace.note(idle_ns=idle_ns, processor=processor_here())
             if self._idle:
                 inbox = self._idle.pop()
             elif len(self._threads) < self._max_threads:
@@ -247,7 +181,7 @@ class VmPool:
     def _stays_awake(self) -> bool:
         """Whether work is expected at once, and no thread of this pool wants the processor."""
         alone = self._processors > 1 and len(self._idle) == len(self._threads)
-        return alone and self._quick >= _QUICK_BEFORE
+        return alone and self._pace.expects_more(processor_here())
 
     def _next(self, inbox: _Inbox) -> Work | None:
         with self._lock:

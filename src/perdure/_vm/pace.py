@@ -1,0 +1,70 @@
+"""Pace: whether the next work of a pool is expected at once, and from another processor.
+
+A thread that stays awake for its next work must not take the processor from the event loop that
+brings it. The kernel may well have both on one: a loop that this thread wakes is often put beside
+it. Then the loop waits for as long as the thread is awake.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from typing import final
+
+__all__ = ("Pace", "count_processors", "processor_here")
+
+QUICK_NS = 200_000  # work that comes so soon after the work before is expected to do so again
+QUICK_BEFORE = 16  # works of that kind, before a thread stays awake for the next
+_MOST = 32
+_LATE = 8  # what one that came late takes away: a quick run is late now and then
+
+
+@final
+class Pace:
+    """Counts. Whoever uses it sees to it that one thread does at a time."""
+
+    def __init__(self) -> None:
+        self._quick = 0
+        self._processor: int | None = None  # whoever brought the last work ran on it
+
+    def __repr__(self) -> str:
+        return f"<Pace {self._quick}/{_MOST}>"
+
+    def note(self, *, idle_ns: int, processor: int | None) -> None:
+        """Work was brought from *processor*, so long after the work before was done."""
+        if idle_ns < QUICK_NS:
+            self._quick = min(self._quick + 1, _MOST)
+        else:
+            self._quick = max(self._quick - _LATE, 0)
+        self._processor = processor
+
+    def expects_more(self, here: int | None) -> bool:
+        """Whether a thread that runs on the processor *here* does well to stay awake."""
+        apart = here is None or here != self._processor
+        return apart and self._quick >= QUICK_BEFORE
+
+
+def count_processors() -> int:
+    """How many this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _find_asking() -> Callable[[], int] | None:
+    try:
+        function = ctypes.PyDLL(None).sched_getcpu
+    except (AttributeError, OSError, TypeError):  # no such function, or no such library
+        return None
+    function.argtypes, function.restype = (), ctypes.c_int
+    return function
+
+
+_ask = _find_asking()
+
+
+def processor_here() -> int | None:
+    """The processor that this thread runs on just now; None where the system does not tell."""
+    return None if _ask is None else _ask()
