@@ -30,16 +30,15 @@ def heap(turn: Turn) -> Heap:
 async def test_each_turn_has_its_own_deadline() -> None:
     watchdog = Watchdog()
     later, sooner, never = Turn(), Turn(), Turn()
-    with (
-        watchdog.watching(heap(never), seconds=3600),
-        watchdog.watching(heap(later), seconds=0.02),
-        watchdog.watching(heap(sooner), seconds=0.001),
-        anyio.fail_after(10),
-    ):
+    for turn, seconds in ((never, 3600), (later, 0.02), (sooner, 0.001)):
+        watchdog.watch(heap(turn), seconds)
+    with anyio.fail_after(10):
         await sooner.interrupted.wait()
         assert not later.interrupted.is_set()
         await later.interrupted.wait()
     assert not never.interrupted.is_set()
+    for turn in (never, later, sooner):
+        watchdog.let_go(heap(turn))
     assert repr(watchdog) == "<Watchdog of 0 turns>"
     watchdog.close()
 
@@ -48,7 +47,8 @@ async def test_a_turn_that_goes_on_is_interrupted_again() -> None:
     """A guest is deaf to an interrupt that comes before its call, or between two."""
     watchdog = Watchdog()
     deaf = Turn()
-    with watchdog.watching(heap(deaf), seconds=0.001), anyio.fail_after(10):
+    watchdog.watch(heap(deaf), 0.001)
+    with anyio.fail_after(10):
         for _ in range(3):
             await deaf.interrupted.wait()
             deaf.interrupted = anyio.Event()
@@ -58,9 +58,10 @@ async def test_a_turn_that_goes_on_is_interrupted_again() -> None:
 async def test_a_turn_that_has_ended_is_let_be() -> None:
     watchdog = Watchdog()
     ended, running = Turn(), Turn()
-    with watchdog.watching(heap(ended), seconds=0.001):
-        pass
-    with watchdog.watching(heap(running), seconds=0.002), anyio.fail_after(10):
+    watchdog.watch(heap(ended), 0.001)
+    watchdog.let_go(heap(ended))
+    watchdog.watch(heap(running), 0.002)
+    with anyio.fail_after(10):
         await running.interrupted.wait()
     assert not ended.interrupted.is_set()
     watchdog.close()

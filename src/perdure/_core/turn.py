@@ -116,9 +116,9 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     for command in fresh:
         events.append(_event(command, request.now_ms))
         if isinstance(command, ScheduleStep):
-            route = request.route(command)
-            messages.append(_message(request, command, route))
-            if route.lease_ms is not None:
+            message = _message(request, command)
+            messages.append(message)
+            if message.lease_ms is not None:
                 inline.append(command)
                 events.append(_started(command, request.now_ms))
         elif isinstance(command, OpenHook):
@@ -243,7 +243,8 @@ def _started(command: ScheduleStep, now_ms: int) -> Event:
     )
 
 
-def _message(request: TurnRequest, command: ScheduleStep, route: StepRoute) -> NewMessage:
+def _message(request: TurnRequest, command: ScheduleStep) -> NewMessage:
+    route = request.route(command)
     return NewMessage(
         message_id=f"{request.run_id}/{command.id}",
         run_id=request.run_id,

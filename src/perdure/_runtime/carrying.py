@@ -36,7 +36,7 @@ class Route(Protocol):
     """Says where a step's message goes; a slot is taken for one that is to run inline."""
 
     def __call__(
-        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, /
+        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, now_ms: int, /
     ) -> StepRoute: ...
 
 

@@ -167,6 +167,8 @@ class Heap:
         Args:
             recorded: the log holds what the guest asks for, so the ledger takes note of it here.
         """
+        if self._instance is not None and len(deliveries) == 1:
+            return self._tell(deliveries, recorded=recorded)
         answers: list[Answer] = []
         rest = list(deliveries)
         if self._instance is None:
@@ -179,9 +181,15 @@ class Heap:
         for call in _calls(rest):
             if answers and answers[-1].outcome is not None:
                 break
-            answers.append(self._instance.resume([_as_delivery(logged) for logged in call]))
-            self._note(call, answers[-1], recorded=recorded)
+            answers.append(self._tell(call, recorded=recorded))
         return _joined(answers)
+
+    def _tell(self, call: Sequence[LoggedEvent], *, recorded: bool) -> Answer:
+        """Tell it in one guest call."""
+        assert self._instance is not None
+        answer = self._instance.resume([_as_delivery(logged) for logged in call])
+        self._note(call, answer, recorded=recorded)
+        return answer
 
     def freeze(
         self,
@@ -230,7 +238,8 @@ class Heap:
         asked = {output.position: output.commands for output in answer.turns} if recorded else {}
         for logged in told:
             self.ledger.deliver(logged.event)
-            self.ledger.note(asked.get(logged.position, ()))
+            if recorded:
+                self.ledger.note(asked.get(logged.position, ()))
             self.consumed = logged.position
 
     def _start_frame(self, created: Event) -> StartFrame:
@@ -287,10 +296,6 @@ def _as_output(position: int, console: Sequence[Sequence[str]]) -> DeliveryOutpu
 
 def _calls(deliveries: Sequence[LoggedEvent]) -> Iterable[Sequence[LoggedEvent]]:
     """Deliveries cut so that each call's frame fits."""
-    return (deliveries,) if len(deliveries) == 1 else _cut(deliveries)
-
-
-def _cut(deliveries: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
     call: list[LoggedEvent] = []
     size = 0
     for logged in deliveries:

@@ -7,7 +7,6 @@ between two, is lost. So a turn past its deadline is interrupted again and again
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
 from typing import final
 
 from .heap import Heap
@@ -28,10 +27,6 @@ class Watchdog:
 
     def __repr__(self) -> str:
         return f"<Watchdog of {len(self._deadlines)} turns>"
-
-    def watching(self, heap: Heap, *, seconds: float) -> AbstractContextManager[None]:
-        """Interrupt *heap* if the block takes longer than *seconds*, until it ends."""
-        return _Watching(self, heap, seconds)
 
     def watch(self, heap: Heap, seconds: float) -> None:
         """Interrupt *heap* in so many seconds, and then until it is let go."""
@@ -64,19 +59,3 @@ class Watchdog:
                 heap.interrupt()
         if self._deadlines:
             self._arm(loop, min(self._deadlines.values()))
-
-
-@final
-class _Watching:
-    __slots__ = ("_heap", "_seconds", "_watchdog")
-
-    def __init__(self, watchdog: Watchdog, heap: Heap, seconds: float) -> None:
-        self._watchdog = watchdog
-        self._heap = heap
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._watchdog.watch(self._heap, self._seconds)
-
-    def __exit__(self, *_: object) -> None:
-        self._watchdog.let_go(self._heap)

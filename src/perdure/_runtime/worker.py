@@ -245,7 +245,9 @@ class Worker:
         del self._carriers[carrier.run_id]
         self._turns.give_back()
 
-    def _route(self, record: RunRecord, command: ScheduleStep, slots: TakenSlots) -> StepRoute:
+    def _route(
+        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, now_ms: int
+    ) -> StepRoute:
         step = self.steps.get(command.step)
         call = StepCall(
             entity=command.id,
@@ -253,7 +255,7 @@ class Worker:
             args=command.args,
             workflow=record.workflow,
             run_started_ms=record.created_at_ms,
-            created_ms=self.world.now_ms(),
+            created_ms=now_ms,
         )
         topic = topic_of(command.step) if step is None else step.topic
         inline = step is not None and not self._claimer.draining and slots.take()
