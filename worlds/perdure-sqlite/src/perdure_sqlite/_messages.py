@@ -1,53 +1,105 @@
 """Messages: a row of ``messages`` and its claims.
 
-Synchronous; the caller is in a transaction. With *n*, only a message of that run counts. A
-message's id is the id of its run, which has no slash, a slash, and its name.
+Synchronous; the caller is in a transaction. With *n*, only a message of that run counts, and the
+caller has seen to it that it is not inline. A message's id is the id of its run, which has no
+slash, a slash, and its name.
+
+The message of a step that runs inline is leased from its first moment and, as a rule, gone with the
+run's next commit. So one such message may stand in its run's row, which each commit writes anyhow.
+Whoever else is to see it, ``spill``s it: it becomes a row like any other.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from perdure.errors import LeaseLostError
 from perdure.model import Lease, NewMessage
 
-from ._owners import Owner
 from ._writer import Transaction
 
 __all__ = (
-    "LIVE",
+    "MAX_INLINE_BYTES",
+    "Inline",
     "bound_lease",
     "check_message",
     "drop_messages",
     "end_message",
+    "extend_message",
     "free_messages",
     "give_message_back",
-    "live",
+    "lease_inline",
     "send_message",
+    "spill",
 )
 
-LIVE = "n = (SELECT n FROM runs WHERE run_id = ?) AND name = ? AND token = ? AND expires_ms > ?"
-_OURS = "n = ? AND name = ? AND token = ? AND expires_ms > ?"  # no two claims share a token
+_COLUMNS = ("name", "topic", "body", "due_ms", "token", "expires_ms")
+_INLINE = [f"inline_{column}" for column in _COLUMNS]
+MAX_INLINE_BYTES = 1024  # of a body: its run's row is read and written a lot
 
 
-def live(lease: Lease, *, now_ms: int) -> tuple[str, str, str, int]:
-    """What ``LIVE`` asks for: the message that *lease* is on, while it is."""
-    run_id, _, name = lease.item.partition("/")
-    return run_id, name, lease.token, now_ms
+@dataclass(slots=True)
+class Inline:
+    """The message that stands in a run's row while the run's commit is landed, or room for one."""
+
+    name: str | None  # as the row was
+    token: str | None
+    expires_ms: int | None
+    changed: tuple[Any, ...] | None = None  # the values for ``CHANGED``, if it is to be changed
+
+    ALL: ClassVar[str] = ", ".join(_INLINE)
+    COLUMNS: ClassVar[str] = "inline_name, inline_token, inline_expires_ms"
+    CHANGED: ClassVar[str] = ", ".join([f"{column} = ?" for column in _INLINE])
+    EMPTIED: ClassVar[str] = ", ".join([f"{column} = NULL" for column in _INLINE])
+
+    def end(self, lease: Lease, *, now_ms: int) -> None:
+        """End the claim if it is live and on this message."""
+        if lease.token == self.token and self.expires_ms is not None and now_ms < self.expires_ms:
+            self.changed = (None,) * len(_INLINE)
+
+    @property
+    def new_token(self) -> str | None:
+        """The token of the message that the commit puts there."""
+        return None if self.changed is None else self.changed[4]
+
+    def send(
+        self, transaction: Transaction, n: int, new: NewMessage, new_token: Callable[[], str]
+    ) -> Lease | None:
+        """Queue a message of the run unless its id is there: here if it is leased and has room."""
+        name = new.message_id.partition("/")[2]
+        if name == self.name:
+            return None
+        taken = self.name is not None if self.changed is None else self.changed[0] is not None
+        if taken or new.lease_ms is None or len(new.body) > MAX_INLINE_BYTES:
+            return send_message(transaction, n, new, new_token)
+        found = "SELECT 1 FROM messages WHERE n = ? AND name = ?"
+        if transaction.db.execute(found, (n, name)).fetchone() is not None:
+            return None
+        lease, self.changed = lease_inline(transaction, new, new_token())
+        return lease
 
 
-def _live(transaction: Transaction, lease: Lease, n: int | None) -> tuple[str, tuple[Any, ...]]:
-    """A condition for it, and what that asks for; with *n* only if it is a message of that run."""
-    found = live(lease, now_ms=transaction.now_ms)
-    return (LIVE, found) if n is None else (_OURS, (n, *found[1:]))
+def lease_inline(
+    transaction: Transaction, new: NewMessage, token: str
+) -> tuple[Lease, tuple[Any, ...]]:
+    """The lease on a message that is sent inline, and the values for ``Inline.CHANGED``."""
+    assert new.lease_ms is not None
+    expires_ms = transaction.now_ms + new.lease_ms
+    lease = Lease(item=new.message_id, token=token, is_wake=False, expires_at_ms=expires_ms)
+    name = new.message_id.partition("/")[2]
+    return lease, (name, new.topic, new.body, new.due_ms, token, expires_ms)
 
 
-def send_message(transaction: Transaction, n: int, new: NewMessage, owner: Owner) -> Lease | None:
+def send_message(
+    transaction: Transaction, n: int, new: NewMessage, new_token: Callable[[], str]
+) -> Lease | None:
     """Queue a message unless its id is there; gives the lease if it is to be sent leased."""
     token = expires_ms = None
     if new.lease_ms is not None:
-        token, expires_ms = owner.new_token(), transaction.now_ms + new.lease_ms
+        token, expires_ms = new_token(), transaction.now_ms + new.lease_ms
     sent = transaction.db.execute(
         "INSERT INTO messages (n, name, topic, body, due_ms, token, expires_ms, attempt)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (n, name) DO NOTHING",
@@ -70,15 +122,26 @@ def send_message(transaction: Transaction, n: int, new: NewMessage, owner: Owner
     return Lease(item=new.message_id, token=token, is_wake=False, expires_at_ms=expires_ms)
 
 
+def spill(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
+    """Make rows of the messages that stand in these runs; False if there are none."""
+    where = f"{where} AND inline_name IS NOT NULL"
+    spilt = db.execute(
+        "INSERT INTO messages (n, name, topic, body, due_ms, token, expires_ms, attempt)"
+        f" SELECT n, {Inline.ALL}, 1 FROM runs WHERE {where}",
+        values,
+    ).rowcount
+    if spilt:
+        db.execute(f"UPDATE runs SET {Inline.EMPTIED} WHERE {where}", values)
+    return spilt > 0
+
+
 def check_message(transaction: Transaction, lease: Lease, *, n: int | None = None) -> None:
     """Pass only the holder of the message's live lease.
 
     Raises:
         LeaseLostError: the lease is no longer live.
     """
-    condition, values = _live(transaction, lease, n)
-    found = transaction.db.execute(f"SELECT 1 FROM messages WHERE {condition}", values).fetchone()
-    if found is None:
+    if _on_live(transaction, "SELECT 1 FROM messages", (), lease, n).fetchone() is None:
         raise LeaseLostError(lease.item)
 
 
@@ -88,9 +151,7 @@ def end_message(transaction: Transaction, lease: Lease, *, n: int | None = None)
     Raises:
         LeaseLostError: the lease is no longer live; nothing was changed.
     """
-    condition, values = _live(transaction, lease, n)
-    ended = transaction.db.execute(f"DELETE FROM messages WHERE {condition}", values).rowcount
-    if not ended:
+    if not _on_live(transaction, "DELETE FROM messages", (), lease, n).rowcount:
         raise LeaseLostError(lease.item)
 
 
@@ -102,15 +163,33 @@ def give_message_back(
     Raises:
         LeaseLostError: the lease is no longer live; nothing was changed.
     """
-    condition, values = _live(transaction, lease, n)
-    given = transaction.db.execute(
+    change = (
         "UPDATE messages SET token = NULL, expires_ms = NULL, due_ms = ?, returned = returned + ?"
-        f" WHERE {condition}",
-        (due_ms, int(not ran), *values),
-    ).rowcount
-    if not given:
+    )
+    if not _on_live(transaction, change, (due_ms, int(not ran)), lease, n).rowcount:
         raise LeaseLostError(lease.item)
     transaction.rings.add("messages")
+
+
+def extend_message(transaction: Transaction, lease: Lease, until_ms: int) -> bool:
+    """Have a live lease run out at *until_ms*; False if it is no longer live."""
+    change = "UPDATE messages SET expires_ms = ?"
+    return _on_live(transaction, change, (until_ms,), lease, None).rowcount == 1
+
+
+def _on_live(
+    transaction: Transaction, statement: str, values: tuple[Any, ...], lease: Lease, n: int | None
+) -> sqlite3.Cursor:
+    """Run *statement* on the message that *lease* is on, while it is."""
+    db, (run_id, _, name) = transaction.db, lease.item.partition("/")
+    where, run = "n = ?", run_id if n is None else n
+    if n is None:
+        spill(db, "run_id = ? AND inline_token = ?", (run_id, lease.token))
+        where = "n = (SELECT n FROM runs WHERE run_id = ?)"
+    return db.execute(
+        f"{statement} WHERE {where} AND name = ? AND token = ? AND expires_ms > ?",
+        (*values, run, name, lease.token, transaction.now_ms),
+    )
 
 
 def bound_lease(db: sqlite3.Connection, n: int, expires_ms: int) -> None:
@@ -129,6 +208,7 @@ def bound_lease(db: sqlite3.Connection, n: int, expires_ms: int) -> None:
 def free_messages(transaction: Transaction) -> None:
     """Let messages whose lease has run out be claimed anew."""
     db, now_ms = transaction.db, transaction.now_ms
+    spill(db, "leased_ms <= ?", (now_ms,))
     freed = db.execute(
         "UPDATE messages SET token = NULL, expires_ms = NULL, due_ms = expires_ms, lost = lost + 1"
         " WHERE n IN (SELECT n FROM runs WHERE leased_ms <= ?) AND expires_ms <= ?",
@@ -144,5 +224,5 @@ def free_messages(transaction: Transaction) -> None:
 
 
 def drop_messages(db: sqlite3.Connection, n: int) -> None:
-    """Drop a run's messages."""
+    """Drop the rows of a run's messages."""
     db.execute("DELETE FROM messages WHERE n = ?", (n,))

@@ -15,6 +15,7 @@ import secrets
 from pathlib import Path
 from typing import final
 
+from ._messages import spill
 from ._writer import Transaction
 
 __all__ = ("Owner",)
@@ -87,6 +88,7 @@ class Owner:
 
 def _free(transaction: Transaction, name: str) -> None:
     db, now_ms, prefix = transaction.db, transaction.now_ms, f"{name}-%"
+    spill(db, "leased_ms IS NOT NULL AND inline_token LIKE ?", (prefix,))
     freed = db.execute(
         "UPDATE messages SET expires_ms = ? WHERE token LIKE ? AND expires_ms > ?",
         (now_ms, prefix, now_ms),

@@ -14,13 +14,13 @@ from perdure.model import Lease, LeaseEnd, Message, MessageClaim, NewMessage, Ru
 
 from ._handle import Handle
 from ._messages import (
-    LIVE,
     bound_lease,
     end_message,
+    extend_message,
     free_messages,
     give_message_back,
-    live,
     send_message,
+    spill,
 )
 from ._owners import Owner
 from ._runs import Wake, load_wake, store_wake
@@ -69,7 +69,8 @@ class SqliteQueue(Queue):
             for new in messages:
                 wake = load_wake(transaction.db, new.run_id)
                 if wake is not None:
-                    send_message(transaction, wake.n, replace(new, lease_ms=None), owner)
+                    spill(transaction.db, "n = ?", (wake.n,))
+                    send_message(transaction, wake.n, replace(new, lease_ms=None), owner.new_token)
 
         await self._handle.write(work)
 
@@ -127,9 +128,11 @@ class SqliteQueue(Queue):
                     "SELECT count(*) FROM runs WHERE wake_claimable_ms <= ?", (now_ms,)
                 ).fetchone()[0],
                 db.execute(
-                    "SELECT topic, count(*) FROM messages"
-                    " WHERE (token IS NULL AND due_ms <= ?) OR expires_ms <= ? GROUP BY topic",
-                    (now_ms, now_ms),
+                    "SELECT topic, count(*) FROM (SELECT topic FROM messages"
+                    " WHERE (token IS NULL AND due_ms <= ?) OR expires_ms <= ? UNION ALL"
+                    " SELECT inline_topic FROM runs WHERE leased_ms <= ? AND inline_expires_ms <= ?"
+                    ") GROUP BY topic",
+                    (now_ms,) * 4,
                 ).fetchall(),
             )
         )
@@ -236,12 +239,10 @@ def _extend(
                 "UPDATE runs SET wake_expires_ms = ?"
                 " WHERE run_id = ? AND wake_token = ? AND wake_expires_ms > ?"
             )
-            found: tuple[str | int, ...] = (lease.item, lease.token, now_ms)
+            values = (until_ms, lease.item, lease.token, now_ms)
+            live = db.execute(statement, values).rowcount == 1
         else:
-            statement, found = (
-                f"UPDATE messages SET expires_ms = ? WHERE {LIVE}",
-                live(lease, now_ms=now_ms),
-            )
-        if db.execute(statement, (until_ms, *found)).rowcount:
+            live = extend_message(transaction, lease, until_ms)
+        if live:
             renewed.append(replace(lease, expires_at_ms=until_ms))
     return tuple(renewed)

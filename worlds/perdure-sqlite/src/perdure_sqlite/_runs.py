@@ -14,7 +14,17 @@ import cbor2
 
 from perdure.errors import LeaseLostError, RunNotFoundError
 from perdure.lowlevel import rearmed_due_ms
-from perdure.model import Digest, Lease, LeaseEnd, NewRun, RunId, RunRecord, RunStatus
+from perdure.model import (
+    Committed,
+    Digest,
+    EntityId,
+    Lease,
+    LeaseEnd,
+    NewRun,
+    RunId,
+    RunRecord,
+    RunStatus,
+)
 
 from ._schema import Row
 from ._writer import Transaction
@@ -25,12 +35,15 @@ __all__ = (
     "find_run",
     "insert_run",
     "load_wake",
+    "pack_committed",
     "pack_map",
     "record_of",
     "store_wake",
+    "unpack_committed",
     "unpack_map",
 )
 
+_LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 RECORD = (
     "run_id, workflow, bundle, engine, status, turn, position, consumed, log_digest,"
     " created_at_ms, started_at_ms, ended_at_ms, payload, idempotency_key, attributes"
@@ -188,3 +201,30 @@ def store_wake(transaction: Transaction, wake: Wake) -> None:
     )
     if wake.token is None and wake.due_ms is not None:
         transaction.rings.add("wakes")
+
+
+def pack_committed(committed: Committed) -> bytes:
+    """What a commit gave, to give it again."""
+    # Flat: the encoder asks of each list within whether it is a mapping.
+    parts: list[Any] = [committed.turn, committed.position, committed.first_position]
+    parts += [len(committed.conflicts), *committed.conflicts]
+    for lease in committed.leases:
+        parts += [lease.item, lease.token, lease.is_wake, lease.expires_at_ms]
+    data: bytes = cbor2.dumps(parts)
+    return data
+
+
+def unpack_committed(data: bytes) -> Committed:
+    """What ``pack_committed`` packed."""
+    turn, position, first_position, count, *rest = cbor2.loads(data)
+    conflicts, leases = rest[:count], rest[count:]
+    return Committed(
+        turn=turn,
+        position=position,
+        first_position=first_position,
+        leases=tuple(
+            Lease(**dict(zip(_LEASE_PARTS, leases[at : at + 4], strict=True)))
+            for at in range(0, len(leases), 4)
+        ),
+        conflicts=tuple(EntityId(hook) for hook in conflicts),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import cbor2
@@ -33,7 +34,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 3
+VERSION = 4
 
 # A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
 _TABLES = """
@@ -63,7 +64,13 @@ CREATE TABLE runs (
   wake_expires_ms INTEGER,
   wake_claimable_ms INTEGER GENERATED ALWAYS AS
     (CASE WHEN wake_token IS NULL THEN wake_due_ms ELSE wake_expires_ms END) VIRTUAL,
-  leased_ms INTEGER -- no lease on a message of it runs out before
+  leased_ms INTEGER, -- no lease on a message of it runs out before
+  inline_name TEXT, -- one message that is leased, see _messages
+  inline_topic TEXT,
+  inline_body BLOB,
+  inline_due_ms INTEGER,
+  inline_token TEXT,
+  inline_expires_ms INTEGER
 );
 CREATE INDEX runs_by_creation ON runs (created_at_ms, run_id);
 CREATE INDEX runs_by_end ON runs (ended_at_ms, run_id) WHERE ended_at_ms IS NOT NULL;
@@ -209,23 +216,35 @@ _TYPES = (
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")
 _ENDINGS = ("created", "end", "start/1", "conflict", "start/2", "start/3", "start/4")
-_CODES = {
-    (kind, ending): k << 4 | e for k, kind in enumerate(_KINDS) for e, ending in enumerate(_ENDINGS)
-}
+_ENDING_CODES = {ending: code for code, ending in enumerate(_ENDINGS)}
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 _VERBATIM = 0xFF
+_BYTES = tuple(bytes((code,)) for code in range(256))
+
+
+@lru_cache(maxsize=1024)  # of a step: it is created, it starts, it ends
+def _pack_entity(entity: str) -> tuple[int, bytes] | None:
+    """The kind and number of an entity that follows the usual pattern."""
+    kind, _, digits = entity.partition("_")
+    if kind not in _KINDS or not _NUMBER.fullmatch(digits):
+        return None
+    number = int(digits)
+    size = (number.bit_length() + 7) // 8
+    return _KINDS.index(kind) << 4, bytes((size, *number.to_bytes(size, "big")))
+
+
+def _pack(key: str) -> tuple[bytes, str | None]:
+    """The packed key, and the entity that it names if it follows the usual pattern."""
+    entity, _, ending = key.partition("/")
+    packed, code = _pack_entity(entity), _ENDING_CODES.get(ending)
+    if packed is None or code is None:
+        return b"\xff" + key.encode(), None
+    return packed[1] + _BYTES[packed[0] | code], entity
 
 
 def pack_key(key: str) -> bytes:
     """The key in few bytes, in the order of its number; reversible."""
-    entity, _, ending = key.partition("/")
-    kind, _, digits = entity.partition("_")
-    code = _CODES.get((kind, ending))
-    if code is None or not _NUMBER.fullmatch(digits):
-        return b"\xff" + key.encode()
-    number = int(digits)
-    size = (number.bit_length() + 7) // 8
-    return bytes((size, *number.to_bytes(size, "big"), code))
+    return _pack(key)[0]
 
 
 def _unpack_key(packed: bytes) -> tuple[str, str | None]:
@@ -239,8 +258,8 @@ def _unpack_key(packed: bytes) -> tuple[str, str | None]:
 
 def pack_event(n: int, position: int, event: Event) -> Row:
     """A row of ``events``."""
-    key, facts = pack_key(event.key), event.facts
-    named = None if key[0] == _VERBATIM else event.key[: event.key.index("/")]
+    key, named = _pack(event.key)
+    facts = event.facts if isinstance(event.facts, dict) else dict(event.facts)
     return (
         n << 32 | position,
         _NUMBERS[event.type],
@@ -248,7 +267,7 @@ def pack_event(n: int, position: int, event: Event) -> Row:
         key,
         None if event.entity == named else event.entity or "",
         event.payload,
-        cbor2.dumps(dict(facts)) if facts else None,
+        cbor2.dumps(facts) if facts else None,
     )
 
 

@@ -30,12 +30,16 @@ from perdure.model import (
     TurnCommit,
 )
 
+from ._ends import end_run
 from ._handle import Handle
-from ._messages import check_message, end_message, give_message_back
+from ._hooks import find_hook, free_hooks
+from ._log import Log
+from ._messages import check_message, end_message, give_message_back, spill
 from ._runs import RECORD, Wake, find_run, insert_run, record_of, store_wake
 from ._schema import EVENT_COLUMNS, OF_RUN, ids_of, unpack_event
+from ._sequences import Sequences
 from ._snapshots import read_chain
-from ._turn import Log, commit_turn, end_run, find_hook, free_hooks
+from ._turn import commit_turn
 from ._writer import Transaction
 
 __all__ = ("SqliteStorage",)
@@ -49,6 +53,7 @@ class SqliteStorage(DirectStorage):
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
+        self._sequences = Sequences()
 
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
         return await self._handle.write(lambda transaction: _create(transaction, new))
@@ -60,7 +65,9 @@ class SqliteStorage(DirectStorage):
 
     async def commit(self, commit: TurnCommit) -> Committed:
         owner = self._handle.owner
-        committed = await self._handle.write(lambda t: commit_turn(t, commit, owner))
+        committed = await self._handle.write(
+            lambda t: commit_turn(t, commit, owner, self._sequences)
+        )
         self._handle.counters["commits"] += 1
         return committed
 
@@ -79,7 +86,7 @@ class SqliteStorage(DirectStorage):
         except Exception as error:  # handed on, not swallowed: the world is closed
             done(error)
             return
-        writer.land(lambda transaction: commit_turn(transaction, commit, owner), landed)
+        writer.land(lambda t: commit_turn(t, commit, owner, self._sequences), landed)
 
     async def get_run(self, run_id: RunId) -> RunRecord:
         return record_of(await self._handle.read(lambda db: find_run(db, run_id, RECORD)))
@@ -156,8 +163,10 @@ def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
 
 def _append(transaction: Transaction, append: Append) -> Appended:
     db, event = transaction.db, append.event
-    row = find_run(db, append.run_id, f"status, position, {Wake.COLUMNS}")
-    status, position, wake = RunStatus(row[0]), row[1], Wake(*row[2:])
+    row = find_run(db, append.run_id, f"status, position, inline_token, {Wake.COLUMNS}")
+    status, position, wake = RunStatus(row[0]), row[1], Wake(*row[3:])
+    if append.lease is not None and append.lease.token == row[2]:
+        spill(db, "n = ?", (wake.n,))
     log = Log(db, wake.n, position)
     first = log.find(event.key)
     if first is not None and status.is_ended:

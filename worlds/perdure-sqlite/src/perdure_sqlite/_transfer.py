@@ -35,11 +35,14 @@ from perdure.model import (
     StreamWrite,
 )
 
+from ._ends import end_run
 from ._handle import Handle
+from ._hooks import find_hook
+from ._log import Log
+from ._messages import spill
 from ._runs import RECORD, find_run, pack_map, record_of
 from ._schema import EVENT_INSERT, EVENT_PLACES, Row, pack_event
 from ._snapshots import keep_snapshot
-from ._turn import Log, end_run, find_hook
 from ._writer import Transaction
 
 __all__ = ("SqliteTransfer",)
@@ -90,6 +93,7 @@ def _depart(transaction: Transaction, departure: Departure, url: str) -> RunReco
     if has_departed(record, departure):
         return record
     wake = _mailbox(run_id, row[-5:])
+    spill(db, "n = ?", (n,))
     messages, hooks = _messages(db, n, run_id), _hooks(db, n, run_id)
     work = pending_work(departure, wake, messages, hooks, now_ms=now_ms)
     log = Log(db, n, record.position)

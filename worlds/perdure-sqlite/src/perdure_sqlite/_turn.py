@@ -5,12 +5,7 @@ Synchronous; the caller is in a transaction, and whatever raises here leaves not
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import cbor2
 
 from perdure.errors import LeaseLostError, StaleTurnError
 from perdure.lowlevel import (
@@ -23,88 +18,47 @@ from perdure.lowlevel import (
 from perdure.model import (
     Committed,
     EntityId,
-    Event,
     EventType,
     HookRecord,
     Lease,
     LeaseEnd,
-    RunId,
-    RunOutcome,
     RunStatus,
     TurnCommit,
 )
 
-from ._messages import drop_messages, end_message, send_message
+from ._ends import ENDED, let_go
+from ._hooks import claim_hooks, free_hooks
+from ._log import Log
+from ._messages import Inline, end_message
 from ._owners import Owner
-from ._runs import Wake, find_run, insert_run, pack_map, store_wake, unpack_map
-from ._schema import EVENT_INSERT, EVENT_PLACES, pack_event, pack_key
+from ._runs import (
+    Wake,
+    find_run,
+    insert_run,
+    pack_committed,
+    pack_map,
+    store_wake,
+    unpack_committed,
+    unpack_map,
+)
+from ._sequences import Sequences
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
 
-__all__ = ("Log", "commit_turn", "end_run", "find_hook", "free_hooks")
+__all__ = ("commit_turn",)
 
-# For events in one statement: there is a prepared one for each count.
-_INSERTS = [f"{EVENT_INSERT} {', '.join([EVENT_PLACES] * count)}" for count in range(9)]
 _ADVANCED = (
     "turn = ?, position = ?, consumed = ?, log_digest = ?, started_at_ms = ?, attributes = ?,"
     " commit_id = ?, committed = ?, wake_attempt = 0"
 )
-_ENDED = (
-    "status = ?, payload = ?, ended_at_ms = ?, wake_due_ms = NULL, wake_token = NULL,"
-    " wake_expires_ms = NULL, leased_ms = NULL"
-)
-_ADVANCE = f"UPDATE runs SET {_ADVANCED}, status = 'running' WHERE n = ?"
-_ADVANCE_AND_BOUND = f"UPDATE runs SET {_ADVANCED}, status = 'running', leased_ms = ? WHERE n = ?"
-_ADVANCE_AND_END = f"UPDATE runs SET {_ADVANCED}, {_ENDED} WHERE n = ?"
+_ADVANCE = {  # by whether another message stands in the row, or none, and a new bound
+    (inline, bound): f"UPDATE runs SET {_ADVANCED}{f', {Inline.CHANGED}' * inline}"
+    f"{', leased_ms = ?' * bound}, status = 'running' WHERE n = ?"
+    for inline in (False, True)
+    for bound in (False, True)
+}
+_ADVANCE_AND_END = f"UPDATE runs SET {_ADVANCED}, {ENDED} WHERE n = ?"
 _STATUSES = {status.value: status for status in RunStatus}
-_LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
-
-
-@dataclass(slots=True)
-class Log:
-    """A run's log while it is written."""
-
-    db: sqlite3.Connection
-    n: int
-    position: int
-    first_at_ms: int | None = None  # of the first event written
-
-    def write(self, event: Event) -> bool:
-        """Put *event* at the next position, unless its key is there."""
-        row = pack_event(self.n, self.position + 1, event)
-        try:
-            self.db.execute(_INSERTS[1], row)
-        except sqlite3.IntegrityError:
-            return False
-        self.position += 1
-        if self.first_at_ms is None:
-            self.first_at_ms = event.at_ms
-        return True
-
-    def write_all(self, events: Sequence[Event]) -> list[bool]:
-        """Put *events* at the next positions; says of each whether its key was not there."""
-        count = len(events)
-        if 1 < count < len(_INSERTS):
-            values: list[Any] = []
-            for position, event in enumerate(events, start=self.position + 1):
-                values += pack_event(self.n, position, event)
-            try:
-                self.db.execute(_INSERTS[count], values)
-            except sqlite3.IntegrityError:
-                pass  # one by one
-            else:
-                self.position += count
-                if self.first_at_ms is None:
-                    self.first_at_ms = events[0].at_ms
-                return [True] * count
-        return [self.write(event) for event in events]
-
-    def find(self, key: str) -> int | None:
-        """The position of the event with this key."""
-        row = self.db.execute(
-            "SELECT position FROM events WHERE n = ? AND key = ?", (self.n, pack_key(key))
-        ).fetchone()
-        return None if row is None else int(row[0])
 
 
 @dataclass(slots=True)
@@ -112,6 +66,7 @@ class _Row:
     """What a commit reads of its run."""
 
     wake: Wake
+    inline: Inline
     status: str
     turn: int
     position: int
@@ -127,23 +82,27 @@ class _Row:
 
 
 _COLUMNS = (
-    "status, turn, position, started_at_ms, attributes, commit_id, committed, leased_ms, "
-    + Wake.COLUMNS
+    f"{Wake.COLUMNS}, {Inline.COLUMNS},"
+    " status, turn, position, started_at_ms, attributes, commit_id, committed, leased_ms"
 )
-_WAKE = _COLUMNS.count(",") - Wake.COLUMNS.count(",")
 
 
-def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> Committed:
+def commit_turn(
+    transaction: Transaction, commit: TurnCommit, owner: Owner, sequences: Sequences
+) -> Committed:
     """Land *commit*, or give the answer it had; nothing has been written when it raises.
 
     But for a new run, and a delivery that is in the log already: the caller rolls back.
     """
+    quick = sequences.commit(transaction, commit, owner)
+    if quick is not None:
+        return quick
     db = transaction.db
     made = commit.new is not None and insert_run(db, commit.new, due_ms=None)
     row = find_run(db, commit.run_id, _COLUMNS)
-    run = _Row(Wake(*row[_WAKE:]), *row[:_WAKE])
+    run = _Row(Wake(*row[:6]), Inline(*row[6:9]), *row[9:])
     if run.committed is not None and run.commit_id == commit.commit_id:
-        return _unpack_committed(run.committed)
+        return unpack_committed(run.committed)
     log = Log(db, run.n, run.position)
     if commit.new is not None:
         if not made:
@@ -153,13 +112,13 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
     conflicts: dict[EntityId, HookRecord] = {}
     if commit.hooks_claimed or commit.hooks_released:
         free_hooks(db, run.n, commit.hooks_released)
-        conflicts = _claim_hooks(db, run.n, commit)
+        conflicts = claim_hooks(db, run.n, commit)
         free_hooks(db, run.n, commit.hooks_released)  # those claimed just now, too
     attributes = _write_log(log, run, commit, conflicts)
     if commit.snapshot is not None:
         keep_snapshot(db, run.n, commit.snapshot)
     leases, leased_ms = _send(transaction, run, commit, owner)
-    _end_leases(transaction, run.wake, commit)
+    _end_leases(transaction, run, commit)
     run.wake.attempt = 0
     if conflicts:
         run.wake.arm(transaction.now_ms)
@@ -171,65 +130,8 @@ def commit_turn(transaction: Transaction, commit: TurnCommit, owner: Owner) -> C
         conflicts=tuple(conflicts),
     )
     _advance(transaction, run, commit, log, committed, attributes, leased_ms)
+    sequences.note(commit.run_id, run.n, run.inline.new_token if commit.outcome is None else None)
     return committed
-
-
-def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome) -> None:
-    """Give the run its end: what it holds is freed, what waits for it is woken."""
-    transaction.db.execute(
-        f"UPDATE runs SET {_ENDED} WHERE n = ?",
-        (outcome.status, outcome.payload, outcome.at_ms, n),
-    )
-    _let_go(transaction, n, run_id)
-
-
-def _let_go(transaction: Transaction, n: int, run_id: RunId) -> None:
-    free_hooks(transaction.db, n, None)
-    drop_messages(transaction.db, n)
-    transaction.rings.add(run_id)
-
-
-def free_hooks(db: sqlite3.Connection, n: int, hook_ids: Collection[EntityId] | None) -> None:
-    """Free the tokens of these hooks of the run; None means all."""
-    if hook_ids is None:
-        db.execute("DELETE FROM hooks WHERE n = ?", (n,))
-        return
-    for hook_id in hook_ids:
-        db.execute("DELETE FROM hooks WHERE n = ? AND hook_id = ?", (n, hook_id))
-
-
-def find_hook(db: sqlite3.Connection, token: str) -> HookRecord | None:
-    """Who holds the token."""
-    row = db.execute(
-        "SELECT run_id, hook_id, token, metadata, is_webhook FROM hooks JOIN runs USING (n)"
-        " WHERE token = ?",
-        (token,),
-    ).fetchone()
-    if row is None:
-        return None
-    return HookRecord(
-        run_id=RunId(row[0]),
-        hook_id=EntityId(row[1]),
-        token=row[2],
-        metadata=row[3],
-        is_webhook=bool(row[4]),
-    )
-
-
-def _claim_hooks(db: sqlite3.Connection, n: int, commit: TurnCommit) -> dict[EntityId, HookRecord]:
-    """Take the tokens that are free; gives the holders of those that are not, by our hook."""
-    conflicts: dict[EntityId, HookRecord] = {}
-    for claim in commit.hooks_claimed:
-        holder = find_hook(db, claim.token)
-        if holder is None:
-            db.execute(
-                "INSERT INTO hooks (token, n, hook_id, metadata, is_webhook)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (claim.token, n, claim.hook_id, claim.metadata, claim.is_webhook),
-            )
-        elif (holder.run_id, holder.hook_id) != (commit.run_id, claim.hook_id):
-            conflicts[claim.hook_id] = holder
-    return conflicts
 
 
 def _write_log(
@@ -267,7 +169,12 @@ def _send(
     """
     if commit.outcome is not None:
         return (), None
-    sent = [send_message(transaction, run.n, message, owner) for message in commit.messages]
+    inline = run.inline
+    for end in commit.leases:
+        inline.end(end.lease, now_ms=transaction.now_ms)  # there may be room again
+    sent = [
+        inline.send(transaction, run.n, message, owner.new_token) for message in commit.messages
+    ]
     leases = tuple([lease for lease in sent if lease is not None])
     first_ms = min([lease.expires_at_ms for lease in leases], default=None)
     if first_ms is not None and (run.leased_ms is None or first_ms < run.leased_ms):
@@ -275,9 +182,11 @@ def _send(
     return leases, None
 
 
-def _end_leases(transaction: Transaction, wake: Wake, commit: TurnCommit) -> None:
-    armed = False
+def _end_leases(transaction: Transaction, run: _Row, commit: TurnCommit) -> None:
+    wake, armed = run.wake, False
     for end in commit.leases:
+        if end.lease.token == run.inline.token:
+            continue
         ours = end.lease.is_wake and end.lease.item == commit.run_id
         try:
             _end_lease(transaction, wake, end, commit.wake_at_ms if ours else None, ours=ours)
@@ -317,40 +226,15 @@ def _advance(
         started,
         attributes,
         commit.commit_id,
-        _pack_committed(committed),
+        pack_committed(committed),
     )
     end, db = commit.outcome, transaction.db
     if end is not None:
         db.execute(_ADVANCE_AND_END, (*values, end.status, end.payload, end.at_ms, run.n))
-        _let_go(transaction, run.n, commit.run_id)
+        let_go(transaction, run.n, commit.run_id)
         return
-    if leased_ms is None:
-        db.execute(_ADVANCE, (*values, run.n))
-    else:
-        db.execute(_ADVANCE_AND_BOUND, (*values, leased_ms, run.n))
+    inline = run.inline.changed
+    bound = () if leased_ms is None else (leased_ms,)
+    statement = _ADVANCE[inline is not None, leased_ms is not None]
+    db.execute(statement, (*values, *(inline or ()), *bound, run.n))
     store_wake(transaction, run.wake)
-
-
-def _pack_committed(committed: Committed) -> bytes:
-    # Flat: the encoder asks of each list within whether it is a mapping.
-    parts: list[Any] = [committed.turn, committed.position, committed.first_position]
-    parts += [len(committed.conflicts), *committed.conflicts]
-    for lease in committed.leases:
-        parts += [lease.item, lease.token, lease.is_wake, lease.expires_at_ms]
-    data: bytes = cbor2.dumps(parts)
-    return data
-
-
-def _unpack_committed(data: bytes) -> Committed:
-    turn, position, first_position, count, *rest = cbor2.loads(data)
-    conflicts, leases = rest[:count], rest[count:]
-    return Committed(
-        turn=turn,
-        position=position,
-        first_position=first_position,
-        leases=tuple(
-            Lease(**dict(zip(_LEASE_PARTS, leases[at : at + 4], strict=True)))
-            for at in range(0, len(leases), 4)
-        ),
-        conflicts=tuple(EntityId(hook) for hook in conflicts),
-    )

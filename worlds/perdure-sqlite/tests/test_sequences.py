@@ -1,0 +1,405 @@
+"""Sequences: what is landed in two statements is what is landed one thing after another.
+
+Histories of commits and of what else happens to their runs are played twice, once with every commit
+landed by ``_turn`` alone. Answers, errors and all tables have to be the same after each.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import pytest
+from hypothesis import event as note, given, strategies as st
+from sqlite_values import new_run
+
+from perdure.errors import PerdureError
+from perdure.model import (
+    Append,
+    Committed,
+    EntityId,
+    Event,
+    EventType,
+    HookClaim,
+    Lease,
+    LeaseEnd,
+    NewMessage,
+    RunId,
+    RunOutcome,
+    RunStatus,
+    Snapshot,
+    TurnCommit,
+)
+from perdure_sqlite._messages import MAX_INLINE_BYTES
+from perdure_sqlite._owners import Owner
+from perdure_sqlite._queue import _claim_messages, _claim_wakes, _extend
+from perdure_sqlite._runs import find_run, unpack_committed
+from perdure_sqlite._schema import create_tables
+from perdure_sqlite._sequences import Sequences
+from perdure_sqlite._storage import _append
+from perdure_sqlite._turn import commit_turn
+from perdure_sqlite._writer import Transaction
+
+RUNS = [RunId("a"), RunId("b")]
+LEASE_MS = 1000
+Work: TypeAlias = "Callable[[Transaction], Any]"
+
+
+class Never:
+    """Lands nothing."""
+
+    def commit(self, *_: object) -> None:
+        return None
+
+    def note(self, *_: object) -> None:
+        return None
+
+
+class Told:
+    """Sequences that count what they land, to know that the histories are of use."""
+
+    def __init__(self) -> None:
+        self.real = Sequences()
+        self.note = self.real.note
+        self.landed = 0
+
+    def commit(self, transaction: Transaction, commit: TurnCommit, owner: Owner) -> Any:
+        committed = self.real.commit(transaction, commit, owner)
+        self.landed += committed is not None
+        return committed
+
+
+class Store:
+    """A database in memory."""
+
+    def __init__(self, sequences: Told | Never) -> None:
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        create_tables(self.db)
+        self.owner = Owner(Path("none"))
+        self.owner.name = "o"
+        self.sequences = sequences
+        self.leases: list[Lease] = []  # in the order they were given
+
+    def do(self, work: Work, now_ms: int) -> tuple[Any, set[str]]:
+        """Run a transaction; gives its answer or its error, and the bells it rings."""
+        transaction = Transaction(self.db, now_ms)
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            answer = work(transaction)
+        except PerdureError as exc:
+            self.db.execute("ROLLBACK")
+            return (type(exc), str(exc)), set()
+        self.db.execute("COMMIT")
+        return answer, transaction.rings
+
+    def commit(self, commit: TurnCommit, now_ms: int) -> tuple[Any, set[str]]:
+        answer, rings = self.do(
+            lambda t: commit_turn(t, commit, self.owner, cast(Any, self.sequences)), now_ms
+        )
+        if isinstance(answer, Committed):
+            self.leases += answer.leases
+            answer = self._seen(answer)
+        return answer, rings
+
+    def dump(self) -> dict[str, list[dict[str, Any]]]:
+        """Every row of every table; tokens by the order in which they were given."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for table in ("runs", "events", "hooks", "messages", "snapshots"):
+            rows = self.db.execute(f"SELECT * FROM {table}")
+            names = [column[0] for column in rows.description]
+            found[table] = [dict(zip(names, row, strict=True)) for row in rows]
+        for row in found["runs"]:
+            if row["committed"] is not None:
+                row["committed"] = self._seen(unpack_committed(row["committed"]))
+        for row in (*found["runs"], *found["messages"]):
+            for name in ("token", "inline_token", "wake_token"):
+                if row.get(name) is not None:
+                    row[name] = self._rank(row[name])
+        return found
+
+    def _seen(self, committed: Committed) -> Any:
+        leases = [(le.item, self._rank(le.token), le.expires_at_ms) for le in committed.leases]
+        return committed.turn, committed.position, committed.first_position, leases
+
+    def _rank(self, token: str) -> int | str:
+        ranks = [lease.token for lease in self.leases]
+        return ranks.index(token) if token in ranks else "another"
+
+
+@dataclass
+class Pair:
+    """A store that lands quickly what it can, and one that never does."""
+
+    quick: Store = field(default_factory=lambda: Store(Told()))
+    slow: Store = field(default_factory=lambda: Store(Never()))
+    now_ms: int = 1000
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def commit(self, make: Callable[[Store], TurnCommit]) -> None:
+        answers = [store.commit(make(store), self.now_ms) for store in (self.quick, self.slow)]
+        self._compare(answers)
+
+    def do(self, work: Callable[[Store], Work]) -> None:
+        self._compare([store.do(work(store), self.now_ms) for store in (self.quick, self.slow)])
+
+    def _compare(self, answers: list[Any]) -> None:
+        assert answers[0] == answers[1]
+        assert self.quick.dump() == self.slow.dump()
+
+    def record(self, run_id: RunId) -> tuple[int, int] | None:
+        """Turn and position of the run."""
+        try:
+            turn, position = find_run(self.quick.db, run_id, "turn, position")
+        except PerdureError:
+            return None
+        return turn, position
+
+
+def event(kind: EventType, key: str) -> Event:
+    return Event(type=kind, key=key, at_ms=5, entity=EntityId(key.partition("/")[0]), payload=b"p")
+
+
+@st.composite
+def commits(draw: st.DrawFn, pair: Pair) -> Callable[[Store], TurnCommit]:
+    """Mostly the next commit of a run with one inline step after another."""
+    number = next(pair.numbers)
+    run_id = draw(st.sampled_from(RUNS))
+    known = pair.record(run_id)
+    odd = draw(st.lists(st.sampled_from(ODD), max_size=2)) if draw(st.booleans()) else []
+    turn, position = (0, 1) if known is None else known
+    names = [f"step_{number}"]
+    if "two messages" in odd:
+        names.append(f"step_{number}x")
+    if "no message" in odd:
+        names = []
+    if "same message" in odd or "sent before" in odd:
+        names = [draw(st.sampled_from([f"step_{n}" for n in range(1, number + 1)]))]
+    body = b"b" * (MAX_INLINE_BYTES + ("large" in odd))
+    messages = tuple(
+        NewMessage(
+            message_id=f"{run_id}/{name}",
+            run_id=run_id,
+            topic="t",
+            body=body,
+            due_ms=pair.now_ms,
+            lease_ms=None if "queued" in odd else LEASE_MS // (1 + ("short" in odd)),
+        )
+        for name in names
+    )
+    lease = _lease_of(pair, run_id, draw(st.integers(1, 3)) if "old lease" in odd else 1)
+    delivered = "step_1" if "delivered before" in odd else f"step_{number - 1}"
+    deliveries = (
+        (event(EventType.STEP_COMPLETED, f"{delivered}/end"),)
+        if lease is not None and "no delivery" not in odd
+        else ()
+    )
+    events = [event(EventType.STEP_CREATED, f"{name}/created") for name in names]
+    if "attributes" in odd:
+        events.append(
+            Event(
+                type=EventType.ATTRIBUTES_SET,
+                key=f"attributes_{number}/created",
+                at_ms=5,
+                facts={"a": "1"},
+            )
+        )
+    if "event before" in odd:
+        events.append(event(EventType.STEP_CREATED, "step_1/created"))
+    if "no event" in odd or "sent before" in odd:
+        events = []
+    hook = HookClaim(hook_id=EntityId(f"hook_{number}"), token="t", metadata=None, is_webhook=False)
+    outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"o", at_ms=6)
+    ends = draw(st.integers(0, 5)) == 0 and known is not None
+    commit_id = "same" if "same id" in odd else f"c{number}"
+    new = known is None or "new" in odd
+
+    def make(store: Store) -> TurnCommit:
+        ended = None if lease is None else store.leases[lease]
+        return TurnCommit(
+            run_id=run_id,
+            commit_id=commit_id,
+            turn=turn + ("turn" in odd),
+            expected_position=position + ("position" in odd) - ("stale" in odd),
+            consumed=position,
+            log_digest=bytes([number % 256]),
+            deliveries=deliveries,
+            events=tuple(events),
+            snapshot=(
+                Snapshot(turn=turn + 1, parent_turn=None, consumed=position, data=b"s")
+                if "snapshot" in odd
+                else None
+            ),
+            messages=messages,
+            hooks_claimed=(hook,) if "hook" in odd else (),
+            hooks_released=(hook.hook_id,) if "release" in odd else (),
+            outcome=outcome if ends else None,
+            wake_at_ms=pair.now_ms + 5 if "wake" in odd else None,
+            leases=() if ended is None else (LeaseEnd(lease=ended),),
+            new=new_run(run_id) if new else None,
+        )
+
+    return make
+
+
+ODD = (
+    "two messages",
+    "no message",
+    "same message",
+    "sent before",
+    "large",
+    "queued",
+    "short",
+    "old lease",
+    "delivered before",
+    "no delivery",
+    "attributes",
+    "event before",
+    "no event",
+    "snapshot",
+    "hook",
+    "release",
+    "wake",
+    "turn",
+    "position",
+    "stale",
+    "same id",
+    "new",
+)
+
+
+def _lease_of(pair: Pair, run_id: RunId, back: int) -> int | None:
+    """The place of the run's last lease but so many."""
+    found = [k for k, le in enumerate(pair.quick.leases) if le.item.startswith(f"{run_id}/")]
+    return found[-back] if len(found) >= back else None
+
+
+def _others(pair: Pair, what: str, run_id: RunId) -> Callable[[Store], Work]:
+    lease, number = _lease_of(pair, run_id, 1), next(pair.numbers)
+    happened = event(EventType.STEP_COMPLETED, f"step_{number}/end")
+
+    def work(store: Store) -> Work:
+        held = None if lease is None else store.leases[lease]
+        if what == "append":
+            append = Append(run_id=run_id, event=happened, lease=held)
+            return lambda t: _append(t, append)
+        if what == "retry":
+            again = Append(
+                run_id=run_id, event=happened, lease=held, release_delay_ms=3, wake=False
+            )
+            return lambda t: _append(t, again)
+        if what == "cancel":
+            end = Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=7)
+            return lambda t: _append(t, Append(run_id=run_id, event=end))
+        if what == "extend":
+            return lambda t: bool(_extend(t, () if held is None else (held,), 2 * LEASE_MS))
+        if what == "claim wakes":
+            return lambda t: len(_claim_wakes(t, store.owner, 9, LEASE_MS)[0])
+        return lambda t: [
+            (claim.message, claim.attempt, claim.lost)
+            for claim in _claim_messages(t, store.owner, ["t"], 9, LEASE_MS)[0]
+        ]
+
+    return work
+
+
+@given(st.data())
+def test_a_history_is_the_same_however_its_commits_are_landed(data: st.DataObject) -> None:
+    pair = Pair()
+    for _ in range(data.draw(st.integers(1, 12))):
+        kind = data.draw(st.integers(0, 9))
+        if kind < 7:
+            pair.commit(data.draw(commits(pair)))
+        elif kind == 7:
+            pair.now_ms += data.draw(st.sampled_from([1, LEASE_MS - 1, LEASE_MS]))
+        else:
+            whats = ["append", "retry", "cancel", "extend", "claim wakes", "claim messages"]
+            what = data.draw(st.sampled_from(whats))
+            pair.do(_others(pair, what, data.draw(st.sampled_from(RUNS))))
+    assert isinstance(pair.quick.sequences, Told)
+    note(f"landed quickly: {min(pair.quick.sequences.landed, 4)}")
+
+
+# --- what is rare in histories --------------------------------------------------------------------
+
+
+def turn(number: int, names: list[str], *, ends: Lease | None = None) -> TurnCommit:
+    """Turn *number* of run a, whose log has one event for each turn, that sends these messages."""
+    return TurnCommit(
+        run_id=RUNS[0],
+        commit_id=f"c{number}",
+        turn=number,
+        expected_position=number + 1,
+        consumed=number,
+        log_digest=b"d",
+        events=(event(EventType.STEP_CREATED, f"step_{number}/created"),),
+        messages=tuple(
+            NewMessage(
+                message_id=f"a/{name}",
+                run_id=RUNS[0],
+                topic="t",
+                body=b"",
+                due_ms=1000,
+                lease_ms=LEASE_MS,
+            )
+            for name in names
+        ),
+        leases=() if ends is None else (LeaseEnd(lease=ends),),
+        new=None if number else new_run(RUNS[0]),
+    )
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+def landed(pair: Pair) -> int:
+    assert isinstance(pair.quick.sequences, Told)
+    return pair.quick.sequences.landed
+
+
+def test_a_sequence_is_landed_quickly_and_sends_no_row(pair: Pair) -> None:
+    pair.commit(lambda _: turn(0, ["1"]))
+    pair.commit(lambda store: turn(1, ["2"], ends=store.leases[0]))
+    pair.commit(lambda store: turn(2, ["3"], ends=store.leases[1]))
+    assert landed(pair) == 3
+    assert pair.quick.dump()["messages"] == []
+
+
+def test_a_message_that_is_queued_is_not_sent_inline(pair: Pair) -> None:
+    pair.commit(lambda _: turn(0, ["1", "2"]))
+    pair.commit(lambda store: turn(1, ["2"], ends=store.leases[0]))
+    assert [row["name"] for row in pair.quick.dump()["messages"]] == ["2"]
+    assert landed(pair) == 0
+
+
+def test_a_turn_that_lands_begins_the_count_of_fruitless_claims_anew(pair: Pair) -> None:
+    pair.commit(lambda _: turn(0, ["1"]))
+    pair.do(lambda _: lambda t: t.db.execute("UPDATE runs SET wake_due_ms = 1") and None)
+    pair.do(lambda store: lambda t: len(_claim_wakes(t, store.owner, 9, LEASE_MS)[0]))
+    pair.commit(lambda store: turn(1, ["2"], ends=store.leases[0]))
+    assert [row["wake_attempt"] for row in pair.quick.dump()["runs"]] == [0]
+    assert landed(pair) == 1
+
+
+def test_a_run_that_was_made_anew_under_its_id_is_another(pair: Pair) -> None:
+    pair.commit(lambda _: turn(0, ["1"]))
+    for store in (pair.quick, pair.slow):
+        for table in ("runs", "events"):
+            store.db.execute(f"DELETE FROM {table} WHERE n = 1")
+    pair.commit(lambda store: turn(1, ["2"], ends=store.leases[0]))
+    assert pair.quick.dump()["events"] == []
+
+
+def test_only_so_many_runs_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure_sqlite._sequences._MAX_KNOWN", 2)
+    sequences = Sequences()
+    for number in range(3):
+        sequences.note(RunId(f"run_{number}"), number, "token")
+    assert repr(sequences) == "<Sequences of 1 runs>"
+    sequences.note(RunId("run_2"), 2, None)
+    assert repr(sequences) == "<Sequences of 0 runs>"
