@@ -26,6 +26,7 @@ from .._core.retries import (
 )
 from .._core.turn import end_key
 from .._frozen import frozen
+from .._model.commands import ScheduleStep
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._model.queue import MessageClaim
@@ -52,17 +53,13 @@ class StepCall:
     run_started_ms: int
     created_ms: int
 
-    def encoded(self) -> bytes:
-        """The message body."""
+    @staticmethod
+    def encode(
+        command: ScheduleStep, *, workflow: str, run_started_ms: int, created_ms: int
+    ) -> bytes:
+        """The body of the message that asks for it."""
         data: bytes = cbor2.dumps(
-            [
-                self.entity,
-                self.step,
-                self.args,
-                self.workflow,
-                self.run_started_ms,
-                self.created_ms,
-            ]
+            [command.id, command.step, command.args, workflow, run_started_ms, created_ms]
         )
         return data
 

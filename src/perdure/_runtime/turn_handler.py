@@ -85,8 +85,9 @@ def take_turn(heap: Heap, given: TurnInput) -> Taken:
     again = heap.catch_up(given.events) if heap.consumed < heap.recorded else None
     if again is not None and isinstance(again.outcome, Interrupted):
         return again.outcome
-    told = heap.undelivered(given.events)
+    told: list[LoggedEvent] = []
     if given.events:
+        told = heap.undelivered(given.events)
         heap.position = max(heap.position, given.events[-1].position)
     inline = _inline(heap, told, given)
     if not told and not inline:
@@ -99,13 +100,11 @@ def take_turn(heap: Heap, given: TurnInput) -> Taken:
 
 def _inline(heap: Heap, told: list[LoggedEvent], given: TurnInput) -> list[LoggedEvent]:
     """Results that ran here and timers that are due, at the positions they will have."""
-    ended = {logged.event.entity for logged in told} if told else ()
+    ended = {logged.event.entity for logged in told}
     events = [result.event for result in given.results if result.event.entity not in ended]
-    events += [
-        wait_completed(entity, resume_at_ms=at, now_ms=given.now_ms)
-        for entity, at in heap.ledger.due_waits(given.now_ms)
-        if entity not in ended
-    ]
+    for entity, at in heap.ledger.due_waits(given.now_ms):
+        if entity not in ended:
+            events.append(wait_completed(entity, resume_at_ms=at, now_ms=given.now_ms))
     return [
         LoggedEvent(position=position, event=event)
         for position, event in enumerate(events, start=heap.position + 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
-from .._frozen import frozen
 from .._model.commit import Committed
 from .._vm.reply import Reply
 from ..errors import WorldError
@@ -15,18 +15,16 @@ from .turn_handler import Taken, Turn, TurnInput, take_turn
 __all__ = ("Posted", "take_in_thread")
 
 
-@frozen(kw_only=False)
-class Posted:
-    """A turn, and the world's answer to its commit if it was posted."""
-
-    taken: Taken
-    committed: Committed | None
+Posted: TypeAlias = "tuple[Taken, Committed | None]"  # the world's answer, if it was posted
 
 
 async def take_in_thread(
     shared: Carrying, heap: Heap, given: TurnInput, *, deadline: float
 ) -> Posted:
     """Take a turn in a VM thread; returns when its commit, if it was posted there, is answered.
+
+    Returns:
+        the turn, and the world's answer to its commit if there was one that settles it.
 
     Cancelled, it stops the guest and waits for the thread to be done with the heap.
 
@@ -45,7 +43,7 @@ async def take_in_thread(
             reply.fail(exc)
             return None
         if direct is None or not isinstance(taken, Turn):
-            reply.give(Posted(taken, None))
+            reply.give((taken, None))
         else:
             direct.commit_soon(taken.commit, lambda answer: answered(taken, answer))
         if isinstance(taken, Turn) and taken.commit.outcome is not None:
@@ -54,11 +52,11 @@ async def take_in_thread(
 
     def answered(taken: Turn, answer: Committed | BaseException) -> None:
         if isinstance(answer, WorldError) and answer.retryable:
-            reply.give(Posted(taken, None))  # the outcome is unknown: asked again by its id
+            reply.give((taken, None))  # the outcome is unknown: asked again by its id
         elif isinstance(answer, BaseException):
             reply.fail(answer)
         else:
-            reply.give(Posted(taken, answer))
+            reply.give((taken, answer))
 
     shared.watchdog.watch(heap, deadline)
     try:

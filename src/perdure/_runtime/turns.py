@@ -146,10 +146,11 @@ class Turns:
             except SnapshotRejectedError as exc:
                 given = replace(given, events=await custody.rebuild(exc), frozen=None)
                 posted = await take_in_thread(shared, custody.heap, given, deadline=deadline)
-            if isinstance(posted.taken, Turn):
-                committed = posted.committed or await self._writes.commit(posted.taken.commit)
-                self._landed(posted.taken, committed, given.slots)
-            return posted.taken
+            taken, committed = posted
+            if isinstance(taken, Turn):
+                committed = committed or await self._writes.commit(taken.commit)
+                self._landed(taken, committed, given.slots)
+            return taken
         finally:
             given.slots.give_back()
 

@@ -249,19 +249,15 @@ class Worker:
         self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, now_ms: int
     ) -> StepRoute:
         step = self.steps.get(command.step)
-        call = StepCall(
-            entity=command.id,
-            step=command.step,
-            args=command.args,
+        body = StepCall.encode(
+            command,
             workflow=record.workflow,
             run_started_ms=record.created_at_ms,
             created_ms=now_ms,
         )
         topic = topic_of(command.step) if step is None else step.topic
         inline = step is not None and not self._claimer.draining and slots.take()
-        return StepRoute(
-            topic=topic, body=call.encoded(), lease_ms=VISIBILITY_MS if inline else None
-        )
+        return StepRoute(topic=topic, body=body, lease_ms=VISIBILITY_MS if inline else None)
 
     # --- steps ---------------------------------------------------------------------------------
 

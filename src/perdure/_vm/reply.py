@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, final
 
 import anyio
 
-from ..posting import post
+from ..posting import poster
 
 __all__ = ("Reply",)
 
@@ -102,12 +102,13 @@ class _Answer(Generic[T]):
 class Reply(Generic[T]):
     """One answer from a thread to the task that made this."""
 
-    __slots__ = ("_abandoned", "_answer", "_begun", "_loop")
+    __slots__ = ("_abandoned", "_answer", "_begun", "_post")
     _deciding = threading.Lock()  # whether work begins or its waiter leaves first
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._answer: _Answer[T] = _Answer(self._loop)
+        loop = asyncio.get_running_loop()
+        self._post = poster(loop)  # found by the loop, which has the time
+        self._answer: _Answer[T] = _Answer(loop)
         self._begun = False
         self._abandoned = False
 
@@ -122,11 +123,11 @@ class Reply(Generic[T]):
 
     def give(self, value: T) -> None:
         """Answer. From any thread, once."""
-        post(self._loop, lambda: self._answer.set(value, None))
+        self._post(lambda: self._answer.set(value, None))
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error. From any thread, once."""
-        post(self._loop, lambda: self._answer.set(None, error))
+        self._post(lambda: self._answer.set(None, error))
 
     async def wait(self, cancelled: Callable[[], None] | None = None) -> T:
         """The answer.

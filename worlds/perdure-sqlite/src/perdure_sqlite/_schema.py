@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import cbor2
 
 from perdure.errors import WorldContractError
-from perdure.model import EntityId, Event, EventType, LoggedEvent
+from perdure.model import EntityId, Event, EventType, Fact, LoggedEvent
 
 __all__ = (
     "APPLICATION_ID",
@@ -256,10 +257,25 @@ def _unpack_key(packed: bytes) -> tuple[str, str | None]:
     return f"{entity}/{_ENDINGS[code & 15]}", entity
 
 
+def _pack_facts(facts: Mapping[str, Fact]) -> bytes | None:
+    if not facts:
+        return None
+    step, at = facts.get("step"), facts.get("at")
+    if isinstance(step, str) and isinstance(at, str) and len(facts) == 2:
+        return _pack_step(step, at)
+    data: bytes = cbor2.dumps(dict(facts))
+    return data
+
+
+@lru_cache(maxsize=1024)  # a loop makes the same step at the same place again and again
+def _pack_step(step: str, at: str) -> bytes:
+    data: bytes = cbor2.dumps({"step": step, "at": at})
+    return data
+
+
 def pack_event(n: int, position: int, event: Event) -> Row:
     """A row of ``events``."""
     key, named = _pack(event.key)
-    facts = event.facts if isinstance(event.facts, dict) else dict(event.facts)
     return (
         n << 32 | position,
         _NUMBERS[event.type],
@@ -267,7 +283,7 @@ def pack_event(n: int, position: int, event: Event) -> Row:
         key,
         None if event.entity == named else event.entity or "",
         event.payload,
-        cbor2.dumps(facts) if facts else None,
+        _pack_facts(event.facts),
     )
 
 

@@ -220,10 +220,14 @@ class Writer:
 
     def _transact(self, batch: list[_Work], rings: set[str]) -> list[Any]:
         db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
+        answers: list[Any] = []
         db.execute("BEGIN IMMEDIATE")
         try:
             try:
-                answers = [self._alone(db, work, rings) for work in batch]
+                for work in batch:
+                    transaction = Transaction(db, self._now_ms())
+                    answers.append(work.run(transaction))
+                    rings |= transaction.rings
             except Exception:
                 if len(batch) == 1:
                     raise
@@ -238,12 +242,6 @@ class Writer:
                 db.execute("ROLLBACK")
             raise
         return answers
-
-    def _alone(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
-        transaction = Transaction(db, self._now_ms())
-        answer = work.run(transaction)
-        rings |= transaction.rings
-        return answer
 
     def _attempt(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
         transaction = Transaction(db, self._now_ms())
