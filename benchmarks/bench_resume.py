@@ -137,7 +137,7 @@ async def snapshot_cost(folder: Path) -> None:
     """Runs with snapshots beside runs without, in turns, and each of them as often first."""
     for label, name, count, lag, pairs in (
         ("5 ms steps, every turn", "slowly", 150, 0, 8),
-        ("empty steps, lag 64", "seq", 330, 64, 80),
+        ("empty steps, lag 128", "seq", 390, 128, 80),
         ("empty steps, every turn", "seq", 1000, 0, 8),
     ):
         ratios: list[float] = []

@@ -17,7 +17,7 @@ from pymongo import AsyncMongoClient
 __all__ = ("hand_commits", "hand_steps")
 
 Once: TypeAlias = Callable[[], Awaitable[None]]
-SNAPSHOT_LAG = 64  # turns from one snapshot to the next, while a run is busy
+SNAPSHOT_LAG = 128  # turns from one snapshot to the next, while a run is busy
 
 
 async def hand_commits(address: str, driver: str, name: str) -> Once:

@@ -73,7 +73,7 @@ class Worker:
         steps: Iterable[AnyStep | ModuleType] | None = None,
         max_turns: int = 256,
         max_steps: int = 1000,
-        snapshot_lag: int = 64,
+        snapshot_lag: int = 128,
         turn_deadline: float = 30.0,
         warm_bytes: int = 256 << 20,
         snapshot_key: bytes | str | None = None,
