@@ -387,6 +387,13 @@ def test_a_message_that_is_queued_is_not_sent_inline(pair: Pair) -> None:
     assert landed(pair) == 0
 
 
+def test_a_message_is_sent_once_though_a_commit_names_it_twice(pair: Pair) -> None:
+    pair.commit(lambda _: turn(0, ["1", "1"]))
+    assert pair.quick.dump()["messages"] == []
+    pair.do(lambda store: lambda t: bool(_extend(t, store.leases, LEASE_MS)))
+    assert [row["name"] for row in pair.quick.dump()["messages"]] == ["1"]
+
+
 def test_a_turn_that_lands_begins_the_count_of_fruitless_claims_anew(pair: Pair) -> None:
     pair.commit(lambda _: turn(0, ["1"]))
     pair.do(lambda _: lambda t: t.db.execute("UPDATE runs SET wake_due_ms = 1") and None)

@@ -69,11 +69,12 @@ class Inline:
         self, transaction: Transaction, n: int, new: NewMessage, new_token: Callable[[], str]
     ) -> Lease | None:
         """Queue a message of the run unless its id is there: here if it is leased and has room."""
-        name = new.message_id.partition("/")[2]
-        if name == self.name:
+        name, here = new.message_id.partition("/")[2], self.name
+        if self.changed is not None:
+            here = self.changed[0]
+        if name in (self.name, here):
             return None
-        taken = self.name is not None if self.changed is None else self.changed[0] is not None
-        if taken or new.lease_ms is None or len(new.body) > MAX_INLINE_BYTES:
+        if here is not None or new.lease_ms is None or len(new.body) > MAX_INLINE_BYTES:
             return send_message(transaction, n, new, new_token)
         found = "SELECT 1 FROM messages WHERE n = ? AND name = ?"
         if transaction.db.execute(found, (n, name)).fetchone() is not None:

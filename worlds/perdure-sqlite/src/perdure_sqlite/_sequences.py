@@ -102,10 +102,8 @@ class Sequences:
         """The run is created, and its first turn starts a step."""
         if commit.turn or commit.expected_position != 1 or commit.leases or not commit.messages:
             return None
-        db, (lease, inline) = (
-            transaction.db,
-            lease_inline(transaction, commit.messages[0], owner.new_token()),
-        )
+        db = transaction.db
+        lease, inline = lease_inline(transaction, commit.messages[0], owner.new_token())
         events = (*commit.deliveries, *commit.events)
         committed = _committed(commit, len(events), lease)
         made = db.execute(
