@@ -124,6 +124,15 @@ async def test_what_the_work_raises_after_a_cancellation_is_dropped() -> None:
         await task
 
 
+async def test_a_wait_that_is_closed_ends() -> None:
+    reply = await begun()
+    waits = reply.wait()
+    answer = waits.send(None)
+    assert answer.cancel()
+    waits.throw(asyncio.CancelledError())  # it waits for the work's end
+    waits.close()
+
+
 async def test_a_cancellation_that_the_work_raised_is_its_own_error() -> None:
     reply, interrupted = await begun(), list[int]()
     task = await waiting(reply, lambda: interrupted.append(1))

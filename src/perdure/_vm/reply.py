@@ -148,6 +148,7 @@ class Reply(Generic[T]):
             if cancelled is not None:
                 cancelled()
             while not answer.is_given:
-                with anyio.CancelScope(shield=True), contextlib.suppress(BaseException):
-                    await answer
+                with anyio.CancelScope(shield=True):
+                    with contextlib.suppress(Exception, asyncio.CancelledError):
+                        await answer
             raise
