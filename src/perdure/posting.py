@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from typing import final
 from weakref import WeakKeyDictionary, ref
 
-__all__ = ("post", "posted_together", "poster")
+__all__ = ("post", "posted_together")
 
 
 @final
@@ -94,16 +94,11 @@ def post(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
 
     A loop that is closed calls nothing more.
     """
-    poster(loop)(call)
-
-
-def poster(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], object]], None]:
-    """What posts a call to this loop, for whoever posts to it again and again."""
     box = _boxes.get(loop)
     if box is None:
         with _making:
             box = _boxes.setdefault(loop, _Letterbox(loop))
-    return box.put
+    box.put(call)
 
 
 def posted_together() -> AbstractContextManager[None]:

@@ -34,10 +34,17 @@ async def waiting(
     return task
 
 
+async def posted() -> None:
+    """Return once what has been posted to this loop was called."""
+    called = asyncio.Event()
+    post(asyncio.get_running_loop(), called.set)
+    await called.wait()
+
+
 async def test_an_answer_is_had_before_and_after_it_is_waited_for() -> None:
     early, late = await begun(), await begun()
     early.give(1)
-    await asyncio.sleep(0.01)
+    await posted()
     assert "given" in repr(early)
     assert await early.wait() == 1
     task = await waiting(late)
@@ -73,7 +80,7 @@ async def test_the_task_goes_on_before_anything_that_was_posted_later() -> None:
 
     threading.Thread(target=answer).start()
     await task
-    await asyncio.sleep(0.01)
+    await posted()
     assert heard == ["task", "later"]
 
 
@@ -144,9 +151,9 @@ async def test_a_cancellation_that_the_work_raised_is_its_own_error() -> None:
 
 async def test_a_scope_that_is_cancelled_knows_its_own_cancellation() -> None:
     reply = await begun()
-    with anyio.move_on_after(0.001) as scope:
-        threading.Timer(0.02, reply.give, (1,)).start()
-        await reply.wait()
+    with anyio.CancelScope() as scope:
+        asyncio.get_running_loop().call_soon(scope.cancel)
+        await reply.wait(lambda: reply.give(1))
     assert scope.cancelled_caught
     await anyio.lowlevel.checkpoint()  # nothing of it is left for the task
 

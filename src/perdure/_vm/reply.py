@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, final
 
 import anyio
 
-from ..posting import poster
+from ..posting import post
 
 __all__ = ("Reply",)
 
@@ -102,13 +102,12 @@ class _Answer(Generic[T]):
 class Reply(Generic[T]):
     """One answer from a thread to the task that made this."""
 
-    __slots__ = ("_abandoned", "_answer", "_begun", "_post")
+    __slots__ = ("_abandoned", "_answer", "_begun", "_loop")
     _deciding = threading.Lock()  # whether work begins or its waiter leaves first
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._post = poster(loop)  # found by the loop, which has the time
-        self._answer: _Answer[T] = _Answer(loop)
+        self._loop = asyncio.get_running_loop()
+        self._answer: _Answer[T] = _Answer(self._loop)
         self._begun = False
         self._abandoned = False
 
@@ -123,11 +122,11 @@ class Reply(Generic[T]):
 
     def give(self, value: T) -> None:
         """Answer. From any thread, once."""
-        self._post(lambda: self._answer.set(value, None))
+        post(self._loop, lambda: self._answer.set(value, None))
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error. From any thread, once."""
-        self._post(lambda: self._answer.set(None, error))
+        post(self._loop, lambda: self._answer.set(None, error))
 
     async def wait(self, cancelled: Callable[[], None] | None = None) -> T:
         """The answer.
