@@ -31,6 +31,7 @@ from perdure.errors import (
 from perdure.model import NewMessage, RunFilter, RunId
 from perdure_sqlite import SqliteWorld, _handle
 from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, WAL_BYTES, Handle
+from perdure_sqlite._schema import VERSION
 from tests.opening import CASES, Case
 
 pytestmark = pytest.mark.anyio
@@ -155,13 +156,14 @@ async def test_a_later_schema_asks_for_an_upgrade(url: str, tmp_path: Path) -> N
             pass
 
 
-async def test_a_schema_of_a_trial_version_is_named(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_a_schema_of_a_trial_version_is_named(url: str, tmp_path: Path, version: int) -> None:
     async with SqliteWorld(url):
         pass
     db = sqlite3.connect(tmp_path / "deep/perdure.db")
-    db.execute("PRAGMA user_version = 1")
+    db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(WorldContractError, match="has schema 1 of a trial version"):
+    with pytest.raises(WorldContractError, match=f"has schema {version} of a trial version"):
         async with SqliteWorld(url):
             pass
 

@@ -102,11 +102,12 @@ def send_message(
     if new.lease_ms is not None:
         token, expires_ms = new_token(), transaction.now_ms + new.lease_ms
     sent = transaction.db.execute(
-        "INSERT INTO messages (n, name, topic, body, due_ms, token, expires_ms, attempt)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (n, name) DO NOTHING",
+        "INSERT INTO messages (n, name, id, topic, body, due_ms, token, expires_ms, attempt)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (n, name) DO NOTHING",
         (
             n,
             new.message_id.partition("/")[2],
+            new.message_id,
             new.topic,
             new.body,
             new.due_ms,
@@ -127,8 +128,8 @@ def spill(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
     """Make rows of the messages that stand in these runs; False if there are none."""
     where = f"{where} AND inline_name IS NOT NULL"
     spilt = db.execute(
-        "INSERT INTO messages (n, name, topic, body, due_ms, token, expires_ms, attempt)"
-        f" SELECT n, {Inline.ALL}, 1 FROM runs WHERE {where}",
+        "INSERT INTO messages (id, n, name, topic, body, due_ms, token, expires_ms, attempt)"
+        f" SELECT run_id || '/' || inline_name, n, {Inline.ALL}, 1 FROM runs WHERE {where}",
         values,
     ).rowcount
     if spilt:

@@ -86,19 +86,24 @@ class Owner:
         return [self._folder / n for n in names if n != self.name and not n.startswith(".")]
 
 
+# Only of runs that have a lease: whatever else waits is not looked through.
+_OURS = "n IN (SELECT n FROM runs WHERE leased_ms IS NOT NULL) AND token LIKE ?"
+
+
 def _free(transaction: Transaction, name: str) -> None:
     db, now_ms, prefix = transaction.db, transaction.now_ms, f"{name}-%"
     spill(db, "leased_ms IS NOT NULL AND inline_token LIKE ?", (prefix,))
     freed = db.execute(
-        "UPDATE messages SET expires_ms = ? WHERE token LIKE ? AND expires_ms > ?",
+        f"UPDATE messages SET expires_ms = ? WHERE {_OURS} AND expires_ms > ?",
         (now_ms, prefix, now_ms),
     ).rowcount
     db.execute(
-        "UPDATE runs SET leased_ms = ? WHERE n IN (SELECT n FROM messages WHERE token LIKE ?)",
+        f"UPDATE runs SET leased_ms = ? WHERE n IN (SELECT n FROM messages WHERE {_OURS})",
         (now_ms, prefix),
     )
     freed += db.execute(
-        "UPDATE runs SET wake_expires_ms = ? WHERE wake_claimable_ms > ? AND wake_token LIKE ?",
+        "UPDATE runs SET wake_expires_ms = ? WHERE n IN (SELECT n FROM runs"
+        " WHERE wake_claimable_ms > ? AND wake_token LIKE ?)",
         (now_ms, now_ms, prefix),
     ).rowcount
     if freed:

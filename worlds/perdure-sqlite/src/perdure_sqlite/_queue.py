@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from heapq import merge
+from itertools import islice
 from typing import TypeVar, final
 
 import anyio
@@ -24,11 +27,42 @@ from ._messages import (
 )
 from ._owners import Owner
 from ._runs import Wake, load_wake, store_wake
+from ._schema import Row
 from ._writer import Transaction
 
 __all__ = ("SqliteQueue",)
 
 T = TypeVar("T")
+
+# What claims ask in the one writer: the front of an index answers it, however much waits.
+DUE_WAKES = (
+    "SELECT n, run_id, wake_generation, wake_attempt FROM runs WHERE wake_claimable_ms <= ?"
+    " ORDER BY wake_claimable_ms, run_id LIMIT ?"
+)
+FIRST_WAKE = "SELECT min(wake_claimable_ms) FROM runs WHERE wake_claimable_ms IS NOT NULL"
+FIRST_LEASE = "SELECT min(leased_ms) FROM runs WHERE leased_ms IS NOT NULL"
+_HEAD = (
+    "(SELECT {} FROM messages WHERE token IS NULL AND messages.topic = asked.topic"
+    " ORDER BY due_ms, id LIMIT 1)"
+)
+HEADS = (
+    f"WITH asked (topic) AS (VALUES {{asked}}) SELECT {_HEAD.format('due_ms')} AS head_ms,"
+    f" {_HEAD.format('id')}, topic FROM asked WHERE head_ms IS NOT NULL"
+)
+LONGEST_DUE = (
+    "SELECT due_ms, id, n, topic, body, attempt, lost, returned FROM messages"
+    " WHERE token IS NULL AND topic = ? AND due_ms <= ? ORDER BY due_ms, id LIMIT ?"
+)
+# Counting takes as long as there is to count, in the reader.
+COUNT_WAKES = "SELECT count(*) FROM runs WHERE wake_claimable_ms <= ?"
+COUNT_MESSAGES = (
+    "SELECT topic, count(*) FROM ("
+    "SELECT topic FROM messages WHERE token IS NULL AND due_ms <= ?"
+    " UNION ALL SELECT topic FROM messages"
+    " WHERE n IN (SELECT n FROM runs WHERE leased_ms <= ?) AND expires_ms <= ?"
+    " UNION ALL SELECT inline_topic FROM runs WHERE leased_ms <= ? AND inline_expires_ms <= ?"
+    ") GROUP BY topic"
+)
 
 
 @final
@@ -124,16 +158,8 @@ class SqliteQueue(Queue):
         now_ms = self._handle.now_ms()
         wakes, rows = await self._handle.read(
             lambda db: (
-                db.execute(
-                    "SELECT count(*) FROM runs WHERE wake_claimable_ms <= ?", (now_ms,)
-                ).fetchone()[0],
-                db.execute(
-                    "SELECT topic, count(*) FROM (SELECT topic FROM messages"
-                    " WHERE (token IS NULL AND due_ms <= ?) OR expires_ms <= ? UNION ALL"
-                    " SELECT inline_topic FROM runs WHERE leased_ms <= ? AND inline_expires_ms <= ?"
-                    ") GROUP BY topic",
-                    (now_ms,) * 4,
-                ).fetchall(),
+                db.execute(COUNT_WAKES, (now_ms,)).fetchone()[0],
+                db.execute(COUNT_MESSAGES, (now_ms,) * 5).fetchall(),
             )
         )
         counts = {topic: count for topic, count in rows if topics is None or topic in topics}
@@ -151,11 +177,7 @@ def _claim_wakes(
     transaction: Transaction, owner: Owner, limit: int, visibility_ms: int
 ) -> tuple[tuple[WakeClaim, ...], int | None]:
     db, now_ms = transaction.db, transaction.now_ms
-    rows = db.execute(
-        "SELECT n, run_id, wake_generation, wake_attempt FROM runs WHERE wake_claimable_ms <= ?"
-        " ORDER BY wake_claimable_ms, run_id LIMIT ?",
-        (now_ms, limit),
-    ).fetchall()
+    rows = db.execute(DUE_WAKES, (now_ms, limit)).fetchall()
     claims: list[WakeClaim] = []
     for n, run_id, generation, attempt in rows:
         lease = Lease(
@@ -175,9 +197,7 @@ def _claim_wakes(
         )
     if claims:
         return tuple(claims), None
-    (due_ms,) = db.execute(
-        "SELECT min(wake_claimable_ms) FROM runs WHERE wake_claimable_ms IS NOT NULL"
-    ).fetchone()
+    (due_ms,) = db.execute(FIRST_WAKE).fetchone()
     return (), due_ms
 
 
@@ -186,46 +206,63 @@ def _claim_messages(
 ) -> tuple[tuple[MessageClaim, ...], int | None]:
     db, now_ms = transaction.db, transaction.now_ms
     free_messages(transaction)
-    asked = f"token IS NULL AND topic IN ({', '.join('?' * len(topics))})"
-    rows = db.execute(
-        "SELECT n, run_id || '/' || name AS message_id, run_id, topic, body,"
-        " messages.attempt, lost, returned"
-        f" FROM messages JOIN runs USING (n) WHERE {asked} AND due_ms <= ?"
-        " ORDER BY due_ms, message_id LIMIT ?",
-        (*topics, now_ms, limit),
-    ).fetchall()
-    claims: list[MessageClaim] = []
-    for n, message_id, run_id, topic, body, attempt, lost, returned in rows:
-        lease = Lease(
-            item=message_id,
-            token=owner.new_token(),
-            is_wake=False,
-            expires_at_ms=now_ms + visibility_ms,
-        )
-        db.execute(
-            "UPDATE messages SET token = ?, expires_ms = ?, attempt = ? WHERE n = ? AND name = ?",
-            (lease.token, lease.expires_at_ms, attempt + 1, n, message_id.partition("/")[2]),
-        )
-        bound_lease(db, n, lease.expires_at_ms)
-        claims.append(
-            MessageClaim(
-                message=Message(
-                    message_id=message_id, run_id=RunId(run_id), topic=topic, body=body
-                ),
-                lease=lease,
-                attempt=attempt + 1,
-                lost=lost,
-                returned=returned,
-            )
-        )
-    if claims:
-        return tuple(claims), None
-    found = db.execute(
-        f"SELECT min(due_ms) FROM messages WHERE {asked} UNION ALL"
-        " SELECT min(leased_ms) FROM runs WHERE leased_ms IS NOT NULL",
-        topics,
+    heads = _heads(db, topics)
+    due = [topic for head_ms, _, topic in heads[:limit] if head_ms <= now_ms]
+    claims = tuple(
+        [
+            _claim_message(transaction, owner, row, visibility_ms)
+            for row in _longest_due(db, due, limit=limit, now_ms=now_ms)
+        ]
     )
-    return (), min((due_ms for (due_ms,) in found if due_ms is not None), default=None)
+    if claims:
+        return claims, None
+    (leased_ms,) = db.execute(FIRST_LEASE).fetchone()
+    times = [head_ms for head_ms, _, _ in heads[:1]]
+    return (), min(times if leased_ms is None else [*times, leased_ms], default=None)
+
+
+def _heads(db: sqlite3.Connection, topics: list[str]) -> list[tuple[int, str, str]]:
+    """The longest due of each topic that has an unclaimed message: time, id, topic; in order."""
+    if not topics:
+        return []
+    asked = ", ".join(["(?)"] * len(topics))
+    return sorted(db.execute(HEADS.format(asked=asked), topics))
+
+
+def _longest_due(
+    db: sqlite3.Connection, topics: list[str], *, limit: int, now_ms: int
+) -> list[Row]:
+    """The rows to claim, in the order of the index: no more of them are read than are claimed."""
+    cursors = [db.execute(LONGEST_DUE, (topic, now_ms, limit)) for topic in topics]
+    rows = list(islice(merge(*cursors), limit))
+    for cursor in cursors:
+        cursor.close()
+    return rows
+
+
+def _claim_message(
+    transaction: Transaction, owner: Owner, row: Row, visibility_ms: int
+) -> MessageClaim:
+    _, message_id, n, topic, body, attempt, lost, returned = row
+    run_id, _, name = message_id.partition("/")
+    lease = Lease(
+        item=message_id,
+        token=owner.new_token(),
+        is_wake=False,
+        expires_at_ms=transaction.now_ms + visibility_ms,
+    )
+    transaction.db.execute(
+        "UPDATE messages SET token = ?, expires_ms = ?, attempt = ? WHERE n = ? AND name = ?",
+        (lease.token, lease.expires_at_ms, attempt + 1, n, name),
+    )
+    bound_lease(transaction.db, n, lease.expires_at_ms)
+    return MessageClaim(
+        message=Message(message_id=message_id, run_id=RunId(run_id), topic=topic, body=body),
+        lease=lease,
+        attempt=attempt + 1,
+        lost=lost,
+        returned=returned,
+    )
 
 
 def _extend(

@@ -24,6 +24,7 @@ __all__ = (
     "EVENT_INSERT",
     "EVENT_PLACES",
     "OF_RUN",
+    "VERSION",
     "Row",
     "create_tables",
     "ids_of",
@@ -35,7 +36,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 4
+VERSION = 5
 
 # A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
 _TABLES = """
@@ -75,7 +76,8 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_creation ON runs (created_at_ms, run_id);
 CREATE INDEX runs_by_end ON runs (ended_at_ms, run_id) WHERE ended_at_ms IS NOT NULL;
-CREATE INDEX wakes ON runs (wake_claimable_ms, run_id) WHERE wake_claimable_ms IS NOT NULL;
+CREATE INDEX wakes ON runs (wake_claimable_ms, run_id, wake_token)
+  WHERE wake_claimable_ms IS NOT NULL;
 CREATE INDEX leases ON runs (leased_ms) WHERE leased_ms IS NOT NULL;
 CREATE TABLE events (
   id INTEGER PRIMARY KEY, -- run and position in one: a log is appended to at one place
@@ -100,17 +102,18 @@ CREATE INDEX hooks_by_run ON hooks (n);
 CREATE TABLE messages (
   n INTEGER NOT NULL,
   name TEXT NOT NULL, -- the message's id after the run's
+  id TEXT NOT NULL, -- whole: equals are claimed in its order
   topic TEXT NOT NULL,
-  body BLOB NOT NULL,
   due_ms INTEGER NOT NULL,
   token TEXT,
   expires_ms INTEGER,
   attempt INTEGER NOT NULL,
   lost INTEGER NOT NULL DEFAULT 0,
   returned INTEGER NOT NULL DEFAULT 0,
+  body BLOB NOT NULL, -- last: whoever looks for a lease need not read over it
   PRIMARY KEY (n, name)
 ) WITHOUT ROWID;
-CREATE INDEX messages_by_topic ON messages (topic, due_ms) WHERE token IS NULL;
+CREATE INDEX messages_by_topic ON messages (topic, due_ms, id) WHERE token IS NULL;
 CREATE TABLE snapshots (
   id INTEGER PRIMARY KEY, -- run and turn in one, so that a snapshot is one row in one page
   parent_turn INTEGER,

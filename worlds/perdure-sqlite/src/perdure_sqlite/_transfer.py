@@ -226,12 +226,13 @@ def _insert_work(db: sqlite3.Connection, n: int, work: PendingWork) -> None:
         [(hook.token, n, hook.hook_id, hook.metadata, hook.is_webhook) for hook in work.hooks],
     )
     db.executemany(
-        "INSERT INTO messages (n, name, topic, body, due_ms, attempt, lost, returned)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO messages (n, name, id, topic, body, due_ms, attempt, lost, returned)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 n,
                 one.message.message_id.partition("/")[2],
+                one.message.message_id,
                 one.message.topic,
                 one.message.body,
                 one.due_ms,
