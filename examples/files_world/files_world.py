@@ -166,7 +166,7 @@ class FilesStorage(Part[Files], abc.Storage):
     def read_events(
         self, run_id: m.RunId, *, after: int = 0, limit: int = 1000
     ) -> tuple[m.LoggedEvent, ...]:
-        return tuple(self.store.page(run_id).events[max(after, 0) :][:limit])
+        return tuple(self.store.page(run_id).events[max(after, 0) :][: max(limit, 0)])
 
     @reads
     def get_hook(self, token: str) -> m.HookRecord:
@@ -229,8 +229,9 @@ class FilesQueue(Part[Files], abc.Queue):
         books = (page.book for page in self.store.pages())
         return low.count_due(books, topics, now_ms=self.store.now_ms())
 
-    async def _claim_soon(self, wait_ms: int, *how: Any) -> tuple[Any, ...]:
-        return await self.store.until(wait_ms, functools.partial(self._claim, *how), len)
+    async def _claim_soon(self, wait_ms: int, claim: Any, limit: int, visibility_ms: int) -> Any:
+        look = functools.partial(self._claim, claim, limit, visibility_ms)
+        return await self.store.until(wait_ms if limit > 0 else 0, look, len)
 
     @writes
     def _claim(self, claim: Callable[..., Any], limit: int, visibility_ms: int) -> tuple[Any, ...]:
@@ -278,7 +279,7 @@ class FilesStreams(Part[Files], abc.Streams):
         self, run_id: m.RunId, name: str, *, start: int = 0, limit: int = 1000, wait_ms: int = 0
     ) -> m.StreamPage:
         begin = (await self._find(run_id, name)).read(start=start, limit=0).start
-        look = functools.partial(self._find, run_id, name)
+        look, wait_ms = functools.partial(self._find, run_id, name), wait_ms if limit > 0 else 0
         log = await self.store.until(wait_ms, look, lambda log: log.has_news(begin))
         return log.read(start=begin, limit=limit)
 

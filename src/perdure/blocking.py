@@ -155,6 +155,7 @@ class BlockingWorld(World):
 
     async def settle(self) -> None:
         """What has returned is there."""
+        self._store.check()
 
     def statistics(self) -> dict[str, int]:
         return dict(self._store.counters)

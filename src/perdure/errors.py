@@ -252,14 +252,6 @@ class WorldUnavailableError(WorldError):
     retryable = True
 
 
-class WorldClosedError(WorldError):
-    """The world was closed, or not opened yet."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(f"world {url} is not open; use 'async with open_world(url)'")
-        self.url = url
-
-
 class WorldContractError(WorldError):
     """A store broke a promise that the world contract makes."""
 
@@ -366,6 +358,14 @@ class CertificationError(ProtocolError):
 
 
 # --- usage --------------------------------------------------------------------------------
+
+
+class WorldClosedError(UsageError):
+    """The world was closed, or not opened yet: whoever calls it holds a handle of no use."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"world {url} is not open; use 'async with open_world(url)'")
+        self.url = url
 
 
 class RunNotFoundError(UsageError):

@@ -16,6 +16,7 @@ from pathlib import Path
 import mutants
 import mutants_blobs
 import mutants_claims
+import mutants_edges
 import mutants_races
 import mutants_snapshots
 import mutants_stores
@@ -31,6 +32,7 @@ LIMIT_S = 60.0
 SEEDS = 4
 assert mutants_blobs  # the mutants there are registered by being there
 assert mutants_claims
+assert mutants_edges
 assert mutants_races
 assert mutants_snapshots
 assert mutants_transfer

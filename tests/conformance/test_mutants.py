@@ -8,7 +8,7 @@ from pathlib import Path
 import killing
 import pytest
 
-from perdure.testing.conformance import _bytes, _races, certify, check_names
+from perdure.testing.conformance import _bytes, _edges, _races, certify, check_names
 
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs/mutants.md"
@@ -32,6 +32,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for ever is told after two seconds rather than ten."""
     monkeypatch.setattr(_bytes, "WAIT_MS", 6000)
     monkeypatch.setattr(_races, "WAIT_MS", 6000)
+    monkeypatch.setattr(_edges, "ENDS_S", 2.0)
 
 
 @pytest.mark.usefixtures("_impatient")

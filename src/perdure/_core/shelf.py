@@ -96,7 +96,7 @@ def list_page(
     found = sorted(
         (r for r in records if _order(r) > after and matches_filter(r, where)), key=_order
     )
-    page = tuple(found[:limit])
+    page = tuple(found[: max(limit, 0)])
     more = len(found) > len(page) and page
     return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
@@ -108,7 +108,7 @@ def ended_before(records: Iterable[RunRecord], ended_before_ms: int, *, limit: i
         for record in records
         if record.status.is_over and record.ended_at_ms is not None
     ]
-    return [run_id for at, run_id in sorted(ended) if at < ended_before_ms][:limit]
+    return [run_id for at, run_id in sorted(ended) if at < ended_before_ms][: max(limit, 0)]
 
 
 def run_state(
@@ -159,7 +159,7 @@ class StreamLog:
     def read(self, *, start: int, limit: int) -> StreamPage:
         """What ``Streams.read`` answers now; a negative *start* counts from the end."""
         start = max(0, len(self.chunks) + start) if start < 0 else start
-        chunks = tuple(self.chunks[start : start + limit])
+        chunks = tuple(self.chunks[start : start + max(limit, 0)])
         done = self.closed and start + len(chunks) >= len(self.chunks)
         return StreamPage(start=start, chunks=chunks, done=done)
 
@@ -192,7 +192,7 @@ def _order(record: RunRecord) -> tuple[int, str]:
 
 
 def _longest(due: Sequence[tuple[int, str, Book]], limit: int) -> list[tuple[int, str, Book]]:
-    return sorted(due, key=lambda item: item[:2])[:limit]
+    return sorted(due, key=lambda item: item[:2])[: max(limit, 0)]
 
 
 def _lease(name: str, until_ms: int, new_token: Callable[[], str], *, is_wake: bool) -> Lease:

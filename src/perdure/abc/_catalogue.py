@@ -20,7 +20,8 @@ class Catalogue(ABC):
         """Runs that match, in order of (created, id), after *cursor*.
 
         Paging is stable: a run that matched throughout is listed exactly once, whatever is
-        created meanwhile. A page may be short, or empty, before the last.
+        created meanwhile. A page may be short, or empty, before the last. A limit below 1 gives an
+        empty page that is the last.
 
         Raises:
             UsageError: a cursor this world did not give.
@@ -39,4 +40,7 @@ class Catalogue(ABC):
 
     @abstractmethod
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        """Delete up to *limit* runs that ended before that time; gives how many. No live one."""
+        """Delete up to *limit* runs that ended before that time; gives how many. No live one.
+
+        A limit below 1 deletes nothing.
+        """

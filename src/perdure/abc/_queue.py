@@ -32,6 +32,8 @@ class Queue(ABC):
     ) -> tuple[WakeClaim, ...]:
         """Lease up to *limit* due runs, each to one caller; the longest due first, equals by id.
 
+        A limit below 1 claims nothing, at once.
+
         However often its claims were lost a run stays due. ``attempt`` counts this claim and the
         lost ones; it begins anew at a commit and when a claim is finished.
 
@@ -49,6 +51,8 @@ class Queue(ABC):
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[MessageClaim, ...]:
         """Lease up to *limit* due messages of these topics; longest due first, equals by id.
+
+        A limit below 1 claims nothing, at once.
 
         However often its claims were lost a message stays, and ``lost`` is exact.
 

@@ -31,7 +31,12 @@ class Capability(StrEnum):
 class World(ABC):
     """A store of runs. Made from a URL by its entry point; usable between open and aclose.
 
-    Subclasses set the seven contracts as attributes. Use as ``async with world:``.
+    Subclasses set the seven contracts as attributes. Use as ``async with world:``. Before ``open``
+    and after ``aclose`` every method of every contract raises ``WorldClosedError``, also one that
+    is asked for nothing.
+
+    A *limit*, of whatever is claimed, listed, read or deleted, is the most that is taken; one below
+    1 takes nothing, and the call does not wait.
     """
 
     storage: Storage
@@ -63,7 +68,11 @@ class World(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Release everything; calls that follow raise ``WorldClosedError``. Idempotent."""
+        """Release everything. Idempotent.
+
+        Calls that wait for something raise ``WorldClosedError`` at once, and so do calls that
+        follow. A write that is under way lands or does not, and answers.
+        """
 
     @abstractmethod
     def now_ms(self) -> int:

@@ -6,7 +6,6 @@ What only other processes can show is in ``_processes``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import anyio
@@ -16,7 +15,7 @@ from ..._model.commit import Committed
 from ..._model.ids import RunId
 from ..._model.queue import NewMessage
 from ...abc import Capability, DirectStorage
-from ...errors import PerdureError, WorldClosedError
+from ...errors import WorldClosedError
 from ._case import RUN, Case, commit_of, expect, named, new_run
 
 __all__ = ("CAPABILITIES",)
@@ -116,31 +115,9 @@ async def a_store_is_there_again(case: Case) -> None:
             expect((record.turn, record.position) == (1, 2), "a durable store keeps what it has")
 
 
-async def a_closed_world_says_so(case: Case) -> None:
-    """Calls after ``aclose`` raise ``WorldClosedError``; closing again is fine."""
-    async with case.open() as world:
-        await world.storage.create_run(new_run())
-    await world.aclose()
-    calls: dict[str, Callable[[], Awaitable[object]]] = {
-        "storage": lambda: world.storage.get_run(RUN),
-        "queue": lambda: world.queue.claim_wakes(limit=1, visibility_ms=1),
-        "snapshots": lambda: world.snapshots.load(RUN),
-        "streams": lambda: world.streams.info(RUN, "s"),
-    }
-    for name, call in calls.items():
-        try:
-            await call()
-        except WorldClosedError:
-            continue
-        except PerdureError as error:
-            raise AssertionError(f"{name}: WorldClosedError is due, not {error!r}") from error
-        raise AssertionError(f"{name}: a closed world answers")
-
-
 CAPABILITIES = named(
     direct_commit_is_declared_truly,
     atomic_queue_is_declared_truly,
     a_shared_store_is_one,
     a_store_is_there_again,
-    a_closed_world_says_so,
 )

@@ -19,6 +19,7 @@ from ._calls import loose
 from ._capabilities import CAPABILITIES
 from ._case import Case, DirectCheck, FailIo, Tier
 from ._claims import CLAIMS
+from ._edges import EDGES
 from ._faulty import FAULTS
 from ._histories import HISTORIES
 from ._io import IO
@@ -41,6 +42,7 @@ DIRECT: dict[str, DirectCheck] = {
     **TRANSFERS,
     **BYTES,
     **CLAIMS,
+    **EDGES,
     **HISTORIES,
     **FAULTS,
     **PROCESSES,

@@ -33,7 +33,7 @@ class MemoryCatalogue(Catalogue):
         found = sorted(
             (r for r in records if _order(r) > after and matches_filter(r, where)), key=_order
         )
-        page = tuple(found[:limit])
+        page = tuple(found[: max(limit, 0)])
         more = len(found) > len(page) and page
         return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
@@ -56,10 +56,11 @@ class MemoryCatalogue(Catalogue):
                 and run.record.ended_at_ms is not None
                 and run.record.ended_at_ms < ended_before_ms
             )
-            for _, run_id in ended[:limit]:
+            del ended[max(limit, 0) :]
+            for _, run_id in ended:
                 _forget(store, run_id)
         store.changed.ring()
-        return len(ended[:limit])
+        return len(ended)
 
 
 def _order(record: RunRecord) -> tuple[int, str]:

@@ -126,6 +126,8 @@ class MemoryQueue(Queue):
     ) -> tuple[WakeClaim, ...]:
         claims: tuple[WakeClaim, ...] = ()
         await self._handle.enter()
+        if limit < 1:
+            return claims
         async for _ in self._handle.attempts(wait_ms):
             claims = self._take_wakes(limit, visibility_ms)
             if claims:
@@ -144,6 +146,8 @@ class MemoryQueue(Queue):
     ) -> tuple[MessageClaim, ...]:
         claims: tuple[MessageClaim, ...] = ()
         await self._handle.enter()
+        if limit < 1:
+            return claims
         async for _ in self._handle.attempts(wait_ms):
             claims = self._take_messages(frozenset(topics), limit, visibility_ms)
             if claims:

@@ -87,7 +87,7 @@ class MemoryStorage(DirectStorage):
     ) -> tuple[LoggedEvent, ...]:
         store = await self._handle.enter()
         with store.lock:
-            return tuple(store.run(run_id).events[max(after, 0) :][:limit])
+            return tuple(store.run(run_id).events[max(after, 0) :][: max(limit, 0)])
 
     async def get_hook(self, token: str) -> HookRecord:
         store = await self._handle.enter()

@@ -48,10 +48,10 @@ class MemoryStreams(Streams):
         async for _ in self._handle.attempts(wait_ms):
             with store.lock:
                 stream = _stream(store, run_id, name)
-                chunks = tuple(stream.chunks[start : start + limit])
+                chunks = tuple(stream.chunks[start : start + max(limit, 0)])
                 done = stream.closed and start + len(chunks) >= len(stream.chunks)
             page = StreamPage(start=start, chunks=chunks, done=done)
-            if chunks or stream.closed:
+            if chunks or stream.closed or limit < 1:
                 break
         return page
 

@@ -31,6 +31,7 @@ class MongoBlobs(Blobs):
         self._handle = handle
 
     async def put(self, digest: Digest, data: bytes, *, run_id: RunId | None = None) -> None:
+        self._handle.check_open()
         if hashlib.sha256(data).hexdigest() != digest:
             raise WorldContractError(f"{digest} is not the sha256 of the blob's bytes")
 

@@ -43,8 +43,9 @@ class MongoCatalogue(Catalogue):
     async def list_runs(
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
+        self._handle.check_open()
         chosen = _filter(where, parse_cursor(cursor))
-        return await self._handle.read(lambda: self._list(chosen, limit))
+        return await self._handle.read(lambda: self._list(chosen, max(limit, 0)))
 
     async def delete_run(self, run_id: RunId) -> None:
         async def work() -> None:
@@ -71,6 +72,9 @@ class MongoCatalogue(Catalogue):
                 await self._drop_blobs(document["_id"])
             return [document["_id"] for document in ended]
 
+        if limit < 1:  # of MongoDB's own limits 0 means all
+            self._handle.check_open()
+            return 0
         gone = await self._handle.write(work)
         self._handle.ring(*gone)
         return len(gone)

@@ -60,6 +60,9 @@ class MongoQueue(Queue):
         self, *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[WakeClaim, ...]:
         claims: tuple[WakeClaim, ...] = ()
+        if limit < 1:
+            self._handle.check_open()
+            return claims
         async for attempt in self._handle.attempts("wakes", wait_ms):
             claims, attempt.next_due_ms = await self._handle.write(
                 lambda: self._claim_wakes(limit, visibility_ms)
@@ -71,6 +74,7 @@ class MongoQueue(Queue):
 
     async def send(self, messages: Sequence[NewMessage]) -> None:
         if not messages:
+            self._handle.check_open()
             return
         unleased = [replace(new, lease_ms=None) for new in messages]
         needs = Needs(sent={new.message_id for new in unleased})
@@ -89,6 +93,9 @@ class MongoQueue(Queue):
     ) -> tuple[MessageClaim, ...]:
         asked = sorted(set(topics))
         claims: tuple[MessageClaim, ...] = ()
+        if limit < 1:
+            self._handle.check_open()
+            return claims
         async for attempt in self._handle.attempts("messages", wait_ms):
             claims, attempt.next_due_ms = await self._handle.write(
                 lambda: self._claim_messages(asked, limit, visibility_ms)

@@ -98,7 +98,7 @@ class MongoStorage(Storage):
     async def read_events(
         self, run_id: RunId, *, after: int = 0, limit: int = 1000
     ) -> tuple[LoggedEvent, ...]:
-        return await self._handle.read(lambda: self._read_events(run_id, after, limit))
+        return await self._handle.read(lambda: self._read_events(run_id, after, max(limit, 0)))
 
     async def get_hook(self, token: str) -> HookRecord:
         return await self._handle.read(lambda: self._get_hook(token))

@@ -74,7 +74,7 @@ class MongoStreams(Streams):
         page = StreamPage(start=start, chunks=(), done=False)
         async for _ in self._handle.attempts(run_id, wait_ms):
             page, closed = await self._handle.read(lambda: self._read(run_id, name, start, limit))
-            if page.chunks or closed:
+            if page.chunks or closed or limit < 1:
                 break
         return page
 
@@ -172,7 +172,7 @@ class MongoStreams(Streams):
         self, run_id: RunId, name: str, start: int, limit: int
     ) -> tuple[StreamPage, bool]:
         """A page, and whether the stream is closed."""
-        n, db = await self._number(run_id), self._handle.db
+        n, db, limit = await self._number(run_id), self._handle.db, max(limit, 0)
         last = await self._last(n, name)
         if last is None:
             return StreamPage(start=start, chunks=(), done=False), False

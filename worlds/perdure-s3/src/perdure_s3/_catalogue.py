@@ -33,6 +33,8 @@ class S3Catalogue(Catalogue):
     async def list_runs(
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
+        self._handle.check_open()
+        limit = max(limit, 0)
         after = "" if cursor is None else Layout.listed(Layout.CREATED, *parse_cursor(cursor))
         found: list[RunRecord] = []
         entries: list[tuple[int, str]] = []

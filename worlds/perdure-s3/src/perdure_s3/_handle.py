@@ -85,6 +85,14 @@ class Handle:
         """The hook tokens."""
         return self._opened.tokens
 
+    def check_open(self) -> None:
+        """Pass only while the world is open.
+
+        Raises:
+            WorldClosedError: it is not.
+        """
+        self._opened  # noqa: B018  # raises what is to be raised
+
     def now_ms(self) -> int:
         """The world's clock."""
         return self.clock.now_ms()
@@ -147,9 +155,7 @@ class Handle:
             pause = min(_LAST_POLL, pause * 2)
             return pause
 
-        return self.bells.attempts(
-            bell, wait_ms, check=lambda: self._opened, poll_s=poll_s or longer
-        )
+        return self.bells.attempts(bell, wait_ms, check=self.check_open, poll_s=poll_s or longer)
 
 
 async def _probe(cas: Cas, url: str) -> None:

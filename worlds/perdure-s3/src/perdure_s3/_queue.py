@@ -77,6 +77,7 @@ class S3Queue(Queue):
         return tuple(await self._wait({""}, limit, wait_ms, is_due, claim))
 
     async def send(self, messages: Sequence[NewMessage]) -> None:
+        self._handle.check_open()
         by_run: defaultdict[RunId, list[NewMessage]] = defaultdict(list)
         for new in messages:
             by_run[new.run_id].append(replace(new, lease_ms=None))
@@ -114,6 +115,7 @@ class S3Queue(Queue):
         return tuple(await self._wait(asked, limit, wait_ms, is_due, claim))
 
     async def extend(self, leases: Sequence[Lease], *, visibility_ms: int) -> tuple[Lease, ...]:
+        self._handle.check_open()
         by_run: defaultdict[RunId, list[Lease]] = defaultdict(list)
         for lease in leases:
             by_run[run_of(lease.item)].append(lease)
@@ -172,6 +174,9 @@ class S3Queue(Queue):
         claim: Callable[[Sequence[Head]], Awaitable[list[T]]],
     ) -> list[T]:
         """Claim what is due, or wait for it."""
+        if limit < 1:
+            self._handle.check_open()
+            return []
         due, claims = self._handle.due, list[T]()
         async for attempt in self._handle.attempts("due", wait_ms, poll_s=self._pause):
             await due.look(at_once=wait_ms == 0)

@@ -97,7 +97,7 @@ class S3Storage(Storage):
     ) -> tuple[LoggedEvent, ...]:
         runs = self._handle.runs
         return await runs.view(
-            run_id, lambda head: runs.parts.events(head, after=max(after, 0), limit=limit)
+            run_id, lambda head: runs.parts.events(head, after=max(after, 0), limit=max(limit, 0))
         )
 
     async def get_hook(self, token: str) -> HookRecord:

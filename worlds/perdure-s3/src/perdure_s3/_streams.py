@@ -103,10 +103,10 @@ class S3Streams(Streams):
         async for _ in self._handle.attempts(f"{run_id}/streams", wait_ms):
             birth = await self._birth(run_id)
             stream = await self._find(run_id, birth, name)
-            chunks = await self._chunks(run_id, birth, stream, start, start + limit)
+            chunks = await self._chunks(run_id, birth, stream, start, start + max(limit, 0))
             done = stream.closed and start + len(chunks) >= stream.length
             page = StreamPage(start=start, chunks=chunks, done=done)
-            if chunks or stream.closed:
+            if chunks or stream.closed or limit < 1:
                 break
         return page
 

@@ -22,6 +22,7 @@ class SqliteBlobs(Blobs):
         self._handle = handle
 
     async def put(self, digest: Digest, data: bytes, *, run_id: RunId | None = None) -> None:
+        self._handle.check_open()
         if hashlib.sha256(data).hexdigest() != digest:
             raise WorldContractError(f"{digest} is not the sha256 of the blob's bytes")
         await self._handle.write(

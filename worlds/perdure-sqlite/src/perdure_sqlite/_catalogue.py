@@ -30,7 +30,8 @@ class SqliteCatalogue(Catalogue):
     async def list_runs(
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
-        after = parse_cursor(cursor)
+        self._handle.check_open()
+        after, limit = parse_cursor(cursor), max(limit, 0)
         found = await self._handle.read(lambda db: _find(db, where, after, limit + 1))
         page = tuple(found[:limit])
         more = len(found) > len(page) and page
@@ -52,7 +53,7 @@ class SqliteCatalogue(Catalogue):
             rows = transaction.db.execute(
                 "SELECT n, run_id FROM runs WHERE ended_at_ms < ? AND status != ?"
                 " ORDER BY ended_at_ms, run_id LIMIT ?",
-                (ended_before_ms, RunStatus.MOVING, limit),
+                (ended_before_ms, RunStatus.MOVING, max(limit, 0)),
             ).fetchall()
             for n, run_id in rows:
                 _forget(transaction.db, run_id, n)

@@ -71,6 +71,14 @@ class Handle:
             raise WorldClosedError(self.url)
         return self._writer
 
+    def check_open(self) -> None:
+        """Pass only while the world is open.
+
+        Raises:
+            WorldClosedError: it is not.
+        """
+        self.writer  # noqa: B018  # raises what is to be raised
+
     def now_ms(self) -> int:
         """The world's clock."""
         return self.clock.now_ms()
@@ -125,7 +133,7 @@ class Handle:
 
     def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
         """Look once, then again whenever *bell* rang, until *wait_ms* have passed."""
-        return self.bells.attempts(bell, wait_ms, check=lambda: self.writer)
+        return self.bells.attempts(bell, wait_ms, check=self.check_open)
 
     def _prepare(self) -> None:
         with mapped_errors(self.url):

@@ -86,6 +86,9 @@ class SqliteQueue(Queue):
     ) -> tuple[WakeClaim, ...]:
         owner = self._handle.owner
         claims: tuple[WakeClaim, ...] = ()
+        if limit < 1:
+            self._handle.check_open()
+            return claims
         async for attempt in self._handle.attempts("wakes", wait_ms):
             with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
                 claims, attempt.next_due_ms = await self._handle.write(
@@ -113,6 +116,9 @@ class SqliteQueue(Queue):
     ) -> tuple[MessageClaim, ...]:
         owner, asked = self._handle.owner, sorted(set(topics))
         claims: tuple[MessageClaim, ...] = ()
+        if limit < 1:
+            self._handle.check_open()
+            return claims
         async for attempt in self._handle.attempts("messages", wait_ms):
             with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
                 claims, attempt.next_due_ms = await self._handle.write(

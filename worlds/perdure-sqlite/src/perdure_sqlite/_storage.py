@@ -101,7 +101,7 @@ class SqliteStorage(DirectStorage):
             (n,) = find_run(db, run_id, "n")
             rows = db.execute(
                 f"SELECT {EVENT_COLUMNS} FROM events WHERE {OF_RUN} ORDER BY id LIMIT ?",
-                (*ids_of(n, after=after), limit),
+                (*ids_of(n, after=after), max(limit, 0)),
             )
             return tuple(unpack_event(row) for row in rows)
 

@@ -77,7 +77,7 @@ class SqliteStreams(Streams):
             chunks, length, closed = await self._handle.read(work)
             done = closed and start + len(chunks) >= length
             page = StreamPage(start=start, chunks=chunks, done=done)
-            if chunks or closed:
+            if chunks or closed or limit < 1:
                 break
         return page
 
