@@ -20,7 +20,7 @@ from typing import Any, final
 
 from perdure import abc, errors, lowlevel as low, model as m
 from perdure.blocking import BlockingStore, BlockingWorld, Part, reads, writes
-from perdure.files import file_lock, load_values, replace_file
+from perdure.files import file_lock, load_values, make_folder, replace_file
 from perdure.testing.clock import Clock, SystemClock
 
 __all__ = ("FilesWorld",)
@@ -46,7 +46,7 @@ class Files(BlockingStore):
     def create(self) -> None:
         """Make what is missing; take away what a killed writer left half written."""
         for name in ("runs", "blobs", "parts"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            make_folder(self.root / name)
         with self.locked():
             for left in (self.root / "parts").iterdir():
                 left.unlink()
@@ -363,7 +363,7 @@ class FilesBlobs(Part[Files], abc.Blobs):
         if hashlib.sha256(data).hexdigest() != digest:
             raise errors.WorldContractError(f"{digest} is not the sha256 of the blob's bytes")
         folder = self.store.blobs(run_id)
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         self.store.replace(folder / digest, data)
 
     @reads

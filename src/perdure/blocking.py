@@ -78,6 +78,10 @@ class BlockingStore(ABC):
     async def run(self, work: Callable[[], T]) -> T:
         """Do *work* in a thread; an ``OSError`` is the store being unavailable."""
         self.check()
+        return await self.blocking(work)
+
+    async def blocking(self, work: Callable[[], T]) -> T:
+        """The same of a store that is not open yet."""
 
         def run() -> T:
             try:
@@ -143,7 +147,7 @@ class BlockingWorld(World):
         return self._store.url
 
     async def open(self) -> None:
-        await anyio.to_thread.run_sync(self._store.create)
+        await self._store.blocking(self._store.create)
         self._store.is_open = True
 
     async def aclose(self) -> None:

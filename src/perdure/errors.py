@@ -53,6 +53,7 @@ __all__ = (
     "WorldContractError",
     "WorldError",
     "WorldNotFoundError",
+    "WorldReplacedError",
     "WorldUnavailableError",
 )
 
@@ -250,6 +251,19 @@ class WorldUnavailableError(WorldError):
     """The store could not be reached, or did not answer in time; the outcome may be unknown."""
 
     retryable = True
+
+
+class WorldReplacedError(WorldError):
+    """The store was deleted, or another put in its place, while it was open; nothing is written."""
+
+    def __init__(self, url: str, *, reason: str) -> None:
+        super().__init__(
+            f"the store of world {url} was deleted or replaced while it was open ({reason}); "
+            f"nothing more is written. Put it back if it is needed, close this world and open it "
+            f"again"
+        )
+        self.url = url
+        self.reason = reason
 
 
 class WorldContractError(WorldError):

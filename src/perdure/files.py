@@ -7,6 +7,7 @@ where it is not there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import pickle
@@ -14,14 +15,31 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any, final
 
-__all__ = ("file_lock", "load_values", "replace_file")
+__all__ = ("file_lock", "load_values", "make_folder", "replace_file")
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it where they are missing, for this user alone.
+
+    Raises:
+        OSError: that cannot be done, or a file is in its place.
+    """
+    for folder in (*reversed(path.parents), path):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file is in the place of a folder", str(path))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextlib.contextmanager
 def file_lock(path: Path) -> Generator[None, None, None]:
     """One holder at a time, of all threads and processes; the lock goes with its holder."""
     fcntl = importlib.import_module("fcntl")
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=_private) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -29,11 +47,13 @@ def file_lock(path: Path) -> Generator[None, None, None]:
 def replace_file(path: Path, data: bytes, *, part: Path, sync: bool = True) -> None:
     """Let *path* hold *data*, all of it or what it held before: write elsewhere, sync, rename.
 
+    The file is this user's alone to read and write.
+
     Args:
         part: a new file on the same file system.
         sync: False gives up the last writes at a power cut, for tests.
     """
-    with open(part, "wb") as file:
+    with open(part, "wb", opener=_private) as file:
         file.write(data)
         file.flush()
         if sync:

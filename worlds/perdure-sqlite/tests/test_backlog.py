@@ -17,6 +17,7 @@ from perdure.model import NewMessage, RunId
 from perdure.testing.clock import ManualClock
 from perdure_sqlite import SqliteWorld, _queue
 from perdure_sqlite._owners import Owner, _free
+from perdure_sqlite._place import Place
 from perdure_sqlite._queue import _claim_messages, _claim_wakes
 from perdure_sqlite._schema import create_tables
 from perdure_sqlite._writer import Transaction
@@ -120,7 +121,7 @@ def test_a_claim_takes_as_much_work_from_a_long_queue_as_from_a_short_one(
     for backlog in (100, 5_000):
         db = tables()
         fill(db, backlog, topics=topics, due_ms=due_ms, runs=runs)
-        transaction, owner = Transaction(db, NOW_MS), Owner(tmp_path / "x")
+        transaction, owner = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
         counts.append(
             instructions(db, lambda t=transaction, o=owner: CLAIMS[claim](t, o, asked))  # type: ignore[misc]
         )
@@ -135,11 +136,13 @@ def test_what_a_dead_owner_held_is_found_without_looking_through_what_waits(
     for backlog in (100, 5_000):
         db = tables()
         fill(db, backlog, topics=1, due_ms=0, runs=backlog)
-        transaction, dead = Transaction(db, NOW_MS), Owner(tmp_path / "x")
+        transaction, dead = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
         _claim_messages(transaction, dead, ["t0"], 3, 10_000)
         _claim_wakes(transaction, dead, 3, 10_000)
         counts.append(instructions(db, lambda t=transaction, name=dead.name: _free(t, name)))  # type: ignore[misc]
-        freed, _ = _claim_messages(transaction, Owner(tmp_path / "x"), ["t0"], backlog, 10_000)
+        freed, _ = _claim_messages(
+            transaction, Owner(Place("", tmp_path / "x")), ["t0"], backlog, 10_000
+        )
         assert sum(claim.lost for claim in freed) == 3
         db.close()
     assert counts[1] <= 1.5 * counts[0], counts
@@ -169,7 +172,7 @@ def test_the_longest_due_are_claimed_first_and_equals_by_id(
             (n, name, f"{run}/{name}", topic, due_ms),
         )
     claims, _ = _claim_messages(
-        Transaction(db, 2), Owner(Path("x")), sorted(topics), limit, visibility_ms=10
+        Transaction(db, 2), Owner(Place("", Path("x"))), sorted(topics), limit, visibility_ms=10
     )
     due = [
         (due_ms, f"{run}/{name}")
@@ -209,7 +212,7 @@ def test_a_claim_at_twenty_thousand_due_takes_no_longer_than_at_a_hundred(tmp_pa
     for backlog in (100, 20_000):
         db = tables()
         fill(db, backlog, topics=8, due_ms=0, runs=50)
-        transaction, owner = Transaction(db, NOW_MS), Owner(tmp_path / "x")
+        transaction, owner = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
         laps = list[float]()
         for _ in range(60):
             began = time.perf_counter()

@@ -37,6 +37,7 @@ from perdure.model import (
 )
 from perdure_sqlite._messages import MAX_INLINE_BYTES
 from perdure_sqlite._owners import Owner
+from perdure_sqlite._place import Place
 from perdure_sqlite._queue import _claim_messages, _claim_wakes, _extend
 from perdure_sqlite._runs import find_run, unpack_committed
 from perdure_sqlite._schema import create_tables
@@ -80,7 +81,7 @@ class Store:
     def __init__(self, sequences: Told | Never) -> None:
         self.db = sqlite3.connect(":memory:", isolation_level=None)
         create_tables(self.db)
-        self.owner = Owner(Path("none"))
+        self.owner = Owner(Place("", Path("none")))
         self.owner.name = "o"
         self.sequences = sequences
         self.leases: list[Lease] = []  # in the order they were given

@@ -32,6 +32,7 @@ from ..._runtime.start import start
 from ..._runtime.workflow import workflow
 from ...abc import World
 from ...errors import UsageError
+from ...files import make_folder
 from ...worlds import open_world
 from .._arguments import JsonOption
 from .._errors import FAILED, run_async
@@ -78,7 +79,7 @@ def _prepare(folder: Path) -> None:
     if folder.exists() and not (folder / "order.ts").exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} has other files; choose another --folder")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    make_folder(folder)
     for name in ("order.ts", "shop.py"):
         text = resources.files("perdure.cli.demo").joinpath(name).read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")

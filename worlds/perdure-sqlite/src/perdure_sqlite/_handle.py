@@ -2,7 +2,8 @@
 
 ``write`` is a transaction in the writer thread, ``read`` one hop to the reader; ``attempts`` is how
 every method that waits for something waits. Other processes' writes are noticed by asking the
-writer connection for its ``data_version``, which only they change.
+writer connection for its ``data_version``, which only they change; the same look tells whether the
+file is still the one that was opened.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -18,13 +19,14 @@ import aiosqlite
 import anyio
 import anyio.to_thread
 
-from perdure.errors import WorldClosedError
+from perdure.errors import WorldClosedError, WorldReplacedError, WorldUnavailableError
 from perdure.testing.clock import Clock
 from perdure.waiting import Attempt, Bells
 
 from ._owners import Owner
-from ._schema import create_tables
-from ._writer import Transaction, Writer, join, make_daemon, mapped_errors, read
+from ._place import Identity, Place, is_locked
+from ._schema import create_tables, is_current
+from ._writer import Transaction, Writer, join, make_daemon, read
 
 __all__ = ("Handle",)
 
@@ -34,8 +36,9 @@ PAGE_BYTES = 2048  # a step changes four pages a little: less to write and to sy
 WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
 GROW_AFTER = 8  # transactions; then the log is given its size: what writes less needs none
 OWNERS_EVERY = 12  # looks between looks for dead owners
-SET_TRIES = 200
-SET_AGAIN = 0.05  # seconds
+BUSY_MS = 10_000  # that SQLite waits for a lock
+OPEN_WITHIN = 20.0  # seconds, after which opening asks for no lock again
+OPEN_AGAIN = 0.05  # seconds
 
 
 @final
@@ -44,10 +47,10 @@ class Handle:
 
     def __init__(self, url: str, path: Path, *, synchronous: str, clock: Clock) -> None:
         self.url = url
-        self.path = path
+        self.place = Place(url, path.absolute())
         self.clock = clock
         self.counters = {"commits": 0, "appends": 0, "claims": 0}
-        self.owner = Owner(path)
+        self.owner = Owner(self.place)
         self.bells = Bells(clock)
         self._synchronous = synchronous
         self._writer: Writer | None = None
@@ -56,6 +59,8 @@ class Handle:
         self._looks = 0
         self._grown = False
         self._version: int | None = None
+        self._identity: Identity = {}
+        self._lost = ""  # what became of the file, once that is known
 
     def __repr__(self) -> str:
         return f"<Handle {self.url} {'open' if self._writer else 'closed'}>"
@@ -66,9 +71,12 @@ class Handle:
 
         Raises:
             WorldClosedError: the world is not open.
+            WorldReplacedError: its file is not there any more.
         """
         if self._writer is None:
             raise WorldClosedError(self.url)
+        if self._lost:
+            raise WorldReplacedError(self.url, reason=self._lost)
         return self._writer
 
     def check_open(self) -> None:
@@ -76,6 +84,7 @@ class Handle:
 
         Raises:
             WorldClosedError: it is not.
+            WorldReplacedError: its file is not there any more.
         """
         self.writer  # noqa: B018  # raises what is to be raised
 
@@ -89,30 +98,39 @@ class Handle:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function that only reads; it sees every write that has returned."""
-        if self._reader is None:
-            raise WorldClosedError(self.url)
-        return await read(self._reader, self.url, work)
+        self.check_open()
+        assert self._reader is not None
+        return await read(self._reader, self.place, work)
 
     async def open(self) -> None:
-        """Connect, and make what is missing."""
+        """Connect, and make what is missing.
+
+        A file that has all its tables is opened without the write lock; making them waits for it,
+        as often as a worker would ask again, and no longer than ``OPEN_WITHIN``.
+        """
         if self._writer is not None:
             return
-        await anyio.to_thread.run_sync(self._prepare)
+        self._lost, self._version, self._grown = "", None, False
+        self.place = self.place.resolved()
         async with contextlib.AsyncExitStack() as undo:
-            owner = Owner(self.path)
-            undo.callback(owner.resign)
-            await anyio.to_thread.run_sync(owner.register)
-            with mapped_errors(self.url):
+            with self.place.mapped_errors():
+                await anyio.to_thread.run_sync(self.place.prepare)
+                owner = Owner(self.place)
+                undo.callback(owner.resign)
+                await anyio.to_thread.run_sync(owner.register)
                 connection = await self._connect(undo)
                 reader = await self._connect(undo)
             writer = Writer(
                 connection,
-                url=self.url,
+                place=self.place,
                 now_ms=self.now_ms,
                 landed=lambda rings: self.bells.ring(*rings),
             )
-            await writer.run(lambda t: create_tables(t.db))
-            owner.bury(await writer.run(owner.free_dead))
+            if not await read(reader, self.place, is_current):
+                await patiently(lambda: writer.run(lambda t: create_tables(t.db)))
+            with self.place.mapped_errors():
+                self._identity = await anyio.to_thread.run_sync(self.place.identity)
+            writer.submit(owner.free_dead, self._buried)
             undo.pop_all()  # all went well
         self.owner, self._writer, self._reader = owner, writer, reader
         self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
@@ -135,13 +153,6 @@ class Handle:
         """Look once, then again whenever *bell* rang, until *wait_ms* have passed."""
         return self.bells.attempts(bell, wait_ms, check=self.check_open)
 
-    def _prepare(self) -> None:
-        with mapped_errors(self.url):
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as exc:
-                raise sqlite3.OperationalError(f"cannot make {self.path.parent}: {exc}") from exc
-
     def _grow_wal(self, db: sqlite3.Connection) -> None:
         """Give the write-ahead log its full size at once.
 
@@ -149,7 +160,7 @@ class Handle:
         (measured on ext4: 0.1 to 0.25 ms). A transaction too large for the page cache
         leaves its pages in the log's file, and is rolled back.
         """
-        wal = self.path.with_name(self.path.name + "-wal")
+        wal = self.place.path.with_name(self.place.path.name + "-wal")
         if wal.exists() and wal.stat().st_size >= WAL_BYTES:
             return
         db.execute("PRAGMA cache_size = 16")
@@ -164,7 +175,7 @@ class Handle:
 
     async def _connect(self, undo: contextlib.AsyncExitStack) -> aiosqlite.Connection:
         making = aiosqlite.connect(
-            self.path, isolation_level=None, cached_statements=256, check_same_thread=False
+            self.place.path, isolation_level=None, cached_statements=256, check_same_thread=False
         )
         make_daemon(making)
         try:
@@ -175,13 +186,14 @@ class Handle:
             raise
         undo.push_async_callback(_close, connection)
         for pragma in (
-            "busy_timeout = 10000",
+            f"busy_timeout = {BUSY_MS}",
             f"page_size = {PAGE_BYTES}",  # of a file that is made now
             "journal_mode = WAL",
             f"synchronous = {self._synchronous}",
             f"wal_autocheckpoint = {WAL_BYTES // PAGE_BYTES}",
         ):
-            await _set(connection, pragma)
+            statement = f"PRAGMA {pragma}"
+            await patiently(lambda sql=statement: connection.execute_fetchall(sql))  # type: ignore[misc]
         return connection
 
     def _look_around(self) -> None:
@@ -198,6 +210,12 @@ class Handle:
 
     def _seen(self, db: sqlite3.Connection, *, for_owners: bool) -> None:
         """In the writer thread."""
+        lost = self.place.change_since(self._identity)
+        if lost is not None and self._writer is not None:
+            self._lost = lost
+            self._writer.refuse(lost)
+            self.bells.ring_all()  # whoever waits hears of it
+            return
         version = db.execute("PRAGMA data_version").fetchone()[0]
         if self._version is not None and version != self._version:
             self.bells.ring_all()
@@ -210,17 +228,19 @@ class Handle:
             self.owner.bury(dead)
 
 
-async def _set(connection: aiosqlite.Connection, pragma: str) -> None:
-    """Set it; where others make the same file just now, SQLite may not wait for them by itself."""
-    for tried in range(SET_TRIES):
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """What *work* gives once nobody else has the lock that it needs, or its last error.
+
+    SQLite itself does not wait where others make the same file just now.
+    """
+    until = anyio.current_time() + OPEN_WITHIN
+    while True:
         try:
-            await connection.execute_fetchall(f"PRAGMA {pragma}")
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or tried == SET_TRIES - 1:
+            return await work()
+        except (sqlite3.OperationalError, WorldUnavailableError) as exc:
+            if not is_locked(exc) or anyio.current_time() >= until:
                 raise
-            await anyio.sleep(SET_AGAIN)
-        else:
-            return
+            await anyio.sleep(OPEN_AGAIN)
 
 
 async def _close(connection: aiosqlite.Connection) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import final
 
 from ._messages import spill
+from ._place import Place
 from ._writer import Transaction
 
 __all__ = ("Owner",)
@@ -25,9 +26,10 @@ __all__ = ("Owner",)
 class Owner:
     """This world's name, its lock, and a look at the others'."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, place: Place) -> None:
         self.name = secrets.token_hex(6)
-        self._folder = database.with_name(database.name + "-owners")
+        self._place = place
+        self._folder = place.path.with_name(place.path.name + "-owners")
         self._fd: int | None = None
         self._claims = itertools.count(1)
 
@@ -36,9 +38,13 @@ class Owner:
 
     def register(self) -> None:
         """Lock a file under our name; it is never seen unlocked while we live."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        file_mode, folder_mode = self._place.modes()
+        with contextlib.suppress(FileExistsError):
+            self._folder.mkdir(mode=0o700)
+            self._folder.chmod(folder_mode)
         hidden = self._folder / f".{self.name}"
         self._fd = os.open(hidden, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        os.fchmod(self._fd, file_mode)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         hidden.rename(self._folder / self.name)
 
@@ -68,7 +74,8 @@ class Owner:
     def bury(self, dead: list[Path]) -> None:
         """Forget owners whose claims are free."""
         for path in dead:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # gone, or another's to forget
+                path.unlink()
 
     def has_dead(self) -> bool:
         """Whether ``free_dead`` would find somebody; reads files only."""
@@ -81,7 +88,7 @@ class Owner:
     def _candidates(self) -> list[Path]:
         try:
             names = os.listdir(self._folder)
-        except FileNotFoundError:
+        except OSError:  # gone, or not ours to read: its leases run out by themselves
             return []
         return [self._folder / n for n in names if n != self.name and not n.startswith(".")]
 

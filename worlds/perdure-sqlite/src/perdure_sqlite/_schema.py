@@ -28,6 +28,7 @@ __all__ = (
     "Row",
     "create_tables",
     "ids_of",
+    "is_current",
     "pack_event",
     "pack_key",
     "unpack_event",
@@ -152,16 +153,23 @@ CREATE TABLE blobs (
 """
 
 
+def is_current(db: sqlite3.Connection) -> bool:
+    """Whether the tables are there as this version has them; reads only."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    return (version, owner) == (VERSION, APPLICATION_ID)
+
+
 def create_tables(db: sqlite3.Connection) -> None:
     """Make the tables where they are missing, in the transaction that is open.
 
     Raises:
         WorldContractError: the file belongs to another program, or to a later version of this one.
     """
+    if is_current(db):
+        return
     version = db.execute("PRAGMA user_version").fetchone()[0]
     owner = db.execute("PRAGMA application_id").fetchone()[0]
-    if version == VERSION and owner == APPLICATION_ID:
-        return
     if owner not in (0, APPLICATION_ID) or (
         owner == 0 and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     ):

@@ -13,22 +13,19 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast, final
 
 import aiosqlite
 
-from perdure.errors import (
-    WorldClosedError,
-    WorldContractError,
-    WorldError,
-    WorldUnavailableError,
-)
+from perdure.errors import WorldClosedError, WorldReplacedError
 from perdure.posting import post, posted_together
 
-__all__ = ("Transaction", "Writer", "join", "make_daemon", "mapped_errors", "read")
+from ._place import Place
+
+__all__ = ("Transaction", "Writer", "join", "make_daemon", "read")
 
 T = TypeVar("T")
 
@@ -48,30 +45,15 @@ class _Work:
     done: Callable[[Any], None]  # its answer, or the error
 
 
-@contextlib.contextmanager
-def mapped_errors(url: str) -> Generator[None, None, None]:
-    """Turn SQLite's errors into the world's."""
-    try:
-        yield
-    except sqlite3.DatabaseError as exc:
-        raise _mapped(url, exc) from exc
-
-
-def _mapped(url: str, exc: sqlite3.DatabaseError) -> WorldError:
-    if isinstance(exc, sqlite3.OperationalError):
-        return WorldUnavailableError(f"world {url}: {exc}")
-    return WorldContractError(f"world {url}: {exc}")
-
-
 async def read(
-    connection: aiosqlite.Connection, url: str, work: Callable[[sqlite3.Connection], T]
+    connection: aiosqlite.Connection, place: Place, work: Callable[[sqlite3.Connection], T]
 ) -> T:
     """Run a whole reading function in one hop to the connection's thread."""
-    with mapped_errors(url):
+    with place.mapped_errors():
         try:
             answer: T = await connection._execute(lambda: work(connection._conn))  # type: ignore[no-untyped-call]
         except ValueError as exc:  # what aiosqlite says of a closed connection
-            raise WorldClosedError(url) from exc
+            raise WorldClosedError(place.url) from exc
         return answer
 
 
@@ -104,7 +86,7 @@ class Writer:
         self,
         connection: aiosqlite.Connection,
         *,
-        url: str,
+        place: Place,
         now_ms: Callable[[], int],
         landed: Callable[[set[str]], None],
     ) -> None:
@@ -115,7 +97,7 @@ class Writer:
         """
         self._connection = connection
         self._inside = cast(_Inside, connection)
-        self._url = url
+        self._place = place
         self._now_ms = now_ms
         self._landed = landed
         self._lock = threading.Lock()
@@ -123,11 +105,12 @@ class Writer:
         self._waiting: list[_Work] = []
         self._scheduled = False
         self._closed = False
+        self._lost = ""  # what became of the file, once that is known
         self.commits = 0
         self.transactions = 0
 
     def __repr__(self) -> str:
-        return f"<Writer {self._url} waiting={len(self._waiting)} commits={self.commits}>"
+        return f"<Writer {self._place.url} waiting={len(self._waiting)} commits={self.commits}>"
 
     def submit(
         self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]
@@ -151,7 +134,7 @@ class Writer:
                 self._waiting.append(_Work(run, done))
                 first, self._scheduled = not self._scheduled, True
                 return first
-        done(WorldClosedError(self._url))
+        done(WorldClosedError(self._place.url))
         return False
 
     async def run(self, run: Callable[[Transaction], T]) -> T:
@@ -175,12 +158,16 @@ class Writer:
 
         def run() -> None:
             # the next look will tell
-            with self._landing, contextlib.suppress(sqlite3.Error, ValueError):
+            with self._landing, contextlib.suppress(sqlite3.Error, OSError, ValueError):
                 look(self._inside._conn)  # pyright: ignore[reportPrivateUsage]
 
         with self._lock:
             if not self._closed:
                 self._inside._tx.put_nowait((None, run))  # pyright: ignore[reportPrivateUsage]
+
+    def refuse(self, lost: str) -> None:
+        """Land nothing from now on: the file is not there any more."""
+        self._lost = lost
 
     async def aclose(self) -> None:
         """Land what was handed over; refuse what follows."""
@@ -206,8 +193,8 @@ class Writer:
             answers = self._transact(batch, rings)
         except Exception as exc:  # handed on, to everyone in the batch
             error = exc
-            if isinstance(exc, sqlite3.DatabaseError):
-                error = _mapped(self._url, exc)
+            if isinstance(exc, sqlite3.DatabaseError | OSError):
+                error = self._place.error_of(exc)
                 error.__cause__ = exc
             answers, rings = [error] * len(batch), set()
         else:
@@ -221,6 +208,8 @@ class Writer:
     def _transact(self, batch: list[_Work], rings: set[str]) -> list[Any]:
         db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
         answers: list[Any] = []
+        if self._lost:
+            raise WorldReplacedError(self._place.url, reason=self._lost)
         db.execute("BEGIN IMMEDIATE")
         try:
             try:
@@ -247,7 +236,7 @@ class Writer:
         transaction = Transaction(db, self._now_ms())
         db.execute("SAVEPOINT one")
         try:
-            with mapped_errors(self._url):
+            with self._place.mapped_errors():
                 answer = work.run(transaction)
         except Exception as exc:  # handed on, to the one it belongs to
             if not db.in_transaction:

@@ -1,0 +1,147 @@
+"""Place: the database's file: made for its owner alone, watched, and its errors made ours.
+
+SQLite makes ``-wal`` and ``-shm`` with the mode of the file. What has the file open does not see
+that it was deleted or that another was put in its place, and would write on into nothing; so its
+number in the file system is compared every now and then. Nothing here keeps a file open: closing
+it would let go of SQLite's own locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import stat
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from perdure.errors import WorldContractError, WorldError, WorldUnavailableError
+from perdure.files import make_folder
+
+from ._locks import holder_of
+
+__all__ = ("Identity", "Place", "is_locked")
+
+Identity: TypeAlias = "dict[str, tuple[int, int]]"
+_PARTS = ("", "-wal", "-shm")
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_READ_ONLY = (
+    "is not to be written to: its file system is mounted read-only, or this user may not write to"
+    " the file or its folder; change that, or choose another path"
+)
+_FULL = "has no room left on its disk; nothing of this call was written. Make room: it goes on then"
+_NO_FILE = (
+    "cannot be opened: it has to be a file, or room for one, in a folder that this user may write"
+    " to; choose another path"
+)
+_CODES = {
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_PERM: _READ_ONLY,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_CANTOPEN: _NO_FILE,
+    sqlite3.SQLITE_IOERR: "could not be read or written: the disk refused",
+}
+_NUMBERS = {
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EEXIST: _NO_FILE,
+    errno.ENOTDIR: _NO_FILE,
+    errno.EISDIR: _NO_FILE,
+    errno.ENOENT: _NO_FILE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a world's file is."""
+
+    url: str
+    path: Path  # absolute: a process may change its folder
+
+    def resolved(self) -> Place:
+        """The same without symbolic links: SQLite puts its own files beside the real one."""
+        return Place(self.url, Path(os.path.realpath(self.path)))
+
+    def prepare(self) -> None:
+        """Make the file and its folders where they are missing, for this user alone.
+
+        Raises:
+            OSError: that cannot be done, or the file is not to be written to.
+        """
+        make_folder(self.path.parent)
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+        try:
+            os.close(os.open(self.path, flags, 0o600))
+        except FileExistsError:
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder is in its place") from None
+            if not os.access(self.path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, "no permission to write") from None
+
+    def modes(self) -> tuple[int, int]:
+        """Of a file and of a folder that belong to the database: who may use that, may use them."""
+        mode = stat.S_IMODE(self.path.stat().st_mode) & 0o666
+        return mode, mode | (mode & 0o444) >> 2
+
+    def identity(self) -> Identity:
+        """Which files these are."""
+        stats = {part: os.stat(f"{self.path}{part}") for part in _PARTS}
+        return {part: (found.st_dev, found.st_ino) for part, found in stats.items()}
+
+    def change_since(self, identity: Identity) -> str | None:
+        """What became of the files, if they are not those of then any more."""
+        for part, number in identity.items():
+            try:
+                found = os.stat(f"{self.path}{part}")
+            except OSError as exc:
+                return f"{self.path}{part}: {exc.strerror or exc}"
+            if (found.st_dev, found.st_ino) != number:
+                return f"{self.path}{part}: another file is in its place"
+        return None
+
+    @contextlib.contextmanager
+    def mapped_errors(self) -> Generator[None, None, None]:
+        """Turn SQLite's and the system's errors into the world's."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, OSError) as exc:
+            raise self.error_of(exc) from exc
+
+    def error_of(self, exc: sqlite3.DatabaseError | OSError) -> WorldError:
+        """The world's error for one of SQLite's, or of the system's."""
+        if isinstance(exc, OSError):
+            advice = _NUMBERS.get(exc.errno or 0, "could not be used")
+            reason = exc.strerror or str(exc)
+            return WorldUnavailableError(f"world {self.url}: {self.path} {advice} ({reason})")
+        if not isinstance(exc, sqlite3.OperationalError):
+            return WorldContractError(f"world {self.url}: {exc}")
+        if is_locked(exc):
+            return WorldUnavailableError(f"world {self.url}: {self._held()} ({exc})")
+        advice = _CODES.get(_code(exc), "could not be used")
+        return WorldUnavailableError(f"world {self.url}: {self.path} {advice} ({exc})")
+
+    def _held(self) -> str:
+        holder = holder_of(self.path)
+        who = "another process" if holder is None else str(holder)
+        remedy = "" if holder is None else f": {holder.remedy}"
+        return (
+            f"{who} has held the write lock of {self.path} for too long; all who write wait for"
+            f" it{remedy}"
+        )
+
+
+def is_locked(exc: BaseException | None) -> bool:
+    """Whether SQLite says, or the world's error for it, that somebody else has the lock."""
+    if isinstance(exc, WorldUnavailableError):
+        exc = exc.__cause__
+    return isinstance(exc, sqlite3.OperationalError) and _code(exc) in _LOCKED
+
+
+def _code(exc: sqlite3.DatabaseError) -> int:
+    return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
