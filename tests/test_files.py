@@ -14,7 +14,6 @@ from perdure.abc import World
 from perdure.cli.demo import _play
 from perdure.errors import WorldUnavailableError
 from perdure.files import file_lock, make_folder, replace_file
-
 from perdure.testing.conformance._stores import find_opener
 
 pytestmark = pytest.mark.anyio

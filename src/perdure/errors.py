@@ -28,6 +28,7 @@ __all__ = (
     "IdempotencyConflictError",
     "IllegalTransitionError",
     "LeaseLostError",
+    "NameTooLongError",
     "PerdureError",
     "ProtocolError",
     "RetryableError",
@@ -51,6 +52,7 @@ __all__ = (
     "ValueNotCarriableError",
     "WorldClosedError",
     "WorldContractError",
+    "WorldDeniedError",
     "WorldError",
     "WorldNotFoundError",
     "WorldReplacedError",
@@ -251,6 +253,18 @@ class WorldUnavailableError(WorldError):
     """The store could not be reached, or did not answer in time; the outcome may be unknown."""
 
     retryable = True
+
+
+class WorldDeniedError(WorldUnavailableError):
+    """The store is there and refuses who asks; asking again is of no use before that is mended."""
+
+    retryable = False
+
+    def __init__(self, url: str, *, reason: str, advice: str) -> None:
+        super().__init__(f"world {url} denies access: {reason}; {advice}")
+        self.url = url
+        self.reason = reason
+        self.advice = advice
 
 
 class WorldReplacedError(WorldError):
@@ -466,6 +480,21 @@ class HookNotFoundError(UsageError):
     def __init__(self, token: str) -> None:
         super().__init__(f"no live hook {token!r} was found")
         self.token = token
+
+
+class NameTooLongError(UsageError):
+    """A name that a caller chose is longer than the store can keep."""
+
+    def __init__(self, name: str, *, key_bytes: int, limit: int) -> None:
+        shown = name if len(name) <= 40 else f"{name[:40]}…"
+        super().__init__(
+            f"the name {shown!r} ({len(name.encode())} bytes) makes keys of up to {key_bytes} "
+            f"bytes in this world, which allows {limit}; choose a shorter one, or a world with a "
+            f"shorter prefix"
+        )
+        self.name = name
+        self.key_bytes = key_bytes
+        self.limit = limit
 
 
 class IdempotencyConflictError(UsageError):

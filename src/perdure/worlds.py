@@ -7,11 +7,13 @@ that is not open yet. Keyword options are handed through (a clock for tests, say
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
 
+from ._core.urls import shown_url
 from .abc import World
 from .errors import UsageError, WorldNotFoundError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ("DEFAULT_URL", "default_url", "entered_world", "make_world", "open_world")
 
 DEFAULT_URL = "sqlite:///.perdure/perdure.db"
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 
 # What calls without ``world=`` use, such as ``start``: that of the innermost block around them.
 entered_world: ContextVar[World] = ContextVar("perdure_world")
@@ -41,8 +44,9 @@ def make_world(url: str | None = None, **options: object) -> World:
     """
     where = url or default_url()
     scheme, mark, _ = where.partition("://")
-    if not mark or not scheme:
-        raise UsageError(f"{where!r} is not a world's URL; write for example {DEFAULT_URL}")
+    if not mark or not _SCHEME.fullmatch(scheme):
+        shown = shown_url(where)
+        raise UsageError(f"{shown!r} is not a world's URL; write for example {DEFAULT_URL}")
     if scheme not in _found:
         from importlib.metadata import entry_points  # a tenth of this package's import time
 

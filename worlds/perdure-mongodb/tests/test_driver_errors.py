@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pymongo.errors import (
     AutoReconnect,
@@ -17,9 +19,11 @@ from pymongo.errors import (
 )
 
 from perdure.errors import (
+    PerdureError,
     UsageError,
     WorldClosedError,
     WorldContractError,
+    WorldDeniedError,
     WorldUnavailableError,
 )
 from perdure_mongodb._driver import is_duplicate, is_transient, mapped_errors
@@ -43,7 +47,8 @@ def labelled(exc: PyMongoError, label: str) -> PyMongoError:
             labelled(OperationFailure("x", 1), "UnknownTransactionCommitResult"),
             WorldUnavailableError,
         ),
-        (OperationFailure("not authorised", 13), WorldContractError),
+        (OperationFailure("not authorised", 13), WorldDeniedError),
+        (OperationFailure("wrong password", 18), WorldDeniedError),
         (DocumentTooLarge("17 MB"), WorldContractError),
         (InvalidOperation("closed"), WorldClosedError),
         (ConfigurationError("no such option"), UsageError),
@@ -53,6 +58,23 @@ def test_foreign_errors_become_ours(raised: PyMongoError, ours: type[Exception])
     with pytest.raises(ours) as caught, mapped_errors("mongodb://h/x"):
         raise raised
     assert caught.value.__cause__ is raised
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (OperationFailure("x", 20, {"errmsg": "no", "codeName": "Odd", "$t": "raw"}), "no (Odd)"),
+        (OperationFailure("x", 20, {"errmsg": "no", "$t": "raw"}), "no (code 20)"),
+        (OperationFailure("no, full error: {'$t': 'raw'}", 20), "no"),
+        (AutoReconnect("no, Timeout: 1s, Topology Description: <raw>"), "no"),
+        (BulkWriteError({"writeErrors": [{"code": 1, "errmsg": "no"}], "$t": "raw"}), "no"),
+        (BulkWriteError({"nInserted": 0, "$t": "raw"}), "batch op errors occurred"),
+    ],
+)
+def test_the_servers_words_are_told_without_its_document(raised: PyMongoError, words: str) -> None:
+    with pytest.raises(PerdureError, match=re.escape(words)) as caught, mapped_errors("m://h/x"):
+        raise raised
+    assert "raw" not in str(caught.value)
 
 
 def test_what_may_be_tried_again_is_told_apart() -> None:

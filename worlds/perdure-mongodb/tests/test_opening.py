@@ -13,6 +13,7 @@ from perdure.abc import Capability
 from perdure.errors import (
     UsageError,
     WorldContractError,
+    WorldDeniedError,
     WorldUnavailableError,
 )
 from perdure.worlds import make_world
@@ -115,3 +116,87 @@ async def test_another_layout_is_refused(motor_url: str, server: Mongod, databas
         client[database]["meta"].update_one({}, {"$set": {"version": 99}})
     with pytest.raises(WorldContractError, match="layout 99"):
         await MongoWorld(motor_url).open()
+
+
+SECRET = "Geheim7Wort"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (f"mongodb://me:{SECRET}/x@h/db", "names no database"),
+        (f"mongodb://me:{SECRET}@x@h/db", "percent-encode"),
+        (f"mongodb://me:%zz{SECRET}@h/db", "percent-encode"),
+        (f"mongodb://me:{SECRET}#@h/db", "%23"),
+        (f"mongodb://me@h:{SECRET}/db", "quote_plus"),
+        (f"mongodb:/me:{SECRET}@h/db", "write mongodb://host"),
+        ("mongodb://h:99999/db", "Port"),
+        ("mongodb://h:/db", "Port"),
+        ("mongodb://[::1/db", "write mongodb://host"),
+        ("mongodb://h/a.b", "names no database"),
+        ("mongodb://h/a$b", "names no database"),
+        (f"mongodb://h/{'x' * 64}", "names no database"),
+        (f"mongodb://h/db?colour={SECRET}", "option 'colour'"),
+        (f"mongodb://h/db?maxPoolSize={SECRET}", "maxpoolsize"),
+        (f"mongodb://h/db?authMechanism={SECRET}", "authmechanism"),
+        (f"mongodb://h/db?authMechanismProperties={SECRET}", "auth mechanism properties"),
+        (f"mongodb://h/db?readPreference={SECRET}", "read preference"),
+        (f"mongodb://h/db?tls=true&tlsCAFile=/{SECRET}", "not readable"),
+    ],
+)
+def test_a_malformed_url_is_refused_at_once_without_its_secrets(url: str, reason: str) -> None:
+    with pytest.raises(UsageError) as told:
+        MongoWorld(url)
+    assert reason in str(told.value)
+    assert SECRET not in str(told.value)
+    assert told.value.__cause__ is None  # whose words would stand in the traceback
+
+
+async def test_certificates_that_are_none_are_the_callers_error(
+    tmp_path: Path, server: Mongod, driver: str
+) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.touch()
+    for options in (
+        f"tlsCAFile={bad}",
+        f"tlsCertificateKeyFile={bad}&tlsCertificateKeyFilePassword={SECRET}",
+    ):
+        url = f"mongodb://me:{SECRET}@{server.address}/x?tls=true&{options}&driver={driver}"
+        with pytest.raises(UsageError) as told:
+            await MongoWorld(url).open()
+        assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "options", ["authSource=admin", "authMechanism=PLAIN", "authMechanism=MONGODB-X509"]
+)
+async def test_a_user_who_is_refused_is_told_so_in_words(
+    server: Mongod, driver: str, options: str
+) -> None:
+    who = "" if "X509" in options else f"me:{SECRET}@"
+    url = f"mongodb://{who}{server.address}/x?replicaSet=rs0&driver={driver}&{options}"
+    with pytest.raises(WorldDeniedError, match="authSource") as told:
+        await MongoWorld(url).open()
+    assert not told.value.retryable
+    for raw in (SECRET, "clusterTime", "errmsg", "{"):
+        assert raw not in str(told.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ["tls=true", "replicaSet=other"])
+async def test_a_server_that_does_not_speak_so_is_unavailable_in_few_words(
+    server: Mongod, driver: str, options: str
+) -> None:
+    url = f"mongodb://{server.address}/x?driver={driver}&{options}&serverSelectionTimeoutMS=200"
+    with pytest.raises(WorldUnavailableError) as told:
+        await MongoWorld(url).open()
+    assert told.value.retryable
+    assert "Topology" not in str(told.value)
+
+
+@pytest.mark.slow
+async def test_a_host_that_is_none_is_unavailable_in_few_words(driver: str) -> None:
+    url = f"mongodb://nobody.invalid/x?driver={driver}&serverSelectionTimeoutMS=200"
+    with pytest.raises(WorldUnavailableError, match=r"nobody\.invalid") as told:
+        await MongoWorld(url).open()
+    assert "Topology" not in str(told.value)

@@ -49,12 +49,24 @@ def test_it_can_do_what_it_says(url: str) -> None:
         "s3://bucket/x?shards=many",
         "s3://bucket/x?poll=0",
         "s3://bucket/x?timeout=90",
-        "s3://bucket/x?colour=red",
+        "s3://bucket/x?poll=nan",
+        "s3://bucket/x?timeout=nan",
+        "s3://bucket/x?colour=secret",
+        "s3://bucket/x?shards=1&shards=2",
+        "s3://bucket/x#secret",
+        "s3://key:secret/bucket",
+        "s3:/key:secret@bucket/x",
+        "s3://bucket/x?endpoint_url=https://key:secret@host",
+        "s3://bucket/x?endpoint_url=host",
+        "s3://bucket/x?endpoint_url=http://host:secret",
+        "s3://bucket/x?endpoint_url=http://[host",
+        "s3://bucket/x?aws_secret_access_key=secret",
     ],
 )
 def test_a_wrong_url_says_how_to_write_it(wrong: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as told:
         S3World(wrong)
+    assert "secret" not in str(told.value).replace("aws_secret_access_key", "")
 
 
 async def test_a_bucket_or_server_that_is_not_there_is_named(ministack: Server) -> None:

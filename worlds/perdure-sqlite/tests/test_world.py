@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import aiosqlite
 import anyio
@@ -129,6 +130,22 @@ def test_it_can_do_everything(url: str) -> None:
 def test_a_wrong_url_says_how_to_write_it(wrong: str) -> None:
     with pytest.raises(UsageError, match=r"sqlite:///|synchronous=full"):
         SqliteWorld(wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["a#b.db", "a#", "a?b.db", "a?", "a/", "a%00", "a?synchronous=full#"]
+)
+def test_a_name_that_ends_early_opens_no_other_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        SqliteWorld(f"sqlite:///{tmp_path}/{name}")
+
+
+async def test_any_name_can_be_written_in_a_url(tmp_path: Path) -> None:
+    names = ["a#b.db", "a?b=c.db", "100%.db", "ä @+&.db"]
+    for name in names:
+        async with SqliteWorld(f"sqlite:///{quote(str(tmp_path / name))}?synchronous=normal"):
+            pass
+    assert [name for name in names if not (tmp_path / name).is_file()] == []
 
 
 async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:

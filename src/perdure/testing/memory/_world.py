@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import final
 
+from ..._core.urls import parse_url
 from ...abc import (
     Blobs,
     Capability,
@@ -22,7 +23,6 @@ from ...abc import (
     Transfer,
     World,
 )
-from ...errors import UsageError
 from ..clock import Clock, SystemClock
 from ._blobs import MemoryBlobs
 from ._catalogue import MemoryCatalogue
@@ -40,9 +40,8 @@ _naming = threading.Lock()
 
 
 def _find_store(url: str) -> Store:
-    scheme, mark, name = url.partition("://")
-    if scheme != "memory" or not mark:
-        raise UsageError(f"{url!r} is not a memory world's URL; write memory:// or memory://name")
+    parts = parse_url(url, scheme="memory", options=(), example="memory:// or memory://name")
+    name = f"{parts.authority}/{parts.path}" if parts.path else parts.authority
     if not name:
         return Store()
     with _naming:

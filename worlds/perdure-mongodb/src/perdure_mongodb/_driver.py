@@ -43,6 +43,7 @@ from perdure.errors import (
     UsageError,
     WorldClosedError,
     WorldContractError,
+    WorldDeniedError,
     WorldError,
     WorldUnavailableError,
 )
@@ -55,6 +56,7 @@ from ._transaction import (
     advance,
     conversation,
 )
+from ._uri import words_of
 
 __all__ = (
     "DRIVERS",
@@ -62,6 +64,7 @@ __all__ = (
     "Database",
     "Document",
     "Driver",
+    "is_denied",
     "is_duplicate",
     "is_transient",
     "mapped_errors",
@@ -76,6 +79,18 @@ TRANSACTIONS = 8  # at once; more of them take longer each, and no more land
 WRITE_CONCERN = WriteConcern("majority", j=True, wtimeout=20_000)
 READ_CONCERN = ReadConcern("majority")
 _RETRYABLE_LABELS = ("TransientTransactionError", UNKNOWN_COMMIT, "RetryableWriteError")
+_DENIED_CODES = frozenset(
+    {
+        11,  # UserNotFound
+        13,  # Unauthorized
+        18,  # AuthenticationFailed
+        31,  # RoleNotFound
+        33,  # CannotAuthenticate
+        334,  # MechanismUnavailable
+        8000,  # AtlasError: its authentication
+    }
+)
+_DENIED = "look at user, password, authSource and authMechanism of the URL, and at the user's roles"
 _RETRYABLE_CODES = frozenset(
     {
         6,  # HostUnreachable
@@ -314,6 +329,11 @@ def is_duplicate(exc: PyMongoError) -> bool:
     return isinstance(exc, DuplicateKeyError)
 
 
+def is_denied(exc: PyMongoError) -> bool:
+    """Whether the server refuses the user, rather than the call."""
+    return isinstance(exc, OperationFailure) and exc.code in _DENIED_CODES
+
+
 def is_transient(exc: PyMongoError) -> bool:
     """Whether a transaction that raised this did surely not land, and may be tried again."""
     if exc.has_error_label(UNKNOWN_COMMIT):
@@ -337,13 +357,28 @@ def mapped_errors(url: str) -> Generator[None, None, None]:
 
 
 def _mapped(exc: PyMongoError, url: str) -> WorldError | UsageError:
+    words = _words(exc)
     if isinstance(exc, InvalidURI | ConfigurationError):
-        return UsageError(f"{url}: {exc}")
+        return UsageError(f"{url}: {words}")
     if isinstance(exc, InvalidOperation):
         return WorldClosedError(url)
+    if is_denied(exc):
+        return WorldDeniedError(url, reason=words, advice=_DENIED)
     if may_succeed_later(exc):
-        return WorldUnavailableError(f"{url}: {exc}")
-    return WorldContractError(f"{url} refused: {exc}")
+        return WorldUnavailableError(f"{url}: {words}")
+    return WorldContractError(f"{url} refused: {words}")
+
+
+def _words(exc: PyMongoError) -> str:
+    """What the server says, without the document in which it says that."""
+    if isinstance(exc, BulkWriteError):
+        errors = exc.details.get("writeErrors") or exc.details.get("writeConcernErrors") or ()
+        said = "; ".join(dict.fromkeys(str(error.get("errmsg", "")) for error in errors))
+        return words_of(said or str(exc))
+    if not isinstance(exc, OperationFailure) or not exc.details:
+        return words_of(str(exc))
+    name = exc.details.get("codeName") or f"code {exc.code}"
+    return f"{words_of(str(exc.details.get('errmsg') or exc))} ({name})"
 
 
 def may_succeed_later(exc: PyMongoError) -> bool:

@@ -12,7 +12,8 @@ from perdure.errors import WorldContractError
 from perdure.testing.clock import Clock, SystemClock
 
 from ._connection import MakeDriver
-from ._driver import Database, Document, Driver
+from ._driver import Database, Document, Driver, is_denied
+from ._uri import words_of
 
 __all__ = ("greet",)
 
@@ -37,7 +38,9 @@ async def greet(driver: Driver, make: MakeDriver, uri: str, url: str, clock: Clo
     try:
         with pymongo.timeout(min(FIRST_WITHIN, _patience(uri))):
             hello = await _hello(driver.admin)
-    except PyMongoError:
+    except PyMongoError as exc:
+        if is_denied(exc):
+            raise
         for host, port in parse_uri(uri)["nodelist"]:
             _check(await _greet_alone(make, uri, host, port), url, clock)
         hello = await _hello(driver.admin)
@@ -82,7 +85,9 @@ async def _hello(admin: Database) -> Document:
     try:
         return await admin.command("hello")
     except OperationFailure as exc:
-        raise WorldContractError(f"the server does not answer hello: {exc}") from exc
+        if is_denied(exc):
+            raise
+        raise WorldContractError(f"the server does not answer hello: {words_of(str(exc))}") from exc
 
 
 def _patience(uri: str) -> float:

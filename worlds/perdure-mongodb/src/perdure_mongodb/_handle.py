@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 
 import anyio
 
-from perdure.errors import PerdureError, WorldClosedError
+from perdure.errors import PerdureError, UsageError, WorldClosedError
 from perdure.testing.clock import Clock
 from perdure.waiting import Attempt, Bells
 
@@ -23,6 +23,7 @@ from ._greeting import greet
 from ._recent import Recent
 from ._schema import Collections, create_collections
 from ._transaction import Command
+from ._uri import words_of
 
 __all__ = ("Handle",)
 
@@ -178,7 +179,7 @@ class Handle:
         if self._collections is not None:
             return
         with mapped_errors(self.url):
-            connection = Connection.join(self._make, self._uri, self._name, self.bells)
+            connection = self._join()
             try:
                 await greet(connection.driver, self._make, self._uri, self.url, self.clock)
                 await create_collections(connection.database)
@@ -188,6 +189,12 @@ class Handle:
                 raise
         self._connection = connection
         self._collections = Collections.of(connection.database)
+
+    def _join(self) -> Connection:
+        try:
+            return Connection.join(self._make, self._uri, self._name, self.bells)
+        except (ValueError, TypeError, OSError) as exc:  # of certificates, above all
+            raise UsageError(f"{self.url}: {words_of(str(exc), self._uri)}") from None
 
     async def aclose(self) -> None:
         """Wait for the writes that were begun, and disconnect. Idempotent."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from perdure.abc import (
     Blobs,
@@ -17,11 +18,12 @@ from perdure.abc import (
     World,
 )
 from perdure.errors import UsageError
+from perdure.lowlevel import parse_url, shown_url
 from perdure.testing.clock import Clock, SystemClock
 
 from ._blobs import MongoBlobs
 from ._catalogue import MongoCatalogue
-from ._driver import DRIVERS, mapped_errors
+from ._driver import DRIVERS
 from ._handle import Handle
 from ._queue import MongoQueue
 from ._snapshots import MongoSnapshots
@@ -29,8 +31,12 @@ from ._storage import MongoStorage
 from ._streams import MongoStreams
 from ._transfer import MongoTransfer
 from ._turn import Lander
+from ._uri import check_uri
 
 __all__ = ("MongoWorld",)
+
+_EXAMPLE = "mongodb://host:27017/database?replicaSet=rs0"
+_NAME = re.compile(r'[^/\\. "$*<>:|?\x00]{1,63}')  # MongoDB's rules, of all systems
 
 
 @final
@@ -48,8 +54,7 @@ class MongoWorld(World):
             UsageError: the URL is not one of those.
         """
         shown, uri, name, driver = _parse(url)
-        with mapped_errors(shown):
-            self._handle = Handle(shown, uri, name, driver=driver, clock=clock or SystemClock())
+        self._handle = Handle(shown, uri, name, driver=driver, clock=clock or SystemClock())
         lander = Lander(self._handle)
         storage, streams = MongoStorage(self._handle, lander), MongoStreams(self._handle)
         self.storage: Storage = storage
@@ -91,22 +96,14 @@ class MongoWorld(World):
 
 def _parse(url: str) -> tuple[str, str, str, str]:
     """What may be shown, what the driver is given, the database's name, and which driver."""
-    parts = urlsplit(url)
-    name = unquote(parts.path[1:])
-    if parts.scheme != "mongodb" or not parts.netloc or not name or "/" in name:
-        raise UsageError(
-            f"{parts._replace(netloc=_hosts(parts.netloc)).geturl()!r} names no database; write"
-            " mongodb://host:27017/database?replicaSet=rs0"
-        )
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    driver = dict(options).get("driver", "motor")
+    parts = parse_url(url, scheme="mongodb", options=None, example=_EXAMPLE)
+    name, hosts = parts.path, parts.authority.rpartition("@")[2]
+    if not hosts or not _NAME.fullmatch(name):
+        raise UsageError(f"{shown_url(url)!r} names no database; write {_EXAMPLE}")
+    driver = dict(parts.options).get("driver", "motor")
     if driver not in DRIVERS:
         raise UsageError(f"?driver={driver}: the drivers are {' and '.join(DRIVERS)}")
-    handed_on = urlencode([(key, value) for key, value in options if key != "driver"])
-    uri = parts._replace(query=handed_on).geturl()
-    shown = f"mongodb://{_hosts(parts.netloc)}/{name}"
-    return shown, uri, name, driver
-
-
-def _hosts(netloc: str) -> str:
-    return netloc.rpartition("@")[2]
+    handed_on = [(key, value) for key, value in parts.options if key != "driver"]
+    uri = urlsplit(url)._replace(query=urlencode(handed_on)).geturl()
+    check_uri(uri, handed_on, shown=shown_url(url))
+    return f"mongodb://{hosts}/{name}", uri, name, driver

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from perdure.abc import (
     Blobs,
@@ -17,6 +18,7 @@ from perdure.abc import (
     World,
 )
 from perdure.errors import UsageError
+from perdure.lowlevel import parse_url, shown_url
 from perdure.testing.clock import Clock, SystemClock
 
 from ._blobs import S3Blobs
@@ -30,6 +32,9 @@ from ._streams import S3Streams
 from ._transfer import S3Transfer
 
 __all__ = ("S3World",)
+
+_OPTIONS = ("endpoint_url", "region", "shards", "poll", "timeout")
+_EXAMPLE = "s3://bucket/prefix"
 
 
 @final
@@ -90,25 +95,38 @@ class S3World(World):
 
 
 def _parse(url: str) -> Place:
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    parts = parse_url(url, scheme="s3", options=_OPTIONS, example=_EXAMPLE)
+    shown, options, bucket = shown_url(url), dict(parts.options), parts.authority
+    if not bucket or "@" in bucket or ":" in bucket:
+        raise UsageError(f"{shown!r} names no bucket; write {_EXAMPLE} (credentials go elsewhere)")
+    endpoint = options.get("endpoint_url")
+    if endpoint is not None and not _is_endpoint(endpoint):
+        raise UsageError(
+            f"{shown!r}: endpoint_url is http://host:port or https://host, without credentials;"
+            " those come from the AWS environment variables, files and roles"
+        )
     try:
         place = Place(
-            bucket=parts.netloc,
+            bucket=bucket,
             prefix=f"{prefix}/" if (prefix := parts.path.strip("/")) else "",
-            endpoint_url=options.pop("endpoint_url", None),
-            region=options.pop("region", None),
-            shards=int(options.pop("shards", "1")),
-            poll=float(options.pop("poll", "5")),
-            timeout=float(options.pop("timeout", "30")),
+            endpoint_url=endpoint,
+            region=options.get("region"),
+            shards=int(options.get("shards", "1")),
+            poll=float(options.get("poll", "5")),
+            timeout=float(options.get("timeout", "30")),
         )
     except ValueError as exc:
-        raise UsageError(f"{url!r}: {exc}") from exc
-    if parts.scheme != "s3" or not place.bucket or parts.username or "@" in parts.netloc:
-        raise UsageError(f"{url!r} names no bucket; write s3://bucket/prefix")
-    if options or not (1 <= place.shards <= 64 and place.poll > 0 and 0 < place.timeout <= 50):
-        raise UsageError(
-            f"{url!r}: the options are endpoint_url, region, shards=1…64, poll=seconds and "
-            f"timeout=seconds up to 50"
-        )
+        raise UsageError(f"{shown!r}: {exc}") from exc
+    if not (1 <= place.shards <= 64 and 0 < place.poll < math.inf and 0 < place.timeout <= 50):
+        raise UsageError(f"{shown!r}: shards=1…64, poll=seconds and timeout=seconds up to 50")
     return place
+
+
+def _is_endpoint(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = not parts.query and not parts.fragment and "@" not in parts.netloc
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain

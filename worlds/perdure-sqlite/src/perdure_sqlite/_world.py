@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from perdure.abc import (
     Blobs,
@@ -18,6 +17,7 @@ from perdure.abc import (
     World,
 )
 from perdure.errors import UsageError
+from perdure.lowlevel import parse_url, shown_url
 from perdure.testing.clock import Clock, SystemClock
 
 from ._blobs import SqliteBlobs
@@ -33,6 +33,7 @@ from ._writer import Transaction
 __all__ = ("SqliteWorld",)
 
 _SYNCHRONOUS = ("full", "normal")
+_EXAMPLE = "sqlite:///relative/path.db or sqlite:////absolute/path.db"
 
 
 @final
@@ -44,7 +45,8 @@ class SqliteWorld(World):
 
         Args:
             url: ``sqlite:///relative/path`` or ``sqlite:////absolute/path``;
-                ``?synchronous=normal`` gives up the last commits at a power cut for speed.
+                ``?synchronous=normal`` gives up the last commits at a power cut for speed. In a
+                name ``?`` is written ``%3F``, ``#`` is ``%23`` and ``%`` is ``%25``.
 
         Raises:
             UsageError: the URL is not one of those.
@@ -93,14 +95,10 @@ def _nothing(transaction: Transaction) -> None:
 
 
 def _parse(url: str) -> tuple[Path, str]:
-    parts = urlsplit(url)
-    path = unquote(parts.path[1:])
-    if parts.scheme != "sqlite" or parts.netloc or not path or path == ":memory:":
-        raise UsageError(
-            f"{url!r} names no file; write sqlite:///relative/path.db or sqlite:////absolute/path.db"
-        )
-    options = dict(parse_qsl(parts.query))
-    synchronous = options.pop("synchronous", "full")
-    if options or synchronous not in _SYNCHRONOUS:
-        raise UsageError(f"{url!r}: the one option is ?synchronous=full or ?synchronous=normal")
+    parts = parse_url(url, scheme="sqlite", options=("synchronous",), example=_EXAMPLE)
+    path, synchronous = parts.path, dict(parts.options).get("synchronous", "full")
+    if parts.authority or not path or path.endswith("/") or path == ":memory:":
+        raise UsageError(f"{shown_url(url)!r} names no file; write {_EXAMPLE}")
+    if synchronous not in _SYNCHRONOUS:
+        raise UsageError(f"{shown_url(url)!r}: write ?synchronous=full or ?synchronous=normal")
     return Path(path), synchronous
