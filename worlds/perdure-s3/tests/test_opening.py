@@ -17,6 +17,7 @@ from perdure.errors import (
     UsageError,
     WorldClosedError,
     WorldContractError,
+    WorldDeniedError,
     WorldUnavailableError,
 )
 from perdure.testing.clock import SystemClock
@@ -81,8 +82,18 @@ async def test_a_wrong_secret_is_an_operators_error(
     seaweed: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(WorldContractError, match="SignatureDoesNotMatch"):
+    with pytest.raises(WorldDeniedError, match="SignatureDoesNotMatch") as told:
         await S3World(seaweed.url()).open()
+    assert not told.value.retryable
+
+
+async def test_an_unknown_key_is_an_operators_error(
+    seaweed: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobodys")
+    with pytest.raises(WorldDeniedError, match="InvalidAccessKeyId") as told:
+        await S3World(seaweed.url()).open()
+    assert "nobodys" not in str(told.value)
 
 
 async def test_no_credentials_are_an_operators_error(
@@ -93,8 +104,33 @@ async def test_no_credentials_are_an_operators_error(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    with pytest.raises(WorldContractError, match="no credentials"):
+    with pytest.raises(WorldDeniedError, match="no credentials"):
         await S3World(url).open()
+
+
+@pytest.mark.parametrize(
+    ("url", "setting", "value", "reason"),
+    [
+        ("", "AWS_SECRET_ACCESS_KEY", None, "artial credentials"),
+        ("", "AWS_PROFILE", "nobodys", "nobodys"),
+        ("s3://bucket/x?region=no_region!", "AWS_REGION", "r", "no_region"),
+    ],
+)
+async def test_settings_that_are_wrong_are_an_operators_error(
+    monkeypatch: pytest.MonkeyPatch,
+    ministack: Server,
+    url: str,
+    setting: str,
+    value: str | None,
+    reason: str,
+) -> None:
+    if value is None:
+        monkeypatch.delenv(setting)
+    else:
+        monkeypatch.setenv(setting, value)
+    with anyio.fail_after(10), pytest.raises(WorldContractError, match=reason) as told:
+        await S3World(url or ministack.url()).open()
+    assert not told.value.retryable
 
 
 async def test_a_later_format_asks_for_an_upgrade(url: str) -> None:

@@ -23,26 +23,38 @@ import anyio
 from botocore.exceptions import (  # type: ignore[import-untyped]  # botocore has no annotations
     BotoCoreError,
     ClientError,
+    InvalidConfigError,
+    InvalidRegionError,
     NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
 )
 
 from perdure.errors import (
+    NameTooLongError,
     WorldClosedError,
     WorldContractError,
+    WorldDeniedError,
     WorldError,
     WorldUnavailableError,
 )
 
-__all__ = ("UNCHANGED", "Cas", "Client", "Found", "Listed", "Refusal", "Unchanged")
+__all__ = ("MAX_KEY_BYTES", "UNCHANGED", "Cas", "Client", "Found", "Listed", "Refusal", "Unchanged")
 
 T = TypeVar("T")
 
+_LONGEST_WORDS = 300  # of what is told of an error
 _TRIES = 5
 _FIRST_PAUSE = 0.05  # seconds, doubled with each try
 _PATIENCE = 20.0  # seconds after which nothing is tried again; with one time-out below the guard
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchBucket"})
+MAX_KEY_BYTES = 1024  # S3's
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})  # of an object; a bucket is another thing
 _REFUSED = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
 _SLOW = frozenset({"SlowDown", "RequestTimeout"})
+_LATER = frozenset({408, 409, 412, 425, 429})  # of the 4xx those that may go well the next time
 _DENIED = frozenset(
     {
         "401",
@@ -50,8 +62,24 @@ _DENIED = frozenset(
         "AccessDenied",
         "ExpiredToken",
         "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
     }
+)
+_DENIED_ADVICE = (
+    "look at the credentials (AWS environment variables, files and roles), their rights on bucket"
+    " and prefix, and this machine's clock"
+)
+# What the machine's settings must be mended for.
+_SETTINGS = (
+    PartialCredentialsError,
+    ParamValidationError,
+    NoRegionError,
+    InvalidRegionError,
+    InvalidConfigError,
+    ProfileNotFound,
+    SSOError,
 )
 # What may have reached the server or not, and may go well the next time.
 _TRANSIENT = (BotoCoreError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
@@ -245,7 +273,8 @@ class Cas:
                 return await self._once(verb, call)
             except _Transient as exc:
                 cause = exc.__cause__
-        message = f"world {self._url}: {verb} {key} failed again and again: {cause}"
+        words = _words(cause)
+        message = f"world {self._url}: {verb} {key} failed again and again: {words}"
         raise WorldUnavailableError(message) from cause
 
     async def _once(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -255,26 +284,48 @@ class Cas:
         try:
             return await call()
         except ClientError as exc:
-            if (_status(exc) >= 500 and _status(exc) != 501) or _code(exc) in (
-                "SlowDown",
-                "RequestTimeout",
-            ):
+            again = _status(exc) >= 500 and _status(exc) != 501
+            if again or _status(exc) in (408, 429) or _code(exc) in _SLOW:
                 raise _Transient from exc
             raise
         except NoCredentialsError as exc:
-            message = f"world {self._url}: no credentials; set AWS_ACCESS_KEY_ID or AWS_PROFILE"
-            raise WorldContractError(message) from exc
+            advice = "set AWS_ACCESS_KEY_ID or AWS_PROFILE"
+            raise WorldDeniedError(self._url, reason="no credentials", advice=advice) from exc
+        except _SETTINGS as exc:
+            raise WorldContractError(f"world {self._url}: {exc}") from exc
         except _TRANSIENT as exc:
             raise _Transient from exc
+        except RecursionError as exc:  # aiobotocore follows a server that sends it in a circle
+            message = f"world {self._url}: the server redirects to another region without end"
+            raise WorldContractError(message) from exc
+
+    def check_name(self, name: str, longest_key: str) -> None:
+        """Pass only a name whose longest key there is room for below the prefix.
+
+        Raises:
+            NameTooLongError: S3 would refuse it, in the middle of a run perhaps.
+        """
+        size = len(self._prefix.encode()) + len(longest_key.encode())
+        if size > MAX_KEY_BYTES:
+            raise NameTooLongError(name, key_bytes=size, limit=MAX_KEY_BYTES)
 
     def _named(self, key: str, named: Mapping[str, Any]) -> dict[str, Any]:
+        self.check_name(key, key)
         return {"Bucket": self._bucket, "Key": self._prefix + key, **named}
 
-    def _mapped(self, exc: Any) -> WorldContractError | WorldUnavailableError:
-        message = f"world {self._url}: {exc}"
-        if _code(exc) in _DENIED or _code(exc) in _MISSING:
-            return WorldContractError(message)
-        return WorldUnavailableError(message)
+    def _mapped(self, exc: Any) -> WorldError:
+        """Of a client's errors all but a few come again however often it is asked."""
+        code, reason = _code(exc), _words(exc)
+        if code in _DENIED or _status(exc) in (401, 403):
+            return WorldDeniedError(self._url, reason=reason, advice=_DENIED_ADVICE)
+        if code == "NoSuchBucket":
+            return WorldContractError(f"world {self._url}: its bucket is not there ({reason})")
+        if 300 <= _status(exc) < 400:
+            advice = "the bucket is in another region; say which by ?region="
+            return WorldContractError(f"world {self._url}: {reason}; {advice}")
+        if (_status(exc) < 500 or _status(exc) == 501) and _status(exc) not in _LATER:
+            return WorldContractError(f"world {self._url}: {reason}")
+        return WorldUnavailableError(f"world {self._url}: {reason}")
 
 
 async def _tries() -> AsyncIterator[None]:
@@ -286,6 +337,14 @@ async def _tries() -> AsyncIterator[None]:
             return
         if tried < _TRIES - 1:
             await anyio.sleep(_FIRST_PAUSE * 2**tried * random.uniform(0.5, 1.5))
+
+
+def _words(exc: Any) -> str:
+    """What went wrong, without the server's own words: they may repeat a key."""
+    if isinstance(exc, ClientError):
+        operation = getattr(exc, "operation_name", "a request")
+        return f"{operation} was refused with {_code(exc)} ({_status(exc)})"
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:_LONGEST_WORDS]
 
 
 def _code(exc: Any) -> str:

@@ -121,6 +121,12 @@ class Layout:
         return f"blob/{digest}" if run_id is None else f"{Layout.blobs(run_id)}{digest}"
 
     @staticmethod
+    def longest(run_id: str) -> str:
+        """The longest name that an object of this run may have."""
+        part = f"{Layout.stream(run_id, 'b' * 20, '')}-{'p' * 16}"
+        return max(part, Layout.listed(Layout.CREATED, 0, run_id), key=len)
+
+    @staticmethod
     def token(token: str) -> str:
         """Who may hold a hook's token."""
         return f"{Layout.TOKENS}{hashlib.sha256(token.encode()).hexdigest()}"
