@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sqlite3
 import statistics
 import time
@@ -13,9 +15,24 @@ import pytest
 from hypothesis import given, strategies as st
 from sqlite_values import new_run
 
-from perdure.model import NewMessage, RunId
+from perdure.errors import PerdureError
+from perdure.model import (
+    Append,
+    Departure,
+    Event,
+    EventType,
+    NewMessage,
+    RunCopy,
+    RunFilter,
+    RunId,
+    RunStatus,
+)
 from perdure.testing.clock import ManualClock
-from perdure_sqlite import SqliteWorld, _queue
+from perdure.testing.conformance import _edges
+from perdure.testing.conformance._edges import calls_of
+from perdure.testing.memory import MemoryWorld
+from perdure_sqlite import SqliteWorld, _catalogue, _queue
+from perdure_sqlite._catalogue import _page
 from perdure_sqlite._owners import Owner, _free
 from perdure_sqlite._place import Place
 from perdure_sqlite._queue import _claim_messages, _claim_wakes
@@ -71,6 +88,8 @@ def plan(db: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> 
         (_queue.FIRST_LEASE, (), "leases"),
         (_queue.LONGEST_DUE, ("t", 1, 1), "messages_by_topic"),
         (_queue.HEADS.format(asked="(?), (?)"), ("t", "u"), "messages_by_topic"),
+        (_catalogue.LAST_LOOKED_AT, (1, "", 1), "runs_by_creation"),
+        (_catalogue.PURGED, (1, "moving", 1), "runs_by_end"),
         (_queue.COUNT_WAKES, (1,), "wakes"),
         (_queue.COUNT_MESSAGES, (1,) * 5, "messages_by_topic"),
     ],
@@ -221,3 +240,104 @@ def test_a_claim_at_twenty_thousand_due_takes_no_longer_than_at_a_hundred(tmp_pa
         times[backlog] = statistics.median(laps)
         db.close()
     assert times[20_000] < 3 * times[100], times
+
+
+NONE_OF_THEM = [
+    RunFilter(status=RunStatus.FAILED),
+    RunFilter(workflow="other"),
+    RunFilter(attributes={"a": "b"}),
+]
+
+
+@pytest.mark.parametrize("where", NONE_OF_THEM)
+def test_a_page_of_what_few_are_looks_at_so_many_runs_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, where: RunFilter
+) -> None:
+    monkeypatch.setattr(_catalogue, "LOOKED_AT", 50)
+    counts = list[int]()
+    for runs in (100, 5_000):
+        db = tables()
+        fill(db, runs, topics=1, due_ms=0, runs=1)
+        counts.append(instructions(db, lambda db=db: _page(db, where, (0, ""), 10)))  # type: ignore[misc]
+        page = _page(db, where, (0, ""), 10)
+        assert (page.runs, page.cursor) == ((), "1/run000000049")
+        db.close()
+    assert counts[1] <= 1.5 * counts[0], counts
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("looked_at", [1, 3, 10, 11, 1000])
+async def test_pages_that_are_short_leave_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr(_catalogue, "LOOKED_AT", looked_at)
+    async with SqliteWorld(f"sqlite:///{tmp_path}/p.db") as world:
+        names = [f"r{n}" for n in range(10)]
+        for name in names:
+            await world.storage.create_run(new_run(name))
+        for limit in (1, 3, 20):
+            found: list[str] = []
+            cursor: str | None = ""
+            while cursor is not None:
+                page = await world.catalogue.list_runs(
+                    RunFilter(), cursor=cursor or None, limit=limit
+                )
+                found += [record.run_id for record in page.runs]
+                cursor = page.cursor
+            assert found == names
+
+
+@pytest.mark.anyio
+async def test_of_all_statements_none_looks_through_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every method of every contract is traced, and the plan of each statement looked at."""
+    monkeypatch.setattr(_edges, "WAIT_MS", 0)
+    asked: set[str] = set()
+    async with SqliteWorld(f"sqlite:///{tmp_path}/p.db") as world:
+        await world._handle.write(lambda t: t.db.set_trace_callback(asked.add))
+        await world._handle.read(lambda db: db.set_trace_callback(asked.add))
+        async with MemoryWorld() as there:
+            await there.storage.create_run(new_run("away"))
+            gone = Departure(run_id=RunId("away"), to="memory://here")
+            record = await there.transfer.depart(gone)
+            events = await there.storage.read_events(RunId("away"))
+        await world.storage.create_run(new_run("run_a"))
+        copy = RunCopy(record=record, events=events, chain=(), streams=())
+        for call in calls_of(world, copy).values():
+            with contextlib.suppress(PerdureError):
+                await call()
+        await _work(world)
+        await world._handle.write(lambda t: t.db.set_trace_callback(None))
+        await world._handle.read(lambda db: db.set_trace_callback(None))
+        queries = {sql for sql in asked if re.match("SELECT|UPDATE|DELETE|INSERT|WITH", sql)}
+        # Counting is as long as there is to count; padding gives the log its size, once.
+        queries = {sql for sql in queries if not re.search(r"count\(\*\)|padding", sql)}
+        assert len(queries) > 50
+        plans = await world._handle.read(
+            lambda db: {sql: plan(db, sql, ()) for sql in sorted(queries)}
+        )
+    tables = "runs|messages|events|hooks|snapshots|streams|chunks|stream_writes|blobs"
+    through = {
+        sql: steps
+        for sql, steps in plans.items()
+        if re.search(rf"^SCAN ({tables})( USING INDEX|$)", steps, re.MULTILINE)
+    }
+    assert through == {}
+
+
+async def _work(world: SqliteWorld) -> None:
+    """Messages and wakes that are claimed, lost and freed; a run that ends; retention."""
+    run_id = RunId("run_b")
+    await world.storage.create_run(new_run(run_id))
+    await world.queue.send(
+        [NewMessage(message_id="run_b/m", run_id=run_id, topic="t", body=b"", due_ms=0)]
+    )
+    await world.queue.claim_messages(["t", "u"], limit=2, visibility_ms=-1)
+    await world.queue.claim_messages(["t", "u"], limit=2, visibility_ms=60_000)
+    await world.queue.claim_wakes(limit=9, visibility_ms=60_000)
+    owner = world._handle.owner
+    await world._handle.write(lambda t: _free(t, owner.name))
+    end = Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=1)
+    await world.storage.append(Append(run_id=run_id, event=end, wake=False))
+    assert await world.catalogue.purge(ended_before_ms=2**40) == 1

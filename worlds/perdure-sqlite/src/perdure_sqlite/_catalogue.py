@@ -17,6 +17,15 @@ from ._writer import Transaction
 
 __all__ = ("SqliteCatalogue",)
 
+LOOKED_AT = 2000  # runs for one page
+LAST_LOOKED_AT = (
+    "SELECT created_at_ms, run_id FROM runs WHERE (created_at_ms, run_id) > (?, ?)"
+    " ORDER BY created_at_ms, run_id LIMIT 1 OFFSET ?"
+)
+PURGED = (
+    "SELECT run_id FROM runs WHERE ended_at_ms < ? AND status != ?"
+    " ORDER BY ended_at_ms, run_id LIMIT ?"
+)
 _TABLES = ("events", "hooks", "messages", "streams", "runs")
 
 
@@ -31,11 +40,10 @@ class SqliteCatalogue(Catalogue):
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
         self._handle.check_open()
-        after, limit = parse_cursor(cursor), max(limit, 0)
-        found = await self._handle.read(lambda db: _find(db, where, after, limit + 1))
-        page = tuple(found[:limit])
-        more = len(found) > len(page) and page
-        return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
+        after = parse_cursor(cursor)
+        if limit < 1:
+            return RunPage(runs=(), cursor=None)
+        return await self._handle.read(lambda db: _page(db, where, after, limit))
 
     async def delete_run(self, run_id: RunId) -> None:
         def work(transaction: Transaction) -> None:
@@ -49,24 +57,57 @@ class SqliteCatalogue(Catalogue):
         await self._handle.write(work)
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        def work(transaction: Transaction) -> int:
-            rows = transaction.db.execute(
-                "SELECT n, run_id FROM runs WHERE ended_at_ms < ? AND status != ?"
-                " ORDER BY ended_at_ms, run_id LIMIT ?",
-                (ended_before_ms, RunStatus.MOVING, max(limit, 0)),
-            ).fetchall()
-            for n, run_id in rows:
-                _forget(transaction.db, run_id, n)
-                transaction.rings.add(run_id)
-            return len(rows)
+        """A run a transaction: whoever writes meanwhile waits for one, not for all."""
+        limit = max(limit, 0)
+        ended = await self._handle.read(
+            lambda db: db.execute(PURGED, (ended_before_ms, RunStatus.MOVING, limit)).fetchall()
+        )
+        gone = 0
+        for (run_id,) in ended:
+            gone += await self._handle.write(
+                lambda transaction, run_id=run_id: _purge(transaction, run_id, ended_before_ms)  # type: ignore[misc]
+            )
+        return gone
 
-        return await self._handle.write(work)
+
+def _purge(transaction: Transaction, run_id: str, ended_before_ms: int) -> int:
+    """Delete the run, unless another was faster; gives how many that is."""
+    row = transaction.db.execute(
+        "SELECT n FROM runs WHERE run_id = ? AND ended_at_ms < ? AND status != ?",
+        (run_id, ended_before_ms, RunStatus.MOVING),
+    ).fetchone()
+    if row is None:
+        return 0
+    _forget(transaction.db, run_id, row[0])
+    transaction.rings.add(run_id)
+    return 1
+
+
+def _page(db: sqlite3.Connection, where: RunFilter, after: tuple[int, str], limit: int) -> RunPage:
+    """A page of what matches among the next runs: a short one where few of many do.
+
+    All who read wait for one connection, so nobody keeps it for as long as there are runs.
+    """
+    last = db.execute(LAST_LOOKED_AT, (*after, LOOKED_AT - 1)).fetchone()
+    found = _find(db, where, after, last, limit + 1)
+    if len(found) > limit:
+        return RunPage(runs=tuple(found[:limit]), cursor=list_cursor(found[limit - 1]))
+    beyond = None if last is None else f"{last[0]}/{last[1]}"
+    return RunPage(runs=tuple(found), cursor=beyond)
 
 
 def _find(
-    db: sqlite3.Connection, where: RunFilter, after: tuple[int, str], limit: int
+    db: sqlite3.Connection,
+    where: RunFilter,
+    after: tuple[int, str],
+    last: tuple[int, str] | None,
+    limit: int,
 ) -> list[RunRecord]:
+    """The runs that match after one, up to *limit*, and up to another if there is one."""
     conditions, values = ["(created_at_ms, run_id) > (?, ?)"], list[object](after)
+    if last is not None:
+        conditions.append("(created_at_ms, run_id) <= (?, ?)")
+        values += last
     for column, value in (("status", where.status), ("workflow", where.workflow)):
         if value is not None:
             conditions.append(f"{column} = ?")
