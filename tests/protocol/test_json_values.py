@@ -83,12 +83,27 @@ def test_errors_show_their_causes_and_members() -> None:
     }
 
 
-def test_a_cycle_ends() -> None:
-    value: list[object] = []
-    value.append(value)
-    shown = as_json(value)
-    depth = 0
-    while shown:
-        (shown,) = shown
-        depth += 1
-    assert depth == 101
+def test_a_container_that_contains_itself_is_named_there() -> None:
+    value: list[object] = [1]
+    value.append({"again": value})
+    assert as_json(value) == [1, {"again": "(contains itself)"}]
+    error = GuestError(name="E", message="m")
+    error.cause = error
+    assert as_json(error)["cause"] == "(contains itself)"
+
+
+def test_what_is_referred_to_again_and_again_is_cut() -> None:
+    value: object = ["x"]
+    for _ in range(90):  # 2**90 leaves, were each shown
+        value = [value, value]
+    text = str(as_json(value))
+    assert "(shown before)" in text
+    assert len(text) < 10_000_000
+    once = [1]
+    assert as_json([once, once]) == [[1], [1]]
+
+
+def test_an_integer_that_is_too_long_for_decimals_is_hexadecimal() -> None:
+    assert as_json(10**5000) == hex(10**5000)
+    assert as_json(-(10**5000)) == hex(-(10**5000))
+    assert as_json(10**3000) == 10**3000

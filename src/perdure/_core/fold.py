@@ -39,8 +39,8 @@ def fold(events: Iterable[LoggedEvent]) -> tuple[Entity, ...]:
     entities: dict[EntityId, Entity] = {}
     for logged in events:
         event = logged.event
-        kind = ENTITY_OF[event.type]
-        if kind is EntityKind.RUN or event.entity is None:
+        kind = ENTITY_OF.get(event.type)  # None: of a later version of this package
+        if kind is None or kind is EntityKind.RUN or event.entity is None:
             continue
         known = entities.get(event.entity)
         if known is not None and known.kind is not kind:

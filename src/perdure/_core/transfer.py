@@ -62,7 +62,10 @@ def moved_to(record: RunRecord) -> str | None:
     """The url of the world a run went to; None: it is not away."""
     if record.status not in _AWAY or record.payload is None:
         return None
-    return str(cbor2.loads(record.payload))
+    try:
+        return str(cbor2.loads(record.payload))
+    except Exception as exc:  # of whatever kind a damaged payload brings forth: it is away, still
+        return f"(a url that cannot be read: {type(exc).__name__})"
 
 
 def check_here(record: RunRecord) -> None:

@@ -5,50 +5,91 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeAlias, cast, final
 
 from ..errors import GuestError
 from ..values import UNDEFINED
 
 __all__ = ("as_json",)
 
+_Container: TypeAlias = "GuestError | Mapping[object, object] | Iterable[object]"
+
 _MAX_DEPTH = 100
+_MAX_REPEATS = 10_000  # containers shown again where they are referred to again
+_MAX_INT_BITS = 10_000  # Python writes no longer integers in decimals
 
 
-def as_json(value: object, depth: int = 0) -> Any:
-    """*value* as JSON types: bytes as base64 text, times as ISO 8601, what has no form as text."""
-    if value is UNDEFINED or depth > _MAX_DEPTH:
-        return None
-    if value is None or isinstance(value, str | bool | int | float):
-        return _number(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(bytes(cast(bytes, value))).decode()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, GuestError):
-        return _error(value, depth)
-    if isinstance(value, Mapping):
-        pairs = list(cast("Mapping[object, object]", value).items())
-        if all(isinstance(key, str) for key, _ in pairs):
-            return {str(key): as_json(item, depth + 1) for key, item in pairs}
-        return [[as_json(key, depth + 1), as_json(item, depth + 1)] for key, item in pairs]
-    if isinstance(value, list | tuple | set | frozenset):
-        return [as_json(item, depth + 1) for item in cast("Iterable[object]", value)]
-    return str(value)
+def as_json(value: object) -> Any:
+    """*value* as JSON types: bytes as base64 text, times as ISO 8601, what has no form as text.
+
+    Null stands for what is nested deeper than 100 levels. A container that is referred to again is
+    shown again, up to a number; where it contains itself, it is ``(contains itself)``.
+    """
+    return _View().of(value, 0)
 
 
-def _number(value: str | float | None) -> Any:
-    # JSON has no NaN and no infinity.
-    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
+@final
+class _View:
+    """One value on its way out. Keeps which containers were met, and which are open."""
+
+    def __init__(self) -> None:
+        self._met: set[int] = set()
+        self._open: set[int] = set()
+        self._repeats = 0
+
+    def of(self, value: object, depth: int) -> Any:
+        """A part of the value."""
+        if value is UNDEFINED or depth > _MAX_DEPTH:
+            return None
+        if value is None or isinstance(value, str | bool | int | float):
+            return _scalar(value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return base64.b64encode(bytes(cast(bytes, value))).decode()
+        if isinstance(value, datetime):
+            return value.isoformat()
+        if isinstance(value, GuestError | Mapping | list | tuple | set | frozenset):
+            return self._container(cast("_Container", value), depth)
         return str(value)
+
+    def _container(self, value: _Container, depth: int) -> Any:
+        name = id(value)
+        if name in self._open:
+            return "(contains itself)"
+        if name in self._met:
+            self._repeats += 1
+            if self._repeats > _MAX_REPEATS:
+                return "(shown before)"
+        self._met.add(name)
+        self._open.add(name)
+        try:
+            return self._inside(value, depth + 1)
+        finally:
+            self._open.discard(name)
+
+    def _inside(self, value: _Container, depth: int) -> Any:
+        if isinstance(value, GuestError):
+            return self._error(value, depth)
+        if not isinstance(value, Mapping):
+            return [self.of(item, depth) for item in value]
+        pairs = list(value.items())
+        if all(isinstance(key, str) for key, _ in pairs):
+            return {str(key): self.of(item, depth) for key, item in pairs}
+        return [[self.of(key, depth), self.of(item, depth)] for key, item in pairs]
+
+    def _error(self, error: GuestError, depth: int) -> dict[str, Any]:
+        shown: dict[str, Any] = {"name": error.name, "message": error.text, "stack": error.stack}
+        cause = error.cause if error.cause is not None else error.__cause__
+        if cause is not None:
+            shown["cause"] = self.of(cause, depth)
+        if error.errors:
+            shown["errors"] = [self.of(member, depth) for member in error.errors]
+        return shown
+
+
+def _scalar(value: str | float | None) -> Any:
+    # JSON has no NaN and no infinity.
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, int) and value.bit_length() > _MAX_INT_BITS:
+        return hex(value)
     return value
-
-
-def _error(error: GuestError, depth: int) -> dict[str, Any]:
-    shown: dict[str, Any] = {"name": error.name, "message": error.text, "stack": error.stack}
-    cause = error.cause if error.cause is not None else error.__cause__
-    if cause is not None:
-        shown["cause"] = as_json(cause, depth + 1)
-    if error.errors:
-        shown["errors"] = [as_json(member, depth + 1) for member in error.errors]
-    return shown

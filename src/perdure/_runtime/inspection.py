@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .._core.fold import Entity, fold
@@ -16,11 +16,14 @@ from .._model.snapshot import Snapshot
 from .._protocol.codec import decode
 from .._protocol.json_values import as_json
 from ..abc import World
-from ..errors import PerdureError
+from ..display import shown_text
 
 __all__ = ("Inspection", "inspect_run", "read_log", "record_json")
 
 _PAGE = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CYCLE_MS = 146_097 * 86_400_000  # 400 years, after which the calendar repeats itself
+_LAST_MS = 8_640_000_000_000_000  # of the times that JavaScript has
 
 
 @frozen
@@ -83,7 +86,7 @@ def record_json(record: RunRecord) -> dict[str, Any]:
     value = _shown(record.payload)
     return {
         "id": record.run_id,
-        "status": record.status.value,
+        "status": str(record.status),
         "workflow": record.workflow,
         "output": value if record.status is RunStatus.COMPLETED else None,
         "error": value if record.status in (RunStatus.FAILED, RunStatus.CANCELLED) else None,
@@ -96,7 +99,7 @@ def record_json(record: RunRecord) -> dict[str, Any]:
         "bundle": record.bundle,
         "engine": record.engine,
         "idempotency_key": record.idempotency_key,
-        "attributes": dict(record.attributes),
+        "attributes": as_json(record.attributes),
     }
 
 
@@ -104,11 +107,11 @@ def _event(logged: LoggedEvent) -> dict[str, Any]:
     event = logged.event
     return {
         "position": logged.position,
-        "type": event.type.value,
+        "type": str(event.type),
         "at": _time(event.at_ms),
         "entity": event.entity,
         "value": _shown(event.payload),
-        "facts": dict(event.facts),
+        "facts": as_json(event.facts),
     }
 
 
@@ -137,9 +140,19 @@ def _shown(payload: bytes | None) -> Any:
         return None
     try:
         return as_json(decode(payload))
-    except PerdureError as exc:  # shown as what it is, not a reason to show nothing
-        return f"({exc})"
+    except Exception as exc:  # shown as what it is, not a reason to show nothing
+        return f"({shown_text(exc) or type(exc).__name__})"
 
 
 def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
+    """ISO 8601; a year that has not four digits has a sign and six, as in JavaScript."""
+    if at_ms is None:
+        return None
+    if type(at_ms) is not int or not -_LAST_MS <= at_ms <= _LAST_MS:
+        return f"({as_json(at_ms)} ms)"  # a damaged store, or a later version's
+    cycles = at_ms // _CYCLE_MS  # which are alike: the first of them begins in 1970
+    time = (_EPOCH + timedelta(milliseconds=at_ms % _CYCLE_MS)).isoformat()
+    year = int(time[:4]) + 400 * cycles
+    if 0 <= year <= 9999:
+        return f"{year:04}{time[4:]}"
+    return f"{'-' if year < 0 else '+'}{abs(year):06}{time[4:]}"

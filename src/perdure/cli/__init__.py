@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 import typer
 
 from . import _compile, _runs
 from ._certify import certify
 from ._copy import copy
-from ._output import err
+from ._logging import show_logs
+from ._program import Program
 from ._rerun import rerun
 from ._types import types
 from .demo import demo
@@ -18,9 +17,10 @@ __all__ = ("app", "main")
 
 app: typer.Typer = typer.Typer(
     name="perdure",
+    cls=Program,
     help="Durable workflows for asyncio Python services.",
     epilog="Exit codes: 0 done, 1 the run failed or a check found a difference, 2 wrong usage, "
-    "3 the world cannot be used, 130 interrupted.",
+    "3 the world cannot be used, 70 a defect of the program, 130 interrupted, 141 nobody reads its output.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,16 +46,7 @@ app.add_typer(_of_runs, name="runs")
 app.command("compile")(_compile.compile_file)
 
 
-class _Stderr(logging.Handler):
-    """Warnings, where progress does not overwrite them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        err.print(
-            f"{record.levelname.lower()}: {record.getMessage()}", markup=False, soft_wrap=True
-        )
-
-
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.WARNING, handlers=[_Stderr()])
+    show_logs()
     app()

@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
+from ..display import shown_url
 from ..errors import PerdureError, UsageError
 from ._arguments import JsonOption
 from ._errors import FAILED, report
-from ._output import err, out, print_json
+from ._output import Cell, print_json, print_source, say, show, show_table
 
 __all__ = ("certify",)
 
@@ -60,17 +60,17 @@ def certify(
 
 def _print(found: dict[str, Any]) -> None:
     """The verdicts for people."""
-    table = Table("check", "verdict", "seconds", "seed", "what was done")
+    rows: list[list[Cell]] = []
     for check in found["checks"]:
-        verdict = "passed" if check["passed"] else "[red]broken[/red]"
+        verdict = "passed" if check["passed"] else ("broken", "red")
         seconds, notes = f"{check['seconds']:.1f}", "; ".join(check["notes"])
-        table.add_row(check["name"], verdict, seconds, str(check["seed"]), notes)
-    out.print(table)
-    out.print(f"seed {found['seed']}, tier {found['tier']}", markup=False)
+        rows.append([check["name"], verdict, seconds, str(check["seed"]), notes])
+    show_table(("check", "verdict", "seconds", "seed", "what was done"), rows)
+    show(f"seed {found['seed']}, tier {found['tier']}")
     for check in found["checks"]:
         if not check["passed"]:
-            out.print(f"\n{check['name']}, seed {check['seed']}:", markup=False)
-            print(check["failure"])  # a program to copy: no line of it may be wrapped
+            show(f"\n{check['name']}, seed {check['seed']}:")
+            print_source(check["failure"])  # a program to copy
 
 
 def _seconds(tier: str, duration: str | None) -> float:
@@ -102,7 +102,7 @@ def _check(
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # where the opener of a world that is not installed may be
     store = conformance.store_at(url, opener=opener)
-    err.print(f"checking {url}, tier {tier}", markup=False)
+    say(f"checking {shown_url(url)}, tier {tier}")
     extra = "" if opener == DEFAULT_OPENER else f", opener={opener!r}"
     result = conformance.certify(
         store,
@@ -113,10 +113,10 @@ def _check(
         opener=opener,
         seconds=seconds,
         store_code=f"from {conformance.__name__} import store_at\n\n"
-        f"store = store_at({url!r}{extra})",
+        f"store = store_at({shown_url(url)!r}{extra})",
     )
     return {
-        "url": url,
+        "url": shown_url(url),
         "tier": result.tier.value,
         "seed": result.seed,
         "passed": result.passed,

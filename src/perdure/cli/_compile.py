@@ -12,7 +12,7 @@ from .._vm.guest import default_engine
 from ..errors import PerdureError
 from ._arguments import JsonOption
 from ._errors import report
-from ._output import out, print_json
+from ._output import print_json, show
 
 __all__ = ("compile_file",)
 
@@ -40,6 +40,4 @@ def compile_file(
         print_json(shown)
         return
     for name, value in shown.items():
-        out.print(
-            f"{name:10}{', '.join(value) if isinstance(value, list) else value}", markup=False
-        )
+        show(f"{name:10}{', '.join(value) if isinstance(value, list) else value}")

@@ -10,11 +10,12 @@ import typer
 from .._runtime.inspection import record_json
 from .._runtime.transfer import bring_back, copy_run, keep_here
 from ..abc import World
+from ..display import shown_url
 from ..errors import WorldError
 from ..worlds import make_world, open_world
 from ._arguments import JsonOption, RunArgument, WorldOption, check_shared, near
 from ._errors import run_async
-from ._output import err, out, print_json
+from ._output import print_json, say, show
 
 __all__ = ("copy",)
 
@@ -77,7 +78,7 @@ def copy(
                 if away is None:
                     shelter = await stack.enter_async_context(open_world(SHELTER))
                     run = await keep_here(run_id, home, shelter, to=other.url)
-                    _warn(f"{LIVES_TWICE}: perdure cancel {run_id} --world {to}")
+                    _warn(f"{LIVES_TWICE}: perdure cancel {run_id} --world {shown_url(to)}")
                 else:
                     move = bring_back if back or keep else copy_run
                     run = await move(run_id, home, away, timeout=timeout, lose_claims=lose_claims)
@@ -85,9 +86,9 @@ def copy(
         if as_json_:
             print_json({"from": source.url, "to": target.url, "run": record_json(record)})
             return
-        out.print(f"{run_id} goes on in {target.url}", markup=False, soft_wrap=True)
-        where = target.url if target is home else to  # as given, with what is secret in it
-        out.print(f"carry it on: perdure worker --world {where} --steps …", markup=False)
+        show(f"{run_id} goes on in {target.url}")
+        where = target.url if target is home else shown_url(to)
+        show(f"carry it on: perdure worker --world {where} --steps MODULE")
 
     run_async(main)
 
@@ -104,4 +105,4 @@ async def _reach(stack: AsyncExitStack, url: str, *, needed: bool) -> World | No
 
 
 def _warn(text: str) -> None:
-    err.print(text, style="yellow", markup=False, soft_wrap=True)
+    say(text, style="yellow")

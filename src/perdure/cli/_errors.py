@@ -17,12 +17,12 @@ from ..errors import (
     UsageError,
     WorldError,
 )
-from ._output import err
+from ._output import say
 
-__all__ = ("FAILED", "INTERRUPTED", "USAGE", "WORLD", "run_async")
+__all__ = ("DEFECT", "FAILED", "INTERRUPTED", "USAGE", "WORLD", "run_async")
 
 T = TypeVar("T")
-FAILED, USAGE, WORLD, INTERRUPTED = 1, 2, 3, 130
+FAILED, USAGE, WORLD, DEFECT, INTERRUPTED = 1, 2, 3, 70, 130
 
 
 def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
@@ -34,7 +34,7 @@ def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
     try:
         return anyio.run(main)
     except KeyboardInterrupt:  # before or after the command heeds signals itself
-        err.print(f"interrupted{': ' + hint if hint else ''}", markup=False)
+        say(f"interrupted{': ' + hint if hint else ''}")
         raise typer.Exit(INTERRUPTED) from None
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
@@ -51,11 +51,11 @@ def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
 
 def report(error: PerdureError) -> int:
     """Say what went wrong; gives the exit code."""
-    err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+    say(f"error: {error}", style="red")
     failure = error.error if isinstance(error, RunFailedError) else None
     cause = failure.cause if isinstance(failure, GuestError) else None
     while isinstance(cause, GuestError):
-        err.print(f"caused by {cause}\n{cause.stack}", markup=False, soft_wrap=True)
+        say(f"caused by {cause}\n{cause.stack}")
         cause = cause.cause
     if isinstance(error, RunFailedError | RunCancelledError):
         return FAILED

@@ -1,18 +1,154 @@
-"""Output: data to stdout, as JSON or for people; everything else to stderr."""
+"""Output: data to stdout, as JSON or for people; everything else to stderr.
+
+All that the command line prints goes through these functions, and through ``perdure.display`` in
+them: no text is markup, none gives the terminal orders, and what is long is cut, which it says.
+Streams may be of any encoding. One that nobody reads any more ends the program quietly
+where it is stdout, and is no longer written to where it is stderr.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import os
+import re
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, TypeAlias
 
+import typer
 from rich.console import Console
+from rich.status import Status
+from rich.table import Column, Table
+from rich.text import Text
 
-__all__ = ("err", "out", "print_json")
+from ..display import shown_lines, shown_text
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+__all__ = (
+    "LONGEST_CELL",
+    "UNREAD",
+    "Cell",
+    "cut",
+    "print_json",
+    "print_source",
+    "say",
+    "show",
+    "show_table",
+    "spin",
+)
+
+Cell: TypeAlias = "str | tuple[str, str]"  # with a style of ours
+
+UNREAD = 141  # 128 + SIGPIPE, as of a program that the signal ends
+LONGEST_CELL, LONGEST_TEXT = 1_000, 20_000
+_NOT_ASCII = re.compile(r"[^\n -~]+")
+
+
+class _Terminal(Console):
+    """A stream of ours."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Do without who reads it: the program ends if that was what its data is for."""
+        self.quiet = True
+        if self.stderr:
+            return
+        _discard(self.file)
+        raise typer.Exit(UNREAD)
+
+    def fitted(self, text: str) -> str:
+        """*text* with escapes for what the stream's encoding does not have."""
+        return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+
+
+_out, _err = _Terminal(), _Terminal(stderr=True)
+
+
+def show(text: str) -> None:
+    """A message on stdout."""
+    _print(_out, text)
+
+
+def say(text: str, *, style: str = "") -> None:
+    """A message on stderr."""
+    _print(_err, text, style)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:
+    """A table on stdout; the first column is as wide as an id, which is to be copied.
+
+    Without *columns* it has no head, and as many as its rows.
+    """
+    heads = [Column(Text(name), overflow="fold") for name in columns]
+    if heads:
+        heads[0].min_width = min(30, max((len(_cell(row[0])) for row in rows), default=0))
+    table = Table(*heads, title=Text(title) if title else None, show_header=bool(heads))
+    for row in rows:
+        table.add_row(*[_cell(cell) for cell in row])
+    _out.print(table)
 
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout, the same whether or not it is a terminal."""
-    print(json.dumps(value, ensure_ascii=False, indent=None if not out.is_terminal else 2))
+    indent = 2 if _out.is_terminal else None
+    document = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    _write(_NOT_ASCII.sub(_json_escaped, document) + "\n")
+
+
+def print_source(text: str) -> None:
+    """A program, or a part of one, on stdout: no line of it is wrapped, cut or indented."""
+    lines = [_out.fitted(shown_text(line.replace("\t", "    "))) for line in text.split("\n")]
+    _write("\n".join(lines) + "\n")
+
+
+@contextmanager
+def spin(text: str) -> Generator[Callable[[str], None], None, None]:
+    """Show on stderr, within the block, that something goes on; call with a later text."""
+    plain = not _err.encoding.startswith("utf")
+    status = Status(_line(_err, text), console=_err, spinner="line" if plain else "dots")
+    with status:
+        yield lambda later: status.update(_line(_err, later))
+
+
+def cut(text: str, limit: int) -> str:
+    """*text*, or its beginning and a word that it was cut."""
+    return text if len(text) <= limit else f"{text[:limit]}… (cut, {len(text):,} characters)"
+
+
+def _print(console: _Terminal, text: str, style: str = "") -> None:
+    console.print(_line(console, text, style), soft_wrap=True)
+
+
+def _line(console: _Terminal, text: str, style: str = "") -> Text:
+    return Text(console.fitted(shown_lines(cut(text, LONGEST_TEXT))), style=style)
+
+
+def _cell(cell: Cell) -> Text:
+    text, style = (cell, "") if isinstance(cell, str) else cell
+    return Text(_out.fitted(shown_text(cut(text, LONGEST_CELL))), style=style)
+
+
+def _write(text: str) -> None:
+    """On stdout as it is."""
+    file = _out.file
+    try:
+        file.write(text)
+        file.flush()
+    except BrokenPipeError:
+        _out.on_broken_pipe()
+
+
+def _discard(file: IO[str]) -> None:
+    """Have what is left of a stream that nobody reads go nowhere: it is flushed once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    """The text as it is where it can be shown and encoded, else escaped as JSON has it."""
+    text = match[0]
+    if _out.fitted(shown_text(text)) == text:
+        return text
+    return "".join([c if _out.fitted(shown_text(c)) == c else json.dumps(c)[1:-1] for c in text])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import final
 
 import anyio
-from rich.status import Status
 
 from .._model.events import EventType
 from .._runtime.handles import Run
-from ._output import err
+from ._output import say, spin
 
 __all__ = ("Console", "show_console", "show_progress")
 
@@ -32,7 +31,7 @@ class Console:
         while self.run is not None and (lines := await self.run.log_lines(start=self._seen)):
             self._seen += len(lines)
             for line in lines:
-                err.print(line, style="dim", markup=False, soft_wrap=True)
+                say(line, style="dim")
 
 
 @asynccontextmanager
@@ -50,16 +49,16 @@ async def show_console() -> AsyncGenerator[Console, None]:
 async def show_progress(run: Run, console: Console) -> AsyncGenerator[None, None]:
     """Show what happens in *run* while the block runs: one line, failures and output above it."""
     console.run = run
-    with Status(f"{run.id}", console=err) as status:
+    with spin(run.id) as update:
         async with anyio.create_task_group() as group:
-            group.start_soon(_follow, run, console, status)
+            group.start_soon(_follow, run, console, update)
             try:
                 yield
             finally:
                 group.cancel_scope.cancel()
 
 
-async def _follow(run: Run, console: Console, status: Status) -> None:
+async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> None:
     after, made, ended = 0, 0, 0
     while True:
         async for logged in run.events(after=after):
@@ -67,7 +66,7 @@ async def _follow(run: Run, console: Console, status: Status) -> None:
             made += event.type is EventType.STEP_CREATED
             ended += event.type in _ENDED
             if event.type in (EventType.STEP_RETRYING, EventType.STEP_FAILED):
-                err.print(f"{event.type.value.replace('_', ' ')}: {event.entity}", markup=False)
+                say(f"{event.type.value.replace('_', ' ')}: {event.entity}")
         await console.show()
-        status.update(f"{run.id}: {ended} of {made} steps done, {after} events")
+        update(f"{run.id}: {ended} of {made} steps done, {after} events")
         await anyio.sleep(_EVERY)

@@ -6,7 +6,7 @@ from .._runtime.start import start_again
 from ..worlds import open_world
 from ._arguments import JsonOption, RunArgument, WorldOption, check_shared, near
 from ._errors import run_async
-from ._output import out, print_json
+from ._output import print_json, show
 
 __all__ = ("rerun",)
 
@@ -21,6 +21,6 @@ def rerun(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption =
         if as_json_:
             print_json({"id": made.id})
         else:
-            out.print(made.id, markup=False)
+            show(made.id)
 
     run_async(main)

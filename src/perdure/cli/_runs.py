@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 
 import anyio
 import typer
-from rich.table import Column, Table
 
 from .._model.runs import RunFilter, RunRecord, RunStatus
 from .._protocol.codec import decode
@@ -19,6 +18,7 @@ from .._runtime.inspection import inspect_run, record_json
 from .._runtime.start import start as start_run
 from .._runtime.worker import Worker
 from .._runtime.workflow import Workflow, workflow
+from ..display import shown_url
 from ..errors import GuestError, PerdureError
 from ..worlds import open_world
 from ._arguments import (
@@ -32,7 +32,7 @@ from ._arguments import (
     parse_args,
 )
 from ._errors import FAILED, run_async
-from ._output import err, out, print_json
+from ._output import LONGEST_CELL, cut, print_json, say, show, show_table
 from ._progress import show_console, show_progress
 from ._signals import stop_on_signal
 
@@ -60,7 +60,7 @@ def start(
             if as_json_:
                 print_json({"id": made.id})
             else:
-                out.print(made.id, markup=False)
+                show(made.id)
 
     run_async(main)
 
@@ -74,17 +74,13 @@ def run(
 ) -> None:
     """Start a run, carry it on here, and print its result."""
     modules = "".join(f" --steps {name}" for name in steps or [])
-    where = f" --world {world}" if world else ""
+    where = f" --world {shown_url(world)}" if world else ""
     made: list[Run] = []
 
     def stop(scope: anyio.CancelScope) -> None:
-        err.print("interrupted; once more leaves at once", markup=False)
+        say("interrupted; once more leaves at once")
         for started in made:
-            err.print(
-                f"run {started.id} is kept; carry it on: perdure worker{modules}{where}",
-                markup=False,
-                soft_wrap=True,
-            )
+            say(f"run {started.id} is kept; carry it on: perdure worker{modules}{where}")
         scope.cancel()
 
     async def main() -> None:
@@ -114,7 +110,7 @@ def _tell_of_missing(target: Workflow, known: Collection[str]) -> None:
         close = difflib.get_close_matches(step, known, n=1)
         module = step.partition(":")[0]
         mend = f"did you mean {close[0]}?" if close else f"give --steps {module}"
-        err.print(f"warning: step {step} is not here: {mend}", markup=False, soft_wrap=True)
+        say(f"warning: step {step} is not here: {mend}")
 
 
 def worker(
@@ -133,13 +129,13 @@ def worker(
         told = anyio.Event()
 
         def stop(_: anyio.CancelScope) -> None:
-            err.print("draining: what is running ends first; once more leaves at once")
+            say("draining: what is running ends first; once more leaves at once")
             told.set()
 
         async with stop_on_signal(stop), open_world(world) as opened:
             check_shared(opened)
             served = f"{len(known)} steps" if known else "no steps: give --steps MODULE"
-            err.print(f"working on {opened.url}, {served}", markup=False, soft_wrap=True)
+            say(f"working on {opened.url}, {served}")
             async with Worker(
                 opened, steps=known.values(), max_steps=max_steps, max_turns=max_turns
             ) as made:
@@ -182,12 +178,11 @@ def runs(
         if as_json_:
             print_json(found)
             return
-        table = Table("workflow", "status", "created", "ended")
-        table.columns.insert(0, Column("run", no_wrap=True, min_width=30))  # an id is to be copied
+        rows: list[list[str]] = []
         for one in found:
-            times = (_to_second(one[name]) for name in ("created_at", "ended_at"))
-            table.add_row(one["id"], one["workflow"], one["status"], *times)
-        out.print(table)
+            times = [_to_second(one[name]) for name in ("created_at", "ended_at")]
+            rows.append([one["id"], one["workflow"], one["status"], *times])
+        show_table(("run", "workflow", "status", "created", "ended"), rows)
 
     run_async(main)
 
@@ -232,7 +227,7 @@ def log(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = F
         if as_json_:
             print_json(lines)
         for line in () if as_json_ else lines:
-            out.print(line, markup=False, soft_wrap=True)
+            show(line)
 
     run_async(main)
 
@@ -252,7 +247,7 @@ def cancel(
         if as_json_:
             print_json(record_json(record))
         else:
-            out.print(f"cancelled {run_id}", markup=False)
+            show(f"cancelled {run_id}")
 
     run_async(main)
 
@@ -276,13 +271,12 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
             )
         else:
             verdict = "the log and what was stored agree" if report.passed else "they differ"
-            out.print(
+            show(
                 f"{verdict}: {report.events} events, {report.deliveries} deliveries, "
-                f"{report.snapshots} snapshots compared",
-                markup=False,
+                f"{report.snapshots} snapshots compared"
             )
             for problem in report.problems:
-                out.print(f"  {problem}", markup=False)
+                show(f"  {problem}")
         return 0 if report.passed else FAILED
 
     code = run_async(main)
@@ -291,33 +285,44 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
 
 
 def _to_second(time: str | None) -> str:
-    return "" if time is None else time[:19].replace("T", " ")
+    return "" if time is None else time.partition("+00:00")[0].partition(".")[0].replace("T", " ")
 
 
 def _print_inspection(shown: dict[str, Any]) -> None:
     head = shown["run"]
-    out.print(f"{head['id']}  {head['workflow']}  {head['status']}", markup=False)
+    show("  ".join([cut(head[name], LONGEST_CELL) for name in ("id", "workflow", "status")]))
     if head["moved_to"] is not None:
         to, arrived = head["moved_to"], head["status"] == "moved"
-        out.print(f"moved to: {to}", markup=False, soft_wrap=True)
+        show(f"moved to: {to}")
         if not arrived:
-            complete = f"perdure runs copy {head['id']} --to {to}"
-            out.print(f"not known to have arrived: {complete}", markup=False, soft_wrap=True)
+            show(f"not known to have arrived: perdure runs copy {head['id']} --to {to}")
     for name in ("output", "error"):
         if head[name] is not None:
-            out.print(f"{name}: {head[name]}", markup=False)
-    steps = Table("step", "function", "status", "attempts", "awaited at")
-    for one in shown["steps"]:
-        steps.add_row(one["id"], one["step"], one["status"], str(one["attempts"]), one["at"])
-    waits = Table("wait", "status", "until", "awaited at")
-    for one in shown["waits"]:
-        waits.add_row(one["id"], one["status"], one["resume_at"], one["at"])
-    events = Table("#", "event", "of", "at")
-    for one in shown["events"]:
-        events.add_row(str(one["position"]), one["type"], one["entity"] or "", one["at"])
-    for table in (steps, waits, events):
-        if table.row_count:
-            out.print(table)
+            show(f"{name}: {head[name]}")
+    for columns, rows in _tables(shown):
+        if rows:
+            show_table(columns, rows)
     snapshot = shown["snapshot"]
     if snapshot:
-        out.print(f"snapshot: {snapshot['bytes']} bytes at turn {snapshot['turn']}", markup=False)
+        show(f"snapshot: {snapshot['bytes']} bytes at turn {snapshot['turn']}")
+
+
+def _tables(shown: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
+    yield (
+        ("step", "function", "status", "attempts", "awaited at"),
+        [
+            [one["id"], one["step"], one["status"], str(one["attempts"]), one["at"]]
+            for one in shown["steps"]
+        ],
+    )
+    yield (
+        ("wait", "status", "until", "awaited at"),
+        [[one["id"], one["status"], one["resume_at"] or "", one["at"]] for one in shown["waits"]],
+    )
+    yield (
+        ("#", "event", "of", "at"),
+        [
+            [str(one["position"]), one["type"], one["entity"] or "", one["at"] or ""]
+            for one in shown["events"]
+        ],
+    )

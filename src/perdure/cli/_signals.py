@@ -11,7 +11,7 @@ import anyio
 import typer
 
 from ._errors import INTERRUPTED
-from ._output import err
+from ._output import say
 
 __all__ = ("stop_on_signal",)
 
@@ -42,7 +42,7 @@ async def _listen(
     stopped = False
     async for _ in signals:
         if stopped:
-            err.print("left at once; another worker runs again what was running", markup=False)
+            say("left at once; another worker runs again what was running")
             os._exit(INTERRUPTED)  # a step in a thread cannot be stopped otherwise
         stopped = True
         stop(scope)

@@ -12,6 +12,7 @@ from .._types import AMBIENT, Declared, declare_module
 from ..errors import PerdureError
 from ._arguments import load_steps
 from ._errors import report
+from ._output import print_source
 
 __all__ = ("types",)
 
@@ -29,9 +30,8 @@ def types(
         module, _, name = step.id.partition(":")
         if name.isidentifier():  # others cannot be imported by name
             found[module].append(_declared(name, step))
-    print(AMBIENT, end="")
-    for module in sorted(found):
-        print("\n" + declare_module(module, found[module]), end="")
+    parts = [AMBIENT, *[declare_module(module, found[module]) for module in sorted(found)]]
+    print_source("\n".join(parts).removesuffix("\n"))
 
 
 def _declared(name: str, step: AnyStep) -> Declared:

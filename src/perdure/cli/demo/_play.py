@@ -22,7 +22,6 @@ from typing import Annotated, Any
 
 import anyio
 import typer
-from rich.table import Table
 
 from ..._model.events import EventType, LoggedEvent
 from ..._runtime.audit import measure_run, verify_run
@@ -36,7 +35,7 @@ from ...files import make_folder
 from ...worlds import open_world
 from .._arguments import JsonOption
 from .._errors import FAILED, run_async
-from .._output import err, out, print_json
+from .._output import print_json, say, show, show_table
 
 __all__ = ("demo",)
 
@@ -60,7 +59,7 @@ def demo(
         async with open_world(url) as world:
             began = time.perf_counter()
             run = await start(workflow(folder / "order.ts"), ["Ada", _LINES], world=world)
-            err.print(f"started {run.id}", markup=False)
+            say(f"started {run.id}")
             pids = await _carry(run, folder, url)
             value = await run.result(timeout=_LIMIT)
             seconds = time.perf_counter() - began
@@ -108,13 +107,13 @@ async def _carry(run: Run, folder: Path, url: str) -> list[int]:
     for kill_after in (*_KILL_AFTER, None):
         with _worker(folder, url) as process:
             pids.append(process.pid)
-            err.print(f"worker {process.pid} is up", markup=False)
+            say(f"worker {process.pid} is up")
             seen = await _follow(run, seen, kill_after, process)
             if (await run.status()).is_ended:
                 break
             process.send_signal(signal.SIGKILL)
             process.wait()
-            err.print(f"worker {process.pid} killed with SIGKILL", style="bold red", markup=False)
+            say(f"worker {process.pid} killed with SIGKILL", style="bold red")
     return pids
 
 
@@ -139,9 +138,7 @@ def _show(logged: LoggedEvent) -> None:
     if event.type is EventType.STEP_STARTED:
         return
     name = str(event.facts.get("step") or event.facts.get("resume_at_ms") or "")
-    err.print(
-        f"  {logged.position:3} {event.type.value:15} {event.entity or '':9} {name}", markup=False
-    )
+    say(f"  {logged.position:3} {event.type.value:15} {event.entity or '':9} {name}")
 
 
 async def _count(
@@ -178,10 +175,9 @@ async def _count(
 
 
 def _print(told: dict[str, Any], url: str) -> None:
-    out.print(f"result: {json.dumps(told['result'])}", markup=False, soft_wrap=True)
+    show(f"result: {json.dumps(told['result'])}")
     sizes, problems = told["snapshot_bytes"], told["problems"]
-    table = Table("what happened", "", title="Perdure demo", show_header=False)
-    for name, value in (
+    rows = (
         ("workers, killed with SIGKILL", f"{told['workers']}, {told['killed']}"),
         ("wall time", f"{told['seconds']} s"),
         ("events in the log", str(told["events"])),
@@ -196,9 +192,6 @@ def _print(told: dict[str, Any], url: str) -> None:
         ("thaw, median", f"{told['thaw_ms']} ms"),
         ("replay of the log", f"differs: {problems[0]}" if problems else "gives what was stored"),
         ("files", told["folder"]),
-    ):
-        table.add_row(name, value)
-    out.print(table)
-    out.print(
-        f"look closer: perdure inspect {told['run']} --world {url}", markup=False, soft_wrap=True
     )
+    show_table((), rows, title="Perdure demo")
+    show(f"look closer: perdure inspect {told['run']} --world {url}")

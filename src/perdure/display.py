@@ -1,0 +1,106 @@
+"""Display: foreign text and world URLs in the form in which they may be shown.
+
+Text from workflows, steps and stores is data. In a terminal or a log it must neither give orders
+(control characters, escape sequences), nor hide or turn round what stands beside it (bidirectional
+marks, characters without width), nor forge a line. A URL may carry a password. All that is shown
+of either, in messages, logs, reprs and the command line, goes through here. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+__all__ = ("shown_lines", "shown_text", "shown_url")
+
+HIDDEN = "***"
+
+# Printable to Python, and still without a form of their own: fillers and variation selectors.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_BREAK = re.compile("\r\n|\n")
+_TAB = " " * 4
+
+_URL = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]{0,30})://(?:([^/?#]*)@)?([^/?#@]*)(/[^?#]*)?(?:\?([^#]*))?(#.*)?",
+    re.DOTALL,
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
+_HOST = re.compile(r"(?:[\w.%{}-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_VALUE = re.compile(r"[\w.-]{0,60}")
+_HARMLESS = frozenset(
+    {
+        *("appname", "authmechanism", "authsource", "connecttimeoutms", "directconnection"),
+        *("driver", "journal", "maxpoolsize", "poll", "readpreference", "region", "replicaset"),
+        *("retrywrites", "serverselectiontimeoutms", "shards", "sockettimeoutms", "ssl"),
+        *("synchronous", "timeout", "tls", "w"),
+    }
+)
+
+
+def shown_text(value: object) -> str:
+    r"""*value* as text of one line, with a visible escape such as ``\x1b`` for what is no letter."""
+    text = _text_of(value)
+    if text.isprintable() and not (not text.isascii() and _INVISIBLE.search(text)):
+        return text
+    return "".join([c if c.isprintable() and not _INVISIBLE.match(c) else _escape(c) for c in text])
+
+
+def shown_lines(value: object) -> str:
+    """*value* as text of several lines, each like ``shown_text``; all but the first are indented.
+
+    So no line of it can be taken for the beginning of another message.
+    """
+    text = _text_of(value)
+    if "\n" not in text and "\t" not in text:
+        return shown_text(text)
+    lines = [shown_text(line.replace("\t", _TAB)) for line in _BREAK.split(text.rstrip("\r\n"))]
+    return "\n".join([lines[0], *[f"  {line}" if line else "" for line in lines[1:]]])
+
+
+def shown_url(url: str) -> str:
+    """A world's URL without secrets: what is one, or might be one, is replaced by ``***``.
+
+    A user and a password are one thing, and any option is that is not known to be harmless. A URL
+    that is not understood is shown by its scheme alone.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        scheme = _SCHEME.match(url)
+        return f"{scheme[1]}://{HIDDEN}" if scheme else HIDDEN
+    scheme, user, hosts, path, options, fragment = match.groups()
+    path = path or ""
+    is_doubtful = "@" in path and (bool(hosts) or user is not None or ":" in path)
+    if is_doubtful or not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+        return f"{scheme}://{HIDDEN}"
+    shown = f"{scheme}://{'' if user is None else HIDDEN + '@'}{hosts}{path}"
+    if options is not None:
+        shown += "?" + "&".join(_shown_option(option) for option in options.split("&"))
+    return shown_text(shown if fragment is None else f"{shown}#{HIDDEN}")
+
+
+def _shown_option(option: str) -> str:
+    name, mark, value = option.partition("=")
+    if not mark or not re.fullmatch(r"\w{1,40}", name):
+        return HIDDEN
+    if name == "endpoint_url":
+        return f"{name}={shown_url(unquote(value))}"
+    shows = name.lower() in _HARMLESS and _VALUE.fullmatch(value)
+    return f"{name}={value if shows else HIDDEN}"
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return str(value)
+    except Exception as exc:  # of a user's class, an exception say; this is no place to fail
+        return f"({type(value).__name__} without a text: {type(exc).__name__})"
+
+
+def _escape(character: str) -> str:
+    if not character.isprintable():
+        return repr(character)[1:-1]
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
