@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/perdure"
 LAYERS = (
     "_frozen",
+    "display",
     "errors",
     "values",
     "_model",
@@ -28,7 +29,7 @@ PURE = ("_model", "_core", "_protocol", "_compiler", "_types")
 IMPURE = {"anyio", "asyncio", "threading", "time", "random", "secrets", "os", "logging", "socket"}
 # The one look outside: a traceback shows the lines of the files it names.
 WORLDS_MAY = {
-    *("abc", "blocking", "errors", "files", "lowlevel"),
+    *("abc", "blocking", "display", "errors", "files", "lowlevel"),
     *("model", "posting", "testing", "waiting"),
 }
 

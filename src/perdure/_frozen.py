@@ -89,7 +89,8 @@ def _values(self: Any) -> tuple[Any, ...]:
 
 
 def _repr(self: Any) -> str:
-    inside = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)
+    members = self.__dataclass_fields__.values()
+    inside = ", ".join(f"{m.name}={getattr(self, m.name)!r}" for m in members if m.repr)
     return f"{type(self).__qualname__}({inside})"
 
 

@@ -17,6 +17,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 import anyio.to_thread
 
 from .abc import World
+from .display import shown_url
 from .errors import WorldClosedError, WorldUnavailableError
 from .testing.clock import Clock
 from .waiting import Bells
@@ -32,7 +33,7 @@ class BlockingStore(ABC):
     """One open store: its clock, its bells, its counters. Subclasses say what is kept, and how."""
 
     def __init__(self, url: str, clock: Clock) -> None:
-        self.url = url
+        self.url = shown_url(url)
         self.now_ms: Callable[[], int] = clock.now_ms
         self.counters: dict[str, int] = {"commits": 0, "appends": 0, "claims": 0}
         self.is_open = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-__all__ = ("shown_lines", "shown_text", "shown_url")
+__all__ = ("shown_lines", "shown_option", "shown_text", "shown_url")
 
 HIDDEN = "***"
 
@@ -28,19 +28,17 @@ _URL = re.compile(
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
 _HOST = re.compile(r"(?:[\w.%{}-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
-_VALUE = re.compile(r"[\w.-]{0,60}")
-_HARMLESS = frozenset(
-    {
-        *("appname", "authmechanism", "authsource", "connecttimeoutms", "directconnection"),
-        *("driver", "journal", "maxpoolsize", "poll", "readpreference", "region", "replicaset"),
-        *("retrywrites", "serverselectiontimeoutms", "shards", "sockettimeoutms", "ssl"),
-        *("synchronous", "timeout", "tls", "w"),
-    }
+_ENDPOINT = re.compile(r"(?<![^&])endpoint_url=[^&#]*")
+_LOGIN_IN_PATH = re.compile(r"/(?:.*:.*|[^/]*)@", re.DOTALL)  # after one slash too many
+_NAME = re.compile(r"[\w.-]{0,60}")
+_WORD = re.compile(
+    r"\d{1,9}(?:\.\d{1,9})?|true|false|full|normal|majority|primary|motor|pymongo", re.I
 )
+_NAMING = frozenset({"appname", "authsource", "region", "replicaset"})  # options with a name
 
 
 def shown_text(value: object) -> str:
-    r"""*value* as text of one line, with a visible escape such as ``\x1b`` for what is no letter."""
+    r"""*value* as text of one line, with visible escapes such as ``\x1b`` for what has no form."""
     text = _text_of(value)
     if text.isprintable() and not (not text.isascii() and _INVISIBLE.search(text)):
         return text
@@ -62,22 +60,30 @@ def shown_lines(value: object) -> str:
 def shown_url(url: str) -> str:
     """A world's URL without secrets: what is one, or might be one, is replaced by ``***``.
 
-    A user and a password are one thing, and any option is that is not known to be harmless. A URL
-    that is not understood is shown by its scheme alone.
+    User and password are one, and so is any option's value but numbers, a few words, and names in
+    options that hold a name. A URL that is not understood is shown by its scheme alone.
     """
     match = _URL.fullmatch(url)
     if match is None:
-        scheme = _SCHEME.match(url)
-        return f"{scheme[1]}://{HIDDEN}" if scheme else HIDDEN
+        known = _SCHEME.match(url)
+        return f"{known[1]}://{HIDDEN}" if known else HIDDEN
     scheme, user, hosts, path, options, fragment = match.groups()
     path = path or ""
-    is_doubtful = "@" in path and (bool(hosts) or user is not None or ":" in path)
-    if is_doubtful or not all(_HOST.fullmatch(host) for host in hosts.split(",")):
-        return f"{scheme}://{HIDDEN}"
+    rest = _ENDPOINT.sub("", f"{options}#{fragment}")
+    after = path + rest if hosts or user is not None else rest
+    if "@" in after or not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+        return f"{scheme}://{HIDDEN}"  # a password with a slash, say
+    if login := _LOGIN_IN_PATH.match(path):
+        path = f"/{HIDDEN}@{path[login.end() :]}"
     shown = f"{scheme}://{'' if user is None else HIDDEN + '@'}{hosts}{path}"
     if options is not None:
         shown += "?" + "&".join(_shown_option(option) for option in options.split("&"))
     return shown_text(shown if fragment is None else f"{shown}#{HIDDEN}")
+
+
+def shown_option(name: str) -> str:
+    """An option's name, for a message; one that is no name may be a part of a password."""
+    return name if len(name) <= 40 and name.isidentifier() else HIDDEN
 
 
 def _shown_option(option: str) -> str:
@@ -86,8 +92,8 @@ def _shown_option(option: str) -> str:
         return HIDDEN
     if name == "endpoint_url":
         return f"{name}={shown_url(unquote(value))}"
-    shows = name.lower() in _HARMLESS and _VALUE.fullmatch(value)
-    return f"{name}={value if shows else HIDDEN}"
+    harmless = _NAME if name.lower() in _NAMING else _WORD
+    return f"{name}={value if harmless.fullmatch(value) else HIDDEN}"
 
 
 def _text_of(value: object) -> str:

@@ -9,6 +9,7 @@ pickling. This module imports nothing of ours.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -58,6 +59,20 @@ __all__ = (
     "WorldReplacedError",
     "WorldUnavailableError",
 )
+
+
+_brief = reprlib.Repr()
+_brief.maxlevel = 3
+
+
+def _text_of(value: object) -> str:
+    """A value of the user's within a message; of one that unfolds without end, its beginning."""
+    if isinstance(value, str | PerdureError):
+        return str(value)
+    try:
+        return _brief.repr(value)
+    except Exception:  # an integer that is too long for decimals, say
+        return f"<{type(value).__name__}>"
 
 
 def _rebuild(cls: type[PerdureError], state: dict[str, object]) -> PerdureError:
@@ -218,7 +233,9 @@ class RunFailedError(UserCodeError):
     """
 
     def __init__(self, run_id: str, *, error: object, stack: str = "") -> None:
-        super().__init__(f"run {run_id} failed: {error}" + (f"\n{stack}" if stack else ""))
+        super().__init__(
+            f"run {run_id} failed: {_text_of(error)}" + (f"\n{stack}" if stack else "")
+        )
         self.run_id = run_id
         self.error = error
         self.stack = stack

@@ -54,4 +54,4 @@ from ._core.transitions import (
     EntityKind as EntityKind,
     transition as transition,
 )
-from ._core.urls import WorldUrl as WorldUrl, parse_url as parse_url, shown_url as shown_url
+from ._core.urls import WorldUrl as WorldUrl, parse_url as parse_url

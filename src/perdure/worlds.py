@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
 
-from ._core.urls import shown_url
 from .abc import World
+from .display import shown_url
 from .errors import UsageError, WorldNotFoundError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Text from workflows, steps and stores is data: it gives a terminal no orders and forges no line."""
+"""Text from workflows, steps and stores is data: it gives no orders and forges no line."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from typer.testing import CliRunner, Result
 
 from perdure.cli import app
-from perdure.model import Digest, EntityId, Event, EventType, LoggedEvent, RunId, RunRecord
-from perdure.model import RunStatus
+from perdure.model import (
+    Digest,
+    EntityId,
+    Event,
+    EventType,
+    LoggedEvent,
+    RunId,
+    RunRecord,
+    RunStatus,
+)
 from perdure.testing.memory import MemoryWorld
 from tests.cli.nasty import LONG, NASTY, TEXTS, assert_displayable, events, parsed, records, store
 

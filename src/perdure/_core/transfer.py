@@ -63,9 +63,10 @@ def moved_to(record: RunRecord) -> str | None:
     if record.status not in _AWAY or record.payload is None:
         return None
     try:
-        return str(cbor2.loads(record.payload))
-    except Exception as exc:  # of whatever kind a damaged payload brings forth: it is away, still
-        return f"(a url that cannot be read: {type(exc).__name__})"
+        url = cbor2.loads(record.payload)
+    except Exception:  # of whatever kind a damaged payload brings forth: it is away, still
+        url = None
+    return url if isinstance(url, str) else "(a url that cannot be read)"
 
 
 def check_here(record: RunRecord) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ..display import shown_option, shown_url
 from ..errors import UsageError
 
-__all__ = ("WorldUrl", "parse_url", "shown_url")
+__all__ = ("WorldUrl", "parse_url")
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
@@ -56,37 +57,12 @@ def parse_url(url: str, *, scheme: str, options: Collection[str] | None, example
     return WorldUrl(authority=parts.netloc, path=path, options=found)
 
 
-def shown_url(url: str) -> str:
-    """The URL for people: without user, password, and the values of options."""
-    before, mark, rest = url.partition("://")
-    if not mark or "@" in before:
-        before, mark, rest = "", "", url
-    if "@" in rest and not (mark and rest.startswith("/")):  # a file's has neither
-        rest = f"…@{rest.rpartition('@')[2]}"
-    rest, sharp, _ = rest.partition("#")
-    rest, asked, query = rest.partition("?")
-    authority, slash, path = rest.partition("/")
-    hosts = ",".join([_shown_host(host) for host in authority.split(",")])
-    names = [name if not sign else f"{name}=…" for name, sign, _ in _pairs(query)]
-    return f"{before}{mark}{hosts}{slash}{path}{asked}{'&'.join(names)}{sharp and '#…'}"
-
-
-def _shown_host(host: str) -> str:
-    """A port that is no number is half of a user and a password."""
-    name, colon, port = host.partition(":")
-    return host if host.startswith("[") or not colon or port.isdigit() else f"{name}:…"
-
-
-def _pairs(query: str) -> list[tuple[str, str, str]]:
-    return [part.partition("=") for part in query.split("&")] if query else []
-
-
 def _check_options(shown: str, names: list[str], known: Collection[str] | None) -> None:
     for name in names:
         if known is not None and name not in known:
             there = f"the options are {', '.join(known)}" if known else "there are no options"
             raise UsageError(
-                f"{shown!r} has an unknown option {name!r}; {there} (in a name, '?' is written %3F)"
+                f"{shown!r} has an unknown option {shown_option(name)!r}; {there} (in a name, '?' is written %3F)"
             )
         if known is not None and names.count(name) > 1:
-            raise UsageError(f"{shown!r} has the option {name!r} twice")
+            raise UsageError(f"{shown!r} has the option {shown_option(name)!r} twice")

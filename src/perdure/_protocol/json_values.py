@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from datetime import datetime
 from typing import Any, TypeAlias, cast, final
 
@@ -15,7 +15,7 @@ __all__ = ("as_json",)
 _Container: TypeAlias = "GuestError | Mapping[object, object] | Iterable[object]"
 
 _MAX_DEPTH = 100
-_MAX_REPEATS = 10_000  # containers shown again where they are referred to again
+_MAX_REPEATS = 100_000  # items shown again, of containers that are referred to again
 _MAX_INT_BITS = 10_000  # Python writes no longer integers in decimals
 
 
@@ -56,7 +56,7 @@ class _View:
         if name in self._open:
             return "(contains itself)"
         if name in self._met:
-            self._repeats += 1
+            self._repeats += 1 + (len(value) if isinstance(value, Sized) else 0)
             if self._repeats > _MAX_REPEATS:
                 return "(shown before)"
         self._met.add(name)

@@ -72,7 +72,7 @@ class Carrying:
     turn_deadline: float  # seconds one turn may take before it is tried again
     name: str  # of the worker; with a number it names a commit of its
     commits: Iterator[int] = field(default_factory=count)
-    key: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)  # a secret
     limits: Limits = field(default_factory=Limits)
     tally: Tally = field(default_factory=Tally)
     failed: Counter[RunId] = field(default_factory=Counter[RunId])  # turns, since one landed

@@ -178,9 +178,10 @@ def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
         return value
     if end.status in (RunStatus.MOVING, RunStatus.MOVED):
         arrived = end.status is RunStatus.MOVED
-        raise RunMovedError(run_id, to=str(value), arrived=arrived)
+        to = value if isinstance(value, str) else "(a url that cannot be read)"
+        raise RunMovedError(run_id, to=to, arrived=arrived)
     if end.status is RunStatus.CANCELLED:
-        raise RunCancelledError(run_id, reason=None if value is None else str(value))
+        raise RunCancelledError(run_id, reason=value if isinstance(value, str) else None)
     stack = value.stack if isinstance(value, GuestError) else ""
     raise RunFailedError(run_id, error=value, stack=stack)
 

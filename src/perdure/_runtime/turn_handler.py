@@ -7,6 +7,7 @@ landed. It never raises for what workflow code does: failure is an outcome.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import field
 from typing import TypeAlias, final
 
 from .._core.turn import StepRoute, TurnPlan, TurnRequest, plan_turn, wait_completed
@@ -46,7 +47,7 @@ class TurnInput:
     snapshot_lag: int  # turns that a warm run may go without a snapshot
     frozen: Snapshot | None  # of an earlier turn, frozen while steps ran, and not kept yet
     freeze: bool  # there was no time for that
-    key: bytes | None
+    key: bytes | None = field(repr=False)  # a secret
     slots: TakenSlots  # where ``route`` takes them; whoever made this gives them back
     route: Callable[[ScheduleStep], StepRoute]
     new: NewRun | None = None  # the run is created by this turn's commit

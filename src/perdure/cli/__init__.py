@@ -20,7 +20,8 @@ app: typer.Typer = typer.Typer(
     cls=Program,
     help="Durable workflows for asyncio Python services.",
     epilog="Exit codes: 0 done, 1 the run failed or a check found a difference, 2 wrong usage, "
-    "3 the world cannot be used, 70 a defect of the program, 130 interrupted, 141 nobody reads its output.",
+    "3 the world cannot be used, 70 a defect of the program, 130 interrupted, "
+    "141 nobody reads what it prints.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import cast, final
 
 from ...abc import World
+from ...display import shown_url
 from ...errors import UsageError
 from ..clock import Clock, SystemClock
 from ._pair import MakeWorld, Store
@@ -52,7 +53,9 @@ def store_at(url: str, *, opener: str = "perdure.worlds:make_world") -> Store:
         WorldNotFoundError: no installed package serves the scheme.
     """
     if "{n}" not in url and not url.startswith("memory://"):
-        raise UsageError(f"each check needs fresh storage: put {{n}} into {url!r} where it differs")
+        raise UsageError(
+            f"each check needs fresh storage: put {{n}} into {shown_url(url)!r} where it differs"
+        )
     made, name, open_at = itertools.count(), secrets.token_hex(4), find_opener(opener)
     open_at(url.replace("{n}", name), clock=SystemClock())  # a URL nobody serves is told at once
 

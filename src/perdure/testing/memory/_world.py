@@ -23,6 +23,7 @@ from ...abc import (
     Transfer,
     World,
 )
+from ...display import shown_url
 from ..clock import Clock, SystemClock
 from ._blobs import MemoryBlobs
 from ._catalogue import MemoryCatalogue
@@ -54,7 +55,7 @@ class MemoryWorld(World):
 
     def __init__(self, url: str = "memory://", *, clock: Clock | None = None) -> None:
         self._store = _find_store(url)
-        self._handle = Handle(url, self._store, clock or SystemClock())
+        self._handle = Handle(shown_url(url), self._store, clock or SystemClock())
         self.storage: Storage = MemoryStorage(self._handle)
         self.catalogue: Catalogue = MemoryCatalogue(self._handle)
         self.queue: Queue = MemoryQueue(self._handle)

@@ -12,6 +12,7 @@ from pymongo.common import URI_OPTIONS_ALIAS_MAP, URI_OPTIONS_VALIDATOR_MAP
 from pymongo.errors import InvalidURI, PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from perdure.display import shown_option
 from perdure.errors import UsageError
 
 __all__ = ("check_uri", "words_of")
@@ -32,7 +33,7 @@ def check_uri(uri: str, options: Sequence[tuple[str, str]], *, shown: str) -> No
     for name, _ in options:
         if name.lower() not in _KNOWN:
             raise UsageError(
-                f"{shown!r} has an option {name!r} that MongoDB's driver does not know"
+                f"{shown!r} has an option {shown_option(name)!r} that MongoDB's driver does not know"
             )
     try:
         parse_uri(uri)

@@ -17,8 +17,9 @@ from perdure.abc import (
     Transfer,
     World,
 )
+from perdure.display import shown_url
 from perdure.errors import UsageError
-from perdure.lowlevel import parse_url, shown_url
+from perdure.lowlevel import parse_url
 from perdure.testing.clock import Clock, SystemClock
 
 from ._blobs import MongoBlobs

@@ -17,8 +17,9 @@ from perdure.abc import (
     Transfer,
     World,
 )
+from perdure.display import shown_url
 from perdure.errors import UsageError
-from perdure.lowlevel import parse_url, shown_url
+from perdure.lowlevel import parse_url
 from perdure.testing.clock import Clock, SystemClock
 
 from ._blobs import S3Blobs
@@ -35,6 +36,7 @@ __all__ = ("S3World",)
 
 _OPTIONS = ("endpoint_url", "region", "shards", "poll", "timeout")
 _EXAMPLE = "s3://bucket/prefix"
+_RANGES = "write shards=1…64, poll=seconds and timeout=seconds up to 50"
 
 
 @final
@@ -115,10 +117,10 @@ def _parse(url: str) -> Place:
             poll=float(options.get("poll", "5")),
             timeout=float(options.get("timeout", "30")),
         )
-    except ValueError as exc:
-        raise UsageError(f"{shown!r}: {exc}") from exc
+    except ValueError:  # whose words repeat the value
+        raise UsageError(f"{shown!r}: {_RANGES}") from None
     if not (1 <= place.shards <= 64 and 0 < place.poll < math.inf and 0 < place.timeout <= 50):
-        raise UsageError(f"{shown!r}: shards=1…64, poll=seconds and timeout=seconds up to 50")
+        raise UsageError(f"{shown!r}: {_RANGES}")
     return place
 
 

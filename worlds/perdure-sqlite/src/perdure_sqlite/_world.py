@@ -16,8 +16,9 @@ from perdure.abc import (
     Transfer,
     World,
 )
+from perdure.display import shown_url
 from perdure.errors import UsageError
-from perdure.lowlevel import parse_url, shown_url
+from perdure.lowlevel import parse_url
 from perdure.testing.clock import Clock, SystemClock
 
 from ._blobs import SqliteBlobs
@@ -52,7 +53,7 @@ class SqliteWorld(World):
             UsageError: the URL is not one of those.
         """
         path, synchronous = _parse(url)
-        self._handle = Handle(url, path, synchronous=synchronous, clock=clock or SystemClock())
+        self._handle = Handle(shown_url(url), path, synchronous=synchronous, clock=clock or SystemClock())
         self.storage: Storage = SqliteStorage(self._handle)
         self.catalogue: Catalogue = SqliteCatalogue(self._handle)
         self.queue: Queue = SqliteQueue(self._handle)
