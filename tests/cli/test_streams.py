@@ -1,0 +1,150 @@
+"""Streams: any encoding, any width, and readers that go away."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from typer.testing import CliRunner
+
+from perdure import open_world
+from perdure.cli import app
+from perdure.model import Digest, NewRun, RunId
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.slow
+
+NAME = "naïve 漢字 🙂"
+
+
+def fill(folder: Path, *, runs: int = 8, name: str = NAME * 10) -> None:
+    """Have runs in the folder's world."""
+
+    async def create() -> None:
+        async with open_world(f"sqlite:///{folder}/.perdure/perdure.db") as world:
+            for number in range(runs):
+                await world.storage.create_run(
+                    NewRun(
+                        run_id=RunId(f"run_{number:026}"),
+                        workflow=name,
+                        bundle=Digest("b"),
+                        engine=Digest("e"),
+                        input=b"\x80",
+                        created_at_ms=number,
+                    )
+                )
+
+    anyio.run(create)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "utf-16"])
+@pytest.mark.parametrize("arguments", [["runs"], ["runs", "--json"], ["inspect", f"run_{0:026}"]])
+def test_a_stream_may_have_any_encoding(
+    perdure: Run, folder: Path, environment: dict[str, str], encoding: str, arguments: list[str]
+) -> None:
+    fill(folder)
+    environment["PYTHONIOENCODING"] = encoding
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "perdure",
+            *arguments,
+            *(["--limit", "2"] if "runs" in arguments else []),
+        ],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stderr == b""
+    text = done.stdout.decode(encoding)
+    if "--json" in arguments:
+        assert json.loads(text)[0]["workflow"] == NAME * 10
+    else:
+        assert "pending" in text
+        assert (NAME in text) == encoding.startswith("utf")
+
+
+@pytest.mark.parametrize(
+    "command", [["runs", "--limit", "300"], ["runs", "--limit", "300", "--json"]]
+)
+def test_a_reader_that_has_enough_is_no_failure(
+    folder: Path, environment: dict[str, str], command: list[str]
+) -> None:
+    fill(folder, runs=300, name=NAME * 500)  # more than any pipe takes at once
+    environment.pop("PYTHONUNBUFFERED", None)  # with it Python does not notice
+    process = subprocess.Popen(
+        [sys.executable, "-m", "perdure", *command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=30) == 141
+
+
+def test_a_run_goes_on_where_nobody_reads_its_progress(
+    perdure: Run, folder: Path, environment: dict[str, str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-m", "perdure", "run", "flow.ts#flow", "[3]", "--steps", "cli_steps"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=write,
+        timeout=60,
+        check=True,
+    )
+    os.close(write)
+    assert json.loads(process.stdout) == 3
+
+
+@pytest.mark.parametrize("columns", ["1", "2", "7", "20", "79"])
+@pytest.mark.parametrize("command", [["runs"], ["inspect", f"run_{7:026}"], ["--help"]])
+def test_a_terminal_may_be_narrow(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, columns: str, command: list[str]
+) -> None:
+    fill(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.delenv("PERDURE_WORLD", raising=False)
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+
+
+def test_warnings_are_data(perdure: Run, folder: Path) -> None:
+    (folder / "loud.py").write_text(
+        "import logging, warnings\n"
+        "from perdure import step\n"
+        "@step\n"
+        "async def f() -> None: ...\n"
+        "log = logging.getLogger('perdure')\n"
+        "log.warning('a%s', '\\x1b[31m\\nerror: forged [/nope]')\n"
+        "log.warning('%d', 'no number')\n"
+        "warnings.warn('of Python\\u202e')\n"
+        "try:\n"
+        "    raise ValueError('cause\\x9b')\n"
+        "except ValueError:\n"
+        "    log.exception('it failed')\n"
+    )
+    said = perdure("run", "flow.ts#flow", "[0]", "--steps", "loud").stderr
+    assert "warning: a\\x1b[31m\n  error: forged [/nope]\n" in said
+    assert "cannot be shown" in said
+    assert "of Python\\u202e" in said
+    assert "error: it failed: ValueError: cause\\x9b\n" in said
+    assert "Traceback" not in said
+    assert not any(line.startswith("error: forged") for line in said.splitlines())
