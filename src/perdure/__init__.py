@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _logs as _logs
 from ._runtime.handles import Run as Run, get_run as get_run
 from ._runtime.metadata import (
     RunMetadata as RunMetadata,

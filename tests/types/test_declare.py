@@ -16,6 +16,7 @@ import tree_sitter_typescript
 from tree_sitter import Language, Parser
 
 from perdure._types import AMBIENT, Declared, declare_module
+from perdure.display import shown_text
 
 PARSER = Parser(Language(tree_sitter_typescript.language_typescript()))
 
@@ -127,3 +128,22 @@ def test_structures_become_interfaces_once() -> None:
 
 def test_the_ambient_declarations_parse() -> None:
     assert parses(AMBIENT)
+
+
+def test_text_is_data_in_what_is_declared() -> None:
+    bad = 'x";\n} evil\x1b[2J\u202e*/ export const y = 1; /*'
+    kind = TypedDict("Bad", {bad: int, "plain": Literal[bad]})  # type: ignore[valid-type,misc]
+    nameless = TypedDict("no name {", {"a": int})  # type: ignore[misc]
+    step = Declared(
+        name="f",
+        signature=inspect.signature(lambda a, b: None),
+        hints={"a": kind, "b": nameless, "return": None},
+        doc=f"First.\n{bad}\x85 \u2028",
+    )
+    declared = declare_module(f"m{bad}", [step])
+    for line in declared.splitlines():
+        assert shown_text(line) == line
+    assert parses(declared)
+    assert "\n} evil" not in declared
+    assert "* / export" in declared  # in the comment
+    assert "b: unknown" in declared

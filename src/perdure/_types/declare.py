@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+import re
 import types
 import typing
 from collections import abc
@@ -19,8 +21,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from .._frozen import frozen
+from ..display import shown_text
 
 __all__ = ("Declared", "declare_module")
+
+_IDENTIFIER = re.compile(r"[^\W\d][\w]*")
 
 _PLAIN: dict[Any, str] = {
     int: "number",
@@ -66,7 +71,7 @@ def declare_module(module: str, steps: Sequence[Declared]) -> str:
     functions = [writer.function(declared) for declared in steps]
     body = "\n".join([*writer.interfaces.values(), *functions])
     indented = "\n".join(f"  {line}" if line else "" for line in body.splitlines())
-    return f'declare module "python:{module}" {{\n{indented}\n}}\n'
+    return f"declare module {_quoted(f'python:{module}')} {{\n{indented}\n}}\n"
 
 
 class _Writer:
@@ -130,6 +135,8 @@ class _Writer:
             return " | ".join(_literal(member.value) for member in members) or "never"
         if not (dataclasses.is_dataclass(made) or typing.is_typeddict(made)):
             return "unknown"
+        if not _IDENTIFIER.fullmatch(made.__name__):
+            return "unknown"
         if made not in self.interfaces:
             self.interfaces[made] = ""  # it may name itself
             self.interfaces[made] = self._interface(made)
@@ -140,7 +147,8 @@ class _Writer:
         lines: list[str] = []
         for name, kind in typing.get_type_hints(made, include_extras=True).items():
             may_miss = name in optional or typing.get_origin(kind) is typing.NotRequired
-            lines.append(f"  {name}{'?' if may_miss else ''}: {self.of(kind)};")
+            shown = name if _IDENTIFIER.fullmatch(name) else _quoted(name)
+            lines.append(f"  {shown}{'?' if may_miss else ''}: {self.of(kind)};")
         doc = made.__doc__ or ""
         head = "" if doc.startswith(f"{made.__name__}(") else _comment(doc)
         return "\n".join([f"{head}export interface {made.__name__} {{", *lines, "}"])
@@ -157,14 +165,24 @@ def _literal(value: object) -> str:
         return repr(value)
     if isinstance(value, Enum):
         return _literal(value.value)
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return "null" if value is None else f'"{text}"'
+    return "null" if value is None else _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    """A string literal, in which nothing but what has a form of its own stands for itself."""
+    return "".join(
+        [
+            c if shown_text(c) == c else json.dumps(c)[1:-1]
+            for c in json.dumps(text, ensure_ascii=False)
+        ]
+    )
 
 
 def _comment(doc: str) -> str:
-    lines = inspect.cleandoc(doc).replace("*/", "* /").splitlines() if doc else []
+    lines = inspect.cleandoc(doc).replace("*/", "* /").split("\n") if doc else []
     if not lines:
         return ""
+    lines = [shown_text(line) for line in lines]
     if len(lines) == 1:
         return f"/** {lines[0]} */\n"
     return "\n".join(["/**", *(f" * {line}".rstrip() for line in lines), " */"]) + "\n"
