@@ -73,3 +73,15 @@ def test_a_hint_and_a_reason_are_told_where_they_are() -> None:
     assert isinstance(hinted, TimeoutError)
     assert str(errors.RunCancelledError("run_1", reason=None)) == "run run_1 was cancelled"
     assert str(errors.GuestError(name="E", message="")) == "E"
+
+
+def test_a_thrown_value_that_unfolds_without_end_is_told_by_its_beginning() -> None:
+    value: object = ["x"]
+    for _ in range(90):
+        value = [value, value]
+    assert len(str(errors.RunFailedError("run_1", error=value))) < 10_000
+    cyclic: list[object] = []
+    cyclic.append(cyclic)
+    assert "..." in str(errors.RunFailedError("run_1", error=cyclic))
+    assert "int" in str(errors.RunFailedError("run_1", error=10**5000))
+    assert str(errors.RunFailedError("run_1", error="all of it " * 50)).endswith("all of it " * 50)

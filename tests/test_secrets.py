@@ -35,6 +35,7 @@ from perdure.abc import World
 from perdure.cli import app
 from perdure.display import shown_url
 from perdure.errors import PerdureError, UsageError
+from perdure.model import RunId
 from perdure.testing.faults import FaultyWorld, random_faults
 from perdure.testing.memory import MemoryWorld
 from perdure.worlds import make_world
@@ -147,7 +148,7 @@ def test_a_url_that_is_refused_or_closed_is_shown_without_secrets(url: str) -> N
         else:
             _clean(_shown_of(world))
             with pytest.raises(PerdureError) as caught:
-                anyio.run(world.storage.get_run, "run_a")
+                anyio.run(world.storage.get_run, RunId("run_a"))
             _clean(_told(caught.value))
     _clean("\n".join(str(one.message) for one in said))
     _clean(shown_url(url))
@@ -313,7 +314,7 @@ def test_a_key_is_not_shown_by_the_value_that_holds_it() -> None:
     }
     assert {"Carrying", "TurnInput"} <= {kind.__name__ for kind in classes}
     for kind, member in classes.items():
-        value = object.__new__(kind)
+        value: object = object.__new__(kind)
         for other in dataclasses.fields(kind):
             object.__setattr__(value, other.name, None)
         object.__setattr__(value, member.name, MARK.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from typer.testing import CliRunner, Result
 
+from perdure import cli
 from perdure.cli import app
 from perdure.model import (
     Digest,
@@ -218,3 +220,18 @@ def test_a_mistake_is_told_by_the_letter(text: str, name: str) -> None:
     call("certify", "memory://", "--only", f"{text}!", codes=usage)
     call("certify", "memory://", "--tier", f"{text}!", codes=usage)
     call("certify", "memory://", "--opener", f"{text}!", codes=usage)
+
+
+def test_all_that_is_printed_goes_through_one_module() -> None:
+    folder = Path(cli.__file__).parent
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if path.name == "_output.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("print", "typer.echo", "typer.secho"), path.name
+                assert not called.startswith(("sys.stdout", "sys.stderr")), path.name
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "rich" not in ast.unparse(node), path.name

@@ -132,8 +132,8 @@ def test_the_ambient_declarations_parse() -> None:
 
 def test_text_is_data_in_what_is_declared() -> None:
     bad = 'x";\n} evil\x1b[2J\u202e*/ export const y = 1; /*'
-    kind = TypedDict("Bad", {bad: int, "plain": Literal[bad]})  # type: ignore[valid-type,misc]
-    nameless = TypedDict("no name {", {"a": int})  # type: ignore[misc]
+    kind = TypedDict("Bad", {bad: int, "plain": Literal[bad]})  # type: ignore[misc]
+    nameless: Any = dataclass(type("no name {", (), {"__annotations__": {"a": int}}))
     step = Declared(
         name="f",
         signature=inspect.signature(lambda a, b: None),
