@@ -68,21 +68,21 @@ def _bomb() -> bytes:
 
 
 _UTF8 = TEXTS.map(lambda text: text.encode(errors="replace").decode())
+
+
+@st.composite
+def _errors(draw: st.DrawFn) -> bytes:
+    name, text = draw(_UTF8), draw(_UTF8)
+    cause = GuestError(name=text, message="")
+    return _payload(GuestError(name=name, message=text, stack=draw(_UTF8), cause=cause))
+
+
 _PAYLOADS = st.one_of(
     st.none(),
     st.binary(max_size=20),
     _UTF8.map(_payload),
     _UTF8.map(lambda text: _payload({text: [text, float("nan"), float("inf"), 10**40]})),
-    st.builds(
-        lambda name, text, stack: _payload(
-            GuestError(
-                name=name, message=text, stack=stack, cause=GuestError(name=text, message="")
-            )
-        ),
-        _UTF8,
-        _UTF8,
-        _UTF8,
-    ),
+    _errors(),
     st.sampled_from([_cyclic(), _bomb(), _payload(10**5000), _payload("a\x1b" * 50_000)]),
 )
 _TYPES = st.sampled_from(list(EventType)) | TEXTS.map(lambda text: cast(EventType, text))

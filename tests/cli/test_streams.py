@@ -134,6 +134,7 @@ def test_warnings_are_data(perdure: Run, folder: Path) -> None:
         "async def f() -> None: ...\n"
         "log = logging.getLogger('perdure')\n"
         "log.warning('a%s', '\\x1b[31m\\nerror: forged [/nope]')\n"
+        "logging.getLogger('other').warning('b%s', '\\x1b[31m\\nerror: forged')\n"
         "log.warning('%d', 'no number')\n"
         "warnings.warn('of Python\\u202e')\n"
         "try:\n"
@@ -142,7 +143,8 @@ def test_warnings_are_data(perdure: Run, folder: Path) -> None:
         "    log.exception('it failed')\n"
     )
     said = perdure("run", "flow.ts#flow", "[0]", "--steps", "loud").stderr
-    assert "warning: a\\x1b[31m\n  error: forged [/nope]\n" in said
+    assert "warning: a\\x1b[31m\\nerror: forged [/nope]\n" in said
+    assert "warning: b\\x1b[31m\n  error: forged\n" in said
     assert "cannot be shown" in said
     assert "of Python\\u202e" in said
     assert "error: it failed: ValueError: cause\\x9b\n" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.cli.nasty import LONG, NASTY, TEXTS, assert_displayable, events, pars
 pytestmark = pytest.mark.slow
 
 URL = "memory://nasty"
+UNHURRIED = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
 RECORD = RunRecord(
     run_id=RunId("run_a"),
     workflow="flow",
@@ -81,7 +83,7 @@ def call(*arguments: str, codes: tuple[int, ...] = (0,)) -> Result:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=UNHURRIED)
 @given(record=records(), log=events(), console=st.lists(TEXTS, max_size=4))
 def test_any_run_is_shown(
     world: MemoryWorld,
@@ -103,12 +105,6 @@ def test_any_run_is_shown(
     shown = call(*arguments[:1], "--json", *arguments[1:], codes=(0, 1, 2, 3))
     if shown.exit_code == 0:
         parsed(shown.stdout)
-
-
-def run_with(**changes: object) -> RunRecord:
-    """A run like any other but for this."""
-    facts = {name: getattr(RECORD, name) for name in RECORD.__dataclass_fields__}
-    return RunRecord(**{**facts, **changes})
 
 
 def event(kind: EventType, entity: str | None = None, /, **facts: object) -> LoggedEvent:
@@ -135,10 +131,10 @@ def test_a_step_is_shown_by_the_letter(world: MemoryWorld, text: str) -> None:
     )
 
 
-@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=UNHURRIED)
 @given(name=TEXTS, run_id=TEXTS)
 def test_no_name_adds_a_line_to_a_table(world: MemoryWorld, name: str, run_id: str) -> None:
-    store(world, run_with(run_id=RunId(run_id), workflow=name), [], [])
+    store(world, replace(RECORD, run_id=RunId(run_id), workflow=name), [], [])
     lines = call("runs", "--world", URL).stdout.splitlines()
     assert {line[0] for line in lines} <= set("┏┃┡│└")
     assert len([line for line in lines if "running" in line]) == 1
@@ -147,7 +143,7 @@ def test_no_name_adds_a_line_to_a_table(world: MemoryWorld, name: str, run_id: s
 def test_what_is_long_is_cut_with_a_word(world: MemoryWorld) -> None:
     store(
         world,
-        run_with(workflow=LONG),
+        replace(RECORD, workflow=LONG),
         [event(EventType.STEP_CREATED, LONG, step=LONG)],
         [b"x" * 10_000_000],
     )
@@ -186,7 +182,7 @@ export async function broken(): Promise<void> {
 """
 
 
-@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=UNHURRIED)
 @given(text=TEXTS)
 def test_what_a_workflow_prints_returns_and_throws_is_shown(text: str) -> None:
     Path("flow.ts").write_text(FLOW.replace("TEXT", json.dumps(text)))
@@ -199,7 +195,7 @@ def test_what_a_workflow_prints_returns_and_throws_is_shown(text: str) -> None:
     assert all(line.startswith(("error: run", "caused by", "  ")) or not line for line in lines)
 
 
-@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=UNHURRIED)
 @given(text=TEXTS, name=TEXTS)
 def test_a_mistake_is_told_by_the_letter(text: str, name: str) -> None:
     usage = (0, 1, 2, 3)

@@ -130,13 +130,16 @@ def test_the_ambient_declarations_parse() -> None:
     assert parses(AMBIENT)
 
 
+def joined(a: object, b: object) -> None: ...
+
+
 def test_text_is_data_in_what_is_declared() -> None:
     bad = 'x";\n} evil\x1b[2J\u202e*/ export const y = 1; /*'
     kind = TypedDict("Bad", {bad: int, "plain": Literal[bad]})  # type: ignore[misc]
     nameless: Any = dataclass(type("no name {", (), {"__annotations__": {"a": int}}))
     step = Declared(
         name="f",
-        signature=inspect.signature(lambda a, b: None),
+        signature=inspect.signature(joined),
         hints={"a": kind, "b": nameless, "return": None},
         doc=f"First.\n{bad}\x85 \u2028",
     )

@@ -56,7 +56,7 @@ class _View:
         if name in self._open:
             return "(contains itself)"
         if name in self._met:
-            self._repeats += 1 + (len(value) if isinstance(value, Sized) else 0)
+            self._repeats += 1 + _length(cast(object, value))
             if self._repeats > _MAX_REPEATS:
                 return "(shown before)"
         self._met.add(name)
@@ -71,7 +71,7 @@ class _View:
             return self._error(value, depth)
         if not isinstance(value, Mapping):
             return [self.of(item, depth) for item in value]
-        pairs = list(value.items())
+        pairs = list(cast("Mapping[object, object]", value).items())
         if all(isinstance(key, str) for key, _ in pairs):
             return {str(key): self.of(item, depth) for key, item in pairs}
         return [[self.of(key, depth), self.of(item, depth)] for key, item in pairs]
@@ -84,6 +84,10 @@ class _View:
         if error.errors:
             shown["errors"] = [self.of(member, depth) for member in error.errors]
         return shown
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, Sized) else 0
 
 
 def _scalar(value: str | float | None) -> Any:
