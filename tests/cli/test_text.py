@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -231,3 +233,44 @@ def test_all_that_is_printed_goes_through_one_module() -> None:
                 assert not called.startswith(("sys.stdout", "sys.stderr")), path.name
             if isinstance(node, ast.Import | ast.ImportFrom):
                 assert "rich" not in ast.unparse(node), path.name
+
+
+def test_a_damaged_file_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("PERDURE_WORLD", raising=False)
+    run_id = parsed(call("start", "flow.ts#flow", "--json").stdout)["id"]
+    damages = (
+        "type = 99",
+        "type = 'x'",
+        "facts = x'ff'",
+        "facts = x'62ff'",
+        "key = x''",
+        "key = 1",
+    )
+    for damage in damages:
+        with contextlib.closing(sqlite3.connect(".perdure/perdure.db")) as db:
+            db.execute(f"UPDATE events SET {damage}")
+            db.commit()
+        shown = call("inspect", run_id, codes=(0, 3))
+        assert shown.exit_code == 0 or "later version of perdure-sqlite" in shown.stderr
+        assert shown.exit_code == 3 or damage != damages[0]
+        with contextlib.closing(sqlite3.connect(".perdure/perdure.db")) as db:
+            db.execute("UPDATE events SET type = 0, facts = NULL, key = x'00'")
+            db.commit()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["status = 'later'", "attributes = x'ff'", "payload = x'ff'", "workflow = x'ff'", "turn = 'x'"],
+)
+def test_a_damaged_record_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("PERDURE_WORLD", raising=False)
+    run_id = parsed(call("start", "flow.ts#flow", "--json").stdout)["id"]
+    with contextlib.closing(sqlite3.connect(".perdure/perdure.db")) as db:
+        db.execute(f"UPDATE runs SET {damage}")
+        db.commit()
+    call("inspect", run_id, codes=(0, 3))
+    call("runs", codes=(0, 3))

@@ -87,7 +87,7 @@ def record_json(record: RunRecord) -> dict[str, Any]:
     return {
         "id": record.run_id,
         "status": str(record.status),
-        "workflow": record.workflow,
+        "workflow": str(record.workflow),
         "output": value if record.status is RunStatus.COMPLETED else None,
         "error": value if record.status in (RunStatus.FAILED, RunStatus.CANCELLED) else None,
         "moved_to": moved_to(record),

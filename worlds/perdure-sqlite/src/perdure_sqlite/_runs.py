@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import cbor2
 
-from perdure.errors import LeaseLostError, RunNotFoundError
+from perdure.errors import LeaseLostError, RunNotFoundError, WorldContractError
 from perdure.lowlevel import rearmed_due_ms
 from perdure.model import (
     Committed,
@@ -51,7 +51,21 @@ RECORD = (
 
 
 def record_of(row: Row) -> RunRecord:
-    """The record in a row of ``RECORD`` columns."""
+    """The record in a row of ``RECORD`` columns.
+
+    Raises:
+        WorldContractError: the row is damaged, or of a later version.
+    """
+    try:
+        return _record(row)
+    except (TypeError, ValueError, EOFError, cbor2.CBORError) as exc:
+        raise WorldContractError(
+            f"the record of run {row[0]} cannot be read ({type(exc).__name__}): the file is "
+            "damaged, or a later version of perdure-sqlite has written to it"
+        ) from exc
+
+
+def _record(row: Row) -> RunRecord:
     return RunRecord(
         run_id=RunId(row[0]),
         workflow=row[1],

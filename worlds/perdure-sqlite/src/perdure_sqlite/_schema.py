@@ -299,7 +299,21 @@ def pack_event(n: int, position: int, event: Event) -> Row:
 
 
 def unpack_event(row: Row) -> LoggedEvent:
-    """The event in a row of ``EVENT_COLUMNS``."""
+    """The event in a row of ``EVENT_COLUMNS``.
+
+    Raises:
+        WorldContractError: the row is damaged, or of a later version.
+    """
+    try:
+        return _unpacked(row)
+    except (IndexError, TypeError, ValueError, EOFError, cbor2.CBORError) as exc:
+        raise WorldContractError(
+            f"the event at position {row[0]} cannot be read ({type(exc).__name__}): the file is "
+            "damaged, or a later version of perdure-sqlite has written to it"
+        ) from exc
+
+
+def _unpacked(row: Row) -> LoggedEvent:
     kind: int
     position, kind, at_ms, packed, entity, payload, facts = row
     key, named = _unpack_key(packed)
