@@ -83,7 +83,7 @@ def shown_url(url: str) -> str:
 
 def shown_option(name: str) -> str:
     """An option's name, for a message; one that is no name may be a part of a password."""
-    return name if len(name) <= 40 and name.isidentifier() else HIDDEN
+    return name if re.fullmatch(r"[\w.-]{1,40}", name) else HIDDEN
 
 
 def _shown_option(option: str) -> str:

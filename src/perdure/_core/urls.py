@@ -62,7 +62,8 @@ def _check_options(shown: str, names: list[str], known: Collection[str] | None) 
         if known is not None and name not in known:
             there = f"the options are {', '.join(known)}" if known else "there are no options"
             raise UsageError(
-                f"{shown!r} has an unknown option {shown_option(name)!r}; {there} (in a name, '?' is written %3F)"
+                f"{shown!r} has an unknown option {shown_option(name)!r}; {there} "
+                "(in a name, '?' is written %3F)"
             )
         if known is not None and names.count(name) > 1:
             raise UsageError(f"{shown!r} has the option {shown_option(name)!r} twice")

@@ -33,7 +33,8 @@ def check_uri(uri: str, options: Sequence[tuple[str, str]], *, shown: str) -> No
     for name, _ in options:
         if name.lower() not in _KNOWN:
             raise UsageError(
-                f"{shown!r} has an option {shown_option(name)!r} that MongoDB's driver does not know"
+                f"{shown!r} has an option {shown_option(name)!r} that MongoDB's driver does not "
+                "know"
             )
     try:
         parse_uri(uri)

@@ -103,7 +103,7 @@ def _parse(url: str) -> tuple[str, str, str, str]:
         raise UsageError(f"{shown_url(url)!r} names no database; write {_EXAMPLE}")
     driver = dict(parts.options).get("driver", "motor")
     if driver not in DRIVERS:
-        raise UsageError(f"?driver={driver}: the drivers are {' and '.join(DRIVERS)}")
+        raise UsageError(f"{shown_url(url)!r}: ?driver= is one of {' and '.join(DRIVERS)}")
     handed_on = [(key, value) for key, value in parts.options if key != "driver"]
     uri = urlsplit(url)._replace(query=urlencode(handed_on)).geturl()
     check_uri(uri, handed_on, shown=shown_url(url))

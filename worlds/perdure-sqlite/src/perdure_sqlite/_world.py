@@ -53,7 +53,9 @@ class SqliteWorld(World):
             UsageError: the URL is not one of those.
         """
         path, synchronous = _parse(url)
-        self._handle = Handle(shown_url(url), path, synchronous=synchronous, clock=clock or SystemClock())
+        self._handle = Handle(
+            shown_url(url), path, synchronous=synchronous, clock=clock or SystemClock()
+        )
         self.storage: Storage = SqliteStorage(self._handle)
         self.catalogue: Catalogue = SqliteCatalogue(self._handle)
         self.queue: Queue = SqliteQueue(self._handle)
