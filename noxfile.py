@@ -131,8 +131,18 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
-    """Draw the diagrams of docs/design.md from the tables."""
+    """Write what docs/design.md and docs/values.md take from the code."""
     session.run("python", "docs/diagrams.py")
+    session.run("python", "docs/value_table.py")
+
+
+@nox.session(venv_backend="none")
+def declarations(session: nox.Session) -> None:
+    """Every workflow here and what `perdure types` prints, checked by TypeScript's compiler."""
+    folder = session.create_tmp()
+    session.run("npm", "install", "--prefix", folder, "typescript@5", external=True)
+    compiler = str(Path(folder, "node_modules", ".bin", "tsc").absolute())
+    session.run("python", "tests/types/checking.py", compiler)
 
 
 @nox.session(venv_backend="none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, final
+from typing import Any, Final, final
 
 from ._frozen import frozen
 
@@ -17,6 +17,18 @@ __all__ = (
     "Undefined",
     "Url",
 )
+
+
+class _AsItIs:
+    """A class whose instances pydantic takes as they are."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema  # pydantic asks, so it is there
+
+        return core_schema.is_instance_schema(cls)
 
 
 class Undefined(Enum):
@@ -36,26 +48,26 @@ UNDEFINED: Final = Undefined.UNDEFINED
 
 @final
 @frozen(kw_only=False)
-class RegExp:
+class RegExp(_AsItIs):
     """A JavaScript regular expression; its grammar is JavaScript's, not ``re``'s."""
 
     source: str
     flags: str = ""
 
 
-class Url(str):
+class Url(_AsItIs, str):
     """A JavaScript ``URL``: its href."""
 
     __slots__ = ()
 
 
-class ArrayBuffer(bytes):
+class ArrayBuffer(_AsItIs, bytes):
     """A JavaScript ``ArrayBuffer``; plain ``bytes`` cross as ``Uint8Array``."""
 
     __slots__ = ()
 
 
-class DataView(bytes):
+class DataView(_AsItIs, bytes):
     """A JavaScript ``DataView``'s bytes."""
 
     __slots__ = ()
@@ -63,7 +75,7 @@ class DataView(bytes):
 
 @final
 @frozen(kw_only=False)
-class TypedArray:
+class TypedArray(_AsItIs):
     """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes."""
 
     tag: int
@@ -72,7 +84,7 @@ class TypedArray:
 
 @final
 @frozen(kw_only=False)
-class StepRef:
+class StepRef(_AsItIs):
     """A reference to a step, as a workflow passes it."""
 
     id: str

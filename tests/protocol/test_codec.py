@@ -119,7 +119,7 @@ class Model:
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (Decimal("1.10"), "1.10"),
         (Colour.RED, "red"),
-        (Colour.ONE, "ONE"),
+        (Colour.ONE, 1),
         (Point(1.5), {"x": 1.5, "name": "p"}),
         (Model(), {"id": str(uuid.UUID(int=1)), "at": [1]}),
         (date(2026, 1, 2), "2026-01-02"),

@@ -366,3 +366,18 @@ async def test_a_fatal_error_is_not_retried(world: World) -> None:
         with pytest.raises(RunFailedError, match="for good"):
             await run.result(timeout=5)
     assert len(calls) == 1
+
+
+async def test_equal_arguments_under_one_key_are_one_run(world: World) -> None:
+    """However they were written: the order of keys, and 1.0 for 1."""
+    flow_of_one = flow("return 1")
+    one = await start(flow_of_one, [{"a": 1, "b": 2.0}], world=world, idempotency_key="k")
+    two = await start(flow_of_one, [{"b": 2, "a": 1.0}], world=world, idempotency_key="k")
+    assert one.id == two.id
+    with pytest.raises(IdempotencyConflictError):
+        await start(flow_of_one, [{"a": True, "b": 2}], world=world, idempotency_key="k")
+
+
+async def test_an_empty_key_is_refused(world: World) -> None:
+    with pytest.raises(UsageError, match="must not be empty"):
+        await start(flow("return 1"), world=world, idempotency_key="")

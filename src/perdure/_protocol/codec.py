@@ -14,10 +14,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 from array import array
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +28,8 @@ import cbor2
 from ..errors import GuestError, ValueNotCarriableError
 from ..values import UNDEFINED, ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
 from .decoding import decode, decode_error
+from .enums import form_of
+from .models import content_of, is_model
 from .tags import TYPED_ARRAYS, Tag
 from .tracebacks import user_traceback
 
@@ -170,7 +174,9 @@ class _Encoder:
         if isinstance(value, Mapping):
             return self.mapping(value, depth)
         if isinstance(value, set | frozenset):
-            return cbor2.CBORTag(Tag.SET, self.items(list(value), depth))
+            return cbor2.CBORTag(Tag.SET, self.items(_in_order(value), depth))
+        if isinstance(value, deque):
+            return self.items(list(value), depth)
         if isinstance(value, BaseException):
             return cbor2.CBORTag(Tag.ERROR, self.mapping(_fields(value), depth))
         if isinstance(value, cbor2.CBORTag):  # a value of JavaScript's that is only passed on
@@ -179,20 +185,19 @@ class _Encoder:
             if dataclasses.is_dataclass(value):
                 fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
                 return self.mapping(fields, depth)
-            if callable(getattr(value, "model_dump", None)):
-                return self.mapping(self.dump(value), depth)
+            if is_model(value):
+                return self.prepare(self.dump(value), depth)
         kind = value.__qualname__ if isinstance(value, type) else type(value).__qualname__
         raise self.refuse(f"{kind} has no form in JavaScript; pass plain data")
 
-    def dump(self, model: Any) -> Mapping[Any, Any]:
+    def dump(self, model: Any) -> Any:
         # Once for both passes: its parts are recognised by identity.
-        found = self.dumped.setdefault(id(model), (model, None))
-        if found[1] is None:
-            found = self.dumped[id(model)] = (model, model.model_dump())
-        dumped = found[1]
-        if not isinstance(dumped, Mapping):
-            raise self.refuse(f"model_dump() of {type(model).__qualname__} gives no mapping")
-        return dumped
+        if id(model) not in self.dumped:
+            try:
+                self.dumped[id(model)] = model, content_of(model)
+            except ValueError as exc:
+                raise self.refuse(str(exc)) from exc
+        return self.dumped[id(model)][1]
 
     def items(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
         made: list[Any] = []
@@ -225,7 +230,8 @@ class _Encoder:
         """The form of *value*, if it is of a kind that has no parts."""
         match value:
             case Enum():
-                return self.checked(value.value if isinstance(value.value, str) else value.name)
+                form = form_of(value)
+                return self.checked(form) if isinstance(form, str) else form
             case datetime():
                 if value.tzinfo is None:
                     raise self.refuse("a naive datetime names no instant; give it a time zone")
@@ -234,6 +240,8 @@ class _Encoder:
                 return _whole(value / _MILLISECOND)
             case UUID() | Decimal():
                 return str(value)
+            case PurePath():
+                return self.checked(str(value))
             case date() | time():
                 return value.isoformat()
             case StepRef():
@@ -245,7 +253,8 @@ class _Encoder:
             case str() | int() | float() | bytes() | RegExp() | TypedArray():
                 return self.subclass(value)
             case _:
-                return _NO_FORM
+                is_address = type(value).__module__ == "ipaddress"
+                return str(value) if is_address else _NO_FORM
 
     def subclass(self, value: Any) -> Any:
         match value:
@@ -280,6 +289,14 @@ class _Encoder:
             value = array(value.typecode, value)
             value.byteswap()
         return cbor2.CBORTag(_ARRAY_TAGS[code], value.tobytes())
+
+
+def _in_order(items: Iterable[object]) -> list[object]:
+    """A set's items in an order that does not depend on the process's hash seed."""
+    try:
+        return sorted(items, key=lambda item: encode(item, where="item"))
+    except ValueNotCarriableError:
+        return list(items)  # refused later, with its path
 
 
 def _whole(number: float) -> int | float:

@@ -21,13 +21,12 @@ from typing import (
     TypeVar,
     cast,
     final,
-    get_type_hints,
     overload,
 )
 
 from .._frozen import frozen
-from .._protocol.annotations import convert
 from ..errors import UsageError
+from .parameters import Parameters
 
 __all__ = ("AnyStep", "Step", "StepOptions", "collect_steps", "registered_steps", "step")
 
@@ -55,7 +54,7 @@ class Step(Generic[P, R_co]):
         self.options = options
         self.is_async: bool = inspect.iscoroutinefunction(function)
         self.signature: inspect.Signature = inspect.signature(function)
-        self._annotations: tuple[list[Any], Any] | None = None
+        self._parameters = Parameters(function, self.signature, step_id=step_id)
         self._accepted: set[int] = set()  # numbers of arguments it can be called with
         self.__name__: str = function.__name__
         self.__doc__ = function.__doc__
@@ -69,18 +68,12 @@ class Step(Generic[P, R_co]):
         return f"<Step {self.id} max_retries={self.options.max_retries}>"
 
     def convert(self, args: Sequence[Any]) -> list[Any]:
-        """Arguments as the function's annotations mean them.
+        """Arguments in the types that the function's annotations ask for.
 
         Raises:
             ValueNotCarriableError: one is not of its annotated type; names its path.
         """
-        if self._annotations is None:
-            self._annotations = _annotations(self.function, self.signature)
-        kinds, rest = self._annotations
-        return [
-            convert(value, kinds[at] if at < len(kinds) else rest, where=f"arguments[{at}]")
-            for at, value in enumerate(args)
-        ]
+        return self._parameters.convert(args)
 
     def check_count(self, args: Sequence[Any]) -> None:
         """Pass arguments that the function can be called with.
@@ -96,26 +89,6 @@ class Step(Generic[P, R_co]):
     def topic(self) -> str:
         """The queue topic its messages go to."""
         return topic_of(self.id, self.options.queue)
-
-
-def _annotations(
-    function: Callable[..., object], signature: inspect.Signature
-) -> tuple[list[Any], Any]:
-    """Of each positional parameter, and of what follows them."""
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (
-        Exception
-    ):  # names that exist for a type checker only: then there is nothing to convert to
-        hints = {}
-    kinds: list[Any] = []
-    rest: Any = Any
-    for name, parameter in signature.parameters.items():
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            kinds.append(hints.get(name, Any))
-        elif parameter.kind is parameter.VAR_POSITIONAL:
-            rest = hints.get(name, Any)
-    return kinds, rest
 
 
 AnyStep: TypeAlias = "Step[..., object]"

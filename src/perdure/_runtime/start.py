@@ -16,9 +16,10 @@ import anyio.to_thread
 from .._core.transfer import check_here
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
+from .._protocol.equality import same_value
 from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
-from ..errors import RunLiveError, UsageError
+from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import current_world, workers
 from .check import check_bundle
 from .handles import Run
@@ -46,8 +47,9 @@ async def start(
         args: the workflow function's arguments, as one list.
         world: default: the world of the worker or ``open_world`` block around this call, else
             the default world of the process.
-        run_id: an id of your own; starting it again gives the same run.
-        idempotency_key: the run's id derives from it; the same key gives the same run.
+        run_id: an id of your own; starting it again returns the same run.
+        idempotency_key: the run's id derives from it; the same key returns the same run. Not
+            empty. Arguments are equal by value: the order of keys says nothing, nor 1.0 for 1.
 
     Raises:
         CompileError: the workflow's source has errors.
@@ -86,8 +88,20 @@ async def start(
     )
     worker = workers.get(target)
     if worker is None or not await worker.begin(new):
-        await target.storage.create_run(new)
+        await _create(target, new)
     return Run(new.run_id, target)
+
+
+async def _create(world: World, new: NewRun) -> None:
+    """Create the run; one that is there with an equal input is the same run."""
+    try:
+        await world.storage.create_run(new)
+    except IdempotencyConflictError:
+        record = await world.storage.get_run(new.run_id)
+        (created,) = await world.storage.read_events(new.run_id, limit=1)
+        equal = same_value(created.event.payload or b"\x80", new.input)
+        if record.workflow != new.workflow or not equal:
+            raise
 
 
 async def start_again(world: World, run_id: str) -> Run:
@@ -131,6 +145,8 @@ def run_id_for_key(key: str) -> RunId:
 def _choose_id(run_id: str | None, key: str | None) -> RunId:
     if run_id is not None and key is not None:
         raise UsageError("give run_id or idempotency_key, not both")
+    if key == "":
+        raise UsageError("an idempotency key must not be empty: all such starts would be one run")
     if run_id is not None:
         if not run_id or len(run_id) > 200 or any(c in run_id for c in "/\0 \n"):
             raise UsageError(f"run id {run_id!r} must be 1 to 200 characters without '/' or blanks")

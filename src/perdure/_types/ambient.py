@@ -1,4 +1,8 @@
-"""Ambient: the module "workflow" and the few globals it stands for, as TypeScript sees them."""
+"""Ambient: the module "workflow" and the globals that workflows have, as TypeScript sees them.
+
+The globals beyond ECMAScript's are declared only where no other library declares them, so a
+project that has ``lib.dom`` or Node's types keeps those.
+"""
 
 from __future__ import annotations
 
@@ -48,4 +52,122 @@ declare module "workflow" {
     changes: Record<string, string | number | boolean | null>,
   ): void;
 }
+
+interface Console {
+  assert(condition?: unknown, ...data: any[]): void;
+  count(label?: string): void;
+  countReset(label?: string): void;
+  debug(...data: any[]): void;
+  dir(value?: any): void;
+  error(...data: any[]): void;
+  group(...data: any[]): void;
+  groupCollapsed(...data: any[]): void;
+  groupEnd(): void;
+  info(...data: any[]): void;
+  log(...data: any[]): void;
+  table(value?: any): void;
+  time(label?: string): void;
+  timeEnd(label?: string): void;
+  timeLog(label?: string, ...data: any[]): void;
+  trace(...data: any[]): void;
+  warn(...data: any[]): void;
+}
+/** Goes to the run's log. */
+declare var console: Console;
+
+declare function atob(data: string): string;
+declare function btoa(data: string): string;
+declare function queueMicrotask(callback: () => void): void;
+declare function structuredClone<T = any>(value: T): T;
+
+interface URL {
+  hash: string;
+  host: string;
+  hostname: string;
+  href: string;
+  toString(): string;
+  readonly origin: string;
+  password: string;
+  pathname: string;
+  port: string;
+  protocol: string;
+  search: string;
+  readonly searchParams: URLSearchParams;
+  username: string;
+  toJSON(): string;
+}
+interface URLSearchParams {
+  readonly size: number;
+  append(name: string, value: string): void;
+  delete(name: string, value?: string): void;
+  get(name: string): string | null;
+  getAll(name: string): string[];
+  has(name: string, value?: string): boolean;
+  set(name: string, value: string): void;
+  sort(): void;
+  toString(): string;
+  forEach(callback: (value: string, key: string, parent: URLSearchParams) => void): void;
+  [Symbol.iterator](): IterableIterator<[string, string]>;
+  entries(): IterableIterator<[string, string]>;
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<string>;
+}
+interface TextEncoder {
+  readonly encoding: string;
+  encode(input?: string): Uint8Array;
+  encodeInto(source: string, destination: Uint8Array): { read: number; written: number };
+}
+interface TextDecoder {
+  readonly encoding: string;
+  decode(input?: ArrayBuffer | ArrayBufferView, options?: { stream?: boolean }): string;
+}
+/** Seeded from the run: the same values when the run's log is read again. */
+interface PerdureCrypto {
+  getRandomValues<T extends ArrayBufferView>(array: T): T;
+  randomUUID(): `${string}-${string}-${string}-${string}-${string}`;
+}
+interface PerdureURLConstructor {
+  new (url: string | URL, base?: string | URL): URL;
+  readonly prototype: URL;
+  canParse(url: string | URL, base?: string | URL): boolean;
+}
+interface PerdureURLSearchParamsConstructor {
+  new (
+    init?: string | URLSearchParams | Record<string, string> | Iterable<[string, string]>,
+  ): URLSearchParams;
+  readonly prototype: URLSearchParams;
+}
+interface PerdureTextEncoderConstructor {
+  new (): TextEncoder;
+  readonly prototype: TextEncoder;
+}
+interface PerdureTextDecoderConstructor {
+  new (label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean }): TextDecoder;
+  readonly prototype: TextDecoder;
+}
+declare var crypto: typeof globalThis extends { onmessage: any; crypto: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; crypto: infer T }
+    ? T
+    : PerdureCrypto;
+declare var URL: typeof globalThis extends { onmessage: any; URL: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; URL: infer T }
+    ? T
+    : PerdureURLConstructor;
+declare var URLSearchParams: typeof globalThis extends { onmessage: any; URLSearchParams: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; URLSearchParams: infer T }
+    ? T
+    : PerdureURLSearchParamsConstructor;
+declare var TextEncoder: typeof globalThis extends { onmessage: any; TextEncoder: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; TextEncoder: infer T }
+    ? T
+    : PerdureTextEncoderConstructor;
+declare var TextDecoder: typeof globalThis extends { onmessage: any; TextDecoder: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; TextDecoder: infer T }
+    ? T
+    : PerdureTextDecoderConstructor;
 """

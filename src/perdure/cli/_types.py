@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Annotated, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
+from .._runtime.parameters import annotation_of
 from .._runtime.registry import AnyStep
 from .._types import AMBIENT, Declared, declare_module
 from ..errors import PerdureError
@@ -35,8 +36,12 @@ def types(
 
 
 def _declared(name: str, step: AnyStep) -> Declared:
-    try:
-        hints = get_type_hints(step.function, include_extras=True)
-    except Exception:  # names that exist for a type checker only
-        hints = {}
+    hints = {known: _hint(step, known) for known in (*step.signature.parameters, "return")}
     return Declared(name=name, signature=step.signature, hints=hints, doc=step.__doc__ or "")
+
+
+def _hint(step: AnyStep, name: str) -> object:
+    try:
+        return annotation_of(step.function, name)
+    except NameError:  # for type checkers only
+        return Any

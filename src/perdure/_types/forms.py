@@ -1,0 +1,276 @@
+"""Forms: annotations as TypeScript types, and the interfaces that they name.
+
+Pure. A class with fields becomes one exported type. Where a workflow may leave fields out that
+Python fills in, what it passes has a type of its own, with ``Input`` in its name.
+"""
+
+# Classes are looked at by attributes that only some of them have:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import typing
+from collections import abc, defaultdict, deque
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, Flag
+from pathlib import PurePath
+from types import UnionType
+from typing import Any, TypeVar, cast, final
+from uuid import UUID
+
+from .._protocol.enums import form_of
+from ..errors import GuestError
+from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Undefined, Url
+from .structures import Field, Structure, structure_of
+from .texts import comment, is_identifier, quoted
+
+__all__ = ("Forms", "listed")
+
+_PLAIN: dict[Any, str] = {
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    bytes: "Uint8Array",
+    bytearray: "Uint8Array",
+    None: "null",
+    type(None): "null",
+    datetime: "Date",
+    timedelta: "number",
+    UUID: "string",
+    Decimal: "string",
+    date: "string",
+    time: "string",
+    object: "unknown",
+    Any: "any",
+    dict: "Record<string, any>",
+    list: "any[]",
+    tuple: "any[]",
+    set: "Set<any>",
+    frozenset: "Set<any>",
+    deque: "any[]",
+    Undefined: "undefined",
+    Url: "URL",
+    RegExp: "RegExp",
+    ArrayBuffer: "ArrayBuffer",
+    DataView: "DataView",
+    TypedArray: "ArrayBufferView",
+    StepRef: "(...args: any[]) => Promise<any>",
+    typing.Never: "never",
+    typing.NoReturn: "never",
+    typing.LiteralString: "string",
+}
+_ERRORS = frozenset(GuestError.__mro__) - {object}
+_LISTS = (list, abc.Sequence, abc.Iterable, abc.Collection, abc.MutableSequence, deque)
+_SETS = (set, frozenset, abc.Set, abc.MutableSet)
+_MAPS = (dict, abc.Mapping, abc.MutableMapping, defaultdict)
+_WRAPPERS = (
+    typing.Annotated,
+    typing.Required,
+    typing.NotRequired,
+    typing.Final,
+    typing.ClassVar,
+    getattr(typing, "ReadOnly", typing.Required),  # since Python 3.13
+)
+_SAFE = 2**53 - 1
+
+
+@final
+class Forms:
+    """The types of one module."""
+
+    def __init__(self) -> None:
+        self._declared: dict[tuple[Any, bool], str] = {}  # (class, taken) -> declaration
+        self._names: dict[tuple[Any, bool], str] = {}
+        self._owners: dict[str, Any] = {}  # a name in use -> its class
+
+    def __repr__(self) -> str:
+        return f"<Forms of {len(self._declared)} classes>"
+
+    def declarations(self) -> list[str]:
+        """The exported types that were needed so far, in the order of their first use."""
+        return list(dict.fromkeys(text for text in self._declared.values() if text))
+
+    def parameters(self, variables: Iterable[TypeVar]) -> str:
+        """Type variables as a list of type parameters; nothing if there are none."""
+        texts: list[str] = []
+        for variable in variables:
+            bounds = variable.__constraints__ or filter(None, [variable.__bound__])
+            limits = " | ".join(dict.fromkeys(self.of(bound, taken=True) for bound in bounds))
+            texts.append(f"{variable.__name__} extends {limits}" if limits else variable.__name__)
+        return f"<{', '.join(texts)}>" if texts else ""
+
+    def of(self, annotation: Any, *, taken: bool = False) -> str:
+        """An annotation as a TypeScript type.
+
+        Args:
+            taken: of a value that Python takes from a workflow, not one that it returns.
+        """
+        if isinstance(annotation, TypeVar):
+            return annotation.__name__
+        plain = _PLAIN.get(annotation) if isinstance(annotation, abc.Hashable) else None
+        if plain is not None:
+            return plain
+        origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin in _WRAPPERS:
+            return self.of(arguments[0], taken=taken)
+        if origin is typing.Literal:
+            return " | ".join(_literal(value) for value in arguments)
+        if origin in (typing.Union, UnionType):
+            members = [self.of(member, taken=taken) for member in arguments]
+            return " | ".join(dict.fromkeys(_grouped(member) for member in members))
+        if origin is not None:
+            return self._generic(origin, arguments, taken)
+        for alias in ("__supertype__", "__value__"):  # NewType; type X = … since Python 3.12
+            if hasattr(annotation, alias) and not isinstance(annotation, type):
+                return self.of(getattr(annotation, alias), taken=taken)
+        return self._class(annotation, (), taken) if isinstance(annotation, type) else "unknown"
+
+    def _generic(self, origin: Any, arguments: tuple[Any, ...], taken: bool) -> str:
+        if hasattr(origin, "__value__"):
+            return self.of(origin.__value__[arguments], taken=taken)
+        if origin is tuple:
+            return self._tuple(arguments, taken)
+        if origin in _LISTS:
+            return listed(self.of(arguments[0], taken=taken))
+        if origin in _SETS:
+            return f"Set<{self.of(arguments[0], taken=taken)}>"
+        if origin in _MAPS:
+            return self._map(*arguments, taken=taken)
+        return self._class(origin, arguments, taken) if isinstance(origin, type) else "unknown"
+
+    def _tuple(self, arguments: tuple[Any, ...], taken: bool) -> str:
+        if len(arguments) == 2 and arguments[1] is ...:
+            return listed(self.of(arguments[0], taken=taken))
+        return f"[{', '.join(self.of(item, taken=taken) for item in arguments)}]"
+
+    def _map(self, key: Any, item: Any, *, taken: bool) -> str:
+        keys, items = self.of(key, taken=taken), self.of(item, taken=taken)
+        if keys == "string":
+            return f"Record<string, {items}>"
+        if all(part.startswith('"') for part in keys.split(" | ")):
+            return f"{{ [key in {keys}]?: {items} }}"
+        return f"Map<{keys}, {items}>"
+
+    def _class(self, owner: type[Any], arguments: tuple[Any, ...], taken: bool) -> str:
+        if issubclass(owner, Enum):
+            return _enum(owner)
+        if issubclass(owner, PurePath) or owner.__module__ == "ipaddress":
+            return "string"
+        if owner in _ERRORS:
+            return "Error"
+        generic = getattr(owner, "__pydantic_generic_metadata__", None) or {}
+        if generic.get("origin") is not None:  # a parametrised model is a class of its own
+            owner, arguments = generic["origin"], generic["args"]
+        structure = structure_of(owner)
+        if structure is None or not is_identifier(structure.name):
+            return _base(owner)
+        name = self._declare(owner, structure, taken)
+        if not structure.variables:
+            return name
+        given = [self.of(a, taken=taken) for a in arguments] or ["any"] * len(structure.variables)
+        return f"{name}<{', '.join(given)}>"
+
+    def _declare(self, owner: Any, structure: Structure, taken: bool) -> str:
+        key = owner, taken and self._differs(structure, [])
+        if key not in self._names:
+            self._names[key] = self._free_name(structure.name + ("Input" if key[1] else ""), key)
+            self._declared[key] = ""  # keeps its place, and it may name itself
+            self._declared[key] = self._declaration(self._names[key], structure, key[1])
+        return self._names[key]
+
+    def _free_name(self, wanted: str, key: object) -> str:
+        """*wanted*, numbered if another class of this module has it."""
+        name, number = wanted, 1
+        while self._owners.setdefault(name, key) != key:
+            number += 1
+            name = f"{wanted}{number}"
+        return name
+
+    def _differs(self, structure: Structure, seen: list[str]) -> bool:
+        """Whether a workflow may pass something else than it is given."""
+        if structure.name in seen:
+            return False
+        for field in structure.fields:
+            if field.has_default or field.is_computed:
+                return True
+            for owner in _classes_in(field.annotation):
+                inner = structure_of(owner)
+                if inner is not None and self._differs(inner, [*seen, structure.name]):
+                    return True
+        return False
+
+    def _declaration(self, name: str, structure: Structure, taken: bool) -> str:
+        head = comment(structure.doc)
+        full = name + self.parameters(structure.variables)
+        if structure.kind == "root":
+            root = self.of(structure.fields[0].annotation, taken=taken)
+            return f"{head}export type {full} = {root};"
+        if structure.kind == "tuple":
+            items = ", ".join(self._item(field, taken) for field in structure.fields)
+            return f"{head}export type {full} = [{items}];"
+        lines = [
+            self._member(field, taken)
+            for field in structure.fields
+            if not (taken and field.is_computed)
+        ]
+        return "\n".join([f"{head}export interface {full} {{", *lines, "}"])
+
+    def _item(self, field: Field, taken: bool) -> str:
+        mark = "?" if taken and field.has_default else ""
+        return f"{field.name}{mark}: {self.of(field.annotation, taken=taken)}"
+
+    def _member(self, field: Field, taken: bool) -> str:
+        name = field.name if is_identifier(field.name) else quoted(field.name)
+        mark = "?" if field.may_miss or (taken and field.has_default) else ""
+        only = "readonly " if field.is_computed else ""
+        return f"  {only}{name}{mark}: {self.of(field.annotation, taken=taken)};"
+
+
+def listed(item: str) -> str:
+    """The type of an array of *item*."""
+    return f"({item})[]" if " " in item else f"{item}[]"
+
+
+def _grouped(member: str) -> str:
+    return f"({member})" if "=>" in member else member
+
+
+def _base(owner: type[Any]) -> str:
+    """The type of a subclass of a plain class, which crosses as that one."""
+    for plain in (bool, int, float, str, bytes, datetime):
+        if issubclass(owner, plain):
+            return _PLAIN[plain]
+    return "unknown"
+
+
+def _enum(owner: type[Enum]) -> str:
+    if issubclass(owner, Flag):
+        return "number"
+    members = cast("Iterable[Enum]", owner)
+    return " | ".join(_literal(form_of(member)) for member in members) or "never"
+
+
+def _classes_in(annotation: Any) -> list[type[Any]]:
+    origin = typing.get_origin(annotation) or annotation
+    found = [origin] if isinstance(origin, type) else []
+    for part in typing.get_args(annotation):
+        found += _classes_in(part)
+    return found
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, Enum):
+        return _literal(form_of(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value)) if abs(value) <= _SAFE else f"{int(value)}n"
+    if isinstance(value, float):
+        return repr(float(value)) if value == value and abs(value) != float("inf") else "number"
+    if isinstance(value, bytes):
+        return "Uint8Array"
+    return "null" if value is None else quoted(str(value))

@@ -1,0 +1,124 @@
+"""Structures: the fields of dataclasses, models, TypedDicts and NamedTuples, in one shape.
+
+Pure, and without importing pydantic: a model is known by its attributes.
+"""
+
+# Classes are looked at by attributes that only some of them have:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any, TypeVar
+
+from .._frozen import frozen
+
+__all__ = ("Field", "Structure", "structure_of")
+
+
+@frozen
+class Field:
+    """One field."""
+
+    name: str
+    annotation: Any
+    may_miss: bool = False  # in a value that Python returns
+    has_default: bool = False  # so a workflow may leave it out
+    is_computed: bool = False
+
+
+@frozen
+class Structure:
+    """A class with fields."""
+
+    name: str
+    kind: str  # "object", "tuple" or "root"
+    fields: tuple[Field, ...]
+    variables: tuple[TypeVar, ...]
+    doc: str
+
+
+def structure_of(owner: type[Any]) -> Structure | None:
+    """The class's fields; None if it has none that cross by themselves."""
+    if isinstance(getattr(owner, "model_fields", None), dict):
+        return _model(owner)
+    if dataclasses.is_dataclass(owner):
+        return _made(owner, "object", _dataclass_fields(owner))
+    if typing.is_typeddict(owner):
+        return _made(owner, "object", _typed_dict_fields(owner))
+    if issubclass(owner, tuple) and hasattr(owner, "_fields"):
+        return _made(owner, "tuple", _named_tuple_fields(owner))
+    return None
+
+
+def _made(owner: type[Any], kind: str, fields: list[Field]) -> Structure:
+    doc = owner.__doc__ or ""
+    written = doc and not doc.startswith(f"{owner.__name__}(")  # dataclass writes one of its own
+    return Structure(
+        name=owner.__name__,
+        kind=kind,
+        fields=tuple(fields),
+        variables=getattr(owner, "__parameters__", ()),
+        doc=doc if written else "",
+    )
+
+
+def _hints(owner: type[Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(owner, include_extras=True)
+    except NameError:  # names that exist for type checkers only
+        return dict.fromkeys(getattr(owner, "__annotations__", {}), object)
+
+
+def _dataclass_fields(owner: type[Any]) -> list[Field]:
+    hints = _hints(owner)
+    return [
+        Field(
+            name=field.name,
+            annotation=hints[field.name],
+            has_default=not field.init
+            or field.default is not dataclasses.MISSING
+            or field.default_factory is not dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(owner)
+    ]
+
+
+def _typed_dict_fields(owner: type[Any]) -> list[Field]:
+    optional: frozenset[str] = getattr(owner, "__optional_keys__", frozenset())
+    fields: list[Field] = []
+    for name, annotation in _hints(owner).items():
+        may_miss = name in optional
+        while typing.get_origin(annotation) in (typing.Required, typing.NotRequired):
+            may_miss = typing.get_origin(annotation) is typing.NotRequired
+            annotation = typing.get_args(annotation)[0]
+        fields.append(Field(name=name, annotation=annotation, may_miss=may_miss))
+    return fields
+
+
+def _named_tuple_fields(owner: Any) -> list[Field]:
+    hints = _hints(owner)
+    defaults: dict[str, Any] = owner._field_defaults
+    return [
+        Field(name=name, annotation=hints.get(name, Any), has_default=name in defaults)
+        for name in owner._fields
+    ]
+
+
+def _model(owner: Any) -> Structure:
+    generic = getattr(owner, "__pydantic_generic_metadata__", None) or {}
+    fields = [
+        Field(name=name, annotation=field.annotation, has_default=not field.is_required())
+        for name, field in owner.model_fields.items()
+    ]
+    for name, computed in owner.model_computed_fields.items():
+        fields.append(Field(name=name, annotation=computed.return_type, is_computed=True))
+    return Structure(
+        name=owner.__name__,
+        kind="root" if getattr(owner, "__pydantic_root_model__", False) else "object",
+        fields=tuple(fields),
+        variables=tuple(generic.get("parameters") or ()),
+        doc=owner.__dict__.get("__doc__") or "",
+    )

@@ -1,0 +1,109 @@
+"""Parameters: annotations are read when a step is decorated, each by itself."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from perdure import step
+from perdure._runtime.registry import AnyStep
+from perdure.errors import UsageError, ValueNotCarriableError
+from perdure.values import UNDEFINED
+
+if TYPE_CHECKING:
+    from decimal import Decimal as ForCheckers
+
+
+class Opaque:
+    pass
+
+
+@dataclass
+class Half:
+    field: ForCheckers
+
+
+@step(name="parameters:late")
+async def late(value: Later, other: ForCheckers, count: int = 3) -> None: ...
+
+
+@step(name="parameters:half")
+async def half(value: Half) -> None: ...
+
+
+@step(name="parameters:rest")
+async def rest(first: int, *others: float) -> None: ...
+
+
+@dataclass
+class Later:
+    number: float
+
+
+@dataclass
+class Opaquely:
+    held: Opaque
+
+
+async def opaque(value: int, other: Opaque) -> None: ...
+
+
+async def forward(value: OpaqueLater) -> None: ...
+
+
+opaque_later = step(name="parameters:forward")(forward)
+
+
+class OpaqueLater:
+    pass
+
+
+def convert(target: Any, *args: object) -> list[Any]:
+    found: AnyStep = target
+    return found.convert(args)
+
+
+def test_an_annotation_that_nothing_fits_is_refused_at_the_decorator() -> None:
+    with pytest.raises(UsageError, match=r"parameter 'other' cannot be converted: .*Opaque"):
+        step(name="parameters:opaque")(opaque)
+
+
+def test_a_class_further_down_is_read_at_the_first_call() -> None:
+    assert convert(late, {"number": 1}, 1, 2) == [Later(1.0), 1, 2]
+
+
+def test_a_name_for_type_checkers_leaves_its_parameter_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="perdure"):
+        late._parameters._named[1]._converter = None
+        converted = convert(late, {"number": 1}, "1.5", 2)
+    assert converted == [Later(1.0), "1.5", 2]
+    assert "parameter 'other' gets plain values" in caplog.text
+    with pytest.raises(ValueNotCarriableError, match="arguments\\[2\\]"):
+        convert(late, {"number": 1}, "1.5", "2")
+
+
+@pytest.mark.parametrize("target", [half, opaque_later])
+def test_a_type_that_cannot_be_read_fails_the_call(target: Any) -> None:
+    with pytest.raises(ValueNotCarriableError, match="the type of parameter 'value' cannot be"):
+        convert(target, {"field": 1})
+
+
+def test_undefined_takes_the_default() -> None:
+    assert convert(late, {"number": 1}, 1, UNDEFINED)[2] == 3
+    with pytest.raises(ValueNotCarriableError, match="undefined is no int"):
+        convert(rest, UNDEFINED)
+
+
+def test_the_rest_is_converted_each() -> None:
+    assert convert(rest, 1, 2, 3) == [1, 2.0, 3.0]
+    assert repr(rest._parameters) == "<Parameters of parameters:rest: 1>"
+
+
+def test_more_arguments_than_parameters_are_left_to_the_call() -> None:
+    assert convert(half) == []
+    assert convert(late, {"number": 1}, 1, 2, "more")[3] == "more"

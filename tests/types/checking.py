@@ -1,0 +1,128 @@
+"""Check every workflow of this repository with TypeScript's own compiler; ``nox -s declarations``.
+
+python tests/types/checking.py TSC: the declarations are those that ``perdure types`` prints.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "src/perdure/cli/demo"
+OPTIONS = (
+    *("--strict", "--noEmit", "--target", "es2022"),
+    *("--module", "esnext", "--moduleResolution", "bundler"),
+)
+LIBRARIES = ("es2023", "es2023,dom")
+SHAPES = """
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
+
+import pydantic
+
+from perdure import step
+
+T = TypeVar("T")
+UserId = NewType("UserId", int)
+
+
+class Size(enum.IntEnum):
+    SMALL = 1
+    HUGE = 2**60
+
+
+class Point(NamedTuple):
+    x: int
+    y: int = 0
+
+
+@dataclass
+class Box(Generic[T]):
+    item: T
+    count: int = field(init=False, default=0)
+
+
+class Options(TypedDict, total=False):
+    after: timedelta
+
+
+class Order(pydantic.BaseModel):
+    id: UserId
+    at: datetime
+    total: Decimal = Decimal(0)
+    tags: dict[Literal["a", "b"], set[int]] = {}
+
+
+@step
+async def place(order: Order, *points: Point) -> Box[Order]: ...
+
+
+@step
+async def size(options: Options | None = None) -> Size: ...
+
+
+@step
+async def same(value: T) -> T: ...
+"""
+FLOW = """
+import { place, same, size, type Order } from "python:shapes";
+
+export async function flow(): Promise<Order> {
+  "use workflow";
+  const placed = await place({ id: 1, at: new Date() }, [1], [1, 2]);
+  const count: number = placed.count;
+  console.log(count, await size({ after: 1000 }), await same("text"));
+  const url = new URL("http://example.com/a?b=c");
+  const copy = structuredClone({ query: url.searchParams.get("b"), id: crypto.randomUUID() });
+  console.log(copy.query, new TextDecoder().decode(new TextEncoder().encode(atob(btoa("a")))));
+  return placed.item;
+}
+"""
+
+
+def main(tsc: str) -> None:
+    """Check them all; exits with 1 where one does not pass."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    projects = [
+        ("shop", _block(readme, "python"), _block(readme, "ts")),
+        ("shop", _text(DEMO / "shop.py"), _text(DEMO / "order.ts")),
+        ("shapes", SHAPES, FLOW),
+    ]
+    checks = [(project, library) for project in projects for library in LIBRARIES]
+    failed = [check for check in checks if not _passes(tsc, *check[0], library=check[1])]
+    if failed:
+        raise SystemExit(f"TypeScript refuses {len(failed)} of {len(checks)}")
+    print(f"{len(projects)} workflows pass tsc --strict with --lib {' and '.join(LIBRARIES)}")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _block(page: str, language: str) -> str:
+    block = re.search(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    return block[1]
+
+
+def _passes(tsc: str, module: str, steps: str, flow: str, *, library: str) -> bool:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / f"{module}.py").write_text(steps, encoding="utf-8")
+        (folder / "flow.ts").write_text(flow, encoding="utf-8")
+        types = (sys.executable, "-m", "perdure", "types", module)
+        done = subprocess.run(types, cwd=folder, check=True, capture_output=True, text=True)
+        (folder / "perdure.d.ts").write_text(done.stdout, encoding="utf-8")
+        command = [tsc, *OPTIONS, "--lib", library, "flow.ts", "perdure.d.ts"]
+        return subprocess.run(command, cwd=folder, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
