@@ -34,6 +34,7 @@ Schema: TypeAlias = "dict[str, Any]"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = ("int", "float", "bool", "str", "bytes")  # never made of another type
 _KEPT = ("cls", "metadata", "serialization", "function", "members", "expected", "default")
+_NAMING = ("model", "dataclass", "typed-dict")  # their fields have names, and perhaps aliases
 _FUNCTIONS = ("function-before", "function-wrap")
 _IMPOSSIBLE = {
     "callable": "a function",
@@ -61,7 +62,7 @@ def structured(annotation: Any) -> Converter:
         if not keeps_undefined:
             value = without_undefined(value)
         try:
-            return validator.validate_python(value, by_alias=True, by_name=True)
+            return validator.validate_python(value)
         except ValidationError as exc:
             raise _refusal(exc, where) from None  # its text shows the value, which may be secret
 
@@ -130,6 +131,9 @@ class _Adapter:
         for name, part in schema.items():
             if name not in _KEPT:
                 schema[name] = self._adapt_part(kind, name, part)
+        if kind in _NAMING:
+            names = {"validate_by_name": True, "validate_by_alias": True}
+            schema["config"] = {**schema.get("config", {}), **names}
         rule = self._rules.get(kind) if isinstance(kind, str) else None
         made = schema if rule is None else rule(schema)
         return self._settle_undefined(made) if self.keeps_undefined else made
@@ -222,7 +226,7 @@ def _fill_late(value: Any, handler: Any, validator: SchemaValidator, names: froz
         return handler(value)
     whole = handler(_without(value, names))
     late = {k: v for k, v in value.items() if k in names}
-    for name, field in validator.validate_python(late, by_alias=True, by_name=True).items():
+    for name, field in validator.validate_python(late).items():
         object.__setattr__(whole, name, field)
     return whole
 
