@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import fields, replace
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 
 from perdure._protocol.snapshot_format import (
     MAGIC,
+    MAX_FOLD_BYTES,
     SnapshotHeader,
     decode_ledger,
     decode_snapshot,
@@ -97,6 +99,78 @@ def test_any_other_bytes_are_refused(data: bytes, key: bytes | None) -> None:
             decode_snapshot(made, key=key)
 
 
-@given(st.lists(st.integers() | st.text() | st.none()))
-def test_a_ledger_comes_back(values: list[object]) -> None:
-    assert decode_ledger(encode_ledger(values)) == values
+NAMES = st.text(max_size=9)
+TABLES = st.tuples(
+    st.dictionaries(NAMES, NAMES),
+    st.dictionaries(NAMES, st.integers(-(2**63), 2**63 - 1)),
+    st.dictionaries(NAMES, NAMES),
+    st.binary(max_size=32),
+)
+PRINTED = st.tuples(st.integers(0, 2**62), st.lists(st.tuples(NAMES, NAMES)))
+
+
+@given(TABLES, st.lists(PRINTED))
+def test_a_ledger_comes_back(tables: tuple[Any, ...], printed: list[Any]) -> None:
+    lines = [[at, [list(line) for line in console]] for at, console in printed]
+    assert decode_ledger(encode_ledger([*tables, *lines])) == [*tables, *lines]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | NAMES | st.binary(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.integers(), inner),
+    max_leaves=6,
+)
+
+
+@given(st.lists(VALUES, max_size=6) | VALUES)
+def test_any_other_value_is_no_ledger(value: Any) -> None:
+    """It is refused by name, or it is a ledger."""
+    try:
+        steps, waits, hooks, digest, *_ = decode_ledger(encode_ledger(value))
+    except SnapshotRejectedError:
+        return
+    assert all(isinstance(table, dict) for table in (steps, waits, hooks))
+    assert isinstance(digest, bytes)
+
+
+@pytest.mark.parametrize("lines", [7, [1], [1, 2], [-1, []], [1, [["log"]]], [1, [["log", 2]]]])
+def test_lines_of_another_form_are_refused(lines: object) -> None:
+    with pytest.raises(SnapshotRejectedError, match="parts of other types"):
+        decode_ledger(encode_ledger([{}, {}, {}, b"", lines]))
+
+
+@given(st.binary(max_size=60))
+def test_any_other_bytes_are_no_ledger(data: bytes) -> None:
+    with contextlib.suppress(SnapshotRejectedError):
+        decode_ledger(data)
+
+
+@pytest.mark.parametrize("tag", [2, 4, 28, 30, 35, 36, 55799, 2**40])
+def test_no_tag_is_read(tag: int) -> None:
+    data = b"\x84\xa0\xa0\xa0" + cbor2.dumps(cbor2.CBORTag(tag, [b"1", 2]))
+    with pytest.raises(SnapshotRejectedError, match="its fold cannot be read"):
+        decode_ledger(data)
+
+
+def test_a_ledger_that_is_too_large_is_refused_unread() -> None:
+    with pytest.raises(SnapshotRejectedError, match="fold of 16777217 bytes is too large"):
+        decode_ledger(bytes(MAX_FOLD_BYTES + 1))
+
+
+@pytest.mark.parametrize("change", [{"run_id": "r" * 70_000}, {"turn": 1 << 9000}])
+def test_what_is_said_of_a_field_is_short(change: dict[str, Any]) -> None:
+    data = encode_snapshot(replace(HEADER, **change), b"", b"", key=None)
+    with pytest.raises(SnapshotRejectedError) as caught:
+        decode_snapshot(data, key=None)
+    assert len(str(caught.value)) < 300
+    sound = encode_snapshot(replace(HEADER, run_id="r" * 60_000), b"", b"", key=None)
+    with pytest.raises(SnapshotRejectedError, match="…, not 'run_a'") as caught:
+        decode_snapshot(sound, key=None, expected={"run_id": "run_a"})
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("body", ["text", [], [[], b"", b""], [[1] * 11, b"", ""]])
+def test_a_body_of_other_parts_is_refused(body: object) -> None:
+    data = MAGIC + b"\x00" + cbor2.dumps(body)
+    with pytest.raises(SnapshotRejectedError, match="header"):
+        decode_snapshot(data + hashlib.sha256(data).digest(), key=None)

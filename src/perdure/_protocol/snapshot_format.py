@@ -3,16 +3,21 @@
 Pure. Layout: magic with the format's version, one byte that says whether a keyed tag follows, one
 CBOR array (header fields, fold, delta), sha256 of all of it, and HMAC-SHA256 of all of it where a
 key is configured. A snapshot is executable state: whatever does not match is refused, and the
-run is rebuilt from its log.
+run is rebuilt from its log. A digest that is right proves nothing without a key, so every field has
+a strict type and a bound, and no CBOR tag is read.
 """
+
+# A snapshot may hold values of any type until it is checked, so parts of them stay unknown:
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, NoReturn, final
 
 import cbor2
 
@@ -20,6 +25,7 @@ from .._frozen import frozen
 from ..errors import SnapshotRejectedError
 
 __all__ = (
+    "MAX_FOLD_BYTES",
     "SnapshotHeader",
     "decode_ledger",
     "decode_snapshot",
@@ -29,6 +35,11 @@ __all__ = (
 
 MAGIC = b"PRDS\x02"
 DIGEST_BYTES = 32
+MAX_FOLD_BYTES = 16 << 20
+_MAX_DEPTH = 5  # the lines of what was printed
+_MAX_INT = 2**63
+_MAX_TEXT = 1 << 16
+_SHOWN_CHARS = 80  # of a foreign value in a message
 _UNKEYED, _KEYED = b"\x00", b"\x01"
 
 
@@ -50,19 +61,52 @@ class SnapshotHeader:
 
 
 _NAMES = tuple(field.name for field in fields(SnapshotHeader))
-_KINDS: tuple[tuple[type, ...], ...] = (
-    (bytes,),
-    (bytes,),
-    (bytes,),
-    (str,),
-    (int,),
-    (str,),
-    (int,),
-    (bytes,),
-    (int,),
-    (int,),
-    (int, type(None)),
-)
+
+
+def _is_digest(value: object) -> bool:
+    return type(value) is bytes and len(value) == DIGEST_BYTES
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str and len(value) <= _MAX_TEXT
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _MAX_INT
+
+
+def _is_rolling_digest(value: object) -> bool:
+    return type(value) is bytes and len(value) <= DIGEST_BYTES
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    "engine": _is_digest,
+    "bundle": _is_digest,
+    "baseline": _is_digest,
+    "run_id": _is_text,
+    "turn": _is_count,
+    "commit_id": _is_text,
+    "consumed": _is_count,
+    "log_digest": _is_rolling_digest,
+    "memory_bytes": _is_count,
+    "stack_pointer": _is_count,
+    "parent_turn": lambda value: value is None or _is_count(value),
+}
+
+
+@final
+class _NoTags(dict[int, Callable[..., NoReturn]]):
+    """Every tag's decoder: a refusal. Some of those that cbor2 brings cost much for a few bytes."""
+
+    def __missing__(self, tag: int) -> Callable[..., NoReturn]:
+        return _refuse_tag
+
+
+def _refuse_tag(*_: object, **__: object) -> NoReturn:
+    raise ValueError("it holds a tag")
+
+
+_NO_TAGS = _NoTags()
 
 
 def encode_snapshot(
@@ -106,22 +150,44 @@ def decode_snapshot(
     header, fold, delta = _parse(body[start:])
     for name, value in (expected or {}).items():
         if getattr(header, name) != value:
-            raise SnapshotRejectedError(f"its {name} is {getattr(header, name)!r}, not {value!r}")
+            raise SnapshotRejectedError(
+                f"its {name} is {_shown(getattr(header, name))}, not {_shown(value)}"
+            )
     return header, fold, delta
 
 
 def _parse(body: bytes) -> tuple[SnapshotHeader, bytes, bytes]:
+    parts = _load(body, "header")
+    if type(parts) is not list or len(parts) != 3:
+        raise SnapshotRejectedError("its header cannot be read: it is not three parts")
+    values, fold, delta = parts
+    if type(values) is not list or len(values) != len(_NAMES):
+        raise SnapshotRejectedError("its header cannot be read: it has other fields")
+    if type(fold) is not bytes or type(delta) is not bytes:
+        raise SnapshotRejectedError("its header has parts of other types")
+    for name, value in zip(_NAMES, values, strict=True):
+        if not _CHECKS[name](value):
+            raise SnapshotRejectedError(f"its header has fields of other types: {name}")
+    return SnapshotHeader(**dict(zip(_NAMES, values, strict=True))), fold, delta
+
+
+def _load(data: bytes, part: str) -> Any:
     try:
-        values, fold, delta = cbor2.loads(body)
-        header = SnapshotHeader(**dict(zip(_NAMES, values, strict=True)))
-        sound = isinstance(fold, bytes) and isinstance(delta, bytes)
-    except (cbor2.CBORDecodeError, TypeError, ValueError) as exc:
-        raise SnapshotRejectedError(f"its header cannot be read: {exc}") from exc
-    if not sound or any(
-        not isinstance(value, kinds) for value, kinds in zip(values, _KINDS, strict=True)
-    ):
-        raise SnapshotRejectedError("its header has fields of other types")
-    return header, fold, delta
+        return cbor2.loads(
+            data,
+            semantic_decoders=_NO_TAGS,
+            max_depth=_MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+        )
+    except (cbor2.CBORDecodeError, TypeError, ValueError, MemoryError) as exc:
+        raise SnapshotRejectedError(f"its {part} cannot be read: {_shown(exc)}") from exc
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def _digests(data: bytes, key: bytes | None) -> bytes:
@@ -136,6 +202,41 @@ def encode_ledger(fields: list[Any]) -> bytes:
 
 
 def decode_ledger(data: bytes) -> list[Any]:
-    """What ``encode_ledger`` was given."""
-    fields: list[Any] = cbor2.loads(data)
+    """What ``encode_ledger`` was given: steps, waits, hooks, digest, and what each turn printed.
+
+    Raises:
+        SnapshotRejectedError: it is anything else.
+    """
+    if len(data) > MAX_FOLD_BYTES:
+        raise SnapshotRejectedError(f"its fold of {len(data)} bytes is too large")
+    fields: Any = _load(data, "fold")
+    if type(fields) is not list or len(fields) < 4:
+        raise SnapshotRejectedError("its fold has other parts")
+    steps, waits, hooks, digest, *printed = fields
+    sound = (
+        all(_is_table(table, str) for table in (steps, hooks))
+        and _is_table(waits, int)
+        and all(-_MAX_INT <= at < _MAX_INT for at in waits.values())
+        and _is_rolling_digest(digest)
+        and all(_is_printed(part) for part in printed)
+    )
+    if not sound:
+        raise SnapshotRejectedError("its fold has parts of other types")
     return fields
+
+
+def _is_table(value: object, kind: type) -> bool:
+    return type(value) is dict and all(
+        type(key) is str and type(item) is kind for key, item in value.items()
+    )
+
+
+def _is_printed(value: object) -> bool:
+    """Whether it is a position and lines, each a level and a text."""
+    if type(value) is not list or len(value) != 2 or not _is_count(value[0]):
+        return False
+    lines = value[1]
+    return type(lines) is list and all(
+        type(line) is list and len(line) == 2 and all(type(text) is str for text in line)
+        for line in lines
+    )

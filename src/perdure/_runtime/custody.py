@@ -58,8 +58,12 @@ class Custody:
         self.heap = Heap(baseline, record, limits=self._shared.limits)
         return [LoggedEvent(position=1, event=created_event(new))]
 
-    async def load(self) -> Sequence[LoggedEvent]:
-        """Have the run's heap, unless the run has ended; gives the log above what it consumed."""
+    async def load(self, *, wary: bool = False) -> Sequence[LoggedEvent]:
+        """Have the run's heap, unless the run has ended; gives the log above what it consumed.
+
+        Args:
+            wary: use no snapshot, since turns of the run came to nothing.
+        """
         shared = self._shared
         heap = self.heap or shared.warm.take(self._run_id)
         self.heap, self.unseen = heap, False
@@ -74,7 +78,7 @@ class Custody:
             self.discard()
             return ()
         if heap is None:
-            heap = self.heap = await self._source.thaw(state)
+            heap = self.heap = await self._source.thaw(state, wary=wary)
             if state.chain and not heap.consumed:  # the chain was refused
                 return await self._source.read_log()
         return state.events
@@ -82,8 +86,8 @@ class Custody:
     async def rebuild(self, reason: SnapshotRejectedError) -> Sequence[LoggedEvent]:
         """Have a heap from the log alone, since the snapshot's was found wrong; gives the log."""
         self.discard()
-        assert self.record is not None
-        self.heap = await self._source.rebuild(self.record, reason)
+        self.record = record = await self._shared.world.storage.get_run(self._run_id)
+        self.heap = await self._source.rebuild(record, reason)
         return await self._source.read_log()
 
     def advance(self, commit: TurnCommit, committed: Committed) -> None:

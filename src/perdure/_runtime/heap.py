@@ -27,15 +27,18 @@ from .._protocol.snapshot_format import (
     encode_ledger,
     encode_snapshot,
 )
-from .._vm.image import Baseline, take_image
+from .._vm.image import MAX_MEMORY_BYTES, Baseline, take_image
 from .._vm.instance import Instance
-from .._vm.lineage import Lineage
+from .._vm.lineage import MAX_LINKS, Lineage
 from ..errors import DivergenceError, SnapshotRejectedError
+from .probation import check_answer, check_open, refusal
 
 __all__ = ("Heap",)
 
 _CALL_DELIVERIES = 256  # in one guest call: a frame must fit the arena
 _CALL_BYTES = 4 << 20
+_WASM_PAGE = 64 << 10
+_ROOM = 3  # times the heap's limit, for memory: what is freed is not given back (2.4, measured)
 _PRINTED_CHARS = 64 << 10  # of what a turn printed, in its snapshot
 
 
@@ -55,6 +58,9 @@ class Heap:
         self.position = record.position  # the log's last position known of
         self.snapshot_turn = -1  # of the newest snapshot
         self.printed: tuple[DeliveryOutput, ...] = ()  # by its turn, and perhaps not written
+        self.thawed = False  # it comes from a snapshot, so its word must be checked
+        self.vouched = True  # by the log, or by a snapshot's tag
+        self._untried = False
         self._record = record
         self._limits = limits
         self._instance: Instance | None = None
@@ -76,31 +82,43 @@ class Heap:
         """The heap that a snapshot chain holds; with an empty chain one before the first delivery.
 
         Raises:
-            SnapshotRejectedError: the chain is damaged, foreign or not of this run's past.
+            SnapshotRejectedError: the chain is damaged, foreign or not of this run's past, or
+                anything went wrong with it.
         """
         heap = cls(baseline, record, limits=limits)
         if not chain:
             return heap
-        parts = [decode_snapshot(snapshot.data, key=key) for snapshot in chain]
-        _check_chain(parts, chain, record, baseline)
-        header, fold, _ = parts[-1]
-        deltas = [delta for _, _, delta in parts]
-        steps, waits, hooks, digest, *printed = decode_ledger(fold)
-        heap.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
-        heap.consumed, heap.snapshot_turn = header.consumed, header.turn
-        heap.printed = tuple(_as_output(*parts) for parts in printed)
-        if digest != header.log_digest or (
-            header.consumed == record.consumed and digest != record.log_digest
-        ):
-            raise SnapshotRejectedError("it has seen another log")
-        instance = baseline.thaw(deltas)
-        heap._instance = instance
         try:
-            heap._lineage = Lineage.resume(baseline, instance, turn=header.turn, deltas=deltas)
+            heap._thaw(chain, key)
+        except Exception as exc:
+            heap.close()
+            raise refusal(exc) from exc
         except BaseException:
             heap.close()
             raise
         return heap
+
+    def _thaw(self, chain: Sequence[Snapshot], key: bytes | None) -> None:
+        if len(chain) > MAX_LINKS + 1:
+            raise SnapshotRejectedError(f"its chain has {len(chain)} links")
+        baseline, record = self.baseline, self._record
+        parts = [decode_snapshot(snapshot.data, key=key) for snapshot in chain]
+        _check_chain(parts, chain, record, baseline)
+        sizes = _sizes(parts, baseline, self._limits)
+        header, fold, _ = parts[-1]
+        deltas = [delta for _, _, delta in parts]
+        steps, waits, hooks, digest, *printed = decode_ledger(fold)
+        self.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
+        self.consumed, self.snapshot_turn = header.consumed, header.turn
+        self.printed = tuple(_as_output(*parts) for parts in printed)
+        self.thawed, self.vouched = True, key is not None
+        if digest != header.log_digest or (
+            header.consumed == record.consumed and digest != record.log_digest
+        ):
+            raise SnapshotRejectedError("it has seen another log")
+        self._instance = instance = baseline.thaw(deltas, sizes=sizes)
+        self._lineage = Lineage.resume(baseline, instance, turn=header.turn, deltas=deltas)
+        self._untried = True
 
     @property
     def held_bytes(self) -> int:
@@ -147,7 +165,6 @@ class Heap:
             if self.ledger.digest != self._record.log_digest:
                 raise SnapshotRejectedError("it has seen another log")
             return None
-        from_snapshot = self.snapshot_turn >= 0
         answer = self.deliver(again, recorded=True)
         commands = [c for output in answer.turns for c in output.commands]
         recorded: Mapping[str, Event] = {e.event.key: e.event for e in events}
@@ -156,7 +173,7 @@ class Heap:
             if self.ledger.digest != self._record.log_digest:
                 raise DivergenceError(self.run_id, reason="its record has another log digest")
         except DivergenceError as exc:
-            if from_snapshot:  # the log is the truth: ask it alone before giving up
+            if self.thawed:  # the log is the truth: ask it alone before giving up
                 raise SnapshotRejectedError(f"what follows from it differs: {exc}") from exc
             raise
         return answer
@@ -188,8 +205,23 @@ class Heap:
         """Tell it in one guest call."""
         assert self._instance is not None
         answer = self._instance.resume([_as_delivery(logged) for logged in call])
+        if self.thawed:
+            check_answer(call, answer, self.ledger)
         self._note(call, answer, recorded=recorded)
         return answer
+
+    def try_out(self) -> None:
+        """Pass only a heap that waits for what its fold says; the guest is not changed.
+
+        One that was not thawed, or has passed, passes at once.
+
+        Raises:
+            SnapshotRejectedError: it does not.
+        """
+        if self._untried:
+            self._untried = False
+            assert self._instance is not None
+            check_open(self._instance.resume([]), self.ledger)
 
     def freeze(
         self,
@@ -273,10 +305,29 @@ def _check_chain(
         for name, value in expected.items():
             if getattr(header, name) != value:
                 raise SnapshotRejectedError(f"its {name} is not this run's")
+        if parent is not None and header.turn <= parent:
+            raise SnapshotRejectedError("its chain goes back")
         parent = header.turn
     newest = parts[-1][0]
     if newest.turn > record.turn or newest.consumed > record.consumed:
         raise SnapshotRejectedError("it is of a turn that was never committed")
+
+
+def _sizes(
+    parts: Sequence[tuple[SnapshotHeader, bytes, bytes]], baseline: Baseline, limits: Limits
+) -> list[int]:
+    """What each link of a chain says memory is, within what the run may use."""
+    size = baseline.image.memory_bytes
+    most = size + _ROOM * limits.heap_bytes if limits.heap_bytes else MAX_MEMORY_BYTES
+    pointer = baseline.image.layout.stack_pointer
+    sizes = [header.memory_bytes for header, _, _ in parts]
+    for claim in sizes:
+        if not size <= claim <= most or claim % _WASM_PAGE:
+            raise SnapshotRejectedError(f"its memory of {claim} bytes is not sound")
+        size = claim
+    if any(header.stack_pointer != pointer for header, _, _ in parts):
+        raise SnapshotRejectedError("its stack is not at rest")
+    return sizes
 
 
 def _as_parts(printed: Iterable[DeliveryOutput]) -> Iterator[list[Any]]:

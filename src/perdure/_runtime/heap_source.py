@@ -1,6 +1,7 @@
 """Heap source: where a run's heap comes from: its snapshot, or its log if that must not be used.
 
-A snapshot is a checked cache. Whatever is wrong with one is warned of, and costs time alone.
+A snapshot is a checked cache. Whatever is wrong with one is warned of, and costs time alone. A run
+whose last turn came to nothing in this worker, or in many, is made from its log.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .._model.state import RunState
 from ..errors import SnapshotRejectedError
 from .carrying import Carrying
 from .heap import Heap
+from .probation import UnconfirmedFailureError
 
 __all__ = ("HeapSource",)
 
@@ -34,14 +36,21 @@ class HeapSource:
     def __repr__(self) -> str:
         return f"<HeapSource of {self._run_id}>"
 
-    async def thaw(self, state: RunState) -> Heap:
-        """The heap of the run's snapshot; one before its first delivery if there is none."""
+    async def thaw(self, state: RunState, *, wary: bool) -> Heap:
+        """The heap of the run's snapshot; one before its first delivery if there is none.
+
+        Args:
+            wary: use no snapshot.
+        """
         shared, record, chain = self._shared, state.record, state.chain
         baseline = await shared.baselines.get(record)
         shared.tally.thawed += bool(chain)
         if not chain:
             if record.turn and was_put_away(state.events, consumed=record.consumed):
                 self._warn_rebuilt("its snapshot is missing")
+            return Heap(baseline, record, limits=shared.limits)
+        if wary or shared.failed.get(self._run_id):
+            self._warn_rebuilt("a turn by its snapshot came to nothing")
             return Heap(baseline, record, limits=shared.limits)
         try:
             return await shared.pool.run(
@@ -53,7 +62,10 @@ class HeapSource:
 
     async def rebuild(self, record: RunRecord, reason: SnapshotRejectedError) -> Heap:
         """A heap for the log alone, after one from a snapshot was found to be wrong."""
-        self._warn_rebuilt(reason)
+        if isinstance(reason, UnconfirmedFailureError):
+            _log.info("run %s fails by a snapshot without a tag; its log is asked", self._run_id)
+        else:
+            self._warn_rebuilt(reason)
         baseline = await self._shared.baselines.get(record)
         return Heap(baseline, record, limits=self._shared.limits)
 

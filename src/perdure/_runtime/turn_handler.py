@@ -16,11 +16,12 @@ from .._model.commands import Answer, DeliveryOutput, Failed, Interrupted, Sched
 from .._model.commit import TurnCommit
 from .._model.events import Event, LoggedEvent
 from .._model.queue import Lease, LeaseEnd, WakeClaim
-from .._model.runs import NewRun
+from .._model.runs import NewRun, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import encode
 from ..errors import GuestError
 from .heap import Heap
+from .probation import UnconfirmedFailureError, check_open, refusal
 from .slots import TakenSlots
 
 __all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
@@ -80,9 +81,19 @@ def take_turn(heap: Heap, given: TurnInput) -> Taken:
     """Take a turn. The heap must be discarded unless the commit lands.
 
     Raises:
-        SnapshotRejectedError: the heap came from a snapshot that is not of this log.
+        SnapshotRejectedError: the heap came from a snapshot, and anything at all went wrong.
         DivergenceError: the guest does not repeat what the log says it did.
     """
+    if not heap.thawed:
+        return _take_turn(heap, given)
+    try:
+        heap.try_out()
+        return _take_turn(heap, given)
+    except Exception as exc:
+        raise refusal(exc) from exc
+
+
+def _take_turn(heap: Heap, given: TurnInput) -> Taken:
     again = heap.catch_up(given.events) if heap.consumed < heap.recorded else None
     if again is not None and isinstance(again.outcome, Interrupted):
         return again.outcome
@@ -127,6 +138,10 @@ def _plan(
         stalled_error=_stalled,
     )
     plan = plan_turn(request, answer, heap.ledger)
+    if heap.thawed:
+        check_open(answer, heap.ledger)
+        if not heap.vouched and _fails(plan):
+            raise UnconfirmedFailureError("the run fails by it")
     consumed = heap.position + len(inline)
     heap.consumed = consumed
     outputs = (*(again.turns if again else ()), *answer.turns)
@@ -155,6 +170,10 @@ def _plan(
     return Turn(
         commit=commit, inline=plan.inline, outputs=outputs, unhandled=unhandled, prints=prints
     )
+
+
+def _fails(plan: TurnPlan) -> bool:
+    return plan.outcome is not None and plan.outcome.status is RunStatus.FAILED
 
 
 def _snapshot(

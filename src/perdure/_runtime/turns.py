@@ -22,6 +22,7 @@ from .._model.runs import NewRun
 from ..errors import SnapshotRejectedError, WorldError
 from .carrying import Carrying
 from .custody import Custody
+from .giving_up import MAX_FRUITLESS
 from .slots import TakenSlots
 from .turn_handler import StepResult, Taken, Turn, TurnInput
 from .turn_thread import take_in_thread
@@ -96,7 +97,8 @@ class Turns:
         custody = self.custody
         events: Sequence[LoggedEvent] = ()
         if claim is not None or custody.unseen or custody.heap is None:
-            events = await custody.load()
+            wary = claim is not None and claim.attempt > MAX_FRUITLESS
+            events = await custody.load(wary=wary)
         if custody.heap is None:
             await self._writes.give_back(claim, 0)  # the run has ended
             return None

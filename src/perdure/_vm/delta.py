@@ -4,6 +4,9 @@ Layout, compressed with zstd behind one byte that says whether the baseline's di
 needed: memory size and count of changed pages (u32 each), the distance of each changed page from
 the one before (u32), then for every ``BATCH`` pages the counts of words and gap bytes (u32 each),
 the words, the gaps. Pages are numbered over the run's ranges of memory, in order.
+
+A delta may be crafted: the size it claims is compared with the most that such a memory can need
+before any of it is decompressed, and what is counted in it before anything is made of that.
 """
 
 from __future__ import annotations
@@ -12,8 +15,7 @@ import struct
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import final
+from typing import Any, final
 
 import zstandard
 
@@ -21,10 +23,11 @@ from .._frozen import frozen
 from ..errors import SnapshotRejectedError
 from .kernel import BATCH, PAGE, thread_kernel
 
-__all__ = ("Dictionary", "Patch", "apply", "compress", "decompress", "pack")
+__all__ = ("Dictionary", "Patch", "apply", "claimed_memory", "compress", "decompress", "pack")
 
 LEVEL = 3
-MAX_BYTES = 1 << 30
+MAX_WINDOW_BYTES = 8 << 20  # of frames that are longer; level 3 needs 2 MiB
+_PAGE_BYTES = PAGE + PAGE // 4 + 64  # the most a changed page takes: words, gaps, its number
 _PAIR = struct.Struct("<II")
 _local = threading.local()
 
@@ -48,8 +51,9 @@ class Patch:
     """A delta, unpacked."""
 
     memory_bytes: int
-    pages: tuple[int, ...]  # rising
-    parts: tuple[tuple[bytes, bytes], ...]  # words and gaps of each BATCH pages
+    pages: array[int]  # rising
+    body: bytes
+    parts: tuple[tuple[int, int, int], ...]  # of each BATCH pages: where words begin, gaps, the end
 
 
 def pack(memory_bytes: int, pages: Sequence[int], parts: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -67,43 +71,75 @@ def compress(body: bytes, dictionary: Dictionary | None) -> bytes:
     return (b"\x01" if dictionary else b"\x00") + made.compress(body)
 
 
-def decompress(data: bytes, dictionary: Dictionary | None) -> Patch:
-    """The patch in a delta.
+def claimed_memory(data: bytes, dictionary: Dictionary | None) -> int:
+    """The size of memory that a delta says it is of; nothing else of it is read.
 
     Raises:
         SnapshotRejectedError: it is not a delta, or needs a dictionary that is not this one.
     """
+    try:
+        with _reader(data, dictionary).stream_reader(memoryview(data)[1:]) as stream:
+            return int(_PAIR.unpack(stream.read(_PAIR.size))[0])
+    except (zstandard.ZstdError, struct.error) as exc:
+        raise SnapshotRejectedError(f"its delta cannot be read: {exc}") from exc
+
+
+def decompress(data: bytes, dictionary: Dictionary | None, *, heap_bytes: int) -> Patch:
+    """The patch in a delta.
+
+    Args:
+        heap_bytes: what of its memory is the run's; a delta of more is refused before it is made.
+
+    Raises:
+        SnapshotRejectedError: it is not a delta, is too large, or needs another dictionary.
+    """
+    reader, frame = _reader(data, dictionary), memoryview(data)[1:]
+    try:
+        size = zstandard.get_frame_parameters(frame)
+        if size.content_size > _most_bytes(heap_bytes) or (
+            size.window_size > max(MAX_WINDOW_BYTES, size.content_size)
+        ):
+            raise SnapshotRejectedError("its delta is larger than its memory")
+        # The claim is what is allocated.
+        return _unpack(reader.decompress(frame, allow_extra_data=False))
+    except (zstandard.ZstdError, struct.error, ValueError, MemoryError) as exc:
+        raise SnapshotRejectedError(f"its delta cannot be read: {exc}") from exc
+
+
+def _reader(data: bytes, dictionary: Dictionary | None) -> zstandard.ZstdDecompressor:
     if data[:1] not in (b"\x00", b"\x01") or (data[0] and dictionary is None):
         raise SnapshotRejectedError("its delta is of another format")
-    try:
-        body = _decompressor(dictionary if data[0] else None).decompress(
-            data[1:], max_output_size=MAX_BYTES
-        )
-        return _unpack(body)
-    except (zstandard.ZstdError, struct.error, ValueError) as exc:
-        raise SnapshotRejectedError(f"its delta cannot be read: {exc}") from exc
+    return _decompressor(dictionary if data[0] else None)
+
+
+def _most_bytes(heap_bytes: int) -> int:
+    """The most that the body of a delta takes, every word of memory changed."""
+    pages = heap_bytes // PAGE + 2  # one range or two, each with a last page that is cut short
+    return _PAIR.size * (2 + pages // BATCH) + pages * _PAGE_BYTES
 
 
 def _unpack(body: bytes) -> Patch:
     size, count = _PAIR.unpack_from(body)
-    if count * 4 > len(body):
+    at, number = _PAIR.size + 4 * count, 0
+    if at > len(body):
         raise ValueError("it is cut short")
-    at, number = 8 + 4 * count, 0
-    pages: list[int] = []
-    for step in array("I", body[8:at]):
+    pages: Any = array("I", body[_PAIR.size : at])
+    for index, step in enumerate(pages):
         number += step
-        pages.append(number)
-    parts: list[tuple[bytes, bytes]] = []
-    while at < len(body):
+        if (index and not step) or number >> 32:
+            raise ValueError("its pages are not in order")
+        pages[index] = number
+    parts: list[tuple[int, int, int]] = []
+    for _ in range(-(-count // BATCH)):
         words, gaps = _PAIR.unpack_from(body, at)
-        middle, end = at + 8 + words, at + 8 + words + gaps
-        if end > len(body):
+        begin, middle = at + _PAIR.size, at + _PAIR.size + words
+        at = middle + gaps
+        if at > len(body):
             raise ValueError("it is cut short")
-        parts.append((body[at + 8 : middle], body[middle:end]))
-        at = end
-    if len(parts) != -(-count // BATCH) or any(b <= a for a, b in pairwise(pages)):
-        raise ValueError("its pages are not in order")
-    return Patch(memory_bytes=size, pages=tuple(pages), parts=tuple(parts))
+        parts.append((begin, middle, at))
+    if at != len(body):
+        raise ValueError("it has more parts than pages")
+    return Patch(memory_bytes=size, pages=pages, body=body, parts=tuple(parts))
 
 
 def apply(patch: Patch, runs: Callable[[Sequence[int]], Sequence[tuple[int, int]]]) -> None:
@@ -116,10 +152,10 @@ def apply(patch: Patch, runs: Callable[[Sequence[int]], Sequence[tuple[int, int]
     Raises:
         SnapshotRejectedError: words and gaps do not fit the pages; memory is half patched.
     """
-    kernel = thread_kernel()
-    for index, (words, gaps) in enumerate(patch.parts):
+    kernel, body = thread_kernel(), patch.body
+    for index, (begin, middle, end) in enumerate(patch.parts):
         numbers = patch.pages[index * BATCH : (index + 1) * BATCH]
-        if not kernel.patch(runs(numbers), words, gaps):
+        if not kernel.patch(runs(numbers), body[begin:middle], body[middle:end]):
             raise SnapshotRejectedError("its delta reaches outside its pages")
 
 

@@ -20,17 +20,18 @@ from .._frozen import frozen
 from ..errors import SnapshotRejectedError
 from . import foreign
 from .cell import Cell
-from .delta import Dictionary, apply, compress, decompress, pack
+from .delta import Dictionary, apply, claimed_memory, compress, decompress, pack
 from .guest import GuestEngine
 from .instance import Instance, Layout
 from .kernel import BATCH, PAGE, thread_kernel
 from .rehearsal import rehearse
 
-__all__ = ("CHAIN_BYTES", "Baseline", "Image", "make_delta", "take_image")
+__all__ = ("CHAIN_BYTES", "MAX_MEMORY_BYTES", "Baseline", "Image", "make_delta", "take_image")
 
 SPAN = 65536
 MAX_MEMORY_BYTES = 1 << 31
 MAX_SPARES = 64  # guests kept ready for each bundle; each costs what a small heap does
+MAX_THAWED_BYTES = 1 << 30  # of all the deltas of a chain, decompressed; each is let go in turn
 CHAIN_BYTES = 16 << 10  # deltas to the baseline above this chain to the previous snapshot
 _zeros = ctypes.create_string_buffer(PAGE)
 _ZEROS_AT = ctypes.addressof(_zeros)
@@ -271,31 +272,46 @@ class Baseline:
         """A guest at the baseline."""
         return self._instance(self.image.memory_bytes)
 
-    def thaw(self, deltas: Sequence[bytes]) -> Instance:
+    def thaw(self, deltas: Sequence[bytes], *, sizes: Sequence[int] | None = None) -> Instance:
         """A guest with a chain of deltas applied, root first.
+
+        Args:
+            sizes: of memory after each delta, which the caller finds sound; None takes each
+                delta's word for it.
 
         Raises:
             SnapshotRejectedError: a delta cannot be applied; nothing was made.
         """
+        dictionary = self.image.dictionary
+        if sizes is None:
+            sizes = [claimed_memory(data, dictionary) for data in deltas]
         size = self.image.memory_bytes
-        patches = [decompress(data, self.image.dictionary) for data in deltas]
-        for patch in patches:
-            if not size <= patch.memory_bytes < MAX_MEMORY_BYTES:
-                raise SnapshotRejectedError(
-                    f"its memory of {patch.memory_bytes} bytes is not sound"
-                )
-            size = patch.memory_bytes
+        for claim in sizes:
+            if not size <= claim < MAX_MEMORY_BYTES or claim % SPAN:
+                raise SnapshotRejectedError(f"its memory of {claim} bytes is not sound")
+            size = claim
         instance = self._instance(size)
         try:
-            # A page past the baseline's end was zeros before its first delta.
-            base, parts = instance.address, _parts(instance.layout, size)
-            for patch in patches:
-                apply(patch, partial(_runs, parts, base))
-        except SnapshotRejectedError:
+            self._apply(instance, deltas, sizes)
+        except BaseException:
             instance.dead = True
             instance.close()
             raise
         return instance
+
+    def _apply(self, instance: Instance, deltas: Sequence[bytes], sizes: Sequence[int]) -> None:
+        # A page past the baseline's end was zeros before its first delta.
+        base, parts = instance.address, _parts(instance.layout, instance.memory_bytes)
+        total = 0
+        for data, size in zip(deltas, sizes, strict=True):
+            heap_bytes = sum(end - start for start, end in instance.layout.ranges(size))
+            patch = decompress(data, self.image.dictionary, heap_bytes=heap_bytes)
+            if patch.memory_bytes != size:
+                raise SnapshotRejectedError("its delta is of another memory")
+            total += len(patch.body)
+            if total > MAX_THAWED_BYTES:
+                raise SnapshotRejectedError("its deltas are too large together")
+            apply(patch, partial(_runs, parts, base))
 
     def _instance(self, size: int) -> Instance:
         """A guest at the baseline, in memory of this size.
