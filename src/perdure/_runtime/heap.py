@@ -320,13 +320,15 @@ def _sizes(
     size = baseline.image.memory_bytes
     most = size + _ROOM * limits.heap_bytes if limits.heap_bytes else MAX_MEMORY_BYTES
     pointer = baseline.image.layout.stack_pointer
-    sizes = [header.memory_bytes for header, _, _ in parts]
-    for claim in sizes:
+    sizes: list[int] = []
+    for header, _, _ in parts:
+        claim = header.memory_bytes
         if not size <= claim <= most or claim % _WASM_PAGE:
             raise SnapshotRejectedError(f"its memory of {claim} bytes is not sound")
+        if header.stack_pointer != pointer:
+            raise SnapshotRejectedError("its stack is not at rest")
+        sizes.append(claim)
         size = claim
-    if any(header.stack_pointer != pointer for header, _, _ in parts):
-        raise SnapshotRejectedError("its stack is not at rest")
     return sizes
 
 

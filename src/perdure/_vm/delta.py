@@ -93,12 +93,11 @@ def decompress(data: bytes, dictionary: Dictionary | None, *, heap_bytes: int) -
     Raises:
         SnapshotRejectedError: it is not a delta, is too large, or needs another dictionary.
     """
-    reader, frame = _reader(data, dictionary), memoryview(data)[1:]
+    reader, frame = _reader(data, dictionary), data[1:]
     try:
-        size = zstandard.get_frame_parameters(frame)
-        if size.content_size > _most_bytes(heap_bytes) or (
-            size.window_size > max(MAX_WINDOW_BYTES, size.content_size)
-        ):
+        claims = zstandard.get_frame_parameters(frame)
+        size = claims.content_size
+        if size > _most_bytes(heap_bytes) or claims.window_size > max(size, MAX_WINDOW_BYTES):
             raise SnapshotRejectedError("its delta is larger than its memory")
         # The claim is what is allocated.
         return _unpack(reader.decompress(frame, allow_extra_data=False))

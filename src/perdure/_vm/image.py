@@ -302,10 +302,10 @@ class Baseline:
     def _apply(self, instance: Instance, deltas: Sequence[bytes], sizes: Sequence[int]) -> None:
         # A page past the baseline's end was zeros before its first delta.
         base, parts = instance.address, _parts(instance.layout, instance.memory_bytes)
+        rest = instance.memory_bytes - instance.heap_bytes
         total = 0
         for data, size in zip(deltas, sizes, strict=True):
-            heap_bytes = sum(end - start for start, end in instance.layout.ranges(size))
-            patch = decompress(data, self.image.dictionary, heap_bytes=heap_bytes)
+            patch = decompress(data, self.image.dictionary, heap_bytes=size - rest)
             if patch.memory_bytes != size:
                 raise SnapshotRejectedError("its delta is of another memory")
             total += len(patch.body)
