@@ -229,7 +229,8 @@ def decode_ledger(data: bytes) -> list[Any]:
 def _is_table(value: object, kind: type) -> bool:
     if type(value) is not dict:
         return False
-    for key, item in value.items():  # a thaw does this: a generator costs more than the rest
+    # A thaw does this, and a generator costs more than the rest of it.
+    for key, item in value.items():  # noqa: SIM110
         if type(key) is not str or type(item) is not kind:
             return False
     return True
