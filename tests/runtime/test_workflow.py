@@ -46,6 +46,7 @@ async def test_one_of_several_is_chosen_by_name(
 async def test_imports_may_lead_above_the_workflows_folder(tmp_path: Path, up: int) -> None:
     folder = tmp_path.joinpath(*["deep"] * (up - 1), "flows")
     folder.mkdir(parents=True)
+    (tmp_path / "package.json").write_text("{}")
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "money.ts").write_text(
         'import { fail } from "./fail";\nexport const money = (n: number) => (n ? n : fail());\n'
@@ -71,12 +72,12 @@ async def test_imports_may_lead_above_the_workflows_folder(tmp_path: Path, up: i
 
 
 async def test_an_import_that_is_not_there_is_told_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "w.ts").write_text('import { x } from "../../gone/x";\nx();\n' + ONE)
+    (tmp_path / "w.ts").write_text('import { x } from "./gone/x";\nx();\n' + ONE)
     with pytest.raises(CompileError) as caught:
         await result_of(workflow(tmp_path / "w.ts"))
-    assert "w.ts:1:19: there is no file '../../gone/x'" in str(caught.value)
+    assert "w.ts:1:19: there is no file './gone/x'" in str(caught.value)
     source = Workflow.from_source('import { x } from "../x";\nx();\n' + ONE)
-    with pytest.raises(CompileError, match=r"there is no file '\.\./x'"):
+    with pytest.raises(CompileError, match=r"cannot import '\.\./x': it leads out of the workflow"):
         source.compile()
 
 

@@ -4,3 +4,4 @@ from __future__ import annotations
 
 from .bundle import Bundle as Bundle, compile_workflow as compile_workflow
 from .diagnostics import Diagnostic as Diagnostic
+from .imports import SOURCE_SUFFIXES as SOURCE_SUFFIXES, Refusal as Refusal

@@ -8,18 +8,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import cbor2
+from tree_sitter import Node
 
 from .._frozen import frozen
 from ..errors import CompileError
 from .diagnostics import Diagnostic, diagnose, suggest
 from .directives import FoundWorkflow, find_workflows
 from .erase import erase
-from .imports import ModuleImports, exported_names, levels_above, read_imports, resolve
+from .imports import (
+    ModuleImports,
+    Refusal,
+    candidates,
+    exported_names,
+    levels_above,
+    read_imports,
+    resolve,
+)
 from .parse import Source, parse
 
-__all__ = ("Bundle", "compile_workflow")
+__all__ = ("MAX_BUNDLE_BYTES", "Bundle", "Read", "compile_workflow")
+
+MAX_BUNDLE_BYTES = 15 << 20  # it crosses to the guest in one frame
+# Gives a specifier's source, None if there is none, or why it is not read.
+Read: TypeAlias = "Callable[[str], str | Refusal | None]"
 
 
 @frozen
@@ -44,13 +58,11 @@ class Bundle:
         return f"<Bundle {self.name} {self.digest[:12]}>"
 
 
-def compile_workflow(
-    entry: str, *, read: Callable[[str], str | None], export: str | None = None
-) -> Bundle:
+def compile_workflow(entry: str, *, read: Read, export: str | None = None) -> Bundle:
     """Compile the workflow in *entry* and everything it imports.
 
     Args:
-        read: gives a specifier's source, None if there is none.
+        read: gives a specifier's source, None if there is none, or why it is not read.
         export: which exported workflow; None if there is only one.
 
     Raises:
@@ -61,13 +73,18 @@ def compile_workflow(
     chosen = compiler.choose(entry, export) if not compiler.problems else ""
     if compiler.problems:
         raise CompileError(compiler.problems)
-    return compiler.bundle(entry, chosen)
+    bundle = compiler.bundle(entry, chosen)
+    if len(bundle.encoded) > MAX_BUNDLE_BYTES:
+        message = f"{len(bundle.modules)} modules of {len(bundle.encoded)} bytes are too large"
+        hint = f"a workflow and all it imports take at most {MAX_BUNDLE_BYTES >> 20} MiB"
+        raise CompileError([Diagnostic(file=entry, line=1, column=1, message=message, hint=hint)])
+    return bundle
 
 
 class _Compiler:
-    def __init__(self, read: Callable[[str], str | None]) -> None:
+    def __init__(self, read: Read) -> None:
         self.read = read
-        self.texts: dict[str, str | None] = {}
+        self.texts: dict[str, str | Refusal | None] = {}
         self.modules: dict[str, str] = {}
         self.erased: dict[str, Source] = {}
         self.sources: dict[str, Source] = {}
@@ -75,21 +92,22 @@ class _Compiler:
         self.workflows: dict[str, list[FoundWorkflow]] = {}
         self.problems: list[Diagnostic] = []
 
-    def text(self, specifier: str) -> str | None:
+    def text(self, specifier: str) -> str | Refusal | None:
         if specifier not in self.texts:
             self.texts[specifier] = self.read(specifier)
         return self.texts[specifier]
 
     def add(self, entry: str) -> None:
-        if self.text(entry) is None:
-            self.problems.append(Diagnostic(file=entry, line=1, column=1, message="no such file"))
+        if not isinstance(self.text(entry), str):
+            self.problems.append(self.missing(entry))
             return
         pending, links = [entry], list[tuple[str, ModuleImports]]()
         while pending:
             specifier = pending.pop()
-            if specifier in self.sources:
+            text = self.text(specifier)
+            if specifier in self.sources or not isinstance(text, str):
                 continue
-            imports = self.module(specifier, self.text(specifier) or "")
+            imports = self.module(specifier, text)
             links.append((specifier, imports))
             pending.extend(
                 t for name, _, _ in imports.relative if (t := self.find(specifier, name))
@@ -98,7 +116,26 @@ class _Compiler:
             self.check_links(specifier, imports)
 
     def find(self, base: str, name: str) -> str | None:
-        return resolve(base, name, lambda tried: self.text(tried) is not None)
+        return resolve(base, name, lambda tried: isinstance(self.text(tried), str))
+
+    def missing(self, entry: str) -> Diagnostic:
+        text = self.text(entry)
+        message, hint = "no such file", ""
+        if isinstance(text, Refusal):
+            message, hint = f"cannot read it: {text.reason}", text.hint
+        return Diagnostic(file=entry, line=1, column=1, message=message, hint=hint)
+
+    def unresolved(self, base: str, name: str, node: Node) -> Diagnostic:
+        texts = map(self.text, candidates(base, name))
+        refusal = next((text for text in texts if isinstance(text, Refusal)), None)
+        levels = levels_above(base, name)
+        message, hint = f"there is no file {name!r}", "paths are relative to this file"
+        if levels:
+            message = f"cannot import {name!r}: it leads out of the workflow's root"
+        elif refusal is not None:
+            message, hint = f"cannot import {name!r}: {refusal.reason}", refusal.hint
+        problem = diagnose(base, self.sources[base].text, node, message, hint=hint)
+        return replace(problem, levels_up=levels)
 
     def module(self, specifier: str, text: str) -> ModuleImports:
         source, problems = parse(specifier, text)
@@ -125,14 +162,7 @@ class _Compiler:
         for name, node, names in imports.relative:
             target = self.find(specifier, name)
             if target is None:
-                problem = diagnose(
-                    specifier,
-                    source.text,
-                    node,
-                    f"there is no file {name!r}",
-                    hint="paths are relative to this file",
-                )
-                self.problems.append(replace(problem, levels_up=levels_above(specifier, name)))
+                self.problems.append(self.unresolved(specifier, name, node))
                 continue
             known = exported_names(self.erased[target]) if target in self.erased else None
             for asked in names if known is not None else ():

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from .._frozen import frozen
 from .diagnostics import Diagnostic, diagnose, suggest
 from .parse import Source, walk
 
 __all__ = (
     "BUILTIN",
+    "SOURCE_SUFFIXES",
     "ModuleImports",
+    "Refusal",
+    "candidates",
     "exported_names",
     "levels_above",
     "read_imports",
@@ -23,7 +27,17 @@ __all__ = (
 BUILTIN = frozenset(
     {"sleep", "FatalError", "RetryableError", "getWorkflowMetadata", "createHook", "setAttributes"}
 )
+# No file of another name is ever read, or part of a bundle.
+SOURCE_SUFFIXES = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
 _ENDINGS = (".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js")
+
+
+@frozen
+class Refusal:
+    """Why a file is not read; nothing of its content."""
+
+    reason: str  # "it is …"
+    hint: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,12 +53,16 @@ class ModuleImports:
 
 def resolve(base: str, name: str, is_there: Callable[[str], bool]) -> str | None:
     """The module a relative specifier means, by the guest's own rule."""
-    path = _joined(base, name)
+    return next((tried for tried in candidates(base, name) if is_there(tried)), None)
+
+
+def candidates(base: str, name: str) -> list[str]:
+    """The modules a relative specifier may mean, the first that is there first; none above."""
     if levels_above(base, name):
-        return None
+        return []
+    path = _joined(base, name)
     stem = path.rsplit(".", 1)[0] if path.endswith((".js", ".mjs", ".jsx")) else path
-    tries = [path, *(path + end for end in _ENDINGS), stem + ".ts", stem + ".tsx", stem + ".mts"]
-    return next((tried for tried in tries if is_there(tried)), None)
+    return [path, *(path + end for end in _ENDINGS), stem + ".ts", stem + ".tsx", stem + ".mts"]
 
 
 def _joined(base: str, name: str) -> str:

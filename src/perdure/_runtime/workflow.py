@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
-from .._compiler import Bundle, Diagnostic, compile_workflow
+from .._compiler import Bundle, Diagnostic, Refusal, compile_workflow
 from ..errors import CompileError, UsageError
+from .sources import Sources, find_root
 
 __all__ = ("Workflow", "workflow")
 
@@ -21,14 +23,23 @@ class Workflow:
     """A workflow's source. Make one with ``workflow(path)`` or ``Workflow.from_source``."""
 
     def __init__(
-        self, *, root: Path | None, entry: str, export: str | None, sources: dict[str, str]
+        self,
+        *,
+        file: Path | None,
+        root: Path | None = None,
+        entry: str,
+        export: str | None,
+        texts: dict[str, str],
     ) -> None:
-        self._named = root, entry
-        self._root, self._entry = root, entry
+        self._file = file
+        self._root = root  # what may be read lies below; None finds it
+        self._name = entry
         self._export = export
-        self._sources = sources
+        self._texts = texts
+        self._folder = file.parent if file is not None else None  # specifiers are relative to it
+        self._entry = entry
         self._bundle: Bundle | None = None
-        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._sources: Sources | None = None
 
     @classmethod
     def from_source(
@@ -40,7 +51,7 @@ class Workflow:
             filename: for stack traces; its ending chooses TypeScript or JavaScript.
             name: the exported function, where there is more than one.
         """
-        return cls(root=None, entry=filename, export=name, sources={filename: text})
+        return cls(file=None, entry=filename, export=name, texts={filename: text})
 
     @property
     def compiled(self) -> Bundle | None:
@@ -55,9 +66,12 @@ class Workflow:
             UsageError: the file is not there.
         """
         if self._bundle is None or not self._is_fresh():
-            self._stamps = {}
-            self._root, self._entry = self._named
-            self._check_there()
+            file, self._entry = self._file, self._name
+            if file is not None:
+                _check_there(file)
+                self._folder = file.parent
+                self._sources = Sources(self._root or find_root(file.parent))
+            self._bundle = None
             self._bundle = self._compile()
         return self._bundle
 
@@ -66,44 +80,55 @@ class Workflow:
             try:
                 return compile_workflow(self._entry, read=self._read, export=self._export)
             except CompileError as exc:
-                if not self._widen(_levels_up(exc)):
-                    raise
+                if not self._widen(exc):
+                    raise self._explained(exc) from None
 
-    def _widen(self, levels: int) -> bool:
-        """Make the root so many folders wider, for imports such as ``../lib/money``."""
-        root = self._root
-        if root is None or not levels or len(root.parts) <= levels:
+    def _widen(self, error: CompileError) -> bool:
+        """Make specifiers relative to a higher folder of the root, for ``../lib/money``."""
+        folder, sources = self._folder, self._sources
+        if folder is None or sources is None:
             return False
-        self._entry = "/".join((*root.parts[-levels:], self._entry))
-        self._root = root.parents[levels - 1]
+        most = len(folder.parts) - len(sources.root.parts)
+        levels = max((up for up in _levels_up(error) if up <= most), default=0)
+        if not levels:
+            return False
+        self._entry = "/".join((*folder.parts[-levels:], self._entry))
+        self._folder = folder.parents[levels - 1]
         return True
 
+    def _explained(self, error: CompileError) -> CompileError:
+        """The error, with the root's name where something leads out of it."""
+        if self._sources is None or not any(_levels_up(error)):
+            return error
+        hint = self._sources.outside().hint
+        return CompileError(
+            [
+                replace(d, hint=hint) if isinstance(d, Diagnostic) and d.levels_up else d
+                for d in error.diagnostics
+            ]
+        )
+
     def __repr__(self) -> str:
-        where = self._entry if self._root is None else str(self._root / self._entry)
+        where = self._name if self._file is None else str(self._file)
         return f"<Workflow {where}{'#' + self._export if self._export else ''}>"
 
-    def _check_there(self) -> None:
-        if self._root is not None and not (self._root / self._entry).is_file():
-            near = _nearby(self._root / self._entry)
-            raise UsageError(
-                f"no workflow file at {self._root / self._entry}; paths are relative to the "
-                f"current folder ({Path.cwd()}), or give an absolute one"
-                + (f". Did you mean {near}?" if near else "")
-            )
-
     def _is_fresh(self) -> bool:
-        return all(_stamp(path) == stamp for path, stamp in self._stamps.items())
+        return self._sources is None or self._sources.are_fresh
 
-    def _read(self, specifier: str) -> str | None:
-        if self._root is None:
-            return self._sources.get(specifier)
-        path = self._root / specifier
-        if not path.is_file():
-            return None
-        stamp = _stamp(path)
-        if stamp is not None:
-            self._stamps[path] = stamp
-        return path.read_text(encoding="utf-8")
+    def _read(self, specifier: str) -> str | Refusal | None:
+        if self._folder is None or self._sources is None:
+            return self._texts.get(specifier)
+        return self._sources.read(self._folder / specifier)
+
+
+def _check_there(file: Path) -> None:
+    if not os.path.lexists(file):
+        near = _nearby(file)
+        raise UsageError(
+            f"no workflow file at {file}; paths are relative to the "
+            f"current folder ({Path.cwd()}), or give an absolute one"
+            + (f". Did you mean {near}?" if near else "")
+        )
 
 
 def _nearby(missing: Path) -> str | None:
@@ -126,26 +151,32 @@ def _folders(top: Path) -> Iterator[Path]:
             return
 
 
-def _levels_up(error: CompileError) -> int:
-    """How far above the root the imports lead that were not found."""
-    return max((d.levels_up for d in error.diagnostics if isinstance(d, Diagnostic)), default=0)
+def _levels_up(error: CompileError) -> list[int]:
+    """How far above what is compiled each import leads that was not found."""
+    return [d.levels_up for d in error.diagnostics if isinstance(d, Diagnostic)]
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
-def workflow(where: str | os.PathLike[str]) -> Workflow:
+def workflow(
+    where: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
+) -> Workflow:
     """The workflow in a file: ``"path/file.ts"``, or ``"path/file.ts#export"`` to choose one.
 
     The file is read when the workflow is first started or compiled.
+
+    Args:
+        root: the folder that all its sources lie in; nothing outside is read, also by a link.
+            None is the nearest folder upwards with a ``package.json``, ``tsconfig.json``,
+            ``pyproject.toml`` or ``.git``, else the file's own.
+
+    Raises:
+        UsageError: there is no path, or the file is not below *root*.
     """
     path, _, export = os.fspath(where).partition("#")
     if not path:
         raise UsageError("workflow() needs a path, for example workflow('flows/checkout.ts')")
-    full = Path(path).absolute()
-    return Workflow(root=full.parent, entry=full.name, export=export or None, sources={})
+    file, chosen = Path(os.path.abspath(path)), None
+    if root is not None:
+        chosen = Path(os.path.abspath(root))
+        if not file.is_relative_to(chosen):
+            raise UsageError(f"{file} is not below its root {chosen}")
+    return Workflow(file=file, root=chosen, entry=file.name, export=export or None, texts={})

@@ -22,6 +22,7 @@ from ..errors import RunNotFoundError, UsageError
 
 __all__ = (
     "JsonOption",
+    "RootOption",
     "RunArgument",
     "StepsOption",
     "WorldOption",
@@ -35,6 +36,15 @@ WorldOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--world", help="A world's URL; default: PERDURE_WORLD, else sqlite:///.perdure/perdure.db"
+    ),
+]
+RootOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--root",
+        metavar="FOLDER",
+        help="The folder that all sources lie in; default: the project's, by its package.json, "
+        "tsconfig.json, pyproject.toml or .git, else the file's own.",
     ),
 ]
 RunArgument: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]

@@ -10,7 +10,7 @@ from .._runtime.check import check_bundle
 from .._runtime.workflow import workflow
 from .._vm.guest import default_engine
 from ..errors import PerdureError
-from ._arguments import JsonOption
+from ._arguments import JsonOption, RootOption
 from ._errors import report
 from ._output import print_json, show
 
@@ -19,11 +19,12 @@ __all__ = ("compile_file",)
 
 def compile_file(
     file: Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")],
+    root: RootOption = None,
     as_json_: JsonOption = False,
 ) -> None:
     """Check a workflow's file, and show its steps, its modules and its bundle's digest."""
     try:
-        bundle = workflow(file).compile()
+        bundle = workflow(file, root=root).compile()
         check_bundle(default_engine(), bundle)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None

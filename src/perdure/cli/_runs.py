@@ -23,6 +23,7 @@ from ..errors import GuestError, PerdureError
 from ..worlds import open_world
 from ._arguments import (
     JsonOption,
+    RootOption,
     RunArgument,
     StepsOption,
     WorldOption,
@@ -47,6 +48,7 @@ def start(
     args: ArgsArgument = "[]",
     world: WorldOption = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key, the same run.")] = None,
+    root: RootOption = None,
     as_json_: JsonOption = False,
 ) -> None:
     """Start a run; a worker carries it on."""
@@ -55,7 +57,10 @@ def start(
         async with open_world(world) as opened:
             check_shared(opened)
             made = await start_run(
-                workflow(file), parse_args(args), world=opened, idempotency_key=idempotency_key
+                workflow(file, root=root),
+                parse_args(args),
+                world=opened,
+                idempotency_key=idempotency_key,
             )
             if as_json_:
                 print_json({"id": made.id})
@@ -70,6 +75,7 @@ def run(
     args: ArgsArgument = "[]",
     steps: StepsOption = None,
     world: WorldOption = None,
+    root: RootOption = None,
     as_json_: JsonOption = False,
 ) -> None:
     """Start a run, carry it on here, and print its result."""
@@ -91,7 +97,7 @@ def run(
             show_console() as console,
             Worker(opened, steps=known.values()),
         ):
-            target = workflow(file)
+            target = workflow(file, root=root)
             made.append(await start_run(target, parse_args(args), world=opened))
             _tell_of_missing(target, known)
             async with show_progress(made[0], console):
