@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import stat
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PYTHON = getattr(sys, "_base_executable", sys.executable)  # which has pip
 
 
 @pytest.fixture
@@ -74,22 +77,198 @@ def test_it_is_built_again_when_a_source_changed(
     assert target.read_bytes() == b"two"
 
 
-def test_sources_with_another_digest_are_refused(
+BACKEND = """
+import pathlib
+pathlib.Path({mark!r}).write_text("it ran")
+"""
+FETCH = """
+import pathlib, runpy, sys
+builder = runpy.run_path(sys.argv[1])
+globals_of = builder["_engine_sources"].__globals__
+if len(sys.argv) > 3:
+    globals_of["QUICKJS_SHA256"] = sys.argv[3]
+try:
+    print(builder["_engine_sources"](pathlib.Path(sys.argv[2])))
+except builder["BuildError"] as exc:
+    sys.exit(str(exc))
+"""
+
+
+@pytest.fixture
+def tampered(tmp_path: Path) -> Path:
+    """An index that has another sdist of that name, which leaves a mark when it is built."""
+    name = "quickjs_ng-0.17.0.2"
+    source = tmp_path / "index" / name
+    (source / "upstream-quickjs").mkdir(parents=True)
+    (source / "upstream-quickjs" / "quickjs.c").write_text("int main;")
+    (source / "backend.py").write_text(BACKEND.format(mark=str(tmp_path / "mark")))
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: quickjs-ng\nVersion: 0.17.0.2\n")
+    with tarfile.open(tmp_path / "index" / f"{name}.tar.gz", "w:gz") as archive:
+        archive.add(source, name)
+    return tmp_path / "index" / f"{name}.tar.gz"
+
+
+def fetch(tampered: Path, folder: Path, *digest: str) -> subprocess.CompletedProcess[str]:
+    """Fetch the engine's sources by a Python that has pip, from that index alone."""
+    folder.mkdir()
+    script = str(ROOT / "src/perdure/_guest/build.py")
+    return subprocess.run(
+        [PYTHON, "-c", FETCH, script, str(folder), *digest],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(tampered.parent),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_nothing_of_sources_with_another_digest_is_run_or_unpacked(
+    builder: Any, tampered: Path, tmp_path: Path
+) -> None:
+    done = fetch(tampered, tmp_path / "work")
+    assert done.returncode == 1
+    assert not (tmp_path / "mark").exists()  # pip runs its build to learn the name
+    assert hashlib.sha256(tampered.read_bytes()).hexdigest() in done.stderr
+    assert builder.QUICKJS_SHA256 in done.stderr
+    assert "Nothing of it was used" in done.stderr
+    assert not list(tmp_path.glob("work/**/quickjs.c"))
+
+
+@pytest.mark.slow
+def test_the_mark_would_be_left_by_sources_with_the_right_digest(
+    tampered: Path, tmp_path: Path
+) -> None:
+    """So that the test before means something: this sdist does run where it is allowed to."""
+    fetch(tampered, tmp_path / "work", hashlib.sha256(tampered.read_bytes()).hexdigest())
+    assert (tmp_path / "mark").read_text() == "it ran"
+
+
+def test_what_was_fetched_is_checked_again(
+    builder: Any, tampered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever pip did."""
+
+    def run(command: list[str], _: str) -> None:
+        assert "--require-hashes" in command
+        folder = Path(command[command.index("-d") + 1])
+        folder.mkdir()
+        (folder / tampered.name).write_bytes(tampered.read_bytes())
+
+    monkeypatch.setattr(builder, "_run", run)
+    with pytest.raises(builder.BuildError, match=r"is expected\. Nothing of it was used"):
+        builder._engine_sources(tmp_path)
+    assert not list(tmp_path.glob("quickjs_ng-*/upstream-quickjs"))
+
+
+def spoil_bytes(kept: Path) -> None:
+    data = bytearray(kept.read_bytes())
+    data[-1] ^= 1
+    kept.write_bytes(bytes(data))
+
+
+def spoil_length(kept: Path) -> None:
+    kept.write_bytes(kept.read_bytes()[:20])
+
+
+def spoil_mode(kept: Path) -> None:
+    kept.chmod(0o666)
+
+
+def spoil_folder(kept: Path) -> None:
+    kept.parent.chmod(0o777)
+
+
+def spoil_kind(kept: Path) -> None:
+    kept.unlink()
+    kept.mkdir()
+
+
+def spoil_inputs(kept: Path) -> None:
+    """What was kept for other inputs, under this name."""
+    data = kept.read_bytes()[32:]
+    kept.write_bytes(hashlib.sha256(b"0" * 64 + data).digest() + data)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_bytes, spoil_length, spoil_mode, spoil_folder, spoil_kind, spoil_inputs],
+)
+def test_what_was_kept_is_used_only_as_it_was_written_by_us(
+    builder: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path], None],
+) -> None:
+    target, built = tmp_path / "guest.wasm", iter([b"one", b"two"])
+
+    def following(_: object) -> bytes:
+        return next(built)
+
+    monkeypatch.setattr(builder, "_compile", following)
+    builder.build(target)
+    (kept,) = (tmp_path / "cache/perdure").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    target.unlink()
+    spoil(kept)
+    builder.build(target)
+    assert target.read_bytes() == b"two"
+
+
+def test_what_others_own_is_not_used(
     builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def download(command: list[str], _: str) -> None:
-        folder = Path(command[command.index("-d") + 1])
-        (folder / "evil.c").write_text("int main;")
-        with tarfile.open(folder / "quickjs_ng-0.17.0.2.tar.gz", "w:gz") as archive:
-            archive.add(folder / "evil.c", "quickjs_ng-0.17.0.2/upstream-quickjs/quickjs.c")
+    target, built = tmp_path / "guest.wasm", iter([b"one", b"two"])
 
-    monkeypatch.setattr(builder, "_run", download)
-    with pytest.raises(builder.BuildError) as caught:
-        builder._engine_sources(tmp_path)
-    archive = tmp_path / "quickjs_ng-0.17.0.2.tar.gz"
-    assert hashlib.sha256(archive.read_bytes()).hexdigest() in str(caught.value)
-    assert builder.QUICKJS_SHA256 in str(caught.value)
-    assert not list(tmp_path.glob("quickjs_ng-*/upstream-quickjs"))  # nothing was unpacked
+    def following(_: object) -> bytes:
+        return next(built)
+
+    monkeypatch.setattr(builder, "_compile", following)
+    builder.build(target)
+    target.unlink()
+    uid = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    builder.build(target)
+    assert target.read_bytes() == b"two"
+
+
+def test_a_target_that_was_changed_is_made_again(
+    builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one(_: object) -> bytes:
+        return b"one"
+
+    target = tmp_path / "guest.wasm"
+    monkeypatch.setattr(builder, "_compile", one)
+    builder.build(target)
+    target.write_bytes(b"another")
+    builder.build(target)
+    assert target.read_bytes() == b"one"
+    target.with_suffix(".stamp").write_bytes(b"\xff")
+    target.write_bytes(b"another")
+    builder.build(target)
+    assert target.read_bytes() == b"one"
+
+
+def test_without_a_place_to_keep_it_it_is_built_all_the_same(
+    builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one(_: object) -> bytes:
+        return b"one"
+
+    (tmp_path / "cache").write_text("a file, where the folder should be")
+    monkeypatch.setattr(builder, "_compile", one)
+    builder.build(tmp_path / "guest.wasm")
+    assert (tmp_path / "guest.wasm").read_bytes() == b"one"
 
 
 def test_an_engine_without_the_place_for_our_hook_is_refused(builder: Any, tmp_path: Path) -> None:
@@ -139,7 +318,7 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
         if path.suffix in (".py", ".c", ".h", ".js"):
             (guest / path.relative_to(ROOT / "src/perdure/_guest")).write_bytes(path.read_bytes())
     done = subprocess.run(
-        [getattr(sys, "_base_executable", sys.executable), "-c", HOOK, str(project)],
+        [PYTHON, "-c", HOOK, str(project)],
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),

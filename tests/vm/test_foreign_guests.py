@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -163,5 +162,13 @@ def test_a_kept_module_of_another_make_is_compiled_again() -> None:
     engine = engine_of('(memory (export "other make") 1)')
     path = guest._cache_path(engine.digest)
     data = b"no module of this version"
-    path.write_bytes(hashlib.sha256(data).digest() + data)
+    path.write_bytes(guest._tag(engine.digest, data) + data)
     assert guest._cached_module(engine.engine, engine.digest) is None
+
+
+def test_the_kept_module_of_another_guest_is_not_taken_for_it() -> None:
+    one, other = (engine_of(f'(memory (export "{name}") 1)') for name in ("one", "other"))
+    path = guest._cache_path(one.digest)
+    assert guest._cached_module(one.engine, one.digest) is not None
+    path.write_bytes(guest._cache_path(other.digest).read_bytes())
+    assert guest._cached_module(one.engine, one.digest) is None

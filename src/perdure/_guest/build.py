@@ -1,14 +1,16 @@
 """Builds guest.wasm: QuickJS-NG and our C and JS sources, compiled by zig, booted and baked.
 
 Run by the package's build hook; the sources of QuickJS-NG come from its sdist on the package
-index, checked against a pinned digest. Skipped when the inputs are unchanged. Stands alone:
-the build environment has no Perdure.
+index, whose pinned digest is checked before anything in it is read or run. Skipped when the inputs
+are unchanged; what was kept is used only if nobody else could have written it, and it is what was
+written. Stands alone: the build environment has no Perdure.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -44,6 +46,10 @@ FLAGS = [
     "-Wno-everything",
 ]
 HERE = Path(__file__).parent
+_TAMPERED = (
+    f"perdure: {QUICKJS[0]} {QUICKJS[1]} from the package index has sha256 {{found}}, and "
+    f"{QUICKJS_SHA256} is expected. Nothing of it was used; check the index"
+)
 
 
 class BuildError(RuntimeError):
@@ -54,7 +60,7 @@ def build(target: Path) -> None:
     """Make *target* (``guest.wasm``) unless it is there already for these very inputs.
 
     ``PERDURE_GUEST_WASM`` names a ready-made file to use instead. Built files are kept in the
-    user's cache by the digest of their inputs.
+    user's cache by the digest of their inputs, behind the digest of their bytes.
 
     Raises:
         BuildError: the sources cannot be had, or do not compile.
@@ -67,28 +73,69 @@ def build(target: Path) -> None:
         return
     digest = _input_digest()
     stamp = target.with_suffix(".stamp")
-    if target.is_file() and stamp.is_file() and stamp.read_text() == digest:
+    if _is_built(target, stamp, digest):
         return
-    kept = _cache_dir() / f"guest-{digest[:32]}.wasm"
-    if not kept.is_file():
+    wasm = _kept(digest)
+    if wasm is None:
         with tempfile.TemporaryDirectory() as folder:
-            _install(_compile(Path(folder)), kept)
-    _install(kept.read_bytes(), target)
-    stamp.write_text(digest)
+            wasm = _compile(Path(folder))
+        _keep(digest, wasm)
+    _install(wasm, target)
+    stamp.write_text(_stamp(digest, wasm))
 
 
-def _cache_dir() -> Path:
+def _stamp(digest: str, wasm: bytes) -> str:
+    return f"{digest} {hashlib.sha256(wasm).hexdigest()}"
+
+
+def _is_built(target: Path, stamp: Path, digest: str) -> bool:
+    try:
+        return stamp.read_text() == _stamp(digest, target.read_bytes())
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _kept_path(digest: str) -> Path:
     base = os.environ.get("PERDURE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     folder = (Path(base) if base else Path.home() / ".cache") / "perdure"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    return folder / f"guest-{digest[:32]}.bin"
 
 
-def _install(data: bytes, target: Path) -> None:
+def _kept(digest: str) -> bytes | None:
+    """What was built from these inputs, if it is surely that."""
+    path = _kept_path(digest)
+    try:
+        if not (_is_private(path.parent) and _is_private(path)):
+            return None
+        data = path.read_bytes()
+    except OSError:
+        return None
+    tag, wasm = data[:32], data[32:]
+    return wasm if tag == hashlib.sha256(digest.encode() + wasm).digest() else None
+
+
+def _keep(digest: str, wasm: bytes) -> None:
+    path = _kept_path(digest)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if _is_private(path.parent):
+            tag = hashlib.sha256(digest.encode() + wasm).digest()
+            _install(tag + wasm, path, mode=0o600)
+    except OSError:
+        pass  # A cache that cannot be written costs a build for each installation, no more.
+
+
+def _is_private(path: Path) -> bool:
+    """Whether nobody else could have written here."""
+    info = path.stat()
+    return not hasattr(os, "getuid") or (info.st_uid == os.getuid() and not info.st_mode & 0o022)
+
+
+def _install(data: bytes, target: Path, *, mode: int = 0o644) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as made:
         made.write(data)
-    os.chmod(made.name, 0o644)
+    os.chmod(made.name, mode)
     os.replace(made.name, target)
 
 
@@ -135,26 +182,34 @@ def _prelude_header() -> str:
 
 
 def _engine_sources(folder: Path) -> Path:
-    name, version = QUICKJS
-    command = (
-        f"-m pip download -q --no-deps --no-binary :all: --no-build-isolation {name}=={version}"
-    )
-    _run(
-        [sys.executable, *command.split(), "-d", str(folder)],
-        f"cannot get the sources of {name} {version} from the package index, which building the "
-        "guest needs once. Check the network (or PIP_INDEX_URL) and install again; or point "
-        "PERDURE_GUEST_WASM at a guest.wasm that was built elsewhere",
-    )
-    archive = next(folder.glob("quickjs*.tar.gz"))
+    archive = _download(folder)
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != QUICKJS_SHA256:
-        raise BuildError(
-            f"perdure: {archive.name} from the package index has sha256 {found}, and "
-            f"{QUICKJS_SHA256} is expected. Nothing of it was used; check the index"
-        )
+        raise BuildError(_TAMPERED.format(found=found))
     with tarfile.open(archive) as sources:
         sources.extractall(folder, filter="data")
     return next(folder.glob("quickjs*/upstream-quickjs"))
+
+
+def _download(folder: Path) -> Path:
+    """The engine's sdist. pip runs its build for its name, so pip must check the digest before."""
+    name, version = QUICKJS
+    wanted, archives = folder / "requirements.txt", folder / "archives"
+    wanted.write_text(f"{name}=={version} --hash=sha256:{QUICKJS_SHA256}\n")
+    command = "-m pip download -q --no-deps --no-binary :all: --no-build-isolation --require-hashes"
+    try:
+        _run(
+            [sys.executable, *command.split(), "-r", str(wanted), "-d", str(archives)],
+            f"cannot get the sources of {name} {version} from the package index, which building "
+            "the guest needs once. Check the network (or PIP_INDEX_URL) and install again; or "
+            "point PERDURE_GUEST_WASM at a guest.wasm that was built elsewhere",
+        )
+    except BuildError as exc:
+        found = re.search(r"Got\s+([0-9a-f]{64})", str(exc))
+        if found is None:
+            raise
+        raise BuildError(_TAMPERED.format(found=found[1])) from None
+    return next(archives.glob("quickjs*.tar.gz"))
 
 
 def _run(command: list[str], message: str) -> None:

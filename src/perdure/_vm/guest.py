@@ -1,7 +1,8 @@
 """Guest engines: ``guest.wasm`` by digest, compiled once per machine, shared by every instance.
 
 A compiled module is native code: the cache folder is private to the user, its files are checked
-by digest and owner before they are loaded, and compiled again when anything is off.
+by digest and owner before they are loaded, and compiled again when anything is off. The digest
+is of guest and code together, so that the code of another guest is not taken for it.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def _compile(engine: wasmtime.Engine, digest: str, wasm: bytes) -> wasmtime.Modu
         if not _is_private(path.parent):
             return module
         partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-        partial.write_bytes(hashlib.sha256(data).digest() + data)
+        partial.write_bytes(_tag(digest, data) + data)
         partial.chmod(0o600)
         partial.replace(path)
     except OSError:
@@ -143,12 +144,16 @@ def _cached_module(engine: wasmtime.Engine, digest: str) -> wasmtime.Module | No
     except OSError:
         return None
     tag, data = stored[:32], stored[32:]
-    if hashlib.sha256(data).digest() != tag:
+    if _tag(digest, data) != tag:
         return None
     try:
         return wasmtime.Module.deserialize(engine, data)
     except wasmtime.WasmtimeError:
         return None
+
+
+def _tag(digest: str, data: bytes) -> bytes:
+    return hashlib.sha256(digest.encode() + data).digest()
 
 
 def _is_private(path: Path) -> bool:
