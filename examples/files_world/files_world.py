@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import pickle
 import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import Any, final
 
 from perdure import abc, errors, lowlevel as low, model as m
 from perdure.blocking import BlockingStore, BlockingWorld, Part, reads, writes
-from perdure.files import file_lock, load_values, make_folder, replace_file
+from perdure.files import dump_values, file_lock, load_values, make_folder, replace_file
 from perdure.testing.clock import Clock, SystemClock
 
 __all__ = ("FilesWorld",)
@@ -65,11 +64,9 @@ class Files(BlockingStore):
     def load(self, path: Path) -> Page | None:
         """A page of one's own: what is done to it is not done until it is saved."""
         try:
-            with open(path, "rb") as file:
-                page: Page = load_values(file, module=__name__)
+            return load_values(path.read_bytes(), Page)
         except FileNotFoundError:
             return None
-        return page
 
     def page(self, run_id: str) -> Page:
         """A run's, or ``RunNotFoundError``."""
@@ -85,7 +82,7 @@ class Files(BlockingStore):
         """The commit of this world: all of a run, or nothing."""
         page.events += page.book.written
         page.book.written = []
-        self.replace(self.path(page.book.record.run_id), pickle.dumps(page))
+        self.replace(self.path(page.book.record.run_id), dump_values(page))
 
     def replace(self, path: Path, data: bytes) -> None:
         replace_file(path, data, part=self.root / "parts" / new_token(), sync=self.sync)

@@ -1,4 +1,4 @@
-"""Files: for worlds on a file system: a lock, a file replaced whole, values read without code.
+"""Files: for worlds on a file system: a lock, a file replaced whole, values as plain data.
 
 Everything here blocks. ``fcntl`` is asked for at the first lock, so that the module can be read
 where it is not there.
@@ -10,12 +10,15 @@ import contextlib
 import errno
 import importlib
 import os
-import pickle
 from collections.abc import Generator
 from pathlib import Path
-from typing import IO, Any, final
+from typing import TypeVar
 
-__all__ = ("file_lock", "load_values", "make_folder", "replace_file")
+from ._protocol.forms import dump_form, load_form
+
+__all__ = ("dump_values", "file_lock", "load_values", "make_folder", "replace_file")
+
+T = TypeVar("T")
 
 
 def make_folder(path: Path) -> None:
@@ -68,23 +71,22 @@ def replace_file(path: Path, data: bytes, *, part: Path, sync: bool = True) -> N
         os.close(folder)
 
 
-def load_values(file: IO[bytes], *, module: str) -> Any:
-    """What ``pickle`` wrote: values of the contracts, and classes of one module; never code.
+def dump_values(value: object) -> bytes:
+    """A dataclass and all its values as CBOR that holds no code and names no class.
+
+    Its fields, and theirs, are declared as texts, bytes, numbers, truths, None, enumerations, other
+    dataclasses, lists, tuples and mappings of these; a union has at most one that is no scalar.
 
     Raises:
-        pickle.UnpicklingError: anything else is in it.
+        UsageError: a field holds something else than is declared, or is declared as something else.
     """
-    return _Values(file, module).load()
+    return dump_form(value, type(value))
 
 
-@final
-class _Values(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], module: str) -> None:
-        super().__init__(file)
-        self._module = module
+def load_values(data: bytes, kind: type[T]) -> T:
+    """The value of this dataclass that ``dump_values`` wrote; nothing else is ever made of *data*.
 
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        ours = module_name.startswith(("perdure._model.", "perdure._core.", self._module))
-        if ours and "." not in global_name:
-            return super().find_class(module_name, global_name)
-        raise pickle.UnpicklingError(f"{module_name}.{global_name} is not a value")
+    Raises:
+        WorldContractError: *data* is damaged, or of a version with other fields.
+    """
+    return load_form(data, kind)

@@ -133,6 +133,23 @@ def test_any_other_value_is_no_ledger(value: Any) -> None:
     assert isinstance(digest, bytes)
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        [[], {}, {}, b""],
+        [{}, [], {}, b""],
+        [{"a": 1}, {}, {}, b""],
+        [{}, {"a": True}, {}, b""],
+        [{}, {"a": 2**63}, {}, b""],
+        [{}, {}, {b"a": "b"}, b""],
+        [{}, {}, {}, ""],
+    ],
+)
+def test_tables_of_another_form_are_refused(tables: list[Any]) -> None:
+    with pytest.raises(SnapshotRejectedError, match="parts of other types"):
+        decode_ledger(encode_ledger(tables))
+
+
 @pytest.mark.parametrize("lines", [7, [1], [1, 2], [-1, []], [1, [["log"]]], [1, [["log", 2]]]])
 def test_lines_of_another_form_are_refused(lines: object) -> None:
     with pytest.raises(SnapshotRejectedError, match="parts of other types"):

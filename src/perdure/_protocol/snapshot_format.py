@@ -17,12 +17,13 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, NoReturn, final
+from typing import Any
 
 import cbor2
 
 from .._frozen import frozen
 from ..errors import SnapshotRejectedError
+from .plain import load_plain
 
 __all__ = (
     "MAX_FOLD_BYTES",
@@ -94,21 +95,6 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
 }
 
 
-@final
-class _NoTags(dict[int, Callable[..., NoReturn]]):
-    """Every tag's decoder: a refusal. Some of those that cbor2 brings cost much for a few bytes."""
-
-    def __missing__(self, tag: int) -> Callable[..., NoReturn]:
-        return _refuse_tag
-
-
-def _refuse_tag(*_: object, **__: object) -> NoReturn:
-    raise ValueError("it holds a tag")
-
-
-_NO_TAGS = _NoTags()
-
-
 def encode_snapshot(
     header: SnapshotHeader, fold: bytes, delta: bytes, *, key: bytes | None
 ) -> bytes:
@@ -173,16 +159,9 @@ def _parse(body: bytes) -> tuple[SnapshotHeader, bytes, bytes]:
 
 def _load(data: bytes, part: str) -> Any:
     try:
-        return cbor2.loads(
-            data,
-            semantic_decoders=_NO_TAGS,
-            max_depth=_MAX_DEPTH,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-            strict_hashable_types=True,
-        )
-    except (cbor2.CBORDecodeError, TypeError, ValueError, MemoryError) as exc:
-        raise SnapshotRejectedError(f"its {part} cannot be read: {_shown(exc)}") from exc
+        return load_plain(data, depth=_MAX_DEPTH)
+    except ValueError as exc:
+        raise SnapshotRejectedError(f"its {part} cannot be read: {_shown(str(exc))}") from exc
 
 
 def _shown(value: object) -> str:
