@@ -35,8 +35,9 @@ from perdure._vm import image
 from perdure._vm.delta import compress, decompress, pack
 from perdure._vm.pool import VmPool
 from perdure.abc import World
-from perdure.errors import RunFailedError, SnapshotRejectedError
+from perdure.errors import RunFailedError, SnapshotRejectedError, WorldContractError
 from perdure.model import (
+    Digest,
     EntityId,
     Event,
     EventType,
@@ -352,24 +353,20 @@ async def test_a_run_that_fails_by_a_snapshot_without_a_tag_is_asked_of_its_log_
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_run_whose_turns_come_to_nothing_is_made_from_its_log(
-    world: MemoryWorld, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("lost", "rebuilt"), [(9, 0), (10, 1), (11, 0), (12, 1)])
+async def test_a_run_whose_claims_come_to_nothing_is_made_from_its_log_every_other_time(
+    world: MemoryWorld, caplog: pytest.LogCaptureFixture, lost: int, rebuilt: int
 ) -> None:
-    """Whatever it is that a snapshot does to a worker: past ten lost claims it is not used."""
+    """Whatever it is that a snapshot does to a worker."""
     run = await parked(world, key=None)
-
-    def thaw(*_: object, **__: object) -> Heap:
-        raise AssertionError("it was thawed")
-
-    run_id = RunId(run.id)
-    await world.queue.wake(run_id, due_ms=world.now_ms())
-    for _ in range(MAX_FRUITLESS):
+    await world.queue.wake(RunId(run.id), due_ms=world.now_ms())
+    for _ in range(lost):
         (claim,) = await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
         await world.queue.release(claim.lease, ran=True)
-    monkeypatch.setattr(Heap, "thaw", thaw)
-    value, rebuilt = await ended(world, run, key=None)
-    assert (value, rebuilt) == (RESULT, 1)
-    assert "a turn by its snapshot came to nothing; rebuilding it" in caplog.text
+    assert lost >= MAX_FRUITLESS - 1
+    assert await ended(world, run, key=None) == (RESULT, rebuilt)
+    told = "a turn by its snapshot came to nothing; rebuilding it" in caplog.text
+    assert told == bool(rebuilt)
 
 
 async def test_a_turn_that_raised_is_tried_again_from_the_log(
@@ -415,3 +412,24 @@ def test_a_bomb_takes_no_memory() -> None:
         [sys.executable, "-c", MEASURED], capture_output=True, text=True, timeout=60, check=True
     )
     assert int(done.stdout) < 16 << 10, "KiB"
+
+
+@pytest.mark.parametrize("which", ["bundle", "engine"])
+async def test_code_that_is_not_what_the_run_was_started_with_is_not_run(
+    world: MemoryWorld, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    run = await parked(world, key=None)
+    record = await world.storage.get_run(RunId(run.id))
+    blobs, get = world.blobs, world.blobs.get
+    other = replace(record, engine=Digest("e" * 64)) if which == "engine" else record
+
+    async def forged(digest: Digest, *, run_id: RunId | None = None) -> bytes:
+        return b"other code" if digest == getattr(other, which) else await get(digest)
+
+    monkeypatch.setattr(blobs, "get", forged)
+    pool = VmPool(1)
+    try:
+        with pytest.raises(WorldContractError, match="has other bytes in place of blob"):
+            await Baselines(world, pool).get(other)
+    finally:
+        pool.close()

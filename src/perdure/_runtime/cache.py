@@ -6,6 +6,7 @@ longest unused goes first. Everything here can be dropped at any time.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from typing import final
 
@@ -17,7 +18,12 @@ from .._vm.guest import GuestEngine, default_engine, load_engine
 from .._vm.image import Baseline
 from .._vm.pool import VmPool
 from ..abc import World
-from ..errors import BlobNotFoundError, BundleMissingError, EngineMissingError
+from ..errors import (
+    BlobNotFoundError,
+    BundleMissingError,
+    EngineMissingError,
+    WorldContractError,
+)
 from .heap import Heap
 
 __all__ = ("Baselines", "WarmHeaps")
@@ -86,6 +92,7 @@ class Baselines:
         Raises:
             BundleMissingError: the world does not have the run's bundle.
             EngineMissingError: the world does not have the run's engine.
+            WorldContractError: the world has other bytes in its place.
         """
         key = record.engine, record.bundle
         found = self._made.get(key)
@@ -101,6 +108,7 @@ class Baselines:
             bundle = await self._world.blobs.get(record.bundle)
         except BlobNotFoundError as exc:
             raise BundleMissingError(record.run_id, digest=record.bundle) from exc
+        _check_blob(record.bundle, bundle)
         return await self._pool.run(lambda: Baseline.build(engine, bundle))
 
     async def _engine(self, digest: Digest) -> GuestEngine:
@@ -111,4 +119,11 @@ class Baselines:
             wasm = await self._world.blobs.get(digest)
         except BlobNotFoundError as exc:
             raise EngineMissingError(digest) from exc
+        _check_blob(digest, wasm)
         return await self._pool.run(lambda: load_engine(wasm))
+
+
+def _check_blob(digest: Digest, data: bytes) -> None:
+    """Let no code run that is not the one which was asked for."""
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise WorldContractError(f"the world has other bytes in place of blob {digest}")

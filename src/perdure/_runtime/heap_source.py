@@ -1,7 +1,7 @@
 """Heap source: where a run's heap comes from: its snapshot, or its log if that must not be used.
 
 A snapshot is a checked cache. Whatever is wrong with one is warned of, and costs time alone. A run
-whose last turn came to nothing in this worker, or in many, is made from its log.
+whose turns come to nothing is made from its log every other time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class HeapSource:
             if record.turn and was_put_away(state.events, consumed=record.consumed):
                 self._warn_rebuilt("its snapshot is missing")
             return Heap(baseline, record, limits=shared.limits)
-        if wary or shared.failed.get(self._run_id):
+        if wary:
             self._warn_rebuilt("a turn by its snapshot came to nothing")
             return Heap(baseline, record, limits=shared.limits)
         try:

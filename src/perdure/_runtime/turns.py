@@ -97,8 +97,7 @@ class Turns:
         custody = self.custody
         events: Sequence[LoggedEvent] = ()
         if claim is not None or custody.unseen or custody.heap is None:
-            wary = claim is not None and claim.attempt > MAX_FRUITLESS
-            events = await custody.load(wary=wary)
+            events = await custody.load(wary=self._is_wary(claim))
         if custody.heap is None:
             await self._writes.give_back(claim, 0)  # the run has ended
             return None
@@ -109,6 +108,15 @@ class Turns:
         if claim is not None:
             await self._writes.finish(claim, taken.next_due_ms)
         return None
+
+    def _is_wary(self, claim: WakeClaim | None) -> bool:
+        """Whether the run's snapshot may be why its turns come to nothing.
+
+        Every other try, since the log alone may take longer than a turn may.
+        """
+        lost = claim.attempt - MAX_FRUITLESS if claim is not None else 0
+        tries = max(lost, self._shared.failed.get(self._run_id, 0))
+        return tries % 2 == 1
 
     def _given(
         self,
