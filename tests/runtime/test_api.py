@@ -62,7 +62,7 @@ def test_a_run_has_what_it_says() -> None:
         "*filename": "workflow.ts",
         "*name": None,
     }
-    assert list(parameters(workflow)) == ["where"]
+    assert parameters(workflow) == {"where": NEEDED, "*root": None}
     assert parameters(open_world)["url"] is None
 
 

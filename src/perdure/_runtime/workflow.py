@@ -29,17 +29,17 @@ class Workflow:
         root: Path | None = None,
         entry: str,
         export: str | None,
-        texts: dict[str, str],
+        sources: dict[str, str],
     ) -> None:
         self._file = file
         self._root = root  # what may be read lies below; None finds it
         self._name = entry
         self._export = export
-        self._texts = texts
+        self._sources = sources
         self._folder = file.parent if file is not None else None  # specifiers are relative to it
         self._entry = entry
         self._bundle: Bundle | None = None
-        self._sources: Sources | None = None
+        self._files: Sources | None = None
 
     @classmethod
     def from_source(
@@ -51,7 +51,7 @@ class Workflow:
             filename: for stack traces; its ending chooses TypeScript or JavaScript.
             name: the exported function, where there is more than one.
         """
-        return cls(file=None, entry=filename, export=name, texts={filename: text})
+        return cls(file=None, entry=filename, export=name, sources={filename: text})
 
     @property
     def compiled(self) -> Bundle | None:
@@ -70,7 +70,7 @@ class Workflow:
             if file is not None:
                 _check_there(file)
                 self._folder = file.parent
-                self._sources = Sources(self._root or find_root(file.parent))
+                self._files = Sources(self._root or find_root(file.parent))
             self._bundle = None
             self._bundle = self._compile()
         return self._bundle
@@ -85,7 +85,7 @@ class Workflow:
 
     def _widen(self, error: CompileError) -> bool:
         """Make specifiers relative to a higher folder of the root, for ``../lib/money``."""
-        folder, sources = self._folder, self._sources
+        folder, sources = self._folder, self._files
         if folder is None or sources is None:
             return False
         most = len(folder.parts) - len(sources.root.parts)
@@ -98,9 +98,9 @@ class Workflow:
 
     def _explained(self, error: CompileError) -> CompileError:
         """The error, with the root's name where something leads out of it."""
-        if self._sources is None or not any(_levels_up(error)):
+        if self._files is None or not any(_levels_up(error)):
             return error
-        hint = self._sources.outside().hint
+        hint = self._files.outside().hint
         return CompileError(
             [
                 replace(d, hint=hint) if isinstance(d, Diagnostic) and d.levels_up else d
@@ -113,12 +113,12 @@ class Workflow:
         return f"<Workflow {where}{'#' + self._export if self._export else ''}>"
 
     def _is_fresh(self) -> bool:
-        return self._sources is None or self._sources.are_fresh
+        return self._files is None or self._files.are_fresh
 
     def _read(self, specifier: str) -> str | Refusal | None:
-        if self._folder is None or self._sources is None:
-            return self._texts.get(specifier)
-        return self._sources.read(self._folder / specifier)
+        if self._folder is None or self._files is None:
+            return self._sources.get(specifier)
+        return self._files.read(self._folder / specifier)
 
 
 def _check_there(file: Path) -> None:
@@ -179,4 +179,4 @@ def workflow(
         chosen = Path(os.path.abspath(root))
         if not file.is_relative_to(chosen):
             raise UsageError(f"{file} is not below its root {chosen}")
-    return Workflow(file=file, root=chosen, entry=file.name, export=export or None, texts={})
+    return Workflow(file=file, root=chosen, entry=file.name, export=export or None, sources={})
