@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import cbor2
 import zstandard
@@ -309,9 +309,11 @@ FORGERIES: dict[str, Forgery] = {
     "of another version": _bytes(lambda data: b"PRDS\x7f" + data[5:]),
     "of another mark": _bytes(lambda data: data[:5] + bytes([data[5] ^ 3]) + data[6:]),
     "of nothing": _bytes(lambda _: b""),
+    "of a text": lambda sound: [replace(sound.snapshot, data=cast("Any", "text"))],
+    "of a null": lambda sound: [replace(sound.snapshot, data=cast("Any", None))],
     "of a tag": _raw(lambda body: b"\xd8\x1e" + body),
     "of two parts": _raw(lambda _: b"\x82\x80\x40"),
-    "of a text": _raw(lambda _: cbor2.dumps("snapshot")),
+    "of a text alone": _raw(lambda _: cbor2.dumps("snapshot")),
     "of few fields": _raw(lambda _: cbor2.dumps([[1], b"", b""])),
     "of a text for a delta": _raw(lambda body: cbor2.dumps([cbor2.loads(body)[0], b"", ""])),
     **{f"another {name}": _header(**changes) for name, changes in _HEADERS.items()},
