@@ -14,7 +14,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -62,7 +62,7 @@ class Place:
     """Where a world's file is."""
 
     url: str
-    path: Path  # absolute: a process may change its folder
+    path: Path = field(repr=False)  # absolute: a process may change its folder
 
     def resolved(self) -> Place:
         """The same without symbolic links: SQLite puts its own files beside the real one."""
