@@ -20,6 +20,7 @@ import pytest
 from elsewhere import mounted, opened_by_nobody
 from sqlite_values import new_run
 
+from perdure import Worker
 from perdure.errors import WorldReplacedError, WorldUnavailableError
 from perdure.model import RunFilter, RunId
 from perdure_sqlite import SqliteWorld, _handle
@@ -377,3 +378,17 @@ async def test_other_failures_of_sqlite_are_unavailable_too(tmp_path: Path, code
     told = world._handle.place.error_of(error)
     assert isinstance(told, WorldUnavailableError)
     assert "odd" in str(told)
+
+
+async def test_a_worker_ends_when_its_file_is_gone(tmp_path: Path) -> None:
+    """It does not go on in silence, nor for ever in vain."""
+    path = tmp_path / "p.db"
+
+    async def work() -> None:
+        async with SqliteWorld(f"sqlite:///{path}") as world, Worker(world):
+            path.unlink()
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(20), pytest.raises(BaseExceptionGroup) as told:
+        await work()
+    assert told.value.split(WorldReplacedError)[1] is None
