@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast, final
 from uuid import UUID
 
 import cbor2
@@ -30,12 +30,16 @@ from ..values import UNDEFINED, ArrayBuffer, DataView, RegExp, StepRef, TypedArr
 from .decoding import decode, decode_error
 from .enums import form_of
 from .models import content_of, is_model
+from .show import show
+from .survey import MAX_ITEMS, too_many_items
 from .tags import TYPED_ARRAYS, Tag
 from .tracebacks import user_traceback
 
 __all__ = ("decode", "decode_error", "encode", "encode_error")
 
 MAX_DEPTH = 200
+MAX_SAFE_INTEGER = 2**53 - 1  # above, an integer crosses as a BigInt
+_SMALL_ITEMS = 1000  # take cbor2 0.2 ms
 _TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels"
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
@@ -53,21 +57,24 @@ def encode(value: object, *, where: str) -> bytes:
     Raises:
         ValueNotCarriableError: something in it cannot cross; names its path.
     """
+    count = [1]
     try:
-        if _is_plain(value, set(), 0):
-            data: bytes = cbor2.dumps(value)
-            return data
-    except (UnicodeEncodeError, RecursionError):
+        if _is_plain(value, set(), 0, count):
+            return _dump(value, count[0])
+    except (UnicodeEncodeError, RuntimeError):
         pass  # The slow way finds out where.
+    if count[0] > MAX_ITEMS:
+        raise too_many_items(where)
     encoder = _Encoder(where)
     try:
         prepared = encoder.prepare(value, 0)
         if encoder.shared:
             prepared = encoder.again().prepare(value, 0)
-        made: bytes = cbor2.dumps(prepared)
+        return _dump(prepared, encoder.count)
     except RecursionError:
         raise ValueNotCarriableError(where, _TOO_DEEP) from None
-    return made
+    except RuntimeError as exc:  # of a container that another thread or task writes to
+        raise encoder.refuse(f"it could not be read: {exc}") from exc
 
 
 def encode_error(error: BaseException) -> bytes:
@@ -92,7 +99,50 @@ def _printable(value: object) -> object:
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
-def _is_plain(value: Any, seen: set[int], depth: int) -> bool:
+def _dump(prepared: object, count: int) -> bytes:
+    """The bytes of what cbor2 knows, *count* items.
+
+    Other threads may run each time a piece is written; within a piece they cannot.
+    """
+    if count <= _SMALL_ITEMS:
+        data: bytes = cbor2.dumps(prepared, default=_encode_pairs)
+        return data
+    pieces = _Pieces()
+    cbor2.dump(prepared, cast(Any, pieces), default=_encode_pairs)
+    return b"".join(pieces.pieces)
+
+
+@final
+class _Pieces:
+    """What cbor2 takes for a file."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: bytes) -> int:
+        self.pieces.append(bytes(piece))
+        return len(piece)
+
+
+@final
+class _Pairs:
+    """A map whose keys in this form Python cannot hash."""
+
+    def __init__(self, pairs: list[tuple[Any, Any]]) -> None:
+        self.pairs = pairs
+
+
+def _encode_pairs(encoder: cbor2.CBOREncoder, value: _Pairs) -> None:
+    encoder.encode_length(5, len(value.pairs))
+    for key, item in value.pairs:
+        encoder.encode(key)
+        encoder.encode(item)
+
+
+def _is_plain(value: Any, seen: set[int], depth: int, count: list[int]) -> bool:
     """Whether cbor2 alone does *value* justice: a tree of scalars, lists and string-keyed dicts."""
     kind = type(value)
     if kind in _SCALARS:
@@ -103,13 +153,17 @@ def _is_plain(value: Any, seen: set[int], depth: int) -> bool:
         if id(value) in seen:
             return False
         seen.add(id(value))
+    count[0] += len(value)
+    if count[0] > MAX_ITEMS:
+        return False
     if kind is dict:
+        count[0] += len(value)
         for key in value:
             if type(key) is not str:
                 return False
         value = value.values()
     for item in value:  # all() with a generator takes twice the time
-        if type(item) not in _SCALARS and not _is_plain(item, seen, depth + 1):
+        if type(item) not in _SCALARS and not _is_plain(item, seen, depth + 1, count):
             return False
     return True
 
@@ -123,6 +177,7 @@ class _Encoder:
         self.shared: set[int] = set()  # ids met twice
         self.numbers: dict[int, int] | None = None  # second pass: id -> number of its tag 28
         self.dumped: dict[int, tuple[object, object]] = {}  # a model, and the one dump of it
+        self.count = 0
 
     def again(self) -> _Encoder:
         """An encoder for the second pass, which knows what is shared."""
@@ -133,7 +188,13 @@ class _Encoder:
     def refuse(self, reason: str) -> ValueNotCarriableError:
         return ValueNotCarriableError("".join(self.path), reason)
 
+    def tally(self) -> None:
+        self.count += 1
+        if self.count > MAX_ITEMS:
+            raise too_many_items("".join(self.path))
+
     def prepare(self, value: Any, depth: int) -> Any:
+        self.tally()
         kind = type(value)
         if kind in _SCALARS:
             return self.checked(value) if kind is str else value
@@ -159,8 +220,8 @@ class _Encoder:
         key = id(value)
         if key in self.met:
             self.shared.add(key)
-            number = None if self.numbers is None else self.numbers[key]
-            return None if number is None else cbor2.CBORTag(Tag.REFERENCE, number)
+            number = 0 if self.numbers is None else self.numbers[key]
+            return cbor2.CBORTag(Tag.REFERENCE, number)
         if value or not isinstance(value, tuple):  # () is one object everywhere
             self.met[key] = value
         if self.numbers is None or key not in self.shared:
@@ -174,7 +235,7 @@ class _Encoder:
         if isinstance(value, Mapping):
             return self.mapping(value, depth)
         if isinstance(value, set | frozenset):
-            return cbor2.CBORTag(Tag.SET, self.items(_in_order(value), depth))
+            return self.set(value, depth)
         if isinstance(value, deque):
             return self.items(list(value), depth)
         if isinstance(value, BaseException):
@@ -207,21 +268,55 @@ class _Encoder:
             self.path.pop()
         return made
 
+    def set(self, value: Iterable[Any], depth: int) -> Any:
+        ordered = _in_order(value)
+        return self.kept_apart(ordered, self.items(ordered, depth))
+
+    def kept_apart(self, values: list[Any], items: list[Any]) -> Any:
+        self.check_apart(zip(items, values, strict=True), "items of a set")
+        return cbor2.CBORTag(Tag.SET, items)
+
     def mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
-        made: dict[Any, Any] = {}
+        pairs: list[tuple[Any, Any]] = []
         plain = True
         for key, item in value.items():
-            self.path.append(f".{key}" if isinstance(key, str) else f"[{key!r}]")
-            name = self.key(key)
+            self.path.append(f".{key}" if isinstance(key, str) else f"[{show(key)}]")
+            name = self.key(key, depth + 1)
             plain = plain and type(name) is str
-            made[name] = self.prepare(item, depth + 1)
+            pairs.append((name, self.prepare(item, depth + 1)))
             self.path.pop()
-        return made if plain else cbor2.CBORTag(Tag.MAP, made)
+        names = dict(pairs) if plain else {}
+        if len(names) != len(pairs):
+            self.check_apart(zip([name for name, _ in pairs], value, strict=True), "keys")
+        return names if plain else cbor2.CBORTag(Tag.MAP, _Pairs(pairs))
 
-    def key(self, key: Any) -> Any:
-        if isinstance(key, tuple):
-            return tuple(self.key(item) for item in key)
-        prepared = self.prepare(key, 0)
+    def check_apart(self, forms: Iterable[tuple[Any, Any]], kind: str) -> None:
+        """Pass keys or items that JavaScript keeps apart.
+
+        Args:
+            forms: of each, the form it crosses in and the value itself.
+        """
+        met: dict[object, object] = {}
+        for form, value in forms:
+            identity = _identity(form)
+            if identity is not None and met.setdefault(identity, value) is not value:
+                first = met[identity]
+                raise self.refuse(
+                    f"{show(first)} and {show(value)} are two {kind} here and one in JavaScript"
+                )
+
+    def key(self, key: Any, depth: int) -> Any:
+        """A key, whose parts are never shared: JavaScript has other objects as keys."""
+        if depth > MAX_DEPTH:
+            raise self.refuse(_TOO_DEEP)
+        if isinstance(key, tuple | frozenset):
+            self.tally()
+            parts = list(key) if isinstance(key, tuple) else _in_order(key)
+            items = [self.key(item, depth + 1) for item in parts]
+            return items if isinstance(key, tuple) else self.kept_apart(parts, items)
+        if isinstance(key, cbor2.frozendict):
+            return self.mapping(key, depth)
+        prepared = self.prepare(key, depth)
         if isinstance(prepared, list | dict):
             raise self.refuse("a key must be a plain value")
         return prepared
@@ -297,6 +392,21 @@ def _in_order(items: Iterable[object]) -> list[object]:
         return sorted(items, key=lambda item: encode(item, where="item"))
     except ValueNotCarriableError:
         return list(items)  # refused later, with its path
+
+
+def _identity(form: Any) -> object:
+    """What a key or item of a set is to JavaScript; None for an object, which is like no other."""
+    kind = type(form)
+    if kind is str:
+        return form
+    if kind is float and form != form:
+        return ("number", "NaN")  # which JavaScript takes for one value
+    if kind is int or kind is float:
+        is_big = kind is int and abs(form) > MAX_SAFE_INTEGER
+        return ("bigint" if is_big else "number", form)
+    if kind is bool or form is None or form is cbor2.undefined:
+        return ("constant", str(form))
+    return None
 
 
 def _whole(number: float) -> int | float:

@@ -1,7 +1,9 @@
 """Decoding: CBOR payloads to Python values.
 
-Pure. The other half of ``codec``. Containers stay mutable and keep their identity, so cycles
-through maps, sets' members and errors come back as they were.
+Pure. The other half of ``codec``. cbor2 does the work, in Rust; ``decoders`` has the tags, and
+``survey`` looks first where time or memory would have no bound. Containers stay mutable and keep
+their identity, so cycles through maps, sets' members and errors come back as they were. A large
+payload is fed in small pieces: while cbor2 reads one no other thread of the process can run.
 """
 
 # A codec takes and gives values of any type, so parts of what isinstance finds stay unknown:
@@ -10,153 +12,189 @@ through maps, sets' members and errors come back as they were.
 
 from __future__ import annotations
 
-import math
-import struct
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import io
+from collections.abc import Iterator
+from typing import Any, NoReturn, final
 
 import cbor2
 
-from ..errors import GuestError, ProtocolError, ValueNotCarriableError
-from ..values import UNDEFINED, ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
-from .tags import TYPED_ARRAYS, Tag
+from ..errors import GuestError, PerdureError, ProtocolError, ValueNotCarriableError
+from ..values import UNDEFINED
+from .decoders import PLAIN, SHARED, SHARED_AS_LISTS, Unfit
+from .show import show
+from .survey import MAX_DEPTH, MAX_ITEMS, survey
+from .tags import Tag
 
 __all__ = ("decode", "decode_error")
 
-MAX_DEPTH = 1000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PIECE_BYTES = 4096  # takes cbor2 0.1 ms, at most 2 ms
+_LARGE_BYTES = 16 << 10
 _MAP_HEAD = b"\xd9" + Tag.MAP.to_bytes(2, "big")
+# Bytes of which an undefined, or a simple value that means nothing here, has one.
+_RARE = bytes([*range(0xE0, 0xF4), 0xF7, 0xF8])
+_COMMON = bytes(sorted(set(range(256)) - set(_RARE)))
+_SCALARS = frozenset({str, int, float, bool, type(None), bytes})
+_CONTAINERS = frozenset({list, dict, set, GuestError, cbor2.CBORTag})
+_KEYS_MERGE = "two of its keys are one in Python, as true, 1 and 1n are; pass a list of pairs"
 
 
 def decode(data: bytes) -> Any:
-    """The value of a payload.
+    """The value of a payload, in time and memory bounded by its length.
 
     Raises:
-        ProtocolError: *data* is not one CBOR value.
-        ValueNotCarriableError: a Map in it has a key that Python's dict cannot have.
+        ProtocolError: *data* is not one CBOR value, or not one that the protocol has.
+        ValueNotCarriableError: it has too many items, or a Map in it has keys that Python's dict
+            cannot have or keep apart.
     """
+    if len(data) > MAX_ITEMS:
+        survey(data)
     try:
-        value = cbor2.loads(data, semantic_decoders=_DECODERS, max_depth=MAX_DEPTH)
-    except (cbor2.CBORDecodeError, struct.error, ValueError, TypeError, RecursionError) as exc:
-        # A key is read whole before it is hashed, so one that contains itself never gets there.
-        is_cyclic = "has not been initialized" in str(exc) and _MAP_HEAD in data
-        if is_cyclic or "unhashable" in str(exc.__cause__):
-            reason = "a Map whose key is an object has no form in Python; pass a list of pairs"
-            raise ValueNotCarriableError("a key of a Map", reason) from exc
-        raise ProtocolError(f"a payload is not valid CBOR: {exc}") from exc
+        value = _load(data, PLAIN)
+    except Unfit:
+        survey(data)
+        try:
+            value = _load(data, SHARED)
+        except Unfit:
+            value = _load(data, SHARED_AS_LISTS)
     # Only then can there be an undefined in it.
-    return _with_undefined(value, set()) if b"\xf7" in data else value
+    return _settle(value) if data.translate(None, _COMMON) else value
 
 
 def decode_error(data: bytes) -> GuestError:
     """The error of an error payload; a thrown value that is no error becomes one that shows it.
 
     Raises:
-        ProtocolError: *data* is not one CBOR value.
+        ProtocolError: as ``decode``.
+        ValueNotCarriableError: as ``decode``.
     """
     value = decode(data)
     if isinstance(value, GuestError):
         return value
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else show(value)
     return GuestError(name="Error", message=text, props={"thrown": value})
 
 
-def _with_undefined(value: Any, seen: set[int]) -> Any:
-    """*value* with our ``UNDEFINED`` in place of cbor2's; containers are changed in place."""
-    if value is cbor2.undefined:
-        return UNDEFINED
-    if not isinstance(value, list | dict | GuestError) or id(value) in seen:
-        return value
-    seen.add(id(value))
-    if isinstance(value, list):
-        value[:] = [_with_undefined(item, seen) for item in value]
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            value[key] = _with_undefined(item, seen)
-    else:
-        value.cause = _with_undefined(value.cause, seen)
-        value.errors = tuple(_with_undefined(item, seen) for item in value.errors)
-        _with_undefined(value.props, seen)
+@final
+class _Feed:
+    """A payload as a file. Each read is a moment at which another thread may run."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, _whence: int) -> int:
+        # cbor2 only goes back from where it is, over what it read too much.
+        self._at += offset
+        return self._at
+
+    def read(self, count: int) -> bytes:
+        piece = self._data[self._at : self._at + count]
+        self._at += len(piece)
+        return piece
+
+
+def _load(data: bytes, decoders: dict[int, Any]) -> Any:
+    source: Any = _Feed(data) if len(data) > _LARGE_BYTES else io.BytesIO(data)
+    decoder = cbor2.CBORDecoder(
+        source,
+        semantic_decoders=decoders,
+        max_depth=MAX_DEPTH,
+        read_size=_PIECE_BYTES,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+    )
+    try:
+        value = decoder.decode()
+    except Exception as exc:  # malformed bytes have many kinds
+        _raise_named(exc, data)
+    if source.tell() != len(data):
+        raise ProtocolError("a payload is not valid CBOR: bytes follow the value")
     return value
 
 
-def _shared(
-    make: Callable[[], Any],
-    fill: Callable[[Any, Any], Any],
-    frozen: Callable[[Any], Any] | None = None,
-) -> Any:
-    """A decoder whose object exists before its content is read, so the content may refer to it.
+def _raise_named(error: Exception, data: bytes) -> NoReturn:
+    """Raise what cbor2's error means; it wraps those of decoders, once for each level."""
+    for cause in _causes(error):
+        if isinstance(cause, PerdureError | Unfit) or not isinstance(cause, Exception):
+            raise cause
+        # The guest writes no key twice, so in a Map two that JavaScript keeps apart are meant.
+        if "Duplicate map key" in str(cause) and _MAP_HEAD in data:
+            raise ValueNotCarriableError("a key of a Map", _KEYS_MERGE) from error
+    raise ProtocolError(f"a payload is not valid CBOR: {error}") from error
 
-    Args:
-        frozen: makes the hashable form that stands as a key; None if the object is hashable.
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _settle(value: Any) -> Any:
+    """*value* with our ``UNDEFINED`` in place of cbor2's; containers are changed in place.
+
+    Raises:
+        ProtocolError: it has a simple value that means nothing here.
     """
-
-    @cbor2.shareable_decoder(name="value", immutable=False)
-    def start(immutable: bool) -> tuple[Any, Callable[[Any], Any]]:
-        made = make()
-        if immutable and frozen is not None:
-            return made, frozen
-        return made, lambda value: fill(made, value)
-
-    return start
-
-
-def _fill_dict(made: dict[Any, Any], value: Any) -> Any:
-    made.update(value)
-    return made
+    root = [value]
+    stack: list[Any] = [root]
+    seen: set[int] = set()
+    while stack:
+        container = stack.pop()
+        if id(container) in seen:
+            continue
+        seen.add(id(container))
+        stack.extend(_settle_items(container))
+    return root[0]
 
 
-def _fill_set(made: set[Any], value: Any) -> Any:
-    try:
-        made.update(value)
-    except TypeError:
-        return list(value)  # An item is unhashable in Python.
-    return made
+def _settle_items(container: Any) -> list[Any]:
+    """Settle what has no parts in one container; return the other containers in it."""
+    if type(container) is list:
+        container[:] = items = [
+            item if type(item) in _SCALARS else _settled(item) for item in container
+        ]
+    elif type(container) is dict:
+        pairs = [(_settled(key), _settled(item)) for key, item in container.items()]
+        container.clear()
+        container.update(pairs)
+        items = [part for pair in pairs for part in pair]
+    elif type(container) is set:
+        items = [_settled(item) for item in container]
+        container.clear()
+        container.update(items)
+    elif type(container) is GuestError:
+        container.cause = _settled(container.cause)
+        container.errors = tuple([_settled(item) for item in container.errors])
+        items = [container.cause, *container.errors, container.props]
+    else:  # a tag that is passed on
+        items = [container.value]
+    return [item for item in items if type(item) in _CONTAINERS]
 
 
-def _fill_error(made: GuestError, value: Any) -> GuestError:
-    errors = value.get("errors")
-    filled = GuestError(
-        name=str(value.get("name", "Error")),
-        message=str(value.get("message", "")),
-        stack=str(value.get("stack") or ""),
-        cause=value.get("cause"),
-        errors=tuple(errors) if isinstance(errors, list | tuple) else (),
-        fatal=value.get("fatal") is True,
-        props=value.get("props"),
-    )
-    made.__dict__.update(filled.__dict__)
-    made.args = filled.args
-    return made
+def _settled(item: Any) -> Any:
+    """An item that is no container; of a key, all of it."""
+    kind = type(item)
+    if item is cbor2.undefined:
+        return UNDEFINED
+    if kind is cbor2.CBORSimpleValue:
+        raise ProtocolError(f"a payload has simple value {item.value}, which means nothing here")
+    if kind is tuple or kind is frozenset:
+        return kind([_settled_part(part) for part in item])
+    if kind is cbor2.frozendict:
+        pairs = [(_settled_part(key), _settled_part(part)) for key, part in item.items()]
+        return cbor2.frozendict(pairs)
+    return item
 
 
-def _instant(value: Any, immutable: bool = False) -> datetime | float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return math.nan
-    try:
-        return _EPOCH + timedelta(milliseconds=round(value * 1000))
-    except OverflowError:
-        return math.nan  # JavaScript's calendar reaches further than Python's.
-
-
-def _typed(tag: int) -> Callable[[Any, bool], TypedArray]:
-    return lambda value, immutable: TypedArray(tag, bytes(value))
-
-
-def _thrown() -> GuestError:
-    return GuestError(name="Error", message="")
-
-
-_DECODERS: dict[int, Any] = {
-    Tag.EPOCH: _instant,
-    Tag.MAP: _shared(dict, _fill_dict, cbor2.frozendict),
-    Tag.SET: _shared(set, _fill_set, frozenset),
-    Tag.ERROR: _shared(_thrown, _fill_error),
-    Tag.REGEXP: lambda value, immutable: RegExp(*value),
-    Tag.URI: lambda value, immutable: Url(value),
-    Tag.BUFFER: lambda value, immutable: ArrayBuffer(value),
-    Tag.VIEW: lambda value, immutable: DataView(value),
-    Tag.STEP: lambda value, immutable: StepRef(value["id"]),
-    **{tag: _typed(tag) for tag in TYPED_ARRAYS},
-}
+def _settled_part(part: Any) -> Any:
+    return _settle(part) if type(part) in _CONTAINERS else _settled(part)

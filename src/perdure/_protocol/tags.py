@@ -11,6 +11,8 @@ class Tag:
     """Tag numbers by what they mark."""
 
     EPOCH: Final = 1
+    BIGINT: Final = 2
+    NEGATIVE_BIGINT: Final = 3
     SHAREABLE: Final = 28
     REFERENCE: Final = 29
     URI: Final = 32
@@ -19,7 +21,11 @@ class Tag:
     REGEXP: Final = 21066
     ERROR: Final = 1347571201
     BUFFER: Final = 1347571202
+    CLASS: Final = 1347571203
     STEP: Final = 1347571204
+    WORKFLOW: Final = 1347571205
+    STREAM: Final = 1347571206
+    HOOK: Final = 1347571207
     VIEW: Final = 1347571208
 
 

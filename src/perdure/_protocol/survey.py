@@ -1,0 +1,149 @@
+"""Survey: a look at a payload's heads alone, before memory is used for its values.
+
+Pure. Reads each item's head and skips its bytes, so it costs no more memory than the nesting is
+deep. ``decoding`` asks for it where cbor2 by itself would use time or memory without a bound.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn, final
+
+from ..errors import ProtocolError, ValueNotCarriableError
+from .tags import Tag
+
+__all__ = ("MAX_BIG_KEYS", "MAX_DEPTH", "MAX_ITEMS", "survey", "too_many_items")
+
+MAX_DEPTH: Final = 1000  # containers and tags in each other; the guest writes at most 500 values
+MAX_ITEMS: Final = 1_000_000  # of one value; keys and containers count, tags do not
+MAX_BIG_KEYS: Final = 1000  # BigInts as keys of Maps: Python's hash of them can be foreseen
+
+_BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(2, 8)
+_CONTAINER_TAGS = frozenset({Tag.SHAREABLE, Tag.SET, Tag.MAP})
+_BIGINTS = frozenset({Tag.BIGINT, Tag.NEGATIVE_BIGINT})
+
+
+def survey(data: bytes) -> None:
+    """Pass a payload that can be decoded in bounded time and memory.
+
+    Raises:
+        ProtocolError: *data* is not one well-formed CBOR item.
+        ValueNotCarriableError: it has too many items, or keys that take too long to tell apart.
+    """
+    _Walk(data).run()
+
+
+def too_many_items(where: str) -> ValueNotCarriableError:
+    """The error of a value with more items than can cross."""
+    return ValueNotCarriableError(
+        where,
+        f"it has more than {MAX_ITEMS:,} items; pass typed arrays or bytes, "
+        "or keep it elsewhere and pass a reference",
+    )
+
+
+@final
+class _Walk:
+    """A walk over the heads of one payload."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+        self.shared: list[bool] = []  # by number of a shared object: whether it is a container
+        self.big_keys = 0
+
+    def run(self) -> None:
+        # Of each open container: items that are left, whether it is a map, whether it is in a key.
+        left, is_map, is_key = 1, False, False
+        outer: list[tuple[int, bool, bool]] = []
+        items = 0
+        while True:
+            while not left:
+                if not outer:
+                    return self._end()
+                left, is_map, is_key = outer.pop()
+            in_key = is_key or (is_map and left % 2 == 0)
+            left -= 1
+            major, number = self._head()
+            if major != _TAG:
+                items += 1
+                if items > MAX_ITEMS:
+                    raise too_many_items("payload")
+            inner = self._inner(major, number, in_key)
+            if inner:
+                outer.append((left, is_map, is_key))
+                left, is_map, is_key = inner, major == _MAP, in_key
+                if len(outer) > MAX_DEPTH:
+                    _malformed(f"it nests deeper than {MAX_DEPTH} levels")
+
+    def _inner(self, major: int, number: int, in_key: bool) -> int:
+        """How many items follow that belong to this one."""
+        if major == _TAG:
+            self._tag(number, in_key)
+            return 1
+        if major in (_BYTES, _TEXT):
+            self._skip(number)
+        if major not in (_ARRAY, _MAP):
+            return 0
+        count = number if major == _ARRAY else 2 * number
+        if count > len(self.data) - self.at:
+            _malformed("a container is longer than its bytes")
+        return count
+
+    def _tag(self, tag: int, in_key: bool) -> None:
+        if tag == Tag.SHAREABLE:
+            self.shared.append(self._is_container())
+        elif tag == Tag.REFERENCE:
+            major, number = self._peek()
+            if major or number >= len(self.shared):
+                _malformed("a reference to nothing")
+            if in_key and self.shared[number]:
+                raise ValueNotCarriableError(
+                    "a key of a Map",
+                    "an array, Map or Set that is met twice is part of it; pass a list of pairs",
+                )
+        elif in_key and tag in _BIGINTS:
+            self.big_keys += 1
+            if self.big_keys > MAX_BIG_KEYS:
+                raise ValueNotCarriableError(
+                    "a key of a Map",
+                    f"more than {MAX_BIG_KEYS:,} large BigInts are keys; pass text or a list",
+                )
+
+    def _is_container(self) -> bool:
+        major, number = self._peek()
+        return major in (_ARRAY, _MAP) or (major == _TAG and number in _CONTAINER_TAGS)
+
+    def _peek(self) -> tuple[int, int]:
+        at = self.at
+        head = self._head()
+        self.at = at
+        return head
+
+    def _head(self) -> tuple[int, int]:
+        """The major type and the number of the head here."""
+        at, data = self.at, self.data
+        if at >= len(data):
+            _malformed("it is cut short")
+        first = data[at]
+        number = first & 31
+        self.at = at + 1
+        if number < 24:
+            return first >> 5, number
+        if number > 27:
+            _malformed("a head has no definite length")
+        size = 1 << (number - 24)
+        self._skip(size)
+        return first >> 5, int.from_bytes(data[at + 1 : at + 1 + size], "big")
+
+    def _skip(self, count: int) -> None:
+        self.at += count
+        if self.at > len(self.data):
+            _malformed("it is cut short")
+
+    def _end(self) -> None:
+        if self.at != len(self.data):
+            _malformed("bytes follow the value")
+
+
+def _malformed(reason: str) -> NoReturn:
+    raise ProtocolError(f"a payload is not valid CBOR: {reason}")
