@@ -22,6 +22,20 @@ _CONTAINER_TAGS = frozenset({Tag.SHAREABLE, Tag.SET, Tag.MAP})
 _BIGINTS = frozenset({Tag.BIGINT, Tag.NEGATIVE_BIGINT})
 
 
+def _lengths() -> bytes:
+    """By an item's first byte its length, where that says it; 0 of the others."""
+    lengths = bytearray(256)
+    for major in (0, 1, _SIMPLE):
+        lengths[major << 5 : (major << 5) + 24] = b"\1" * 24
+        lengths[(major << 5) + 24 : (major << 5) + 28] = b"\2\3\5\x09"
+    for major in (_BYTES, _TEXT):
+        lengths[major << 5 : (major << 5) + 24] = bytes(range(1, 25))
+    return bytes(lengths)
+
+
+_LENGTHS = _lengths()
+
+
 def survey(data: bytes) -> None:
     """Pass a payload that can be decoded in bounded time and memory.
 
@@ -52,28 +66,40 @@ class _Walk:
         self.big_keys = 0
 
     def run(self) -> None:
+        try:
+            self._run()
+        except IndexError:
+            _malformed("it is cut short")
+        if self.at != len(self.data):
+            _malformed("it is cut short, or bytes follow the value")
+
+    def _run(self) -> None:
+        data, items = self.data, 0
         # Of each open container: items that are left, whether it is a map, whether it is in a key.
         left, is_map, is_key = 1, False, False
         outer: list[tuple[int, bool, bool]] = []
-        items = 0
-        while True:
-            while not left:
-                if not outer:
-                    return self._end()
+        while left or outer:
+            if not left:
                 left, is_map, is_key = outer.pop()
-            in_key = is_key or (is_map and left % 2 == 0)
-            left -= 1
-            major, number = self._head()
-            if major != _TAG:
-                items += 1
-                if items > MAX_ITEMS:
-                    raise too_many_items("payload")
-            inner = self._inner(major, number, in_key)
-            if inner:
-                outer.append((left, is_map, is_key))
-                left, is_map, is_key = inner, major == _MAP, in_key
-                if len(outer) > MAX_DEPTH:
-                    _malformed(f"it nests deeper than {MAX_DEPTH} levels")
+            before, at = left, self.at
+            while left and (length := _LENGTHS[data[at]]):
+                at += length
+                left -= 1
+            self.at = at
+            items += before - left
+            if left:
+                in_key = is_key or (is_map and left % 2 == 0)
+                left -= 1
+                major, number = self._head()
+                items += major != _TAG
+                inner = self._inner(major, number, in_key)
+                if inner:
+                    outer.append((left, is_map, is_key))
+                    left, is_map, is_key = inner, major == _MAP, in_key
+                    if len(outer) > MAX_DEPTH:
+                        _malformed(f"it nests deeper than {MAX_DEPTH} levels")
+            if items > MAX_ITEMS:
+                raise too_many_items("payload")
 
     def _inner(self, major: int, number: int, in_key: bool) -> int:
         """How many items follow that belong to this one."""
@@ -87,6 +113,8 @@ class _Walk:
         count = number if major == _ARRAY else 2 * number
         if count > len(self.data) - self.at:
             _malformed("a container is longer than its bytes")
+        if count > MAX_ITEMS:
+            raise too_many_items("payload")
         return count
 
     def _tag(self, tag: int, in_key: bool) -> None:
@@ -122,8 +150,6 @@ class _Walk:
     def _head(self) -> tuple[int, int]:
         """The major type and the number of the head here."""
         at, data = self.at, self.data
-        if at >= len(data):
-            _malformed("it is cut short")
         first = data[at]
         number = first & 31
         self.at = at + 1
@@ -139,10 +165,6 @@ class _Walk:
         self.at += count
         if self.at > len(self.data):
             _malformed("it is cut short")
-
-    def _end(self) -> None:
-        if self.at != len(self.data):
-            _malformed("bytes follow the value")
 
 
 def _malformed(reason: str) -> NoReturn:

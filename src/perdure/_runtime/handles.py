@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import final
+from typing import Any, final
 
 import anyio
 
@@ -14,7 +14,6 @@ from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunOutcome, RunRecord, RunStatus
-from .._protocol.codec import decode, encode
 from ..abc import World
 from ..errors import (
     GuestError,
@@ -27,6 +26,7 @@ from ..errors import (
 from .ambient import current_world, workers
 from .hints import why_waiting
 from .listener import Listener
+from .payloads import decode_aside, encode_payload
 
 __all__ = ("Run", "get_run")
 
@@ -86,7 +86,7 @@ class Run:
             slice_ms = _SLICE_MS if left_ms is None else max(0, min(_SLICE_MS, int(left_ms)))
             outcome = await self._wait_outcome(world, slice_ms)
             if outcome is not None:
-                return _unwrap(self.id, outcome)
+                return await _unwrap(self.id, outcome)
             pause = _SECOND_LOOK if left_ms is None else min(_SECOND_LOOK, left_ms / 1000)
             hint = await self._warn(world, hint, pause=pause)
             if left_ms is not None:
@@ -108,7 +108,7 @@ class Run:
             type=EventType.RUN_CANCELLED,
             key="run/ended",
             at_ms=world.now_ms(),
-            payload=None if reason is None else encode(reason, where="reason"),
+            payload=None if reason is None else encode_payload(reason, where="reason"),
         )
         try:
             await world.storage.append(Append(run_id=self.id, event=event, wake=False))
@@ -172,8 +172,8 @@ def _ended(record: RunRecord) -> RunRecord | None:
     return record if record.status.is_ended else None
 
 
-def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
-    value = None if end.payload is None else decode(end.payload)
+async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
+    value: Any = None if end.payload is None else await decode_aside(end.payload, _same)
     if end.status is RunStatus.COMPLETED:
         return value
     if end.status in (RunStatus.MOVING, RunStatus.MOVED):
@@ -184,6 +184,10 @@ def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
         raise RunCancelledError(run_id, reason=value if isinstance(value, str) else None)
     stack = value.stack if isinstance(value, GuestError) else ""
     raise RunFailedError(run_id, error=value, stack=stack)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def get_run(run_id: str, world: World | None = None) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from .._core.fold import Entity, fold
@@ -17,6 +18,7 @@ from .._protocol.codec import decode
 from .._protocol.json_values import as_json
 from ..abc import World
 from ..display import shown_text
+from .payloads import do_aside
 
 __all__ = ("Inspection", "inspect_run", "read_log", "record_json")
 
@@ -36,7 +38,9 @@ class Inspection:
     chain: tuple[Snapshot, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON types."""
+        """The same as JSON types; takes time for large values, so an event loop that is shared
+        does well to call it in a thread.
+        """
         newest = self.chain[-1] if self.chain else None
         return {
             "run": record_json(self.record),
@@ -64,10 +68,11 @@ async def inspect_run(world: World, run_id: str) -> Inspection:
     """
     record = await world.storage.get_run(RunId(run_id))
     events = await read_log(world, record.run_id)
+    entities = fold(events) if len(events) < _PAGE else await do_aside(partial(fold, events))
     return Inspection(
         record=record,
         events=events,
-        entities=fold(events),
+        entities=entities,
         chain=await world.snapshots.load(record.run_id),
     )
 

@@ -1,15 +1,39 @@
-"""Payloads: values and errors on their way to a workflow, no larger than one can be told."""
+"""Payloads: values and errors on their way to a workflow, no larger than one can be told.
+
+A small value is encoded and decoded where it is, a large one in a thread: the event loop is there
+for other runs meanwhile.
+"""
 
 from __future__ import annotations
 
-from .._protocol.codec import encode, encode_error
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from .._protocol.codec import decode, encode, encode_error
 from .._protocol.frames import Limits
+from .._protocol.show import show
+from .._protocol.weight import SMALL_BYTES, is_small
 from ..errors import GuestError, ValueNotCarriableError
 
-__all__ = ("MAX_BYTES", "encode_failure", "encode_payload")
+__all__ = (
+    "MAX_BYTES",
+    "decode_aside",
+    "do_aside",
+    "encode_aside",
+    "encode_failure",
+    "encode_payload",
+)
 
+T = TypeVar("T")
 MAX_BYTES = Limits().payload_bytes
 _SHOWN = 10_000  # characters of a message that is too long
+_MAX_THREADS = 2  # more would only take the interpreter from each other and from the loop
+_threads: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("perdure_payloads")
 
 
 def encode_payload(value: object, *, where: str) -> bytes:
@@ -28,11 +52,54 @@ def encode_payload(value: object, *, where: str) -> bytes:
     return data
 
 
+async def encode_aside(value: object, *, where: str) -> bytes:
+    """The payload of a value, which nobody must write to until this returns.
+
+    Raises:
+        ValueNotCarriableError: as ``encode_payload``.
+    """
+    if is_small(value):
+        return encode_payload(value, where=where)
+    return await do_aside(partial(encode_payload, value, where=where))
+
+
+async def decode_aside(data: bytes, use: Callable[[Any], T]) -> T:
+    """What *use* makes of a payload's value; for a large one it is called in a thread.
+
+    Raises:
+        ProtocolError: as ``decode``.
+        ValueNotCarriableError: as ``decode``.
+    """
+    if len(data) <= SMALL_BYTES:
+        return use(decode(data))
+    return await do_aside(lambda: use(decode(data)))
+
+
+async def do_aside(work: Callable[[], T]) -> T:
+    """Do what takes the processor for long in one of a few threads kept for that."""
+    try:
+        threads = _threads.get()
+    except LookupError:
+        threads = anyio.CapacityLimiter(_MAX_THREADS)
+        _threads.set(threads)
+    return await anyio.to_thread.run_sync(work, limiter=threads)
+
+
 def encode_failure(error: BaseException) -> bytes:
     """The payload of an error; one that is too large is cut."""
+    if not (is_small(error) and _is_text_small(error)):
+        return _cut(error, "it has many parts")
     data = encode_error(error)
-    if len(data) <= MAX_BYTES:
-        return data
-    text = f"{str(error)[:_SHOWN]}… (cut: the error took {len(data):,} bytes)"
+    return data if len(data) <= MAX_BYTES else _cut(error, f"it took {len(data):,} bytes")
+
+
+def _is_text_small(error: BaseException) -> bool:
+    """Whether an error that shows its arguments shows few."""
+    return type(error).__str__ is not BaseException.__str__ or is_small(error.args)
+
+
+def _cut(error: BaseException, reason: str) -> bytes:
+    shown = str(error)[:_SHOWN] if _is_text_small(error) else show(error.args)
     fatal = getattr(error, "fatal", False) is True
+    text = f"{shown}… (cut: {reason})"
     return encode_error(GuestError(name=type(error).__name__, message=text, fatal=fatal))

@@ -23,7 +23,7 @@ from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import current_world, workers
 from .check import check_bundle
 from .handles import Run
-from .payloads import encode_payload
+from .payloads import encode_aside
 from .workflow import Workflow
 
 __all__ = ("run_id_for_key", "start", "start_again")
@@ -44,7 +44,8 @@ async def start(
     """Start a run; it is durable once this returns, and any worker may carry it on.
 
     Args:
-        args: the workflow function's arguments, as one list.
+        args: the workflow function's arguments, as one list. Large ones are encoded in a thread:
+            nobody must write to them before this returns.
         world: default: the world of the worker or ``open_world`` block around this call, else
             the default world of the process.
         run_id: an id of your own; starting it again returns the same run.
@@ -68,7 +69,7 @@ async def start(
     bundle = workflow.compiled
     if bundle is None:
         bundle = await anyio.to_thread.run_sync(workflow.compile)
-    payload = encode_payload(list(args), where="arguments")
+    payload = await encode_aside(list(args), where="arguments")
     engine = await _engine()
     known = _stored.setdefault(target, set())
     if bundle.digest not in known or engine.digest not in known:

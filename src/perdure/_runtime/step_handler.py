@@ -30,10 +30,9 @@ from .._model.commands import ScheduleStep
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._model.queue import MessageClaim
-from .._protocol.codec import decode
 from ..errors import FatalError, RetryableError, StepLostError, StepTimeoutError
 from .metadata import RunMetadata, StepMetadata, entered
-from .payloads import encode_failure, encode_payload
+from .payloads import decode_aside, encode_aside, encode_failure
 from .registry import AnyStep
 
 __all__ = ("Ended", "Retrying", "StepCall", "run_step")
@@ -119,7 +118,7 @@ async def run_step(
     entered.set(lambda: _metadata(claim, call, allowed))
     try:
         value = await _body(step, call, threads)
-        payload = encode_payload(value, where=f"the result of {step.id}")
+        payload = await encode_aside(value, where=f"the result of {step.id}")
     except (Exception, SystemExit) as exc:  # sys.exit() in a step ends the step, not its worker
         return _after(step, claim, call, allowed, exc, now_ms())
     except asyncio.CancelledError as exc:
@@ -136,7 +135,7 @@ def _is_cancelled() -> bool:
 
 
 async def _body(step: AnyStep, call: StepCall, threads: anyio.CapacityLimiter | None) -> object:
-    args = step.convert(decode(call.args))
+    args = await decode_aside(call.args, step.convert)
     try:
         step.check_count(args)
     except TypeError as exc:  # the same call would fail each time

@@ -20,16 +20,21 @@ from .._model.queue import LeaseEnd, WakeClaim
 from .._model.runs import RunOutcome
 from .._model.snapshot import Snapshot
 from .._protocol.codec import decode
+from .._protocol.show import show
+from .._protocol.weight import SMALL_BYTES
 from ..abc import World
 from ..errors import (
+    GuestError,
     LeaseLostError,
     PerdureError,
+    ProtocolError,
     RunEndedError,
     StaleTurnError,
     ValueNotCarriableError,
     WorldError,
 )
 from .giving_up import failed, failed_commit
+from .payloads import do_aside
 from .turn_handler import StepResult, Turn
 
 __all__ = ("Writes",)
@@ -94,7 +99,9 @@ class Writes:
     async def write_console(self, turn: Turn) -> None:
         """Write what the turn printed. It has landed, so a failure here is only told."""
         streams = self._world.streams
-        for writer, sequence, lines in _printed(turn):
+        large = sum(map(len, turn.unhandled)) > SMALL_BYTES
+        printed = await do_aside(partial(_printed, turn)) if large else _printed(turn)
+        for writer, sequence, lines in printed:
             append = partial(
                 streams.append, self._run_id, "log", lines, writer=writer, sequence=sequence
             )
@@ -145,8 +152,9 @@ def _printed(turn: Turn) -> list[tuple[str, int, list[bytes]]]:
 
 def _reason(payload: bytes) -> str:
     try:
-        return str(decode(payload))
-    except ValueNotCarriableError as exc:  # the run has landed: this is only told
+        value = decode(payload)
+        return str(value) if isinstance(value, str | GuestError) else show(value)
+    except (ProtocolError, ValueNotCarriableError) as exc:  # the run has landed: this is only told
         return str(exc)
 
 

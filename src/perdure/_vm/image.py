@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import mmap
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import final
@@ -29,6 +30,7 @@ from .rehearsal import rehearse
 __all__ = ("CHAIN_BYTES", "MAX_MEMORY_BYTES", "Baseline", "Image", "make_delta", "take_image")
 
 SPAN = 65536
+LARGE = 1 << 20  # a copy takes so long that other threads should run meanwhile
 MAX_MEMORY_BYTES = 1 << 31
 MAX_SPARES = 64  # guests kept ready for each bundle; each costs what a small heap does
 MAX_THAWED_BYTES = 1 << 30  # of all the deltas of a chain, decompressed; each is let go in turn
@@ -129,8 +131,13 @@ class Image:
 
 
 def _copy(address: int, length: int) -> ctypes.Array[ctypes.c_char]:
-    buffer = (ctypes.c_char * length)()
-    foreign.copy(ctypes.addressof(buffer), address, length)
+    if length < LARGE:
+        buffer = (ctypes.c_char * length)()
+        foreign.copy(ctypes.addressof(buffer), address, length)
+        return buffer
+    # A ctypes array of its own is zeroed first, with the interpreter lock held.
+    buffer = (ctypes.c_char * length).from_buffer(mmap.mmap(-1, length))
+    foreign.copy_much(ctypes.addressof(buffer), address, length)
     return buffer
 
 

@@ -1,0 +1,68 @@
+"""A copy of a large memory lets other threads run meanwhile."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+
+import pytest
+
+from perdure._vm import image
+from perdure._vm.image import take_image
+from tests.vm.conftest import RunOf
+
+LARGE = """
+import { work } from "python:steps";
+export async function w() {
+  const kept = new Uint8Array(150e6).fill(7);
+  return (await work()) + kept.length;
+}
+"""
+
+
+class Watch:
+    """A thread that wants to run once a millisecond, and how long it could not."""
+
+    def __init__(self) -> None:
+        self.longest_ms = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        last = time.perf_counter()
+        while not self._over.wait(0.001):
+            now = time.perf_counter()
+            self.longest_ms, last = max(self.longest_ms, (now - last) * 1000), now
+
+
+@pytest.mark.slow
+def test_taking_an_image_lets_other_threads_run(run_of: RunOf) -> None:
+    run = run_of(LARGE)
+    assert run.start().outcome is None
+    gaps: list[float] = []
+    for _ in range(5):  # the machine may be busy with something else
+        with Watch() as watch:
+            taken = take_image(run.guest)
+        gaps.append(watch.longest_ms)
+    assert taken.held_bytes > 150_000_000
+    run.guest.close()
+    assert min(gaps) < 30
+
+
+def test_a_large_copy_is_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = bytes(range(256)) * 40
+    address = ctypes.cast(source, ctypes.c_void_p).value or 0
+    small = image._copy(address, len(source))
+    monkeypatch.setattr(image, "LARGE", 1)
+    large = image._copy(address, len(source))
+    assert small.raw == large.raw == source
+    assert image._copy(address, 0).raw == b""
