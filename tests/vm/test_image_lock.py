@@ -51,16 +51,16 @@ def test_taking_an_image_lets_other_threads_run(run_of: RunOf) -> None:
     gaps: list[float] = []
     for _ in range(5):  # the machine may be busy with something else
         with Watch() as watch:
-            taken = take_image(run.guest)
+            assert take_image(run.guest).held_bytes > 150_000_000
         gaps.append(watch.longest_ms)
-    assert taken.held_bytes > 150_000_000
     run.guest.close()
     assert min(gaps) < 30
 
 
 def test_a_large_copy_is_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     source = bytes(range(256)) * 40
-    address = ctypes.cast(source, ctypes.c_void_p).value or 0
+    buffer = ctypes.create_string_buffer(source, len(source))
+    address = ctypes.addressof(buffer)
     small = image._copy(address, len(source))
     monkeypatch.setattr(image, "LARGE", 1)
     large = image._copy(address, len(source))

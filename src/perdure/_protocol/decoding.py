@@ -25,7 +25,7 @@ from .show import show
 from .survey import MAX_DEPTH, MAX_ITEMS, survey
 from .tags import Tag
 
-__all__ = ("decode", "decode_error")
+__all__ = ("decode", "decode_error", "decode_frame")
 
 _PIECE_BYTES = 4096  # takes cbor2 0.1 ms, at most 2 ms
 _LARGE_BYTES = 16 << 10
@@ -58,6 +58,18 @@ def decode(data: bytes) -> Any:
             value = _load(data, SHARED_AS_LISTS)
     # Only then can there be an undefined in it.
     return _settle(value) if data.translate(None, _COMMON) else value
+
+
+def decode_frame(data: bytes) -> Any:
+    """The value of a large frame, which has neither shared objects nor values of tags in it.
+
+    Raises:
+        ProtocolError: *data* is not one CBOR value.
+    """
+    try:
+        return _load(data, PLAIN, allow_indefinite=True)
+    except Unfit as exc:
+        raise ProtocolError("a frame has shared objects") from exc
 
 
 def decode_error(data: bytes) -> GuestError:
@@ -102,14 +114,14 @@ class _Feed:
         return piece
 
 
-def _load(data: bytes, decoders: dict[int, Any]) -> Any:
+def _load(data: bytes, decoders: dict[int, Any], *, allow_indefinite: bool = False) -> Any:
     source: Any = _Feed(data) if len(data) > _LARGE_BYTES else io.BytesIO(data)
     decoder = cbor2.CBORDecoder(
         source,
         semantic_decoders=decoders,
         max_depth=MAX_DEPTH,
         read_size=_PIECE_BYTES,
-        allow_indefinite=False,
+        allow_indefinite=allow_indefinite,
         allow_duplicate_keys=False,
     )
     try:

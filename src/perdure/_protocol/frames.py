@@ -28,8 +28,10 @@ from .._model.commands import (
 )
 from .._model.ids import EntityId
 from ..errors import ProtocolError
+from .decoding import decode_frame
 
 __all__ = (
+    "LARGE_BYTES",
     "GuestDelivery",
     "Limits",
     "StartFrame",
@@ -39,6 +41,9 @@ __all__ = (
     "encode_resume",
     "encode_start",
 )
+
+
+LARGE_BYTES = 64 << 10  # a frame so long takes milliseconds to decode
 
 
 @frozen
@@ -113,7 +118,7 @@ def decode_answer(data: bytes) -> Answer:
         ProtocolError: it is not one.
     """
     try:
-        turns, consumed, outcome, unhandled, *numbers = cbor2.loads(data)
+        turns, consumed, outcome, unhandled, *numbers = _loaded(data)
         spent, heap_bytes, clock_ms, waiting = numbers
         return Answer(
             turns=tuple([_turn(*turn) for turn in turns]),
@@ -127,6 +132,11 @@ def decode_answer(data: bytes) -> Answer:
         )
     except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ProtocolError(f"the guest's answer is malformed: {exc!r}") from exc
+
+
+def _loaded(data: bytes) -> Any:
+    # A large one in pieces: cbor2 keeps the interpreter while it reads one.
+    return cbor2.loads(data) if len(data) < LARGE_BYTES else decode_frame(data)
 
 
 def decode_result(data: bytes) -> tuple[bool, bytes]:

@@ -18,6 +18,7 @@ from .._protocol.codec import decode, encode, encode_error
 from .._protocol.frames import Limits
 from .._protocol.show import show
 from .._protocol.weight import SMALL_BYTES, is_small
+from .._vm.interval import short_interval
 from ..errors import GuestError, ValueNotCarriableError
 
 __all__ = (
@@ -82,7 +83,12 @@ async def do_aside(work: Callable[[], T]) -> T:
     except LookupError:
         threads = anyio.CapacityLimiter(_MAX_THREADS)
         _threads.set(threads)
-    return await anyio.to_thread.run_sync(work, limiter=threads)
+    return await anyio.to_thread.run_sync(_give_way, work, limiter=threads)
+
+
+def _give_way(work: Callable[[], T]) -> T:
+    with short_interval():
+        return work()
 
 
 def encode_failure(error: BaseException) -> bytes:

@@ -19,12 +19,15 @@ from .._model.queue import Lease, LeaseEnd, WakeClaim
 from .._model.runs import NewRun, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import encode
+from .._vm.interval import short_interval
 from ..errors import GuestError
 from .heap import Heap
 from .probation import UnconfirmedFailureError, check_open, refusal
 from .slots import TakenSlots
 
 __all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
+
+_MANY = 500  # commands; to plan them takes milliseconds
 
 
 @frozen
@@ -107,7 +110,10 @@ def _take_turn(heap: Heap, given: TurnInput) -> Taken:
     answer = heap.deliver([*told, *inline])
     if isinstance(answer.outcome, Interrupted):
         return answer.outcome
-    return _plan(heap, given, inline, answer, again)
+    if sum(len(turn.commands) for turn in answer.turns) < _MANY:
+        return _plan(heap, given, inline, answer, again)
+    with short_interval():
+        return _plan(heap, given, inline, answer, again)
 
 
 def _inline(heap: Heap, told: list[LoggedEvent], given: TurnInput) -> list[LoggedEvent]:

@@ -18,6 +18,7 @@ from .._frozen import frozen
 from .._model.commands import Answer, Failed, Interrupted
 from .._protocol.codec import decode, encode
 from .._protocol.frames import (
+    LARGE_BYTES,
     GuestDelivery,
     StartFrame,
     decode_answer,
@@ -30,11 +31,13 @@ from ..errors import GuestError, ProtocolError
 from . import foreign
 from .cell import Cell
 from .guest import GuestEngine
+from .interval import short_interval
 
 __all__ = ("Instance", "Layout", "layout_of")
 
 ABI_VERSION = 2
 MAX_RECLAIMED_FRAME_BYTES = 1 << 20  # a guest that held larger frames keeps too much memory
+MAX_COMMANDS = 50_000  # of one delivery; far more than a turn should make
 _REFUSALS = {
     -1: "the frame is malformed",
     -2: "its answer is larger than the arena",
@@ -173,9 +176,10 @@ class Instance:
 
     def _turn(self, name: bytes, request: bytes) -> Answer:
         try:
-            answer = decode_answer(self._call(name, request))
+            data = self._call(name, request)
         except wasmtime.Trap as trap:
             return _crashed(trap)
+        answer = decode_answer(data) if len(data) < LARGE_BYTES else _large_answer(data)
         if isinstance(answer.outcome, Interrupted):
             self.dead = True
         return answer
@@ -206,9 +210,21 @@ class Instance:
 
 
 def _crashed(trap: wasmtime.Trap) -> Answer:
-    error = GuestError(
-        name="GuestTrapError", message=f"the guest trapped: {trap.message.splitlines()[0]}"
-    )
+    return _failed("GuestTrapError", f"the guest trapped: {trap.message.splitlines()[0]}")
+
+
+def _large_answer(data: bytes) -> Answer:
+    """An answer that takes long to decode; a failed one if it asks for too much."""
+    with short_interval():
+        answer = decode_answer(data)
+    if any(len(turn.commands) > MAX_COMMANDS for turn in answer.turns):
+        message = f"one turn made more than {MAX_COMMANDS:,} commands; make them in batches"
+        return _failed("OutputLimitError", message)
+    return answer
+
+
+def _failed(name: str, message: str) -> Answer:
+    error = GuestError(name=name, message=message)
     return Answer(
         turns=(),
         consumed=0,
