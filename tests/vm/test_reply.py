@@ -78,8 +78,10 @@ async def test_the_task_goes_on_before_anything_that_was_posted_later() -> None:
         reply.give(1)
         post(loop, lambda: heard.append("later"))
 
-    threading.Thread(target=answer).start()
+    thread = threading.Thread(target=answer)
+    thread.start()
     await task
+    thread.join()  # it may not have posted the second one yet
     await posted()
     assert heard == ["task", "later"]
 

@@ -96,7 +96,7 @@ def encode_failure(error: BaseException) -> bytes:
     if not (is_small(error) and _is_text_small(error)):
         return _cut(error, "it has many parts")
     data = encode_error(error)
-    return data if len(data) <= MAX_BYTES else _cut(error, f"it took {len(data):,} bytes")
+    return data if len(data) <= MAX_BYTES else _cut(error, f"the error took {len(data):,} bytes")
 
 
 def _is_text_small(error: BaseException) -> bool:
