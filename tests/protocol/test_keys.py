@@ -126,6 +126,14 @@ def test_a_key_that_is_nested_too_deep_is_refused_by_name() -> None:
             encode(value, where="v")
 
 
+def test_a_value_whose_tags_nest_too_deep_is_refused_by_name() -> None:
+    value: Any = {1: 0}
+    for _ in range(180):
+        value = {1: value, 2: value}
+    with pytest.raises(ValueNotCarriableError, match="deeper"):
+        encode(value, where="v")
+
+
 def test_more_items_than_can_cross_are_refused_by_name() -> None:
     for value in ([None] * MAX_ITEMS, {"a": [None] * (MAX_ITEMS - 2)}):
         with pytest.raises(ValueNotCarriableError, match="1,000,000 items"):

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from perdure._protocol.codec import decode_error, encode
-from perdure._protocol.json_values import as_json
 from perdure._protocol.show import MAX_DIGITS, show, show_integer
 from perdure.errors import GuestError
 from perdure.values import UNDEFINED, RegExp, TypedArray
@@ -94,20 +93,8 @@ def test_an_integer_of_any_length_has_a_text(digits: int) -> None:
     value = 2 ** int(digits / 0.30103)
     text = show_integer(value)
     assert int(text, 0) == value if digits < MAX_DIGITS else text == hex(value)
-    assert as_json(value) == (value if digits < MAX_DIGITS else hex(value))
-    assert as_json(-value) == (-value if digits < MAX_DIGITS else hex(-value))
 
 
 def test_a_thrown_value_that_unfolds_is_an_error_that_shows_it() -> None:
     error = decode_error(encode(unfolding(60), where="error"))
     assert len(error.text) <= 10_001
-
-
-def test_a_view_for_json_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure._protocol.json_values.MAX_PARTS", 1000)
-    cycle: list[object] = []
-    cycle += [cycle, *([1] * 100_000)]
-    for value in (unfolding(60), {"a": unfolding(60)}, cycle, [unfolding(60)] * 3):
-        text = repr(as_json(value))
-        assert "…" in text
-        assert len(text) < 20_000

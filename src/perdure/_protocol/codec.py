@@ -71,7 +71,7 @@ def encode(value: object, *, where: str) -> bytes:
         if encoder.shared:
             prepared = encoder.again().prepare(value, 0)
         return _dump(prepared, encoder.count)
-    except RecursionError:
+    except (RecursionError, cbor2.CBOREncodeError):  # which counts each tag as a level
         raise ValueNotCarriableError(where, _TOO_DEEP) from None
     except RuntimeError as exc:  # of a container that another thread or task writes to
         raise encoder.refuse(f"it could not be read: {exc}") from exc
