@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from perdure._model.commands import Completed
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import GuestDelivery
-from perdure.errors import GuestError
+from perdure.errors import GuestError, ValueNotCarriableError
 from perdure.values import UNDEFINED, ArrayBuffer, DataView, RegExp, TypedArray, Url
 from tests.vm.conftest import Run, RunOf, ValueOf
 
@@ -144,3 +144,68 @@ def test_what_javascript_makes_arrives(
     found = value_of(run.start())
     assert found == value
     assert type(found) is type(value)
+
+
+KEYS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | TEXT
+    | st.binary(max_size=3)
+    | st.just(UNDEFINED)
+    | st.tuples(SAFE, TEXT)
+    | st.frozensets(SAFE, max_size=2)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(KEYS, SAFE, min_size=1, max_size=6))
+def test_a_dict_of_any_keys_loses_none_of_them_in_javascript(
+    run_of: RunOf, value: dict[Any, int]
+) -> None:
+    source = "const n = v instanceof Map ? v.size : Object.keys(v).length; return [n, v];"
+    run = run_of(f"export async function w(v) {{ {source} }}")
+    answer = run.start(value)
+    run.guest.close()
+    assert isinstance(answer.outcome, Completed)
+    size, back = decode(answer.outcome.value)
+    assert size == len(value)
+    assert back == value
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "new Map([[true, 1], [1, 2]])",
+        "new Map([[1, 1], [1n, 2]])",
+        "new Map([['http://a/', 1], [new URL('http://a/'), 2]])",
+        "new Map([[[1], 1], [[1], 2]])",
+        "new Map([[new Date(0), 1], [new Date(0), 2]])",
+        "new Map([[{}, 1], [new Map(), 2]])",
+        "[new Map([[[true], 1], [[1], 2]])]",
+    ],
+)
+def test_a_map_whose_keys_python_merges_is_refused_by_name(run_of: RunOf, source: str) -> None:
+    answer = run_of(f"export async function w() {{ return {source}; }}").start()
+    assert isinstance(answer.outcome, Completed)
+    with pytest.raises(ValueNotCarriableError, match="list of pairs"):
+        decode(answer.outcome.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "back"),
+    [
+        ("new Set([true, 1, 1n])", [True, 1, 1]),
+        ("new Set([1, 2])", {1, 2}),
+        ("new Set(['http://a/', new URL('http://a/')])", ["http://a/", "http://a/"]),
+        ("new Set([[1], [1]])", [[1], [1]]),
+        ("new Set([undefined, null])", {UNDEFINED, None}),
+    ],
+)
+def test_a_set_whose_items_python_merges_arrives_as_a_list(
+    run_of: RunOf, source: str, back: object
+) -> None:
+    answer = run_of(f"export async function w() {{ return {source}; }}").start()
+    assert isinstance(answer.outcome, Completed)
+    assert decode(answer.outcome.value) == back
