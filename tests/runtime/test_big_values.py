@@ -14,7 +14,6 @@ import pytest
 from perdure import Worker, Workflow, start, step
 from perdure._protocol import codec, decoding
 from perdure._protocol.codec import decode, encode, encode_error
-from perdure._protocol.weight import SMALL_ITEMS, is_small
 from perdure._runtime import registry
 from perdure._runtime.inspection import inspect_run
 from perdure._runtime.payloads import decode_aside, encode_aside, encode_failure
@@ -238,36 +237,3 @@ async def test_what_is_malformed_is_refused_aside_too() -> None:
         await decode_aside(b"\xff" * 100_000, len)
     with pytest.raises(ValueNotCarriableError, match="at most"):
         await encode_aside(b"a" * 9_000_000, where="v")
-
-
-@pytest.mark.parametrize(
-    ("value", "small"),
-    [
-        (5, True),
-        ("a" * 1000, True),
-        ([1] * SMALL_ITEMS, True),
-        ([1] * (SMALL_ITEMS + 1), False),
-        (dict.fromkeys(range(SMALL_ITEMS + 1)), False),
-        (dict.fromkeys(range(300)), True),
-        ([[1] * 400, (2,) * 400, {*range(400)}], False),
-        ({tuple(range(2000)): 1}, False),
-        ("a" * (2 << 20), False),
-        ([b"a" * (1 << 19)] * 3, False),
-        (Row(1, "a"), True),
-        ([Row(n, "a") for n in range(500)], False),
-        (Row, True),
-        (object(), True),
-        (ValueError("a"), True),
-        (ExceptionGroup("g", [ValueError()] * 2000), False),
-        (GuestError(name="E", message="m", props={"a": [1] * 2000}), False),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_value_is_small_by_its_items_and_its_text(value: object, small: bool) -> None:
-    assert is_small(value) is small
-
-
-def test_a_cycle_is_not_small() -> None:
-    value: list[object] = []
-    value.append(value)
-    assert not is_small(value)

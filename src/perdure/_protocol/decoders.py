@@ -163,17 +163,6 @@ def _negative(value: Any, immutable: bool) -> int:
     return -1 - _bigint(value, immutable)
 
 
-def _no_big_keys(decoder: Callable[[Any, bool], int]) -> Callable[[Any, bool], int]:
-    """The same decoder where it is no part of a key: keys are counted first."""
-
-    def decode(value: Any, immutable: bool) -> int:
-        if immutable:
-            raise Unfit
-        return decoder(value, immutable)
-
-    return decode
-
-
 def _bytes(value: Any, kind: str) -> bytes:
     return value if type(value) is bytes else _refuse(kind)
 
@@ -235,11 +224,8 @@ _ALL: dict[int, Any] = {
     **{tag: _typed(tag) for tag in TYPED_ARRAYS},
 }
 
-# For most payloads; others are surveyed first.
-PLAIN = _Decoders(
-    _ALL | {Tag.BIGINT: _no_big_keys(_bigint), Tag.NEGATIVE_BIGINT: _no_big_keys(_negative)},
-    sharing=False,
-)
+# For most payloads, in which keys are text; others are surveyed first.
+PLAIN = _Decoders(_ALL, sharing=False)
 SHARED = _Decoders(
     _ALL | {Tag.SET: _shared(set, _fill_shared_set, _frozen_set)},
     sharing=True,

@@ -35,6 +35,7 @@ _RARE = bytes([*range(0xE0, 0xF4), 0xF7, 0xF8])
 _COMMON = bytes(sorted(set(range(256)) - set(_RARE)))
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _CONTAINERS = frozenset({list, dict, set, GuestError, cbor2.CBORTag})
+_ODD_KEY = "map key must be a text string"  # what cbor2 says of others, where only text may be
 _KEYS_MERGE = "two of its keys are one in Python, as true, 1 and 1n are; pass a list of pairs"
 
 
@@ -123,6 +124,7 @@ def _load(data: bytes, decoders: dict[int, Any], *, allow_indefinite: bool = Fal
         read_size=_PIECE_BYTES,
         allow_indefinite=allow_indefinite,
         allow_duplicate_keys=False,
+        strict_hashable_types=decoders is PLAIN,
     )
     try:
         value = decoder.decode()
@@ -138,6 +140,8 @@ def _raise_named(error: Exception, data: bytes) -> NoReturn:
     for cause in _causes(error):
         if isinstance(cause, PerdureError | Unfit) or not isinstance(cause, Exception):
             raise cause
+        if _ODD_KEY in str(cause):
+            raise Unfit from error
         # The guest writes no key twice, so in a Map two that JavaScript keeps apart are meant.
         if "Duplicate map key" in str(cause) and _MAP_HEAD in data:
             raise ValueNotCarriableError("a key of a Map", _KEYS_MERGE) from error

@@ -11,11 +11,13 @@ from typing import Final, NoReturn, final
 from ..errors import ProtocolError, ValueNotCarriableError
 from .tags import Tag
 
-__all__ = ("MAX_BIG_KEYS", "MAX_DEPTH", "MAX_ITEMS", "survey", "too_many_items")
+__all__ = ("MAX_BIG_KEYS", "MAX_DEPTH", "MAX_ITEMS", "MAX_KEY_PARTS", "survey", "too_many_items")
 
 MAX_DEPTH: Final = 1000  # containers and tags in each other; the guest writes at most 500 values
 MAX_ITEMS: Final = 1_000_000  # of one value; keys and containers count, tags do not
-MAX_BIG_KEYS: Final = 1000  # BigInts as keys of Maps: Python's hash of them can be foreseen
+# In keys of Maps. Python's hash of both can be foreseen, so as many as one likes can be alike.
+MAX_BIG_KEYS: Final = 1000  # BigInts
+MAX_KEY_PARTS: Final = 5000  # arrays, Maps and Sets
 
 _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(2, 8)
 _CONTAINER_TAGS = frozenset({Tag.SHAREABLE, Tag.SET, Tag.MAP})
@@ -64,6 +66,7 @@ class _Walk:
         self.at = 0
         self.shared: list[bool] = []  # by number of a shared object: whether it is a container
         self.big_keys = 0
+        self.key_parts = 0
 
     def run(self) -> None:
         try:
@@ -110,6 +113,14 @@ class _Walk:
             self._skip(number)
         if major not in (_ARRAY, _MAP):
             return 0
+        if in_key:
+            self.key_parts += 1
+            if self.key_parts > MAX_KEY_PARTS:
+                raise ValueNotCarriableError(
+                    "a key of a Map",
+                    f"more than {MAX_KEY_PARTS:,} arrays, Maps and Sets are keys or in keys; "
+                    "pass a list of pairs",
+                )
         count = number if major == _ARRAY else 2 * number
         if count > len(self.data) - self.at:
             _malformed("a container is longer than its bytes")
