@@ -39,7 +39,7 @@ MICROSECOND = timedelta(microseconds=1)
 # Two that Python keeps apart and JavaScript does not.
 MERGING: dict[str, tuple[Any, Any]] = {
     "an enum and its value": (Colour.RED, "red"),
-    "an enum and its name": (Colour.OTHER, "OTHER"),
+    "an enum and its number": (Colour.OTHER, 7),
     "a UUID and its text": (UUID(int=1), str(UUID(int=1))),
     "a decimal and its text": (Decimal("1.10"), "1.10"),
     "a date and its text": (date(2026, 1, 2), "2026-01-02"),

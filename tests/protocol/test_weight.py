@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pytest
 
@@ -14,6 +16,11 @@ from perdure.errors import GuestError
 class Row:
     id: int
     name: str
+
+
+@dataclass(slots=True)
+class Slotted:
+    rows: list[int]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,10 @@ class Row:
         (Row(1, "a"), True),
         ([Row(n, "a") for n in range(500)], False),
         (Row, True),
+        (Slotted([1]), True),
+        ([Slotted([1] * 900), [1] * 900], False),
+        (deque([1] * (SMALL_ITEMS + 1)), False),
+        (MappingProxyType({"a": [1] * (SMALL_ITEMS + 1)}), False),
         (object(), True),
         (ValueError("a"), True),
         (ExceptionGroup("g", [ValueError()] * 2000), False),

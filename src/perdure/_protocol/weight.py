@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import dataclasses
+from collections import deque
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from ..errors import GuestError
@@ -22,7 +24,7 @@ _SCALARS = frozenset({int, float, bool, type(None)})
 def is_small(value: object) -> bool:
     """Whether *value* has few items and no long text.
 
-    Looks into containers and at what objects keep in ``__dict__``; runs none of their code.
+    Looks into containers and at the fields of objects; an object in which it sees none is small.
     """
     items, length = SMALL_ITEMS, _MAX_TEXT
     stack = [value]
@@ -44,16 +46,19 @@ def is_small(value: object) -> bool:
 
 
 def _parts(item: Any) -> Collection[Any]:
-    if isinstance(item, list | tuple | set | frozenset):
+    if isinstance(item, list | tuple | set | frozenset | deque):
         return item
     if isinstance(item, BaseException):
         return _parts_of_error(item)
-    fields = item if isinstance(item, dict) else getattr(item, "__dict__", None)
-    if isinstance(item, type) or not isinstance(fields, dict):
+    if isinstance(item, type):
         return ()
-    if len(fields) > SMALL_ITEMS:
-        return fields  # too many, whatever they are
-    return (*fields, *fields.values())
+    fields = item if isinstance(item, Mapping) else getattr(item, "__dict__", None)
+    if isinstance(fields, Mapping):
+        # Of too many it does not matter what they are.
+        return fields if len(fields) > SMALL_ITEMS else (*fields, *fields.values())
+    if dataclasses.is_dataclass(item):
+        return [getattr(item, field.name, None) for field in dataclasses.fields(item)]
+    return ()
 
 
 def _parts_of_error(error: BaseException) -> Collection[Any]:
