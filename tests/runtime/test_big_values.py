@@ -142,6 +142,17 @@ async def test_a_run_with_big_values_leaves_the_loop_alone(world: World) -> None
     assert heart.busiest_ms < MOST_MS
 
 
+@pytest.mark.slow
+async def test_starting_it_again_under_its_key_leaves_the_loop_alone(world: World) -> None:
+    flow = Workflow.from_source('export async function w(v: any) { "use workflow"; }')
+    first = await start(flow, [rows()], world=world, idempotency_key="k")
+    other = [dict(reversed(row.items())) for row in rows()]
+    async with Heartbeat() as heart:
+        again = await start(flow, [other], world=world, idempotency_key="k")
+    assert again.id == first.id
+    assert heart.busiest_ms < MOST_MS
+
+
 @dataclass
 class Row:
     id: int

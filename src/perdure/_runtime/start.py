@@ -8,6 +8,7 @@ import os
 import secrets
 from base64 import b32encode
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -17,13 +18,14 @@ from .._core.transfer import check_here
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
 from .._protocol.equality import same_value
+from .._protocol.weight import SMALL_BYTES
 from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import current_world, workers
 from .check import check_bundle
 from .handles import Run
-from .payloads import encode_aside
+from .payloads import do_aside, encode_aside
 from .workflow import Workflow
 
 __all__ = ("run_id_for_key", "start", "start_again")
@@ -100,7 +102,8 @@ async def _create(world: World, new: NewRun) -> None:
     except IdempotencyConflictError:
         record = await world.storage.get_run(new.run_id)
         (created,) = await world.storage.read_events(new.run_id, limit=1)
-        equal = same_value(created.event.payload or b"\x80", new.input)
+        compare = partial(same_value, created.event.payload or b"\x80", new.input)
+        equal = compare() if len(new.input) <= SMALL_BYTES else await do_aside(compare)
         if record.workflow != new.workflow or not equal:
             raise
 
