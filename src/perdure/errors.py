@@ -9,6 +9,8 @@ pickling. This module imports nothing of ours.
 
 from __future__ import annotations
 
+import math
+import re
 import reprlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -135,14 +137,75 @@ class RetryableError(UserCodeError):
     """Raise it in a step to say when to try again.
 
     Args:
-        retry_after: seconds, a ``timedelta``, or an aware ``datetime``; None means one second.
+        retry_after: seconds, a ``timedelta``, an aware ``datetime``, or a text as ``sleep`` of a
+            workflow takes it (``"5 minutes"``); None means one second. The wait is at least one
+            second and at most a hundred years.
+
+    Raises:
+        UsageError: *retry_after* is none of these.
     """
 
     def __init__(
-        self, message: str = "", *, retry_after: float | timedelta | datetime | None = None
+        self, message: str = "", *, retry_after: float | timedelta | datetime | str | None = None
     ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after: float | timedelta | datetime | None = _wait(retry_after)
+
+
+def _wait(after: object) -> float | timedelta | datetime | None:
+    """The wait that is meant.
+
+    Raises:
+        UsageError: it is not clear which.
+    """
+    match after:
+        case None | timedelta():
+            return after
+        case datetime() if after.tzinfo is None:
+            reason = "a naive datetime names no instant; write datetime.now(UTC) + …"
+        case datetime():
+            return after
+        case str():
+            wait = _duration(after)
+            if wait is not None:
+                return wait
+            reason = 'a text names a duration, such as "30s", "5 minutes" or "1h 30m"'
+        case int():
+            return after
+        case float():
+            if math.isfinite(after):
+                return after
+            reason = "a number of seconds is finite"
+        case _:
+            reason = "it is seconds, a timedelta, an aware datetime or a text"
+    raise UsageError(f"retry_after={after!r}: {reason}")
+
+
+# Seconds by a unit's name, the same as the workflow's own ``sleep`` knows.
+_UNITS = {
+    **dict.fromkeys(("", "ms", "msec", "msecs", "millisecond", "milliseconds"), 0.001),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86_400.0),
+    **dict.fromkeys(("w", "week", "weeks"), 604_800.0),
+    **dict.fromkeys(("y", "yr", "yrs", "year", "years"), 31_557_600.0),
+}
+_PART = re.compile(r"\s*(-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))\s*([a-z]*)\s*", re.IGNORECASE)
+_LONGEST = 36_525 * 86_400.0  # longer waits are cut to this anyway
+
+
+def _duration(text: str) -> timedelta | None:
+    """The duration that a text such as ``1h 30m`` names, if it names one."""
+    seconds, at = 0.0, 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        unit = None if part is None else _UNITS.get(part[2].lower())
+        if part is None or unit is None or (not part[2] and part.end() < len(text)):
+            return None
+        seconds += float(part[1]) * unit
+        at = part.end()
+    return timedelta(seconds=max(-_LONGEST, min(_LONGEST, seconds))) if at else None
 
 
 class StepLostError(UserCodeError):
@@ -152,8 +215,8 @@ class StepLostError(UserCodeError):
 
     def __init__(self, step: str, *, lost: int) -> None:
         super().__init__(
-            f"step {step!r} was handed out and its worker was lost {lost} time(s); it may or may "
-            f"not have run. Raise max_retries if running it again is safe."
+            f"step {step!r} was handed out and its worker was lost {lost} time(s), or its result; "
+            f"it may or may not have run. Raise max_retries if running it again is safe."
         )
         self.step = step
         self.lost = lost

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from perdure._core.retries import (
     LOST_BUDGET,
+    MAX_DELAY_MS,
     MIN_DELAY_MS,
     Fail,
     Proceed,
@@ -78,4 +79,14 @@ def test_seconds_are_rounded_up_to_whole_ones(seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf])
 def test_a_delay_that_is_no_number_is_the_least(seconds: float) -> None:
+    assert delay_ms(seconds) == MIN_DELAY_MS
+
+
+@pytest.mark.parametrize("seconds", [1e12, 1e300, 10**12, 10**400])
+def test_a_delay_is_one_that_every_store_can_hold(seconds: float) -> None:
+    assert delay_ms(seconds) == MAX_DELAY_MS
+
+
+@pytest.mark.parametrize("seconds", [-1, -1e300, -(10**400)])
+def test_a_delay_that_has_passed_is_the_least(seconds: float) -> None:
     assert delay_ms(seconds) == MIN_DELAY_MS

@@ -14,6 +14,7 @@ from .._frozen import frozen
 
 __all__ = (
     "LOST_BUDGET",
+    "MAX_DELAY_MS",
     "MIN_DELAY_MS",
     "Fail",
     "Proceed",
@@ -25,6 +26,7 @@ __all__ = (
 )
 
 MIN_DELAY_MS = 1000
+MAX_DELAY_MS = 36_525 * 86_400_000  # a hundred years: what is due then, every store can hold
 LOST_BUDGET = 10
 
 
@@ -83,7 +85,10 @@ def after_failure(
 
 
 def delay_ms(seconds: float) -> int:
-    """A wait of *seconds* in milliseconds: whole seconds up, at least one, as in the reference."""
-    if not math.isfinite(seconds):
+    """A wait of *seconds* in milliseconds: whole seconds up, as in the reference.
+
+    At least one second, also for what is no number, and at most a hundred years.
+    """
+    if not MIN_DELAY_MS < seconds * 1000 < math.inf:
         return MIN_DELAY_MS
-    return max(MIN_DELAY_MS, math.ceil(seconds) * 1000)
+    return min(math.ceil(seconds) * 1000, MAX_DELAY_MS)

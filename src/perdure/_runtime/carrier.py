@@ -23,16 +23,16 @@ from ..errors import (
     GuestError,
     LeaseLostError,
     PerdureError,
-    RunEndedError,
     StaleTurnError,
     WorldError,
 )
 from .carrying import Carrying
+from .containment import ends_worker
 from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, MAX_LOST, fruitless
 from .listener import Listener
 from .turn_handler import StepResult, Turn
 from .turns import Turns
-from .writes import Writes
+from .writes import GONE, Writes
 
 __all__ = ("Carrier",)
 
@@ -102,14 +102,27 @@ class Carrier:
             if turns.results and turns.in_flight and not self._claims:
                 await asyncio.sleep(0)  # steps that end at once share a turn
             while True:
-                if self._claims or turns.results:
-                    await self._advance()
-                elif turns.in_flight or turns.custody.heap is None:
-                    return
-                else:
-                    await turns.custody.put_away()
+                try:
+                    if self._claims or turns.results:
+                        await self._advance()
+                    elif turns.in_flight or turns.custody.heap is None:
+                        return
+                    else:
+                        await turns.custody.put_away()
+                except BaseException as exc:
+                    self._contain(exc)
         finally:
             self._turning = False
+
+    def _contain(self, error: BaseException) -> None:
+        """Tell what went wrong with this run, which is looked at again later.
+
+        Its claims run out by themselves where they were not given back.
+        """
+        if ends_worker(error):
+            raise error
+        _log.error("run %s: it is looked at again later", self.run_id, exc_info=error)
+        self._turns.custody.discard()
 
     def _spread(self) -> None:
         """Have other tasks run the steps that are ready."""
@@ -140,6 +153,7 @@ class Carrier:
         """Create the run and commit its first turn in one write, then carry it on.
 
         *told* hears whether it is durable; if not, nothing is lost by creating it without a turn.
+        It may hear more than once; the first counts.
         """
         self._turning = True  # from now on: a claim that comes meanwhile waits
         self._tasks += 1
@@ -152,7 +166,10 @@ class Carrier:
                 told(turn is not None)
                 if turn is not None:
                     await self._follow(turn)
+            except BaseException as exc:
+                self._contain(exc)
             finally:
+                told(False)  # unless it was told otherwise
                 self._turning = False
             self._tasks += 1
             await self.carry()
@@ -190,7 +207,7 @@ class Carrier:
             _log.debug("run %s: %s", self.run_id, exc)
             self._shared.tally.stale += 1
             await self._abandon(claim, results, delay_ms=0)
-        except RunEndedError:
+        except GONE:
             await self._abandon(claim, (), delay_ms=0)
         except WorldError as exc:
             _log.warning("run %s: %s; it is tried again", self.run_id, exc)
@@ -217,7 +234,7 @@ class Carrier:
         """Give the turn up: results are kept under their keys, the claim is given back."""
         self._turns.custody.discard()
         await self._append_all(results)
-        await self._writes.give_back(claim, delay_ms)
+        await self._writes.give_back(None if claim is None else claim.lease, delay_ms)
 
     async def _interrupted(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
         _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
@@ -244,7 +261,7 @@ class Carrier:
         failed[self.run_id] += 1  # by this worker: those that were lost are no sign against a run
         if failed[self.run_id] < budget and claim.attempt <= MAX_LOST:
             delay_ms = min(1000 * 2 ** (failed[self.run_id] - 1), 60_000)
-            await self._writes.give_back(claim, delay_ms, ran=True)
+            await self._writes.give_back(claim.lease, delay_ms, ran=True)
             return
         del failed[self.run_id]
         outcome = await self._writes.fail_run(claim, error)

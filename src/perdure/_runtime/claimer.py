@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar, final
 
 import anyio
@@ -12,7 +12,8 @@ import anyio
 from .._ending import Ending
 from .._model.queue import MessageClaim, WakeClaim
 from ..abc import World
-from ..errors import LeaseLostError, WorldError
+from ..errors import LeaseLostError, WorldClosedError, WorldError
+from .containment import ends_worker
 from .renewal import VISIBILITY_MS
 from .slots import Slots
 
@@ -120,15 +121,25 @@ class Claimer:
             if not self._draining:
                 return claims
             for claim in claims:
-                with suppress(LeaseLostError):
-                    await self._world.queue.release(claim.lease)
-        except WorldError as exc:
-            if not exc.retryable:
+                await self._give_back(claim)
+        except WorldClosedError:
+            raise
+        except BaseException as exc:
+            if ends_worker(exc):
                 raise
-            _log.warning("%s; claiming goes on in a second", exc)
+            trace = None if isinstance(exc, WorldError) else exc
+            _log.warning("%r; claiming goes on in a second", exc, exc_info=trace)
             with self._pause():
                 await anyio.sleep(CLAIM_AGAIN)
         return ()
+
+    async def _give_back(self, claim: C) -> None:
+        """It runs out by itself where that fails."""
+        try:
+            await self._world.queue.release(claim.lease)
+        except Exception as exc:
+            level = logging.DEBUG if isinstance(exc, LeaseLostError) else logging.WARNING
+            _log.log(level, "%s was not given back: %r", claim.lease.item, exc)
 
     @contextmanager
     def _pause(self) -> Generator[None, None, None]:

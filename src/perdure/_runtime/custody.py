@@ -17,12 +17,13 @@ from .._model.events import LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import NewRun, RunRecord
 from .._model.snapshot import Snapshot
+from .._model.state import RunState
 from ..errors import SnapshotRejectedError
 from .carrying import Carrying
 from .freezing import Freezing
 from .heap import Heap
 from .heap_source import HeapSource
-from .writes import Writes
+from .writes import Writes, foreign_errors
 
 __all__ = ("Custody",)
 
@@ -67,12 +68,11 @@ class Custody:
         shared = self._shared
         heap = self.heap or shared.warm.take(self._run_id)
         self.heap, self.unseen = heap, False
-        storage = shared.world.storage
-        state = await storage.load_run(self._run_id, after=None if heap is None else heap.consumed)
+        state = await self._read(None if heap is None else heap.consumed)
         if heap is not None and heap.turn != state.record.turn:
             self.discard()  # another worker carried the run on
             heap = None
-            state = await storage.load_run(self._run_id)
+            state = await self._read(None)
         self.record = state.record
         if state.record.status.is_ended:
             self.discard()
@@ -82,6 +82,11 @@ class Custody:
             if state.chain and not heap.consumed:  # the chain was refused
                 return await self._source.read_log()
         return state.events
+
+    async def _read(self, after: int | None) -> RunState:
+        world = self._shared.world
+        with foreign_errors(world):
+            return await world.storage.load_run(self._run_id, after=after)
 
     async def rebuild(self, reason: SnapshotRejectedError) -> Sequence[LoggedEvent]:
         """Have a heap from the log alone, since the snapshot's was found wrong; gives the log."""

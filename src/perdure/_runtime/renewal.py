@@ -13,7 +13,8 @@ import anyio
 
 from .._model.queue import Lease
 from ..abc import World
-from ..errors import WorldError
+from .containment import ends_worker
+from .writes import foreign_errors
 
 __all__ = ("VISIBILITY_MS", "Leases")
 
@@ -53,8 +54,11 @@ class Leases:
             if not held:
                 continue
             try:
-                renewed = await self._world.queue.extend(held, visibility_ms=VISIBILITY_MS)
-            except WorldError as exc:  # two more tries before they run out
+                with foreign_errors(self._world):
+                    renewed = await self._world.queue.extend(held, visibility_ms=VISIBILITY_MS)
+            except BaseException as exc:  # two more tries before they run out
+                if ends_worker(exc):
+                    raise
                 _log.warning("leases could not be renewed: %s", exc)
                 continue
             alive = {lease.token for lease in renewed}

@@ -7,16 +7,20 @@ waits for the next. Every job begins in the context of the worker, whoever asked
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any, TypeAlias, final
 
 from anyio.abc import TaskGroup
 
+from .containment import ends_worker
+
 __all__ = ("Job", "Runners")
 
 Job: TypeAlias = "Coroutine[Any, Any, None]"
 MAX_IDLE = 64
+_log = logging.getLogger("perdure")
 
 
 @final
@@ -38,7 +42,7 @@ class Runners:
         return f"<Runners {len(self._idle)} idle>"
 
     def run(self, job: Job) -> None:
-        """Run *job*; what it raises ends the group."""
+        """Run *job*; what it raises is logged, and ends the group only if it ends the worker."""
         while self._idle:
             waiter = self._idle.pop()
             if not waiter.done():  # it was cancelled, and has not noticed yet
@@ -57,7 +61,12 @@ class Runners:
     async def _serve(self, job: Job) -> None:
         next_job: Job | None = job
         while next_job is not None:
-            await next_job
+            try:
+                await next_job
+            except BaseException as exc:
+                if ends_worker(exc):
+                    raise
+                _log.error("%s failed; the worker goes on", next_job, exc_info=exc)
             if self._closed or len(self._idle) == MAX_IDLE:
                 return
             next_job = await self._wait()

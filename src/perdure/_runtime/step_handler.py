@@ -5,32 +5,27 @@ Decides nothing by itself: whether a body may run and what follows its failure a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
 import cbor2
 
-from .._core.retries import (
-    MIN_DELAY_MS,
-    Fail,
-    Proceed,
-    Retry,
-    after_failure,
-    before_execution,
-    delay_ms,
-)
+from .._core.retries import Fail, Proceed, Retry, after_failure, before_execution
 from .._core.turn import end_key
 from .._frozen import frozen
 from .._model.commands import ScheduleStep
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._model.queue import MessageClaim
-from ..errors import FatalError, RetryableError, StepLostError, StepTimeoutError
+from .._protocol.codec import decode
+from ..errors import FatalError, StepLostError, StepTimeoutError
+from .bodies import Raised, await_body
+from .failures import is_fatal, retry_delay_ms, text_of, unhandled
 from .metadata import RunMetadata, StepMetadata, entered
 from .payloads import decode_aside, encode_aside, encode_failure
 from .registry import AnyStep
@@ -38,7 +33,6 @@ from .registry import AnyStep
 __all__ = ("Ended", "Retrying", "StepCall", "run_step")
 
 _log = logging.getLogger("perdure")
-_FATAL = ("FatalError", "AbortError")  # by name: the class may be another package's
 
 
 @frozen
@@ -92,6 +86,7 @@ class Retrying:
 
 
 Result: TypeAlias = "Ended | Retrying"
+Facts: TypeAlias = "dict[str, str | int | bool | None]"
 
 
 async def run_step(
@@ -104,6 +99,9 @@ async def run_step(
 ) -> Result:
     """Run a claimed step's body once, if it may; never raises but for cancellation.
 
+    Whatever a body raises fails this execution of the step and nothing else: ``sys.exit()``, a
+    ``KeyboardInterrupt``, a cancellation of its own, the panic of an extension.
+
     Args:
         threads: how many plain functions run at once; default: anyio's limit for all threads.
     """
@@ -114,45 +112,74 @@ async def run_step(
         max_retries=step.options.max_retries,
     )
     if isinstance(allowed, Fail):
-        return _failed(call, StepLostError(step.id, lost=claim.lost), claim.attempt, now_ms())
-    entered.set(lambda: _metadata(claim, call, allowed))
+        gone = claim.lost or claim.attempt - claim.returned - 1
+        return _failed(claim, call, StepLostError(step.id, lost=gone), claim.attempt, now_ms())
+    outcome = await _outcome(step, claim, call, allowed, threads)
+    if isinstance(outcome, Raised):
+        return _after(step, claim, call, allowed, outcome.error, now_ms())
+    facts = _facts(claim, allowed.execution) if allowed.execution > 1 else {}
+    return Ended(_event(EventType.STEP_COMPLETED, call, outcome, facts, now_ms()))
+
+
+async def _outcome(
+    step: AnyStep,
+    claim: MessageClaim,
+    call: StepCall,
+    allowed: Proceed,
+    threads: anyio.CapacityLimiter | None,
+) -> bytes | Raised:
+    """The result's payload, or what was raised on the way there."""
     try:
-        value = await _body(step, call, threads)
-        payload = await encode_aside(value, where=f"the result of {step.id}")
-    except (Exception, SystemExit) as exc:  # sys.exit() in a step ends the step, not its worker
-        return _after(step, claim, call, allowed, exc, now_ms())
-    except asyncio.CancelledError as exc:
-        if _is_cancelled():
-            raise
-        return _after(step, claim, call, allowed, exc, now_ms())  # the body's own doing
-    facts = {"attempt": allowed.execution} if allowed.execution > 1 else {}
-    return Ended(_event(EventType.STEP_COMPLETED, call, payload, dict(facts), now_ms()))
+        args = _arguments(step, call)
+    except BaseException as exc:  # of whatever kind: converting runs code of others
+        return Raised(exc)
+
+    def enter() -> None:
+        entered.set(lambda: _metadata(claim, call, allowed))
+
+    if step.is_async:
+        return await await_body(_in_task(step, args, enter), name=step.id)
+    run = partial(_in_thread, step, args, enter)
+    limit = step.options.timeout
+    if limit is None:
+        return await anyio.to_thread.run_sync(run, limiter=threads)
+    with anyio.move_on_after(limit.total_seconds()):  # which does not cut short one that began
+        return await anyio.to_thread.run_sync(run, limiter=threads)
+    return Raised(StepTimeoutError(step.id, timeout=limit))
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
-async def _body(step: AnyStep, call: StepCall, threads: anyio.CapacityLimiter | None) -> object:
-    args = await decode_aside(call.args, step.convert)
+def _arguments(step: AnyStep, call: StepCall) -> list[Any]:
+    args = step.convert(decode(call.args))
     try:
         step.check_count(args)
     except TypeError as exc:  # the same call would fail each time
         raise FatalError(
             f"step {step.id} cannot be called with {len(args)} arguments: {exc}"
         ) from exc
-    running: Awaitable[object]
-    if step.is_async:
-        running = step.function(*args)  # type: ignore[assignment] # as is_async says
-    else:
-        running = anyio.to_thread.run_sync(lambda: step.function(*args), limiter=threads)
+    return args
+
+
+async def _in_task(step: AnyStep, args: list[Any], enter: Callable[[], None]) -> bytes:
+    enter()
+    running = cast("Awaitable[object]", step.function(*args))  # as is_async says
     limit = step.options.timeout
     if limit is None:
-        return await running
+        return _payload(step, await running)
     with anyio.move_on_after(limit.total_seconds()):
-        return await running
+        return _payload(step, await running)
     raise StepTimeoutError(step.id, timeout=limit)
+
+
+def _in_thread(step: AnyStep, args: list[Any], enter: Callable[[], None]) -> bytes | Raised:
+    enter()
+    try:
+        return _payload(step, step.function(*args))
+    except BaseException as exc:  # of whatever kind: data
+        return Raised(exc)
+
+
+def _payload(step: AnyStep, value: object) -> bytes:
+    return encode_payload(value, where=f"the result of {step.id}")
 
 
 def _after(
@@ -160,57 +187,70 @@ def _after(
     claim: MessageClaim,
     call: StepCall,
     allowed: Proceed,
-    exc: BaseException,
+    error: BaseException,
     now_ms: int,
 ) -> Result:
-    retries = step.options.max_retries
+    """What follows an execution that raised; if that cannot be found out, the step fails."""
+    try:
+        return _follow(step, claim, call, allowed, error, now_ms)
+    except BaseException as second:  # the error's own code: nothing is awaited here
+        failure = unhandled(step.id, error, second)
+        _log.error("%s: %s", claim.lease.item, failure)
+        return _failed(claim, call, failure, allowed.execution, now_ms)
+
+
+def _follow(
+    step: AnyStep,
+    claim: MessageClaim,
+    call: StepCall,
+    allowed: Proceed,
+    error: BaseException,
+    now_ms: int,
+) -> Result:
     verdict = after_failure(
         execution=allowed.execution,
         lost=claim.lost,
-        max_retries=retries,
-        fatal=type(exc).__name__ in _FATAL or getattr(exc, "fatal", False) is True,
-        delay_ms=_delay(exc, now_ms),
+        max_retries=step.options.max_retries,
+        fatal=is_fatal(error),
+        delay_ms=retry_delay_ms(error, now_ms=now_ms),
     )
     if isinstance(verdict, Retry):
-        _log.info("step %s failed (execution %d): %r", step.id, allowed.execution, exc)
-        payload = encode_failure(exc)
-        facts: dict[str, str | int | bool | None] = {"attempt": allowed.execution}
+        _log.info("step %s failed (execution %d): %s", step.id, allowed.execution, repr(error))
         event = Event(
             type=EventType.STEP_RETRYING,
             key=f"{call.entity}/retry/{claim.attempt}",
             at_ms=now_ms,
             entity=call.entity,
-            payload=payload,
-            facts=facts,
+            payload=encode_failure(error),
+            facts=_facts(claim, allowed.execution),
         )
         return Retrying(event, verdict.delay_ms)
     if verdict.exhausted:
-        said = str(exc) or type(exc).__name__
-        wrapped = FatalError(f"step {step.id} failed after {verdict.retries} retries: {said}")
-        wrapped.__cause__ = exc
-        return _failed(call, wrapped, allowed.execution, now_ms)
-    return _failed(call, exc, allowed.execution, now_ms)
+        wrapped = FatalError(
+            f"step {step.id} failed after {verdict.retries} retries: {text_of(error)}"
+        )
+        wrapped.__cause__ = error
+        return _failed(claim, call, wrapped, allowed.execution, now_ms)
+    return _failed(claim, call, error, allowed.execution, now_ms)
 
 
-def _delay(exc: BaseException, now_ms: int) -> int:
-    after = exc.retry_after if isinstance(exc, RetryableError) else None
-    if after is None:
-        return MIN_DELAY_MS
-    if isinstance(after, datetime):
-        after = after - datetime.fromtimestamp(now_ms / 1000, UTC)  # by the world's clock
-    return delay_ms(after.total_seconds() if isinstance(after, timedelta) else after)
+def _failed(
+    claim: MessageClaim, call: StepCall, error: BaseException, execution: int, now_ms: int
+) -> Ended:
+    payload, facts = encode_failure(error), _facts(claim, execution)
+    return Ended(_event(EventType.STEP_FAILED, call, payload, facts, now_ms))
 
 
-def _failed(call: StepCall, exc: BaseException, attempt: int, now_ms: int) -> Ended:
-    payload = encode_failure(exc)
-    return Ended(_event(EventType.STEP_FAILED, call, payload, {"attempt": attempt}, now_ms))
+def _facts(claim: MessageClaim, execution: int) -> Facts:
+    """Which execution it was, and how many of those before it were lost with their worker."""
+    return {"attempt": execution, "lost": claim.lost} if claim.lost else {"attempt": execution}
 
 
 def _event(
     kind: EventType,
     call: StepCall,
     payload: bytes,
-    facts: dict[str, str | int | bool | None],
+    facts: Facts,
     now_ms: int,
 ) -> Event:
     return Event(

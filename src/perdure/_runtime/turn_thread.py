@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from .._model.commit import Committed
 from .._vm.reply import Reply
-from ..errors import WorldError
+from ..abc import DirectStorage
+from ..errors import PerdureError, WorldError
 from .carrying import Carrying
 from .heap import Heap
 from .turn_handler import Taken, Turn, TurnInput, take_turn
@@ -45,13 +46,19 @@ async def take_in_thread(
         if direct is None or not isinstance(taken, Turn):
             reply.give((taken, None))
         else:
-            direct.commit_soon(taken.commit, lambda answer: answered(taken, answer))
+            commit_soon(direct, taken)
         if isinstance(taken, Turn) and taken.commit.outcome is not None:
             return heap.close  # nobody needs it, whatever the commit comes to
         return None
 
+    def commit_soon(direct: DirectStorage, taken: Turn) -> None:
+        try:
+            direct.commit_soon(taken.commit, lambda answer: answered(taken, answer))
+        except Exception:  # which it promises not to: nobody knows what it did
+            reply.give((taken, None))
+
     def answered(taken: Turn, answer: Committed | BaseException) -> None:
-        if isinstance(answer, WorldError) and answer.retryable:
+        if isinstance(answer, Exception) and _is_doubtful(answer):
             reply.give((taken, None))  # the outcome is unknown: asked again by its id
         elif isinstance(answer, BaseException):
             reply.fail(answer)
@@ -64,3 +71,8 @@ async def take_in_thread(
         return await reply.wait(heap.interrupt)
     finally:
         shared.watchdog.let_go(heap)
+
+
+def _is_doubtful(error: Exception) -> bool:
+    """Whether the commit that it answers may have landed; nobody knows with one of no world's."""
+    return error.retryable if isinstance(error, WorldError) else not isinstance(error, PerdureError)

@@ -99,7 +99,7 @@ class Turns:
         if claim is not None or custody.unseen or custody.heap is None:
             events = await custody.load(wary=self._is_wary(claim))
         if custody.heap is None:
-            await self._writes.give_back(claim, 0)  # the run has ended
+            await self._writes.give_back(None if claim is None else claim.lease, 0)  # it has ended
             return None
         given = self._given(events, results=results, claim=claim, freeze=freeze)
         taken = await self._take(given, self._shared.turn_deadline)

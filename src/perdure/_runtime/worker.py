@@ -17,7 +17,6 @@ import anyio.to_thread
 
 from .._core.turn import StepRoute
 from .._model.commands import ScheduleStep
-from .._model.commit import Append
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
 from .._model.runs import NewRun, RunRecord
@@ -25,21 +24,20 @@ from .._protocol.frames import Limits
 from .._vm.guest import default_engine
 from .._vm.pool import VmPool
 from ..abc import World
-from ..errors import LeaseLostError, RunEndedError, StepNotRegisteredError, UsageError, WorldError
+from ..errors import UsageError
 from .ambient import entered_world, workers
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
 from .claimer import Claimer
-from .contexts import InContext
 from .keys import snapshot_key as configured_key
 from .listener import Listener
+from .performer import Performer
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
 from .runners import Runners
 from .slots import Slots, TakenSlots
-from .step_handler import Retrying, StepCall, run_step
-from .turn_handler import StepResult
+from .step_handler import StepCall
 
 __all__ = ("Worker",)
 
@@ -99,6 +97,7 @@ class Worker:
             carry=self._carry,
             perform=self._perform,
         )
+        self._performer = Performer(world, self.steps, threads=max_steps, drop=self._drop)
         self._shared = Carrying(
             world=world,
             name=secrets.token_hex(8),
@@ -107,7 +106,7 @@ class Worker:
             warm=self._warm,
             slots=self._slots,
             route=self._route,
-            run_step=self._step,
+            run_step=self._performer.perform,
             drop_step=self._drop,
             spawn=self._spawn,
             forget=self._forget,
@@ -142,7 +141,6 @@ class Worker:
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(default_engine)
         self._loop = asyncio.get_running_loop()
-        self._threads = anyio.CapacityLimiter(self._slots.total)
         self._ambient = entered_world.set(self.world)
         workers[self.world] = self
         group = await self._stack.enter_async_context(anyio.create_task_group())
@@ -236,7 +234,7 @@ class Worker:
     def _perform(self, claim: MessageClaim) -> None:
         self._slots.take()
         self._leases.hold(claim.lease)
-        self._runners.run(self._step(None, claim))
+        self._runners.run(self._performer.perform(None, claim))
 
     def _spawn(self, carrier: Carrier, step: MessageClaim | None) -> None:
         self._runners.run(carrier.carry(step))
@@ -264,44 +262,6 @@ class Worker:
     def _drop(self, claim: MessageClaim) -> None:
         self._leases.let_go(claim.lease)
         self._slots.give_back()
-
-    async def _step(self, carrier: Carrier | None, claim: MessageClaim) -> None:
-        call = StepCall.decoded(claim.message.body)
-        result: StepResult | None = None
-        try:
-            # A task may run several steps, and each has its own context variables.
-            result = await InContext(self._execute(carrier, claim, call))
-        except (LeaseLostError, RunEndedError) as exc:
-            _log.debug("%s: %s", claim.lease.item, exc)
-        except Exception:
-            _log.exception("%s failed; it is tried again", claim.lease.item)
-            with suppress(WorldError):
-                await self.world.queue.release(claim.lease, delay_ms=1000)
-        finally:
-            self._drop(claim)
-            if carrier is not None:
-                carrier.finished(call.entity, result)
-
-    async def _execute(
-        self, carrier: Carrier | None, claim: MessageClaim, call: StepCall
-    ) -> StepResult | None:
-        step = self.steps.get(call.step)
-        if step is None:
-            raise StepNotRegisteredError(call.step, known=tuple(self.steps))
-        result = await run_step(step, claim, call, now_ms=self.world.now_ms, threads=self._threads)
-        if carrier is not None and not isinstance(result, Retrying):
-            return StepResult(event=result.event, lease=claim.lease)
-        retrying = isinstance(result, Retrying)
-        await self.world.storage.append(
-            Append(
-                run_id=claim.message.run_id,
-                event=result.event,
-                wake=not retrying,
-                lease=claim.lease,
-                release_delay_ms=result.delay_ms if isinstance(result, Retrying) else None,
-            )
-        )
-        return None
 
 
 def _tell(durable: asyncio.Future[bool], begun: bool) -> None:

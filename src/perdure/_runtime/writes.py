@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
 from typing import TypeVar, final
 
@@ -16,7 +16,7 @@ import anyio
 
 from .._model.commit import Append, Committed, TurnCommit
 from .._model.ids import RunId
-from .._model.queue import LeaseEnd, WakeClaim
+from .._model.queue import Lease, LeaseEnd, WakeClaim
 from .._model.runs import RunOutcome
 from .._model.snapshot import Snapshot
 from .._protocol.codec import decode
@@ -29,17 +29,20 @@ from ..errors import (
     PerdureError,
     ProtocolError,
     RunEndedError,
+    RunNotFoundError,
     StaleTurnError,
     ValueNotCarriableError,
     WorldError,
+    WorldUnavailableError,
 )
 from .giving_up import failed, failed_commit
 from .payloads import do_aside
 from .turn_handler import StepResult, Turn
 
-__all__ = ("Writes",)
+__all__ = ("GONE", "Writes", "foreign_errors")
 
 T = TypeVar("T")
+GONE = (RunEndedError, RunNotFoundError)  # there is nothing left to write
 _log = logging.getLogger("perdure")
 _TRIES = 6
 
@@ -66,12 +69,17 @@ class Writes:
             for result in results:
                 group.start_soon(self._append, result)
 
-    async def give_back(self, claim: WakeClaim | None, delay_ms: int, *, ran: bool = False) -> None:
-        """Give the claim back, to be due again after so long."""
-        if claim is None:
+    async def append(self, append: Append) -> None:
+        """Write one event under its key, asking again while the outcome is unknown."""
+        storage = self._world.storage
+        await self._persist(lambda: storage.append(append))
+
+    async def give_back(self, lease: Lease | None, delay_ms: int, *, ran: bool = False) -> None:
+        """Give a claim back, to be due again after so long; else it runs out by itself."""
+        if lease is None:
             return
-        with contextlib.suppress(WorldError):  # lost, or ended, or it runs out by itself
-            await self._world.queue.release(claim.lease, delay_ms=delay_ms, ran=ran)
+        with self._told("a claim was not given back"):
+            await self._world.queue.release(lease, delay_ms=delay_ms, ran=ran)
 
     async def finish(self, claim: WakeClaim, next_due_ms: int | None) -> None:
         """End the claim; the run had nothing to do before *next_due_ms*."""
@@ -81,18 +89,17 @@ class Writes:
 
     async def save(self, snapshot: Snapshot) -> None:
         """Keep a snapshot by itself; without it only time is lost."""
-        with contextlib.suppress(WorldError):
+        with self._told("a snapshot was not saved"):
             await self._world.snapshots.save(self._run_id, snapshot)
 
     async def fail_run(self, claim: WakeClaim, error: PerdureError) -> RunOutcome | None:
         """End the run with this error, in one write; None if a turn that landed has saved it."""
-        record = await self._world.storage.get_run(self._run_id)
-        outcome = failed(error, at_ms=self._world.now_ms())
-        commit = failed_commit(record, f"failed/{claim.lease.token}", outcome)
         try:
-            await self.commit(commit)
-        except (StaleTurnError, RunEndedError):
-            await self.give_back(claim, 0)
+            record = await self._world.storage.get_run(self._run_id)
+            outcome = failed(error, at_ms=self._world.now_ms())
+            await self.commit(failed_commit(record, f"failed/{claim.lease.token}", outcome))
+        except (StaleTurnError, *GONE):
+            await self.give_back(claim.lease, 0)
             return None
         return outcome
 
@@ -105,36 +112,54 @@ class Writes:
             append = partial(
                 streams.append, self._run_id, "log", lines, writer=writer, sequence=sequence
             )
-            try:
+            with self._told(f"{len(lines)} lines of its log were not written"):
                 await self._persist(append)
-            except WorldError as exc:
-                _log.warning(
-                    "run %s: %d lines of its log were not written: %s",
-                    self._run_id,
-                    len(lines),
-                    exc,
-                )
 
     async def _append(self, result: StepResult) -> None:
-        storage = self._world.storage
-        append = Append(run_id=self._run_id, event=result.event, lease=result.lease)
-        try:
-            await self._persist(lambda: storage.append(append))
-        except (LeaseLostError, RunEndedError) as exc:
-            _log.debug("run %s: %s", self._run_id, exc)
-        except WorldError as exc:  # its lease runs out, and the step runs again
-            _log.warning("run %s: %s: %s", self._run_id, result.event.key, exc)
+        # Where it fails the lease runs out, and the step runs again.
+        with self._told(f"{result.event.key} was not written"):
+            await self.append(Append(run_id=self._run_id, event=result.event, lease=result.lease))
 
     async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
         tried = 0
         while True:
             try:
-                return await call()
+                with foreign_errors(self._world):
+                    return await call()
             except WorldError as exc:
                 tried += 1
                 if not exc.retryable or tried == _TRIES:
                     raise
+                _log.warning("run %s: %s; it is tried again", self._run_id, exc)
                 await anyio.sleep(0.025 * 2**tried)
+
+    @contextlib.contextmanager
+    def _told(self, loss: str) -> Generator[None, None, None]:
+        """Within the block what goes wrong is told, and no more: nothing follows from it."""
+        try:
+            with foreign_errors(self._world):
+                yield
+        except (LeaseLostError, *GONE) as exc:
+            _log.debug("run %s: %s: %s", self._run_id, loss, exc)
+        except Exception as exc:
+            trace = None if isinstance(exc, PerdureError) else exc
+            _log.warning("run %s: %s: %s", self._run_id, loss, exc, exc_info=trace)
+
+
+@contextlib.contextmanager
+def foreign_errors(world: World) -> Generator[None, None, None]:
+    """Within the block an exception that is none of a world's is the world being unavailable.
+
+    A world should raise none such, and nobody can say what was done when it does.
+    """
+    try:
+        yield
+    except PerdureError:
+        raise
+    except Exception as exc:
+        raise WorldUnavailableError(
+            f"world {world.url} raised {type(exc).__name__}: {exc}"
+        ) from exc
 
 
 def _printed(turn: Turn) -> list[tuple[str, int, list[bytes]]]:

@@ -1,0 +1,83 @@
+"""Failures: what an error that a step's body raised says about trying again.
+
+An error is code of its author's: its text, its attributes and the members of a group may raise
+themselves. They do so here, and ``step_handler`` makes one failure of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from .._core.retries import MIN_DELAY_MS, delay_ms
+from ..errors import FatalError, GuestError, RetryableError
+
+__all__ = ("is_fatal", "retry_delay_ms", "text_of", "unhandled")
+
+_FATAL = ("FatalError", "AbortError")  # by name: the class may be another package's
+_SHOWN = 2000  # characters of each text in an error that names two
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether it, or in a group any member at any depth, says that no retry will help."""
+    return any(
+        type(one).__name__ in _FATAL or getattr(one, "fatal", False) is True
+        for one in _members(error)
+    )
+
+
+def retry_delay_ms(error: BaseException, *, now_ms: int) -> int:
+    """How long it asks to wait; of a group the longest wait that a member asks for."""
+    asked = [
+        _delay_ms(one.retry_after, now_ms)
+        for one in _members(error)
+        if isinstance(one, RetryableError) and one.retry_after is not None
+    ]
+    return max(asked, default=MIN_DELAY_MS)
+
+
+def text_of(error: BaseException) -> str:
+    """What it says, or else its name."""
+    return str(error) or type(error).__name__
+
+
+def unhandled(step_id: str, error: BaseException, second: BaseException) -> FatalError:
+    """The failure of a step whose *error* could not be handled, because of *second*.
+
+    Refers to neither: they may raise wherever they are looked at.
+    """
+    both = [_named(one) for one in (error, second)]
+    failure = FatalError(
+        f"step {step_id} failed with {both[0]}, and handling that failed with {both[1]}"
+    )
+    failure.__cause__ = both[0]
+    both[0].__cause__ = both[1]
+    return failure
+
+
+def _named(error: BaseException) -> GuestError:
+    """Its name and text, as far as it tells."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = "(it cannot be printed)"
+    return GuestError(name=type(error).__name__, message=text[:_SHOWN])
+
+
+def _members(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those in it if it is a group."""
+    seen, waiting = set[int](), [error]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(one.exceptions)  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+
+
+def _delay_ms(after: float | timedelta | datetime, now_ms: int) -> int:
+    if isinstance(after, datetime):
+        after = after - datetime.fromtimestamp(now_ms / 1000, UTC)  # by the world's clock
+    return delay_ms(after.total_seconds() if isinstance(after, timedelta) else after)
