@@ -213,8 +213,10 @@ class Carrier:
             _log.warning("run %s: %s; it is tried again", self.run_id, exc)
             delay_ms = _PARKED_MS if not exc.retryable else 1000
             await self._abandon(claim, results, delay_ms=delay_ms)
-        except Exception as exc:
-            _log.exception("run %s: a turn failed; it is tried again", self.run_id)
+        except BaseException as exc:
+            if ends_worker(exc):
+                raise
+            _log.error("run %s: a turn failed; it is tried again", self.run_id, exc_info=exc)
             await self._fail_turn(claim, results, fruitless(self.run_id, claim, exc))
         finally:
             for ended in claims:

@@ -21,7 +21,7 @@ MAX_LOST = 1000  # claims, then a run fails untried: a bad deployment must not t
 MAX_INTERRUPTED = 3  # turns, if the last one passed its deadline
 
 
-def fruitless(run_id: RunId, claim: WakeClaim | None, cause: Exception | None) -> PerdureError:
+def fruitless(run_id: RunId, claim: WakeClaim | None, cause: BaseException | None) -> PerdureError:
     """The error of a run past its budget; without a cause its workers were lost."""
     error = FruitlessTurnsError(run_id, claims=claim.attempt if claim is not None else 0)
     error.__cause__ = cause

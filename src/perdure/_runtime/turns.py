@@ -21,6 +21,7 @@ from .._model.queue import Message, MessageClaim, WakeClaim
 from .._model.runs import NewRun
 from ..errors import SnapshotRejectedError, WorldError
 from .carrying import Carrying
+from .containment import ends_worker
 from .custody import Custody
 from .giving_up import MAX_FRUITLESS
 from .slots import TakenSlots
@@ -71,7 +72,9 @@ class Turns:
         try:
             log = await self.custody.begin(new)
             taken = await self._take(self._given(log, new=new), _FIRST_DEADLINE)
-        except Exception as exc:
+        except BaseException as exc:
+            if ends_worker(exc):
+                raise
             level = logging.DEBUG if isinstance(exc, WorldError) else logging.WARNING
             _log.log(level, "run %s: its first turn waits for a claim: %r", self._run_id, exc)
         else:

@@ -35,6 +35,7 @@ from ..errors import (
     WorldError,
     WorldUnavailableError,
 )
+from .containment import ends_worker
 from .giving_up import failed, failed_commit
 from .payloads import do_aside
 from .turn_handler import StepResult, Turn
@@ -45,6 +46,7 @@ T = TypeVar("T")
 GONE = (RunEndedError, RunNotFoundError)  # there is nothing left to write
 _log = logging.getLogger("perdure")
 _TRIES = 6
+PAUSE = 0.025  # seconds, doubled at each try
 
 
 @final
@@ -116,9 +118,12 @@ class Writes:
                 await self._persist(append)
 
     async def _append(self, result: StepResult) -> None:
-        # Where it fails the lease runs out, and the step runs again.
+        written = False
         with self._told(f"{result.event.key} was not written"):
             await self.append(Append(run_id=self._run_id, event=result.event, lease=result.lease))
+            written = True
+        if not written:  # the step runs again, unless that was another worker's doing
+            await self.give_back(result.lease, 1000, ran=True)
 
     async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
         tried = 0
@@ -131,7 +136,7 @@ class Writes:
                 if not exc.retryable or tried == _TRIES:
                     raise
                 _log.warning("run %s: %s; it is tried again", self._run_id, exc)
-                await anyio.sleep(0.025 * 2**tried)
+                await anyio.sleep(PAUSE * 2**tried)
 
     @contextlib.contextmanager
     def _told(self, loss: str) -> Generator[None, None, None]:
@@ -156,10 +161,11 @@ def foreign_errors(world: World) -> Generator[None, None, None]:
         yield
     except PerdureError:
         raise
-    except Exception as exc:
-        raise WorldUnavailableError(
-            f"world {world.url} raised {type(exc).__name__}: {exc}"
-        ) from exc
+    except BaseException as exc:
+        if ends_worker(exc):
+            raise
+        _log.debug("world %s", world.url, exc_info=exc)
+        raise WorldUnavailableError(f"world {world.url} raised {exc!r}") from exc
 
 
 def _printed(turn: Turn) -> list[tuple[str, int, list[bytes]]]:
