@@ -94,3 +94,15 @@ def test_a_run_as_people_see_it() -> None:
     assert (hook.state, hook.name) == ("live", "t")
     assert (conflict.state, conflict.ended_ms) == ("conflicted", 8)
     assert (unstarted.state, unstarted.attempts) == ("failed", 1)
+
+
+def test_executions_that_were_lost_are_counted() -> None:
+    def of(*more: Event) -> Entity:
+        (step,) = fold(logged(event(EventType.STEP_CREATED, "step_1", 1, step="m:f"), *more))
+        return step
+
+    retrying = event(EventType.STEP_RETRYING, "step_1", 2, attempt=3, lost=2)
+    assert (of(retrying).attempts, of(retrying).lost) == (3, 2)
+    ended = of(retrying, event(EventType.STEP_COMPLETED, "step_1", 3, attempt=4, lost=2))
+    assert (ended.attempts, ended.lost) == (4, 2)
+    assert of(event(EventType.STEP_COMPLETED, "step_1", 2)).lost == 0

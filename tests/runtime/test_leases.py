@@ -15,6 +15,7 @@ from perdure._runtime import claimer, renewal, worker
 from perdure._runtime.audit import verify_run
 from perdure.abc import World
 from perdure.model import EventType
+from perdure.testing.faults import Fault, FaultyWorld
 from tests.worlds import EVERY_WORLD, IN_MEMORY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -62,7 +63,7 @@ async def ends_of(world: World, run_id: str) -> list[EventType]:
 
 @EVERY_WORLD
 @pytest.mark.reopened
-async def test_a_loop_that_stalls_loses_its_lease_and_one_result_counts(url: str) -> None:
+async def test_where_no_twin_renews_it_a_lease_is_lost_and_one_result_counts(url: str) -> None:
     up, done = threading.Event(), threading.Event()
 
     async def other() -> None:
@@ -72,14 +73,16 @@ async def test_a_loop_that_stalls_loses_its_lease_and_one_result_counts(url: str
 
     thread = threading.Thread(target=anyio.run, args=(other,), name="other", daemon=True)
     thread.start()
-    async with open_world(url) as world, Worker(world, steps=[stalls]):
-        await anyio.to_thread.run_sync(up.wait)
-        run = await start(flow("return [await stalls(1), await stalls(2)].length"))
-        assert await run.result(timeout=30) == 2
-        done.set()
-        await anyio.to_thread.run_sync(thread.join)
-        assert await ends_of(world, run.id) == [EventType.STEP_COMPLETED] * 2
-        assert (await verify_run(world, run.id)).problems == []
+    async with open_world(url) as inner:
+        world = FaultyWorld(inner, lambda number, call: Fault.NONE)  # which has no twin
+        async with Worker(world, steps=[stalls]):
+            await anyio.to_thread.run_sync(up.wait)
+            run = await start(flow("return [await stalls(1), await stalls(2)].length"), world=world)
+            assert await run.result(timeout=30) == 2
+            done.set()
+            await anyio.to_thread.run_sync(thread.join)
+            assert await ends_of(world, run.id) == [EventType.STEP_COMPLETED] * 2
+            assert (await verify_run(world, run.id)).problems == []
     assert {"1 in MainThread", "1 in other"} <= set(executed)  # both bodies did run
 
 

@@ -30,7 +30,8 @@ class Entity:
     at: str  # source position of the await that made it
     created_ms: int
     ended_ms: int | None = None
-    attempts: int = 0
+    attempts: int = 0  # executions of a step's body that were counted, lost ones included
+    lost: int = 0  # of these, those whose worker was lost: they may have run, and did not count
     resume_at_ms: int | None = None  # waits
 
 
@@ -89,9 +90,11 @@ def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> En
 
 
 def _moved(entity: Entity, state: str, event: Event) -> Entity:
-    attempt = event.facts.get("attempt")
+    attempt, lost = event.facts.get("attempt"), event.facts.get("lost")
     attempts = max(entity.attempts, attempt) if isinstance(attempt, int) else entity.attempts
     if event.type in _STEP_ENDED:
         attempts = max(attempts, 1)
     ended = event.at_ms if is_ended(entity.kind, state) else None
+    if isinstance(lost, int):
+        entity = replace(entity, lost=max(entity.lost, lost))
     return replace(entity, state=state, attempts=attempts, ended_ms=ended)

@@ -130,7 +130,7 @@ def _entity(entity: Entity) -> dict[str, Any]:
     }
     match entity.kind:
         case EntityKind.STEP:
-            shown |= {"step": entity.name, "attempts": entity.attempts}
+            shown |= {"step": entity.name, "attempts": entity.attempts, "lost": entity.lost}
         case EntityKind.WAIT:
             shown |= {"resume_at": _time(entity.resume_at_ms)}
         case EntityKind.HOOK:

@@ -7,6 +7,7 @@ one result count.
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from typing import final
 
 import anyio
@@ -46,23 +47,42 @@ class Leases:
         """It was ended, or may run out. Idempotent."""
         self._held.pop(lease.token, None)
 
+    @property
+    def every(self) -> float:
+        """Seconds between renewals."""
+        return RENEW_EVERY
+
     async def keep(self) -> None:
         """Renew what is held, until cancelled."""
         while True:
             await anyio.sleep(RENEW_EVERY)
             held = list(self._held.values())
-            if not held:
+            alive = await self._renewed(self._world, held)
+            if alive is None:
                 continue
-            try:
-                with foreign_errors(self._world):
-                    renewed = await self._world.queue.extend(held, visibility_ms=VISIBILITY_MS)
-            except BaseException as exc:  # two more tries before they run out
-                if ends_worker(exc):
-                    raise
-                _log.warning("leases could not be renewed: %s", exc)
-                continue
-            alive = {lease.token for lease in renewed}
             for lease in held:
                 if lease.token not in alive and lease.token in self._held:
                     del self._held[lease.token]
                     self.lost += 1
+                    _log.warning("the lease on %s ran out; another worker may have it", lease.item)
+
+    async def renew(self, world: World) -> None:
+        """Renew what is held through *world*, from any event loop. Raises nothing of the world's.
+
+        Those that were lost stay held here: ``keep`` finds that out.
+        """
+        await self._renewed(world, list(self._held.values()))
+
+    async def _renewed(self, world: World, held: list[Lease]) -> Container[str] | None:
+        """The tokens of those that are alive; None if that is not known."""
+        if not held:
+            return None
+        try:
+            with foreign_errors(world):
+                renewed = await world.queue.extend(held, visibility_ms=VISIBILITY_MS)
+        except BaseException as exc:  # two more tries before they run out
+            if ends_worker(exc):
+                raise
+            _log.warning("leases could not be renewed: %s", exc)
+            return None
+        return {lease.token for lease in renewed}

@@ -138,7 +138,8 @@ async def _outcome(
         entered.set(lambda: _metadata(claim, call, allowed))
 
     if step.is_async:
-        return await await_body(_in_task(step, args, enter), name=step.id)
+        name = f"{step.id} ({claim.lease.item})"
+        return await await_body(_in_task(step, args, enter), name=name)
     run = partial(_in_thread, step, args, enter)
     limit = step.options.timeout
     if limit is None:

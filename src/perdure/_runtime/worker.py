@@ -32,6 +32,7 @@ from .carrying import Carrying
 from .claimer import Claimer
 from .keys import snapshot_key as configured_key
 from .listener import Listener
+from .loop_watch import LoopWatch
 from .performer import Performer
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
@@ -85,6 +86,7 @@ class Worker:
         self._turns = Slots(max_turns)
         self._slots = Slots(max_steps)
         self._leases = Leases(world)
+        self._watch = LoopWatch(world, self._leases)
         self._warm = WarmHeaps(warm_bytes)
         self._carriers: dict[RunId, Carrier] = {}
         self._beginning: set[asyncio.Future[bool]] = set()
@@ -122,7 +124,7 @@ class Worker:
         return f"<Worker {self.world.url} steps={len(self.steps)} runs={len(self._carriers)}>"
 
     def statistics(self) -> dict[str, int]:
-        """Turns taken, heaps thawed and rebuilt, what is held now."""
+        """Turns taken, heaps thawed and rebuilt, blockings of the loop, what is held now."""
         tally = self._shared.tally
         return {
             "turns": tally.turns,
@@ -135,6 +137,7 @@ class Worker:
             "warm": len(self._warm),
             "leases": len(self._leases),
             "lost_leases": self._leases.lost,
+            "blocked": self._watch.blocked,
             "free_slots": self._slots.free,
         }
 
@@ -180,13 +183,14 @@ class Worker:
         self._runners.close()
 
     async def _work(self) -> None:
-        async with anyio.create_task_group() as renewing:
-            renewing.start_soon(self._leases.keep)
-            await self._claimer.claim_all()
-            # Leases are renewed until the last of them is done.
-            await self._slots.wait_all_free()
-            await self._turns.wait_all_free()  # no turn of a draining worker starts a step here
-            renewing.cancel_scope.cancel()
+        with self._watch.watching():
+            async with anyio.create_task_group() as renewing:
+                renewing.start_soon(self._leases.keep)
+                await self._claimer.claim_all()
+                # Leases are renewed until the last of them is done.
+                await self._slots.wait_all_free()
+                await self._turns.wait_all_free()  # no turn of a draining worker starts a step here
+                renewing.cancel_scope.cancel()
 
     # --- runs ----------------------------------------------------------------------------------
 

@@ -86,6 +86,15 @@ class World(ABC):
     def statistics(self) -> dict[str, int]:
         """Counters for operators: at least ``commits``, ``appends``, ``claims`` since open."""
 
+    def twin(self) -> World | None:
+        """Another world of the same store, not opened, for another event loop; None: there is none.
+
+        A lease that was claimed here may be renewed there, and nothing else is asked of it. With
+        that a worker keeps its leases while a step blocks its event loop; without, as here by
+        default, they run out. Never blocks; from any thread.
+        """
+        return None
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self

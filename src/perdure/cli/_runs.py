@@ -313,11 +313,15 @@ def _print_inspection(shown: dict[str, Any]) -> None:
         show(f"snapshot: {snapshot['bytes']} bytes at turn {snapshot['turn']}")
 
 
+def _attempts(step: dict[str, Any]) -> str:
+    return f"{step['attempts']}" + (f" ({step['lost']} lost)" if step["lost"] else "")
+
+
 def _tables(shown: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
     yield (
         ("step", "function", "status", "attempts", "awaited at"),
         [
-            [one["id"], one["step"], one["status"], str(one["attempts"]), one["at"]]
+            [one["id"], one["step"], one["status"], _attempts(one), one["at"]]
             for one in shown["steps"]
         ],
     )

@@ -6,6 +6,7 @@ What only other processes can show is in ``_processes``.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
 import anyio
@@ -13,8 +14,8 @@ import anyio.to_thread
 
 from ..._model.commit import Committed
 from ..._model.ids import RunId
-from ..._model.queue import NewMessage
-from ...abc import Capability, DirectStorage
+from ..._model.queue import Lease, NewMessage
+from ...abc import Capability, DirectStorage, World
 from ...errors import WorldClosedError
 from ._case import RUN, Case, commit_of, expect, named, new_run
 
@@ -115,7 +116,31 @@ async def a_store_is_there_again(case: Case) -> None:
             expect((record.turn, record.position) == (1, 2), "a durable store keeps what it has")
 
 
+async def a_twin_renews_leases_from_another_event_loop(case: Case) -> None:
+    """A lease that a world gave its twin renews, while the world's own event loop is blocked."""
+
+    async def extend(twin: World, lease: Lease) -> int:
+        async with twin:
+            return len(await twin.queue.extend([lease], visibility_ms=60_000))
+
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        await world.settle()
+        (claim,) = await world.queue.claim_wakes(limit=1, visibility_ms=1000, wait_ms=10_000)
+        twin = world.twin()
+        if twin is None:
+            return
+        thread = ThreadPoolExecutor(1)
+        with thread:  # which blocks the loop
+            renewed = thread.submit(lambda: asyncio.run(extend(twin, claim.lease))).result(30)
+        expect(renewed == 1, "extend through a twin renews a live lease")
+        await anyio.sleep(max(0, claim.lease.expires_at_ms - world.now_ms() + 50) / 1000)
+        again = await world.queue.extend([claim.lease], visibility_ms=60_000)
+        expect(len(again) == 1, "a lease that a twin renewed lives on")
+
+
 CAPABILITIES = named(
+    a_twin_renews_leases_from_another_event_loop,
     direct_commit_is_declared_truly,
     atomic_queue_is_declared_truly,
     a_shared_store_is_one,

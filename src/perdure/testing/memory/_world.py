@@ -90,6 +90,12 @@ class MemoryWorld(World):
     def statistics(self) -> dict[str, int]:
         return dict(self._handle.counters)
 
+    def twin(self) -> MemoryWorld:
+        made = MemoryWorld(clock=self._handle.clock)
+        made._store = made._handle.replace(self._store)
+        made._handle.is_open = False
+        return made
+
     def copy(self) -> MemoryWorld:
         """An open world on a copy of what this one holds."""
         made = MemoryWorld(clock=self._handle.clock)

@@ -54,6 +54,7 @@ class MongoWorld(World):
         Raises:
             UsageError: the URL is not one of those.
         """
+        self._source = url  # with what is secret: not to be shown
         shown, uri, name, driver = _parse(url)
         self._handle = Handle(shown, uri, name, driver=driver, clock=clock or SystemClock())
         lander = Lander(self._handle)
@@ -90,6 +91,9 @@ class MongoWorld(World):
 
     def statistics(self) -> dict[str, int]:
         return dict(self._handle.counters)
+
+    def twin(self) -> MongoWorld:
+        return MongoWorld(self._source, clock=self._handle.clock)
 
     def __repr__(self) -> str:
         return f"MongoWorld({self.url!r})"

@@ -92,6 +92,9 @@ class S3World(World):
         """Besides the counters, the requests sent so far, by verb."""
         return self._handle.statistics()
 
+    def twin(self) -> S3World:
+        return S3World(self.url, clock=self._handle.clock)
+
     def __repr__(self) -> str:
         return f"S3World({self.url!r})"
 

@@ -89,6 +89,9 @@ class SqliteWorld(World):
     def statistics(self) -> dict[str, int]:
         return dict(self._handle.counters)
 
+    def twin(self) -> SqliteWorld:
+        return SqliteWorld(self.url, clock=self._handle.clock)
+
     def __repr__(self) -> str:
         return f"SqliteWorld({self.url!r})"
 

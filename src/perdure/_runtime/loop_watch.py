@@ -1,0 +1,153 @@
+"""Loop watch: a thread that notices when the event loop of a worker is blocked.
+
+It asks the loop for a sign several times a second, while leases are held; one that does not come
+within a second is told once, with the name of the task that blocks and its stack. A loop that is
+blocked renews no leases, so that is done here meanwhile, through a twin of the world in an event
+loop of this thread: opened when it is needed, closed when the loop is back. Sleeps otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import PurePath
+from types import FrameType
+from typing import Protocol, final
+
+from ..abc import World
+
+__all__ = ("LoopWatch", "Renewing")
+
+_log = logging.getLogger("perdure")
+_OURS = str(PurePath(__file__).parent.parent)
+LOOK_EVERY = 0.25  # seconds between signs
+BLOCKED_AFTER = 1.0  # seconds without one
+CLOSING = 5.0  # seconds that closing waits for the thread
+FRAMES = 20  # of a stack, the innermost
+
+
+class Renewing(Protocol):
+    """The leases to renew."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def every(self) -> float:
+        """Seconds between renewals."""
+        ...
+
+    async def renew(self, world: World) -> None:
+        """Renew what is held through *world*. Raises nothing of the world's."""
+        ...
+
+
+@final
+class LoopWatch:
+    """Watches one event loop: that in which ``watching`` is entered."""
+
+    def __init__(self, world: World, leases: Renewing) -> None:
+        self._world = world
+        self._leases = leases
+        self._asked = 0.0  # when the loop was asked for a sign, by ``time.monotonic``
+        self._is_awaited = False  # and has not given it
+        self._closed = threading.Event()
+        self.blocked = 0  # so often
+
+    def __repr__(self) -> str:
+        return f"<LoopWatch blocked={self.blocked}>"
+
+    @contextmanager
+    def watching(self) -> Generator[None, None, None]:
+        """Watch, within the block. Once."""
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        thread = threading.Thread(target=self._watch, name="perdure-loop-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._closed.set()
+            thread.join(CLOSING)
+
+    # --- in the thread ----------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._pause):
+            if not self._is_awaited:
+                self._ask()
+            elif self._blocked_for > min(BLOCKED_AFTER, self._leases.every):
+                asyncio.run(self._stand_in())
+
+    @property
+    def _pause(self) -> float:
+        return min(LOOK_EVERY, self._leases.every)
+
+    @property
+    def _blocked_for(self) -> float:
+        return time.monotonic() - self._asked if self._is_awaited else 0.0
+
+    def _ask(self) -> None:
+        if not len(self._leases):
+            return  # nothing depends on it
+        self._asked, self._is_awaited = time.monotonic(), True
+        try:
+            self._loop.call_soon_threadsafe(self._answered)
+        except RuntimeError:  # it is closed
+            self._closed.set()
+
+    def _answered(self) -> None:
+        """In the loop."""
+        self._is_awaited = False
+
+    async def _stand_in(self) -> None:
+        """Tell that the loop is blocked, and renew the leases until it is back."""
+        twin: World | None = None
+        is_told, renew_at = False, self._asked + self._leases.every
+        try:
+            while self._is_awaited and not self._closed.is_set():
+                if not is_told and self._blocked_for >= BLOCKED_AFTER:
+                    self._tell()
+                    is_told = True
+                if time.monotonic() >= renew_at:
+                    renew_at = time.monotonic() + self._leases.every
+                    twin = twin or await self._opened_twin()
+                    if twin is not None:
+                        await self._leases.renew(twin)
+                await asyncio.sleep(min(self._pause, BLOCKED_AFTER / 10))
+        finally:
+            if twin is not None:
+                await twin.aclose()
+
+    async def _opened_twin(self) -> World | None:
+        try:
+            twin = self._world.twin()
+            if twin is not None:
+                await twin.open()
+        except Exception as exc:  # tried again at the next renewal
+            _log.warning("world %s cannot be opened beside the blocked loop: %r", self._world, exc)
+            return None
+        return twin
+
+    def _tell(self) -> None:
+        self.blocked += 1
+        task, frame = asyncio.current_task(self._loop), sys._current_frames().get(self._loop_thread)
+        _log.warning(
+            "the event loop has been blocked for %.1f s by %s: use await, or a plain def for what"
+            " blocks\n%s",
+            self._blocked_for,
+            "a callback" if task is None else task.get_name(),
+            "" if frame is None else _stack_of(frame),
+        )
+
+
+def _stack_of(frame: FrameType) -> str:
+    """The stack below the last of our own frames, or all of it if it is all ours."""
+    stack = traceback.extract_stack(frame)
+    ours = [at for at, entry in enumerate(stack) if entry.filename.startswith(_OURS)]
+    below = stack[ours[-1] + 1 :] if ours else []
+    return "".join(traceback.format_list((below or stack)[-FRAMES:])).rstrip()
