@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -15,12 +16,20 @@ import anyio.to_thread
 import pytest
 
 from perdure._runtime import bodies
-from perdure._runtime.bodies import Raised, await_body
+from perdure._runtime.bodies import Body, Raised
 from tests.runtime.endings import Panic, me
 
 pytestmark = pytest.mark.anyio
 seen: ContextVar[str] = ContextVar("seen", default="nothing")
-Body = Callable[[], Awaitable[object]]
+Makes = Callable[[], Awaitable[object]]
+
+
+async def await_body(coroutine: Any, *, name: str) -> Any:
+    """Its value, or what it raised."""
+    body = Body[Any](coroutine)
+    if not body.begin(name):
+        await body.wait()
+    return body.outcome()
 
 
 async def at_once() -> str:
@@ -89,7 +98,7 @@ async def test_it_is_one_named_task_from_its_first_line_to_its_last() -> None:
     assert first is last
     assert first is not mine
     assert first.get_name() == "a body"
-    assert repr(first.get_coro()) == "<Running a body, done>"
+    assert repr(first.get_coro()) == "<Host of <Body, done>>"
     assert me() is mine
 
 
@@ -204,7 +213,7 @@ async def leaves_a_generator() -> None:
         leaves_a_generator,
     ],
 )
-async def test_it_leaves_nothing_to_its_caller(body: Body, waits: bool) -> None:
+async def test_it_leaves_nothing_to_its_caller(body: Makes, waits: bool) -> None:
     async def whole() -> None:
         if waits:
             await asyncio.sleep(0)
@@ -217,6 +226,53 @@ async def test_it_leaves_nothing_to_its_caller(body: Body, waits: bool) -> None:
     await asyncio.sleep(0.01)  # longer than what it left behind takes
     assert me().cancelling() == 0
     assert anyio.current_effective_deadline() == float("inf")
+
+
+async def test_one_that_nobody_knew_is_the_next_ones_too() -> None:
+    seen = list[int]()
+
+    async def body() -> None:
+        seen.append(id(me()))
+
+    for _ in range(3):
+        await await_body(body(), name="a body")
+    assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize(
+    "know",
+    [
+        lambda task: task,
+        weakref.ref,
+        lambda task: asyncio.get_running_loop().call_later(60, task.cancel),
+        lambda task: task.cancel(),
+        lambda task: task.cancel() and task.uncancel(),
+        lambda task: anyio.CancelScope().__enter__(),
+        lambda task: task.add_done_callback(print),
+    ],
+)
+async def test_one_that_somebody_knows_is_no_other_bodys(
+    know: Callable[[asyncio.Task[Any]], Any],
+) -> None:
+    known = list[object]()
+    names = list[str]()
+
+    async def first() -> None:
+        known.append(know(me()))
+
+    async def second() -> None:
+        names.append(me().get_name())
+        assert me().cancelling() == 0
+        await asyncio.sleep(0)
+
+    await await_body(first(), name="first")
+    assert await await_body(second(), name="second") is None
+    assert names == ["second"]
+    for one in known:
+        if isinstance(one, asyncio.Task):
+            assert one.get_name() == "first"
+        elif isinstance(one, asyncio.TimerHandle):
+            one.cancel()
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -237,12 +293,12 @@ async def test_what_it_sets_in_context_variables_is_gone_afterwards(waits: bool)
 # --- when the caller is cancelled ----------------------------------------------------------------
 
 
-async def cancelled(body: Body, *, native: bool) -> None:
+async def cancelled(body: Makes, *, native: bool) -> None:
     """Await *body* and be cancelled meanwhile."""
 
     async def call() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await await_body(body(), name="a body")  # type: ignore[arg-type] # a coroutine
+            await await_body(body(), name="a body")
         raise asyncio.CancelledError
 
     with anyio.fail_after(5):

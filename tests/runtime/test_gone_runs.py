@@ -14,6 +14,7 @@ import pytest
 from perdure import RetryableError, Run, Worker, Workflow, get_run, start, step
 from perdure._core import retries
 from perdure._runtime import failures
+from perdure._runtime.registry import AnyStep
 from perdure.abc import World
 from perdure.errors import RunEndedError, RunNotFoundError
 from perdure.model import EventType, RunStatus
@@ -67,7 +68,7 @@ async def fails() -> None:
     raise RetryableError("again")
 
 
-STEPS = [plain, waits, threaded, fails]
+STEPS: list[AnyStep] = [plain, waits, threaded, fails]
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeAlias, cast
 
 import anyio
@@ -24,7 +23,7 @@ from .._model.ids import EntityId
 from .._model.queue import MessageClaim
 from .._protocol.codec import decode
 from ..errors import FatalError, StepLostError, StepTimeoutError
-from .bodies import Raised, await_body
+from .bodies import Body, Raised
 from .failures import is_fatal, retry_delay_ms, text_of, unhandled
 from .metadata import RunMetadata, StepMetadata, entered
 from .payloads import decode_aside, encode_aside, encode_failure
@@ -114,39 +113,22 @@ async def run_step(
     if isinstance(allowed, Fail):
         gone = claim.lost or claim.attempt - claim.returned - 1
         return _failed(claim, call, StepLostError(step.id, lost=gone), claim.attempt, now_ms())
-    outcome = await _outcome(step, claim, call, allowed, threads)
+    try:
+        args = _arguments(step, call)
+    except BaseException as exc:  # of whatever kind: converting runs code of others
+        return _after(step, claim, call, allowed, exc, now_ms())
+    outcome: bytes | Raised
+    if step.is_async:
+        body = Body(_in_task(step, args, claim, call, allowed))
+        if not body.begin(f"{step.id} ({claim.lease.item})"):
+            await body.wait()
+        outcome = body.outcome()
+    else:
+        outcome = await _in_thread(step, args, claim, call, allowed, threads)
     if isinstance(outcome, Raised):
         return _after(step, claim, call, allowed, outcome.error, now_ms())
     facts = _facts(claim, allowed.execution) if allowed.execution > 1 else {}
     return Ended(_event(EventType.STEP_COMPLETED, call, outcome, facts, now_ms()))
-
-
-async def _outcome(
-    step: AnyStep,
-    claim: MessageClaim,
-    call: StepCall,
-    allowed: Proceed,
-    threads: anyio.CapacityLimiter | None,
-) -> bytes | Raised:
-    """The result's payload, or what was raised on the way there."""
-    try:
-        args = _arguments(step, call)
-    except BaseException as exc:  # of whatever kind: converting runs code of others
-        return Raised(exc)
-
-    def enter() -> None:
-        entered.set(lambda: _metadata(claim, call, allowed))
-
-    if step.is_async:
-        name = f"{step.id} ({claim.lease.item})"
-        return await await_body(_in_task(step, args, enter), name=name)
-    run = partial(_in_thread, step, args, enter)
-    limit = step.options.timeout
-    if limit is None:
-        return await anyio.to_thread.run_sync(run, limiter=threads)
-    with anyio.move_on_after(limit.total_seconds()):  # which does not cut short one that began
-        return await anyio.to_thread.run_sync(run, limiter=threads)
-    return Raised(StepTimeoutError(step.id, timeout=limit))
 
 
 def _arguments(step: AnyStep, call: StepCall) -> list[Any]:
@@ -160,27 +142,43 @@ def _arguments(step: AnyStep, call: StepCall) -> list[Any]:
     return args
 
 
-async def _in_task(step: AnyStep, args: list[Any], enter: Callable[[], None]) -> bytes:
-    enter()
+async def _in_task(
+    step: AnyStep, args: list[Any], claim: MessageClaim, call: StepCall, allowed: Proceed
+) -> bytes:
+    """The result's payload."""
+    entered.set(lambda: _metadata(claim, call, allowed))
     running = cast("Awaitable[object]", step.function(*args))  # as is_async says
     limit = step.options.timeout
     if limit is None:
-        return _payload(step, await running)
+        return encode_payload(await running, where=f"the result of {step.id}")
     with anyio.move_on_after(limit.total_seconds()):
-        return _payload(step, await running)
+        return encode_payload(await running, where=f"the result of {step.id}")
     raise StepTimeoutError(step.id, timeout=limit)
 
 
-def _in_thread(step: AnyStep, args: list[Any], enter: Callable[[], None]) -> bytes | Raised:
-    enter()
-    try:
-        return _payload(step, step.function(*args))
-    except BaseException as exc:  # of whatever kind: data
-        return Raised(exc)
+async def _in_thread(
+    step: AnyStep,
+    args: list[Any],
+    claim: MessageClaim,
+    call: StepCall,
+    allowed: Proceed,
+    threads: anyio.CapacityLimiter | None,
+) -> bytes | Raised:
+    """The result's payload, or what was raised."""
 
+    def run() -> bytes | Raised:
+        entered.set(lambda: _metadata(claim, call, allowed))
+        try:
+            return encode_payload(step.function(*args), where=f"the result of {step.id}")
+        except BaseException as exc:  # of whatever kind: data
+            return Raised(exc)
 
-def _payload(step: AnyStep, value: object) -> bytes:
-    return encode_payload(value, where=f"the result of {step.id}")
+    limit = step.options.timeout
+    if limit is None:
+        return await anyio.to_thread.run_sync(run, limiter=threads)
+    with anyio.move_on_after(limit.total_seconds()):  # which does not cut short one that began
+        return await anyio.to_thread.run_sync(run, limiter=threads)
+    return Raised(StepTimeoutError(step.id, timeout=limit))
 
 
 def _after(
