@@ -239,20 +239,20 @@ async def test_one_that_nobody_knew_is_the_next_ones_too() -> None:
     assert len(set(seen)) == 1
 
 
-@pytest.mark.parametrize(
-    "know",
-    [
-        lambda task: task,
-        weakref.ref,
-        lambda task: asyncio.get_running_loop().call_later(60, task.cancel),
-        lambda task: task.cancel(),
-        lambda task: task.cancel() and task.uncancel(),
-        lambda task: anyio.CancelScope().__enter__(),
-        lambda task: task.add_done_callback(print),
-    ],
-)
+Task = asyncio.Task[Any]
+KNOWN: list[Callable[[Task], object]] = [
+    lambda task: task,
+    lambda task: weakref.ref(task),
+    lambda task: asyncio.get_running_loop().call_later(60, task.cancel),
+    lambda task: task.cancel(),
+    lambda task: task.cancel() and task.uncancel(),
+    lambda task: anyio.CancelScope().__enter__(),
+]
+
+
+@pytest.mark.parametrize("know", KNOWN)
 async def test_one_that_somebody_knows_is_no_other_bodys(
-    know: Callable[[asyncio.Task[Any]], Any],
+    know: Callable[[Task], object],
 ) -> None:
     known = list[object]()
     names = list[str]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -312,7 +312,8 @@ trees = st.recursive(leaves, lambda inner: st.lists(inner, min_size=1, max_size=
 def error_of(tree: Any) -> BaseException:
     match tree:
         case list():
-            return BaseExceptionGroup("g", [error_of(part) for part in tree])
+            parts = cast("list[Any]", tree)
+            return BaseExceptionGroup("g", [error_of(part) for part in parts])
         case int():
             return RetryableError(retry_after=tree)
         case "fatal":
@@ -324,7 +325,9 @@ def error_of(tree: Any) -> BaseException:
 
 
 def leaves_of(tree: Any) -> list[Any]:
-    return [leaf for part in tree for leaf in leaves_of(part)] if isinstance(tree, list) else [tree]
+    if not isinstance(tree, list):
+        return [tree]
+    return [leaf for part in cast("list[Any]", tree) for leaf in leaves_of(part)]
 
 
 @given(trees)

@@ -182,7 +182,7 @@ EVERYTHING = flow("""
 @pytest.mark.parametrize("how", ["delete", "purge"])
 async def test_it_may_go_before_any_call_of_the_world(world: World, how: str) -> None:
     """Each call that a worker makes for a run is the one before which the run goes."""
-    left, went = -1, True
+    left, went, number = -1, True, 0
     target = ""
 
     async def meddle(call: str) -> None:

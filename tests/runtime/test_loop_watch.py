@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -54,7 +54,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def rival(world: World) -> AsyncIterator[None]:
+async def rival(world: World) -> AsyncGenerator[None, None]:
     """Another worker of the same store, in a thread and an event loop of its own."""
     up, done = threading.Event(), threading.Event()
 
@@ -184,7 +184,7 @@ async def test_a_world_may_do_without_a_twin(
     async with MemoryWorld() as world:
         leases = Held(1)
         if kind == "none":
-            monkeypatch.setattr(MemoryWorld, "twin", lambda world: None)
+            monkeypatch.setattr(MemoryWorld, "twin", World.twin)
         else:
             monkeypatch.setattr(MemoryWorld, "open", unreachable)
         watch = LoopWatch(world, leases)

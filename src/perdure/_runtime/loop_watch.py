@@ -135,7 +135,9 @@ class LoopWatch:
 
     def _tell(self) -> None:
         self.blocked += 1
-        task, frame = asyncio.current_task(self._loop), sys._current_frames().get(self._loop_thread)
+        task = asyncio.current_task(self._loop)
+        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] # documented
+        frame = frames.get(self._loop_thread)
         _log.warning(
             "the event loop has been blocked for %.1f s by %s: use await, or a plain def for what"
             " blocks\n%s",
