@@ -161,19 +161,16 @@ def _wait(after: object) -> float | timedelta | datetime | None:
     match after:
         case None | timedelta():
             return after
-        case datetime() if after.tzinfo is None:
-            reason = "a naive datetime names no instant; write datetime.now(UTC) + …"
         case datetime():
-            return after
+            if after.tzinfo is not None:
+                return after
+            reason = "a naive datetime names no instant; write datetime.now(UTC) + …"
         case str():
-            wait = _duration(after)
-            if wait is not None:
+            if (wait := _duration(after)) is not None:
                 return wait
             reason = 'a text names a duration, such as "30s", "5 minutes" or "1h 30m"'
-        case int():
-            return after
-        case float():
-            if math.isfinite(after):
+        case int() | float():
+            if -math.inf < after < math.inf:
                 return after
             reason = "a number of seconds is finite"
         case _:
@@ -182,15 +179,16 @@ def _wait(after: object) -> float | timedelta | datetime | None:
 
 
 # Seconds by a unit's name, the same as the workflow's own ``sleep`` knows.
-_UNITS = {
-    **dict.fromkeys(("", "ms", "msec", "msecs", "millisecond", "milliseconds"), 0.001),
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
-    **dict.fromkeys(("d", "day", "days"), 86_400.0),
-    **dict.fromkeys(("w", "week", "weeks"), 604_800.0),
-    **dict.fromkeys(("y", "yr", "yrs", "year", "years"), 31_557_600.0),
+_NAMES = {
+    "ms msec msecs millisecond milliseconds": 0.001,
+    "s sec secs second seconds": 1.0,
+    "m min mins minute minutes": 60.0,
+    "h hr hrs hour hours": 3600.0,
+    "d day days": 86_400.0,
+    "w week weeks": 604_800.0,
+    "y yr yrs year years": 31_557_600.0,
 }
+_UNITS = {"": 0.001} | {name: of for names, of in _NAMES.items() for name in names.split()}
 _PART = re.compile(r"\s*(-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))\s*([a-z]*)\s*", re.IGNORECASE)
 _LONGEST = 36_525 * 86_400.0  # longer waits are cut to this anyway
 

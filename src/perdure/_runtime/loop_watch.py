@@ -129,7 +129,8 @@ class LoopWatch:
             if twin is not None:
                 await twin.open()
         except Exception as exc:  # tried again at the next renewal
-            _log.warning("world %s cannot be opened beside the blocked loop: %r", self._world, exc)
+            url = self._world.url
+            _log.warning("world %s cannot be opened beside the blocked loop: %r", url, exc)
             return None
         return twin
 
