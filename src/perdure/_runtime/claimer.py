@@ -12,7 +12,7 @@ import anyio
 from .._ending import Ending
 from .._model.queue import MessageClaim, WakeClaim
 from ..abc import World
-from ..errors import LeaseLostError, WorldClosedError, WorldError
+from ..errors import LeaseLostError, WorldClosedError, WorldError, WorldReplacedError
 from .containment import ends_worker
 from .renewal import VISIBILITY_MS
 from .slots import Slots
@@ -122,8 +122,8 @@ class Claimer:
                 return claims
             for claim in claims:
                 await self._give_back(claim)
-        except WorldClosedError:
-            raise
+        except (WorldClosedError, WorldReplacedError):
+            raise  # there is nothing to claim from any more
         except BaseException as exc:
             if ends_worker(exc):
                 raise
