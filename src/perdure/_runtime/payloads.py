@@ -24,9 +24,11 @@ from ..errors import GuestError, ValueNotCarriableError
 __all__ = (
     "MAX_BYTES",
     "decode_aside",
+    "decode_here",
     "do_aside",
     "encode_aside",
     "encode_failure",
+    "encode_here",
     "encode_payload",
 )
 
@@ -74,6 +76,18 @@ async def decode_aside(data: bytes, use: Callable[[Any], T]) -> T:
     if len(data) <= SMALL_BYTES:
         return use(decode(data))
     return await do_aside(lambda: use(decode(data)))
+
+
+def encode_here(value: object, *, where: str) -> bytes:
+    """As ``encode_aside``, for a caller that is in a thread of its own."""
+    if is_small(value):
+        return encode_payload(value, where=where)
+    return _give_way(partial(encode_payload, value, where=where))
+
+
+def decode_here(data: bytes, use: Callable[[Any], T]) -> T:
+    """As ``decode_aside``, for a caller that is in a thread of its own."""
+    return use(decode(data)) if len(data) <= SMALL_BYTES else _give_way(lambda: use(decode(data)))
 
 
 async def do_aside(work: Callable[[], T]) -> T:

@@ -21,12 +21,11 @@ from .._model.commands import ScheduleStep
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._model.queue import MessageClaim
-from .._protocol.codec import decode
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Raised
 from .failures import is_fatal, retry_delay_ms, text_of, unhandled
 from .metadata import RunMetadata, StepMetadata, entered
-from .payloads import decode_aside, encode_aside, encode_failure
+from .payloads import decode_aside, decode_here, encode_aside, encode_failure, encode_here
 from .registry import AnyStep
 
 __all__ = ("Ended", "Retrying", "StepCall", "run_step")
@@ -113,26 +112,22 @@ async def run_step(
     if isinstance(allowed, Fail):
         gone = claim.lost or claim.attempt - claim.returned - 1
         return _failed(claim, call, StepLostError(step.id, lost=gone), claim.attempt, now_ms())
-    try:
-        args = _arguments(step, call)
-    except BaseException as exc:  # of whatever kind: converting runs code of others
-        return _after(step, claim, call, allowed, exc, now_ms())
     outcome: bytes | Raised
     if step.is_async:
-        body = Body(_in_task(step, args, claim, call, allowed))
+        body = Body(_in_task(step, claim, call, allowed))
         if not body.begin(f"{step.id} ({claim.lease.item})"):
             await body.wait()
         outcome = body.outcome()
     else:
-        outcome = await _in_thread(step, args, claim, call, allowed, threads)
+        outcome = await _in_thread(step, claim, call, allowed, threads)
     if isinstance(outcome, Raised):
         return _after(step, claim, call, allowed, outcome.error, now_ms())
     facts = _facts(claim, allowed.execution) if allowed.execution > 1 else {}
     return Ended(_event(EventType.STEP_COMPLETED, call, outcome, facts, now_ms()))
 
 
-def _arguments(step: AnyStep, call: StepCall) -> list[Any]:
-    args = step.convert(decode(call.args))
+def _checked(step: AnyStep, args: list[Any]) -> list[Any]:
+    """Arguments that the function can be called with."""
     try:
         step.check_count(args)
     except TypeError as exc:  # the same call would fail each time
@@ -142,23 +137,23 @@ def _arguments(step: AnyStep, call: StepCall) -> list[Any]:
     return args
 
 
-async def _in_task(
-    step: AnyStep, args: list[Any], claim: MessageClaim, call: StepCall, allowed: Proceed
-) -> bytes:
+async def _in_task(step: AnyStep, claim: MessageClaim, call: StepCall, allowed: Proceed) -> bytes:
     """The result's payload."""
     entered.set(lambda: _metadata(claim, call, allowed))
+    args = _checked(step, await decode_aside(call.args, step.convert))
     running = cast("Awaitable[object]", step.function(*args))  # as is_async says
     limit = step.options.timeout
     if limit is None:
-        return encode_payload(await running, where=f"the result of {step.id}")
+        return await encode_aside(await running, where=f"the result of {step.id}")
     with anyio.move_on_after(limit.total_seconds()):
-        return encode_payload(await running, where=f"the result of {step.id}")
+        value = await running
+        with anyio.CancelScope(shield=True):  # it is in time
+            return await encode_aside(value, where=f"the result of {step.id}")
     raise StepTimeoutError(step.id, timeout=limit)
 
 
 async def _in_thread(
     step: AnyStep,
-    args: list[Any],
     claim: MessageClaim,
     call: StepCall,
     allowed: Proceed,
@@ -169,7 +164,8 @@ async def _in_thread(
     def run() -> bytes | Raised:
         entered.set(lambda: _metadata(claim, call, allowed))
         try:
-            return encode_payload(step.function(*args), where=f"the result of {step.id}")
+            args = _checked(step, decode_here(call.args, step.convert))
+            return encode_here(step.function(*args), where=f"the result of {step.id}")
         except BaseException as exc:  # of whatever kind: data
             return Raised(exc)
 
