@@ -332,7 +332,7 @@ static bool run_prelude(JSValueConst natives) {
 EXPORT("boot") int boot(void) {
     if (state != RAW) return WRONG_STATE;
     rt = JS_NewRuntime2(&guest_malloc, NULL);
-    JS_SetMaxStackSize(rt, 200 * 1024);
+    JS_SetMaxStackSize(rt, JS_STACK_BYTES);
     JS_SetInterruptHandler(rt, on_interrupt, NULL);
     JS_SetHostPromiseRejectionTracker(rt, track_rejection, NULL);
     JS_SetModuleLoaderFunc(rt, normalize, load_module, NULL);
@@ -543,7 +543,7 @@ EXPORT("perdure_layout") uint32_t perdure_layout(void) {
     layout[0] = (uint32_t)(uintptr_t)&arena;
     layout[1] = sizeof arena;
     layout[2] = SLOT_BYTES; /* the answer's offset in the arena */
-    layout[3] = 512 * 1024; /* the stack is [0, this) */
+    layout[3] = STACK_BYTES; /* the stack is [0, this) */
     layout[4] = (uint32_t)(uintptr_t)&arena.interrupt;
     layout[5] = (uint32_t)(uintptr_t)&__heap_base;
     layout[6] = 2; /* ABI version */

@@ -25,9 +25,6 @@ QUICKJS = ("quickjs-ng", "0.17.0.2")
 QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
 ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
 OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c")  # engine.c includes the hooked engine
-# At the end of build_backtrace's frames: those of engine.c follow.
-HOOK_BEFORE = " done:\n    if (has_prepare) {\n        int j = 0, k;\n"
-HOOK = "    if (!has_prepare) out_callers(ctx, &dbuf, stack_trace_limit - (int)i);\n"
 FLAGS = [
     "-target",
     "wasm32-wasi",
@@ -42,7 +39,7 @@ FLAGS = [
     "-Dgettimeofday=guest_gettimeofday",
     "-Dclock_gettime=guest_clock_gettime",
     "-Wl,--export=__stack_pointer",
-    "-Wl,-z,stack-size=524288",
+    "-Wl,-z,stack-size=2883584",
     "-Wno-everything",
 ]
 HERE = Path(__file__).parent
@@ -140,7 +137,7 @@ def _install(data: bytes, target: Path, *, mode: int = 0o644) -> None:
 
 
 def _inputs() -> list[Path]:
-    names = [*OWN_SOURCES, "guest.h", "build.py", "bake.py"]
+    names = [*OWN_SOURCES, "guest.h", "build.py", "bake.py", "patches.py"]
     return [HERE / name for name in names] + sorted((HERE / "prelude").glob("*.js"))
 
 
@@ -165,10 +162,13 @@ def _compile(folder: Path) -> bytes:
 
 
 def _hooked(source: Path) -> str:
-    before, found, after = source.read_text(encoding="utf-8").partition(HOOK_BEFORE)
-    if not found or HOOK_BEFORE in after:
-        raise BuildError(f"perdure: {source.name} has no one place for the hook of engine.c")
-    return before + HOOK + found + after
+    """The engine's source with the patches, which are in a file that is run by path, as bake.py."""
+    patch = runpy.run_path(str(HERE / "patches.py"))["patch"]
+    try:
+        hooked: str = patch(source.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise BuildError(f"perdure: {source.name} cannot be patched: {exc}") from exc
+    return hooked
 
 
 def _prelude_header() -> str:

@@ -12,7 +12,9 @@
 
 static void out_callers(JSContext *ctx, DynBuf *out, int room);
 
-#include "quickjs_hooked.c" /* quickjs.c, which build.py makes call the above in build_backtrace */
+#define GUEST_REGEXP_POLL 70000 /* ticks for 10,000 of the regular expressions' polls */
+
+#include "quickjs_hooked.c" /* quickjs.c with what patches.py puts into it */
 
 bool running_frames_only;
 

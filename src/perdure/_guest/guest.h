@@ -9,6 +9,8 @@
 
 #define SLOT_BYTES (16u << 20)
 #define MAX_DEPTH 500
+#define STACK_BYTES (2816u << 10) /* the wasm stack, as build.py tells the linker */
+#define JS_STACK_BYTES (2560u << 10) /* of it, for what JS can make recurse */
 
 /* The I/O arena: requests, answers, scratch. Never part of a snapshot. */
 struct arena {
@@ -63,6 +65,8 @@ extern bool limit_instructions, limit_heap, limit_output, host_interrupt;
 extern const JSMallocFunctions guest_malloc;
 int on_interrupt(JSRuntime *rt, void *opaque);
 bool over_limit(void);
+/* Counts native work, in the engine's ticks; true if the call must end. */
+bool guest_charge(int64_t ticks);
 void seed_random(const uint8_t *seed, size_t n);
 JSValue make_natives(JSContext *ctx);
 JSValue call_helper(JSContext *ctx, const char *name, int argc, JSValueConst *argv);

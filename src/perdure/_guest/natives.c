@@ -136,13 +136,17 @@ bool over_limit(void) {
     return limit_instructions || limit_heap || limit_output || host_interrupt;
 }
 
-int on_interrupt(JSRuntime *rt, void *opaque) {
-    (void)rt;
-    (void)opaque;
-    spent += TICKS_PER_POLL;
+bool guest_charge(int64_t ticks) {
+    spent += ticks;
     if (arena.interrupt) host_interrupt = true;
     if (limits.instructions && spent > limits.instructions) limit_instructions = true;
     return over_limit();
+}
+
+int on_interrupt(JSRuntime *rt, void *opaque) {
+    (void)rt;
+    (void)opaque;
+    return guest_charge(TICKS_PER_POLL);
 }
 
 /* ---- positions and stacks ------------------------------------------------------------------- */

@@ -37,6 +37,7 @@ __all__ = (
     "new_store",
     "pointer_of",
     "raise_error",
+    "set_wasm_stack",
     "store_context",
 )
 
@@ -87,6 +88,7 @@ _export_get = _bind(
     c_size_t,
     c_void_p,
 )
+_set_async_stack = _bind(_keeping, "wasmtime_config_async_stack_size_set", None, c_void_p, c_uint64)
 compare = _bind(_libc, "memcmp", c_int, c_void_p, c_void_p, c_size_t)
 copy = _bind(_libc, "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
 copy_much = _bind(ctypes.CDLL(_LIBC), "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
@@ -117,7 +119,7 @@ def find_export(context: int, instance: int, name: bytes) -> Extern:
     return found
 
 
-def pointer_of(handle: wasmtime.Engine | wasmtime.InstancePre) -> int:
+def pointer_of(handle: wasmtime.Config | wasmtime.Engine | wasmtime.InstancePre) -> int:
     """The address behind one of wasmtime-py's handles; the caller keeps the handle alive."""
     return ctypes.cast(handle.ptr(), c_void_p).value or 0
 
@@ -133,6 +135,13 @@ def keep_forever(*handles: _Handle) -> None:
             handle._consume()  # pyright: ignore[reportPrivateUsage]  # no public way
 
     atexit.register(let_go)
+
+
+def set_wasm_stack(config: wasmtime.Config, size: int) -> None:
+    """Let wasm code use *size* bytes of its thread's stack."""
+    # Its stacks of async calls, of which there are none here, must not be smaller.
+    _set_async_stack(pointer_of(config), size)
+    config.max_wasm_stack = size
 
 
 def raise_error(error: int | None, trap: int | None) -> None:

@@ -22,10 +22,10 @@ from wasmtime import _ffi
 
 from ..errors import GuestBuildError, ProtocolError
 from . import foreign
+from .stack import WASM_STACK_BYTES
 
 __all__ = ("GuestEngine", "default_engine", "load_engine")
 
-MAX_WASM_STACK = 1792 << 10
 _lock = threading.Lock()
 _loaded: dict[str, GuestEngine] = {}
 
@@ -82,7 +82,7 @@ def _wasm_engine() -> wasmtime.Engine:
     config.wasm_threads = False
     config.wasm_relaxed_simd = False
     config.memory_init_cow = True
-    config.max_wasm_stack = MAX_WASM_STACK
+    foreign.set_wasm_stack(config, WASM_STACK_BYTES)
     engine = wasmtime.Engine(config)
     foreign.keep_forever(engine)
     return engine

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import final
 
 import wasmtime
@@ -32,6 +33,7 @@ from . import foreign
 from .cell import Cell
 from .guest import GuestEngine
 from .interval import short_interval
+from .stack import has_room, run_with_room
 
 __all__ = ("Instance", "Layout", "layout_of")
 
@@ -195,7 +197,10 @@ class Instance:
         # A flag set too late for the last call must not stop this one.
         foreign.copy(address + layout.interrupt, b"\0", 1)  # ctypes.memset gives the lock away
         try:
-            raw = cell.call(name, len(request))
+            if has_room():
+                raw = cell.call(name, len(request))
+            else:
+                raw = run_with_room(partial(cell.call, name, len(request)))
         except (wasmtime.Trap, wasmtime.WasmtimeError):
             self.dead = True
             raise

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeAlias, TypeVar, final
 
 from ..errors import UsageError
@@ -22,6 +23,7 @@ from ..posting import posted_together
 from .inbox import Inbox
 from .pace import Pace, count_processors, processor_here
 from .reply import Reply
+from .stack import start_with_room
 
 __all__ = ("VmPool",)
 
@@ -163,9 +165,7 @@ class VmPool:
     def _start_thread(self) -> _Inbox:
         inbox: _Inbox = Inbox()
         name = f"perdure-vm-{len(self._threads)}"
-        thread = threading.Thread(target=self._serve, args=(inbox,), name=name, daemon=True)
-        self._threads[inbox] = thread
-        thread.start()
+        self._threads[inbox] = start_with_room(name, partial(self._serve, inbox))
         return inbox
 
     def _serve(self, inbox: _Inbox) -> None:
