@@ -64,6 +64,8 @@ def request(known_through: int = 0) -> TurnRequest:
         known_through=known_through,
         route=route,
         stalled_error=lambda: b"stalled",
+        steps=frozenset({STEP.step, ELSEWHERE.step}),
+        foreign_error=lambda step: f"no {step}".encode(),
     )
 
 
@@ -216,3 +218,18 @@ def test_a_wait_is_never_over_before_its_time(resume_at: int, now: int) -> None:
     event = wait_completed(WAIT.id, resume_at_ms=resume_at, now_ms=now)
     assert event.at_ms >= max(resume_at, now)
     assert (event.key, event.entity) == (end_key(WAIT.id), WAIT.id)
+
+
+def test_a_step_that_the_bundle_does_not_import_ends_the_run() -> None:
+    forged = replace(STEP, step="m:forged")
+    plan = plan_turn(request(), answer(STEP, forged, ATTRIBUTES), Ledger.empty())
+    assert plan.outcome == RunOutcome(status=RunStatus.FAILED, payload=b"no m:forged", at_ms=NOW)
+    assert (plan.messages, plan.inline) == ((), ())
+    assert [event.type for event in plan.events] == [EventType.ATTRIBUTES_SET]
+
+
+def test_a_step_made_again_is_not_looked_at() -> None:
+    plan = plan_turn(
+        request(known_through=1), answer(replace(STEP, step="m:forged")), Ledger.empty()
+    )
+    assert plan.outcome == RunOutcome(status=RunStatus.FAILED, payload=b"stalled", at_ms=NOW)

@@ -28,6 +28,7 @@ from perdure._protocol.frames import (
     encode_evaluate,
     encode_resume,
     encode_start,
+    imported_steps,
 )
 from perdure.errors import ProtocolError
 from perdure.model import EntityId
@@ -102,13 +103,13 @@ def test_an_evaluate_frame_has_the_source() -> None:
 
 @given(st.lists(st.sampled_from(COMMANDS), max_size=5))
 def test_commands_are_read_in_order(commands: list[tuple[list[object], Command]]) -> None:
-    turn = [6, [frame for frame, _ in commands], [["log", "a"], ["error", "b"]]]
+    turn = [6, [frame for frame, _ in commands], [["info", "a"], ["error", "b"]]]
     answer = decode_answer(cbor2.dumps(answer_frame([turn], unhandled=[b"u"])))
     assert answer.turns == (
         DeliveryOutput(
             position=6,
             commands=tuple(command for _, command in commands),
-            console=(("log", "a"), ("error", "b")),
+            console=(("info", "a"), ("error", "b")),
         ),
     )
     assert (answer.consumed, answer.instructions, answer.heap_bytes) == (1, 2, 3)
@@ -151,10 +152,90 @@ def test_an_answer_of_another_shape_is_a_protocol_error(frame: object) -> None:
         decode_answer(cbor2.dumps(frame))
 
 
-def test_an_unknown_command_is_named() -> None:
-    turn = [1, [["teleport", "x_1"]], []]
-    with pytest.raises(ProtocolError, match="unknown command 'teleport'"):
-        decode_answer(cbor2.dumps(answer_frame([turn])))
+LONG = "x" * 70_000
+WRONG: list[object] = [None, True, 5, -1, 1.5, "", "x", b"x", [], {}, LONG, 2**60, cbor2.undefined]
+
+
+def is_like(value: object, wrong: object) -> bool:
+    """Whether *wrong* may stand where *value* does: fields of one type, in range."""
+    if type(value) is not type(wrong):
+        return False
+    if isinstance(wrong, str):
+        return wrong in ("", "x") and value in ("", "t", "m:f", "w.ts:1:1", "a")
+    if isinstance(wrong, int):
+        return 0 <= wrong <= 2**53
+    return not isinstance(wrong, bool) and wrong != []
+
+
+PLACES = [(frame, at) for frame, _ in COMMANDS for at in range(len(frame))]
+
+
+@pytest.mark.parametrize(("frame", "at"), PLACES)
+def test_each_field_of_a_command_has_its_type(frame: list[object], at: int) -> None:
+    for wrong in WRONG:
+        if is_like(frame[at], wrong) or (frame[0] == "hook" and at == 3 and wrong in (None, b"x")):
+            continue
+        if isinstance(frame[at], dict) and wrong == {}:
+            continue
+        if frame[0] == "hook" and at == 4 and wrong is True:
+            continue
+        turn = [1, [[*frame[:at], wrong, *frame[at + 1 :]]], []]
+        if frame[0] == "hook" and at == 2 and wrong == "x":
+            continue
+        with pytest.raises(ProtocolError, match="malformed"):
+            decode_answer(cbor2.dumps(answer_frame([turn])))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["teleport", "x_1"],
+        [["step"], "step_1", "m:f", b"", ""],
+        ["step", "wait_1", "m:f", b"", ""],
+        ["step", "step_", "m:f", b"", ""],
+        ["step", "step_1x", "m:f", b"", ""],
+        ["step", "step_" + "1" * 40, "m:f", b"", ""],
+        ["step", "step_1", "m:f" * 1000, b"", ""],
+        ["step", "step_1", "m:f", b"", "w" * 301],
+        ["wait", "wait_1", 8_640_000_000_000_001, ""],
+        ["hook", "hook_1", "", None, False, ""],
+        ["hook", "hook_1", "t" * 501, None, False, ""],
+        ["hook", "hook_1", "t", None, {}, ""],
+        ["hook", "hook_1", "t", None, 1, ""],
+        ["attributes", "attributes_1", {"a": 1}, ""],
+        ["attributes", "attributes_1", {1: "a"}, ""],
+        ["attributes", "attributes_1", {"a": "b" * 20_000}, ""],
+    ],
+)
+def test_a_command_out_of_its_range_is_refused(command: list[object]) -> None:
+    with pytest.raises(ProtocolError, match="malformed"):
+        decode_answer(cbor2.dumps(answer_frame([[1, [command], []]])))
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_each_field_of_an_answer_has_its_type(at: int) -> None:
+    frame = answer_frame([[1, [], [["info", "a"]]]], ["completed", b"v"], [b"u"])
+    others: list[object] = [True, -1, 1.5, "x", b"x", {}, [1], [[1]], 2**60, cbor2.undefined]
+    for wrong in others:
+        with pytest.raises(ProtocolError, match="malformed"):
+            decode_answer(cbor2.dumps([*frame[:at], wrong, *frame[at + 1 :]]))
+
+
+@pytest.mark.parametrize("line", [["log", "a"], [1, "a"], ["info", 1], ["info", LONG], ["info"]])
+def test_a_console_line_is_a_level_and_a_text(line: list[object]) -> None:
+    with pytest.raises(ProtocolError, match="malformed"):
+        decode_answer(cbor2.dumps(answer_frame([[1, [], [line]]])))
+
+
+@pytest.mark.parametrize("frame", [5, [], {}, {"ok": 1}, {"ok": False}, {"ok": True, "error": b""}])
+def test_a_result_of_another_shape_is_a_protocol_error(frame: object) -> None:
+    with pytest.raises(ProtocolError, match="no result"):
+        decode_result(cbor2.dumps(frame))
+
+
+def test_the_steps_of_a_bundle_are_what_its_modules_import() -> None:
+    bundle = {"steps": {"python:a": {"f": "a:f", "g": "a:g"}, "python:b": {"f": "b:f"}}}
+    assert imported_steps(cbor2.dumps(bundle)) == {"a:f", "a:g", "b:f"}
 
 
 @given(st.binary(max_size=40))

@@ -12,6 +12,7 @@ from perdure._protocol.codec import decode, decode_error, encode
 from perdure._protocol.frames import GuestDelivery, Limits
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
+from perdure._vm.instance import Instance
 from perdure.errors import GuestError, ProtocolError
 from tests.vm.conftest import RunOf
 
@@ -158,3 +159,21 @@ def test_a_reused_guest_is_at_the_baseline_again(run_of: RunOf) -> None:
     digest = type(run.baseline.image)(again).digest()
     again.close()
     assert digest == run.baseline.digest
+
+
+def test_an_answer_that_is_none_fails_the_run_by_name(
+    run_of: RunOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(TWO_STEPS)
+
+    def answer(self: Instance, name: bytes, request: bytes) -> bytes:
+        return encode(
+            [[[1, [["hook", "hook_1", "t", None, {}, ""]], []]], 1, None, [], 0, 0, 0, 1], where="x"
+        )
+
+    monkeypatch.setattr(Instance, "_call", answer)
+    outcome = run.start(1).outcome
+    assert isinstance(outcome, Failed)
+    error = decode_error(outcome.error)
+    assert (error.name, run.guest.dead) == ("GuestAnswerError", True)
+    assert "webhook is '{}', a dict" in str(error)

@@ -61,6 +61,8 @@ class TurnRequest:
     known_through: int  # deliveries up to here were told before; their commands are in the log
     route: Callable[[ScheduleStep], StepRoute]
     stalled_error: Callable[[], bytes]  # the error of a run that waits for nothing
+    steps: frozenset[str]  # those that the run's bundle imports; it may call no other
+    foreign_error: Callable[[str], bytes]  # the error of a run that calls another
 
 
 @frozen
@@ -105,7 +107,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
         for command in output.commands
     ]
     ledger.note(fresh)
-    outcome = _outcome(answer, ledger, request)
+    outcome = _refusal(fresh, request) or _outcome(answer, ledger, request)
     if outcome is not None:
         fresh = [c for c in fresh if isinstance(c, SetAttributes)]
     messages: list[NewMessage] = []
@@ -162,6 +164,17 @@ def _same_facts(left: Mapping[str, Fact], right: Mapping[str, Fact]) -> bool:
     return {k: v for k, v in left.items() if k != "at"} == {
         k: v for k, v in right.items() if k != "at"
     }
+
+
+def _refusal(fresh: Iterable[Command], request: TurnRequest) -> RunOutcome | None:
+    """The end of a run that calls a step its bundle does not import.
+
+    The guest refuses such a call itself; only one that was tampered with comes to this.
+    """
+    for command in fresh:
+        if isinstance(command, ScheduleStep) and command.step not in request.steps:
+            return _ended(RunStatus.FAILED, request.foreign_error(command.step), request.now_ms)
+    return None
 
 
 def _outcome(answer: Answer, ledger: Ledger, request: TurnRequest) -> RunOutcome | None:

@@ -40,7 +40,19 @@ __all__ = (
     "encode_evaluate",
     "encode_resume",
     "encode_start",
+    "imported_steps",
 )
+
+# Of what the guest may say: it keeps to these, so more is a guest that is not ours.
+MAX_NUMBER = 2**53 - 1
+MAX_TIME_MS = 8_640_000_000_000_000  # the last moment that a Date can be
+MAX_ID = 40
+MAX_NAME = 1000  # of a step
+MAX_POSITION = 300
+MAX_TOKEN = 500
+MAX_ATTRIBUTE = 16_384
+MAX_LINE = 65_537
+CONSOLE_LEVELS = frozenset({"debug", "info", "warn", "error"})
 
 
 LARGE_BYTES = 64 << 10  # a frame so long takes milliseconds to decode
@@ -78,6 +90,12 @@ class GuestDelivery:
     value: bytes | None
 
 
+def imported_steps(bundle: bytes) -> frozenset[str]:
+    """The ids of the steps that a bundle imports: those it may call."""
+    tables: dict[str, dict[str, str]] = cbor2.loads(bundle)["steps"]
+    return frozenset(step for table in tables.values() for step in table.values())
+
+
 def encode_start(frame: StartFrame) -> bytes:
     """The start frame's bytes."""
     limits = frame.limits
@@ -112,76 +130,179 @@ def encode_evaluate(source: str) -> bytes:
 
 
 def decode_answer(data: bytes) -> Answer:
-    """The guest's answer to start or resume.
+    """The guest's answer to start or resume, each field of the type and size that docs/protocol.md
+    gives it.
+
+    Raises:
+        ProtocolError: it is not one; says which field.
+    """
+    try:
+        turns, consumed, outcome, unhandled, *numbers = _load(data)
+        spent, heap_bytes, clock_ms, waiting = numbers
+        return Answer(
+            turns=tuple([_turn(*turn) for turn in _list(turns)]),
+            consumed=_count(consumed),
+            outcome=None if outcome is None else _outcome(*outcome),
+            unhandled=tuple([_bytes(reason) for reason in _list(unhandled)]),
+            instructions=_count(spent),
+            heap_bytes=_count(heap_bytes),
+            clock_ms=_count(clock_ms),
+            open=_count(waiting),
+        )
+    except (TypeError, ValueError) as exc:
+        raise ProtocolError(f"the guest's answer is malformed: {exc}") from exc
+
+
+def decode_result(data: bytes) -> tuple[bool, bytes]:
+    """The answer to load or evaluate: whether it worked, and the value or error payload.
 
     Raises:
         ProtocolError: it is not one.
     """
+    frame = _load(data)
+    match frame:
+        case {"ok": True, "value": bytes(value)}:
+            return True, value
+        case {"ok": True} if len(frame) == 1:
+            return True, b""
+        case {"ok": False, "error": bytes(error)}:
+            return False, error
+        case _:
+            raise ProtocolError("the guest's answer is malformed: it is no result")
+
+
+def _load(data: bytes) -> Any:
     try:
-        turns, consumed, outcome, unhandled, *numbers = _loaded(data)
-        spent, heap_bytes, clock_ms, waiting = numbers
-        return Answer(
-            turns=tuple([_turn(*turn) for turn in turns]),
-            consumed=consumed,
-            outcome=None if outcome is None else _outcome(*outcome),
-            unhandled=tuple(unhandled),
-            instructions=spent,
-            heap_bytes=heap_bytes,
-            clock_ms=clock_ms,
-            open=waiting,
-        )
-    except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError) as exc:
-        raise ProtocolError(f"the guest's answer is malformed: {exc!r}") from exc
+        # A large one in pieces: cbor2 keeps the interpreter while it reads one.
+        return cbor2.loads(data) if len(data) < LARGE_BYTES else decode_frame(data)
+    except Exception as exc:  # tags bring in parsers with errors of their own
+        raise ProtocolError(f"the guest's answer is not valid CBOR: {exc!r}") from exc
 
 
-def _loaded(data: bytes) -> Any:
-    # A large one in pieces: cbor2 keeps the interpreter while it reads one.
-    return cbor2.loads(data) if len(data) < LARGE_BYTES else decode_frame(data)
+# --- fields: of just this type, since True is an int and a tag may be anything --------------------
 
 
-def decode_result(data: bytes) -> tuple[bool, bytes]:
-    """The answer to load or evaluate: whether it worked, and the value or error payload."""
-    frame: dict[str, Any] = cbor2.loads(data)
-    return bool(frame["ok"]), bytes(frame.get("value") or frame.get("error") or b"")
+def _wrong(what: str, value: object) -> TypeError:
+    return TypeError(f"{what} is {str(value)[:80]!r}, a {type(value).__name__}")
 
 
-def _turn(position: int, commands: list[list[Any]], console: list[list[str]]) -> DeliveryOutput:
+def _list(value: object) -> list[Any]:
+    if type(value) is not list:
+        raise _wrong("a list", value)
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    if type(value) is not bytes:
+        raise _wrong("a payload", value)
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_NUMBER:
+        raise _wrong("a number", value)
+    return value
+
+
+def _text(what: str, value: object, limit: int) -> str:
+    if type(value) is not str or len(value) > limit:
+        raise _wrong(what, value)
+    return value
+
+
+def _id(kind: str, value: object) -> EntityId:
+    if type(value) is not str or not value.startswith(kind) or not value[len(kind) :].isdecimal():
+        raise _wrong("an id", value)
+    if len(value) > MAX_ID:
+        raise _wrong("an id", value)
+    return EntityId(value)
+
+
+def _turn(position: object, commands: object, console: object) -> DeliveryOutput:
     return DeliveryOutput(
-        position=position,
-        commands=tuple([_command(*command) for command in commands]),
-        console=tuple([(level, text) for level, text in console]),
+        position=_count(position),
+        commands=tuple([_command(*command) for command in _list(commands)]),
+        console=tuple([_line(*line) for line in _list(console)]),
     )
 
 
-def _outcome(kind: str, *payload: bytes) -> Outcome:
-    return _OUTCOMES[kind](*payload)
+def _line(level: object, text: object) -> tuple[str, str]:
+    if level not in CONSOLE_LEVELS:
+        raise _wrong("a console level", level)
+    return str(level), _text("a console line", text, MAX_LINE)
 
 
-def _command(kind: str, *fields: Any) -> Command:
-    made = _COMMANDS.get(kind)
-    if made is None:
-        raise ProtocolError(f"the guest made an unknown command {kind!r}")
-    return made(*fields)
+def _outcome(kind: object, *payload: object) -> Outcome:
+    match kind, payload:
+        case "completed", (bytes(value),):
+            return Completed(value)
+        case "failed", (bytes(error),):
+            return Failed(error)
+        case "interrupted", ():
+            return Interrupted()
+        case _:
+            raise _wrong("an outcome", kind)
 
 
-def _schedule_step(entity: str, step: str, args: bytes, at: str) -> Command:
-    return ScheduleStep(id=EntityId(entity), step=step, args=args, at=at)
+def _command(kind: object, *fields: object) -> Command:
+    build = _COMMANDS.get(kind) if type(kind) is str else None
+    if build is None:
+        raise _wrong("a command", kind)
+    return build(*fields)
 
 
-def _start_wait(entity: str, resume_at_ms: int, at: str) -> Command:
-    return StartWait(id=EntityId(entity), resume_at_ms=resume_at_ms, at=at)
+def _schedule_step(entity: object, step: object, args: object, at: object) -> Command:
+    return ScheduleStep(
+        id=_id("step_", entity),
+        step=_text("a step", step, MAX_NAME),
+        args=_bytes(args),
+        at=_text("a position", at, MAX_POSITION),
+    )
 
 
-def _open_hook(entity: str, token: str, metadata: bytes | None, webhook: bool, at: str) -> Command:
-    return OpenHook(id=EntityId(entity), token=token, metadata=metadata, webhook=webhook, at=at)
+def _start_wait(entity: object, resume_at_ms: object, at: object) -> Command:
+    if _count(resume_at_ms) > MAX_TIME_MS:
+        raise _wrong("a time", resume_at_ms)
+    return StartWait(
+        id=_id("wait_", entity),
+        resume_at_ms=_count(resume_at_ms),
+        at=_text("a position", at, MAX_POSITION),
+    )
 
 
-def _dispose_hook(entity: str) -> Command:
-    return DisposeHook(id=EntityId(entity))
+def _open_hook(
+    entity: object, token: object, metadata: object, webhook: object, at: object
+) -> Command:
+    if type(webhook) is not bool:
+        raise _wrong("webhook", webhook)
+    if not token:
+        raise _wrong("a token", token)
+    return OpenHook(
+        id=_id("hook_", entity),
+        token=_text("a token", token, MAX_TOKEN),
+        metadata=None if metadata is None else _bytes(metadata),
+        webhook=webhook,
+        at=_text("a position", at, MAX_POSITION),
+    )
 
 
-def _set_attributes(entity: str, changes: dict[str, str | None], at: str) -> Command:
-    return SetAttributes(id=EntityId(entity), changes=changes, at=at)
+def _dispose_hook(entity: object) -> Command:
+    return DisposeHook(id=_id("hook_", entity))
+
+
+def _set_attributes(entity: object, changes: object, at: object) -> Command:
+    if type(changes) is not dict:
+        raise _wrong("attributes", changes)
+    return SetAttributes(
+        id=_id("attributes_", entity),
+        changes={
+            _text("an attribute's name", key, MAX_ATTRIBUTE): (
+                None if value is None else _text("an attribute", value, MAX_ATTRIBUTE)
+            )
+            for key, value in changes.items()
+        },
+        at=_text("a position", at, MAX_POSITION),
+    )
 
 
 _COMMANDS: dict[str, Callable[..., Command]] = {
@@ -190,9 +311,4 @@ _COMMANDS: dict[str, Callable[..., Command]] = {
     "hook": _open_hook,
     "dispose": _dispose_hook,
     "attributes": _set_attributes,
-}
-_OUTCOMES: dict[str, Callable[..., Outcome]] = {
-    "completed": Completed,
-    "failed": Failed,
-    "interrupted": Interrupted,
 }

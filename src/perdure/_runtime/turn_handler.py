@@ -142,6 +142,8 @@ def _plan(
         known_through=heap.recorded,
         route=given.route,
         stalled_error=_stalled,
+        steps=heap.baseline.steps,
+        foreign_error=_foreign,
     )
     plan = plan_turn(request, answer, heap.ledger)
     if heap.thawed:
@@ -225,5 +227,13 @@ def _stalled() -> bytes:
     error = GuestError(
         name="RunStalledError",
         message="the workflow awaits a promise that nothing will ever settle",
+    )
+    return encode(error, where="error")
+
+
+def _foreign(step: str) -> bytes:
+    error = GuestError(
+        name="StepNotImportedError",
+        message=f"this workflow imports no step {step!r}, and called it: its VM was tampered with",
     )
     return encode(error, where="error")

@@ -18,6 +18,7 @@ from typing import final
 import wasmtime
 
 from .._frozen import frozen
+from .._protocol.frames import imported_steps
 from ..errors import SnapshotRejectedError
 from . import foreign
 from .cell import Cell
@@ -234,7 +235,7 @@ def _changed(guest: Instance | Cell, parent: Image) -> list[tuple[int, tuple[int
 class Baseline:
     """The image after ``load`` of one bundle on one engine, and how to be there fast."""
 
-    __slots__ = ("_pages", "_spares", "bundle", "digest", "engine", "image")
+    __slots__ = ("_pages", "_spares", "bundle", "digest", "engine", "image", "steps")
 
     def __init__(self, engine: GuestEngine, bundle: bytes) -> None:
         """Load the bundle once and keep the image.
@@ -244,6 +245,7 @@ class Baseline:
         """
         self.engine = engine
         self.bundle = hashlib.sha256(bundle).hexdigest()
+        self.steps = imported_steps(bundle)
         fresh = Instance(engine)
         try:
             before = Image(fresh)

@@ -133,7 +133,7 @@ class Instance:
             raise _as_error(payload)
 
     def start(self, frame: StartFrame) -> Answer:
-        """Deliver ``run_created``. A trap is a failed outcome.
+        """Deliver ``run_created``. A trap, or an answer that is none, is a failed outcome.
 
         Raises:
             ProtocolError: host and guest disagree; the guest is dead.
@@ -141,7 +141,9 @@ class Instance:
         return self._turn(b"start", encode_start(frame))
 
     def resume(self, deliveries: Sequence[GuestDelivery]) -> Answer:
-        """Deliver events, in order, each drained before the next. A trap is a failed outcome.
+        """Deliver events, in order, each drained before the next.
+
+        A trap, or an answer that is none, is a failed outcome.
 
         Raises:
             ProtocolError: host and guest disagree; the guest is dead.
@@ -178,10 +180,14 @@ class Instance:
 
     def _turn(self, name: bytes, request: bytes) -> Answer:
         try:
-            data = self._call(name, request)
+            raw = self._call(name, request)
         except wasmtime.Trap as trap:
-            return _crashed(trap)
-        answer = decode_answer(data) if len(data) < LARGE_BYTES else _large_answer(data)
+            return _failed("GuestTrapError", f"the guest trapped: {trap.message.splitlines()[0]}")
+        try:
+            answer = decode_answer(raw) if len(raw) < LARGE_BYTES else _large_answer(raw)
+        except ProtocolError as exc:  # asked again it would answer the same
+            self.dead = True
+            return _failed("GuestAnswerError", str(exc))
         if isinstance(answer.outcome, Interrupted):
             self.dead = True
         return answer
@@ -214,10 +220,6 @@ class Instance:
         return ctypes.string_at(cell.address + layout.answer, size)
 
 
-def _crashed(trap: wasmtime.Trap) -> Answer:
-    return _failed("GuestTrapError", f"the guest trapped: {trap.message.splitlines()[0]}")
-
-
 def _large_answer(data: bytes) -> Answer:
     """An answer that takes long to decode; a failed one if it asks for too much."""
     with short_interval():
@@ -229,6 +231,7 @@ def _large_answer(data: bytes) -> Answer:
 
 
 def _failed(name: str, message: str) -> Answer:
+    """The answer in place of one that cannot be used: the run fails by this name."""
     error = GuestError(name=name, message=message)
     return Answer(
         turns=(),
