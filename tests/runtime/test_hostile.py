@@ -22,7 +22,8 @@ async def add(a: int, b: int) -> int:
 
 def flow(body: str) -> Workflow:
     return Workflow.from_source(
-        'import { add } from "python:hostile";\nimport { sleep } from "workflow";\n'
+        'import { add } from "python:hostile";\n'
+        'import { createHook, setAttributes, sleep } from "workflow";\n'
         f'export async function flow() {{\n  "use workflow";\n{body}\n}}\n',
         filename="flow.js",
     )
@@ -134,3 +135,33 @@ async def test_eval_stays_inside(world: World) -> None:
         world, "try { return (0, eval)('typeof process') } catch (e) { return e.name }"
     )
     assert found == "ForbiddenGlobalError"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("createHook({ webhook: {} })", "TypeError: a hook's option webhook is true or false"),
+        (
+            "createHook({ token: 'x'.repeat(501) })",
+            "TypeError: a hook's token is a text of 1 to 500",
+        ),
+        ("setAttributes(5)", "TypeError: setAttributes takes an object"),
+        ("return new Array(2 ** 32 - 1)", "PayloadLimitError: the value at result is larger"),
+        ("return Array.from({ length: 30000 }, () => add)[0]", "StepRef"),
+        (
+            "const f = () => 1; f.stepId = 'hostile:add'; await add(f, 1)",
+            "SerializationError: cannot carry the value at arguments[0]: a function is not data",
+        ),
+    ],
+)
+async def test_what_cannot_be_asked_for_fails_the_run_alone(
+    world: World, body: str, message: str
+) -> None:
+    assert str(await outcome_of(world, body)).startswith(message)
+
+
+async def test_thirty_thousand_dates_are_a_result(world: World) -> None:
+    body = "return Array.from({ length: 30000 }, (_, i) => new Date(i))"
+    dates = await outcome_of(world, body, Limits(payload_bytes=2 << 20))
+    assert isinstance(dates, list)
+    assert len(dates) == 30_000

@@ -17,7 +17,7 @@ enum state { RAW, BOOTED, LOADED, RUNNING, ENDED };
 
 struct arena arena;
 JSValue helpers, commands, console_lines;
-static JSValue bundle, entry_module, main_promise, steps_table, builtins, unhandled;
+static JSValue bundle, entry_module, main_promise, steps_table, builtins;
 static int64_t open_entities;
 static JSRuntime *rt;
 static JSContext *ctx;
@@ -110,16 +110,16 @@ static char *normalize(JSContext *c, const char *base, const char *name, void *o
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
-static void out_value(struct out *o, JSValueConst v, const char *where) {
-    struct out s = {arena.scratch, 0, sizeof arena.scratch, false};
-    bool ok = cbor_encode(ctx, &s, v, where) && !s.full;
-    if (!ok) { /* describe the failure instead; this cannot fail again */
-        JSValue error = s.full ? JS_NewRangeError(ctx, "the value is larger than 16 MiB")
-                               : JS_GetException(ctx);
-        s = (struct out){arena.scratch, 0, sizeof arena.scratch, false};
-        if (!cbor_encode(ctx, &s, error, where)) {
+/* At most cap bytes, 0: as many as there are. */
+static void out_value(struct out *o, JSValueConst v, const char *where, size_t cap) {
+    struct out s = begin_scratch(cap);
+    if (!encode_in_scratch(ctx, &s, v, where)) { /* describe the failure instead */
+        JSValue error = JS_GetException(ctx);
+        s = begin_scratch(0);
+        if (!encode_in_scratch(ctx, &s, error, where)) {
             JS_FreeValue(ctx, JS_GetException(ctx));
             s.len = 0;
+            s.full = false;
             out_text(&s, "an error that cannot be described");
         }
         JS_FreeValue(ctx, error);
@@ -128,7 +128,7 @@ static void out_value(struct out *o, JSValueConst v, const char *where) {
 }
 
 static void out_named_error(struct out *o, const char *name, const char *message) {
-    struct out s = {arena.scratch, 0, sizeof arena.scratch, false};
+    struct out s = begin_scratch(0);
     out_head(&s, 6, 1347571201u);
     out_head(&s, 5, 2);
     out_text(&s, "name");
@@ -144,13 +144,33 @@ static struct out answer(void) {
 
 static int finish(struct out *o) { return o->full ? TOO_LARGE : (int)o->len; }
 
+/* The name and the words of the limit that was met. */
+static void out_limit_error(struct out *o) {
+    if (host_interrupt)
+        out_named_error(o, "InterruptedError", "it ran for too long and was stopped");
+    else if (limit_heap)
+        out_named_error(o, "HeapLimitError", "the workflow needs more memory than its limit");
+    else if (limit_output)
+        out_named_error(o, "OutputLimitError",
+                        "the workflow asks for too much without awaiting: make fewer calls at a time");
+    else
+        out_named_error(o, "InstructionLimitError",
+                        "the workflow ran too long without awaiting anything; put heavy work in a step");
+}
+
+/* Whatever a call did last, a limit that it met is what it answers. */
 static int answer_error(JSValue error) {
     struct out o = answer();
     out_head(&o, 5, 2);
     out_text(&o, "ok");
     out_head(&o, 7, 20);
     out_text(&o, "error");
-    out_value(&o, error, "error");
+    size_t begin = o.len;
+    if (!over_limit()) out_value(&o, error, "error", limits.payload);
+    if (over_limit()) {
+        o.len = begin;
+        out_limit_error(&o);
+    }
     JS_FreeValue(ctx, error);
     return finish(&o);
 }
@@ -167,8 +187,10 @@ static int answer_ok(void) {
 
 static void track_rejection(JSContext *c, JSValueConst promise, JSValueConst reason,
                             bool is_handled, void *opaque) {
-    JSValueConst argv[4] = {unhandled, promise, reason, JS_NewBool(c, is_handled)};
-    JS_FreeValue(c, call_helper(c, "trackRejection", 4, argv));
+    JSValueConst argv[3] = {promise, reason, JS_NewBool(c, is_handled)};
+    JSValue r = call_helper(c, "trackRejection", 3, argv);
+    if (JS_IsException(r)) r = JS_GetException(c); /* no room for a call: a limit that is told */
+    JS_FreeValue(c, r);
 }
 
 static void drain(void) {
@@ -181,6 +203,7 @@ static void drain(void) {
     }
 }
 
+#define REASON_BYTES (64 * 1024) /* of each rejection that nobody handled */
 #define TAIL_BYTES (64 * 1024) /* of the answer, for what follows its lists */
 
 /* What does not fit into the answer, or is too much to encode, fails the run. */
@@ -193,7 +216,7 @@ static void out_list(struct out *o, JSValue *list, const char *name) {
         ok = false;
     }
     if (!ok || o->full || o->cap - o->len < TAIL_BYTES) {
-        limit_output = true;
+        if (!over_limit()) limit_output = true;
         o->full = false;
         o->len = before;
         out_head(o, 4, 0);
@@ -216,14 +239,7 @@ static bool is_settled(void) {
 static void out_limit(struct out *o) {
     out_head(o, 4, 2);
     out_text(o, "failed");
-    if (limit_heap)
-        out_named_error(o, "HeapLimitError", "the workflow needs more memory than its limit");
-    else if (limit_output)
-        out_named_error(o, "OutputLimitError",
-                        "the workflow asks for too much without awaiting: make fewer calls at a time");
-    else
-        out_named_error(o, "InstructionLimitError",
-                        "the workflow ran too long without awaiting anything; put heavy work in a step");
+    out_limit_error(o);
 }
 
 /* Gives whether the run has ended. */
@@ -256,7 +272,7 @@ static bool out_outcome(struct out *o) {
     }
     out_head(o, 4, 2);
     out_text(o, failed ? "failed" : "completed");
-    if (failed) out_value(o, value, "error");
+    if (failed) out_value(o, value, "error", limits.payload);
     else {
         size_t n;
         uint8_t *p = JS_GetUint8Array(ctx, &n, bytes);
@@ -268,14 +284,14 @@ static bool out_outcome(struct out *o) {
 }
 
 static void out_unhandled(struct out *o, bool ended) {
-    JSValueConst argv[1] = {unhandled};
-    JSValue list = ended && !over_limit() ? call_helper(ctx, "unhandledReasons", 1, argv) : JS_UNDEFINED;
+    JSValue list = ended && !over_limit() ? call_helper(ctx, "unhandledReasons", 0, NULL) : JS_UNDEFINED;
     int64_t n = 0;
+    if (JS_IsException(list)) JS_FreeValue(ctx, JS_GetException(ctx));
     if (!JS_IsObject(list) || JS_GetLength(ctx, list, &n) < 0) n = 0;
     out_head(o, 4, (uint64_t)n);
     for (int64_t k = 0; k < n; k++) {
         JSValue reason = JS_GetPropertyUint32(ctx, list, (uint32_t)k);
-        out_value(o, reason, "reason");
+        out_value(o, reason, "reason", REASON_BYTES);
         JS_FreeValue(ctx, reason);
     }
     JS_FreeValue(ctx, list);
@@ -284,14 +300,27 @@ static void out_unhandled(struct out *o, bool ended) {
 /* Asked once a delivery, not once a call: running JS moves the engine's poll counter in the heap. */
 static void count_open(void) {
     JSValue n = call_helper(ctx, "openCount", 0, NULL);
-    JS_ToInt64(ctx, &open_entities, n);
+    if (JS_IsException(n)) n = JS_GetException(ctx); /* a limit: told by the outcome */
+    else JS_ToInt64(ctx, &open_entities, n);
     JS_FreeValue(ctx, n);
+}
+
+/* Encoding an outcome runs code too: a limit met in it, or no room for it, is the outcome then. */
+static bool out_end(struct out *o) {
+    size_t begin = o->len;
+    for (;;) {
+        bool limited = over_limit(), ended = out_outcome(o);
+        out_unhandled(o, ended);
+        if (o->full && !over_limit()) limit_output = true;
+        if (limited || !over_limit()) return ended;
+        o->len = begin;
+        o->full = false;
+    }
 }
 
 static int end_answer(struct out *o, int64_t consumed) {
     out_int(o, consumed);
-    bool ended = out_outcome(o);
-    out_unhandled(o, ended);
+    bool ended = out_end(o);
     out_int(o, spent);
     out_int(o, heap_used);
     out_int(o, clock_ms);
@@ -340,7 +369,6 @@ EXPORT("boot") int boot(void) {
     bundle = entry_module = main_promise = steps_table = commands = console_lines = JS_UNDEFINED;
     helpers = JS_NewObject(ctx);
     builtins = JS_NewObject(ctx);
-    unhandled = JS_NewArray(ctx);
     JSValue natives = make_natives(ctx);
     bool ok = run_prelude(natives);
     JS_FreeValue(ctx, natives);
@@ -356,6 +384,9 @@ EXPORT("load") int load(uint32_t n) {
     bundle = cbor_decode(ctx, arena.request, n);
     if (JS_IsException(bundle) || !JS_IsObject(bundle)) return MALFORMED;
     steps_table = JS_GetPropertyStr(ctx, bundle, "steps");
+    JSValue imported = call_helper(ctx, "importSteps", 1, (JSValueConst *)&steps_table);
+    if (JS_IsException(imported)) return answer_error(JS_GetException(ctx));
+    JS_FreeValue(ctx, imported);
     JSValue entry = JS_GetPropertyStr(ctx, bundle, "entry");
     const char *name = JS_ToCString(ctx, entry);
     JSModuleDef *def = load_module(ctx, name, NULL);
@@ -438,6 +469,8 @@ EXPORT("start") int start(uint32_t n) {
     return end_answer(&o, position);
 }
 
+#define MAX_NUMBER 9007199254740991u /* positions and times are numbers in JS too */
+
 struct delivery {
     int64_t position, at_ms;
     const uint8_t *kind, *id, *value;
@@ -446,7 +479,7 @@ struct delivery {
 
 static bool in_int(struct in *i, int64_t *v) {
     struct head h;
-    if (!in_head(i, &h) || h.major > 1) return false;
+    if (!in_head(i, &h) || h.major > 1 || h.n > MAX_NUMBER) return false;
     *v = h.major ? -1 - (int64_t)h.n : (int64_t)h.n;
     return true;
 }
@@ -470,6 +503,7 @@ static bool in_delivery(struct in *i, struct delivery *d) {
     struct head h;
     *d = (struct delivery){0};
     return in_head(i, &h) && h.major == 4 && h.n == 5 && in_int(i, &d->position) &&
+           d->position >= 0 &&
            in_int(i, &d->at_ms) && in_span(i, 3, &d->kind, &d->kind_len) && d->kind &&
            in_span(i, 3, &d->id, &d->id_len) && d->id && in_span(i, 2, &d->value, &d->value_len);
 }
@@ -519,6 +553,7 @@ EXPORT("evaluate") int evaluate(uint32_t n) {
     JSValue frame = cbor_decode(ctx, arena.request, n);
     if (JS_IsException(frame)) return MALFORMED;
     JSValue source = JS_GetPropertyStr(ctx, frame, "source");
+    spent = 0;
     size_t len;
     const char *text = JS_ToCStringLen(ctx, &len, source);
     JSValue v = JS_Eval(ctx, text, len, "evaluate", JS_EVAL_TYPE_GLOBAL);
@@ -531,9 +566,9 @@ EXPORT("evaluate") int evaluate(uint32_t n) {
     out_text(&o, "ok");
     out_head(&o, 7, 21);
     out_text(&o, "value");
-    out_value(&o, v, "value");
+    out_value(&o, v, "value", limits.payload);
     JS_FreeValue(ctx, v);
-    return finish(&o);
+    return over_limit() ? answer_error(JS_UNDEFINED) : finish(&o);
 }
 
 extern uint8_t __heap_base;

@@ -24,7 +24,8 @@ __all__ = ("build",)
 QUICKJS = ("quickjs-ng", "0.17.0.2")
 QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
 ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
-OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c")  # engine.c includes the hooked engine
+# engine.c includes the hooked engine, and encode.c.
+OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c")
 FLAGS = [
     "-target",
     "wasm32-wasi",
@@ -137,7 +138,7 @@ def _install(data: bytes, target: Path, *, mode: int = 0o644) -> None:
 
 
 def _inputs() -> list[Path]:
-    names = [*OWN_SOURCES, "guest.h", "build.py", "bake.py", "patches.py"]
+    names = [*OWN_SOURCES, "encode.c", "guest.h", "build.py", "bake.py", "patches.py"]
     return [HERE / name for name in names] + sorted((HERE / "prelude").glob("*.js"))
 
 

@@ -1,19 +1,20 @@
-/* CBOR both ways between JS values and the arena.
+/* CBOR's words, and from CBOR to JS values; encode.c is the way back.
  *
- * Plain data is handled here; what needs the language (Map, Set, Date, RegExp, errors, URL,
- * typed arrays, BigInt) goes through the prelude's `describe` and `revive`. An object met twice is
- * written once under tag 28 and referred to by tag 29. Nothing here allocates outside the JS heap
- * and the arena, so encoding leaves no trace in a snapshot beyond the value it makes.
+ * Plain data is handled here; what needs the language (Map, Set, RegExp, errors, URL, typed arrays,
+ * BigInt) goes through the prelude's `shell` and `fill`. Each item is charged, so what a delivery
+ * carries is counted like the code that reads it.
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "guest.h"
 
+#define TAG_DATE 1
 #define TAG_SHARED 28
 #define TAG_REF 29
 #define TAG_MAP 259
-#define SEEN_SIZE (1u << 18)
+#define TICKS_PER_ITEM 4
+#define BYTES_PER_TICK_LOG2 4
 
 void out_bytes(struct out *o, const void *data, size_t n) {
     if (!o->base) return; /* the counting pass writes nowhere */
@@ -50,257 +51,6 @@ void out_int(struct out *o, int64_t n) {
     else out_head(o, 0, (uint64_t)n);
 }
 
-/* ---- encoder ---------------------------------------------------------------------------- */
-
-struct step {
-    JSAtom atom; /* JS_ATOM_NULL: index */
-    uint32_t index;
-};
-struct enc {
-    JSContext *ctx;
-    struct out *o;
-    const char *where;
-    struct step path[MAX_DEPTH + 2];
-    int depth;
-    uint32_t refs;
-    bool shared; /* some object was met twice */
-    JSValue keep; /* objects made for this encoding: alive till its end, so no address comes twice */
-    uint32_t kept;
-};
-
-static void keep_alive(struct enc *e, JSValueConst v) {
-    if (JS_IsUndefined(e->keep)) e->keep = JS_NewArray(e->ctx);
-    JS_DefinePropertyValueUint32(e->ctx, e->keep, e->kept++, JS_DupValue(e->ctx, v), JS_PROP_C_W_E);
-}
-
-/* A getter's fresh object: nobody but us holds it (the count is the first word of a heap value). */
-static bool is_temporary(JSValueConst v) { return *(const int *)JS_VALUE_GET_PTR(v) == 1; }
-
-static bool refuse(struct enc *e, const char *why) {
-    char path[512];
-    size_t n = (size_t)snprintf(path, sizeof path, "%s", e->where);
-    for (int k = 0; k < e->depth && n < sizeof path - 80; k++) {
-        if (e->path[k].atom == JS_ATOM_NULL) {
-            n += (size_t)snprintf(path + n, sizeof path - n, "[%u]", e->path[k].index);
-            continue;
-        }
-        const char *s = JS_AtomToCString(e->ctx, e->path[k].atom);
-        n += (size_t)snprintf(path + n, sizeof path - n, ".%.60s", s ? s : "?");
-        if (s) JS_FreeCString(e->ctx, s);
-    }
-    JSValue argv[2] = {JS_NewString(e->ctx, path), JS_NewString(e->ctx, why)};
-    JSValue error = call_helper(e->ctx, "serializationError", 2, (JSValueConst *)argv);
-    JS_FreeValue(e->ctx, argv[0]);
-    JS_FreeValue(e->ctx, argv[1]);
-    if (!JS_IsException(error)) JS_Throw(e->ctx, error);
-    return false;
-}
-
-static uint32_t *seen_slot(void *ptr, bool *known) {
-    uint32_t key = (uint32_t)(uintptr_t)ptr, at = (key * 2654435761u) >> 14;
-    for (uint32_t tries = 0; tries < SEEN_SIZE; tries++, at = (at + 1) & (SEEN_SIZE - 1)) {
-        if (arena.seen_stamp[at] != arena.stamp) {
-            arena.seen_stamp[at] = arena.stamp;
-            arena.seen_key[at] = key;
-            arena.seen_ref[at] = 0;
-            *known = false;
-            return &arena.seen_ref[at];
-        }
-        if (arena.seen_key[at] == key) {
-            *known = true;
-            return &arena.seen_ref[at];
-        }
-    }
-    return NULL;
-}
-
-static bool encode_value(struct enc *e, JSValueConst v);
-
-static bool encode_number(struct enc *e, double d) {
-    if (d == floor(d) && fabs(d) <= 9007199254740991.0 && !(d == 0 && signbit(d))) {
-        out_int(e->o, (int64_t)d);
-        return true;
-    }
-    uint64_t bits;
-    memcpy(&bits, &d, 8);
-    if (d != d) bits = 0x7ff8000000000000u;
-    uint8_t b[9] = {0xfb};
-    for (int k = 0; k < 8; k++) b[1 + k] = (uint8_t)(bits >> (8 * (7 - k)));
-    out_bytes(e->o, b, 9);
-    return true;
-}
-
-static bool encode_string(struct enc *e, JSValueConst v) {
-    size_t n;
-    const char *s = JS_ToCStringLen(e->ctx, &n, v);
-    if (!s) return false;
-    for (size_t k = 0; k + 1 < n; k++) {
-        if ((uint8_t)s[k] == 0xed && (uint8_t)s[k + 1] >= 0xa0) {
-            JS_FreeCString(e->ctx, s);
-            return refuse(e, "a string with a lone surrogate has no UTF-8 form");
-        }
-    }
-    out_head(e->o, 3, n);
-    out_bytes(e->o, s, n);
-    JS_FreeCString(e->ctx, s);
-    return true;
-}
-
-static bool push(struct enc *e, JSAtom atom, uint32_t index) {
-    if (e->depth >= MAX_DEPTH) return refuse(e, "values nest deeper than 500 levels");
-    e->path[e->depth++] = (struct step){atom, index};
-    return true;
-}
-
-static bool encode_array(struct enc *e, JSValueConst v, bool as_map) {
-    int64_t n;
-    if (JS_GetLength(e->ctx, v, &n) < 0) return false;
-    out_head(e->o, as_map ? 5 : 4, as_map ? (uint64_t)n / 2 : (uint64_t)n);
-    for (int64_t k = 0; k < n && !e->o->full; k++) {
-        JSValue item = JS_GetPropertyUint32(e->ctx, v, (uint32_t)k);
-        bool ok = !JS_IsException(item) && push(e, JS_ATOM_NULL, (uint32_t)k);
-        if (ok) {
-            if (JS_IsObject(item) && is_temporary(item)) keep_alive(e, item);
-            ok = encode_value(e, item);
-            if (ok) e->depth--;
-        }
-        JS_FreeValue(e->ctx, item);
-        if (!ok) return false;
-    }
-    return true;
-}
-
-static bool encode_object(struct enc *e, JSValueConst v) {
-    JSPropertyEnum *names = NULL;
-    uint32_t n = 0;
-    if (JS_GetOwnPropertyNames(e->ctx, &names, &n, v, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0)
-        return false;
-    bool ok = true;
-    out_head(e->o, 5, n);
-    for (uint32_t k = 0; k < n && ok && !e->o->full; k++) {
-        JSValue name = JS_AtomToString(e->ctx, names[k].atom);
-        JSValue item = JS_GetProperty(e->ctx, v, names[k].atom);
-        if (JS_IsObject(item) && is_temporary(item)) keep_alive(e, item);
-        ok = !JS_IsException(item) && push(e, names[k].atom, 0) && encode_string(e, name) &&
-             encode_value(e, item);
-        if (ok) e->depth--;
-        JS_FreeValue(e->ctx, name);
-        JS_FreeValue(e->ctx, item);
-    }
-    JS_FreePropertyEnum(e->ctx, names, n);
-    return ok;
-}
-
-/* [tag, inner] from the prelude, or a text that says why not. */
-static bool encode_described(struct enc *e, JSValueConst v) {
-    JSValue parts = call_helper(e->ctx, "describe", 1, &v);
-    if (JS_IsException(parts)) return false;
-    keep_alive(e, parts);
-    bool ok;
-    if (JS_IsString(parts)) {
-        const char *why = JS_ToCString(e->ctx, parts);
-        ok = refuse(e, why ? why : "not data");
-        JS_FreeCString(e->ctx, why);
-    } else {
-        JSValue tag = JS_GetPropertyUint32(e->ctx, parts, 0);
-        JSValue inner = JS_GetPropertyUint32(e->ctx, parts, 1);
-        int64_t t = 0;
-        JS_ToInt64(e->ctx, &t, tag);
-        out_head(e->o, 6, (uint64_t)t);
-        ok = t == TAG_MAP ? encode_array(e, inner, true) : encode_value(e, inner);
-        JS_FreeValue(e->ctx, tag);
-        JS_FreeValue(e->ctx, inner);
-    }
-    JS_FreeValue(e->ctx, parts);
-    return ok;
-}
-
-static bool is_plain(JSContext *ctx, JSValueConst v) {
-    JSValue r = call_helper(ctx, "isPlain", 1, &v);
-    bool plain = JS_IsBool(r) && JS_VALUE_GET_BOOL(r);
-    JS_FreeValue(ctx, r);
-    return plain;
-}
-
-static bool encode_heap_object(struct enc *e, JSValueConst v) {
-    bool known;
-    uint32_t *ref = seen_slot(JS_VALUE_GET_PTR(v), &known);
-    if (!ref) return refuse(e, "more than 250,000 objects in one value");
-    /* First pass counts (2: met again); in the second, 3 and up are reference numbers. */
-    if (e->o->base == NULL) {
-        if (known) {
-            *ref = 2;
-            e->shared = true;
-            return true;
-        }
-        *ref = 1;
-    } else if (known && *ref >= 3) {
-        out_head(e->o, 6, TAG_REF);
-        out_head(e->o, 0, *ref - 3);
-        return true;
-    } else if (known && *ref == 2) {
-        *ref = 3 + e->refs++;
-        out_head(e->o, 6, TAG_SHARED);
-    }
-    if (JS_IsProxy(v)) return refuse(e, "a Proxy is not data");
-    if (JS_IsArray(v)) return encode_array(e, v, false);
-    if (JS_GetTypedArrayType(v) == JS_TYPED_ARRAY_UINT8) {
-        size_t n;
-        uint8_t *p = JS_GetUint8Array(e->ctx, &n, v);
-        if (!p && n) return refuse(e, "a detached buffer");
-        out_blob(e->o, p, n);
-        return true;
-    }
-    return is_plain(e->ctx, v) ? encode_object(e, v) : encode_described(e, v);
-}
-
-static bool encode_value(struct enc *e, JSValueConst v) {
-    switch (JS_VALUE_GET_NORM_TAG(v)) {
-    case JS_TAG_INT:
-        out_int(e->o, JS_VALUE_GET_INT(v));
-        return true;
-    case JS_TAG_FLOAT64:
-        return encode_number(e, JS_VALUE_GET_FLOAT64(v));
-    case JS_TAG_BOOL:
-        out_head(e->o, 7, JS_VALUE_GET_BOOL(v) ? 21 : 20);
-        return true;
-    case JS_TAG_NULL:
-        out_head(e->o, 7, 22);
-        return true;
-    case JS_TAG_UNDEFINED:
-        out_head(e->o, 7, 23);
-        return true;
-    case JS_TAG_STRING:
-    case JS_TAG_STRING_ROPE:
-        return encode_string(e, v);
-    case JS_TAG_OBJECT:
-        return encode_heap_object(e, v);
-    default:
-        return encode_described(e, v);
-    }
-}
-
-static bool encode_pass(struct enc *e, JSValueConst v) {
-    e->depth = 0;
-    return encode_value(e, v);
-}
-
-bool cbor_encode(JSContext *ctx, struct out *o, JSValueConst v, const char *where) {
-    static struct enc e; /* static: 4 KB of path is too much for the stack of a deep call */
-    struct out sink = {NULL, 0, 0, false};
-    e = (struct enc){.ctx = ctx, .o = &sink, .where = where, .keep = JS_UNDEFINED};
-    arena.stamp++;
-    bool ok = !JS_IsObject(v) || encode_pass(&e, v);
-    if (ok) {
-        e.o = o;
-        if (!e.shared) arena.stamp++; /* no object twice: forget the counts, write no tags */
-        ok = encode_pass(&e, v);
-    }
-    JS_FreeValue(ctx, e.keep);
-    memset(&e, 0, sizeof e); /* it is part of the snapshot: leave no trace of a value */
-    return ok;
-}
-
 /* ---- decoder ---------------------------------------------------------------------------- */
 
 bool in_head(struct in *i, struct head *h) {
@@ -323,7 +73,7 @@ bad:
 
 void in_skip(struct in *i, int depth) {
     struct head h;
-    if (depth > MAX_DEPTH || !in_head(i, &h)) {
+    if (depth > MAX_DEPTH || guest_charge(1) || !in_head(i, &h)) {
         i->bad = true;
         return;
     }
@@ -423,6 +173,19 @@ static JSValue decode_entries(struct dec *d, uint64_t n) {
     return made;
 }
 
+static JSValue decode_date(struct dec *d) {
+    double seconds;
+    d->slot = -1;
+    JSValue inner = decode_item(d);
+    if (JS_IsException(inner)) return inner;
+    if (!JS_IsNumber(inner)) {
+        JS_FreeValue(d->ctx, inner);
+        return malformed(d, "a time that is no number");
+    }
+    JS_ToFloat64(d->ctx, &seconds, inner);
+    return JS_NewDate(d->ctx, floor(seconds * 1000 + 0.5));
+}
+
 static JSValue decode_tag(struct dec *d, uint64_t tag) {
     if (tag == TAG_SHARED) {
         uint32_t slot = d->ref_count++;
@@ -445,6 +208,7 @@ static JSValue decode_tag(struct dec *d, uint64_t tag) {
         if (!in_head(&d->in, &h) || h.major != 5) return malformed(d, "tag 259 without a map");
         return decode_entries(d, h.n);
     }
+    if (tag == TAG_DATE) return decode_date(d);
     JSValue t = JS_NewInt64(d->ctx, (int64_t)tag);
     JSValue shell = call_helper(d->ctx, "shell", 1, (JSValueConst *)&t);
     if (JS_IsException(shell)) return shell;
@@ -517,6 +281,7 @@ static bool is_utf8(const uint8_t *p, size_t n) {
 
 static JSValue decode_span(struct dec *d, const struct head *h) {
     if (h->n > (uint64_t)(d->in.end - d->in.p)) return malformed(d, "a string cut short");
+    if (charge(d->ctx, (int64_t)(h->n >> BYTES_PER_TICK_LOG2))) return JS_EXCEPTION;
     const uint8_t *p = d->in.p;
     d->in.p += h->n;
     if (h->major == 2) {
@@ -531,6 +296,7 @@ static JSValue decode_span(struct dec *d, const struct head *h) {
 
 static JSValue decode_item(struct dec *d) {
     struct head h;
+    if (charge(d->ctx, TICKS_PER_ITEM)) return JS_EXCEPTION;
     if (d->depth >= MAX_DEPTH) return malformed(d, "nested too deep");
     if (!in_head(&d->in, &h)) return malformed(d, "cut short");
     JSValue v;

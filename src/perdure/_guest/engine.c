@@ -16,7 +16,7 @@ static void out_callers(JSContext *ctx, DynBuf *out, int room);
 
 #include "quickjs_hooked.c" /* quickjs.c with what patches.py puts into it */
 
-bool running_frames_only;
+static bool running_frames_only; /* while set, a new error's stack is without those that wait */
 
 static JSObject *object_of(JSValueConst v) {
     return JS_VALUE_GET_TAG(v) == JS_TAG_OBJECT ? JS_VALUE_GET_OBJ(v) : NULL;
@@ -124,3 +124,38 @@ JSValue waiting_frames(JSContext *ctx, JSValueConst promise) {
     dbuf_free(&out);
     return text;
 }
+
+JSValue stack_here(JSContext *ctx) {
+    JSValue prepare = ctx->error_prepare_stack, limit = ctx->error_stack_trace_limit;
+    ctx->error_prepare_stack = JS_UNDEFINED;
+    ctx->error_stack_trace_limit = js_int32(10);
+    running_frames_only = true; /* this is done for every step */
+    JSValue error = JS_NewInternalError(ctx, "position");
+    running_frames_only = false;
+    ctx->error_prepare_stack = prepare;
+    ctx->error_stack_trace_limit = limit;
+    JSValue stack = js_error_get_stack(ctx, error);
+    JS_FreeValue(ctx, error);
+    return stack;
+}
+
+JSValue regexp_flags(JSContext *ctx, JSValueConst v) {
+    static const struct {
+        char letter;
+        uint16_t flag;
+    } table[] = {{'d', LRE_FLAG_INDICES}, {'g', LRE_FLAG_GLOBAL}, {'i', LRE_FLAG_IGNORECASE},
+                 {'m', LRE_FLAG_MULTILINE}, {'s', LRE_FLAG_DOTALL}, {'u', LRE_FLAG_UNICODE},
+                 {'v', LRE_FLAG_UNICODE_SETS}, {'y', LRE_FLAG_STICKY}};
+    char text[8];
+    size_t n = 0;
+    JSRegExp *re = js_get_regexp(ctx, v, true);
+    if (!re) return JS_EXCEPTION;
+    int flags = lre_get_flags(str8(re->bytecode));
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++)
+        if (flags & table[k].flag) text[n++] = table[k].letter;
+    return JS_NewStringLen(ctx, text, n);
+}
+
+bool charge(JSContext *ctx, int64_t ticks) { return js_charge(ctx, ticks); }
+
+#include "encode.c"

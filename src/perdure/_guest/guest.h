@@ -12,25 +12,34 @@
 #define STACK_BYTES (2816u << 10) /* the wasm stack, as build.py tells the linker */
 #define JS_STACK_BYTES (2560u << 10) /* of it, for what JS can make recurse */
 
-/* The I/O arena: requests, answers, scratch. Never part of a snapshot. */
-struct arena {
-    uint8_t request[SLOT_BYTES];
-    uint8_t answer[SLOT_BYTES];
-    uint8_t scratch[SLOT_BYTES];
-    uint32_t seen_key[1u << 18]; /* encoder: object address -> times met and reference number */
-    uint32_t seen_stamp[1u << 18];
-    uint32_t seen_ref[1u << 18];
-    uint32_t stamp;
-    volatile uint8_t interrupt; /* set by the host from another thread */
-};
-extern struct arena arena;
-
 /* Bounded output. */
 struct out {
     uint8_t *base;
     size_t len, cap;
     bool full;
 };
+
+#define SEEN_BITS 19
+#define SEEN_SIZE (1u << SEEN_BITS)
+#define MAX_OBJECTS 250000u
+
+/* The I/O arena: requests, answers, scratch. Never part of a snapshot. */
+struct arena {
+    uint8_t request[SLOT_BYTES];
+    uint8_t answer[SLOT_BYTES];
+    uint8_t scratch[SLOT_BYTES];
+    uint8_t spare[SLOT_BYTES]; /* encoder: while shared references are written */
+    uint32_t seen_key[SEEN_SIZE]; /* encoder: object address (0: free) -> its number */
+    uint32_t seen_number[SEEN_SIZE];
+    uint32_t met_slot[MAX_OBJECTS]; /* by number: its place in the table, its first byte */
+    uint32_t met_at[MAX_OBJECTS];
+    uint32_t met_shared[MAX_OBJECTS]; /* 0, or 1 and its number among the shared ones */
+    uint32_t met_count;
+    struct out *writing; /* what is being encoded into scratch */
+    volatile uint8_t interrupt; /* set by the host from another thread */
+};
+extern struct arena arena;
+
 void out_bytes(struct out *o, const void *data, size_t n);
 void out_head(struct out *o, unsigned major, uint64_t n);
 void out_text(struct out *o, const char *s);
@@ -53,6 +62,9 @@ void in_skip(struct in *i, int depth);
 extern JSValue helpers;
 /* Encodes into o; false with an exception pending. `where` begins the path in an error. */
 bool cbor_encode(JSContext *ctx, struct out *o, JSValueConst v, const char *where);
+/* Room in scratch, behind what is being encoded there; at most cap bytes, 0: all there is. */
+struct out begin_scratch(size_t cap);
+bool encode_in_scratch(JSContext *ctx, struct out *o, JSValueConst v, const char *where);
 JSValue cbor_decode(JSContext *ctx, const uint8_t *data, size_t n);
 
 /* Natives, limits, clock. */
@@ -67,6 +79,8 @@ int on_interrupt(JSRuntime *rt, void *opaque);
 bool over_limit(void);
 /* Counts native work, in the engine's ticks; true if the call must end. */
 bool guest_charge(int64_t ticks);
+/* The same, with an exception pending that nothing catches. */
+bool charge(JSContext *ctx, int64_t ticks);
 void seed_random(const uint8_t *seed, size_t n);
 JSValue make_natives(JSContext *ctx);
 JSValue call_helper(JSContext *ctx, const char *name, int argc, JSValueConst *argv);
@@ -76,11 +90,15 @@ size_t user_position(JSContext *ctx, char *buf, size_t cap);
 JSValue clean_stack(JSContext *ctx, JSValueConst stack);
 
 /* Async functions that wait, as lines of a stack. */
-extern bool running_frames_only; /* while set, a new error's stack is without them */
 /* What who called the code that runs waits for; undefined if all callers are on the stack. */
 JSValue caller_promise(JSContext *ctx);
 /* Who waits for this promise, and for what that one settles, and so on, as a new string value. */
 JSValue waiting_frames(JSContext *ctx, JSValueConst promise);
+
+/* The stack, as a new string value; what the user's code set for stacks is left alone. */
+JSValue stack_here(JSContext *ctx);
+/* The flags of a RegExp, without asking its prototype. */
+JSValue regexp_flags(JSContext *ctx, JSValueConst v);
 
 extern JSValue commands, console_lines;
 

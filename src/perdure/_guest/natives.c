@@ -187,15 +187,6 @@ static size_t position_in(const char *text, char *buf, size_t cap) {
     return 0;
 }
 
-static JSValue stack_here(JSContext *ctx) {
-    running_frames_only = true; /* this is done for every step */
-    JSValue error = JS_NewInternalError(ctx, "position");
-    running_frames_only = false;
-    JSValue stack = JS_GetPropertyStr(ctx, error, "stack");
-    JS_FreeValue(ctx, error);
-    return stack;
-}
-
 size_t user_position(JSContext *ctx, char *buf, size_t cap) {
     JSValue stack = stack_here(ctx);
     const char *text = JS_ToCString(ctx, stack);
@@ -278,17 +269,11 @@ static JSValue js_clean_stack(JSContext *ctx, JSValueConst t, int argc, JSValueC
 
 /* encode(value, where) -> Uint8Array */
 static JSValue js_encode(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
-    struct out o = {arena.scratch, 0, sizeof arena.scratch, false};
+    struct out o = begin_scratch((size_t)limits.payload);
     const char *where = JS_ToCString(ctx, argv[1]);
-    bool ok = where && cbor_encode(ctx, &o, argv[0], where);
+    bool ok = where && encode_in_scratch(ctx, &o, argv[0], where);
     JS_FreeCString(ctx, where);
-    if (!ok) return JS_EXCEPTION;
-    if (o.full || (limits.payload && (int64_t)o.len > limits.payload)) {
-        JSValue size = JS_NewInt64(ctx, limits.payload ? limits.payload : (int64_t)o.cap);
-        JSValue error = call_helper(ctx, "payloadLimitError", 1, (JSValueConst *)&size);
-        return JS_IsException(error) ? error : JS_Throw(ctx, error);
-    }
-    return JS_NewUint8ArrayCopy(ctx, o.base, o.len);
+    return ok ? JS_NewUint8ArrayCopy(ctx, o.base, o.len) : JS_EXCEPTION;
 }
 
 static JSValue js_decode(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
@@ -296,6 +281,17 @@ static JSValue js_decode(JSContext *ctx, JSValueConst this_val, int argc, JSValu
     uint8_t *p = JS_GetUint8Array(ctx, &n, argv[0]);
     if (!p) return JS_ThrowTypeError(ctx, "decode takes a Uint8Array");
     return cbor_decode(ctx, p, n);
+}
+
+/* buffer(Uint8Array) -> ArrayBuffer of its bytes */
+static JSValue js_buffer(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    size_t n;
+    uint8_t *p = JS_GetUint8Array(ctx, &n, argv[0]);
+    return p || !n ? JS_NewArrayBufferCopy(ctx, p, n) : JS_EXCEPTION;
+}
+
+static JSValue js_regexp_flags(JSContext *ctx, JSValueConst t, int argc, JSValueConst *argv) {
+    return regexp_flags(ctx, argv[0]);
 }
 
 static JSValue js_utf8(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
@@ -380,6 +376,8 @@ JSValue make_natives(JSContext *ctx) {
                  {"text", js_text, 1},     {"now", js_now, 0},       {"emit", js_emit, 1},
                  {"log", js_log, 1},       {"typed", js_typed, 1},   {"kind", js_kind, 1},
                  {"cleanStack", js_clean_stack, 1},
+                 {"buffer", js_buffer, 1},
+                 {"regexpFlags", js_regexp_flags, 1},
                  {"trace", js_trace, 0},
                  {"caller", js_caller, 0},
                  {"waitingFrames", js_waiting_frames, 1},

@@ -26,7 +26,8 @@ _RECURSIVE = (
     "js_json_to_str",
 )
 _PROXY_END = "    /* safer to test recursion in all proxy methods */\n"
-_POLL = "    if (js_poll_interrupts(ctx)) "
+# A property by its name, a nested value: so many of the engine's ticks, each some 10 ns.
+_POLL = "    if (js_charge(ctx, 8)) "
 _OVERFLOW = "    if (JS_RECURSES(ctx)) { JS_ThrowStackOverflow(ctx); "
 
 _AT_START = {
@@ -55,7 +56,7 @@ _IN_FUNCTION = (
         "JS_TryGetPropertyInt64",
         "    val = JS_EXCEPTION;\n    present = -1;\n",
         "    val = JS_EXCEPTION;\n    present = -1;\n"
-        "    if (js_poll_interrupts(ctx)) { *pval = val; return -1; }\n",
+        "    if (js_charge(ctx, 8)) { *pval = val; return -1; }\n",
     ),
     (
         "JS_GetPropertyInt64",
@@ -73,7 +74,7 @@ _IN_FUNCTION = (
     (
         "js_json_to_str",
         "    if (JS_IsObject(val)) {\n        p = JS_VALUE_GET_OBJ(val);\n        cl =",
-        "    if (js_poll_interrupts(ctx)) goto exception;\n"
+        "    if (js_charge(ctx, 32)) goto exception;\n"
         "    if (JS_IsObject(val)) {\n        p = JS_VALUE_GET_OBJ(val);\n        cl =",
     ),
     (
@@ -83,10 +84,29 @@ _IN_FUNCTION = (
         "        if (js_charge(ctx, bigint_cost(((JSBigInt *)JS_VALUE_GET_PTR(val))->len)))\n"
         "            return JS_EXCEPTION;\n",
     ),
+    # A search that is quadratic gives up; the next poll ends the call.
+    (
+        "string_cmp",
+        "            return c1 - c2;\n    }\n",
+        "            break;\n    }\n    if (i > 64) guest_charge(i >> 2);\n"
+        "    if (i < len) return c1 - c2;\n",
+    ),
     (
         "string_indexof",
         "            return j;\n",
-        "            return j;\n        if (guest_charge(1 + (len2 >> 3))) break;\n",
+        "            return j;\n        if (guest_charge(1)) break;\n",
+    ),
+    (
+        "js_string_indexOf",
+        "            if (!string_cmp(p, p1, i, 0, v_len)) {\n",
+        "            if (guest_charge(1)) break;\n"
+        "            if (!string_cmp(p, p1, i, 0, v_len)) {\n",
+    ),
+    (
+        "js_string_includes",
+        "            if (!string_cmp(p, p1, i, 0, v_len)) {\n",
+        "            if (guest_charge(1)) break;\n"
+        "            if (!string_cmp(p, p1, i, 0, v_len)) {\n",
     ),
     (
         "js_array_cmp_generic",

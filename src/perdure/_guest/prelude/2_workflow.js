@@ -1,45 +1,59 @@
 // The workflow module: steps, sleeps, hooks, and how deliveries settle what the code awaits.
+// As in 1_values: captured before workflow code runs, and no prototypes on objects of our own. Nor
+// templates: the engine makes them by String.prototype.concat, as it finds it.
 (function (native, helpers, builtins) {
   "use strict";
-  const { defineProperty, freeze, keys, setPrototypeOf } = Object;
-  const { uncurry, named } = helpers;
+  const { freeze, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object;
+  const { uncurry, named, define, append, steps } = helpers;
   const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete);
-  const shift = uncurry(Array.prototype.shift), push = uncurry(Array.prototype.push);
-  const then = uncurry(Promise.prototype.then);
-  const { Promise: P, Map: M, Date: D } = globalThis;
-  const getTime = uncurry(Date.prototype.getTime);
+  const mapSize = uncurry(getOwnPropertyDescriptor(Map.prototype, "size").get), mapForEach = uncurry(Map.prototype.forEach);
+  const setAdd = uncurry(Set.prototype.add), setHas = uncurry(Set.prototype.has);
+  const weakSet = uncurry(WeakMap.prototype.set);
+  const then = uncurry(Promise.prototype.then), exec = uncurry(RegExp.prototype.exec);
+  const { Promise: P, Map: M, Set: S, Date: D, String: Str, Uint8Array: U8, parseFloat: number } = globalThis;
+  const { Error, TypeError, ReferenceError } = globalThis;
+  const { apply } = Reflect, { ceil } = Math;
+  const getTime = uncurry(Date.prototype.getTime), digits = uncurry(Number.prototype.toString);
+  const lower = uncurry(String.prototype.toLowerCase), slice = uncurry(String.prototype.slice);
+  const lastIndexOf = uncurry(String.prototype.lastIndexOf), indexOf = uncurry(String.prototype.indexOf);
   const open = new M(); // correlation id -> how a delivery settles it
+  const importable = new S(); // the ids of the steps that the bundle imports
   let counter = 0;
   let metadata = null;
-  const nextId = (kind) => `${kind}_${++counter}`;
+  const nextId = (kind) => ("" + kind + "_" + ++counter);
   const isError = (value) => native.kind(value) === "error";
+  const isObject = (value) => typeof value === "object" && value !== null;
+  const isDate = (value) => isObject(value) && native.kind(value) === "date";
 
   class FatalError extends Error {
     constructor(message, options) { super(message, options); }
     static is(value) { return value !== null && typeof value === "object" && (value.name === "FatalError" || value.fatal === true); }
     static revive(error) { setPrototypeOf(error, FatalError.prototype); }
   }
-  defineProperty(FatalError.prototype, "name", { value: "FatalError", writable: true, configurable: true });
-  defineProperty(FatalError.prototype, "fatal", { value: true, writable: true, configurable: true });
+  define(FatalError.prototype, "name", "FatalError");
+  define(FatalError.prototype, "fatal", true);
 
+  const units = {
+    __proto__: null,
+    ms: 1, millisecond: 1, milliseconds: 1, msec: 1, msecs: 1, s: 1e3, sec: 1e3, secs: 1e3, second: 1e3, seconds: 1e3,
+    m: 6e4, min: 6e4, mins: 6e4, minute: 6e4, minutes: 6e4, h: 36e5, hr: 36e5, hrs: 36e5, hour: 36e5, hours: 36e5,
+    d: 864e5, day: 864e5, days: 864e5, w: 6048e5, week: 6048e5, weeks: 6048e5,
+    y: 315576e5, yr: 315576e5, yrs: 315576e5, year: 315576e5, years: 315576e5,
+  };
   const durationMs = (value) => {
     if (typeof value === "number") return value;
     if (typeof value !== "string") return NaN;
-    const units = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5, y: 315576e5 };
-    const names = {
-      millisecond: "ms", milliseconds: "ms", msec: "ms", msecs: "ms", sec: "s", secs: "s", second: "s", seconds: "s",
-      min: "m", mins: "m", minute: "m", minutes: "m", hr: "h", hrs: "h", hour: "h", hours: "h", day: "d", days: "d",
-      week: "w", weeks: "w", yr: "y", yrs: "y", year: "y", years: "y",
-    };
-    const part = /\s*(-?\d*\.?\d+)\s*([a-z]*)\s*/giy;
+    const part = /\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*([a-z]*)\s*/giy;
     let total = 0, at = 0;
     while (at < value.length) {
       part.lastIndex = at;
-      const found = part.exec(value);
+      const found = exec(part, value);
       if (!found) return NaN;
-      const unit = found[2].toLowerCase() || "ms", scale = units[names[unit] || unit];
+      // Without its unit a number is the whole text: milliseconds.
+      if (!found[2] && found[0] !== value) return NaN;
+      const scale = units[lower(found[2]) || "ms"];
       if (scale === undefined) return NaN;
-      total += parseFloat(found[1]) * scale;
+      total += number(found[1]) * scale;
       at = part.lastIndex;
     }
     return at ? total : NaN;
@@ -49,96 +63,142 @@
     constructor(message, options = {}) {
       super(message, options);
       const after = options.retryAfter;
-      const wait = native.kind(after ?? 0) === "date" ? getTime(after) - native.now() : after === undefined ? 1000 : durationMs(after);
-      this.retryAfter = new D(native.now() + wait);
+      const wait = isDate(after) ? getTime(after) - native.now() : after === undefined ? 1000 : durationMs(after);
+      if (!(wait <= 8.64e15)) throw new TypeError("retryAfter takes milliseconds, a Date, or a text like \"10 minutes\", not " + show(after));
+      define(this, "retryAfter", new D(native.now() + wait), true);
     }
     static is(value) { return value !== null && typeof value === "object" && value.name === "RetryableError"; }
     static revive(error) {
       setPrototypeOf(error, RetryableError.prototype);
-      error.retryAfter = new D(native.now() + 1000);
+      define(error, "retryAfter", new D(native.now() + 1000), true);
     }
   }
-  defineProperty(RetryableError.prototype, "name", { value: "RetryableError", writable: true, configurable: true });
+  define(RetryableError.prototype, "name", "RetryableError");
+  const show = (value) => (typeof value === "string" ? ("\"" + value + "\"") : isObject(value) || typeof value === "function" ? ("a " + (typeof value)) : Str(value));
 
   const callStep = (step, args) => {
     const trace = native.trace(), caller = native.caller();
     return new P((resolve, reject) => {
+      if (!setHas(importable, step)) throw named("StepNotImportedError", ("this workflow imports no step '" + step + "'; it can pass a reference on, and call what it imports by name"));
       const bytes = native.encode(args, "arguments");
       const id = nextId("step");
-      mapSet(open, id, { resolve, reject, trace, caller });
+      mapSet(open, id, { __proto__: null, resolve, reject, trace, caller });
       native.emit(["step", id, step, bytes, native.positionIn(trace)]);
     });
   };
   helpers.stepFunction = (stepId) => {
+    if (typeof stepId !== "string") throw new TypeError("a step reference without an id");
     const call = (...args) => callStep(stepId, args);
-    defineProperty(call, "stepId", { value: stepId });
-    defineProperty(call, "name", { value: stepId.slice(stepId.lastIndexOf(":") + 1) });
+    define(call, "name", slice(stepId, lastIndexOf(stepId, ":") + 1));
+    weakSet(steps, call, stepId);
     return freeze(call);
   };
 
   const sleep = (duration) => {
     const at = native.position();
-    const until = typeof duration === "object" && duration !== null && native.kind(duration) === "date" ? getTime(duration) : native.now() + durationMs(duration);
-    if (!(until >= 0 && until <= 8.64e15)) throw new TypeError(`sleep takes milliseconds, a Date, or a text like "10 minutes", not ${String(duration)}`);
+    const until = isDate(duration) ? getTime(duration) : native.now() + durationMs(duration);
+    if (!(until >= 0 && until <= 8.64e15)) throw new TypeError("sleep takes milliseconds, a Date, or a text like \"10 minutes\", not " + show(duration));
     return new P((resolve, reject) => {
       const id = nextId("wait");
-      mapSet(open, id, { resolve, reject });
-      native.emit(["wait", id, Math.ceil(until), at]);
+      mapSet(open, id, { __proto__: null, resolve, reject });
+      native.emit(["wait", id, ceil(until), at]);
     });
   };
 
   const randomToken = () => {
-    const bytes = new Uint8Array(16);
+    const bytes = new U8(16);
     native.fill(bytes);
     let token = "";
-    for (let k = 0; k < 16; k++) token += (bytes[k] + 256).toString(16).slice(1);
+    for (let k = 0; k < 16; k++) token += slice(digits(bytes[k] + 256, 16), 1);
     return token;
   };
 
+  // First in, first out; a list of our own, since Array.prototype may have setters.
+  const queue = () => ({ __proto__: null, first: null, last: null });
+  const put = (q, item) => {
+    const link = { __proto__: null, item, next: null };
+    if (q.last === null) q.first = link; else q.last.next = link;
+    q.last = link;
+  };
+  const take = (q) => {
+    const link = q.first;
+    q.first = link.next;
+    if (q.first === null) q.last = null;
+    return link.item;
+  };
+
+  const MAX_TOKEN = 500;
+  let receive, fail;
   class Hook {
-    #payloads = []; #waiters = []; #ended = false; #failure = undefined; #id; #token;
-    constructor({ token = randomToken(), metadata: about, webhook = false } = {}) {
-      if (typeof token !== "string" || !token) throw new TypeError("a hook's token is a text that is not empty");
+    #payloads = queue(); #waiters = queue(); #ended = false; #failure = undefined; #id; #token;
+    constructor(options = {}) {
+      if (!isObject(options)) throw new TypeError("createHook takes an object of options, not " + show(options));
+      const { token = randomToken(), metadata: about, webhook = false } = options;
+      if (typeof token !== "string" || !token || token.length > MAX_TOKEN) throw new TypeError("a hook's token is a text of 1 to " + MAX_TOKEN + " characters");
+      if (typeof webhook !== "boolean") throw new TypeError("a hook's option webhook is true or false, not " + show(webhook));
+      const at = native.position(), metadata = about === undefined ? null : native.encode(about, "metadata");
       this.#token = token;
       this.#id = nextId("hook");
-      mapSet(open, this.#id, { hook: this });
-      const at = native.position(), metadata = about === undefined ? null : native.encode(about, "metadata");
+      mapSet(open, this.#id, { __proto__: null, hook: this });
       native.emit(["hook", this.#id, token, metadata, webhook, at]);
       freeze(this);
     }
     get token() { return this.#token; }
-    #next() {
-      if (this.#payloads.length) return P.resolve({ value: shift(this.#payloads), done: false });
-      if (this.#failure !== undefined) return P.reject(this.#failure);
-      if (this.#ended) return P.resolve({ value: undefined, done: true });
-      return new P((resolve, reject) => push(this.#waiters, { resolve, reject }));
+    // What comes next, as {value, done} or as what `pick` takes of it.
+    #next(pick) {
+      return new P((resolve, reject) => {
+        const settle = (value, done) => resolve(pick ? value : { value, done });
+        if (this.#payloads.first !== null) settle(take(this.#payloads), false);
+        else if (this.#failure !== undefined) reject(this.#failure);
+        else if (this.#ended) settle(undefined, true);
+        else put(this.#waiters, { __proto__: null, settle, reject });
+      });
     }
-    then(onValue, onError) { return then(then(this.#next(), (item) => item.value), onValue, onError); }
+    then(onValue, onError) {
+      // Without a constructor its then() makes a plain promise, whatever Promise's species is.
+      return then(define(this.#next(true), "constructor", undefined), onValue, onError);
+    }
     [Symbol.asyncIterator]() {
-      return { next: () => this.#next(), return: (value) => { this.dispose(); return P.resolve({ value, done: true }); }, [Symbol.asyncIterator]() { return this; } };
+      return {
+        next: () => this.#next(false),
+        return: (value) => { this.dispose(); return new P((resolve) => resolve({ value, done: true })); },
+        [Symbol.asyncIterator]() { return this; },
+      };
     }
     dispose() {
       if (this.#ended) return;
       this.#ended = true;
       mapDelete(open, this.#id);
       native.emit(["dispose", this.#id]);
-      while (this.#waiters.length) shift(this.#waiters).resolve({ value: undefined, done: true });
+      while (this.#waiters.first !== null) take(this.#waiters).settle(undefined, true);
     }
-    static receive(hook, value) {
-      if (hook.#waiters.length) shift(hook.#waiters).resolve({ value, done: false });
-      else push(hook.#payloads, value);
-    }
-    static fail(hook, error) {
-      hook.#failure = error;
-      hook.#ended = true;
-      while (hook.#waiters.length) shift(hook.#waiters).reject(error);
+    static {
+      receive = (hook, value) => {
+        if (hook.#waiters.first !== null) take(hook.#waiters).settle(value, false);
+        else put(hook.#payloads, value);
+      };
+      fail = (hook, error) => {
+        hook.#failure = error;
+        hook.#ended = true;
+        while (hook.#waiters.first !== null) {
+          const waiter = take(hook.#waiters);
+          if (error === undefined) waiter.settle(undefined, true); else waiter.reject(error);
+        }
+      };
     }
   }
-  if (Symbol.dispose) defineProperty(Hook.prototype, Symbol.dispose, { value: Hook.prototype.dispose });
+  if (Symbol.dispose) define(Hook.prototype, Symbol.dispose, Hook.prototype.dispose);
 
+  const MAX_ATTRIBUTE = 16384;
   const setAttributes = (changes) => {
-    const clean = {};
-    for (const key of keys(changes)) clean[key] = changes[key] === undefined || changes[key] === null ? null : String(changes[key]);
+    if (!isObject(changes)) throw new TypeError("setAttributes takes an object, not " + show(changes));
+    const clean = { __proto__: null }, names = keys(changes);
+    for (let k = 0; k < names.length; k++) {
+      const value = changes[names[k]];
+      const text = value === undefined || value === null ? null : Str(value);
+      if (names[k].length > MAX_ATTRIBUTE || (text !== null && text.length > MAX_ATTRIBUTE)) throw new TypeError("an attribute has at most " + MAX_ATTRIBUTE + " characters");
+      clean[names[k]] = text;
+    }
     native.emit(["attributes", nextId("attributes"), clean, native.position()]);
   };
 
@@ -146,66 +206,90 @@
     const entity = mapGet(open, id);
     if (entity === undefined) return;
     if (entity.hook) {
-      if (kind === "hook_received") return Hook.receive(entity.hook, value);
+      if (kind === "hook_received") return receive(entity.hook, value);
       mapDelete(open, id);
-      return Hook.fail(entity.hook, kind === "hook_conflict" ? named("HookConflictError", "the hook's token is already in use by another workflow") : undefined);
+      return fail(entity.hook, kind === "hook_conflict" ? named("HookConflictError", "the hook's token is already in use by another workflow") : undefined);
     }
     mapDelete(open, id);
     if (kind === "step_failed") {
       // What the step's own stack does not know: where the workflow waited for it.
-      if (isError(value)) defineProperty(value, "stack", { value: (value.stack ? value.stack + "\n" : "") + entity.trace + native.waitingFrames(entity.caller), writable: true, configurable: true });
+      if (isError(value)) define(value, "stack", (value.stack ? value.stack + "\n" : "") + entity.trace + native.waitingFrames(entity.caller));
       entity.reject(value);
     }
     else entity.resolve(value);
   };
-  helpers.openCount = () => open.size;
+  helpers.openCount = () => mapSize(open);
 
   helpers.run = (evaluated, workflow, frame, failure) => {
-    metadata = freeze({ workflowName: frame.workflow, workflowRunId: frame.run_id, startedAt: frame.at_ms });
+    metadata = freeze({ __proto__: null, workflowName: frame.workflow, workflowRunId: frame.run_id, startedAt: frame.at_ms });
     const call = () => {
-      if (typeof workflow !== "function") throw named("WorkflowNotFoundError", `the entry module has no function '${frame.workflow}'`);
-      return workflow(...native.decode(frame.input));
+      if (typeof workflow !== "function") throw named("WorkflowNotFoundError", ("the entry module has no function '" + frame.workflow + "'"));
+      return apply(workflow, undefined, native.decode(frame.input));
     };
-    if (failure !== undefined) return P.reject(failure);
+    if (failure !== undefined) return new P((resolve, reject) => reject(failure));
     return (async () => { await evaluated; return await call(); })();
   };
   helpers.encodeResult = (value, where) => native.encode(value, where);
 
   // Rejections nobody handles are no error yet; what is left at the end is reported.
-  helpers.trackRejection = (list, promise, reason, isHandled) => {
-    if (!isHandled) return push(list, { promise, reason });
-    for (let k = 0; k < list.length; k++) if (list[k].promise === promise) { list[k] = list[list.length - 1]; list.length--; return; }
+  const unhandled = new M();
+  helpers.trackRejection = (promise, reason, isHandled) => {
+    if (isHandled) mapDelete(unhandled, promise); else mapSet(unhandled, promise, reason);
   };
-  helpers.unhandledReasons = (list) => { const out = []; for (let k = 0; k < list.length && k < 20; k++) push(out, list[k].reason); return out; };
+  helpers.unhandledReasons = () => {
+    const out = [];
+    mapForEach(unhandled, (reason) => { if (out.length < 20) append(out, reason); });
+    return out;
+  };
 
   const getWorkflowMetadata = () => {
     if (!metadata) throw new Error("getWorkflowMetadata() works only while a workflow runs");
     return { workflowName: metadata.workflowName, workflowRunId: metadata.workflowRunId, workflowStartedAt: new D(metadata.startedAt) };
   };
-  const exported = { sleep, FatalError, RetryableError, getWorkflowMetadata, createHook: (options) => new Hook(options), setAttributes };
+  const exported = { __proto__: null, sleep, FatalError, RetryableError, getWorkflowMetadata, createHook: (options) => new Hook(options), setAttributes };
   for (const name of keys(exported)) freeze(exported[name]);
   builtins.FatalError = FatalError;
   builtins.RetryableError = RetryableError;
 
-  helpers.moduleExports = (name, steps) => {
+  // The steps that a bundle's modules import are those it may call; asked once, when it is loaded.
+  helpers.importSteps = (tables) => {
+    const modules = isObject(tables) ? keys(tables) : [];
+    for (let m = 0; m < modules.length; m++) {
+      const table = tables[modules[m]], names = keys(table);
+      for (let k = 0; k < names.length; k++) setAdd(importable, table[names[k]]);
+    }
+  };
+  helpers.moduleExports = (name, tables) => {
     if (name === "workflow") return exported;
-    const table = steps && steps[name];
-    if (!table) throw new ReferenceError(`the bundle has no module '${name}'`);
-    const made = {};
-    for (const key of keys(table)) made[key] = helpers.stepFunction(table[key]);
+    if (!isObject(tables) || !hasOwn(tables, name)) throw new ReferenceError("the bundle has no module '" + name + "'");
+    const table = tables[name], made = { __proto__: null }, names = keys(table);
+    for (let k = 0; k < names.length; k++) made[names[k]] = helpers.stepFunction(table[names[k]]);
     return made;
   };
-  helpers.resolve = (base, name, modules) => {
-    if (name === "workflow" || name.startsWith("python:")) return name;
-    if (!name.startsWith(".")) throw new ReferenceError(`cannot import '${name}': only relative modules, "workflow" and "python:…" are there`);
-    const parts = base.split("/").slice(0, -1);
-    for (const part of name.split("/")) {
-      if (part === "..") { if (!parts.length) throw new ReferenceError(`'${name}' is outside the bundle`); parts.pop(); }
-      else if (part !== "." && part) parts.push(part);
+  const split = (text) => { // at "/"
+    const parts = [];
+    for (let at = 0; at <= text.length;) {
+      const end = indexOf(text, "/", at), stop = end < 0 ? text.length : end;
+      append(parts, slice(text, at, stop));
+      at = stop + 1;
     }
-    const path = parts.join("/"), stem = path.replace(/\.(js|mjs|jsx)$/, "");
-    for (const tried of [path, ...[".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js"].map((end) => path + end), stem + ".ts", stem + ".tsx", stem + ".mts"])
-      if (typeof modules[tried] === "string") return tried;
-    throw new ReferenceError(`there is no module '${name}' (from ${base})`);
+    return parts;
+  };
+  const endings = ["", ".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js"];
+  helpers.resolve = (base, name, modules) => {
+    if (name === "workflow" || slice(name, 0, 7) === "python:") return name;
+    if (name[0] !== ".") throw new ReferenceError("cannot import '" + name + "': only relative modules, \"workflow\" and \"python:…\" are there");
+    const parts = split(base), steps = split(name);
+    let depth = parts.length - 1, path = "";
+    for (let k = 0; k < steps.length; k++) {
+      if (steps[k] === "..") { if (!depth) throw new ReferenceError("'" + name + "' is outside the bundle"); depth--; }
+      else if (steps[k] !== "." && steps[k]) define(parts, depth++, steps[k], true);
+    }
+    for (let k = 0; k < depth; k++) path += (k ? "/" : "") + parts[k];
+    for (let k = 0; k < endings.length; k++) if (hasOwn(modules, path + endings[k])) return path + endings[k];
+    const found = exec(/^(.*)\.(?:js|mjs|jsx)$/s, path), stem = found ? found[1] : path;
+    for (let k = 1; k < 3; k++) if (hasOwn(modules, stem + endings[k])) return stem + endings[k];
+    if (hasOwn(modules, stem + ".mts")) return stem + ".mts";
+    throw new ReferenceError("there is no module '" + name + "' (from " + base + ")");
   };
 });

@@ -27,7 +27,7 @@
     AbortSignal: 'use Promise.race with sleep from "workflow"; the loser is left behind',
     WeakRef: collected,
     FinalizationRegistry: collected,
-    SharedArrayBuffer: `${shared}, and ArrayBuffer`,
+    SharedArrayBuffer: ("" + shared + ", and ArrayBuffer"),
     require: 'use import; only relative modules, "workflow" and "python:…" are there',
     eval: source,
     Buffer: "use Uint8Array, TextEncoder, atob and btoa",
@@ -45,7 +45,7 @@
     performance: "use Date.now(), the run's own clock",
     Intl: "format in a Python step; the language data would tie a run to a machine",
   };
-  const forbidden = (name, advice) => helpers.named("ForbiddenGlobalError", `${name} is not there in a workflow; ${advice}`);
+  const forbidden = (name, advice) => helpers.named("ForbiddenGlobalError", ("" + name + " is not there in a workflow; " + advice));
   // typeof is harmless on both, as code that looks before it leaps expects; any use throws.
   const traps = (name, advice) => {
     const refuse = () => { throw forbidden(name, advice); };
