@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from perdure._model.commands import Answer, Completed, Failed, Interrupted
 from perdure._protocol.codec import decode, decode_error
 from perdure._protocol.frames import Limits
 from perdure.errors import GuestError
+from perdure.values import RegExp, Url
 from tests.vm.conftest import Run, RunOf
 
 SMALL = Limits(instructions=3_000_000, heap_bytes=256 << 20, payload_bytes=1 << 20)
@@ -246,3 +248,33 @@ def test_natives_are_counted(run_of: RunOf, line: str) -> None:
         "RangeError",
         "TypeError",
     )
+
+
+ODD = {
+    RegExp("(", ""): "SyntaxError",
+    RegExp("a", "zz"): "SyntaxError",
+    Url("no address"): "TypeError",
+}
+
+
+@pytest.mark.parametrize(("value", "name"), ODD.items(), ids=map(repr, ODD))
+@pytest.mark.parametrize("kind", ["step", "hook", "hook that waits"])
+def test_a_value_that_cannot_be_made_rejects_what_waits_for_it(
+    run_of: RunOf, value: object, name: str, kind: str
+) -> None:
+    wait = {
+        "step": "await work()",
+        "hook": "const h = createHook(); await work(); await h",
+        "hook that waits": "const h = createHook(); await h",
+    }[kind]
+    run = run_body(run_of, f"try {{ {wait} }} catch (e) {{ return e.name; }}")
+    answer = run.start()
+    delivery = run.next_delivery([value])
+    if kind == "step":
+        assert value_of(run.guest.resume([delivery])) == name
+        return
+    answer = run.guest.resume([replace(delivery, kind="hook_received", id="hook_1")])
+    if kind == "hook":
+        assert answer.outcome is None
+        answer = run.guest.resume([replace(run.next_delivery(), id="step_2")])
+    assert value_of(answer) == name

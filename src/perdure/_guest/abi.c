@@ -381,7 +381,7 @@ EXPORT("boot") int boot(void) {
 EXPORT("load") int load(uint32_t n) {
     if (state != BOOTED) return WRONG_STATE;
     JS_UpdateStackTop(rt);
-    bundle = cbor_decode(ctx, arena.request, n);
+    bundle = cbor_decode(ctx, arena.request, n, NULL);
     if (JS_IsException(bundle) || !JS_IsObject(bundle)) return MALFORMED;
     steps_table = JS_GetPropertyStr(ctx, bundle, "steps");
     JSValue imported = call_helper(ctx, "importSteps", 1, (JSValueConst *)&steps_table);
@@ -455,7 +455,7 @@ static void call_workflow(JSValueConst frame) {
 EXPORT("start") int start(uint32_t n) {
     if (state != LOADED) return WRONG_STATE;
     JS_UpdateStackTop(rt);
-    JSValue frame = cbor_decode(ctx, arena.request, n);
+    JSValue frame = cbor_decode(ctx, arena.request, n, NULL);
     if (JS_IsException(frame) || !JS_IsObject(frame)) return MALFORMED;
     state = RUNNING;
     begin_run(frame);
@@ -511,15 +511,20 @@ static bool in_delivery(struct in *i, struct delivery *d) {
 static bool deliver(const struct delivery *d) {
     if (d->at_ms > clock_ms) clock_ms = d->at_ms;
     spent = 0;
-    JSValue value = d->value ? cbor_decode(ctx, d->value, d->value_len) : JS_UNDEFINED;
+    bool is_malformed = false, is_odd = false;
+    JSValue value = d->value ? cbor_decode(ctx, d->value, d->value_len, &is_malformed) : JS_UNDEFINED;
     if (JS_IsException(value)) {
-        JS_FreeValue(ctx, JS_GetException(ctx));
-        if (!over_limit()) return false; /* a limit or the flag may stop it too: not its fault */
-        value = JS_UNDEFINED;
+        value = JS_GetException(ctx);
+        is_odd = !over_limit(); /* no value here, such as a pattern that does not compile */
+        if (is_odd && is_malformed) {
+            JS_FreeValue(ctx, value);
+            return false;
+        }
     }
-    JSValueConst argv[3] = {JS_NewStringLen(ctx, (const char *)d->kind, d->kind_len),
-                            JS_NewStringLen(ctx, (const char *)d->id, d->id_len), value};
-    JSValue r = call_helper(ctx, "deliver", 3, argv);
+    JSValueConst argv[4] = {JS_NewStringLen(ctx, (const char *)d->kind, d->kind_len),
+                            JS_NewStringLen(ctx, (const char *)d->id, d->id_len), value,
+                            JS_NewBool(ctx, is_odd)};
+    JSValue r = call_helper(ctx, "deliver", 4, argv);
     if (JS_IsException(r)) JS_FreeValue(ctx, JS_GetException(ctx));
     for (int k = 0; k < 3; k++) JS_FreeValue(ctx, (JSValue)argv[k]);
     JS_FreeValue(ctx, r);
@@ -550,7 +555,7 @@ EXPORT("resume") int resume(uint32_t n) {
 EXPORT("evaluate") int evaluate(uint32_t n) {
     if (state < LOADED) return WRONG_STATE;
     JS_UpdateStackTop(rt);
-    JSValue frame = cbor_decode(ctx, arena.request, n);
+    JSValue frame = cbor_decode(ctx, arena.request, n, NULL);
     if (JS_IsException(frame)) return MALFORMED;
     JSValue source = JS_GetPropertyStr(ctx, frame, "source");
     spent = 0;

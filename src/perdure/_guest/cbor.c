@@ -326,13 +326,14 @@ static JSValue decode_item(struct dec *d) {
     return v;
 }
 
-JSValue cbor_decode(JSContext *ctx, const uint8_t *data, size_t n) {
+JSValue cbor_decode(JSContext *ctx, const uint8_t *data, size_t n, bool *malformed_bytes) {
     struct dec d = {.ctx = ctx, .in = {data, data + n, false}, .refs = JS_UNDEFINED, .slot = -1};
     JSValue v = decode_item(&d);
     JS_FreeValue(ctx, d.refs);
     if (!JS_IsException(v) && d.in.p != d.in.end) {
         JS_FreeValue(ctx, v);
-        return malformed(&d, "bytes after the value");
+        v = malformed(&d, "bytes after the value");
     }
+    if (malformed_bytes) *malformed_bytes = d.in.bad;
     return v;
 }

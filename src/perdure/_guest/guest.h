@@ -65,7 +65,8 @@ bool cbor_encode(JSContext *ctx, struct out *o, JSValueConst v, const char *wher
 /* Room in scratch, behind what is being encoded there; at most cap bytes, 0: all there is. */
 struct out begin_scratch(size_t cap);
 bool encode_in_scratch(JSContext *ctx, struct out *o, JSValueConst v, const char *where);
-JSValue cbor_decode(JSContext *ctx, const uint8_t *data, size_t n);
+/* An exception is the bytes' fault if they are malformed; else of what they stand for, or a limit. */
+JSValue cbor_decode(JSContext *ctx, const uint8_t *data, size_t n, bool *malformed);
 
 /* Natives, limits, clock. */
 struct limits {

@@ -280,7 +280,7 @@ static JSValue js_decode(JSContext *ctx, JSValueConst this_val, int argc, JSValu
     size_t n;
     uint8_t *p = JS_GetUint8Array(ctx, &n, argv[0]);
     if (!p) return JS_ThrowTypeError(ctx, "decode takes a Uint8Array");
-    return cbor_decode(ctx, p, n);
+    return cbor_decode(ctx, p, n, NULL);
 }
 
 /* buffer(Uint8Array) -> ArrayBuffer of its bytes */

@@ -148,7 +148,10 @@
     #next(pick) {
       return new P((resolve, reject) => {
         const settle = (value, done) => resolve(pick ? value : { value, done });
-        if (this.#payloads.first !== null) settle(take(this.#payloads), false);
+        if (this.#payloads.first !== null) {
+          const { value, isOdd } = take(this.#payloads);
+          if (isOdd) reject(value); else settle(value, false);
+        }
         else if (this.#failure !== undefined) reject(this.#failure);
         else if (this.#ended) settle(undefined, true);
         else put(this.#waiters, { __proto__: null, settle, reject });
@@ -173,9 +176,10 @@
       while (this.#waiters.first !== null) take(this.#waiters).settle(undefined, true);
     }
     static {
-      receive = (hook, value) => {
-        if (hook.#waiters.first !== null) take(hook.#waiters).settle(value, false);
-        else put(hook.#payloads, value);
+      receive = (hook, value, isOdd) => {
+        if (hook.#waiters.first === null) return put(hook.#payloads, { __proto__: null, value, isOdd });
+        const waiter = take(hook.#waiters);
+        if (isOdd) waiter.reject(value); else waiter.settle(value, false);
       };
       fail = (hook, error) => {
         hook.#failure = error;
@@ -202,11 +206,12 @@
     native.emit(["attributes", nextId("attributes"), clean, native.position()]);
   };
 
-  helpers.deliver = (kind, id, value) => {
+  // Odd is a value that could not be made here: the error of making it rejects what waits for it.
+  helpers.deliver = (kind, id, value, isOdd) => {
     const entity = mapGet(open, id);
     if (entity === undefined) return;
     if (entity.hook) {
-      if (kind === "hook_received") return receive(entity.hook, value);
+      if (kind === "hook_received") return receive(entity.hook, value, isOdd);
       mapDelete(open, id);
       return fail(entity.hook, kind === "hook_conflict" ? named("HookConflictError", "the hook's token is already in use by another workflow") : undefined);
     }
@@ -216,6 +221,7 @@
       if (isError(value)) define(value, "stack", (value.stack ? value.stack + "\n" : "") + entity.trace + native.waitingFrames(entity.caller));
       entity.reject(value);
     }
+    else if (isOdd) entity.reject(value);
     else entity.resolve(value);
   };
   helpers.openCount = () => mapSize(open);
