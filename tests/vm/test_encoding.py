@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_thirty_thousand_of_a_kind_are_counted_and_cheap(run_of: RunOf, item: st
     answer = run_body(run_of, f"return Array.from({{ length: 30000 }}, (_, i) => {item})").start()
     values = value_of(answer)
     assert isinstance(values, list)
-    assert len(values) == 30_000
+    assert len(cast("list[object]", values)) == 30_000
     assert 120_000 < answer.instructions < 1_000_000
 
 
@@ -150,7 +151,7 @@ def test_a_delivery_is_counted_as_it_is_read(run_of: RunOf) -> None:
 
 
 # An encoding within an encoding: by a getter, of the same object, before and after a shared one.
-NESTED = {
+NESTED: dict[str, object] = {
     "const o = { get x() { return structuredClone({ a: 1 }) } }; return [o, o]": [{"x": {"a": 1}}]
     * 2,
     "const s = {}; const o = { a: s, get x() { return structuredClone([s, s]).length }, b: s }; return [o, s]": [
@@ -182,7 +183,8 @@ def test_a_shared_object_stays_one(run_of: RunOf) -> None:
         run_body(run_of, "const s = { k: 1 }, t = [s]; return [s, t, { s, t }, t, s]").start()
     )
     assert isinstance(found, list)
-    s, t, both, again, last = found
+    items = cast("list[Any]", found)
+    s, t, both, again, last = items
     assert s is last is t[0] is both["s"]
     assert t is again is both["t"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from typing import Any
+from typing import Any, cast
 
 import cbor2
 
@@ -189,7 +189,7 @@ def _wrong(what: str, value: object) -> TypeError:
 def _list(value: object) -> list[Any]:
     if type(value) is not list:
         raise _wrong("a list", value)
-    return value
+    return cast("list[Any]", value)
 
 
 def _bytes(value: object) -> bytes:
@@ -293,13 +293,14 @@ def _dispose_hook(entity: object) -> Command:
 def _set_attributes(entity: object, changes: object, at: object) -> Command:
     if type(changes) is not dict:
         raise _wrong("attributes", changes)
+    entries = cast("dict[object, object]", changes)
     return SetAttributes(
         id=_id("attributes_", entity),
         changes={
             _text("an attribute's name", key, MAX_ATTRIBUTE): (
                 None if value is None else _text("an attribute", value, MAX_ATTRIBUTE)
             )
-            for key, value in changes.items()
+            for key, value in entries.items()
         },
         at=_text("a position", at, MAX_POSITION),
     )
