@@ -167,9 +167,10 @@ def test_an_answer_that_is_none_fails_the_run_by_name(
     run = run_of(TWO_STEPS)
 
     def answer(self: Instance, name: bytes, request: bytes) -> bytes:
-        return encode(
-            [[[1, [["hook", "hook_1", "t", None, {}, ""]], []]], 1, None, [], 0, 0, 0, 1], where="x"
-        )
+        empty: list[object] = []
+        webhook: dict[str, object] = {}
+        turn: list[object] = [1, [["hook", "hook_1", "t", None, webhook, ""]], empty]
+        return encode([[turn], 1, None, empty, 0, 0, 0, 1], where="answer")
 
     monkeypatch.setattr(Instance, "_call", answer)
     outcome = run.start(1).outcome

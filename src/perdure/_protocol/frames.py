@@ -186,10 +186,11 @@ def _wrong(what: str, value: object) -> TypeError:
     return TypeError(f"{what} is {str(value)[:80]!r}, a {type(value).__name__}")
 
 
-def _list(value: object) -> list[Any]:
-    if type(value) is not list:
+def _list(value: Any) -> list[Any]:
+    if value.__class__ is not list:
         raise _wrong("a list", value)
-    return cast("list[Any]", value)
+    items: list[Any] = value
+    return items
 
 
 def _bytes(value: object) -> bytes:
