@@ -40,8 +40,8 @@ def test_more_commands_than_a_turn_may_make_fail_the_run_by_name(
 
 
 def test_a_large_answer_that_is_damaged_is_a_protocol_error() -> None:
-    frame = cbor2.dumps([[[1, [], [["log", "x" * LARGE_BYTES]]]], 1, None, [], 0, 0, 0, 0])
-    assert decode_answer(frame).turns[0].console[0][0] == "log"
+    frame = cbor2.dumps([[[1, [], [["info", "x" * LARGE_BYTES]]]], 1, None, [], 0, 0, 0, 0])
+    assert decode_answer(frame).turns[0].console[0][0] == "info"
     shared = frame[:-1] + b"\xd8\x1c\x80"
     for damaged in (frame[:-1], frame + b"\0", shared):
         with pytest.raises(ProtocolError):
