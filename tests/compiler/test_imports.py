@@ -63,7 +63,7 @@ def test_nothing_outside_the_root_is_ever_asked_for(parts: list[str]) -> None:
 
 def test_names_asked_of_relative_files_are_kept_with_their_place() -> None:
     imports = read(
-        'import d, { a as b, type c } from "./x";\nimport * as n from "./y";\nimport "./z";\n'
+        'import d, { a as b, c } from "./x";\nimport * as n from "./y";\nimport "./z";\n'
         'export { e as f } from "./v";\nexport * from "./w";\nexport const g = 1;'
     )
     assert [(name, names) for name, _, names in imports.relative] == [

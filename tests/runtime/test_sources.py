@@ -220,7 +220,8 @@ def test_only_sources_are_read(root: Path, name: str) -> None:
 
 @pytest.mark.parametrize("suffix", SOURCE_SUFFIXES)
 def test_every_kind_of_source_is_read(root: Path, suffix: str) -> None:
-    (root / "flows" / f"x{suffix}").write_text("export const x = 1;\n")
+    text = '{"x": 1}' if suffix == ".json" else "export const x = 1;\n"
+    (root / "flows" / f"x{suffix}").write_text(text)
     assert f"x{suffix}" in workflow(importing(root, f"./x{suffix}")).compile().modules
 
 

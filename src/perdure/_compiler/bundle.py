@@ -27,6 +27,7 @@ from .imports import (
     read_imports,
     resolve,
 )
+from .json_module import json_module
 from .parse import Source, parse
 
 __all__ = ("MAX_BUNDLE_BYTES", "Bundle", "Read", "compile_workflow")
@@ -138,24 +139,36 @@ class _Compiler:
         return replace(problem, levels_up=levels)
 
     def module(self, specifier: str, text: str) -> ModuleImports:
-        source, problems = parse(specifier, text)
+        if specifier.endswith(".json"):
+            return self.data(specifier, text)
+        erasure = erase(specifier, text)
+        self.problems += erasure.problems
+        source, broken = parse(specifier, erasure.script, text=text, mask=erasure.mask)
         self.sources[specifier] = source
-        if problems:
-            self.problems += problems
+        self.modules[specifier] = erasure.script
+        self.workflows[specifier] = []
+        if erasure.is_unreadable or broken:
+            self.problems += () if erasure.problems else broken
             return ModuleImports()
-        script, problems = erase(source)
+        if not erasure.problems:
+            self.erased[specifier] = source
         found, misuses = find_workflows(source)
         self.workflows[specifier] = found
-        self.problems += problems + misuses
-        erased, broken = parse(specifier, script)
-        if not problems:
-            self.problems += broken
-        self.modules[specifier], self.erased[specifier] = script, erased
-        imports = read_imports(source, erased)
+        self.problems += misuses
+        imports = read_imports(source, source)
         self.problems += imports.problems
         for module, names in imports.steps.items():
             self.steps.setdefault(module, {}).update(names)
         return imports
+
+    def data(self, specifier: str, text: str) -> ModuleImports:
+        script, problems = json_module(specifier, text)
+        self.problems += problems
+        self.modules[specifier], self.workflows[specifier] = script, []
+        self.sources[specifier], _ = parse(specifier, script)
+        if not problems:
+            self.erased[specifier] = self.sources[specifier]
+        return ModuleImports()
 
     def check_links(self, specifier: str, imports: ModuleImports) -> None:
         source = self.sources[specifier]

@@ -8,7 +8,7 @@ from tree_sitter import Node
 
 from .._frozen import frozen
 
-__all__ = ("Diagnostic", "diagnose", "suggest")
+__all__ = ("Diagnostic", "diagnose", "diagnose_at", "suggest")
 
 
 @frozen
@@ -43,6 +43,20 @@ def diagnose(file: str, source: bytes, node: Node, message: str, *, hint: str = 
         message=message,
         hint=hint,
         excerpt=line.decode("utf-8", "replace").rstrip().replace("\t", " "),
+    )
+
+
+def diagnose_at(file: str, text: str, place: int, message: str, *, hint: str = "") -> Diagnostic:
+    """A diagnostic at a letter of a source."""
+    start = text.rfind("\n", 0, place) + 1
+    end = text.find("\n", place)
+    return Diagnostic(
+        file=file,
+        line=text.count("\n", 0, start) + 1,
+        column=place - start + 1,
+        message=message,
+        hint=hint,
+        excerpt=text[start : end if end >= 0 else None].rstrip().replace("\t", " "),
     )
 
 

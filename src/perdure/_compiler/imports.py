@@ -28,7 +28,7 @@ BUILTIN = frozenset(
     {"sleep", "FatalError", "RetryableError", "getWorkflowMetadata", "createHook", "setAttributes"}
 )
 # No file of another name is ever read, or part of a bundle.
-SOURCE_SUFFIXES = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
+SOURCE_SUFFIXES = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx", ".json")
 _ENDINGS = (".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js")
 
 

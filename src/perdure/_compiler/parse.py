@@ -1,19 +1,21 @@
-"""Parsing: source text to a syntax tree; every syntax error a diagnostic. Pure."""
+"""Parsing: JavaScript to a syntax tree; every syntax error a diagnostic. Pure.
+
+The tree is of what types have been erased from, and the last word on whether that is JavaScript.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import tree_sitter_typescript
+import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser
 
 from .diagnostics import Diagnostic, diagnose
 
 __all__ = ("Source", "parse", "walk")
 
-_LANGUAGE = Language(tree_sitter_typescript.language_typescript())
-_TSX = Language(tree_sitter_typescript.language_tsx())
+_LANGUAGE = Language(tree_sitter_javascript.language())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,20 +23,28 @@ class Source:
     """A parsed file."""
 
     file: str
-    text: bytes
+    text: bytes  # as it was written
+    script: bytes  # the JavaScript whose tree it is
     root: Node
 
     def of(self, node: Node) -> str:
         """A node's text."""
-        return self.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
+        return self.script[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
 
-def parse(file: str, text: str) -> tuple[Source, list[Diagnostic]]:
-    """The syntax tree and the syntax errors."""
-    data = text.encode()
-    parser = Parser(_TSX if file.endswith((".tsx", ".jsx")) else _LANGUAGE)
-    source = Source(file=file, text=data, root=parser.parse(data).root_node)
-    return source, list(_errors(source)) if source.root.has_error else []
+def parse(
+    file: str, script: str, *, text: str | None = None, mask: str | None = None
+) -> tuple[Source, list[Diagnostic]]:
+    """The syntax tree and the syntax errors.
+
+    Args:
+        text: as it was written, for excerpts; None for the same.
+        mask: of as many bytes as the script, to be parsed in its place; None for the same.
+    """
+    data = script.encode()
+    root = Parser(_LANGUAGE).parse(data if mask is None else mask.encode()).root_node
+    source = Source(file=file, text=data if text is None else text.encode(), script=data, root=root)
+    return source, list(_errors(source)) if root.has_error else []
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -51,5 +61,5 @@ def _errors(source: Source) -> Iterator[Diagnostic]:
         if node.is_missing:
             yield diagnose(source.file, source.text, node, f"syntax error: missing {node.type!r}")
         elif node.is_error:
-            found = source.of(node).strip().split("\n")[0][:40]
-            yield diagnose(source.file, source.text, node, f"syntax error near {found!r}")
+            near = source.of(node).strip().split("\n")[0][:40]
+            yield diagnose(source.file, source.text, node, f"syntax error near {near!r}")

@@ -1,0 +1,232 @@
+"""Cursor: a place among a source's tokens, and all that reading on has brought up. Pure.
+
+Grammar modules move it, and write down edits: which letters of the source become blanks, and which
+others. ``mark`` and ``back`` undo a reading that was only a try. A source that is none ends with
+``Unreadable``, which never leaves the package.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Protocol
+
+from .diagnostics import Diagnostic, diagnose_at
+from .linkage import Linkage
+from .tokens import END, NAME, Tokens
+
+__all__ = ("Cursor", "Edit", "Grammar", "Mark", "Unreadable")
+
+
+_ESCAPE = re.compile(r"\\[\s\S]")
+
+
+class Unreadable(Exception):
+    """The source is no TypeScript from the cursor's token on."""
+
+
+class Edit(NamedTuple):
+    """Letters of the source that something else stands for; None for blanks."""
+
+    start: int
+    end: int
+    text: str | None
+
+
+class Mark(NamedTuple):
+    """How far a cursor has come."""
+
+    at: int
+    edits: int
+    values: int
+    problems: int
+    masks: int
+
+
+class Grammar(Protocol):
+    """The parts of the grammar that contain what contains them."""
+
+    def value(self, cursor: Cursor) -> None:
+        """An expression up to a comma."""
+
+    def callee(self, cursor: Cursor) -> None:
+        """An expression that may be called, without operators."""
+
+    def block(self, cursor: Cursor) -> None:
+        """Statements in braces."""
+
+    def statement(self, cursor: Cursor) -> None:
+        """A statement or a declaration."""
+
+    def class_tail(self, cursor: Cursor) -> None:
+        """A class after its keyword."""
+
+
+class Cursor:
+    """A reader's place, and its findings so far."""
+
+    __slots__ = (
+        "at",
+        "bound",
+        "breaks",
+        "edits",
+        "enums",
+        "file",
+        "functions",
+        "furthest",
+        "grammar",
+        "is_jsx",
+        "is_typed",
+        "kinds",
+        "linkage",
+        "masks",
+        "problems",
+        "scope",
+        "supers",
+        "tokens",
+        "values",
+        "words",
+    )
+
+    def __init__(self, file: str, text: str, grammar: Grammar) -> None:
+        self.file = file
+        self.grammar = grammar
+        self.tokens = Tokens(text)
+        self.words, self.kinds, self.breaks = (
+            self.tokens.words,
+            self.tokens.kinds,
+            self.tokens.breaks,
+        )
+        self.at = 0
+        self.furthest = 0  # the last token that a try came to
+        self.is_typed = file.endswith((".ts", ".tsx", ".mts", ".cts"))
+        self.is_jsx = file.endswith((".tsx", ".jsx"))
+        self.edits: list[Edit] = []
+        self.masks: list[Edit] = []  # further ones, for a parser that lacks a piece of the grammar
+        self.values: list[int] = []  # names that stand for values
+        self.bound: list[int] = []  # names that are declared, in whatever scope
+        self.enums: dict[tuple[int, str], set[str]] = {}  # scope and name -> members
+        self.scope = -1  # the token that opens the innermost block; -1 at the top
+        self.supers: list[tuple[int, int]] = []  # statements super(…): depth and last token
+        self.linkage = Linkage()
+        self.functions = 0  # how deep in functions
+        self.problems: list[Diagnostic] = []
+
+    # --- moving ---------------------------------------------------------------------------
+
+    def mark(self) -> Mark:
+        """The place to come back to."""
+        return Mark(self.at, len(self.edits), len(self.values), len(self.problems), len(self.masks))
+
+    def back(self, mark: Mark) -> None:
+        """As if nothing since the mark had been read."""
+        self.furthest = max(self.furthest, self.at)
+        self.at = mark.at
+        self.forget(mark)
+
+    def forget(self, mark: Mark) -> None:
+        """Stay, but drop all findings since the mark."""
+        del self.edits[mark.edits :]
+        del self.values[mark.values :]
+        del self.problems[mark.problems :]
+        del self.masks[mark.masks :]
+
+    def take(self, word: str) -> bool:
+        """Step over a word if it is the next."""
+        if self.words[self.at] != word:
+            return False
+        self.at += 1
+        return True
+
+    def expect(self, word: str) -> None:
+        """Step over a word.
+
+        Raises:
+            Unreadable: something else is there.
+        """
+        if self.words[self.at] != word:
+            raise Unreadable
+        self.at += 1
+
+    def name(self) -> str:
+        """Step over a name, reserved or not."""
+        if self.kinds[self.at] != NAME:
+            raise Unreadable
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def is_name(self, ahead: int = 0) -> bool:
+        """Whether the next token, or one *ahead* of it, is a name."""
+        at = self.at + ahead
+        return at < len(self.kinds) and self.kinds[at] == NAME
+
+    def word(self, ahead: int) -> str:
+        """The word *ahead* of the next; "" past the end."""
+        at = self.at + ahead
+        return self.words[at] if at < len(self.words) else ""
+
+    def end_member(self) -> None:
+        """A semicolon, written or understood.
+
+        Raises:
+            Unreadable: the line goes on.
+        """
+        if self.take(";"):
+            return
+        at = self.at
+        if not (self.breaks[at] or self.words[at] == "}" or self.kinds[at] == END):
+            raise Unreadable
+
+    def end_statement(self) -> None:
+        """Likewise; one that is understood before a bracket is written.
+
+        Without the type between, two lines could join: ``a as B`` and ``(c)()`` below it.
+        """
+        last = self.at - 1
+        self.end_member()
+        if self.at == last + 1 and self.words[self.at][:1] in {"(", "[", "`", "*"}:
+            self.write(self.tokens.ends[last], ";")
+
+    # --- findings -------------------------------------------------------------------------
+
+    def blank(self, first: int, last: int) -> None:
+        """Blanks for the tokens from *first* up to, not including, *last*."""
+        self.edits.append(Edit(self.tokens.starts[first], self.tokens.ends[last - 1], None))
+
+    def blank_as(self, first: int, last: int, text: str) -> None:
+        """Likewise, but *text* for the first letters."""
+        start = self.tokens.starts[first]
+        self.edits.append(Edit(start, start + len(text), text))
+        self.edits.append(Edit(start + len(text), self.tokens.ends[last - 1], None))
+
+    def blank_ending(self, first: int, last: int, text: str) -> None:
+        """Likewise, but *text* for the last letters."""
+        end = self.tokens.ends[last - 1]
+        self.edits.append(Edit(self.tokens.starts[first], end - len(text), None))
+        self.edits.append(Edit(end - len(text), end, text))
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        """Text, however long, for letters among which no line ends."""
+        self.edits.append(Edit(start, end, text))
+
+    def write(self, place: int, text: str) -> None:
+        """Text at a place, between the letters that are there."""
+        self.edits.append(Edit(place, place, text))
+
+    def mask(self, token: int, text: str) -> None:
+        """For the parser of JavaScript: *text* in the place of a token's first letters."""
+        start = self.tokens.starts[token]
+        self.masks.append(Edit(start, start + len(text), text))
+
+    def mask_escapes(self) -> None:
+        """Mask the escapes of a template's piece that only a tag may read: ``\\u``, ``\\x``."""
+        if "\\" in self.words[self.at]:
+            start = self.tokens.starts[self.at]
+            for escape in _ESCAPE.finditer(self.words[self.at]):
+                if escape[0] in {"\\u", "\\x"}:
+                    place = start + escape.start()
+                    self.masks.append(Edit(place, place + 2, "  "))
+
+    def refuse(self, token: int, message: str, hint: str) -> None:
+        """A problem at a token."""
+        text, start = self.tokens.text, self.tokens.starts[token]
+        self.problems.append(diagnose_at(self.file, text, start, message, hint=hint))

@@ -1,0 +1,48 @@
+"""JSON: a file of data as a module. Pure.
+
+Its value is the default export, and each member whose key is a name is an export of that name, as
+bundlers have it. The text stays on its lines.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NoReturn, cast
+
+from .diagnostics import Diagnostic, diagnose_at
+from .tokens import RESERVED, words_of
+
+__all__ = ("json_module",)
+
+_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
+_NO_NAMES = RESERVED | words_of(
+    "arguments await eval implements interface let package private protected public static yield"
+)
+
+
+def json_module(file: str, text: str) -> tuple[str, list[Diagnostic]]:
+    """The JavaScript of a file of JSON, and what is wrong with the file."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except json.JSONDecodeError as exc:
+        return "", [diagnose_at(file, text, exc.pos, f"this is no JSON: {exc.msg}")]
+    except RecursionError:
+        return "", [diagnose_at(file, text, 0, "the JSON is nested too deeply")]
+    keys = list(cast("dict[str, object]", value)) if isinstance(value, dict) else []
+    names = [key for key in keys if _NAME.fullmatch(key) and key not in _NO_NAMES]
+    whole = "$"
+    while whole in names:
+        whole += "$"
+    # In an object's literal this key would be its prototype, not a member.
+    literal = f"JSON.parse({json.dumps(text)})" if _has_prototype(text) else text.rstrip()
+    exports = "".join(f" export const {name} = {whole}.{name};" for name in names)
+    return f"const {whole} = {literal}; export default {whole};{exports}", []
+
+
+def _has_prototype(text: str) -> bool:
+    return "__proto__" in text or "\\u" in text
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
