@@ -104,6 +104,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def typescript(session: nox.Session) -> None:
+    """5,000 TypeScript files from npm, erased by us, by Node, by TypeScript. Four minutes."""
+    folder = session.cache_dir / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    session.run("python", "-m", "tests.compiler.packages", str(folder))
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """ruff: rules and formatting."""
     session.run("ruff", "check", *CHECKED)
