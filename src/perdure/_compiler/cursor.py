@@ -40,6 +40,8 @@ class Mark(NamedTuple):
     values: int
     problems: int
     masks: int
+    bound: int
+    spans: int
 
 
 class Grammar(Protocol):
@@ -81,6 +83,7 @@ class Cursor:
         "masks",
         "problems",
         "scope",
+        "spans",
         "supers",
         "tokens",
         "values",
@@ -104,6 +107,7 @@ class Cursor:
         self.masks: list[Edit] = []  # further ones, for a parser that lacks a piece of the grammar
         self.values: list[int] = []  # names that stand for values
         self.bound: list[int] = []  # names that are declared, in whatever scope
+        self.spans: list[tuple[int, int]] = []  # scopes below the top: first and last token
         self.enums: dict[tuple[int, str], set[str]] = {}  # scope and name -> members
         self.scope = -1  # the token that opens the innermost block; -1 at the top
         self.supers: list[tuple[int, int]] = []  # statements super(…): depth and last token
@@ -115,7 +119,15 @@ class Cursor:
 
     def mark(self) -> Mark:
         """The place to come back to."""
-        return Mark(self.at, len(self.edits), len(self.values), len(self.problems), len(self.masks))
+        return Mark(
+            self.at,
+            len(self.edits),
+            len(self.values),
+            len(self.problems),
+            len(self.masks),
+            len(self.bound),
+            len(self.spans),
+        )
 
     def back(self, mark: Mark) -> None:
         """As if nothing since the mark had been read."""
@@ -129,6 +141,8 @@ class Cursor:
         del self.values[mark.values :]
         del self.problems[mark.problems :]
         del self.masks[mark.masks :]
+        del self.bound[mark.bound :]
+        del self.spans[mark.spans :]
 
     def take(self, word: str) -> bool:
         """Step over a word if it is the next."""
@@ -185,6 +199,10 @@ class Cursor:
         self.end_member()
         if self.at == last + 1 and self.words[self.at][:1] in {"(", "[", "`", "*"}:
             self.write(self.tokens.ends[last], ";")
+
+    def end_scope(self, first: int) -> None:
+        """A scope from the token *first* up to here."""
+        self.spans.append((first, self.at))
 
     # --- findings -------------------------------------------------------------------------
 

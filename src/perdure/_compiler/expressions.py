@@ -116,8 +116,7 @@ def _read_named(cursor: Cursor, flags: int, word: str) -> bool:
     at, words = cursor.at, cursor.words
     follower = words[at + 1]
     if follower == "=>" and word not in RESERVED:
-        cursor.at = at + 2
-        return _read_arrow_body(cursor, flags)
+        return _read_short_arrow(cursor, flags)
     if word == "function":
         _read_function(cursor)
     elif word == "async" and _is_async(cursor):
@@ -161,8 +160,7 @@ def _read_async(cursor: Cursor, flags: int) -> bool:
     if following in {"(", "<"}:
         cursor.values.append(at)
         return True
-    cursor.at = at + 3
-    return _read_arrow_body(cursor, flags)
+    return _read_short_arrow(cursor, flags)
 
 
 def _read_yield(cursor: Cursor, flags: int) -> bool:
@@ -297,7 +295,8 @@ def _read_arrow(cursor: Cursor, flags: int) -> bool:
         if following == "=>":
             read_parameters(cursor)
             cursor.expect("=>")
-            return not _read_arrow_body(cursor, flags)
+            _read_arrow_body(cursor, flags, start)
+            return True
     mark = cursor.mark()
     depth = cursor.functions
     try:
@@ -325,7 +324,7 @@ def _read_typed_arrow(cursor: Cursor, flags: int, generic: bool) -> None:
         _blank_result(cursor, closing)
     typed = cursor.at > closing + 1
     cursor.expect("=>")
-    _read_arrow_body(cursor, flags)
+    _read_arrow_body(cursor, flags, start)
     if typed and flags & NO_RESULT and words[cursor.at] != ":":
         raise Unreadable
 
@@ -348,13 +347,22 @@ def _blank_result(cursor: Cursor, closing: int) -> None:
     cursor.blank_ending(closing + 1, cursor.at, ")")
 
 
-def _read_arrow_body(cursor: Cursor, flags: int) -> bool:
-    """A block or an expression; no operator follows either."""
+def _read_short_arrow(cursor: Cursor, flags: int) -> bool:
+    """An arrow function with a name for parameters; no operator follows."""
+    start = cursor.at
+    cursor.bound.append(start)
+    cursor.at += 2
+    _read_arrow_body(cursor, flags, start)
+    return False
+
+
+def _read_arrow_body(cursor: Cursor, flags: int, start: int) -> None:
+    """A block or an expression, of a function that begins at the token *start*."""
     if cursor.words[cursor.at] == "{":
         read_body(cursor)
     else:
         read_expression(cursor, flags & (NO_IN | NO_RESULT))
-    return False
+    cursor.end_scope(start)
 
 
 # --- operators --------------------------------------------------------------------------------

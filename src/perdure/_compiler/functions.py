@@ -28,6 +28,7 @@ def read_function_tail(cursor: Cursor, properties: list[str] | None = None) -> i
     Args:
         properties: takes the names of parameters that are properties; None where none may be.
     """
+    start = cursor.at
     blank_type_parameters(cursor)
     read_parameters(cursor, properties)
     if cursor.is_typed and cursor.words[cursor.at] == ":":
@@ -39,6 +40,7 @@ def read_function_tail(cursor: Cursor, properties: list[str] | None = None) -> i
     if cursor.words[brace] != "{":
         return 0
     read_body(cursor)
+    cursor.end_scope(start)
     return brace
 
 

@@ -82,20 +82,42 @@ def drop_types(cursor: Cursor) -> None:
     """Take away the imports and exports of names that turned out to be types."""
     words = cursor.words
     bound = {words[at] for at in cursor.bound}
-    for found in cursor.linkage.imports:
-        bound.update(s.name for s in (*found.heads, *found.listed) if not s.is_type)
-        cursor.linkage.types.update(s.name for s in found.listed if s.is_type)
-    types = cursor.linkage.types - bound
-    for specifier in cursor.linkage.exports:
+    linkage = cursor.linkage
+    imported: set[str] = set()
+    for found in linkage.imports:
+        imported.update(s.name for s in (*found.heads, *found.listed) if not s.is_type)
+        linkage.types.update(s.name for s in found.listed if s.is_type)
+    types = linkage.types - bound - imported
+    for specifier in linkage.exports:
         if specifier.name in types:
             cursor.blank(specifier.first, specifier.last)
-    for specifier in cursor.linkage.defaults:
+    for specifier in linkage.defaults:
         if specifier.name in types:
             cursor.blank_as(specifier.first, specifier.last, ";")
-    used = {words[at] for at in cursor.values}
-    used.update(specifier.name for specifier in cursor.linkage.exports)
-    for found in cursor.linkage.imports:
+    used = _used(cursor, imported)
+    used.update(specifier.name for specifier in linkage.exports)
+    for found in linkage.imports:
         _drop_unused(cursor, found, used)
+
+
+def _used(cursor: Cursor, names: set[str]) -> set[str]:
+    """Those of the imported names that stand for a value where nothing else has that name."""
+    words = cursor.words
+    hidden: dict[str, list[tuple[int, int]]] = {}
+    for at in cursor.bound:
+        if words[at] in names:
+            around = [span for span in cursor.spans if span[0] <= at < span[1]]
+            hidden.setdefault(words[at], []).append(min(around, key=_length, default=(0, 0)))
+    return {
+        words[at]
+        for at in cursor.values
+        if words[at] in names
+        and not any(first <= at < last for first, last in hidden.get(words[at], ()))
+    }
+
+
+def _length(span: tuple[int, int]) -> int:
+    return span[1] - span[0]
 
 
 def _drop_unused(cursor: Cursor, found: Import, used: set[str]) -> None:

@@ -57,6 +57,7 @@ def _read_block(cursor: Cursor) -> None:
     while cursor.words[cursor.at] != "}":
         _read_statement(cursor)
     cursor.at += 1
+    cursor.end_scope(cursor.scope)
     cursor.scope = scope
 
 
@@ -210,6 +211,7 @@ def _read_switch(cursor: Cursor, start: int) -> bool:
             cursor.expect(":")
         else:
             _read_statement(cursor)
+    cursor.end_scope(cursor.scope)
     cursor.scope = scope
     return True
 
@@ -231,6 +233,7 @@ def _read_for(cursor: Cursor, start: int) -> bool:
             read_expression(cursor, COMMA)
     cursor.expect(")")
     _read_statement(cursor)
+    cursor.end_scope(start)
     return True
 
 
@@ -268,12 +271,14 @@ def _read_jump(cursor: Cursor, start: int) -> bool:
 def _read_try(cursor: Cursor, start: int) -> bool:
     cursor.at += 1
     _read_block(cursor)
+    start = cursor.at
     if cursor.take("catch"):
         if cursor.take("("):
             read_target(cursor)
             blank_annotation(cursor)
             cursor.expect(")")
         _read_block(cursor)
+        cursor.end_scope(start)
     if cursor.take("finally"):
         _read_block(cursor)
     return True
