@@ -37,13 +37,16 @@ function valuesOf(node, names = new Set()) {
   return names;
 }
 
-// Without the imports that nothing uses: Node keeps them, TypeScript and we do not.
-function used(program, text) {
+// Without the imports that nothing uses: Node keeps them, TypeScript and we do not. Whether a name
+// is another's where it is used, only TypeScript knows: Node's are those that are ours as well.
+function used(program, text, other) {
   const names = valuesOf(program);
+  const imported = other?.body.filter((node) => node.type === "ImportDeclaration").flatMap((node) => node.specifiers);
+  const theirs = imported && new Set(imported.map((specifier) => specifier.local.name));
   return program.body.filter((node) => {
     if (listsNothing(text, node)) return false;
     if (node.type !== "ImportDeclaration" || !node.specifiers.length) return true;
-    node.specifiers = node.specifiers.filter((specifier) => names.has(specifier.local.name));
+    node.specifiers = node.specifiers.filter(({ local }) => names.has(local.name) && (theirs?.has(local.name) ?? true));
     return node.specifiers.length > 0;
   });
 }
@@ -87,14 +90,27 @@ function compared(ours, theirs, places, tidy) {
   } catch (error) {
     return { verdict: "different", detail: `ours: ${error}` };
   }
-  const found = difference(tidy(left, ours), tidy(right, theirs), places);
+  const found = difference(tidy(left, ours), tidy(right, theirs, left), places);
   return { verdict: found ? "different" : "equal", detail: found };
 }
 
-const withoutEmpty = (program, text) => program.body.filter((node) => !listsNothing(text, node));
+// TypeScript writes (a?.b)?.c without parentheses.
+function joined(node) {
+  if (Array.isArray(node)) return node.map(joined);
+  if (!isNode(node) || node instanceof RegExp) return node;
+  for (const key of keysOf(node)) node[key] = joined(node[key]);
+  const inner = node.object ?? node.callee;
+  if (node.optional && inner?.type === "ChainExpression") node[node.object ? "object" : "callee"] = inner.expression;
+  return node;
+}
+
+const withoutEmpty = (program, text) => joined(program).body.filter((node) => !listsNothing(text, node));
 
 function emitted(source) {
-  return typescript.transpileModule(source, { compilerOptions: EMIT, fileName: "a.ts" }).outputText;
+  const options = { compilerOptions: EMIT, fileName: "a.ts", reportDiagnostics: true };
+  const { outputText, diagnostics } = typescript.transpileModule(source, options);
+  if (diagnostics.length) throw new Error(typescript.flattenDiagnosticMessageText(diagnostics[0].messageText, " "));
+  return outputText;
 }
 
 function outcome(script) {
@@ -121,7 +137,13 @@ const QUESTIONS = {
   },
   // Is it what TypeScript writes?
   emit({ source, ours }) {
-    return compared(ours, emitted(source), "", withoutEmpty);
+    let theirs;
+    try {
+      theirs = emitted(source);
+    } catch (error) {
+      return { verdict: "unsupported", detail: error.message };
+    }
+    return compared(ours, theirs, "", withoutEmpty);
   },
   // Is it what has been stored?
   stored({ ours, theirs }) {

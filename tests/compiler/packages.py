@@ -12,10 +12,12 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 from perdure._compiler.erase import erase
 from perdure._compiler.parse import parse
-from tests.compiler.oracle import Answer, Oracle, open_oracle
+from tests.compiler.oracle import Answer, Oracle, open_oracle, script_of
+from tests.compiler.programs import NAMES, Programs
 
 PACKAGES = (
     "@anthropic-ai/sdk@1.14.0",
@@ -40,6 +42,7 @@ PACKAGES = (
     "zod@4.6.7",
 )
 TYPESCRIPT = "typescript@5.9.3"
+PROGRAMS = 5000
 BY_DESIGN = ("a namespace", "a decorator", "a <T> cast", "import =", "export =")
 
 
@@ -53,9 +56,24 @@ def main(folder: Path) -> int:
                 counts[judge(oracle, path)] += 1
             total += counts
             print(f"{package}: {told(counts)}", flush=True)
+        counts = Counter(program_verdict(oracle, number) for number in range(PROGRAMS))
+        print(f"programs with imports: {told(counts)}")
+        total += counts
     print(f"all: {told(total)}")
     valid = total.total() - total["refused by design"]
     return 1 if total["different"] or total["refused"] * 200 > valid else 0
+
+
+def program_verdict(oracle: Oracle, number: int) -> str:
+    """What TypeScript says of a made-up program whose names are imported."""
+    source = f"import {{ {', '.join(NAMES)} }} from 'm'\n{Programs(Random(number)).program()}"
+    script = script_of(source)
+    if script is None or oracle.ask("strip", source=source, ours=script).verdict == "unsupported":
+        return "refused by design"
+    answer = oracle.ask("emit", source=source, ours=script)
+    if answer.verdict == "different":
+        print(f"  program {number}: {answer.detail}")
+    return answer.verdict
 
 
 def fetch(folder: Path, package: str) -> Path:

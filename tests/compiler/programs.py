@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-NAMES = ("a", "b", "get", "type", "of", "async", "é", "declare", "readonly", "x1")
+NAMES = ("a", "b", "get", "type", "of", "async", "é", "declare", "x1")
 OPERATORS = ("+", "-", "*", "/", "<", ">", ">=", ">>", "<<", "&&", "??", "===", "in", "|")
 TYPE_NAMES = (
     "T",

@@ -31,11 +31,10 @@ def read_function_tail(cursor: Cursor, properties: list[str] | None = None) -> i
     start = cursor.at
     blank_type_parameters(cursor)
     read_parameters(cursor, properties)
-    if cursor.is_typed and cursor.words[cursor.at] == ":":
-        start = cursor.at
-        cursor.at += 1
+    if cursor.is_typed and cursor.take(":"):
+        colon = cursor.at - 1
         read_result(cursor)
-        cursor.blank(start, cursor.at)
+        cursor.blank(colon, cursor.at)
     brace = cursor.at
     if cursor.words[brace] != "{":
         return 0
