@@ -43,7 +43,7 @@ PACKAGES = (
 )
 TYPESCRIPT = "typescript@5.9.3"
 PROGRAMS = 5000
-BY_DESIGN = ("a namespace", "a decorator", "a <T> cast", "import =", "export =")
+BY_DESIGN = ("a namespace", "a decorator", "a cast that holds", "import =", "export =")
 
 
 def main(folder: Path) -> int:

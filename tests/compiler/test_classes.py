@@ -137,6 +137,7 @@ def classes(draw: st.DrawFn) -> str:
     return f"{head} {{ {end.join(members)} }}"
 
 
+@pytest.mark.slow
 @given(classes())
 def test_a_class_does_what_nodes_does(oracle: Oracle, source: str) -> None:
     source = (

@@ -118,6 +118,7 @@ def enums(draw: st.DrawFn) -> str:
     return "\n".join(f"enum E {{{space}{(',' + space).join(d)}{space}}}" for d in declarations)
 
 
+@pytest.mark.slow
 @given(enums())
 def test_an_enum_does_what_nodes_does(oracle: Oracle, source: str) -> None:
     source = f"const f = (n: number) => n;\n{source}\nout.push(Object.entries(E), E.A, E[0]);"

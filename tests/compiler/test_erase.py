@@ -197,7 +197,7 @@ def test_letters_of_every_width_keep_the_columns_of_what_follows() -> None:
         ('import fs = require("fs");', 8, "import = require()", "write import … from"),
         ("export = a;", 1, "export =", "write export default"),
         ("@d class A {}", 1, "a decorator", "call the function yourself"),
-        ("let x = <any>y;", 9, "a <T> cast", "write value as T"),
+        ("() => { return <any>\nnew y }", 16, "a <T> cast on a line above", "write value as T"),
     ],
 )
 def test_what_has_no_javascript_is_refused_with_its_place_and_what_to_write(

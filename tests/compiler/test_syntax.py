@@ -105,7 +105,7 @@ def problem(source: str, file: str = "a.ts") -> Diagnostic:
 )
 def test_what_is_no_typescript_is_an_error(source: str) -> None:
     found = problem(source)
-    assert found.message.startswith(("syntax error near ", "a <T> cast"))
+    assert found.message.startswith("syntax error near ")
     assert (found.line, found.file) == (1, "a.ts")
     assert 1 <= found.column <= len(source) + 1
 

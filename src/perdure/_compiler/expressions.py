@@ -263,7 +263,7 @@ def _read_parenthesis(cursor: Cursor, flags: int) -> bool:
 
 
 def _read_angle(cursor: Cursor, flags: int) -> bool:
-    """A generic arrow function, or what has an angle for other reasons and is refused."""
+    """A generic arrow function, or a cast; where JSX may be, that is refused."""
     if cursor.is_typed and _read_arrow(cursor, flags):
         return False
     if cursor.is_jsx:
@@ -275,12 +275,25 @@ def _read_angle(cursor: Cursor, flags: int) -> bool:
         raise Unreadable
     if not cursor.is_typed:
         raise Unreadable
-    message = "a <T> cast has no meaning here without TypeScript's compiler"
-    cursor.refuse(cursor.at, message, "write value as T")
+    return _read_old_cast(cursor, flags)
+
+
+def _read_old_cast(cursor: Cursor, flags: int) -> bool:
+    """``<T>value``: goes; brackets stay where the value would be a block or begin a line."""
     start = cursor.at
     read_type_arguments(cursor)
-    cursor.blank(start, cursor.at)
-    return _read_operand(cursor, flags)
+    value, word = cursor.at, cursor.words[cursor.at]
+    is_split = any(cursor.breaks[start + 1 : value + 1])
+    if not is_split and word not in {"{", "function", "class"}:
+        cursor.blank(start, value)
+        return _read_operand(cursor, flags)
+    cursor.blank_as(start, value, "(")
+    if word in _SIGNS or word in _PREFIXES or word in {"new", "<", "yield"}:
+        message = "a <T> cast on a line above its value has no meaning here"
+        cursor.refuse(start, message, "write value as T")
+    follows = _read_operand(cursor, flags)
+    cursor.write(cursor.tokens.ends[cursor.at - 1], ")")
+    return follows
 
 
 def _read_arrow(cursor: Cursor, flags: int) -> bool:

@@ -72,8 +72,6 @@ def read_type_parameters(cursor: Cursor) -> None:
     cursor.expect("<")
     while cursor.words[cursor.at] != ">":
         while cursor.words[cursor.at] in _VARIANCE and cursor.is_name(1):
-            if cursor.words[cursor.at] == "out" and cursor.word(1) == "extends":
-                break
             cursor.at += 1
         if cursor.name() in RESERVED:
             raise Unreadable
