@@ -6,8 +6,6 @@ one: ``a = [1]`` and then ``readonly [b] = 2`` must not join.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .cursor import Cursor, Unreadable
 from .functions import (
     KEYS,
@@ -31,14 +29,16 @@ _ACROSS_LINES = frozenset({"static", "get", "set"})
 _MODIFIERS = _ACROSS_LINES | {"accessor", "async"}
 
 
-@dataclass(slots=True)
 class _Class:
     """A class that is being read."""
 
-    name: str
-    brace: int  # the token that opens its body
-    is_derived: bool
-    ends_open: bool = False  # whether the member above could join with the next
+    __slots__ = ("brace", "ends_open", "is_derived", "name")
+
+    def __init__(self, name: str, brace: int, is_derived: bool) -> None:
+        self.name = name
+        self.brace = brace  # the token that opens its body
+        self.is_derived = is_derived
+        self.ends_open = False  # whether the member above could join with the next
 
 
 def read_class_tail(cursor: Cursor) -> None:

@@ -8,7 +8,7 @@ others. ``mark`` and ``back`` undo a reading that was only a try. A source that 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from .diagnostics import Diagnostic, diagnose_at
 from .linkage import Linkage
@@ -17,31 +17,34 @@ from .tokens import END, NAME, Tokens
 __all__ = ("Cursor", "Edit", "Grammar", "Mark", "Unreadable")
 
 
-_ESCAPE = re.compile(r"\\[\s\S]")
-
-
 class Unreadable(Exception):
     """The source is no TypeScript from the cursor's token on."""
 
 
-class Edit(NamedTuple):
+class Edit:
     """Letters of the source that something else stands for; None for blanks."""
 
-    start: int
-    end: int
-    text: str | None
+    __slots__ = ("end", "start", "text")
+
+    def __init__(self, start: int, end: int, text: str | None) -> None:
+        self.start = start
+        self.end = end
+        self.text = text
 
 
-class Mark(NamedTuple):
+class Mark:
     """How far a cursor has come."""
 
-    at: int
-    edits: int
-    values: int
-    problems: int
-    masks: int
-    bound: int
-    spans: int
+    __slots__ = ("at", "bound", "edits", "masks", "problems", "spans", "values")
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.at = cursor.at
+        self.edits = len(cursor.edits)
+        self.values = len(cursor.values)
+        self.problems = len(cursor.problems)
+        self.masks = len(cursor.masks)
+        self.bound = len(cursor.bound)
+        self.spans = len(cursor.spans)
 
 
 class Grammar(Protocol):
@@ -119,15 +122,7 @@ class Cursor:
 
     def mark(self) -> Mark:
         """The place to come back to."""
-        return Mark(
-            self.at,
-            len(self.edits),
-            len(self.values),
-            len(self.problems),
-            len(self.masks),
-            len(self.bound),
-            len(self.spans),
-        )
+        return Mark(self)
 
     def back(self, mark: Mark) -> None:
         """As if nothing since the mark had been read."""
@@ -239,7 +234,7 @@ class Cursor:
         """Mask the escapes of a template's piece that only a tag may read: ``\\u``, ``\\x``."""
         if "\\" in self.words[self.at]:
             start = self.tokens.starts[self.at]
-            for escape in _ESCAPE.finditer(self.words[self.at]):
+            for escape in re.finditer(r"\\[\s\S]", self.words[self.at]):
                 if escape[0] in {"\\u", "\\x"}:
                     place = start + escape.start()
                     self.masks.append(Edit(place, place + 2, "  "))

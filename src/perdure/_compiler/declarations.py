@@ -7,7 +7,7 @@ which its statement begins, ``export`` included, and returns False where the wor
 from __future__ import annotations
 
 from .classes import read_class_tail
-from .cursor import Cursor, Mark
+from .cursor import Cursor, Edit, Mark
 from .enums import is_enum, read_enum
 from .linkage import Linkage
 from .tokens import STRING, words_of
@@ -143,11 +143,15 @@ def read_namespace(cursor: Cursor, start: int) -> bool:
     return True
 
 
+def _start_of(edit: Edit) -> int:
+    return edit.start
+
+
 def _is_blank(cursor: Cursor, mark: Mark, brace: int) -> bool:
     """Whether all that has been read in braces since the mark is to go."""
     if len(cursor.problems) > mark.problems:
         return False
-    edits = sorted(cursor.edits[mark.edits :])
+    edits = sorted(cursor.edits[mark.edits :], key=_start_of)
     index = 0
     for at in range(brace + 1, cursor.at - 1):
         place = cursor.tokens.starts[at]

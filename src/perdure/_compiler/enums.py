@@ -7,24 +7,21 @@ neither a number nor a string by its looks is asked at run time which it is.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
 from .cursor import Cursor, Unreadable
 from .tokens import NAME, NUMBER, PUNCTUATOR, STRING, TEMPLATE
 
 __all__ = ("is_enum", "read_enum")
 
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
 
-
-@dataclass(slots=True)
 class _Enum:
     """An enum that is being read."""
 
-    name: str
-    members: set[str]  # of all declarations that share the name
-    follower: str | None = "0"  # the next member's value where it has none; None after a string
+    __slots__ = ("follower", "members", "name")
+
+    def __init__(self, name: str, members: set[str]) -> None:
+        self.name = name
+        self.members = members  # of all declarations that share the name
+        self.follower: str | None = "0"  # the next member's value where it has none of its own
 
 
 def is_enum(cursor: Cursor) -> bool:
@@ -104,4 +101,8 @@ def _read_value(cursor: Cursor, enum: _Enum, member: str, key: str) -> tuple[str
 
 
 def _plus_one(number: str, member: str) -> str:
-    return str(int(number) + 1) if _INTEGER.fullmatch(number) else f"{member} + 1"
+    digits = number.removeprefix("-")
+    is_plain = digits.isascii() and digits.isdecimal() and len(digits) < 16
+    if is_plain and (digits == "0" or digits[0] != "0"):
+        return str(int(number) + 1)
+    return f"{member} + 1"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
+from .._frozen import frozen
 from .cursor import Cursor, Edit, Unreadable
 from .diagnostics import Diagnostic, diagnose_at
 from .modules import drop_types
@@ -21,13 +21,13 @@ from .tokens import END
 __all__ = ("Erasure", "erase")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Erasure:
     """A source without its types."""
 
     script: str
     mask: str  # of as many bytes; what tree-sitter's grammar of JavaScript lacks is masked
-    problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    problems: list[Diagnostic]
     is_unreadable: bool = False  # so that the script is the source
 
 
@@ -83,7 +83,8 @@ def _masked(cursor: Cursor) -> list[Edit]:
 def _written(text: str, edits: Iterable[Edit], blank: Callable[[str], str]) -> str:
     pieces: list[str] = []
     place = 0
-    for start, end, replacement in sorted(edits, key=_place_of):
+    for edit in sorted(edits, key=_place_of):
+        start, end, replacement = edit.start, edit.end, edit.text
         pieces.append(text[place:start])
         pieces.append(_blank(text[start:end], blank) if replacement is None else replacement)
         place = end
@@ -95,11 +96,9 @@ def _place_of(edit: Edit) -> tuple[int, int]:
     return edit.start, edit.end
 
 
-_SOLID = re.compile(r"[^\r\n\u2028\u2029]+")
-
-
 def _blank(text: str, blank: Callable[[str], str]) -> str:
-    return _SOLID.sub(
+    return re.sub(
+        r"[^\r\n\u2028\u2029]+",
         lambda line: " " * len(line[0]) if line[0].isascii() else "".join(map(blank, line[0])),
         text,
     )

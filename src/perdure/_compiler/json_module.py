@@ -6,8 +6,6 @@ bundlers have it. The text stays on its lines.
 
 from __future__ import annotations
 
-import json
-import re
 from typing import NoReturn, cast
 
 from .diagnostics import Diagnostic, diagnose_at
@@ -15,7 +13,6 @@ from .tokens import RESERVED, words_of
 
 __all__ = ("json_module",)
 
-_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 _NO_NAMES = RESERVED | words_of(
     "arguments await eval implements interface let package private protected public static yield"
 )
@@ -23,14 +20,18 @@ _NO_NAMES = RESERVED | words_of(
 
 def json_module(file: str, text: str) -> tuple[str, list[Diagnostic]]:
     """The JavaScript of a file of JSON, and what is wrong with the file."""
+    import json  # for data alone
+
     try:
         value = json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as exc:
         return "", [diagnose_at(file, text, exc.pos, f"this is no JSON: {exc.msg}")]
+    except _ConstantError as exc:
+        return "", [diagnose_at(file, text, 0, f"this is no JSON: {exc} is no number")]
     except RecursionError:
         return "", [diagnose_at(file, text, 0, "the JSON is nested too deeply")]
     keys = list(cast("dict[str, object]", value)) if isinstance(value, dict) else []
-    names = [key for key in keys if _NAME.fullmatch(key) and key not in _NO_NAMES]
+    names = [key for key in keys if _is_name(key)]
     whole = "$"
     while whole in names:
         whole += "$"
@@ -44,5 +45,13 @@ def _has_prototype(text: str) -> bool:
     return "__proto__" in text or "\\u" in text
 
 
+def _is_name(key: str) -> bool:
+    return key.isascii() and key.replace("$", "_").isidentifier() and key not in _NO_NAMES
+
+
+class _ConstantError(Exception):
+    """NaN or an infinity, which Python reads and JSON does not have."""
+
+
 def _refuse(constant: str) -> NoReturn:
-    raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
+    raise _ConstantError(constant)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from .._frozen import frozen
 
 __all__ = ("Import", "Linkage", "Specifier")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Specifier:
     """A name that is imported or exported, with its tokens."""
 
@@ -17,21 +17,25 @@ class Specifier:
     is_type: bool = False
 
 
-@dataclass(slots=True)
 class Import:
     """An import of values, as far as its form tells."""
 
-    start: int
-    end: int = 0
-    heads: list[Specifier] = field(default_factory=list[Specifier])  # a default, a namespace
-    listed: list[Specifier] = field(default_factory=list[Specifier])
+    __slots__ = ("end", "heads", "listed", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end = start
+        self.heads: list[Specifier] = []  # a default, a namespace
+        self.listed: list[Specifier] = []
 
 
-@dataclass(slots=True)
 class Linkage:
     """The imports and exports of one source."""
 
-    imports: list[Import] = field(default_factory=list[Import])
-    exports: list[Specifier] = field(default_factory=list[Specifier])
-    defaults: list[Specifier] = field(default_factory=list[Specifier])
-    types: set[str] = field(default_factory=set[str])  # names at the top that are types
+    __slots__ = ("defaults", "exports", "imports", "types")
+
+    def __init__(self) -> None:
+        self.imports: list[Import] = []
+        self.exports: list[Specifier] = []
+        self.defaults: list[Specifier] = []
+        self.types: set[str] = set()  # names at the top that are types

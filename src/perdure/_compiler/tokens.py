@@ -47,8 +47,9 @@ _BEFORE_A_VALUE = words_of(
 _ENDS_A_VALUE = frozenset({")", "]", "}", "++", "--"})
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 _BLANK = r"[\s\ufeff]"
+# Compiled when they are first used: a process that compiles no workflow has no use for them.
 _LETTER = r"[\w$\u200c\u200d]|[^\x00-\x7f\s\ufeff]|\\u(?:[\da-fA-F]{4}|\{[\da-fA-F]+\})"
-_TOKEN = re.compile(
+_TOKEN = (
     rf"{_BLANK}*(?:(?://[^\n\r\u2028\u2029]*|/\*[\s\S]*?\*/){_BLANK}*)*"
     rf"(?:((?!\d)(?:{_LETTER})+)"
     r"|(0[xX][\da-fA-F_]+n?|0[oO][0-7_]+n?|0[bB][01_]+n?"
@@ -60,12 +61,12 @@ _TOKEN = re.compile(
     r"|([\s\S])"
     r"|\Z)"
 )
-_PIECE = re.compile(r"[`}](?:[^`\\$]|\\[\s\S]|\$(?!\{))*(?:`|(\$\{))")
-_REGEX = re.compile(
+_PIECE = r"[`}](?:[^`\\$]|\\[\s\S]|\$(?!\{))*(?:`|(\$\{))"
+_REGEX = (
     rf"/(?![*/])(?:[^/\\\[\n\r\u2028\u2029]|\\[^\n\r\u2028\u2029]"
     rf"|\[(?:[^\]\\\n\r\u2028\u2029]|\\[^\n\r\u2028\u2029])*\])+/(?:{_LETTER})*"
 )
-_BREAK = re.compile(r"[\n\r\u2028\u2029]")
+_BREAK = r"[\n\r\u2028\u2029]"
 
 
 class Tokens:
@@ -94,7 +95,7 @@ class Tokens:
         self.pairs = {a: b for a, b in self.pairs.items() if b < at}
         self._open = [a for a in range(at) if self._opens(a) and a not in self.pairs]
         if regex:
-            whole = _REGEX.match(self.text, start)
+            whole = re.compile(_REGEX).match(self.text, start)
             self._add(WRONG if whole is None else REGEX, start, whole.end() if whole else start + 1)
         else:
             length = 2 if self.text.startswith("/=", start) else 1
@@ -112,8 +113,9 @@ class Tokens:
         self.ends.append(end)
 
     def _read(self, place: int) -> None:
-        text, match = self.text, _TOKEN.match
+        text, match = self.text, re.compile(_TOKEN).match
         words, kinds, starts = self.words, self.kinds, self.starts
+        find_break = re.compile(_BREAK).search
         ends, breaks, stack, pairs = self.ends, self.breaks, self._open, self.pairs
         while True:
             token = match(text, place)
@@ -121,7 +123,7 @@ class Tokens:
             kind = token.lastindex or END
             start, end = token.span(kind) if kind != END else (token.end(), token.end())
             word = text[start:end]
-            breaks.append(start > place and _BREAK.search(text, place, start) is not None)
+            breaks.append(start > place and find_break(text, place, start) is not None)
             if kind == PUNCTUATOR:
                 at = len(words)
                 if word in "([{":
@@ -136,7 +138,7 @@ class Tokens:
                         pairs[stack.pop()] = at
                     word = text[start:end]
                 elif word[0] == "/" and self._value_begins():
-                    whole = _REGEX.match(text, start)
+                    whole = re.compile(_REGEX).match(text, start)
                     if whole is not None:
                         kind, end, word = REGEX, whole.end(), whole[0]
             elif word == "`":
@@ -154,7 +156,7 @@ class Tokens:
 
     def _piece(self, start: int) -> tuple[int, int]:
         """A template's piece: its kind and its end."""
-        piece = _PIECE.match(self.text, start)
+        piece = re.compile(_PIECE).match(self.text, start)
         if piece is None:
             return WRONG, start + 1
         return (TEMPLATE if piece[1] is None else HEAD), piece.end()
