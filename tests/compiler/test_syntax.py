@@ -244,3 +244,20 @@ def test_any_words_are_erased_or_have_an_error_inside_them(words: list[str]) -> 
     erasure = erase("a.ts", text)
     assert erasure.script.count("\n") == text.count("\n")
     assert len(erasure.script.encode()) == len(erasure.mask.encode())
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [("a ? (b) : c => (", ")"), ("a < (b) < (", ")"), ("x((a): b ? ", ")"), ("a<b, ", "")],
+)
+def test_tries_within_tries_do_not_double(opening: str, closing: str) -> None:
+    """Were they made again at each level, 2**30 would take hours."""
+    erase("a.ts", f"{opening * 30}d{closing * 30}")
+
+
+def test_a_guess_that_is_corrected_forgets_what_was_tried_behind_it() -> None:
+    source = "a ? (b) : c => (d) / e < f > (g) / h : (i)\nif (a) /(j): k</.test(l<m>(n))"
+    erasure = erase("a.ts", source)
+    assert erasure.problems == []
+    assert "l   (n)" in erasure.script
+    assert "/(j): k</" in erasure.script

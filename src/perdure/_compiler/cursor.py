@@ -84,6 +84,7 @@ class Cursor:
         "kinds",
         "linkage",
         "masks",
+        "misses",
         "problems",
         "scope",
         "spans",
@@ -104,6 +105,7 @@ class Cursor:
         )
         self.at = 0
         self.furthest = 0  # the last token that a try came to
+        self.misses: set[tuple[int, int]] = set()  # tries that failed: token and flags
         self.is_typed = file.endswith((".ts", ".tsx", ".mts", ".cts"))
         self.is_jsx = file.endswith((".tsx", ".jsx"))
         self.edits: list[Edit] = []
@@ -129,6 +131,11 @@ class Cursor:
         self.furthest = max(self.furthest, self.at)
         self.at = mark.at
         self.forget(mark)
+
+    def reread(self, *, regex: bool) -> None:
+        """Cut again from here, where a ``/`` was guessed wrong."""
+        self.tokens.reread(self.at, regex=regex)
+        self.misses = {miss for miss in self.misses if miss[0] < self.at}
 
     def forget(self, mark: Mark) -> None:
         """Stay, but drop all findings since the mark."""

@@ -36,6 +36,7 @@ COMMA = 1  # commas join expressions
 NO_IN = 2  # in the head of a for, "in" is no operator
 NO_RESULT = 4  # between ? and :, where "(a): b => c" is an arrow function only before another ":"
 CALLEE = 8  # no operators
+_ARGUMENTS = 16  # of a miss: type arguments were tried
 
 _PREFIXES = frozenset({"typeof", "void", "delete", "await"})
 _SIGNS = frozenset({"!", "~", "+", "-", "++", "--"})
@@ -101,7 +102,7 @@ def _read_operand(cursor: Cursor, flags: int) -> bool:
             _read_object(cursor)
             return True
         if kind == PUNCTUATOR and word in {"/", "/="}:
-            cursor.tokens.reread(at, regex=True)
+            cursor.reread(regex=True)
             continue
         if word == "<":
             return _read_angle(cursor, flags)
@@ -310,6 +311,10 @@ def _read_arrow(cursor: Cursor, flags: int) -> bool:
             cursor.expect("=>")
             _read_arrow_body(cursor, flags, start)
             return True
+    # Without a memory of misses, tries within tries would double the time at each level.
+    miss = (start, flags & NO_RESULT)
+    if miss in cursor.misses:
+        return False
     mark = cursor.mark()
     depth = cursor.functions
     try:
@@ -317,6 +322,7 @@ def _read_arrow(cursor: Cursor, flags: int) -> bool:
     except Unreadable:
         cursor.functions = depth
         cursor.back(mark)
+        cursor.misses.add(miss)
         return False
     return True
 
@@ -426,7 +432,7 @@ def _read_operator(cursor: Cursor, flags: int, chain: list[int]) -> bool:
             continue
         if word[:1] == "/":
             if cursor.kinds[at] == REGEX:
-                cursor.tokens.reread(at, regex=False)
+                cursor.reread(regex=False)
             cursor.at = at + 1
             return True
         return False
@@ -535,16 +541,17 @@ def _read_non_null(cursor: Cursor, at: int) -> bool:
 
 def _read_arguments(cursor: Cursor, at: int) -> bool:
     """Type arguments, by TypeScript's own rule for telling them from comparisons."""
-    if not cursor.is_typed:
+    if not cursor.is_typed or (at, _ARGUMENTS) in cursor.misses:
         return False
     mark = cursor.mark()
     try:
         read_type_arguments(cursor)
+        is_followed = _may_follow_arguments(cursor)
     except Unreadable:
+        is_followed = False
+    if not is_followed:
         cursor.back(mark)
-        return False
-    if not _may_follow_arguments(cursor):
-        cursor.back(mark)
+        cursor.misses.add((at, _ARGUMENTS))
         return False
     cursor.blank(at, cursor.at)
     return True
