@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from .._model.commands import Interrupted
 from .._model.commit import Committed
 from .._vm.reply import Reply
+from .._vm.watch import StoppedError, StopReason, Watch, place_here
 from ..abc import DirectStorage
 from ..errors import PerdureError, WorldError
 from .carrying import Carrying
 from .heap import Heap
-from .turn_handler import Taken, Turn, TurnInput, take_turn
+from .turn_handler import Idle, Turn, TurnInput, take_turn
 
 __all__ = ("Posted", "take_in_thread")
 
 
-Posted: TypeAlias = "tuple[Taken, Committed | None]"  # the world's answer, if it was posted
+Posted: TypeAlias = "tuple[Turn | Idle, Committed | None]"  # the world's answer, if it was posted
 
 
 async def take_in_thread(
@@ -24,24 +26,36 @@ async def take_in_thread(
 ) -> Posted:
     """Take a turn in a VM thread; returns when its commit, if it was posted there, is answered.
 
+    A run that was stopped before begins aside of all others.
+
     Returns:
         the turn, and the world's answer to its commit if there was one that settles it.
 
     Cancelled, it stops the guest and waits for the thread to be done with the heap.
 
     Args:
-        deadline: seconds after which the guest is interrupted.
+        deadline: seconds after which the guest is stopped.
+
+    Raises:
+        StoppedError: it was.
     """
     reply: Reply[Posted] = Reply()
-    direct = shared.direct
+    direct, watch = shared.direct, Watch(deadline)
 
     def work() -> Callable[[], None] | None:
         if not reply.begin():
             return None
+        place = place_here()
+        place.watch = watch
         try:
             taken = take_turn(heap, given)
         except BaseException as exc:  # handed on
             reply.fail(exc)
+            return None
+        finally:
+            place.watch = None
+        if isinstance(taken, Interrupted):
+            reply.fail(StoppedError(watch.reason or StopReason.DEADLINE))
             return None
         if direct is None or not isinstance(taken, Turn):
             reply.give((taken, None))
@@ -65,12 +79,8 @@ async def take_in_thread(
         else:
             reply.give((taken, answer))
 
-    shared.watchdog.watch(heap, deadline)
-    try:
-        shared.pool.hand_over(work)
-        return await reply.wait(heap.interrupt)
-    finally:
-        shared.watchdog.let_go(heap)
+    shared.pool.hand_over(work, aside=heap.run_id in shared.slow)
+    return await reply.wait(lambda: watch.stop(StopReason.ABANDONED))
 
 
 def _is_doubtful(error: Exception) -> bool:

@@ -22,10 +22,12 @@ from wasmtime import _ffi
 
 from ..errors import GuestBuildError, ProtocolError
 from . import foreign
+from .watch import watched_engine
 
 __all__ = ("GuestEngine", "default_engine", "load_engine")
 
 MAX_WASM_STACK = 1792 << 10
+CONFIGURATION = 2  # of the engine, as set below: what was compiled with another one is no use
 _lock = threading.Lock()
 _loaded: dict[str, GuestEngine] = {}
 
@@ -83,8 +85,10 @@ def _wasm_engine() -> wasmtime.Engine:
     config.wasm_relaxed_simd = False
     config.memory_init_cow = True
     config.max_wasm_stack = MAX_WASM_STACK
+    config.epoch_interruption = True
     engine = wasmtime.Engine(config)
     foreign.keep_forever(engine)
+    watched_engine(engine)
     return engine
 
 
@@ -169,4 +173,4 @@ def _cache_path(digest: str) -> Path:
     machine = (
         f"{library.st_size:x}.{library.st_mtime_ns:x}-{platform.system()}-{platform.machine()}"
     )
-    return folder / f"module-{digest[:32]}-{machine}.bin".lower()
+    return folder / f"module-{digest[:32]}-{machine}-{CONFIGURATION}.bin".lower()
