@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -119,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

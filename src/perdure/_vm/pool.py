@@ -36,7 +36,7 @@ LONG_S = 0.05  # of a processor: work that takes more is put aside
 MAX_ASIDE = 16  # guests; what is not a guest's, and ends by itself, is not counted
 HURRIED_S = 0.02  # likewise, where other work waits
 LOOK_S = 0.02  # from one look to the next
-SHARE_S = 0.1  # of a processor, for each guest that is aside, by turns
+SHARE_S = 0.05  # of a processor, for each guest that is aside, by turns
 _CLOSING_S = 0.5  # of the clock, for a piece of work once the pool is to be empty
 _OVERDUE_NS = 500_000_000  # a look that is so late was in a loop that is gone
 
@@ -59,7 +59,7 @@ class VmPool:
         if self._max_threads < 1:
             raise UsageError("a pool needs at least one thread")
         self._seats: set[Seat] = set()
-        self._aside: set[Seat] = set()
+        self._aside: dict[Seat, None] = {}  # in the order in which they were put there
         self._idle: list[Seat] = []  # whose caches are warm is at the end
         self._backlog: deque[Work] = deque()  # for the first thread that is done
         self._numbers = 0  # of threads that were started
@@ -198,7 +198,10 @@ class VmPool:
         """Another seat; the caller has the lock."""
         seat = Seat(self._serve, name=f"perdure-vm-{self._numbers}", aside=aside)
         self._numbers += 1
-        (self._aside if aside else self._seats).add(seat)
+        if aside:
+            self._aside[seat] = None
+        else:
+            self._seats.add(seat)
         return seat
 
     def _serve(self, seat: Seat) -> None:
@@ -222,7 +225,7 @@ class VmPool:
     def _next(self, seat: Seat) -> Work | None:
         with self._lock:
             if seat.is_aside:
-                self._aside.discard(seat)
+                self._aside.pop(seat, None)
             elif self._backlog:
                 return self._backlog.popleft()
             elif not self._closed:
@@ -279,7 +282,7 @@ class VmPool:
         is_new, crowded = not seat.is_aside, self.is_crowded
         if is_new:
             self._seats.discard(seat)
-            self._aside.add(seat)
+            self._aside[seat] = None
             seat.is_aside = True
         patience = None if watch is None else watch.patience
         if watch is None or patience is None or used <= patience:
