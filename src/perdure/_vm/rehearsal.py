@@ -28,7 +28,7 @@ _LIMITS = Limits(instructions=1_000_000, heap_bytes=32 << 20, payload_bytes=1 <<
 
 
 def rehearse(
-    instantiate: Callable[[], Instance], body: Callable[[Instance], bytes], bundle: bytes
+    instantiate: Callable[[], Instance], body: Callable[[Instance], bytes | None], bundle: bytes
 ) -> bytes:
     """Bodies of deltas as a run of this bundle may make, the likeliest last; may be empty.
 
@@ -51,12 +51,12 @@ def rehearse(
 
 def _rehearse(
     instantiate: Callable[[], Instance],
-    body: Callable[[Instance], bytes],
+    body: Callable[[Instance], bytes | None],
     bundle: bytes,
     watch: Watch,
 ) -> bytes:
     name = str(decode(bundle)["name"])
-    made: list[tuple[int, bytes]] = []
+    made: list[tuple[int, bytes | None]] = []
     for arguments in _ARGUMENTS:
         guest = instantiate()
         try:
@@ -70,13 +70,13 @@ def _rehearse(
         finally:
             guest.close()
     made.sort(key=lambda item: item[0])
-    likely = [found for _, found in made if len(found) <= _MAX_BODY_BYTES]
+    likely = [seen for _, seen in made if seen is not None and len(seen) <= _MAX_BODY_BYTES]
     return b"".join(dict.fromkeys(likely))
 
 
 def _play(
-    guest: Instance, body: Callable[[Instance], bytes], name: str, arguments: bytes
-) -> list[tuple[int, bytes]]:
+    guest: Instance, body: Callable[[Instance], bytes | None], name: str, arguments: bytes
+) -> list[tuple[int, bytes | None]]:
     """Play a run until it ends or a few turns are over: its first and its last suspension."""
     frame = StartFrame(
         run_id="run_" + 26 * "a",
@@ -87,7 +87,7 @@ def _play(
         limits=_LIMITS,
     )
     answer = guest.start(frame)
-    seen: list[tuple[int, bytes]] = []
+    seen: list[tuple[int, bytes | None]] = []
     for turn in range(_TURNS):
         delivery = _reply(answer, turn + 2)
         if delivery is None:
