@@ -276,23 +276,21 @@ def _as_error(payload: bytes) -> GuestError:
 
 
 def _wipe(cell: Cell, layout: Layout, widest: int) -> None:
-    """Zero what calls have left outside the image: frames, the flag and the stack.
+    """Zero what calls have left outside the image: the arena's slots, the flag and the stack.
 
     Args:
-        widest: bytes of the longest frame; the guest may have begun a longer one.
+        widest: bytes of the longest frame; what a guest has encoded besides is found.
     """
-    base = cell.address
-    foreign.zero(base + layout.arena, 0, widest)
+    base, slot = cell.address, layout.answer - layout.arena
     foreign.zero(base + layout.interrupt, 0, 1)
-    at, end = base + layout.answer, base + layout.arena + layout.arena_bytes
-    while at < end:
-        length = min(_SPAN, end - at)
-        is_used = foreign.compare(at, _ZEROS_AT, length)
-        if is_used:
-            foreign.zero(at, 0, length)
-        elif at >= base + layout.answer + widest:
-            break
-        at += length
+    for index in range(layout.arena_bytes // slot):
+        start = base + layout.arena + index * slot
+        for at in range(start, start + slot, _SPAN):
+            length = min(_SPAN, start + slot - at)
+            if foreign.compare(at, _ZEROS_AT, length):
+                foreign.zero(at, 0, length)
+            elif at >= start + widest:
+                break
     at, clean = base + layout.stack_pointer, 0
     while at > base and clean < _CLEAN_SPANS:  # it grows down
         length = min(_SPAN, at - base)
