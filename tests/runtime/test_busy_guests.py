@@ -210,7 +210,7 @@ async def test_verify_and_measure_stop_what_takes_too_long(
     world: MemoryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Worker(world, steps=[add]):
-        (run,) = await begun(world, "await add(1, 2); for (let i = 0; i < 5e6; i++); return 1")
+        (run,) = await begun(world, "await add(1, 2); for (let i = 0; i < 3e7; i++); return 1")
         assert await run.result(timeout=60) == 1
     monkeypatch.setattr(audit_module, "SECONDS", 0.05)
     (problem,) = (await verify_run(world, run.id)).problems[:1]
