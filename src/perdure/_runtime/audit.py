@@ -28,11 +28,8 @@ from .cache import SECONDS, Baselines
 from .heap import Heap
 from .inspection import read_log
 from .keys import snapshot_key
-from .room import Room
 
 __all__ = ("AuditReport", "SuspensionCost", "measure_run", "verify_run")
-
-_ROOM_BYTES = 64 << 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +66,7 @@ async def verify_run(
     pool = VmPool(1)
     try:
         try:
-            baseline = await Baselines(world, pool, Room(_ROOM_BYTES)).get(record)
+            baseline = await Baselines(world, pool).get(record)
         except StoppedError as exc:
             problem = f"its bundle cannot be loaded: {exc}"
             return AuditReport(run_id=run_id, events=len(events), problems=[problem])
@@ -104,7 +101,7 @@ async def measure_run(
     events = await read_log(world, record.run_id)
     pool = VmPool(1)
     try:
-        baseline = await Baselines(world, pool, Room(_ROOM_BYTES)).get(record)
+        baseline = await Baselines(world, pool).get(record)
         return await pool.run(
             lambda: tuple(_measure(record, events, baseline, limits or Limits())),
             Watch(math.inf, patience=None),

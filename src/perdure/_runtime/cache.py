@@ -35,6 +35,7 @@ __all__ = ("Baselines", "WarmHeaps")
 
 SECONDS = 30.0  # to load a bundle
 _PATIENCE = 1.0  # of a processor, before it gives way where too many take long
+_ROOM_BYTES = 64 << 20
 _LATEST = 8  # baselines that are kept however little room there is
 _Key: TypeAlias = "tuple[Digest, Digest]"  # engine and bundle
 
@@ -84,17 +85,25 @@ class WarmHeaps:
 class Baselines:
     """Baselines by engine and bundle, each made once while it is kept."""
 
-    def __init__(self, world: World, pool: VmPool, room: Room, *, seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        world: World,
+        pool: VmPool,
+        room: Room | None = None,
+        *,
+        seconds: float = SECONDS,
+    ) -> None:
         """Have none yet.
 
         Args:
+            room: where they are kept; None is one of their own.
             seconds: a bundle may take to load.
         """
         self._world = world
         self._pool = pool
-        self._room = room
+        self._room = room or Room(_ROOM_BYTES)
         self._seconds = seconds
-        self._spares = Spares(room.max_bytes // 4)
+        self._spares = Spares(self._room.max_bytes // 4)
         self._kept: OrderedDict[_Key, Baseline] = OrderedDict()
         self._kept_bytes = 0
         self._latest: deque[Baseline] = deque(maxlen=_LATEST)

@@ -50,7 +50,8 @@ async def take_in_thread(
         try:
             taken = take_turn(heap, given)
         except BaseException as exc:  # handed on
-            reply.fail(exc)
+            stopped = watch.reason not in (None, StopReason.DEADLINE)
+            reply.fail(StoppedError(watch.reason or StopReason.DEADLINE) if stopped else exc)
             return None
         finally:
             place.watch = None
