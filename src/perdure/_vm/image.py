@@ -34,7 +34,7 @@ SPAN = 65536
 LARGE = 1 << 20  # a copy takes so long that other threads should run meanwhile
 MAX_MEMORY_BYTES = 1 << 31
 MAX_THAWED_BYTES = 1 << 30  # of all the deltas of a chain, decompressed; each is let go in turn
-LARGE_BYTES = 2 << 20  # more heap than any rehearsal needs
+MAX_REHEARSED_BYTES = 2 << 20  # more heap than any rehearsal needs
 SPARE_BYTES = 320 << 10  # of a guest that is ready, besides what is the run's
 CHAIN_BYTES = 16 << 10  # deltas to the baseline above this chain to the previous snapshot
 _zeros = ctypes.create_string_buffer(PAGE)
@@ -258,7 +258,7 @@ class Baseline:
 
     def _rehearsed(self, guest: Instance) -> bytes | None:
         """What the guest's delta would be before compression; None if it is very large."""
-        if guest.memory_bytes - self.image.memory_bytes > LARGE_BYTES:
+        if guest.memory_bytes - self.image.memory_bytes > MAX_REHEARSED_BYTES:
             return None
         return _body(guest, self.image)[0]
 
