@@ -74,9 +74,7 @@ async def start(
         bundle = await anyio.to_thread.run_sync(workflow.compile)
     payload = await encode_aside(list(args), where="arguments")
     engine = await _engine()
-    known = _stored.setdefault(target, set())
-    if len(known) > _MAX_KNOWN:
-        known.clear()
+    known = _known_to(target)
     if bundle.digest not in known or engine.digest not in known:
         await check_bundle(engine, bundle)
         await _store(target, Digest(bundle.digest), bundle.encoded)
@@ -184,6 +182,13 @@ def _fresh_id() -> RunId:
 
 def _format_id(raw: bytes) -> RunId:
     return RunId("run_" + b32encode(raw).decode().rstrip("=").lower())
+
+
+def _known_to(world: World) -> set[str]:
+    known = _stored.setdefault(world, set())
+    if len(known) > _MAX_KNOWN:
+        known.clear()
+    return known
 
 
 async def _store(world: World, digest: Digest, data: bytes) -> None:

@@ -10,7 +10,7 @@ from .._model.commit import Committed
 from .._vm.reply import Reply
 from .._vm.watch import StoppedError, StopReason, Watch, place_here
 from ..abc import DirectStorage
-from ..errors import PerdureError, WorldError
+from ..errors import PerdureError, SnapshotRejectedError, WorldError
 from .carrying import Carrying
 from .heap import Heap
 from .turn_handler import Idle, Turn, TurnInput, take_turn
@@ -45,18 +45,10 @@ async def take_in_thread(
     def work() -> Callable[[], None] | None:
         if not reply.begin():
             return None
-        place = place_here()
-        place.watch = watch
         try:
-            taken = take_turn(heap, given)
+            taken = _take_watched(heap, given, watch)
         except BaseException as exc:  # handed on
-            stopped = watch.reason not in (None, StopReason.DEADLINE)
-            reply.fail(StoppedError(watch.reason or StopReason.DEADLINE) if stopped else exc)
-            return None
-        finally:
-            place.watch = None
-        if isinstance(taken, Interrupted):
-            reply.fail(StoppedError(watch.reason or StopReason.DEADLINE))
+            reply.fail(exc)
             return None
         if direct is None or not isinstance(taken, Turn):
             reply.give((taken, None))
@@ -82,6 +74,22 @@ async def take_in_thread(
 
     shared.pool.hand_over(work, aside=heap.run_id in shared.slow)
     return await reply.wait(lambda: watch.stop(StopReason.ABANDONED))
+
+
+def _take_watched(heap: Heap, given: TurnInput, watch: Watch) -> Turn | Idle:
+    place = place_here()
+    place.watch = watch
+    try:
+        taken = take_turn(heap, given)
+    except SnapshotRejectedError:
+        if watch.reason not in (None, StopReason.DEADLINE):
+            watch.check()  # it is not the snapshot's doing
+        raise
+    finally:
+        place.watch = None
+    if isinstance(taken, Interrupted):
+        raise StoppedError(watch.reason or StopReason.DEADLINE)
+    return taken
 
 
 def _is_doubtful(error: Exception) -> bool:
