@@ -95,6 +95,7 @@ async def test_a_worker_is_left_whatever_guests_do_and_their_runs_are_unharmed(
 
 async def test_a_worker_that_is_cancelled_is_left_at_once(world: MemoryWorld) -> None:
     runs: list[Run] = []
+    began = 0.0
     with anyio.CancelScope() as scope:
         async with Worker(world, steps=[add]):
             runs += await begun(world, SORT, "for (;;) {}", SORT)
