@@ -112,6 +112,13 @@ def typescript(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def hostile(session: nox.Session) -> None:
+    """1,000 hostile lines and 10,000 bundles through one worker each: about ten minutes."""
+    environment = {"PERDURE_HOSTILE_LINES": "1000", "PERDURE_HOSTILE_BUNDLES": "10000"}
+    session.run("python", "-m", "pytest", "-s", "tests/hostile", env=environment)
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """ruff: rules and formatting."""
     session.run("ruff", "check", *CHECKED)

@@ -12,10 +12,13 @@ from perdure._runtime.cache import Baselines, WarmHeaps
 from perdure._runtime.carrier import Carrier
 from perdure._runtime.heap_source import HeapSource
 from perdure._runtime.renewal import Leases
+from perdure._runtime.room import Room
 from perdure._runtime.slots import Slots, TakenSlots
-from perdure._runtime.watchdog import Watchdog
+from perdure._runtime.slow_runs import SlowRuns
 from perdure._runtime.writes import Writes
 from perdure._vm.pool import VmPool
+from perdure._vm.spares import Spares
+from perdure._vm.watch import Watch
 from perdure.model import RunId
 from perdure.testing.clock import ManualClock, SystemClock
 from perdure.testing.memory import MemoryWorld
@@ -30,7 +33,7 @@ async def idle() -> None: ...
 
 
 async def test_what_has_state_shows_it(tmp_path: Path) -> None:
-    slots = Slots(3)
+    slots, room = Slots(3), Room(5 << 20)
     taken = TakenSlots(slots)
     taken.take()
     async with MemoryWorld("memory://reprs") as world, Worker(world, steps=[idle]) as worker:
@@ -39,11 +42,14 @@ async def test_what_has_state_shows_it(tmp_path: Path) -> None:
             taken: "<TakenSlots 1>",
             world: "MemoryWorld('memory://reprs', open, runs=0)",
             worker: "<Worker memory://reprs steps=1 runs=0>",
-            WarmHeaps(5 << 20): "<WarmHeaps 0, 0 of 5 MiB>",
-            Baselines(world, VmPool(1)): "<Baselines of 0 bundles>",
+            room: "<Room 0 things, 0 of 5 MiB>",
+            WarmHeaps(room): "<WarmHeaps 0>",
+            Baselines(world, VmPool(1), room): "<Baselines of 0 bundles>",
             Leases(world): "<Leases 0 held>",
             Ending(): "<Ending 0 waiting>",
-            Watchdog(): "<Watchdog of 0 turns>",
+            SlowRuns(): "<SlowRuns 0>",
+            Spares(64 << 20): "<Spares of 0 baselines, 0 of 64 MiB>",
+            Watch(1.5): "<Watch of 1.5 s>",
             Writes(RunId("run_a"), world): "<Writes of run_a>",
             HeapSource(RunId("run_a"), worker._shared): "<HeapSource of run_a>",
             Carrier(RunId("run_a"), worker._shared): "<Carrier of run_a, 0 steps in flight>",

@@ -21,8 +21,8 @@ ValueOf: TypeAlias = "Callable[[Answer], object]"
 STEPS = {"python:steps": {"work": "steps:work"}}
 
 
-@cache
-def _build(source: str) -> Baseline:
+def bundle_of(source: str) -> bytes:
+    """The bundle of a workflow module."""
     bundle = {
         "format": 1,
         "entry": "w.ts",
@@ -31,7 +31,12 @@ def _build(source: str) -> Baseline:
         "modules": {"w.ts": source},
         "steps": STEPS,
     }
-    return Baseline.build(default_engine(), encode(bundle, where="bundle"))
+    return encode(bundle, where="bundle")
+
+
+@cache
+def _build(source: str) -> Baseline:
+    return Baseline.build(default_engine(), bundle_of(source))
 
 
 @dataclass

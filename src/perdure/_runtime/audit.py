@@ -6,13 +6,14 @@ snapshot have the byte-identical heap. Writes nothing.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._core.turn import check_repeated
 from .._frozen import frozen
-from .._model.commands import Answer, Completed, Failed
+from .._model.commands import Answer, Command, Completed, Failed, Interrupted
 from .._model.events import DELIVERED, LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunRecord, RunStatus
@@ -20,9 +21,10 @@ from .._model.snapshot import Snapshot
 from .._protocol.frames import Limits
 from .._vm.image import Baseline
 from .._vm.pool import VmPool
+from .._vm.watch import StoppedError, Watch
 from ..abc import World
-from ..errors import DivergenceError, PerdureError, SnapshotRejectedError
-from .cache import Baselines
+from ..errors import DivergenceError, GuestError, PerdureError, SnapshotRejectedError
+from .cache import SECONDS, Baselines
 from .heap import Heap
 from .inspection import read_log
 from .keys import snapshot_key
@@ -63,7 +65,11 @@ async def verify_run(
     chain = await world.snapshots.load(record.run_id)
     pool = VmPool(1)
     try:
-        baseline = await Baselines(world, pool).get(record)
+        try:
+            baseline = await Baselines(world, pool).get(record)
+        except StoppedError as exc:
+            problem = f"its bundle cannot be loaded: {exc}"
+            return AuditReport(run_id=run_id, events=len(events), problems=[problem])
         audit = _Audit(
             record,
             events,
@@ -72,7 +78,7 @@ async def verify_run(
             key=snapshot_key(key),
             limits=limits or Limits(),
         )
-        return await pool.run(audit.run)
+        return await pool.run(audit.run, Watch(math.inf, patience=None))
     finally:
         pool.close()
 
@@ -96,7 +102,10 @@ async def measure_run(
     pool = VmPool(1)
     try:
         baseline = await Baselines(world, pool).get(record)
-        return await pool.run(lambda: tuple(_measure(record, events, baseline, limits or Limits())))
+        return await pool.run(
+            lambda: tuple(_measure(record, events, baseline, limits or Limits())),
+            Watch(math.inf, patience=None),
+        )
     finally:
         pool.close()
 
@@ -108,7 +117,9 @@ def _measure(
     chain: list[Snapshot] = []
     try:
         for turn, logged in enumerate(heap.undelivered(events), start=1):
-            if heap.deliver([logged], recorded=True).outcome is not None:
+            with Watch(SECONDS, patience=None).here():
+                answer = heap.deliver([logged], recorded=True)
+            if answer.outcome is not None:
                 return
             began = time.perf_counter()
             snapshot = heap.freeze(turn=turn, consumed=logged.position, commit_id="", key=None)
@@ -173,14 +184,22 @@ class _Audit:
             for e in self._events
             if heap.consumed < e.position <= position and e.event.type in DELIVERED
         ]
-        if not told:
-            return None
-        answer = heap.deliver(told, recorded=True)
-        self._report.deliveries += len(told)
-        commands = [c for output in answer.turns for c in output.commands]
+        answer: Answer | None = None
+        commands: list[Command] = []
+        for logged in told:
+            with Watch(SECONDS, patience=None).here():
+                answer = heap.deliver([logged], recorded=True)
+            self._report.deliveries += 1
+            commands += [c for output in answer.turns for c in output.commands]
+            if isinstance(answer.outcome, Interrupted):
+                raise GuestError(name="TurnDeadlineError", message=f"took more than {SECONDS:g} s")
+            if answer.outcome is not None:
+                break
         recorded = {e.event.key: e.event for e in self._events}
         try:
-            if answer.outcome is None:  # what a run asks for as it ends is not recorded
+            if (
+                answer is not None and answer.outcome is None
+            ):  # what a run asks for as it ends is not recorded
                 check_repeated(heap.run_id, commands, recorded)
         except DivergenceError as exc:
             self._report.problems.append(str(exc))

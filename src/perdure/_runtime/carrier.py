@@ -15,12 +15,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, final
 
-from .._model.commands import Interrupted
 from .._model.ids import EntityId, RunId
 from .._model.queue import MessageClaim, WakeClaim
 from .._model.runs import NewRun, RunOutcome
+from .._vm.watch import StoppedError, StopReason
 from ..errors import (
-    GuestError,
     LeaseLostError,
     PerdureError,
     StaleTurnError,
@@ -28,7 +27,13 @@ from ..errors import (
 )
 from .carrying import Carrying
 from .containment import ends_worker
-from .giving_up import MAX_FRUITLESS, MAX_INTERRUPTED, MAX_LOST, fruitless
+from .giving_up import (
+    MAX_FRUITLESS,
+    MAX_INTERRUPTED,
+    MAX_LOST,
+    fruitless,
+    turn_deadline_error,
+)
 from .listener import Listener
 from .turn_handler import StepResult, Turn
 from .turns import Turns
@@ -189,7 +194,7 @@ class Carrier:
         claims, self._claims = self._claims, []
         results, turns.results = turns.results, []
         claim = claims[-1] if claims else None  # a later claim of ours replaces what ran out
-        taken: Turn | Interrupted | None = None
+        taken: Turn | None = None
         freeze = custody.forgo_freezing()
         try:
             if custody.is_lent:
@@ -201,8 +206,8 @@ class Carrier:
                 await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             elif claim is not None or results:
                 taken = await turns.take(claim, results, freeze=freeze)
-                if isinstance(taken, Interrupted):
-                    await self._interrupted(claim, results)
+        except StoppedError as exc:
+            await self._stopped(claim, results, exc.reason)
         except (StaleTurnError, LeaseLostError) as exc:
             _log.debug("run %s: %s", self.run_id, exc)
             self._shared.tally.stale += 1
@@ -238,13 +243,22 @@ class Carrier:
         await self._append_all(results)
         await self._writes.give_back(None if claim is None else claim.lease, delay_ms)
 
-    async def _interrupted(self, claim: WakeClaim | None, results: list[StepResult]) -> None:
-        _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
-        error = GuestError(
-            name="TurnDeadlineError",
-            message=f"a turn took more than {self._shared.turn_deadline} s, several times over",
-        )
-        await self._fail_turn(claim, results, error, budget=MAX_INTERRUPTED)
+    async def _stopped(
+        self, claim: WakeClaim | None, results: list[StepResult], reason: StopReason
+    ) -> None:
+        """A guest was stopped; which speaks against the run only if that was for its deadline."""
+        shared = self._shared
+        if reason is StopReason.DEADLINE:
+            _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
+            shared.slow.note(self.run_id)
+            error = turn_deadline_error(shared.turn_deadline)
+            await self._fail_turn(claim, results, error, budget=MAX_INTERRUPTED)
+        elif reason is StopReason.CROWDED:
+            _log.debug("run %s: %s", self.run_id, reason.value)
+            delay_ms = shared.slow.refuse(self.run_id)
+            await self._abandon(claim, results, delay_ms=delay_ms)
+        else:
+            await self._abandon(claim, results, delay_ms=0)
 
     async def _fail_turn(
         self,
@@ -257,15 +271,18 @@ class Carrier:
         """Give the turn up; the run is tried again later, or, past its budget, fails for good."""
         self._turns.custody.discard()
         await self._append_all(results)  # which wakes the run
-        if claim is None:
-            return
         failed = self._shared.failed
         failed[self.run_id] += 1  # by this worker: those that were lost are no sign against a run
+        if claim is None:
+            return
         if failed[self.run_id] < budget and claim.attempt <= MAX_LOST:
-            delay_ms = min(1000 * 2 ** (failed[self.run_id] - 1), 60_000)
+            # One that took too long comes aside of the others, and need not wait.
+            slow = self.run_id in self._shared.slow
+            delay_ms = 0 if slow else min(1000 * 2 ** (failed[self.run_id] - 1), 60_000)
             await self._writes.give_back(claim.lease, delay_ms, ran=True)
             return
         del failed[self.run_id]
+        self._shared.slow.forget(self.run_id)
         outcome = await self._writes.fail_run(claim, error)
         if outcome is not None:
             self._tell(outcome)

@@ -18,7 +18,7 @@ from .._vm.pool import VmPool
 from ..abc import Capability, DirectStorage, World
 from .cache import Baselines, WarmHeaps
 from .slots import Slots, TakenSlots
-from .watchdog import Watchdog
+from .slow_runs import SlowRuns
 
 if TYPE_CHECKING:
     from .carrier import Carrier
@@ -76,7 +76,7 @@ class Carrying:
     limits: Limits = field(default_factory=Limits)
     tally: Tally = field(default_factory=Tally)
     failed: Counter[RunId] = field(default_factory=Counter[RunId])  # turns, since one landed
-    watchdog: Watchdog = field(default_factory=Watchdog)
+    slow: SlowRuns = field(default_factory=SlowRuns)
 
     direct: DirectStorage | None = field(init=False)  # where a VM thread may commit
 

@@ -11,19 +11,37 @@ import re
 from .._compiler import Bundle, Diagnostic
 from .._vm.guest import GuestEngine
 from .._vm.instance import Instance
+from .._vm.pool import VmPool
+from .._vm.watch import StoppedError, StopReason, Watch
 from ..errors import CompileError, GuestError
 
 __all__ = ("check_bundle",)
 
+SECONDS = 10.0  # for what takes a millisecond or two
+
 _POSITION = re.compile(r"at (?:.*\()?([^()\n]+?):(\d+):(\d+)\)?\s*$", re.MULTILINE)
 
 
-def check_bundle(engine: GuestEngine, bundle: Bundle) -> None:
-    """Have the engine compile the bundle's modules; takes a millisecond or two. Blocks.
+async def check_bundle(engine: GuestEngine, bundle: Bundle) -> None:
+    """Have the engine compile the bundle's modules, in a thread of its own.
 
     Raises:
-        CompileError: it does not; names file, line and column.
+        CompileError: it does not, or not soon; names file, line and column.
     """
+    pool = VmPool(1)
+    try:
+        await pool.run(lambda: _load(engine, bundle), Watch(SECONDS))
+    except StoppedError as exc:
+        if exc.reason is not StopReason.DEADLINE:
+            raise
+        message = f"the engine needs more than {SECONDS:g} s to compile this"
+        diagnostic = Diagnostic(file=bundle.entry, line=1, column=1, message=message)
+        raise CompileError([diagnostic]) from None
+    finally:
+        pool.close()
+
+
+def _load(engine: GuestEngine, bundle: Bundle) -> None:
     guest = Instance(engine)
     try:
         guest.load(bundle.encoded)

@@ -12,13 +12,21 @@ from .._model.ids import RunId
 from .._model.queue import WakeClaim
 from .._model.runs import RunOutcome, RunRecord, RunStatus
 from .._protocol.codec import encode_error
-from ..errors import FruitlessTurnsError, PerdureError
+from ..errors import FruitlessTurnsError, GuestError, PerdureError
 
-__all__ = ("MAX_FRUITLESS", "MAX_INTERRUPTED", "MAX_LOST", "failed", "failed_commit", "fruitless")
+__all__ = (
+    "MAX_FRUITLESS",
+    "MAX_INTERRUPTED",
+    "MAX_LOST",
+    "failed",
+    "failed_commit",
+    "fruitless",
+    "turn_deadline_error",
+)
 
 MAX_FRUITLESS = 10  # turns that raised in one worker, then a run fails
 MAX_LOST = 1000  # claims, then a run fails untried: a bad deployment must not take runs with it
-MAX_INTERRUPTED = 3  # turns, if the last one passed its deadline
+MAX_INTERRUPTED = 2  # turns, if the last one passed its deadline
 
 
 def fruitless(run_id: RunId, claim: WakeClaim | None, cause: BaseException | None) -> PerdureError:
@@ -26,6 +34,12 @@ def fruitless(run_id: RunId, claim: WakeClaim | None, cause: BaseException | Non
     error = FruitlessTurnsError(run_id, claims=claim.attempt if claim is not None else 0)
     error.__cause__ = cause
     return error
+
+
+def turn_deadline_error(seconds: float) -> GuestError:
+    """The error of a run whose turns pass the deadline."""
+    message = f"a turn took more than {seconds} s, several times over"
+    return GuestError(name="TurnDeadlineError", message=message)
 
 
 def failed(error: PerdureError, *, at_ms: int) -> RunOutcome:

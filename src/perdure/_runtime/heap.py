@@ -16,7 +16,7 @@ from .._core.ledger import Ledger
 from .._core.turn import check_repeated
 from .._model.commands import Answer, DeliveryOutput
 from .._model.events import DELIVERED, Event, EventType, LoggedEvent
-from .._model.ids import EntityId
+from .._model.ids import Digest, EntityId
 from .._model.runs import RunRecord
 from .._model.snapshot import Snapshot
 from .._protocol.frames import GuestDelivery, Limits, StartFrame
@@ -127,6 +127,11 @@ class Heap:
         return self._lineage.held_bytes + (0 if instance is None else instance.heap_bytes)
 
     @property
+    def baseline_key(self) -> tuple[Digest, Digest]:
+        """Engine and bundle of its baseline."""
+        return self._record.engine, self._record.bundle
+
+    @property
     def chains(self) -> bool:
         """Whether the next snapshot may build on the one before, which must have been kept."""
         return self._lineage.chains
@@ -134,11 +139,6 @@ class Heap:
     def lags(self, turn: int, *, allowed: int) -> bool:
         """Whether the newest snapshot is more than *allowed* turns older than *turn*."""
         return turn - max(self.snapshot_turn, 0) > allowed
-
-    def interrupt(self) -> None:
-        """Ask a call that is running to stop soon; any thread may."""
-        if self._instance is not None:
-            self._instance.interrupt()
 
     def close(self) -> None:
         """Free memory. Idempotent."""

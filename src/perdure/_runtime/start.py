@@ -31,6 +31,7 @@ from .workflow import Workflow
 __all__ = ("run_id_for_key", "start", "start_again")
 
 # Which bundles and engines this process has put into which open world: spares a read per start.
+_MAX_KNOWN = 4096  # of each world
 _stored: WeakKeyDictionary[World, set[str]] = WeakKeyDictionary()
 
 
@@ -73,9 +74,9 @@ async def start(
         bundle = await anyio.to_thread.run_sync(workflow.compile)
     payload = await encode_aside(list(args), where="arguments")
     engine = await _engine()
-    known = _stored.setdefault(target, set())
+    known = _known_to(target)
     if bundle.digest not in known or engine.digest not in known:
-        await anyio.to_thread.run_sync(check_bundle, engine, bundle)
+        await check_bundle(engine, bundle)
         await _store(target, Digest(bundle.digest), bundle.encoded)
         await _store(target, Digest(engine.digest), engine.wasm)
         known |= {bundle.digest, engine.digest}
@@ -181,6 +182,13 @@ def _fresh_id() -> RunId:
 
 def _format_id(raw: bytes) -> RunId:
     return RunId("run_" + b32encode(raw).decode().rstrip("=").lower())
+
+
+def _known_to(world: World) -> set[str]:
+    known = _stored.setdefault(world, set())
+    if len(known) > _MAX_KNOWN:
+        known.clear()
+    return known
 
 
 async def _store(world: World, digest: Digest, data: bytes) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from .._model.commands import Interrupted
 from .._model.commit import Committed
 from .._vm.reply import Reply
+from .._vm.watch import StoppedError, StopReason, Watch, place_here
 from ..abc import DirectStorage
-from ..errors import PerdureError, WorldError
+from ..errors import PerdureError, SnapshotRejectedError, WorldError
 from .carrying import Carrying
 from .heap import Heap
-from .turn_handler import Taken, Turn, TurnInput, take_turn
+from .turn_handler import Idle, Turn, TurnInput, take_turn
 
 __all__ = ("Posted", "take_in_thread")
 
 
-Posted: TypeAlias = "tuple[Taken, Committed | None]"  # the world's answer, if it was posted
+Posted: TypeAlias = "tuple[Turn | Idle, Committed | None]"  # the world's answer, if it was posted
 
 
 async def take_in_thread(
@@ -24,22 +26,27 @@ async def take_in_thread(
 ) -> Posted:
     """Take a turn in a VM thread; returns when its commit, if it was posted there, is answered.
 
+    A run that was stopped before begins aside of all others.
+
     Returns:
         the turn, and the world's answer to its commit if there was one that settles it.
 
     Cancelled, it stops the guest and waits for the thread to be done with the heap.
 
     Args:
-        deadline: seconds after which the guest is interrupted.
+        deadline: seconds after which the guest is stopped.
+
+    Raises:
+        StoppedError: it was.
     """
     reply: Reply[Posted] = Reply()
-    direct = shared.direct
+    direct, watch = shared.direct, Watch(deadline)
 
     def work() -> Callable[[], None] | None:
         if not reply.begin():
             return None
         try:
-            taken = take_turn(heap, given)
+            taken = _take_watched(heap, given, watch)
         except BaseException as exc:  # handed on
             reply.fail(exc)
             return None
@@ -65,12 +72,24 @@ async def take_in_thread(
         else:
             reply.give((taken, answer))
 
-    shared.watchdog.watch(heap, deadline)
+    shared.pool.hand_over(work, aside=heap.run_id in shared.slow)
+    return await reply.wait(lambda: watch.stop(StopReason.ABANDONED))
+
+
+def _take_watched(heap: Heap, given: TurnInput, watch: Watch) -> Turn | Idle:
+    place = place_here()
+    place.watch = watch
     try:
-        shared.pool.hand_over(work)
-        return await reply.wait(heap.interrupt)
+        taken = take_turn(heap, given)
+    except SnapshotRejectedError:
+        if watch.reason not in (None, StopReason.DEADLINE):
+            watch.check()  # it is not the snapshot's doing
+        raise
     finally:
-        shared.watchdog.let_go(heap)
+        place.watch = None
+    if isinstance(taken, Interrupted):
+        raise StoppedError(watch.reason or StopReason.DEADLINE)
+    return taken
 
 
 def _is_doubtful(error: Exception) -> bool:

@@ -13,19 +13,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import final
 
-from .._model.commands import Interrupted
 from .._model.commit import Committed
 from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import Message, MessageClaim, WakeClaim
 from .._model.runs import NewRun
+from .._vm.watch import StoppedError, StopReason
 from ..errors import SnapshotRejectedError, WorldError
 from .carrying import Carrying
 from .containment import ends_worker
 from .custody import Custody
 from .giving_up import MAX_FRUITLESS
 from .slots import TakenSlots
-from .turn_handler import StepResult, Taken, Turn, TurnInput
+from .turn_handler import Idle, StepResult, Turn, TurnInput
 from .turn_thread import take_in_thread
 from .writes import Writes
 
@@ -72,6 +72,9 @@ class Turns:
         try:
             log = await self.custody.begin(new)
             taken = await self._take(self._given(log, new=new), _FIRST_DEADLINE)
+        except StoppedError as exc:
+            self._shared.slow.note(self._run_id)
+            _log.debug("run %s: its first turn waits for a claim: %s", self._run_id, exc)
         except BaseException as exc:
             if ends_worker(exc):
                 raise
@@ -85,7 +88,7 @@ class Turns:
 
     async def take(
         self, claim: WakeClaim | None, results: list[StepResult], *, freeze: bool
-    ) -> Turn | Interrupted | None:
+    ) -> Turn | None:
         """Take the turn that *results* and the log make, and land it; None if there is none.
 
         Args:
@@ -95,9 +98,12 @@ class Turns:
         Raises:
             StaleTurnError: another worker was faster.
             RunEndedError: the run has ended meanwhile.
+            StoppedError: the guest was stopped, or there is no room for one that was before.
             WorldError: the world failed; the turn has not landed.
         """
-        custody = self.custody
+        custody, shared = self.custody, self._shared
+        if self._run_id in shared.slow and shared.pool.is_crowded:
+            raise StoppedError(StopReason.CROWDED)
         events: Sequence[LoggedEvent] = ()
         if claim is not None or custody.unseen or custody.heap is None:
             events = await custody.load(wary=self._is_wary(claim))
@@ -105,8 +111,8 @@ class Turns:
             await self._writes.give_back(None if claim is None else claim.lease, 0)  # it has ended
             return None
         given = self._given(events, results=results, claim=claim, freeze=freeze)
-        taken = await self._take(given, self._shared.turn_deadline)
-        if isinstance(taken, Turn | Interrupted):
+        taken = await self._take(given, shared.turn_deadline)
+        if isinstance(taken, Turn):
             return taken
         if claim is not None:
             await self._writes.finish(claim, taken.next_due_ms)
@@ -149,7 +155,7 @@ class Turns:
             route=lambda command: shared.route(record, command, slots, now_ms),
         )
 
-    async def _take(self, given: TurnInput, deadline: float) -> Taken:
+    async def _take(self, given: TurnInput, deadline: float) -> Turn | Idle:
         """Take a turn and land it; a heap whose snapshot was wrong is made from the log first."""
         custody, shared = self.custody, self._shared
         assert custody.heap is not None
@@ -171,6 +177,7 @@ class Turns:
         shared, commit, custody = self._shared, turn.commit, self.custody
         shared.tally.turns += 1
         shared.failed.pop(self._run_id, None)
+        shared.slow.forget(self._run_id)
         if commit.snapshot is not None:
             shared.tally.snapshots += 1
             shared.tally.snapshot_bytes += len(commit.snapshot.data)

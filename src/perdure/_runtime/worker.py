@@ -36,6 +36,7 @@ from .loop_watch import LoopWatch
 from .performer import Performer
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
+from .room import Room
 from .runners import Runners
 from .slots import Slots, TakenSlots
 from .step_handler import StepCall
@@ -43,11 +44,14 @@ from .step_handler import StepCall
 __all__ = ("Worker",)
 
 _log = logging.getLogger("perdure")
+_GUESTS_END_S = 5.0  # of a worker that drains; then their turns are given back
 
 
 @final
 class Worker:
     """Runs runs. Use as ``async with Worker(world):``; leaving the block drains what is running.
+
+    Workflow code that is still running five seconds later is stopped, and its turn given back.
 
     Calls within the block that take a world, such as ``start``, use this one by default.
 
@@ -59,7 +63,8 @@ class Worker:
             heap is frozen while the steps of its turn run, and kept with the next turn. After a
             crash one turn more than this is taken again at most, a tenth of a millisecond each.
         turn_deadline: seconds one turn of workflow code may take on a healthy machine.
-        warm_bytes: what the heaps of runs that are put away may cost.
+        warm_bytes: what the heaps of runs that are put away, and the bundles that were loaded, may
+            cost in memory; a quarter as much may be ready for new runs.
         snapshot_key: secret of at least 16 bytes that snapshots are tagged with; default:
             ``PERDURE_SNAPSHOT_KEY``, else no tag. A snapshot tagged otherwise is refused, and its
             run rebuilt from the log: every worker of a world needs the same key.
@@ -87,7 +92,8 @@ class Worker:
         self._slots = Slots(max_steps)
         self._leases = Leases(world)
         self._watch = LoopWatch(world, self._leases)
-        self._warm = WarmHeaps(warm_bytes)
+        self._room = Room(warm_bytes)
+        self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
         self._beginning: set[asyncio.Future[bool]] = set()
         self._stack = AsyncExitStack()
@@ -104,7 +110,7 @@ class Worker:
             world=world,
             name=secrets.token_hex(8),
             pool=self._pool,
-            baselines=Baselines(world, self._pool),
+            baselines=Baselines(world, self._pool, self._room, seconds=turn_deadline),
             warm=self._warm,
             slots=self._slots,
             route=self._route,
@@ -169,17 +175,21 @@ class Worker:
         finally:
             for durable in self._beginning:  # their tasks were cancelled before they ran
                 _tell(durable, False)
-            self._shared.watchdog.close()
             self._warm.clear()
+            self._shared.baselines.clear()
             self._pool.close()
 
     def drain(self) -> None:
-        """Claim nothing more; what is running goes on to its next suspension. Idempotent."""
+        """Claim nothing more; what is running goes on to its next suspension. Idempotent.
+
+        A turn that goes on for long after this is given back.
+        """
         if self._claimer.draining:
             return
         if workers.get(self.world) is self:
             del workers[self.world]
         self._claimer.drain()
+        self._pool.empty_within(_GUESTS_END_S)
         self._runners.close()
 
     async def _work(self) -> None:

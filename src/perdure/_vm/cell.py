@@ -14,6 +14,7 @@ import wasmtime
 
 from ..errors import ProtocolError
 from . import foreign
+from .watch import STOPPED, StoppedError, StopReason, heed_watches, place_here
 
 __all__ = ("Cell", "prepare")
 
@@ -66,6 +67,7 @@ class Cell:
         self._trap_at = ctypes.addressof(self._trap)
         self._store = foreign.new_store(foreign.pointer_of(engine), None, None)
         self._context = foreign.store_context(self._store)
+        heed_watches(self._store, self._context)
         error = foreign.instantiate(
             foreign.pointer_of(prepared),
             self._context,
@@ -125,6 +127,7 @@ class Cell:
 
         Raises:
             wasmtime.Trap: wasm code trapped; the cell is unusable.
+            StoppedError: this thread's watch was stopped; the cell is unusable.
         """
         if self._store is None:
             raise ProtocolError("this guest has ended")
@@ -137,7 +140,7 @@ class Cell:
         value.value = argument
         error = self._call(self._context, function.address, self._argument_at, 1, self._trap_at)
         if error or trap.value:
-            foreign.raise_error(error, trap.value)
+            _raise(error, trap.value)
         return value.value
 
     def close(self) -> None:
@@ -145,3 +148,20 @@ class Cell:
         store, self._store = self._store, None
         if store is not None:
             foreign.delete_store(store)
+
+
+def _raise(error: int, trap: int | None) -> None:
+    """Raise what a call handed back.
+
+    Raises:
+        wasmtime.Trap: wasm code trapped.
+        StoppedError: this thread's watch was stopped.
+        wasmtime.WasmtimeError: anything else.
+    """
+    try:
+        foreign.raise_error(error, trap)
+    except wasmtime.WasmtimeError as exc:
+        if STOPPED not in str(exc):
+            raise
+        watch = place_here().watch
+        raise StoppedError((watch and watch.reason) or StopReason.ABANDONED) from None

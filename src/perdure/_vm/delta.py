@@ -28,6 +28,7 @@ __all__ = ("Dictionary", "Patch", "apply", "claimed_memory", "compress", "decomp
 LEVEL = 3
 MAX_WINDOW_BYTES = 8 << 20  # of frames that are longer; level 3 needs 2 MiB
 _PAGE_BYTES = PAGE + PAGE // 4 + 64  # the most a changed page takes: words, gaps, its number
+_TABLE_BYTES = 192 << 10
 _PAIR = struct.Struct("<II")
 _local = threading.local()
 
@@ -43,6 +44,11 @@ class Dictionary:
         self.made = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         # Its stub leaves the return type out.
         self.made.precompute_compress(level=LEVEL)  # pyright: ignore[reportUnknownMemberType]
+
+    @property
+    def held_bytes(self) -> int:
+        """About what it costs, with what was precomputed."""
+        return 4 * len(self.bytes) + _TABLE_BYTES
 
 
 @final

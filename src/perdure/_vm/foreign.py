@@ -30,15 +30,20 @@ __all__ = (
     "delete_store",
     "find_export",
     "grow_memory",
+    "increment_epoch",
     "instantiate",
     "keep_forever",
     "memory_address",
     "memory_size",
+    "new_error",
     "new_store",
     "pointer_of",
     "raise_error",
+    "set_epoch_callback",
+    "set_epoch_deadline",
     "set_wasm_stack",
     "store_context",
+    "zero",
 )
 
 _EXTERN_MEMORY = bytes([_ffi.WASMTIME_EXTERN_MEMORY.value])
@@ -78,6 +83,20 @@ grow_memory = _bind(
 _CALL = (c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
 call = _bind(_releasing, "wasmtime_func_call_unchecked", *_CALL)
 call_briefly = _bind(_keeping, "wasmtime_func_call_unchecked", *_CALL)
+increment_epoch = _bind(_keeping, "wasmtime_engine_increment_epoch", None, c_void_p)
+set_epoch_deadline = _bind(
+    _keeping, "wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64
+)
+set_epoch_callback = _bind(
+    _keeping,
+    "wasmtime_store_epoch_deadline_callback",
+    None,
+    c_void_p,
+    c_void_p,
+    c_void_p,
+    c_void_p,
+)
+new_error = _bind(_keeping, "wasmtime_error_new", c_void_p, c_char_p)
 _export_get = _bind(
     _keeping,
     "wasmtime_instance_export_get",
@@ -91,6 +110,7 @@ _export_get = _bind(
 _set_async_stack = _bind(_keeping, "wasmtime_config_async_stack_size_set", None, c_void_p, c_uint64)
 compare = _bind(_libc, "memcmp", c_int, c_void_p, c_void_p, c_size_t)
 copy = _bind(_libc, "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
+zero = _bind(_libc, "memset", c_void_p, c_void_p, c_int, c_size_t)
 copy_much = _bind(ctypes.CDLL(_LIBC), "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
 
 

@@ -23,9 +23,11 @@ from wasmtime import _ffi
 from ..errors import GuestBuildError, ProtocolError
 from . import foreign
 from .stack import WASM_STACK_BYTES
+from .watch import watched_engine
 
 __all__ = ("GuestEngine", "default_engine", "load_engine")
 
+CONFIGURATION = 3  # of the engine, as set below: what was compiled with another one is no use
 _lock = threading.Lock()
 _loaded: dict[str, GuestEngine] = {}
 
@@ -83,8 +85,10 @@ def _wasm_engine() -> wasmtime.Engine:
     config.wasm_relaxed_simd = False
     config.memory_init_cow = True
     foreign.set_wasm_stack(config, WASM_STACK_BYTES)
+    config.epoch_interruption = True
     engine = wasmtime.Engine(config)
     foreign.keep_forever(engine)
+    watched_engine(engine)
     return engine
 
 
@@ -169,4 +173,4 @@ def _cache_path(digest: str) -> Path:
     machine = (
         f"{library.st_size:x}.{library.st_mtime_ns:x}-{platform.system()}-{platform.machine()}"
     )
-    return folder / f"module-{digest[:32]}-{machine}.bin".lower()
+    return folder / f"module-{digest[:32]}-{machine}-{CONFIGURATION}.bin".lower()

@@ -27,14 +27,16 @@ from .guest import GuestEngine
 from .instance import Instance, Layout
 from .kernel import BATCH, PAGE, thread_kernel
 from .rehearsal import rehearse
+from .spares import Spares
 
 __all__ = ("CHAIN_BYTES", "MAX_MEMORY_BYTES", "Baseline", "Image", "make_delta", "take_image")
 
 SPAN = 65536
 LARGE = 1 << 20  # a copy takes so long that other threads should run meanwhile
 MAX_MEMORY_BYTES = 1 << 31
-MAX_SPARES = 64  # guests kept ready for each bundle; each costs what a small heap does
 MAX_THAWED_BYTES = 1 << 30  # of all the deltas of a chain, decompressed; each is let go in turn
+MAX_REHEARSED_BYTES = 2 << 20  # more heap than any rehearsal needs
+SPARE_BYTES = 320 << 10  # of a guest that is ready, besides what is the run's
 CHAIN_BYTES = 16 << 10  # deltas to the baseline above this chain to the previous snapshot
 _zeros = ctypes.create_string_buffer(PAGE)
 _ZEROS_AT = ctypes.addressof(_zeros)
@@ -235,15 +237,20 @@ def _changed(guest: Instance | Cell, parent: Image) -> list[tuple[int, tuple[int
 class Baseline:
     """The image after ``load`` of one bundle on one engine, and how to be there fast."""
 
-    __slots__ = ("_pages", "_spares", "bundle", "digest", "engine", "image", "steps")
+    __slots__ = (
+        "__weakref__",
+        "_changes",
+        "_spares",
+        "bundle",
+        "digest",
+        "engine",
+        "image",
+        "steps",
+    )
 
-    def __init__(self, engine: GuestEngine, bundle: bytes) -> None:
-        """Load the bundle once and keep the image.
-
-        Raises:
-            GuestError: the bundle does not compile.
-        """
+    def __init__(self, engine: GuestEngine, bundle: bytes, spares: Spares) -> None:
         self.engine = engine
+        self._spares = spares
         self.bundle = hashlib.sha256(bundle).hexdigest()
         self.steps = imported_steps(bundle)
         fresh = Instance(engine)
@@ -251,31 +258,54 @@ class Baseline:
             before = Image(fresh)
             fresh.load(bundle)
             self.image = Image(fresh)
-            self._pages = {page: self.image.page(page) for page, _ in _changed(fresh, before)}
+            pages = [page for page, _ in _changed(fresh, before)]
+            self._changes = tuple(self._located(pages))
         finally:
             fresh.close()
         self.digest = self.image.digest()
-        self._spares: list[Cell] = []  # at the baseline, for the next instance
-        bodies = rehearse(self.instantiate, lambda guest: _body(guest, self.image)[0], bundle)
+        bodies = rehearse(self.instantiate, self._rehearsed, bundle)
         if bodies:
             self.image.dictionary = Dictionary(bodies)
 
+    def _rehearsed(self, guest: Instance) -> bytes | None:
+        """What the guest's delta would be before compression; None if it is very large."""
+        if guest.memory_bytes - self.image.memory_bytes > MAX_REHEARSED_BYTES:
+            return None
+        return _body(guest, self.image)[0]
+
     @classmethod
-    def build(cls, engine: GuestEngine, bundle: bytes) -> Baseline:
+    def build(cls, engine: GuestEngine, bundle: bytes, spares: Spares | None = None) -> Baseline:
         """Load the bundle once and keep the image.
+
+        Args:
+            spares: where memory of guests that have ended is kept; None is its own.
 
         Raises:
             GuestError: the bundle does not compile.
+            StoppedError: the work that this is a part of was stopped.
         """
-        return cls(engine, bundle)
+        return cls(engine, bundle, Spares() if spares is None else spares)
 
     def __repr__(self) -> str:
         return f"<Baseline of bundle {self.bundle[:12]}, {self.held_bytes >> 10} KiB>"
 
     @property
     def held_bytes(self) -> int:
-        """What keeping this baseline costs."""
-        return self.image.held_bytes + len(self._pages) * PAGE
+        """What keeping this baseline costs, without its spares."""
+        dictionary = self.image.dictionary
+        return self.image.held_bytes + (0 if dictionary is None else dictionary.held_bytes)
+
+    def _located(self, pages: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+        """Address in a guest, address in the image and length of what these pages cover."""
+        parts = _parts(self.image.layout, self.image.memory_bytes)
+        for part, (copy, _) in zip(parts, self.image.parts(), strict=True):
+            mine = [
+                p
+                for p in pages
+                if part.first <= p and (p - part.first) * PAGE < part.end - part.start
+            ]
+            for start, length in _runs([part], 0, mine):
+                yield start, copy + start - part.start, length
 
     def instantiate(self) -> Instance:
         """A guest at the baseline."""
@@ -328,10 +358,8 @@ class Baseline:
         Raises:
             SnapshotRejectedError: there is no room for it.
         """
-        try:
-            cell, pages = self._spares.pop(), {}
-        except IndexError:
-            cell, pages = None, self._pages
+        cell = self._spares.take(self.digest)
+        changes = self._changes if cell is None else ()
         instance = Instance(self.engine, cell=cell, reclaim=self._reclaim)
         try:
             instance.grow_to(size)
@@ -339,10 +367,9 @@ class Baseline:
             instance.dead = True
             instance.close()
             raise SnapshotRejectedError(f"it cannot be put into memory: {exc}") from exc
-        base, parts = instance.address, _parts(instance.layout, instance.memory_bytes)
-        for number, page in pages.items():
-            start, length = _extent(parts, number)
-            foreign.copy(base + start, page, length)
+        base = instance.address
+        for start, source, length in changes:
+            foreign.copy(base + start, source, length)
         return instance
 
     def _reclaim(self, cell: Cell) -> bool:
@@ -350,10 +377,11 @@ class Baseline:
 
         Copying all of it costs less than finding out what changed, and far less than new memory.
         """
-        if len(self._spares) >= MAX_SPARES or cell.memory_bytes != self.image.memory_bytes:
+        image = self.image
+        if cell.memory_bytes != image.memory_bytes or not self._spares.has_room(self.digest):
             return False
-        base, parts = cell.address, _parts(self.image.layout, cell.memory_bytes)
-        for (old, length), part in zip(self.image.parts(), parts, strict=True):
+        base, parts = cell.address, _parts(image.layout, cell.memory_bytes)
+        for (old, length), part in zip(image.parts(), parts, strict=True):
             foreign.copy_much(base + part.start, old, length)
-        self._spares.append(cell)
+        self._spares.put(self.digest, cell, image.held_bytes + SPARE_BYTES)
         return True

@@ -1,7 +1,8 @@
 """Instance: one run's live VM.
 
 Used by one thread at a time, save for ``interrupt``. Requests and answers go through the arena by
-address. A guest that trapped, answered out of turn or saw its interrupt flag answers nothing more.
+address. A guest that trapped, answered out of turn, was stopped or saw its interrupt flag answers
+nothing more.
 """
 
 from __future__ import annotations
@@ -34,12 +35,17 @@ from .cell import Cell
 from .guest import GuestEngine
 from .interval import short_interval
 from .stack import has_room, run_with_room
+from .watch import StoppedError
 
 __all__ = ("Instance", "Layout", "layout_of")
 
 ABI_VERSION = 2
 MAX_RECLAIMED_FRAME_BYTES = 1 << 20  # a guest that held larger frames keeps too much memory
 MAX_COMMANDS = 50_000  # of one delivery; far more than a turn should make
+_SPAN = 16 << 10
+_CLEAN_SPANS = 2  # of the stack, one after the other: it was not used further down
+_zeros = ctypes.create_string_buffer(_SPAN)
+_ZEROS_AT = ctypes.addressof(_zeros)
 _REFUSALS = {
     -1: "the frame is malformed",
     -2: "its answer is larger than the arena",
@@ -70,7 +76,17 @@ class Layout:
 class Instance:
     """A guest in memory. ``close`` it when done."""
 
-    __slots__ = ("__weakref__", "_cell", "_lock", "_reclaim", "_widest", "dead", "engine", "layout")
+    __slots__ = (
+        "__weakref__",
+        "_cell",
+        "_flagged",
+        "_lock",
+        "_reclaim",
+        "_widest",
+        "dead",
+        "engine",
+        "layout",
+    )
 
     def __init__(
         self,
@@ -89,6 +105,7 @@ class Instance:
         self.layout = layout_of(engine)
         self.dead = False
         self._lock = threading.Lock()  # an interrupt must not meet memory that is being freed
+        self._flagged = False  # the interrupt flag may be set
         self._widest = 0
         self._reclaim = reclaim
         self._cell: Cell | None = cell or Cell(engine.prepared, engine.engine)
@@ -162,9 +179,13 @@ class Instance:
         return payload
 
     def interrupt(self) -> None:
-        """Ask a call that is running in another thread to stop soon; any thread may."""
+        """Ask a call that is running in another thread to end soon; any thread may.
+
+        The guest answers where it looks at the flag; a watch stops it anywhere.
+        """
         with self._lock:
             if self._cell is not None:
+                self._flagged = True
                 foreign.copy(self._cell.address + self.layout.interrupt, b"\1", 1)
 
     def close(self) -> None:
@@ -175,19 +196,24 @@ class Instance:
             return
         sound = not self.dead and self._widest <= MAX_RECLAIMED_FRAME_BYTES
         self.dead = True
-        if not (sound and self._reclaim is not None and self._reclaim(cell)):
-            cell.close()
+        if sound and self._reclaim is not None:
+            _wipe(cell, self.layout, self._widest)
+            if self._reclaim(cell):
+                return
+        cell.close()
 
     def _turn(self, name: bytes, request: bytes) -> Answer:
         try:
             raw = self._call(name, request)
         except wasmtime.Trap as trap:
-            return _failed("GuestTrapError", f"the guest trapped: {trap.message.splitlines()[0]}")
+            return _ended(_failed("GuestTrapError", f"the guest trapped: {_reason(trap)}"))
+        except StoppedError:
+            return _ended(Interrupted())
         try:
             answer = decode_answer(raw) if len(raw) < LARGE_BYTES else _large_answer(raw)
         except ProtocolError as exc:  # asked again it would answer the same
             self.dead = True
-            return _failed("GuestAnswerError", str(exc))
+            return _ended(_failed("GuestAnswerError", str(exc)))
         if isinstance(answer.outcome, Interrupted):
             self.dead = True
         return answer
@@ -200,14 +226,15 @@ class Instance:
             raise ProtocolError(f"a frame of {len(request)} bytes is larger than the arena")
         address = cell.address
         foreign.copy(address + layout.arena, request, len(request))
-        # A flag set too late for the last call must not stop this one.
-        foreign.copy(address + layout.interrupt, b"\0", 1)  # ctypes.memset gives the lock away
+        if self._flagged:  # too late for the last call: it must not stop this one
+            self._flagged = False
+            foreign.copy(address + layout.interrupt, b"\0", 1)
         try:
             if has_room():
                 raw = cell.call(name, len(request))
             else:
                 raw = run_with_room(partial(cell.call, name, len(request)))
-        except (wasmtime.Trap, wasmtime.WasmtimeError):
+        except (wasmtime.Trap, wasmtime.WasmtimeError, StoppedError):
             self.dead = True
             raise
         size = (raw & 0xFFFFFFFF) - ((raw & 0x80000000) << 1)
@@ -226,17 +253,24 @@ def _large_answer(data: bytes) -> Answer:
         answer = decode_answer(data)
     if any(len(turn.commands) > MAX_COMMANDS for turn in answer.turns):
         message = f"one turn made more than {MAX_COMMANDS:,} commands; make them in batches"
-        return _failed("OutputLimitError", message)
+        return _ended(_failed("OutputLimitError", message))
     return answer
 
 
-def _failed(name: str, message: str) -> Answer:
-    """The answer in place of one that cannot be used: the run fails by this name."""
-    error = GuestError(name=name, message=message)
+def _reason(trap: wasmtime.Trap) -> str:
+    return trap.message.splitlines()[0]
+
+
+def _failed(name: str, message: str) -> Failed:
+    return Failed(encode(GuestError(name=name, message=message), where="error"))
+
+
+def _ended(outcome: Failed | Interrupted) -> Answer:
+    """The answer in place of one that the guest did not come to."""
     return Answer(
         turns=(),
         consumed=0,
-        outcome=Failed(encode(error, where="error")),
+        outcome=outcome,
         unhandled=(),
         instructions=0,
         heap_bytes=0,
@@ -252,6 +286,33 @@ def _as_error(payload: bytes) -> GuestError:
     return GuestError(name="Error", message=str(value))
 
 
+def _wipe(cell: Cell, layout: Layout, widest: int) -> None:
+    """Zero what calls have left outside the image: the arena's slots, the flag and the stack.
+
+    Args:
+        widest: bytes of the longest frame; what a guest has encoded besides is found.
+    """
+    base, slot = cell.address, layout.answer - layout.arena
+    foreign.zero(base + layout.interrupt, 0, 1)
+    for index in range(layout.arena_bytes // slot):
+        start = base + layout.arena + index * slot
+        for at in range(start, start + slot, _SPAN):
+            length = min(_SPAN, start + slot - at)
+            if foreign.compare(at, _ZEROS_AT, length):
+                foreign.zero(at, 0, length)
+            elif at >= start + widest:
+                break
+    at, clean = base + layout.stack_pointer, 0
+    while at > base and clean < _CLEAN_SPANS:  # it grows down
+        length = min(_SPAN, at - base)
+        at -= length
+        if foreign.compare(at, _ZEROS_AT, length):
+            foreign.zero(at, 0, length)
+            clean = 0
+        else:
+            clean += 1
+
+
 @functools.cache
 def layout_of(engine: GuestEngine) -> Layout:
     """The layout of an engine's guests, asked of one.
@@ -260,6 +321,7 @@ def layout_of(engine: GuestEngine) -> Layout:
         ProtocolError: the guest speaks another version of the ABI.
     """
     store = wasmtime.Store(engine.engine)
+    store.set_epoch_deadline(1 << 40)  # it is not worth stopping
     exports = engine.prepared.instantiate(store).exports(store)
     memory, locate = exports["memory"], exports["perdure_layout"]
     pointer = exports["__stack_pointer"]

@@ -15,6 +15,7 @@ from .._protocol.codec import decode, encode
 from .._protocol.frames import GuestDelivery, Limits, StartFrame
 from ..errors import PerdureError
 from .instance import Instance
+from .watch import StoppedError, StopReason, Watch, check_here
 
 __all__ = ("rehearse",)
 
@@ -22,31 +23,60 @@ _ARGUMENTS: tuple[list[object], ...] = ([], [{}], [9], [["a", "b"]])
 _TURNS = 4
 _MAX_BODY_BYTES = 48 << 10
 _AT_MS = 1_700_000_000_000
+_SECONDS = 0.5  # of a processor, for all of them: an ordinary rehearsal takes a few milliseconds
 _LIMITS = Limits(instructions=1_000_000, heap_bytes=32 << 20, payload_bytes=1 << 20)
 
 
 def rehearse(
-    instantiate: Callable[[], Instance], body: Callable[[Instance], bytes], bundle: bytes
+    instantiate: Callable[[], Instance], body: Callable[[Instance], bytes | None], bundle: bytes
 ) -> bytes:
-    """Bodies of deltas as a run of this bundle may make, the likeliest last; may be empty."""
+    """Bodies of deltas as a run of this bundle may make, the likeliest last; may be empty.
+
+    It is where a rehearsal takes far longer than any should. A worker that has more patience has
+    another dictionary then, and cannot read such a snapshot: it rebuilds the run from its log.
+
+    Raises:
+        StoppedError: the work that this is a part of was stopped.
+    """
+    watch = Watch(_SECONDS, share=1.0, patience=None)
+    try:
+        with watch.here():
+            return _rehearse(instantiate, body, bundle, watch)
+    except StoppedError as exc:
+        if exc.reason is not StopReason.DEADLINE:
+            raise
+        check_here()
+        return b""
+
+
+def _rehearse(
+    instantiate: Callable[[], Instance],
+    body: Callable[[Instance], bytes | None],
+    bundle: bytes,
+    watch: Watch,
+) -> bytes:
     name = str(decode(bundle)["name"])
-    made: list[tuple[int, bytes]] = []
+    made: list[tuple[int, bytes | None]] = []
     for arguments in _ARGUMENTS:
         guest = instantiate()
         try:
-            made += _play(guest, body, name, encode(arguments, where="arguments"))
+            played = _play(guest, body, name, encode(arguments, where="arguments"))
+            watch.check()  # else the last turn may have been cut off anywhere
+            made += played
+        except StoppedError:
+            raise
         except PerdureError:
             continue  # A bundle that misbehaves here does so in its runs too, and is told there.
         finally:
             guest.close()
     made.sort(key=lambda item: item[0])
-    likely = [found for _, found in made if len(found) <= _MAX_BODY_BYTES]
+    likely = [seen for _, seen in made if seen is not None and len(seen) <= _MAX_BODY_BYTES]
     return b"".join(dict.fromkeys(likely))
 
 
 def _play(
-    guest: Instance, body: Callable[[Instance], bytes], name: str, arguments: bytes
-) -> list[tuple[int, bytes]]:
+    guest: Instance, body: Callable[[Instance], bytes | None], name: str, arguments: bytes
+) -> list[tuple[int, bytes | None]]:
     """Play a run until it ends or a few turns are over: its first and its last suspension."""
     frame = StartFrame(
         run_id="run_" + 26 * "a",
@@ -57,7 +87,7 @@ def _play(
         limits=_LIMITS,
     )
     answer = guest.start(frame)
-    seen: list[tuple[int, bytes]] = []
+    seen: list[tuple[int, bytes | None]] = []
     for turn in range(_TURNS):
         delivery = _reply(answer, turn + 2)
         if delivery is None:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from .watch import place_here, take_place
+
 __all__ = ("WASM_STACK_BYTES", "has_room", "run_with_room", "start_with_room")
 
 T = TypeVar("T")
@@ -55,8 +57,10 @@ def run_with_room(fn: Callable[[], T]) -> T:
         return fn()
     results: list[T] = []
     errors: list[BaseException] = []
+    place = place_here()
 
     def serve() -> None:
+        take_place(place)  # this thread's watch stops what runs there
         try:
             results.append(fn())
         except BaseException as exc:

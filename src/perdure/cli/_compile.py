@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import anyio
 import typer
 
 from .._runtime.check import check_bundle
@@ -25,7 +26,7 @@ def compile_file(
     """Check a workflow's file, and show its steps, its modules and its bundle's digest."""
     try:
         bundle = workflow(file, root=root).compile()
-        check_bundle(default_engine(), bundle)
+        anyio.run(check_bundle, default_engine(), bundle)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
     shown = {
