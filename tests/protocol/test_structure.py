@@ -32,7 +32,6 @@ import pydantic.dataclasses
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field, field_serializer
 
-from perdure._protocol import structure
 from perdure._protocol.annotations import converter
 from perdure._protocol.codec import decode, encode
 from perdure.errors import ValueNotCarriableError
@@ -426,9 +425,3 @@ def test_a_typed_dict_that_names_what_is_not_there_is_refused() -> None:
 
 def test_a_union_keeps_what_is_a_member_already() -> None:
     assert converter(str | UUID)(str(ID), "v") == str(ID)
-
-
-def test_the_schema_is_walked_whole() -> None:
-    assert structure._mentions_undefined({"a": [{"cls": Undefined}]})
-    adapted = structure._Adapter(keeps_undefined=False).adapt(({"type": "str"}, "label"))
-    assert adapted == ({"type": "str", "strict": True}, "label")

@@ -33,6 +33,7 @@ from .models import content_of, is_model
 from .show import show
 from .survey import MAX_ITEMS, too_many_items
 from .tags import TYPED_ARRAYS, Tag
+from .texts import crosses_as_text
 from .tracebacks import user_traceback
 
 __all__ = ("decode", "decode_error", "encode", "encode_error")
@@ -309,7 +310,7 @@ class _Encoder:
         """A key, whose parts are never shared: JavaScript has other objects as keys."""
         if depth > MAX_DEPTH:
             raise self.refuse(_TOO_DEEP)
-        if isinstance(key, tuple | frozenset):
+        if isinstance(key, tuple | frozenset) and not isinstance(key, Enum):
             self.tally()
             parts = list(key) if isinstance(key, tuple) else _in_order(key)
             items = [self.key(item, depth + 1) for item in parts]
@@ -332,7 +333,7 @@ class _Encoder:
                     raise self.refuse("a naive datetime names no instant; give it a time zone")
                 return cbor2.CBORTag(Tag.EPOCH, _epoch_seconds(value))
             case timedelta():
-                return _whole(value / _MILLISECOND)
+                return self.duration(value)
             case UUID() | Decimal():
                 return str(value)
             case PurePath():
@@ -348,8 +349,19 @@ class _Encoder:
             case str() | int() | float() | bytes() | RegExp() | TypedArray():
                 return self.subclass(value)
             case _:
-                is_address = type(value).__module__ == "ipaddress"
-                return str(value) if is_address else _NO_FORM
+                return self.checked(str(value)) if crosses_as_text(type(value)) else _NO_FORM
+
+    def duration(self, value: timedelta) -> int | float:
+        form = _whole(value / _MILLISECOND)
+        try:
+            is_exact = timedelta(milliseconds=form) == value
+        except OverflowError:
+            is_exact = False
+        if not is_exact:
+            raise self.refuse(
+                f"a timedelta of {value} has more digits than a number of milliseconds keeps"
+            )
+        return form
 
     def subclass(self, value: Any) -> Any:
         match value:

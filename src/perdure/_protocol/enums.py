@@ -1,7 +1,7 @@
 """Enums: a member's form in JavaScript, and the way back.
 
-Pure. A member crosses as its value where every value of the enum is a plain scalar that JavaScript
-keeps apart, and as its name otherwise; so an enum is of one kind in a type. Members of a ``Flag``
+Pure. A member crosses as its value where every value of the enum is a plain scalar that is equal to
+itself, and as its name otherwise; so an enum is of one kind in a type. Members of a ``Flag``
 are combined, and cross as their number.
 """
 
@@ -17,7 +17,9 @@ _SCALARS = (str, int, float)
 
 def crosses_by_value(kind: type[Enum]) -> bool:
     """Whether members of *kind* cross as their values; else they cross as their names."""
-    return issubclass(kind, Flag) or all(isinstance(m.value, _SCALARS) for m in kind)
+    return issubclass(kind, Flag) or all(
+        isinstance(m.value, _SCALARS) and m.value == m.value for m in kind
+    )
 
 
 def form_of(member: Enum) -> str | int | float:

@@ -1,9 +1,10 @@
 """Models: pydantic models on their way to JavaScript, without importing pydantic.
 
 Pure. A model crosses as its fields under their own names, each in the form its value has by itself,
-so it can come back; a field or model with a serializer of its own crosses in the form that one
-returns. Fields that are excluded from dumps cross as well: a step that takes the model needs them.
-Computed fields cross for JavaScript to read.
+so it can come back. A field or model with a serializer of its own crosses in the form that one
+returns; a duration in it is ISO 8601 text then, since pydantic takes a number for seconds. Fields
+that are excluded from dumps cross as well: a step that takes the model needs them. Computed fields
+cross for JavaScript to read.
 """
 
 # Models are recognised by their attributes, whose types stay unknown:
@@ -14,13 +15,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from .._frozen import frozen
 
-__all__ = ("content_of", "is_model")
+__all__ = ("content_of", "is_model", "serialized_fields")
 
-_SERIALIZERS = ("PlainSerializer", "WrapSerializer", "SerializeAsAny")
+_SERIALIZERS = ("PlainSerializer", "WrapSerializer")
+_ENCODED = ("EncodedBytes", "EncodedStr")  # such as Base64Bytes
 
 
 @frozen
@@ -54,7 +57,9 @@ def content_of(model: Any) -> Any:
         return model.root
     made = {name: getattr(model, name) for name in shape.fields if hasattr(model, name)}
     if shape.serialized:
-        made.update(model.model_dump(include=set(shape.serialized), by_alias=False))
+        written = model.model_dump(include=set(shape.serialized), by_alias=False)
+        for name in shape.serialized & made.keys():  # one that is excluded crosses as it is
+            made[name] = _with_texts(written.get(name, made[name]))
     made.update(getattr(model, "__pydantic_extra__", None) or {})
     return made
 
@@ -63,14 +68,40 @@ def _dumped(model: Any) -> Mapping[Any, Any]:
     dumped = model.model_dump()
     if not isinstance(dumped, Mapping):
         raise ValueError(f"model_dump() of {type(model).__qualname__} returns no mapping")
-    return dumped
+    written: Mapping[Any, Any] = _with_texts(dumped)
+    return written
+
+
+def serialized_fields(kind: Any) -> frozenset[str]:
+    """The fields of a model class that cross in the form a serializer returns."""
+    if not hasattr(kind, "__pydantic_decorators__") or not hasattr(kind, "model_fields"):
+        return frozenset()
+    shape = _shape_of(kind)
+    return frozenset(shape.fields) if shape.is_serialized else shape.serialized
+
+
+def _with_texts(value: Any) -> Any:
+    """*value* with ISO 8601 text for durations."""
+    if isinstance(value, timedelta):
+        return _text_of(value)
+    if type(value) is dict:
+        return {_with_texts(key): _with_texts(item) for key, item in value.items()}
+    if type(value) is list or type(value) is tuple:
+        return type(value)([_with_texts(item) for item in value])
+    return value
+
+
+def _text_of(value: timedelta) -> str:
+    sign, size = ("-", -value) if value < timedelta(0) else ("", value)
+    return f"{sign}P{size.days}DT{size.seconds}.{size.microseconds:06}S"
 
 
 @functools.lru_cache(maxsize=512)
 def _shape_of(kind: Any) -> _Shape:
     decorators = kind.__pydantic_decorators__
     fields: Mapping[str, Any] = kind.model_fields
-    named = {name for rule in decorators.field_serializers.values() for name in rule.info.fields}
+    rules = [rule.info for rule in decorators.field_serializers.values()]
+    named = {name for rule in rules if _is_for_python(rule) for name in rule.fields}
     if "*" in named:
         named = set(fields)
     named |= {name for name, field in fields.items() if _has_serializer(field)}
@@ -83,4 +114,13 @@ def _shape_of(kind: Any) -> _Shape:
 
 
 def _has_serializer(field: Any) -> bool:
-    return any(type(item).__name__ in _SERIALIZERS for item in field.metadata)
+    return any(
+        type(item).__name__ in _ENCODED
+        or (type(item).__name__ in _SERIALIZERS and _is_for_python(item))
+        for item in field.metadata
+    )
+
+
+def _is_for_python(rule: Any) -> bool:
+    """Whether a serializer works on dumps that are not JSON, too."""
+    return str(rule.when_used) not in ("json", "json-unless-none")

@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast, final
 from uuid import UUID
 
 from .._protocol.enums import form_of
+from .._protocol.texts import crosses_as_text
 from ..errors import GuestError
 from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Undefined, Url
 from .structures import Field, Structure, structure_of
@@ -158,7 +159,7 @@ class Forms:
     def _class(self, owner: type[Any], arguments: tuple[Any, ...], taken: bool) -> str:
         if issubclass(owner, Enum):
             return _enum(owner)
-        if issubclass(owner, PurePath) or owner.__module__ == "ipaddress":
+        if issubclass(owner, PurePath) or crosses_as_text(owner):
             return "string"
         if owner in _ERRORS:
             return "Error"

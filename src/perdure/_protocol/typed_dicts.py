@@ -1,0 +1,75 @@
+"""TypedDicts: those of the standard library before Python 3.12, made readable for pydantic.
+
+Pure. Pydantic cannot read the keys of such a ``typing.TypedDict``; it is handed a twin that
+``typing_extensions`` makes of it. One twin stands for a TypedDict and its arguments, so that one
+that names itself comes to an end.
+"""
+
+# Classes are looked at by attributes that only some of them have:
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import functools
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from .bindings import bindings_of, filled
+
+__all__ = ("admit_typed_dicts",)
+
+
+def admit_typed_dicts(annotation: Any) -> None:
+    """Have pydantic take each ``typing.TypedDict`` in *annotation*."""
+    _admit(annotation, set())
+
+
+def _admit(annotation: Any, seen: set[int]) -> None:
+    if id(annotation) in seen:
+        return
+    seen.add(id(annotation))
+    for part in typing.get_args(annotation):
+        _admit(part, seen)
+    origin = typing.get_origin(annotation) or annotation
+    if not isinstance(origin, type):
+        return
+    if typing.is_typeddict(origin) and type(origin).__module__ == "typing":
+        origin.__get_pydantic_core_schema__ = _schema  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    if origin.__module__ != "builtins" and hasattr(origin, "__annotations__"):
+        for part in _field_annotations(origin):
+            _admit(part, seen)
+
+
+def _field_annotations(owner: type) -> Iterable[Any]:
+    try:
+        return typing.get_type_hints(owner, include_extras=True).values()
+    except Exception:  # pydantic says of it what is wrong
+        return ()
+
+
+def _schema(source: Any, handler: Any) -> Any:
+    return handler.generate_schema(_twin(source))
+
+
+@functools.lru_cache(maxsize=512)
+def _twin(source: Any) -> Any:
+    import typing_extensions
+
+    origin = typing.get_origin(source) or source
+    arguments = bindings_of(source)
+    keys: dict[str, Any] = {}
+    for name, annotation in typing.get_type_hints(origin, include_extras=True).items():
+        required = name in origin.__required_keys__
+        # Annotations kept as text are not in that set by what they say.
+        while typing.get_origin(annotation) in (typing.Required, typing.NotRequired):
+            required = typing.get_origin(annotation) is typing.Required
+            annotation = typing.get_args(annotation)[0]
+        annotation = filled(annotation, arguments)
+        keys[name] = annotation if required else typing_extensions.NotRequired[annotation]
+    make: Any = typing_extensions.TypedDict
+    twin = make(origin.__name__, keys)
+    twin.__module__ = origin.__module__
+    if hasattr(origin, "__pydantic_config__"):
+        twin.__pydantic_config__ = origin.__pydantic_config__
+    return twin
