@@ -28,7 +28,9 @@ from pydantic import (
 )
 
 from perdure._protocol.annotations import converter
+from perdure._protocol.bindings import bindings_of, filled
 from perdure._protocol.codec import decode, encode
+from perdure._protocol.schemas import Adapter
 from perdure.errors import ValueNotCarriableError
 
 T = TypeVar("T")
@@ -457,3 +459,14 @@ def test_an_annotation_that_cannot_hold_is_refused(annotation: Any) -> None:
 def test_a_duration_that_milliseconds_cannot_tell_is_refused(value: timedelta) -> None:
     with pytest.raises(ValueNotCarriableError, match="more digits"):
         encode(value, where="value")
+
+
+def test_an_adapter_shows_how_much_it_knows() -> None:
+    assert repr(Adapter(keeps_undefined=False)) == "<Adapter of 0 definitions>"
+
+
+def test_bindings_go_through_bases() -> None:
+    assert bindings_of(DayBox) == {T: timedelta}
+    assert bindings_of(Box[int]) == {T: int}
+    assert filled(dict[str, T], {T: int}) == dict[str, int]  # type: ignore[valid-type]
+    assert filled(int, {T: int}) is int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -107,3 +108,54 @@ def test_the_rest_is_converted_each() -> None:
 def test_more_arguments_than_parameters_are_left_to_the_call() -> None:
     assert convert(half) == []
     assert convert(late, {"number": 1}, 1, 2, "more")[3] == "more"
+
+
+BROKEN: list[tuple[str, Any]] = [
+    ("SyntaxError", "list["),
+    ("AttributeError", "int.missing"),
+    ("ZeroDivisionError", "1 / 0"),
+    ("not subscriptable", "int[str]"),
+    ("a function is no type", lambda: None),
+    ("hashable", set[list[int]]),
+    ("hashable", dict[Later, int]),
+    ("pydantic", ...),
+    ("AssertionError", Literal[()]),  # pyright: ignore
+    ("Literal", Literal[object()]),  # pyright: ignore
+]
+
+
+@pytest.mark.parametrize(("reason", "annotation"), BROKEN, ids=repr)
+def test_an_annotation_that_fails_is_refused_by_name(reason: str, annotation: Any) -> None:
+    async def broken(value: int) -> None: ...
+
+    broken.__annotations__["value"] = annotation
+    with pytest.raises(UsageError, match=f"parameter 'value' cannot be converted: .*{reason}"):
+        step(name="parameters:broken")(broken)
+
+
+def test_a_class_of_the_same_function_is_known_by_its_name() -> None:
+    @dataclass
+    class Local:
+        took: timedelta
+
+    @step(name="parameters:near")
+    async def near(value: Local, others: list[Local]) -> None: ...
+
+    assert convert(near, {"took": 1000}, [{"took": 1}]) == [
+        Local(timedelta(seconds=1)),
+        [Local(timedelta(milliseconds=1))],
+    ]
+
+
+def test_a_parameter_that_a_workflow_cannot_pass_needs_a_default() -> None:
+    async def named(value: int, *, other: int) -> None: ...
+
+    with pytest.raises(UsageError, match="cannot pass 'other'; give it a default"):
+        step(name="parameters:named")(named)
+
+
+def test_a_parameter_that_a_workflow_cannot_pass_may_be_anything() -> None:
+    @step(name="parameters:injected")
+    async def injected(value: int, *, other: Opaque | None = None, **more: Opaque) -> None: ...
+
+    assert convert(injected, 1) == [1]

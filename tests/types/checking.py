@@ -71,6 +71,79 @@ async def size(options: Options | None = None) -> Size: ...
 @step
 async def same(value: T) -> T: ...
 """
+NAMES = """
+import enum
+from collections import Counter, OrderedDict
+from dataclasses import InitVar, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Dict, Generic, List, NamedTuple, Tuple, TypedDict, TypeVar
+
+import pydantic
+
+from perdure import step
+
+T = TypeVar("T")
+
+
+class Record(pydantic.BaseModel):
+    type: datetime
+    strict: dict[str, int] = {}
+
+
+class Date(pydantic.BaseModel):
+    at: datetime
+    link: pydantic.HttpUrl
+
+
+class Promise(TypedDict):
+    x: set[int]
+
+
+class delete(NamedTuple):
+    new: int
+    var: str = "a"
+
+
+class Text(enum.Enum):
+    BAR = "a | b"
+    MARK = 'x"y'
+
+
+@dataclass
+class Box(Generic[T]):
+    item: T
+
+
+@dataclass
+class DayBox(Box[timedelta]):
+    start: InitVar[int]
+
+
+@step
+async def default(function: Record, new: Date, *arguments: Promise) -> dict[Text | str, int]: ...
+
+
+@step
+async def typeof(first: delete, box: DayBox) -> DayBox: ...
+
+
+@step
+async def bare(a: List, b: Dict, c: Tuple, d: OrderedDict[str, int]) -> Counter[Text]: ...
+"""
+NAMES_FLOW = """
+import { default as first, typeof as second, bare } from "python:names";
+
+export async function flow(): Promise<number | undefined> {
+  "use workflow";
+  const counts: Record<string, number> = await first(
+    { type: new Date() }, { at: new Date(), link: "http://a" }, { x: new Set([1]) },
+  );
+  const box = await second([1], { item: 1000, start: 2 });
+  const item: number = box.item;
+  console.log(counts.a, item);
+  return (await bare([1], {}, [], { a: 1 }))["a | b"];
+}
+"""
 FLOW = """
 import { place, same, size, type Order } from "python:shapes";
 
@@ -94,6 +167,7 @@ def main(tsc: str) -> None:
         ("shop", _block(readme, "python"), _block(readme, "ts")),
         ("shop", _text(DEMO / "shop.py"), _text(DEMO / "order.ts")),
         ("shapes", SHAPES, FLOW),
+        ("names", NAMES, NAMES_FLOW),
     ]
     checks = [(project, library) for project in projects for library in LIBRARIES]
     failed = [check for check in checks if not _passes(tsc, *check[0], library=check[1])]

@@ -108,6 +108,9 @@ def _enum(schema: Schema) -> Any:
 def _literal(schema: Schema) -> Any:
     """Members of enums by their forms; ``true`` is not 1."""
     expected: list[Any] = schema["expected"]
+    for value in expected:
+        if not isinstance(value, Enum | str | int | bytes | None):
+            raise TypeError(f"Literal[{value!r}] cannot come from JavaScript")
     if not any(isinstance(value, Enum | int) for value in expected):
         return schema
     members: dict[object, Any] = {}

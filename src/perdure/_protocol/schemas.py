@@ -17,6 +17,7 @@ import dataclasses
 import typing
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import datetime
+from types import FunctionType
 from typing import Any, TypeAlias, final
 
 from pydantic import TypeAdapter
@@ -56,6 +57,7 @@ _IMPOSSIBLE = {
     "is-subclass": "a class",
     "complex": "a complex number",
 }
+_HASHED = {"dict": ("keys_schema",), "set": ("items_schema",), "frozenset": ("items_schema",)}
 _ARRIVING = (
     *(str, int, float, bool, bytes, list, dict, set, datetime, type(None), GuestError),
     *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef),
@@ -149,8 +151,13 @@ class Adapter:
 
     def _refuse_impossible(self, schema: Schema) -> None:
         kind = schema.get("type")
+        if kind == "call" and isinstance(schema["function"], FunctionType):
+            raise TypeError("a function is no type")
         if self._behind_function:
             return
+        for name in _HASHED.get(kind, ()) if isinstance(kind, str) else ():
+            if name in schema and not _is_hashable(schema[name]):
+                raise TypeError("a key or an item of a set must be hashable")
         if kind in _IMPOSSIBLE:
             raise TypeError(f"{_IMPOSSIBLE[kind]} cannot come from JavaScript")
         if kind == "is-instance" and not _can_arrive(schema["cls"]):
@@ -335,6 +342,12 @@ def _can_arrive(owner: Any) -> bool:
     with contextlib.suppress(TypeError):
         return any(issubclass(kind, owner) for kind in _ARRIVING)
     return True  # pydantic says of it what is wrong
+
+
+def _is_hashable(schema: Schema) -> bool:
+    if schema.get("type") in ("list", "dict", "set", "typed-dict"):
+        return False
+    return schema.get("type") not in ("model", "dataclass") or schema["cls"].__hash__ is not None
 
 
 def _name(owner: Any) -> str:

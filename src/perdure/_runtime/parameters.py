@@ -35,17 +35,22 @@ class Parameters:
         """Read the annotations.
 
         Raises:
-            UsageError: no value from JavaScript can be what a parameter is annotated as.
+            UsageError: no value from JavaScript can be what a parameter is annotated as, or a
+                workflow cannot pass a parameter that has no default.
         """
         self._step_id = step_id
         self._named: list[_Parameter] = []
         self._rest: _Parameter | None = None
         for parameter in signature.parameters.values():
-            made = _Parameter(function, parameter, step_id)
             if parameter.kind in _POSITIONAL:
-                self._named.append(made)
+                self._named.append(_Parameter(function, parameter, step_id))
             elif parameter.kind is parameter.VAR_POSITIONAL:
-                self._rest = made
+                self._rest = _Parameter(function, parameter, step_id)
+            elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+                raise UsageError(
+                    f"step {step_id}: a workflow passes arguments by position, so it cannot pass"
+                    f" {parameter.name!r}; give it a default"
+                )
 
     def __repr__(self) -> str:
         return f"<Parameters of {self._step_id}: {len(self._named)}>"
@@ -74,9 +79,12 @@ class _Parameter:
         self._name = parameter.name
         self._step_id = step_id
         self._default: Any = parameter.default
+        self._around = _names_around(function)
         self._converter: Converter | None = None
         with contextlib.suppress(NameError):  # of a class further down in the module, perhaps
             self._converter = self._read()
+        if self._converter is not None:
+            self._around = {}
 
     def convert(self, value: Any, where: str) -> Any:
         if self._converter is None:
@@ -86,17 +94,19 @@ class _Parameter:
         return self._converter(value, where)
 
     def _read(self) -> Converter:
-        annotation = annotation_of(self._function, self._name)
         try:
-            return converter(annotation)
-        except TypeError as exc:
+            return converter(annotation_of(self._function, self._name, self._around))
+        except NameError:
+            raise
+        except Exception as exc:  # an annotation is an expression: it may raise anything
+            reason = str(exc) if isinstance(exc, TypeError) else f"{type(exc).__name__}: {exc}"
             raise UsageError(
-                f"step {self._step_id}: parameter {self._name!r} cannot be converted: {exc}"
+                f"step {self._step_id}: parameter {self._name!r} cannot be converted: {reason}"
             ) from exc
 
     def _read_again(self, where: str) -> Converter:
         try:
-            annotation = annotation_of(self._function, self._name)
+            annotation = annotation_of(self._function, self._name, self._around)
         except NameError as exc:
             _log.warning(
                 "step %s: parameter %r gets plain values, since its annotation is for type"
@@ -114,8 +124,13 @@ class _Parameter:
             ) from exc
 
 
-def annotation_of(function: Callable[..., object], name: str) -> Any:
+def annotation_of(
+    function: Callable[..., object], name: str, around: Mapping[str, Any] | None = None
+) -> Any:
     """The evaluated annotation of one parameter, or of ``return``; ``Any`` if it has none.
+
+    Args:
+        around: names that it may use besides those of its module.
 
     Raises:
         NameError: it names something that is not defined.
@@ -125,7 +140,19 @@ def annotation_of(function: Callable[..., object], name: str) -> Any:
         return Any
     holder = type("annotation", (), {"__annotations__": {name: written[name]}})
     module = getattr(inspect.unwrap(function), "__globals__", {})
-    return typing.get_type_hints(holder, globalns=module, include_extras=True)[name]
+    names = {**module, **around} if around else module
+    return typing.get_type_hints(holder, globalns=names, include_extras=True)[name]
+
+
+def _names_around(function: Callable[..., object]) -> Mapping[str, Any]:
+    """The names of the function that *function* is being defined in."""
+    outer, within, _ = getattr(inspect.unwrap(function), "__qualname__", "").rpartition(
+        ".<locals>."
+    )
+    frame = sys._getframe() if within else None
+    while frame is not None and frame.f_code.co_qualname != outer:
+        frame = frame.f_back
+    return {} if frame is None else dict(frame.f_locals)
 
 
 def _written(function: Callable[..., object]) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from .._frozen import frozen
 from .forms import Forms, listed
-from .texts import comment, quoted
+from .texts import RESERVED, comment, quoted
 
 __all__ = ("Declared", "declare_module")
 
@@ -44,6 +44,8 @@ def _function(declared: Declared, forms: Forms) -> str:
     parameters: list[str] = []
     for name, parameter in declared.signature.parameters.items():
         kind = forms.of(hints.get(name, Any), taken=True)
+        if name in RESERVED:
+            name += "_"
         if parameter.kind is parameter.VAR_POSITIONAL:
             parameters.append(f"...{name}: {listed(kind)}")
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -53,7 +55,11 @@ def _function(declared: Declared, forms: Forms) -> str:
     variables = _type_parameters(declared, forms)
     head = comment(declared.doc)
     taken = ", ".join(parameters)
-    return f"{head}export function {declared.name}{variables}({taken}): Promise<{result}>;"
+    rest = f"{variables}({taken}): Promise<{result}>;"
+    if declared.name in RESERVED:
+        own = f"{declared.name}_"
+        return f"{head}function {own}{rest}\nexport {{ {own} as {declared.name} }};"
+    return f"{head}export function {declared.name}{rest}"
 
 
 def _type_parameters(declared: Declared, forms: Forms) -> str:

@@ -10,13 +10,16 @@ Python fills in, what it passes has a type of its own, with ``Input`` in its nam
 
 from __future__ import annotations
 
+import os
+import re
 import typing
-from collections import abc, defaultdict, deque
+from collections import Counter, OrderedDict, abc, defaultdict, deque
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
 from pathlib import PurePath
+from re import Pattern
 from types import UnionType
 from typing import Any, TypeVar, cast, final
 from uuid import UUID
@@ -25,8 +28,8 @@ from .._protocol.enums import form_of
 from .._protocol.texts import crosses_as_text
 from ..errors import GuestError
 from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Undefined, Url
-from .structures import Field, Structure, structure_of
-from .texts import comment, is_identifier, quoted
+from .structures import Field, Structure, key_word, structure_of
+from .texts import RESERVED, RESERVED_TYPES, comment, is_identifier, quoted
 
 __all__ = ("Forms", "listed")
 
@@ -63,11 +66,23 @@ _PLAIN: dict[Any, str] = {
     typing.Never: "never",
     typing.NoReturn: "never",
     typing.LiteralString: "string",
+    abc.Sequence: "any[]",
+    abc.Iterable: "any[]",
+    abc.Mapping: "Record<string, any>",
+    abc.MutableMapping: "Record<string, any>",
+    abc.Set: "Set<any>",
 }
+_PYDANTIC = {  # classes there for the type alone, by name
+    **dict.fromkeys(("AwareDatetime", "FutureDatetime", "NaiveDatetime", "PastDatetime"), "Date"),
+    **dict.fromkeys(("FutureDate", "PastDate", "ImportString", "SecretStr"), "string"),
+    **dict.fromkeys(("IPvAnyAddress", "IPvAnyInterface", "IPvAnyNetwork"), "string"),
+    "SecretBytes": "Uint8Array",
+}
+_PYDANTIC_MODULES = ("pydantic.networks", "pydantic.types")
 _ERRORS = frozenset(GuestError.__mro__) - {object}
 _LISTS = (list, abc.Sequence, abc.Iterable, abc.Collection, abc.MutableSequence, deque)
 _SETS = (set, frozenset, abc.Set, abc.MutableSet)
-_MAPS = (dict, abc.Mapping, abc.MutableMapping, defaultdict)
+_MAPS = (dict, abc.Mapping, abc.MutableMapping, defaultdict, OrderedDict)
 _WRAPPERS = (
     typing.Annotated,
     typing.Required,
@@ -76,7 +91,12 @@ _WRAPPERS = (
     typing.ClassVar,
     getattr(typing, "ReadOnly", typing.Required),  # since Python 3.13
 )
+_BARE = (
+    *(typing.List, typing.Tuple, typing.Dict, typing.Set, typing.FrozenSet, typing.Deque),  # noqa: UP006
+    *(typing.Sequence, typing.Iterable, typing.Mapping, typing.Collection),
+)
 _SAFE = 2**53 - 1
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @final
@@ -86,7 +106,8 @@ class Forms:
     def __init__(self) -> None:
         self._declared: dict[tuple[Any, bool], str] = {}  # (class, taken) -> declaration
         self._names: dict[tuple[Any, bool], str] = {}
-        self._owners: dict[str, Any] = {}  # a name in use -> its class
+        self._open: dict[tuple[Any, bool], str | None] = {}  # aliases -> name, if one is needed
+        self._owners: dict[str, Any] = dict.fromkeys(RESERVED_TYPES)  # a name in use -> its class
 
     def __repr__(self) -> str:
         return f"<Forms of {len(self._declared)} classes>"
@@ -116,7 +137,7 @@ class Forms:
         if plain is not None:
             return plain
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-        if origin in _WRAPPERS:
+        if origin in _WRAPPERS or key_word(annotation) is not None:
             return self.of(arguments[0], taken=taken)
         if origin is typing.Literal:
             return " | ".join(_literal(value) for value in arguments)
@@ -124,24 +145,45 @@ class Forms:
             members = [self.of(member, taken=taken) for member in arguments]
             return " | ".join(dict.fromkeys(_grouped(member) for member in members))
         if origin is not None:
+            if not arguments and annotation in _BARE:  # such as List, without saying of what
+                return self.of(origin, taken=taken)
             return self._generic(origin, arguments, taken)
-        for alias in ("__supertype__", "__value__"):  # NewType; type X = … since Python 3.12
-            if hasattr(annotation, alias) and not isinstance(annotation, type):
-                return self.of(getattr(annotation, alias), taken=taken)
+        if hasattr(annotation, "__supertype__"):  # NewType
+            return self.of(annotation.__supertype__, taken=taken)
+        if hasattr(annotation, "__value__"):  # type X = … since Python 3.12
+            return self._alias((annotation,), annotation.__value__, taken)
         return self._class(annotation, (), taken) if isinstance(annotation, type) else "unknown"
 
     def _generic(self, origin: Any, arguments: tuple[Any, ...], taken: bool) -> str:
         if hasattr(origin, "__value__"):
-            return self.of(origin.__value__[arguments], taken=taken)
+            return self._alias((origin, *arguments), origin.__value__[arguments], taken)
         if origin is tuple:
             return self._tuple(arguments, taken)
         if origin in _LISTS:
             return listed(self.of(arguments[0], taken=taken))
         if origin in _SETS:
             return f"Set<{self.of(arguments[0], taken=taken)}>"
-        if origin in _MAPS:
+        if origin is Counter:
+            arguments = (*arguments, int)
+        if origin in _MAPS or origin is Counter:
             return self._map(*arguments, taken=taken)
         return self._class(origin, arguments, taken) if isinstance(origin, type) else "unknown"
+
+    def _alias(self, alias: tuple[Any, ...], value: Any, taken: bool) -> str:
+        """What an alias and its arguments stand for; its name where it names itself."""
+        key = alias, taken
+        if key in self._open:
+            if self._open[key] is None:
+                wanted = alias[0].__name__ + ("Input" if taken else "")
+                self._open[key] = self._free_name(wanted, key)
+            return cast("str", self._open[key])
+        self._open[key] = None
+        text = self.of(value, taken=taken)
+        name = self._open.pop(key)
+        if name is None:
+            return text
+        self._declared[key] = f"export type {name} = {text};"
+        return name
 
     def _tuple(self, arguments: tuple[Any, ...], taken: bool) -> str:
         if len(arguments) == 2 and arguments[1] is ...:
@@ -150,9 +192,10 @@ class Forms:
 
     def _map(self, key: Any, item: Any, *, taken: bool) -> str:
         keys, items = self.of(key, taken=taken), self.of(item, taken=taken)
-        if keys == "string":
+        parts = set(_QUOTED.sub('""', keys).split(" | "))
+        if "string" in parts and parts <= {"string", '""'}:
             return f"Record<string, {items}>"
-        if all(part.startswith('"') for part in keys.split(" | ")):
+        if parts == {'""'}:
             return f"{{ [key in {keys}]?: {items} }}"
         return f"Map<{keys}, {items}>"
 
@@ -163,6 +206,10 @@ class Forms:
             return "string"
         if owner in _ERRORS:
             return "Error"
+        if owner in (os.PathLike, Pattern):
+            return "string"
+        if owner.__module__ in _PYDANTIC_MODULES and owner.__name__ in _PYDANTIC:
+            return _PYDANTIC[owner.__name__]
         generic = getattr(owner, "__pydantic_generic_metadata__", None) or {}
         if generic.get("origin") is not None:  # a parametrised model is a class of its own
             owner, arguments = generic["origin"], generic["args"]
@@ -196,7 +243,7 @@ class Forms:
         if structure.name in seen:
             return False
         for field in structure.fields:
-            if field.has_default or field.is_computed:
+            if field.has_default or field.is_computed or field.is_passed:
                 return True
             for owner in _classes_in(field.annotation):
                 inner = structure_of(owner)
@@ -216,13 +263,14 @@ class Forms:
         lines = [
             self._member(field, taken)
             for field in structure.fields
-            if not (taken and field.is_computed)
+            if not (field.is_computed if taken else field.is_passed)
         ]
         return "\n".join([f"{head}export interface {full} {{", *lines, "}"])
 
     def _item(self, field: Field, taken: bool) -> str:
         mark = "?" if taken and field.has_default else ""
-        return f"{field.name}{mark}: {self.of(field.annotation, taken=taken)}"
+        name = f"{field.name}_" if field.name in RESERVED else field.name
+        return f"{name}{mark}: {self.of(field.annotation, taken=taken)}"
 
     def _member(self, field: Field, taken: bool) -> str:
         name = field.name if is_identifier(field.name) else quoted(field.name)

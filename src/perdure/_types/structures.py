@@ -14,8 +14,10 @@ import typing
 from typing import Any, TypeVar
 
 from .._frozen import frozen
+from .._protocol.bindings import bindings_of, filled
+from .._protocol.models import serialized_fields
 
-__all__ = ("Field", "Structure", "structure_of")
+__all__ = ("Field", "Structure", "key_word", "structure_of")
 
 
 @frozen
@@ -27,6 +29,7 @@ class Field:
     may_miss: bool = False  # in a value that Python returns
     has_default: bool = False  # so a workflow may leave it out
     is_computed: bool = False
+    is_passed: bool = False  # to ``__init__`` only: no value that Python returns has it
 
 
 @frozen
@@ -46,7 +49,7 @@ def structure_of(owner: type[Any]) -> Structure | None:
         return _model(owner)
     if dataclasses.is_dataclass(owner):
         return _made(owner, "object", _dataclass_fields(owner))
-    if typing.is_typeddict(owner):
+    if typing.is_typeddict(owner) or _is_foreign_typed_dict(owner):
         return _made(owner, "object", _typed_dict_fields(owner))
     if issubclass(owner, tuple) and hasattr(owner, "_fields"):
         return _made(owner, "tuple", _named_tuple_fields(owner))
@@ -65,16 +68,34 @@ def _made(owner: type[Any], kind: str, fields: list[Field]) -> Structure:
     )
 
 
+def _is_foreign_typed_dict(owner: type[Any]) -> bool:
+    """Whether the class is a TypedDict of ``typing_extensions``."""
+    return issubclass(owner, dict) and hasattr(owner, "__required_keys__")
+
+
 def _hints(owner: type[Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(owner, include_extras=True)
+        hints = typing.get_type_hints(owner, include_extras=True)
     except NameError:  # names that exist for type checkers only
         return dict.fromkeys(getattr(owner, "__annotations__", {}), object)
+    bindings = bindings_of(owner)
+    return {name: filled(hint, bindings) for name, hint in hints.items()}
 
 
-def _dataclass_fields(owner: type[Any]) -> list[Field]:
+def _dataclass_fields(owner: Any) -> list[Field]:
     hints = _hints(owner)
-    return [
+    members: dict[str, Any] = owner.__dataclass_fields__
+    passed = [
+        Field(
+            name=name,
+            annotation=getattr(hints[name], "type", Any),
+            has_default=member.default is not dataclasses.MISSING,
+            is_passed=True,
+        )
+        for name, member in members.items()
+        if type(hints.get(name)) is dataclasses.InitVar
+    ]
+    return passed + [
         Field(
             name=field.name,
             annotation=hints[field.name],
@@ -91,11 +112,17 @@ def _typed_dict_fields(owner: type[Any]) -> list[Field]:
     fields: list[Field] = []
     for name, annotation in _hints(owner).items():
         may_miss = name in optional
-        while typing.get_origin(annotation) in (typing.Required, typing.NotRequired):
-            may_miss = typing.get_origin(annotation) is typing.NotRequired
+        while (word := key_word(annotation)) is not None:
+            may_miss = may_miss if word == "ReadOnly" else word == "NotRequired"
             annotation = typing.get_args(annotation)[0]
         fields.append(Field(name=name, annotation=annotation, may_miss=may_miss))
     return fields
+
+
+def key_word(annotation: Any) -> str | None:
+    """What an annotation of a TypedDict says of its key, in ``typing`` or ``typing_extensions``."""
+    word = getattr(typing.get_origin(annotation), "_name", None)
+    return word if word in ("Required", "NotRequired", "ReadOnly") else None
 
 
 def _named_tuple_fields(owner: Any) -> list[Field]:
@@ -109,8 +136,13 @@ def _named_tuple_fields(owner: Any) -> list[Field]:
 
 def _model(owner: Any) -> Structure:
     generic = getattr(owner, "__pydantic_generic_metadata__", None) or {}
+    written = serialized_fields(owner)
     fields = [
-        Field(name=name, annotation=field.annotation, has_default=not field.is_required())
+        Field(
+            name=name,
+            annotation=Any if name in written else field.annotation,
+            has_default=not field.is_required(),
+        )
         for name, field in owner.model_fields.items()
     ]
     for name, computed in owner.model_computed_fields.items():
@@ -120,5 +152,7 @@ def _model(owner: Any) -> Structure:
         kind="root" if getattr(owner, "__pydantic_root_model__", False) else "object",
         fields=tuple(fields),
         variables=tuple(generic.get("parameters") or ()),
-        doc=owner.__dict__.get("__doc__") or "",
+        doc=(owner.__dict__.get("__doc__") or "")
+        if owner.__module__ != "pydantic.root_model"
+        else "",
     )

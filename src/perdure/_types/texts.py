@@ -8,7 +8,28 @@ import re
 
 from ..display import shown_text
 
-__all__ = ("comment", "is_identifier", "quoted")
+__all__ = ("RESERVED", "RESERVED_TYPES", "comment", "is_identifier", "quoted")
+
+RESERVED = frozenset(
+    (
+        *("arguments", "await", "break", "case", "catch", "class", "const", "continue"),
+        *("debugger", "default", "delete", "do", "else", "enum", "eval", "export"),
+        *("extends", "false", "finally", "for", "function", "if", "implements", "import"),
+        *("in", "instanceof", "interface", "let", "new", "null", "package", "private"),
+        *("protected", "public", "return", "static", "super", "switch", "this", "throw"),
+        *("true", "try", "typeof", "var", "void", "while", "with", "yield"),
+    )
+)
+"""Names that no variable or function of TypeScript has."""
+
+RESERVED_TYPES = RESERVED.union(
+    (
+        *("Array", "ArrayBuffer", "ArrayBufferView", "DataView", "Date", "Error", "Map", "Promise"),
+        *("Record", "RegExp", "Set", "URL", "Uint8Array", "any", "bigint", "boolean"),
+        *("never", "number", "object", "string", "symbol", "undefined", "unknown"),
+    )
+)
+"""Names that no type here has: TypeScript's own, and those that declarations use."""
 
 _IDENTIFIER = re.compile(r"[^\W\d][\w]*")
 
