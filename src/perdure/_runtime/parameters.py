@@ -79,12 +79,12 @@ class _Parameter:
         self._name = parameter.name
         self._step_id = step_id
         self._default: Any = parameter.default
-        self._around = _names_around(function)
+        self._around: Mapping[str, Any] | None = _names_around(function)
         self._converter: Converter | None = None
         with contextlib.suppress(NameError):  # of a class further down in the module, perhaps
             self._converter = self._read()
         if self._converter is not None:
-            self._around = {}
+            self._around = None
 
     def convert(self, value: Any, where: str) -> Any:
         if self._converter is None:
@@ -149,7 +149,7 @@ def _names_around(function: Callable[..., object]) -> Mapping[str, Any]:
     outer, within, _ = getattr(inspect.unwrap(function), "__qualname__", "").rpartition(
         ".<locals>."
     )
-    frame = sys._getframe() if within else None
+    frame = inspect.currentframe() if within else None
     while frame is not None and frame.f_code.co_qualname != outer:
         frame = frame.f_back
     return {} if frame is None else dict(frame.f_locals)

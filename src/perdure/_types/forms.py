@@ -10,7 +10,6 @@ Python fills in, what it passes has a type of its own, with ``Input`` in its nam
 
 from __future__ import annotations
 
-import os
 import re
 import typing
 from collections import Counter, OrderedDict, abc, defaultdict, deque
@@ -148,10 +147,11 @@ class Forms:
             if not arguments and annotation in _BARE:  # such as List, without saying of what
                 return self.of(origin, taken=taken)
             return self._generic(origin, arguments, taken)
-        if hasattr(annotation, "__supertype__"):  # NewType
-            return self.of(annotation.__supertype__, taken=taken)
-        if hasattr(annotation, "__value__"):  # type X = … since Python 3.12
-            return self._alias((annotation,), annotation.__value__, taken)
+        named: Any = annotation
+        if hasattr(named, "__supertype__"):  # NewType
+            return self.of(named.__supertype__, taken=taken)
+        if hasattr(named, "__value__"):  # type X = … since Python 3.12
+            return self._alias((named,), named.__value__, taken)
         return self._class(annotation, (), taken) if isinstance(annotation, type) else "unknown"
 
     def _generic(self, origin: Any, arguments: tuple[Any, ...], taken: bool) -> str:
@@ -206,7 +206,7 @@ class Forms:
             return "string"
         if owner in _ERRORS:
             return "Error"
-        if owner in (os.PathLike, Pattern):
+        if owner is Pattern or (owner.__module__, owner.__name__) == ("os", "PathLike"):
             return "string"
         if owner.__module__ in _PYDANTIC_MODULES and owner.__name__ in _PYDANTIC:
             return _PYDANTIC[owner.__name__]
