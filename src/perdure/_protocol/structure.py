@@ -10,7 +10,6 @@ Imported only for an annotation that has structure, since pydantic takes a tenth
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -26,8 +25,7 @@ __all__ = ("structured",)
 
 def structured(annotation: Any) -> Converter:
     """The converter to *annotation*, as ``annotations.converter`` promises."""
-    if sys.version_info < (3, 12):  # pragma: no branch
-        admit_typed_dicts(annotation)
+    admit_typed_dicts(annotation)
     try:
         schema = TypeAdapter(annotation).core_schema
         keeps_undefined = mentions_undefined(schema)  # the first look builds the schema

@@ -1,6 +1,7 @@
-"""TypedDicts: those of the standard library before Python 3.12, made readable for pydantic.
+"""TypedDicts: those that pydantic misreads, made readable for it.
 
-Pure. Pydantic cannot read the keys of such a ``typing.TypedDict``; it is handed a twin that
+Pure. Pydantic cannot read the keys of a ``typing.TypedDict`` before Python 3.12, and leaves open
+the type variables of a generic one that another is derived from. It is handed a twin that
 ``typing_extensions`` makes of it. One twin stands for a TypedDict and its arguments, so that one
 that names itself comes to an end.
 """
@@ -11,17 +12,18 @@ that names itself comes to an end.
 from __future__ import annotations
 
 import functools
+import sys
 import typing
 from collections.abc import Iterable
 from typing import Any
 
 from .bindings import bindings_of, filled
 
-__all__ = ("admit_typed_dicts",)
+__all__ = ("admit_typed_dicts", "is_typed_dict")
 
 
 def admit_typed_dicts(annotation: Any) -> None:
-    """Have pydantic take each ``typing.TypedDict`` in *annotation*."""
+    """Have pydantic take each such TypedDict in *annotation*."""
     _admit(annotation, set())
 
 
@@ -34,11 +36,20 @@ def _admit(annotation: Any, seen: set[int]) -> None:
     origin = typing.get_origin(annotation) or annotation
     if not isinstance(origin, type):
         return
-    if typing.is_typeddict(origin) and type(origin).__module__ == "typing":
+    if is_typed_dict(origin) and (_is_of_old(origin) or bindings_of(origin)):
         origin.__get_pydantic_core_schema__ = _schema  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     if origin.__module__ != "builtins" and hasattr(origin, "__annotations__"):
         for part in _field_annotations(origin):
             _admit(part, seen)
+
+
+def is_typed_dict(owner: Any) -> bool:
+    """Whether the class is a TypedDict, of ``typing`` or of ``typing_extensions``."""
+    return issubclass(owner, dict) and hasattr(owner, "__required_keys__")
+
+
+def _is_of_old(owner: type) -> bool:
+    return sys.version_info < (3, 12) and type(owner).__module__ == "typing"
 
 
 def _field_annotations(owner: type) -> Iterable[Any]:

@@ -139,8 +139,10 @@ def annotation_of(
     if name not in written:
         return Any
     holder = type("annotation", (), {"__annotations__": {name: written[name]}})
-    module = getattr(inspect.unwrap(function), "__globals__", {})
-    names = {**module, **around} if around else module
+    inner = inspect.unwrap(function)
+    module = getattr(inner, "__globals__", {})
+    variables = {kind.__name__: kind for kind in getattr(inner, "__type_params__", ())}
+    names = {**module, **(around or {}), **variables} if around or variables else module
     return typing.get_type_hints(holder, globalns=names, include_extras=True)[name]
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from .._frozen import frozen
 from .._protocol.bindings import bindings_of, filled
 from .._protocol.models import serialized_fields
+from .._protocol.typed_dicts import is_typed_dict
 
 __all__ = ("Field", "Structure", "key_word", "structure_of")
 
@@ -49,7 +50,7 @@ def structure_of(owner: type[Any]) -> Structure | None:
         return _model(owner)
     if dataclasses.is_dataclass(owner):
         return _made(owner, "object", _dataclass_fields(owner))
-    if typing.is_typeddict(owner) or _is_foreign_typed_dict(owner):
+    if is_typed_dict(owner):
         return _made(owner, "object", _typed_dict_fields(owner))
     if issubclass(owner, tuple) and hasattr(owner, "_fields"):
         return _made(owner, "tuple", _named_tuple_fields(owner))
@@ -66,11 +67,6 @@ def _made(owner: type[Any], kind: str, fields: list[Field]) -> Structure:
         variables=getattr(owner, "__parameters__", ()),
         doc=doc if written else "",
     )
-
-
-def _is_foreign_typed_dict(owner: type[Any]) -> bool:
-    """Whether the class is a TypedDict of ``typing_extensions``."""
-    return issubclass(owner, dict) and hasattr(owner, "__required_keys__")
 
 
 def _hints(owner: type[Any]) -> dict[str, Any]:
