@@ -13,7 +13,9 @@ from hypothesis import given, strategies as st
 
 from perdure._protocol.codec import encode
 from perdure._protocol.equality import same_value
+from perdure.values import Url
 
+SHARED = [1]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("ab")
 VALUES = st.recursive(
     SCALARS,
@@ -53,6 +55,18 @@ def test_the_order_of_keys_says_nothing(value: Any) -> None:
         ({1: "a", 2: "b"}, {2: "b", 1: "a"}, True),
         ([1, 2], [2, 1], False),
         (float("nan"), float("nan"), True),
+        ({(1, 2.0): 1}, {(1.0, 2): 1}, True),
+        ({frozenset({1, 2}): 1}, {frozenset({1.0, 2.0}): 1}, True),
+        ([{"x": {(1, frozenset({2}))}}], [{"x": {(1.0, frozenset({2.0}))}}], True),
+        ({(1, 2): 1}, {(1, 3): 1}, False),
+        ({frozenset(): 1}, {(): 1}, False),
+        ([SHARED, SHARED], [[1], [1]], True),
+        ([SHARED, SHARED], [[1], [2]], False),
+        ({"a": [SHARED] * 3, "b": SHARED}, {"b": [1.0], "a": [[1]] * 3}, True),
+        ({1: "a"}, {True: "a"}, False),
+        ([], {}, False),
+        ({"a": None}, {}, False),
+        (Url("http://a/"), "http://a/", False),
     ],
 )
 def test_values_are_compared(one: Any, other: Any, equal: bool) -> None:
@@ -75,3 +89,11 @@ def test_a_set_is_written_in_one_order() -> None:
     tag = b"\xd9\x01\x02\x84"
     expected = tag + b"".join(map(cbor2.dumps, ["a", "b", "c", [1, "x"]]))
     assert encode({"b", "a", "c", (1, "x")}, where="v") == expected
+
+
+def test_a_difference_within_a_loop_is_found() -> None:
+    one: list[Any] = [1]
+    other: list[Any] = [1]
+    one.append([one, 2])
+    other.append([other, 3])
+    assert not same_value(encode(one, where="v"), encode(other, where="v"))
