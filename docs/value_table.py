@@ -15,9 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NewType, Optional, TypedDict
+from zoneinfo import ZoneInfo
 
 import pydantic
 
@@ -106,6 +108,9 @@ ROWS = [
     Row("Decimal", Decimal, Decimal("1.50")),
     Row("Path", Path, Path("a/b")),
     Row("IPv4Address and the like", IPv4Address, IPv4Address("127.0.0.1")),
+    Row("ZoneInfo", ZoneInfo, ZoneInfo("Europe/Berlin")),
+    Row("Fraction", Fraction, Fraction(1, 3)),
+    Row("pydantic URL", pydantic.HttpUrl, pydantic.HttpUrl("http://a/b")),
     Row("Enum of texts", Colour, Colour.RED),
     Row("IntEnum", Size, Size.LARGE),
     Row("Flag", Access, Access.READ | Access.WRITE),
