@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,6 +18,13 @@ from perdure.errors import GuestError
 class Row:
     id: int
     name: str
+
+
+class Endless(list[int]):
+    """Has more items than it says."""
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.repeat(1)
 
 
 @dataclass(slots=True)
@@ -44,6 +53,8 @@ class Slotted:
         (deque([1] * (SMALL_ITEMS + 1)), False),
         (MappingProxyType({"a": [1] * (SMALL_ITEMS + 1)}), False),
         (object(), True),
+        (Endless([1]), False),
+        (KeyError([1] * 2000), False),
         (ValueError("a"), True),
         (ExceptionGroup("g", [ValueError()] * 2000), False),
         (GuestError(name="E", message="m", props={"a": [1] * 2000}), False),

@@ -65,6 +65,29 @@ class TextOfNone(Exception):
         return None  # type: ignore[return-value] # the mistake that is tested
 
 
+class OwnString(str):
+    def __getitem__(self, key: object) -> str:
+        raise ValueError("no part of it")
+
+    def __bool__(self) -> bool:
+        raise ValueError("neither true nor false")
+
+
+class TextOfItsOwn(Exception):
+    def __str__(self) -> str:
+        return OwnString("text")
+
+
+class Nameless(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override] # the mistake that is tested
+        raise ValueError("no name")
+
+
+class HasNoName(Exception, metaclass=Nameless):
+    pass
+
+
 class FatalRaises(Exception):
     @property
     def fatal(self) -> bool:
@@ -105,6 +128,8 @@ BROKEN: dict[str, tuple[Callable[[], BaseException], str]] = {
     "no text": (Unprintable, "ValueError"),
     "a panic for a text": (PanicsInText, "Panic"),
     "a text that is none": (TextOfNone, "TypeError"),
+    "a text of its own class": (TextOfItsOwn, "ValueError"),
+    "no name": (HasNoName, "ValueError"),
     "notes that are none": (lambda: with_notes(5), "TypeError"),
     "a note that cannot be printed": (lambda: with_notes([Unprintable()]), "ValueError"),
     "whether it is fatal": (FatalRaises, "ValueError"),
@@ -153,13 +178,14 @@ async def test_an_error_that_cannot_be_handled_fails_its_step(
     error, kinds = await outcome(world, clock, body)
     assert isinstance(error, GuestError)
     assert error.name == "FatalError"
-    assert f"step handling:body failed with {type(make()).__name__}" in error.message
+    first = type.__dict__["__name__"].__get__(type(make()))
+    assert f"step handling:body failed with {first}" in error.message
     assert f"and handling that failed with {second}" in error.message
     assert executed == [1]
     assert kinds.count(EventType.STEP_FAILED) == 1
     assert EventType.STEP_RETRYING not in kinds
     assert isinstance(error.cause, GuestError)
-    assert error.cause.name == type(make()).__name__
+    assert error.cause.name == first
     assert isinstance(error.cause.cause, GuestError)
     assert error.cause.cause.name == second
 
@@ -178,7 +204,31 @@ def chain(length: int) -> Exception:
     return error
 
 
+def unfolding() -> list[object]:
+    """What takes for ever to print."""
+    value: list[object] = []
+    for _ in range(60):
+        value = [value, value]
+    return value
+
+
+def chain_of_contexts(length: int) -> Exception:
+    error = ValueError("last")
+    for number in range(length):
+        later = ValueError(number)
+        later.__context__ = error
+        error = later
+    return error
+
+
 ODD: dict[str, Callable[[], BaseException]] = {
+    "arguments that unfold": lambda: ValueError(unfolding()),
+    "a key that unfolds": lambda: KeyError(unfolding()),
+    "a file's name that unfolds": lambda: OSError(2, "gone", unfolding()),
+    "a cause that unfolds": lambda: with_cause(KeyError(unfolding())),
+    "a member that unfolds": lambda: ExceptionGroup("g", [ValueError(unfolding())]),
+    "many members": lambda: ExceptionGroup("g", [ValueError(n) for n in range(5000)]),
+    "a long chain of contexts": lambda: chain_of_contexts(1000),
     "a cycle of causes": loop,
     "a long chain of causes": lambda: chain(1000),
     "arguments that cannot cross": lambda: ValueError(object(), lambda: 1, Unprintable),

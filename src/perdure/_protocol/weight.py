@@ -9,15 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Collection, Mapping
+from itertools import islice
+from types import FunctionType
 from typing import Any, Final
 
 from ..errors import GuestError
 
-__all__ = ("SMALL_BYTES", "SMALL_ITEMS", "is_small")
+__all__ = ("SMALL_BYTES", "SMALL_ITEMS", "is_small", "parts_of_text")
 
 SMALL_ITEMS: Final = 1000  # are encoded in 5 ms at most, and most kinds in 1
 SMALL_BYTES: Final = 16 << 10  # of a payload are decoded in 5 ms at most, and most kinds in 1
 _MAX_TEXT: Final = 1 << 20  # bytes or characters, which are only copied
+_PLAIN = frozenset({list, tuple, set, frozenset, deque})
 _SCALARS = frozenset({int, float, bool, type(None)})
 
 
@@ -47,7 +50,8 @@ def is_small(value: object) -> bool:
 
 def _parts(item: Any) -> Collection[Any]:
     if isinstance(item, list | tuple | set | frozenset | deque):
-        return item
+        # One of a class of its own may have more than it says.
+        return item if type(item) in _PLAIN else list(islice(item, SMALL_ITEMS + 1))
     if isinstance(item, BaseException):
         return _parts_of_error(item)
     if isinstance(item, type):
@@ -61,10 +65,21 @@ def _parts(item: Any) -> Collection[Any]:
     return ()
 
 
+def parts_of_text(error: BaseException) -> Collection[Any]:
+    """The values that Python itself makes the text of an error of; () if the error does that."""
+    if isinstance(type(error).__str__, FunctionType) or isinstance(error, BaseExceptionGroup):
+        return ()
+    if isinstance(error, OSError):
+        return (*error.args, error.filename, error.filename2)
+    return error.args
+
+
 def _parts_of_error(error: BaseException) -> Collection[Any]:
-    """What of an error crosses, save for its text."""
+    """What of an error crosses, and what its text is made of."""
     if isinstance(error, GuestError):
         return (error.cause, error.errors, error.props)
+    context = None if error.__suppress_context__ else error.__context__
+    causes = (error.__cause__, context)
     if isinstance(error, BaseExceptionGroup):
-        return (*error.exceptions, error.__cause__)
-    return (error.__cause__,)
+        return (*error.exceptions, *causes)
+    return (*parts_of_text(error), *causes)

@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 from .._core.retries import MIN_DELAY_MS, delay_ms
 from ..errors import FatalError, GuestError, RetryableError
+from .payloads import text_of
 
-__all__ = ("is_fatal", "retry_delay_ms", "text_of", "unhandled")
+__all__ = ("is_fatal", "retry_delay_ms", "unhandled")
 
 _FATAL = ("FatalError", "AbortError")  # by name: the class may be another package's
+_name_of = type.__dict__["__name__"].__get__  # a metaclass may have another
 _SHOWN = 2000  # characters of each text in an error that names two
 
 
@@ -36,11 +38,6 @@ def retry_delay_ms(error: BaseException, *, now_ms: int) -> int:
     return max(asked, default=MIN_DELAY_MS)
 
 
-def text_of(error: BaseException) -> str:
-    """What it says, or else its name."""
-    return str(error) or type(error).__name__
-
-
 def unhandled(step_id: str, error: BaseException, second: BaseException) -> FatalError:
     """The failure of a step whose *error* could not be handled, because of *second*.
 
@@ -58,10 +55,10 @@ def unhandled(step_id: str, error: BaseException, second: BaseException) -> Fata
 def _named(error: BaseException) -> GuestError:
     """Its name and text, as far as it tells."""
     try:
-        text = str(error)
+        text = str.__getitem__(text_of(error), slice(_SHOWN))  # of its own class it may be, too
     except BaseException:
         text = "(it cannot be printed)"
-    return GuestError(name=type(error).__name__, message=text[:_SHOWN])
+    return GuestError(name=_name_of(type(error)), message=text)
 
 
 def _members(error: BaseException) -> Iterator[BaseException]:

@@ -17,7 +17,7 @@ import anyio.to_thread
 from .._protocol.codec import decode, encode, encode_error
 from .._protocol.frames import Limits
 from .._protocol.show import show
-from .._protocol.weight import SMALL_BYTES, is_small
+from .._protocol.weight import SMALL_BYTES, is_small, parts_of_text
 from .._vm.interval import short_interval
 from ..errors import GuestError, ValueNotCarriableError
 
@@ -30,6 +30,7 @@ __all__ = (
     "encode_failure",
     "encode_here",
     "encode_payload",
+    "text_of",
 )
 
 T = TypeVar("T")
@@ -107,19 +108,24 @@ def _give_way(work: Callable[[], T]) -> T:
 
 def encode_failure(error: BaseException) -> bytes:
     """The payload of an error; one that is too large is cut."""
-    if not (is_small(error) and _is_text_small(error)):
+    if not is_small(error):
         return _cut(error, "it has many parts")
     data = encode_error(error)
     return data if len(data) <= MAX_BYTES else _cut(error, f"the error took {len(data):,} bytes")
 
 
-def _is_text_small(error: BaseException) -> bool:
-    """Whether an error that shows its arguments shows few."""
-    return type(error).__str__ is not BaseException.__str__ or is_small(error.args)
+def text_of(error: BaseException) -> str:
+    """What an error says, no more of it than people read; "" if that is nothing.
+
+    Python writes out all that an error was raised with, which takes for ever if that unfolds.
+    """
+    parts = parts_of_text(error)
+    is_copied = len(parts) == 1 and isinstance(error.args[0], str)
+    return str(error)[:_SHOWN] if is_copied or is_small(parts) else show(parts)
 
 
 def _cut(error: BaseException, reason: str) -> bytes:
-    shown = str(error)[:_SHOWN] if _is_text_small(error) else show(error.args)
+    shown = text_of(error)
     fatal = getattr(error, "fatal", False) is True
     text = f"{shown}… (cut: {reason})"
     return encode_error(GuestError(name=type(error).__name__, message=text, fatal=fatal))

@@ -23,9 +23,16 @@ from .._model.ids import EntityId
 from .._model.queue import MessageClaim
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Raised
-from .failures import is_fatal, retry_delay_ms, text_of, unhandled
+from .failures import is_fatal, retry_delay_ms, unhandled
 from .metadata import RunMetadata, StepMetadata, entered
-from .payloads import decode_aside, decode_here, encode_aside, encode_failure, encode_here
+from .payloads import (
+    decode_aside,
+    decode_here,
+    encode_aside,
+    encode_failure,
+    encode_here,
+    text_of,
+)
 from .registry import AnyStep
 
 __all__ = ("Ended", "Retrying", "StepCall", "run_step")
@@ -210,7 +217,8 @@ def _follow(
         delay_ms=retry_delay_ms(error, now_ms=now_ms),
     )
     if isinstance(verdict, Retry):
-        _log.info("step %s failed (execution %d): %s", step.id, allowed.execution, repr(error))
+        name, text = type(error).__name__, text_of(error)
+        _log.info("step %s failed (execution %d): %s: %s", step.id, allowed.execution, name, text)
         event = Event(
             type=EventType.STEP_RETRYING,
             key=f"{call.entity}/retry/{claim.attempt}",
@@ -222,7 +230,8 @@ def _follow(
         return Retrying(event, verdict.delay_ms)
     if verdict.exhausted:
         wrapped = FatalError(
-            f"step {step.id} failed after {verdict.retries} retries: {text_of(error)}"
+            f"step {step.id} failed after {verdict.retries} retries: "
+            f"{text_of(error) or type(error).__name__}"
         )
         wrapped.__cause__ = error
         return _failed(claim, call, wrapped, allowed.execution, now_ms)
