@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,58 @@ async def test_a_failed_run_names_what_its_step_raised(world: World) -> None:
     assert isinstance(caught.value.error.cause, GuestError)
     assert caught.value.error.cause.name == "Panic"
     assert "the extension panicked" in caught.value.error.text
+
+
+@IN_MEMORY
+async def test_a_step_that_swallows_the_cancellation_of_its_timeout_is_left_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bodies, "GRACE", 0.05)
+
+    @step(name="endings:odd", max_retries=0, timeout=0.05)
+    async def odd() -> None:
+        executed.append("odd")
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                executed.append("swallowed")
+
+    with anyio.fail_after(10):
+        async with Worker(world, steps=[odd, plain]) as worker:
+            found = await (await start(FLOW, world=world)).result(timeout=10)
+            assert found == ["plain", "StepTimeoutError", "plain", ["plain", "plain"]]
+        assert worker.statistics()["leases"] == 0
+        while any("endings:odd" in task.get_name() for task in asyncio.all_tasks()):
+            await anyio.lowlevel.checkpoint()
+    assert executed.count("odd") == 1
+    assert "swallowed" in executed
+    assert "left behind" in caplog.text
+
+
+@IN_MEMORY
+async def test_a_result_that_is_in_time_takes_as_long_to_cross_as_it_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timeout is for the body."""
+    monkeypatch.setattr(bodies, "GRACE", 0.01)
+    monkeypatch.setattr(bodies, "LOOK_EVERY", 0.005)
+
+    class Model:
+        rows = 2000
+
+        def __init__(self) -> None:
+            self.list = [1] * self.rows  # so it crosses in a thread
+
+        def model_dump(self) -> dict[str, object]:
+            threading.Event().wait(0.15)
+            return {"rows": self.rows}
+
+    @step(name="endings:odd", max_retries=0, timeout=0.05)
+    async def odd() -> object:
+        await asyncio.sleep(0)
+        return Model()
+
+    async with Worker(world, steps=[odd, plain]):
+        found = await (await start(FLOW, world=world)).result(timeout=10)
+        assert found == ["plain", None, "plain", ["plain", "plain"]]

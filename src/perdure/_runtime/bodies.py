@@ -57,13 +57,13 @@ def _is_shielded(task: asyncio.Task[None]) -> bool:
 class Body(Generic[T]):
     """A body, from its first piece to its outcome."""
 
-    __slots__ = ("_context", "_coroutine", "_host", "_is_left", "_outcome", "_waiter", "is_done")
+    __slots__ = ("_context", "_coroutine", "_host", "_outcome", "_waiter", "is_done", "is_left")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
         self._context = copy_context()
         self._outcome: Any = None
-        self._is_left = False
+        self.is_left = False  # it would not end, and has no outcome
         self._host: _Host | None = None
         self._waiter: asyncio.Future[None] | None = None  # told when it is done
         self.is_done = False
@@ -97,14 +97,19 @@ class Body(Generic[T]):
             host.offer()
         return self.is_done
 
-    async def wait(self) -> None:
-        """Return once it is done.
+    async def wait(self, *, limit: float | None = None) -> None:
+        """Return once it is done, or left behind.
+
+        Args:
+            limit: seconds after which it was to end by itself; ``GRACE`` later it is cancelled.
 
         Cancelled, it cancels the body once that is in no shielded scope. One that has not ended
         after ``GRACE`` is left behind, and closed at the next place where it waits.
         """
         self._waiter = asyncio.get_running_loop().create_future()
         try:
+            if limit is not None and not await self._is_done_after(limit + GRACE):
+                return await self._end()
             await self._waiter
         except asyncio.CancelledError:
             with anyio.CancelScope(shield=True):
@@ -117,6 +122,11 @@ class Body(Generic[T]):
         self._outcome = None
         return outcome
 
+    async def _is_done_after(self, seconds: float) -> bool:
+        assert self._waiter is not None
+        await asyncio.wait({self._waiter}, timeout=seconds)
+        return self.is_done
+
     async def _end(self) -> None:
         """Have it end, whatever it does against that."""
         assert self._host is not None
@@ -126,13 +136,13 @@ class Body(Generic[T]):
         task.cancel()
         if not (await asyncio.wait({task}, timeout=GRACE))[0]:
             _log.warning("%s swallows its cancellation; it is left behind", task.get_name())
-            self._is_left = True  # nobody asks for its outcome
+            self.is_left = True  # nobody asks for its outcome
             task.cancel()
 
     def advance(self, error: BaseException | None = None) -> Any:
         """Run the next piece, in the body's context; gives what it waits for."""
         try:
-            if self._is_left:
+            if self.is_left:
                 self._coroutine.close()
                 raise StopIteration
             if error is None:

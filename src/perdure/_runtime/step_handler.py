@@ -123,7 +123,17 @@ async def run_step(
     if step.is_async:
         body = Body(_in_task(step, claim, call, allowed))
         if not body.begin(f"{step.id} ({claim.lease.item})"):
-            await body.wait()
+            limit = step.options.timeout
+            await body.wait(limit=None if limit is None else limit.total_seconds())
+            if limit is not None and body.is_left:
+                return _after(
+                    step,
+                    claim,
+                    call,
+                    allowed,
+                    StepTimeoutError(step.id, timeout=limit),
+                    now_ms(),
+                )
         outcome = body.outcome()
     else:
         outcome = await _in_thread(step, claim, call, allowed, threads)
