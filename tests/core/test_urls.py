@@ -43,6 +43,7 @@ def test_a_url_is_taken_apart(url: str, parts: object) -> None:
         ("x:///a?", "%3F"),
         ("x:///a\nb", "control character"),
         ("x:///a\tb", "control character"),
+        ("x:///a\ud800b", "control character"),
         ("x:///a%00b", "write x://host/path"),
         ("x:///a%ffb", "write x://host/path"),
         ("x:///a?o=%ff", "write x://host/path"),

@@ -16,7 +16,7 @@ from ..errors import UsageError
 
 __all__ = ("WorldUrl", "parse_url")
 
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # and halves of characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from perdure.model import RunFilter, RunId, RunPage, RunRecord, RunStatus
 
 from ._handle import Handle
 from ._runs import RECORD, record_of
+from ._schema import bounded
 from ._snapshots import drop_snapshots
 from ._writer import Transaction
 
@@ -43,7 +44,7 @@ class SqliteCatalogue(Catalogue):
         after = parse_cursor(cursor)
         if limit < 1:
             return RunPage(runs=(), cursor=None)
-        return await self._handle.read(lambda db: _page(db, where, after, limit))
+        return await self._handle.read(lambda db: _page(db, where, after, bounded(limit)))
 
     async def delete_run(self, run_id: RunId) -> None:
         def work(transaction: Transaction) -> None:
@@ -58,7 +59,7 @@ class SqliteCatalogue(Catalogue):
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
         """A run a transaction: whoever writes meanwhile waits for one, not for all."""
-        limit = max(limit, 0)
+        limit = bounded(max(limit, 0))
         ended = await self._handle.read(
             lambda db: db.execute(PURGED, (ended_before_ms, RunStatus.MOVING, limit)).fetchall()
         )

@@ -27,7 +27,7 @@ from ._messages import (
 )
 from ._owners import Owner
 from ._runs import Wake, load_wake, store_wake
-from ._schema import Row
+from ._schema import Row, bounded
 from ._writer import Transaction
 
 __all__ = ("SqliteQueue",)
@@ -92,7 +92,9 @@ class SqliteQueue(Queue):
         async for attempt in self._handle.attempts("wakes", wait_ms):
             with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
                 claims, attempt.next_due_ms = await self._handle.write(
-                    lambda transaction: _claim_wakes(transaction, owner, limit, visibility_ms)
+                    lambda transaction: _claim_wakes(
+                        transaction, owner, bounded(limit), visibility_ms
+                    )
                 )
             if claims:
                 break
@@ -123,7 +125,7 @@ class SqliteQueue(Queue):
             with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
                 claims, attempt.next_due_ms = await self._handle.write(
                     lambda transaction: _claim_messages(
-                        transaction, owner, asked, limit, visibility_ms
+                        transaction, owner, asked, bounded(limit), visibility_ms
                     )
                 )
             if claims:

@@ -26,6 +26,7 @@ __all__ = (
     "OF_RUN",
     "VERSION",
     "Row",
+    "bounded",
     "create_tables",
     "ids_of",
     "is_current",
@@ -191,6 +192,11 @@ def create_tables(db: sqlite3.Connection) -> None:
 
 
 OF_RUN = "id BETWEEN ? AND ?"  # for ids_of; not ?1 twice: Python 3.12 warns of a numbered place
+
+
+def bounded(count: int) -> int:
+    """A position or a limit of a caller's as rows can have it: -1 stands for all below."""
+    return max(-1, min(count, 0xFFFFFFFF))
 
 
 def ids_of(n: int, *, after: int = -1) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from ._hooks import find_hook, free_hooks
 from ._log import Log
 from ._messages import check_message, end_message, give_message_back, spill
 from ._runs import RECORD, Wake, find_run, insert_run, record_of, store_wake
-from ._schema import EVENT_COLUMNS, OF_RUN, ids_of, unpack_event
+from ._schema import EVENT_COLUMNS, OF_RUN, bounded, ids_of, unpack_event
 from ._sequences import Sequences
 from ._snapshots import read_chain
 from ._turn import commit_turn
@@ -101,7 +101,7 @@ class SqliteStorage(DirectStorage):
             (n,) = find_run(db, run_id, "n")
             rows = db.execute(
                 f"SELECT {EVENT_COLUMNS} FROM events WHERE {OF_RUN} ORDER BY id LIMIT ?",
-                (*ids_of(n, after=after), max(limit, 0)),
+                (*ids_of(n, after=bounded(after)), bounded(max(limit, 0))),
             )
             return tuple(unpack_event(row) for row in rows)
 

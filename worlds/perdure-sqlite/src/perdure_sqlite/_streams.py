@@ -12,7 +12,7 @@ from perdure.model import RunId, StreamInfo, StreamPage
 
 from ._handle import Handle
 from ._runs import find_run
-from ._schema import Row
+from ._schema import Row, bounded
 from ._writer import Transaction
 
 __all__ = ("SqliteStreams",)
@@ -68,7 +68,7 @@ class SqliteStreams(Streams):
             rows = db.execute(
                 "SELECT data FROM chunks WHERE stream = ? AND position >= ? AND position < ?"
                 " ORDER BY position",
-                (stream, start, min(start + limit, length)),
+                (stream, bounded(start), min(start + limit, length)),
             )
             return tuple(row[0] for row in rows), length, bool(closed)
 
