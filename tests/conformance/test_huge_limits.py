@@ -7,8 +7,9 @@ import pytest
 from perdure import Workflow, start
 from perdure.abc import World
 from perdure.model import RunFilter
+from tests.worlds import EVERY_WORLD
 
-pytestmark = [pytest.mark.anyio, pytest.mark.worlds("memory", "sqlite")]
+pytestmark = [pytest.mark.anyio, EVERY_WORLD]
 
 FLOW = Workflow.from_source("export async function flow() { 'use workflow'; return 1 }")
 HUGE = [1 << 32, (1 << 63) - 1, 1 << 63, 1 << 70]

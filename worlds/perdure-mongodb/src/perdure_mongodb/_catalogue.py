@@ -22,7 +22,7 @@ from ._blobs import blob_owner
 from ._driver import Document, is_transient
 from ._handle import Handle
 from ._runs import record_of
-from ._schema import ANY_TIME
+from ._schema import ANY_TIME, bounded
 from ._transaction import MovedError, delete, insert
 from ._values import MissingChunksError, Owner, load_values
 
@@ -45,7 +45,7 @@ class MongoCatalogue(Catalogue):
     ) -> RunPage:
         self._handle.check_open()
         chosen = _filter(where, parse_cursor(cursor))
-        return await self._handle.read(lambda: self._list(chosen, max(limit, 0)))
+        return await self._handle.read(lambda: self._list(chosen, bounded(limit)))
 
     async def delete_run(self, run_id: RunId) -> None:
         async def work() -> None:
@@ -63,7 +63,7 @@ class MongoCatalogue(Catalogue):
         async def work() -> list[str]:
             chosen = {"ended_at_ms": {"$gte": ANY_TIME, "$lt": ended_before_ms}, **_OVER}
             order = [("ended_at_ms", ASCENDING), ("_id", ASCENDING)]
-            found = self._handle.db.runs.find(chosen, {"n": 1}).sort(order).limit(limit)
+            found = self._handle.db.runs.find(chosen, {"n": 1}).sort(order).limit(bounded(limit))
             ended = await found.to_list(None)
             for document in ended:
                 await self._strike(document["_id"], document["n"])

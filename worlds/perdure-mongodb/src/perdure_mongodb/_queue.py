@@ -25,7 +25,7 @@ from ._handle import Handle
 from ._messages import claim_of, live
 from ._page import Needs, Page
 from ._runs import wake_of
-from ._schema import ANY_TIME
+from ._schema import ANY_TIME, bounded
 from ._turn import Lander, Work
 from ._values import Owner, load_values
 
@@ -65,7 +65,7 @@ class MongoQueue(Queue):
             return claims
         async for attempt in self._handle.attempts("wakes", wait_ms):
             claims, attempt.next_due_ms = await self._handle.write(
-                lambda: self._claim_wakes(limit, visibility_ms)
+                lambda: self._claim_wakes(bounded(limit), visibility_ms)
             )
             if claims:
                 break
@@ -98,7 +98,7 @@ class MongoQueue(Queue):
             return claims
         async for attempt in self._handle.attempts("messages", wait_ms):
             claims, attempt.next_due_ms = await self._handle.write(
-                lambda: self._claim_messages(asked, limit, visibility_ms)
+                lambda: self._claim_messages(asked, bounded(limit), visibility_ms)
             )
             if claims:
                 break

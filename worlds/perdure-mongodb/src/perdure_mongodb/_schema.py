@@ -22,9 +22,10 @@ from perdure.model import EntityId, Event, EventType, LoggedEvent
 from ._driver import Collection, Database, Document
 from ._values import Pending, Values
 
-__all__ = ("ANY_TIME", "Collections", "create_collections", "event_document", "event_of")
+__all__ = ("ANY_TIME", "Collections", "bounded", "create_collections", "event_document", "event_of")
 
 VERSION = 1
+_MAX_COUNT = (1 << 31) - 2
 ANY_TIME = -(1 << 62)  # before any due time; a partial index is used only if its filter is asked
 
 
@@ -46,6 +47,11 @@ class Collections:
     def of(cls, database: Database) -> Collections:
         """Those of *database*."""
         return cls(**{name: database[name] for name in cls.__slots__})
+
+
+def bounded(count: int) -> int:
+    """A position or a limit of a caller's as MongoDB can have it; of those below zero, zero."""
+    return max(0, min(count, _MAX_COUNT))
 
 
 def _waiting(field: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from ._driver import Document
 from ._handle import Handle
 from ._page import Needs, Page, hook_of
 from ._runs import is_ended, record_of, snapshot_of
-from ._schema import event_of
+from ._schema import bounded, event_of
 from ._turn import Lander, Work
 from ._values import MissingChunksError, Owner, load_values
 
@@ -138,7 +138,7 @@ class MongoStorage(Storage):
     async def _read_events(self, run_id: RunId, after: int, limit: int) -> tuple[LoggedEvent, ...]:
         for _ in range(READ_TRIES):
             document = await find_run(self._handle, run_id)
-            above = max(0, after)
+            above = bounded(after)
             events = await self._events(document, above, min(document["position"], above + limit))
             if events is not None:
                 return events

@@ -21,6 +21,7 @@ from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage
 
 from ._driver import Document
 from ._handle import Handle
+from ._schema import bounded
 from ._stream_documents import copied_stream, write_after
 from ._values import MissingChunksError, Owner, Pending, load_values
 
@@ -172,12 +173,12 @@ class MongoStreams(Streams):
         self, run_id: RunId, name: str, start: int, limit: int
     ) -> tuple[StreamPage, bool]:
         """A page, and whether the stream is closed."""
-        n, db, limit = await self._number(run_id), self._handle.db, max(limit, 0)
+        n, db, limit = await self._number(run_id), self._handle.db, bounded(limit)
         last = await self._last(n, name)
         if last is None:
             return StreamPage(start=start, chunks=(), done=False), False
         # Up to the last write and no further: what is said of its end is true of this page.
-        ends = {"$gt": start, "$lte": last["end"]}
+        ends = {"$gt": bounded(start), "$lte": last["end"]}
         chosen = {"_id.n": n, "_id.name": name, "end": ends, "data": {"$ne": None}}
         writes = await db.streams.find(chosen).sort("end", 1).limit(limit).to_list(None)
         chunks: list[bytes] = []
