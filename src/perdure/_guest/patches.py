@@ -120,6 +120,119 @@ _IN_FUNCTION = (
         "    if (!has_prepare) out_callers(ctx, &dbuf, stack_trace_limit - (int)i);\n"
         " done:\n    if (has_prepare) {\n        int j = 0, k;\n",
     ),
+    # A for-await leaves its iterator alone once next() failed: while that runs and is awaited, the
+    # place that is closed when the stack is unwound is undefined, and the iterator lies above it.
+    (
+        "js_for_of_next",
+        "    int done = 1;\n\n",
+        "    int done = 1;\n\n    if (offset == FOR_AWAIT) return js_for_await_next(ctx, sp);\n",
+    ),
+    (
+        "js_parse_for_in_of",
+        "            emit_op(s, OP_dup3);\n            emit_op(s, OP_drop);\n"
+        "            emit_op(s, OP_call_method);\n            emit_u16(s, 0);\n",
+        "            emit_op(s, OP_for_of_next);\n            emit_u8(s, 255);\n",
+    ),
+    (
+        "js_parse_for_in_of",
+        "            emit_op(s, OP_iterator_get_value_done);\n",
+        "            emit_op(s, OP_iterator_get_value_done);\n            emit_op(s, OP_nip1);\n",
+    ),
+    (
+        "js_iterator_get_value_done",
+        "    JS_FreeValue(ctx, obj);\n    sp[-1] = value;\n",
+        "    JS_FreeValue(ctx, obj);\n    sp[-5] = sp[-2];\n    sp[-2] = JS_UNDEFINED;\n"
+        "    sp[-1] = value;\n",
+    ),
+    (
+        "js_iterator_get_value_done",
+        "        JS_FreeValue(ctx, sp[-4]);\n        sp[-4] = JS_UNDEFINED;\n",
+        "        JS_FreeValue(ctx, sp[-5]);\n        sp[-5] = JS_UNDEFINED;\n",
+    ),
+    # The zone's name, as engines write it; a date like ISO's that is none has no other reading.
+    (
+        "get_date_string",
+        '"%02d%02d", tz / 60, tz % 60);\n            /* XXX: tack the time zone code? */\n',
+        '"%02d%02d (Coordinated Universal Time)", tz / 60, tz % 60);\n',
+    ),
+    ("get_date_string", "    char buf[64];\n", "    char buf[96];\n"),
+    (
+        "js_Date_parse",
+        "    if (js_date_parse_isostring(buf, fields, &is_local)\n"
+        "    ||  js_date_parse_otherstring(buf, fields, &is_local)) {\n",
+        "    if (js_date_parse_isostring(buf, fields, &is_local)\n"
+        "    ||  (!is_iso_like((char *)buf)\n"
+        "         && js_date_parse_otherstring(buf, fields, &is_local))) {\n",
+    ),
+    # A sync iterator that is awaited is closed when an item of it rejects (ES2025).
+    (
+        "js_async_from_sync_iterator_next",
+        "            JS_FreeValue(ctx, value);\n            goto reject;\n",
+        "            JS_FreeValue(ctx, value);\n"
+        "            if (!done && magic != GEN_MAGIC_RETURN)\n"
+        "                JS_IteratorClose(ctx, s->sync_iter, true);\n            goto reject;\n",
+    ),
+    (
+        "js_async_from_sync_iterator_next",
+        "        resolve_reject[1] = JS_UNDEFINED;\n",
+        "        resolve_reject[1] = done || magic == GEN_MAGIC_RETURN\n"
+        "            ? JS_UNDEFINED : js_async_from_sync_iterator_closer(ctx, s->sync_iter);\n",
+    ),
+    (
+        "js_async_from_sync_iterator_next",
+        "        JS_FreeValue(ctx, resolve_reject[0]);\n",
+        "        JS_FreeValue(ctx, resolve_reject[0]);\n"
+        "        JS_FreeValue(ctx, resolve_reject[1]);\n",
+    ),
+    # What a for-await throws waits for its iterator's return(), as a finally in there may await.
+    (
+        "js_parse_for_in_of",
+        "    BlockEnv break_entry;\n",
+        "    BlockEnv break_entry;\n    int label_throw = -1;\n",
+    ),
+    (
+        "js_parse_for_in_of",
+        "        if (is_async)\n            emit_op(s, OP_for_await_of_start);\n        else\n",
+        "        if (is_async) {\n            emit_op(s, OP_for_await_of_start);\n"
+        "            emit_op(s, OP_drop);\n            label_throw = emit_goto(s, OP_catch, -1);\n"
+        "        } else\n",
+    ),
+    (
+        "js_parse_for_in_of",
+        "        emit_iterator_close(s, is_async, false);\n",
+        "        emit_iterator_close(s, is_async, false);\n"
+        "        if (is_async)\n            emit_close_before_throw(s, label_throw);\n",
+    ),
+    (
+        "JS_CallInternal",
+        "                method = JS_GetProperty(ctx, sp[-4], (flags & 1) ?\n",
+        "                JSValueConst iter = sp[flags & 4 ? -5 : -4];\n"
+        "                method = JS_GetProperty(ctx, iter, (flags & 1) ?\n",
+    ),
+    (
+        "JS_CallInternal",
+        "                        ret = JS_CallFree(ctx, method, sp[-4],\n"
+        "                                          0, NULL);\n",
+        "                        ret = JS_CallFree(ctx, method, iter, 0, NULL);\n",
+    ),
+    # An async generator that has ended answers all that was asked of it, not the first only.
+    (
+        "js_async_generator_resume_next",
+        "                js_async_generator_completed_return(ctx, s, next->result);\n"
+        "            } else {\n"
+        "                js_async_generator_reject(ctx, s, next->result);\n            }\n"
+        "            goto done;\n",
+        "                js_async_generator_completed_return(ctx, s, next->result);\n"
+        "                goto done;\n            } else {\n"
+        "                js_async_generator_reject(ctx, s, next->result);\n            }\n"
+        "            break;\n",
+    ),
+    (
+        "js_async_generator_resolve_function",
+        "            js_async_generator_resolve(ctx, s, arg, true);\n        }\n",
+        "            js_async_generator_resolve(ctx, s, arg, true);\n        }\n"
+        "        js_async_generator_resume_next(ctx, s);\n",
+    ),
     (
         "lre_check_timeout",
         "    return (rt->interrupt_handler &&\n",
@@ -143,6 +256,72 @@ static inline int64_t bigint_cost(int64_t limbs) { return limbs * limbs >> 3; }
 /* Takes some of the counted stack in the function where it stands, which calls itself. */
 #define JS_TAKES_STACK char pad_[256]; __asm__ volatile("" ::"r"(pad_) : "memory")
 #define JS_RECURSES(ctx) ({ JS_TAKES_STACK; js_check_stack_overflow((ctx)->rt, 0); })
+""",
+    "js_for_of_start": """
+#define FOR_AWAIT (-3 - 255)
+
+/* iter next catch -> undefined next catch iter result */
+static __exception int js_for_await_next(JSContext *ctx, JSValue *sp)
+{
+    JSValue iter = sp[-3];
+    sp[-3] = JS_UNDEFINED;
+    sp[0] = iter;
+    sp[1] = JS_Call(ctx, sp[-2], iter, 0, NULL);
+    if (likely(!JS_IsException(sp[1])))
+        return 0;
+    JS_FreeValue(ctx, iter);
+    return -1;
+}
+""",
+    "js_async_from_sync_iterator_unwrap_func_create": """
+static JSValue js_async_from_sync_iterator_close(JSContext *ctx, JSValueConst this_val, int argc,
+                                                 JSValueConst *argv, int magic,
+                                                 JSValueConst *func_data)
+{
+    JS_Throw(ctx, js_dup(argv[0]));
+    JS_IteratorClose(ctx, func_data[0], true);
+    return JS_EXCEPTION;
+}
+
+static JSValue js_async_from_sync_iterator_closer(JSContext *ctx, JSValueConst sync_iter)
+{
+    return JS_NewCFunctionData(ctx, js_async_from_sync_iterator_close, 1, 0, 1, &sync_iter);
+}
+""",
+    "emit_iterator_close": """
+static void emit_close_before_throw(JSParseState *s, int label_throw)
+{
+    int label_end = emit_goto(s, OP_goto, -1), label_failed, label_no_return;
+    emit_label(s, label_throw); /* iter next error */
+    label_failed = emit_goto(s, OP_catch, -1);
+    emit_op(s, OP_undefined);
+    emit_op(s, OP_iterator_call); /* of what lies five deep, without an argument */
+    emit_u8(s, 2 | 4);
+    label_no_return = emit_goto(s, OP_if_true, -1);
+    emit_op(s, OP_await);
+    emit_label(s, label_no_return);
+    emit_op(s, OP_drop);
+    emit_op(s, OP_drop); /* the catch offset */
+    emit_op(s, OP_throw);
+    emit_label(s, label_failed); /* iter next error another */
+    emit_op(s, OP_drop);
+    emit_op(s, OP_throw);
+    emit_label(s, label_end);
+}
+""",
+    "js_date_parse_otherstring": """
+static bool is_iso_like(const char *text)
+{
+    size_t digits = strspn(text + (*text == '+' || *text == '-'), "0123456789");
+    bool is_signed = *text == '+' || *text == '-';
+    const char *at = text + is_signed + digits;
+    if (digits != (is_signed ? 6 : 4) || *at != '-' || strspn(at + 1, "0123456789") != 2)
+        return false;
+    at += 3;
+    if (*at == '-' && strspn(at + 1, "0123456789") == 2)
+        at += 3;
+    return !*at || *at == 'T';
+}
 """,
     "get_proxy_method": """
 #define get_proxy_method(ctx, method, object, name) \\
