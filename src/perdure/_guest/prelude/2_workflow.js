@@ -42,8 +42,8 @@
   };
   const durationMs = (value) => {
     if (typeof value === "number") return value;
-    if (typeof value !== "string") return NaN;
-    const part = /\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*([a-z]*)\s*/giy;
+    if (typeof value !== "string" || value.length > 100) return NaN;
+    const part = / *(\d+(?:\.\d+)?|\.\d+) *([a-z]*) */giy;
     let total = 0, at = 0;
     while (at < value.length) {
       part.lastIndex = at;
@@ -58,14 +58,21 @@
     }
     return at ? total : NaN;
   };
+  const latest = 8.64e15;
+  // When a duration or a Date is over, in milliseconds.
+  const endOf = (value, what) => {
+    const dated = isDate(value);
+    const ms = dated ? getTime(value) - native.now() : durationMs(value);
+    const end = native.now() + ms;
+    if ((dated || ms >= 0) && end <= latest) return end < 0 ? 0 : end;
+    throw new TypeError(what + " takes milliseconds from 0 on, a Date, or a text like \"10 minutes\" or \"1h 30m\", not " + show(value));
+  };
 
   class RetryableError extends Error {
     constructor(message, options = {}) {
       super(message, options);
       const after = options.retryAfter;
-      const wait = isDate(after) ? getTime(after) - native.now() : after === undefined ? 1000 : durationMs(after);
-      if (!(wait <= 8.64e15)) throw new TypeError("retryAfter takes milliseconds, a Date, or a text like \"10 minutes\", not " + show(after));
-      define(this, "retryAfter", new D(native.now() + wait), true);
+      define(this, "retryAfter", new D(endOf(after === undefined ? 1000 : after, "retryAfter")), true);
     }
     static is(value) { return value !== null && typeof value === "object" && value.name === "RetryableError"; }
     static revive(error) {
@@ -96,8 +103,7 @@
 
   const sleep = (duration) => {
     const at = native.position();
-    const until = isDate(duration) ? getTime(duration) : native.now() + durationMs(duration);
-    if (!(until >= 0 && until <= 8.64e15)) throw new TypeError("sleep takes milliseconds, a Date, or a text like \"10 minutes\", not " + show(duration));
+    const until = endOf(duration, "sleep");
     return new P((resolve, reject) => {
       const id = nextId("wait");
       mapSet(open, id, { __proto__: null, resolve, reject });
