@@ -68,3 +68,26 @@ def test_another_first_global_is_refused() -> None:
     other = other.replace("global.set 0", "global.set 1").replace("RESULT", "0")
     with pytest.raises(RuntimeError, match="not a mutable i32; the linker changed"):
         bake(bytes(wasmtime.wat2wasm(other)))
+
+
+def data(*segments: str) -> bytes:
+    """The guest with these data segments in place of its own."""
+    source = GUEST.replace('(data (i32.const 16) "before")', " ".join(segments))
+    return bytes(wasmtime.wat2wasm(source.replace("RESULT", "0")))
+
+
+def test_the_layout_tells_where_the_constants_end() -> None:
+    store, exports = exports_of(
+        bake(data('(data (i32.const 128) "fixed")', '(data (i32.const 200) "x")'))
+    )
+    assert memory_of(store, exports)[64 + 12 : 64 + 16] == (200).to_bytes(4, "little")
+
+
+def test_constants_that_are_written_to_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="is written to; the linker changed"):
+        bake(data('(data (i32.const 16) "before")', '(data (i32.const 200) "x")'))
+
+
+def test_a_data_segment_of_another_kind_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="of another kind; the linker changed"):
+        bake(data('(data "passive")'))

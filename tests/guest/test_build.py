@@ -153,8 +153,9 @@ def test_the_mark_would_be_left_by_sources_with_the_right_digest(
     assert (tmp_path / "mark").read_text() == "it ran"
 
 
+@pytest.mark.parametrize("package", ["QUICKJS", "ADA"])
 def test_what_was_fetched_is_checked_again(
-    builder: Any, tampered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    builder: Any, package: str, tampered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever pip did."""
 
@@ -166,8 +167,10 @@ def test_what_was_fetched_is_checked_again(
 
     monkeypatch.setattr(builder, "_run", run)
     with pytest.raises(builder.BuildError, match=r"is expected\. Nothing of it was used"):
-        builder._engine_sources(tmp_path)
-    assert not list(tmp_path.glob("quickjs_ng-*/upstream-quickjs"))
+        builder._sources(tmp_path, getattr(builder, package), getattr(builder, f"{package}_SHA256"))
+    name = getattr(builder, package)[0]
+    left = sorted(path.name for path in (tmp_path / name).iterdir())
+    assert left == ["archives", "requirements.txt"]  # nothing was unpacked
 
 
 def spoil_bytes(kept: Path) -> None:
@@ -312,7 +315,7 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
     (guest / "prelude").mkdir(parents=True)
     (project / "hatch_build.py").write_bytes((ROOT / "hatch_build.py").read_bytes())
     for path in (ROOT / "src/perdure/_guest").rglob("*.*"):
-        if path.suffix in (".py", ".c", ".h", ".js"):
+        if path.suffix in (".py", ".c", ".cpp", ".h", ".js"):
             (guest / path.relative_to(ROOT / "src/perdure/_guest")).write_bytes(path.read_bytes())
     done = subprocess.run(
         [PYTHON, "-c", HOOK, str(project)],

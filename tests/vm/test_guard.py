@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # one use a line
 """What workflow code must not have is gone, or says by name what to use instead, and where."""
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def test_what_would_make_a_replay_differ_is_gone(
     run_of: RunOf, value_of: ValueOf, name: str, found: str
 ) -> None:
     run = run_of(
-        f"export async function w() {{ if (typeof {name} === 'undefined') return 'gone';"
+        f"export async function w() {{ if (!('{name}' in globalThis)) return 'gone';"
         f" try {{ {name}.use; return 'there'; }} catch (e) {{ return e.name; }} }}"
     )
     assert value_of(run.start()) == found
@@ -73,3 +74,48 @@ def test_workflow_code_cannot_put_a_forbidden_global_back(run_of: RunOf) -> None
     assert error.name == "TypeError"
     error = failure(run_of, "delete globalThis.process;")
     assert error.name == "TypeError"
+
+
+LOOKS = """export async function w() {
+  const table = {}, names = Object.getOwnPropertyNames(globalThis);
+  for (const name of NAMES) {
+    const it = globalThis[name];
+    table[name] = [typeof it, it == null, it == undefined, !it, it === undefined, name in globalThis, names.includes(name)];
+  }
+  return table;
+}"""
+FORBIDDEN = (
+    "fetch", "Headers", "Request", "Response", "XMLHttpRequest", "WebSocket", "EventSource", "Worker", "setTimeout",
+    "setInterval", "setImmediate", "clearTimeout", "clearInterval", "clearImmediate", "AbortController", "AbortSignal",
+    "WeakRef", "FinalizationRegistry", "SharedArrayBuffer", "require", "eval", "Buffer", "process", "navigator",
+    "localStorage", "sessionStorage", "window", "document", "global", "Atomics", "WebAssembly", "performance", "Intl",
+)  # fmt: skip
+
+
+def test_code_that_looks_for_a_forbidden_global_finds_none(
+    run_of: RunOf, value_of: ValueOf
+) -> None:
+    """Only ``===`` and ``in`` tell that something stands in its place."""
+    run = run_of(LOOKS.replace("NAMES", repr(list(FORBIDDEN))))
+    looks = ["undefined", True, True, True, False, True, True]
+    assert value_of(run.start()) == dict.fromkeys(FORBIDDEN, looks)
+
+
+USES = """export async function w() {
+  const uses = [
+    (x) => x(), (x) => new x(), (x) => x.y, (x) => { x.y = 1; }, (x) => "y" in x, (x) => delete x.y, (x) => x?.(), (x) => x?.y,
+    (x) => (x ?? 1).y, (x) => ({}) instanceof x, (x) => x instanceof Object, (x) => `${x}`, (x) => Object.keys(x), (x) => ({ ...x }),
+    (x) => [...x], (x) => { const { y } = x; }, (x) => Object.getPrototypeOf(x), (x) => Object.setPrototypeOf(x, null),
+    (x) => class extends x {}, (x) => Object.freeze(x), (x) => Object.isExtensible(x), (x) => Object.defineProperty(x, "y", {}),
+    (x) => Object.getOwnPropertyDescriptor(x, "y"), (x) => x + 1, (x) => JSON.stringify({ x }), (x) => x < 1,
+  ];
+  const missed = [];
+  for (const use of uses) for (const x of [WeakRef, process, setTimeout, Intl, eval]) {
+    try { use(x); missed.push(String(use)); } catch (e) { if (e.name !== "ForbiddenGlobalError" && !/must be constructor|not a (function|constructor)|not iterable|instanceof/.test(e.message)) missed.push(String(use) + e); }
+  }
+  return missed;
+}"""
+
+
+def test_every_use_of_a_forbidden_global_throws(run_of: RunOf, value_of: ValueOf) -> None:
+    assert value_of(run_of(USES).start()) == []

@@ -583,7 +583,7 @@ EXPORT("perdure_layout") uint32_t perdure_layout(void) {
     layout[0] = (uint32_t)(uintptr_t)&arena;
     layout[1] = sizeof arena;
     layout[2] = SLOT_BYTES; /* the answer's offset in the arena */
-    layout[3] = STACK_BYTES; /* the stack is [0, this) */
+    if (!layout[3]) layout[3] = STACK_BYTES; /* bake.py puts the constants' end here */
     layout[4] = (uint32_t)(uintptr_t)&arena.interrupt;
     layout[5] = (uint32_t)(uintptr_t)&__heap_base;
     layout[6] = 2; /* ABI version */

@@ -23,8 +23,9 @@ MAX_SEGMENTS = 90_000
 
 def bake(module: bytes) -> bytes:
     """The module that starts as *module* is after ``_initialize`` and ``boot``."""
-    memory, stack_pointer = _boot(module)
     sections = list(_sections(module))
+    constants = _constants(dict(sections).get(11, b"\0"))
+    memory, stack_pointer = _boot(module, constants)
     segments = list(_segments(memory))
     out = bytearray(module[:8])
     for kind, body in sections:
@@ -44,7 +45,38 @@ def bake(module: bytes) -> bytes:
     return bytes(out)
 
 
-def _boot(module: bytes) -> tuple[bytes, int]:
+def _constants(body: bytes) -> tuple[int, bytes, int] | None:
+    """Where the constants begin, those, and where what follows begins; None if there are none.
+
+    The linker puts them first, and what is written after them.
+    """
+    segments = list(_data(body))
+    if len(segments) < 2:
+        return None
+    return (*segments[0], segments[1][0])
+
+
+def _data(body: bytes) -> Iterator[tuple[int, bytes]]:
+    count, at = _read_leb(body, 0)
+    for _ in range(count):
+        if body[at : at + 2] != b"\x00\x41":
+            raise RuntimeError("a data segment is of another kind; the linker changed")
+        offset, at = _read_leb(body, at + 2)
+        size, at = _read_leb(body, at + 1)
+        yield offset, body[at : at + size]
+        at += size
+
+
+def _without_constants(image: bytes, layout: int, constants: tuple[int, bytes, int]) -> bytes:
+    """The image whose layout says that what is the run's begins behind the constants."""
+    start, data, end = constants
+    if image[start : start + len(data)] != data:
+        raise RuntimeError("the first data segment is written to; the linker changed")
+    place = layout + 12
+    return image[:place] + end.to_bytes(4, "little") + image[place + 4 :]
+
+
+def _boot(module: bytes, constants: tuple[int, bytes, int] | None) -> tuple[bytes, int]:
     config = wasmtime.Config()
     config.max_wasm_stack = 1792 << 10
     engine = wasmtime.Engine(config)
@@ -57,8 +89,8 @@ def _boot(module: bytes) -> tuple[bytes, int]:
     exports["_initialize"](store)
     result = int(exports["boot"](store))
     memory: Any = exports["memory"]
+    layout = int(exports["perdure_layout"](store))
     if result:
-        layout = int(exports["perdure_layout"](store))
         arena, _, offset = (
             int.from_bytes(memory.read(store, layout + 4 * k, layout + 4 * k + 4), "little")
             for k in range(3)
@@ -68,6 +100,8 @@ def _boot(module: bytes) -> tuple[bytes, int]:
         raise RuntimeError(f"boot failed: {said!r}")
     size = int(memory.data_len(store))
     image = ctypes.string_at(ctypes.addressof(memory.data_ptr(store).contents), size)
+    if constants is not None:
+        image = _without_constants(image, layout, constants)
     return image, int(exports["__stack_pointer"].value(store))
 
 

@@ -1,9 +1,9 @@
-"""Builds guest.wasm: QuickJS-NG and our C and JS sources, compiled by zig, booted and baked.
+"""Builds guest.wasm: QuickJS-NG, ada and our C and JS sources, compiled by zig, booted and baked.
 
-Run by the package's build hook; the sources of QuickJS-NG come from its sdist on the package
-index, whose pinned digest is checked before anything in it is read or run. Skipped when the inputs
-are unchanged; what was kept is used only if nobody else could have written it, and it is what was
-written. Stands alone: the build environment has no Perdure.
+Run by the package's build hook; the sources of QuickJS-NG and of ada, the URL parser, come from
+sdists on the package index, whose pinned digests are checked before anything in them is read or
+run. Skipped when the inputs are unchanged; what was kept is used only if nobody else could have
+written it, and it is what was written. Stands alone: the build environment has no Perdure.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ __all__ = ("build",)
 
 QUICKJS = ("quickjs-ng", "0.17.0.2")
 QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
+ADA = ("ada-url", "4.0.0")
+ADA_SHA256 = "9f399ec867349800a4c2d3aa8df8c533c340494b04d34b1f082b97d9a8b76a07"
 ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
 # engine.c includes the hooked engine, and encode.c.
-OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c")
+OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c", "web.c")
 FLAGS = [
     "-target",
     "wasm32-wasi",
@@ -43,10 +45,14 @@ FLAGS = [
     "-Wl,-z,stack-size=2883584",
     "-Wno-everything",
 ]
+URL_FLAGS = [
+    *("-target", "wasm32-wasi", "-Os", "-std=c++20", "-fno-exceptions", "-fno-rtti", "-c"),
+    *("-DADA_INCLUDE_URL_PATTERN=0", "-Wno-everything"),
+]
 HERE = Path(__file__).parent
 _TAMPERED = (
-    f"perdure: {QUICKJS[0]} {QUICKJS[1]} from the package index has sha256 {{found}}, and "
-    f"{QUICKJS_SHA256} is expected. Nothing of it was used; check the index"
+    "perdure: {name} {version} from the package index has sha256 {found}, and {sha256} is "
+    "expected. Nothing of it was used; check the index"
 )
 
 
@@ -138,12 +144,12 @@ def _install(data: bytes, target: Path, *, mode: int = 0o644) -> None:
 
 
 def _inputs() -> list[Path]:
-    names = [*OWN_SOURCES, "encode.c", "guest.h", "build.py", "bake.py", "patches.py"]
+    names = [*OWN_SOURCES, "encode.c", "url.cpp", "guest.h", "build.py", "bake.py", "patches.py"]
     return [HERE / name for name in names] + sorted((HERE / "prelude").glob("*.js"))
 
 
 def _input_digest() -> str:
-    total = hashlib.sha256(QUICKJS_SHA256.encode())
+    total = hashlib.sha256((QUICKJS_SHA256 + ADA_SHA256).encode())
     for path in _inputs():
         total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()
@@ -151,15 +157,26 @@ def _input_digest() -> str:
 
 def _compile(folder: Path) -> bytes:
     engine = _engine_sources(folder)
+    url = _url_object(folder)
     (folder / "quickjs_hooked.c").write_text(_hooked(engine / "quickjs.c"), encoding="utf-8")
     (folder / "prelude.h").write_text(_prelude_header(), encoding="utf-8")
     raw = folder / "raw.wasm"
     sources = [str(engine / s) for s in ENGINE_SOURCES] + [str(HERE / s) for s in OWN_SOURCES]
     command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f"-I{engine}", f"-I{folder}"]
-    _run([*command, f"-I{HERE}", *sources, "-o", str(raw)], "compiling the guest failed")
+    command += [f"-I{HERE}", f"-I{url.parent}", *sources, str(url), "-lc++", "-o", str(raw)]
+    _run(command, "compiling the guest failed")
     # The package cannot be imported yet while it is being built: its file is run by path.
     baked: bytes = runpy.run_path(str(HERE / "bake.py"))["bake"](raw.read_bytes())
     return baked
+
+
+def _url_object(folder: Path) -> Path:
+    """The URL parser, compiled beside its sources."""
+    sources = _sources(folder, ADA, ADA_SHA256) / "ada_url"
+    target = sources / "url.o"
+    command = [sys.executable, "-m", "ziglang", "c++", *URL_FLAGS, f"-I{sources}"]
+    _run([*command, str(HERE / "url.cpp"), "-o", str(target)], "compiling the URL parser failed")
+    return target
 
 
 def _hooked(source: Path) -> str:
@@ -183,20 +200,27 @@ def _prelude_header() -> str:
 
 
 def _engine_sources(folder: Path) -> Path:
-    archive = _download(folder)
+    return _sources(folder, QUICKJS, QUICKJS_SHA256) / "upstream-quickjs"
+
+
+def _sources(folder: Path, package: tuple[str, str], sha256: str) -> Path:
+    """What an sdist of the package index has, unpacked; only if it has this digest."""
+    name, version = package
+    archive = _download(folder / name, package, sha256)
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != QUICKJS_SHA256:
-        raise BuildError(_TAMPERED.format(found=found))
+    if found != sha256:
+        raise BuildError(_TAMPERED.format(name=name, version=version, found=found, sha256=sha256))
     with tarfile.open(archive) as sources:
-        sources.extractall(folder, filter="data")
-    return next(folder.glob("quickjs*/upstream-quickjs"))
+        sources.extractall(folder / name, filter="data")
+    return next(path for path in (folder / name).iterdir() if path.name.endswith(version))
 
 
-def _download(folder: Path) -> Path:
-    """The engine's sdist. pip runs its build for its name, so pip must check the digest before."""
-    name, version = QUICKJS
+def _download(folder: Path, package: tuple[str, str], sha256: str) -> Path:
+    """A package's sdist. pip runs its build for its name, so pip must check the digest before."""
+    name, version = package
     wanted, archives = folder / "requirements.txt", folder / "archives"
-    wanted.write_text(f"{name}=={version} --hash=sha256:{QUICKJS_SHA256}\n")
+    folder.mkdir(exist_ok=True)
+    wanted.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
     command = "-m pip download -q --no-deps --no-binary :all: --no-build-isolation --require-hashes"
     try:
         _run(
@@ -209,8 +233,9 @@ def _download(folder: Path) -> Path:
         found = re.search(r"Got\s+([0-9a-f]{64})", str(exc))
         if found is None:
             raise
-        raise BuildError(_TAMPERED.format(found=found[1])) from None
-    return next(archives.glob("quickjs*.tar.gz"))
+        text = _TAMPERED.format(name=name, version=version, found=found[1], sha256=sha256)
+        raise BuildError(text) from None
+    return next(archives.glob("*.tar.gz"))
 
 
 def _run(command: list[str], message: str) -> None:

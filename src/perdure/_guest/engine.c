@@ -158,4 +158,25 @@ JSValue regexp_flags(JSContext *ctx, JSValueConst v) {
 
 bool charge(JSContext *ctx, int64_t ticks) { return js_charge(ctx, ticks); }
 
+const char *class_of(JSValueConst v) {
+    JSObject *p = object_of(v);
+    if (!p) return "primitive";
+    switch (p->class_id) {
+    case JS_CLASS_OBJECT: return "object";
+    case JS_CLASS_ARRAY: return "array";
+    case JS_CLASS_ERROR: return "error";
+    case JS_CLASS_NUMBER: return "number";
+    case JS_CLASS_STRING: return "string";
+    case JS_CLASS_BOOLEAN: return "boolean";
+    case JS_CLASS_BIG_INT: return "bigint";
+    case JS_CLASS_DATE: return "date";
+    case JS_CLASS_REGEXP: return "regexp";
+    case JS_CLASS_MAP: return "map";
+    case JS_CLASS_SET: return "set";
+    case JS_CLASS_ARRAY_BUFFER: return "buffer";
+    case JS_CLASS_DATAVIEW: return "view";
+    }
+    return is_typed_array(p->class_id) ? "typed" : "other";
+}
+
 #include "encode.c"

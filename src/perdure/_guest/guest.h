@@ -78,12 +78,17 @@ extern bool limit_instructions, limit_heap, limit_output, host_interrupt;
 extern const JSMallocFunctions guest_malloc;
 int on_interrupt(JSRuntime *rt, void *opaque);
 bool over_limit(void);
+/* Whether so many bytes more are past the heap's limit; then it counts as met. */
+bool over_heap(size_t more);
 /* Counts native work, in the engine's ticks; true if the call must end. */
 bool guest_charge(int64_t ticks);
 /* The same, with an exception pending that nothing catches. */
 bool charge(JSContext *ctx, int64_t ticks);
 void seed_random(const uint8_t *seed, size_t n);
 JSValue make_natives(JSContext *ctx);
+void add_web_natives(JSContext *ctx, JSValueConst natives);
+/* What structuredClone makes of an object: "object", "array", "error", "number", … "other". */
+const char *class_of(JSValueConst v);
 JSValue call_helper(JSContext *ctx, const char *name, int argc, JSValueConst *argv);
 /* Source position of the innermost user frame: "file:line:col", or "". */
 size_t user_position(JSContext *ctx, char *buf, size_t cap);

@@ -21,7 +21,7 @@ static uint64_t random_state[4];
 
 /* ---- memory: counted, and zeroed when freed so that garbage does not reach snapshots -------- */
 
-static bool over_heap(size_t more) {
+bool over_heap(size_t more) {
     if (limits.heap && heap_used + (int64_t)more > limits.heap) {
         limit_heap = true;
         return true;
@@ -386,5 +386,6 @@ JSValue make_natives(JSContext *ctx) {
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         JS_SetPropertyStr(ctx, natives, table[k].name,
                           JS_NewCFunction(ctx, table[k].f, table[k].name, table[k].argc));
+    add_web_natives(ctx, natives);
     return natives;
 }

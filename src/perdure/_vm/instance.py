@@ -60,13 +60,13 @@ class Layout:
     arena: int
     arena_bytes: int
     answer: int  # address
-    stack_end: int
+    stack_end: int  # and the constants'
     interrupt: int  # address of the flag
     stack_pointer: int  # at rest
     memory_bytes: int  # at the start
 
     def ranges(self, size: int) -> tuple[tuple[int, int], ...]:
-        """What of a memory of *size* bytes is the run's: all but the stack and the arena."""
+        """What of a memory of *size* bytes is the run's: all but stack, constants and arena."""
         if self.arena < self.stack_end:
             return ((self.stack_end, size),)
         return ((self.stack_end, self.arena), (self.arena + self.arena_bytes, size))

@@ -93,7 +93,7 @@
     if (typeof value === "symbol") return "a symbol is not data";
     const describer = describers[native.kind(value)];
     if (describer) return describer(value);
-    if (helpers.isUrl && helpers.isUrl(value)) return [32, value.href];
+    if (helpers.isUrl && helpers.isUrl(value)) return [32, helpers.hrefOf(value)];
     const proto = getPrototypeOf(value), maker = proto && read(proto, "constructor");
     return ("an instance of class " + ((maker && text(maker, "name")) || "?") + " is not data; pass its fields");
   };

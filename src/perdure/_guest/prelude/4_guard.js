@@ -46,21 +46,29 @@
     Intl: "format in a Python step; the language data would tie a run to a machine",
   };
   const forbidden = (name, advice) => helpers.named("ForbiddenGlobalError", ("" + name + " is not there in a workflow; " + advice));
-  // typeof is harmless on both, as code that looks before it leaps expects; any use throws.
+  // Code that looks before it leaps finds typeof "undefined" and a value that is not truthy; any use throws.
+  const everything = "get set has deleteProperty defineProperty getOwnPropertyDescriptor ownKeys getPrototypeOf setPrototypeOf isExtensible preventExtensions apply construct".split(" ");
   const traps = (name, advice) => {
     const refuse = () => { throw forbidden(name, advice); };
-    return { get: refuse, set: refuse, has: refuse, defineProperty: refuse, deleteProperty: refuse, apply: refuse, construct: refuse };
+    const table = { __proto__: null };
+    for (const trap of everything) table[trap] = refuse;
+    return table;
+  };
+  const refused = (target, name, advice) => {
+    const value = new Proxy(target, traps(name, advice));
+    native.hide(value);
+    return value;
   };
   const install = (name, value) => {
     delete globalThis[name];
     defineProperty(globalThis, name, { value, writable: false, configurable: false });
   };
-  for (const name of keys(callables)) install(name, new Proxy(function () {}, traps(name, callables[name])));
-  for (const name of keys(namespaces)) install(name, new Proxy({}, traps(name, namespaces[name])));
+  for (const name of keys(callables)) install(name, refused(function () {}, name, callables[name]));
+  for (const name of keys(namespaces)) install(name, refused({}, name, namespaces[name]));
   delete globalThis.gc;
   const makers = [Function, (async () => {}).constructor, (function* () {}).constructor, (async function* () {}).constructor];
   for (const maker of makers) {
-    const blocked = function Function() { throw forbidden("new Function", source); };
+    const blocked = function Function(text) { throw forbidden("new Function", source); };
     blocked.prototype = maker.prototype;
     defineProperty(maker.prototype, "constructor", { value: blocked, writable: false, configurable: false });
     if (maker === Function) install("Function", blocked);

@@ -1,0 +1,79 @@
+// The console: a line of text for each call, as a person reads it.
+(function (native, helpers, builtins) {
+  "use strict";
+  const { defineProperty, keys, getPrototypeOf } = Object;
+  const define = (name, value) => defineProperty(globalThis, name, { value, writable: true, configurable: true });
+
+  const show = (value, depth = 0, seen = []) => {
+    if (typeof value === "string") return depth ? JSON.stringify(value) : value;
+    if (typeof value === "bigint") return `${value}n`;
+    if (typeof value === "function") return `[function ${value.name || "anonymous"}]`;
+    if (typeof value !== "object" || value === null) return String(value);
+    if (seen.includes(value)) return "[circular]";
+    if (depth > 3) return Array.isArray(value) ? "[…]" : "{…}";
+    const inner = (item) => show(item, depth + 1, [...seen, value]);
+    if (helpers.isUrl(value)) return helpers.hrefOf(value);
+    const kind = native.kind(value);
+    if (kind === "error") return `${value.name}: ${value.message}${typeof value.stack === "string" ? "\n" + native.cleanStack(value.stack).trimEnd() : ""}`;
+    if (kind === "date") return isNaN(value) ? "Invalid Date" : value.toISOString();
+    if (kind === "regexp") return String(value);
+    if (kind === "map") return `Map(${value.size}) {${[...value].map(([k, v]) => ` ${inner(k)} => ${inner(v)}`).join(",")} }`;
+    if (kind === "set") return `Set(${value.size}) {${[...value].map((v) => " " + inner(v)).join(",")} }`;
+    if (Array.isArray(value) || kind === "typed") {
+      const items = Array.from(value).slice(0, 100).map(inner);
+      return `[${items.join(", ")}${value.length > 100 ? `, … ${value.length - 100} more` : ""}]`;
+    }
+    const maker = getPrototypeOf(value)?.constructor?.name;
+    const fields = keys(value).slice(0, 100).map((key) => `${key}: ${inner(value[key])}`);
+    return `${maker && maker !== "Object" ? maker + " " : ""}{${fields.length ? " " + fields.join(", ") + " " : ""}}`;
+  };
+  const line = (args) => {
+    if (typeof args[0] !== "string" || !/%[sdifjoO%]/.test(args[0])) return args.map((a) => show(a)).join(" ");
+    let at = 1;
+    const head = args[0].replace(/%([sdifjoO%])/g, (all, c) => {
+      if (c === "%") return "%";
+      if (at >= args.length) return all;
+      const v = args[at++];
+      return c === "s" ? show(v) : c === "d" || c === "f" ? String(Number(v)) : c === "i" ? String(Math.trunc(Number(v))) : show(v, 1);
+    });
+    return [head, ...args.slice(at).map((a) => show(a))].join(" ");
+  };
+  let indent = "";
+  const write = (level, args) => {
+    let text;
+    try { text = line(args); } catch { text = "[what console was given could not be shown]"; }
+    if (indent) text = indent + text.replaceAll("\n", "\n" + indent);
+    native.log([level, (text.length > 65536 ? text.slice(0, 65536) + "…" : text).toWellFormed()]);
+  };
+  const counts = new Map(), timers = new Map();
+  const info = (...args) => write("info", args);
+  const console = {
+    log(...args) { write("info", args); },
+    info(...args) { write("info", args); },
+    warn(...args) { write("warn", args); },
+    error(...args) { write("error", args); },
+    debug(...args) { write("debug", args); },
+    assert(isTrue, ...args) { if (!isTrue) write("error", ["Assertion failed", ...args]); },
+    trace(...args) { write("debug", [line(["Trace:", ...args]) + "\n" + native.trace().trimEnd()]); },
+    dir(value) { info(show(value, 1)); },
+    dirxml(...args) { write("info", args); },
+    table(rows) {
+      if (typeof rows !== "object" || rows === null) return info(rows);
+      const entries = rows instanceof Map ? [...rows] : rows instanceof Set ? [...rows].entries() : Object.entries(rows);
+      info([...entries].map(([key, row]) => `${show(key)} | ${show(row, 1)}`).join("\n"));
+    },
+    group(...args) { if (args.length) write("info", args); indent += "  "; },
+    groupCollapsed(...args) { console.group(...args); },
+    groupEnd() { indent = indent.slice(2); },
+    clear() {},
+    count(label = "default") { counts.set(`${label}`, (counts.get(`${label}`) ?? 0) + 1); info(`${label}: ${counts.get(`${label}`)}`); },
+    countReset(label = "default") { counts.delete(`${label}`); },
+    time(label = "default") { timers.set(`${label}`, native.now()); },
+    timeLog(label = "default", ...args) {
+      if (timers.has(`${label}`)) info(`${label}: ${native.now() - timers.get(`${label}`)} ms`, ...args);
+      else write("warn", [`there is no timer ${label}`]);
+    },
+    timeEnd(label = "default") { console.timeLog(label); timers.delete(`${label}`); },
+  };
+  define("console", console);
+});

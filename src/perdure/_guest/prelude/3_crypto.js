@@ -1,0 +1,20 @@
+// Randomness: from the run's own generator, the same at each replay.
+(function (native, helpers, builtins) {
+  "use strict";
+  const { defineProperty, freeze } = Object;
+  const define = (name, value) => defineProperty(globalThis, name, { value, writable: true, configurable: true });
+  const fill = native.fill, random = native.random;
+  defineProperty(Math, "random", { value: { random() { return random(); } }.random, writable: true, configurable: true });
+  const hex = (b) => (b + 256).toString(16).slice(1);
+  define("crypto", freeze({
+    get subtle() { throw helpers.named("ForbiddenGlobalError", "crypto.subtle is not there in a workflow; use hashlib or hmac in a Python step"); },
+    getRandomValues(view) { fill(new Uint8Array(view.buffer, view.byteOffset, view.byteLength)); return view; },
+    randomUUID() {
+      const b = new Uint8Array(16);
+      fill(b);
+      b[6] = (b[6] & 15) | 64; b[8] = (b[8] & 63) | 128;
+      const s = Array.from(b, hex).join("");
+      return `${s.slice(0, 8)}-${s.slice(8, 12)}-${s.slice(12, 16)}-${s.slice(16, 20)}-${s.slice(20)}`;
+    },
+  }));
+});
