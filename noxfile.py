@@ -119,6 +119,14 @@ def hostile(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def differential(session: nox.Session) -> None:
+    """100,000 programs in the guest and in Node, by area: minutes. A seed repeats a run."""
+    seed = session.posargs[0] if session.posargs else "0"
+    environment = {"PERDURE_DIFFERENTIAL": "100000", "PERDURE_SEED": seed}
+    session.run("python", "-m", "pytest", "-q", "-s", "tests/differential", env=environment)
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """ruff: rules and formatting."""
     session.run("ruff", "check", *CHECKED)
