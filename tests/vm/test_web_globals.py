@@ -164,6 +164,7 @@ def test_a_dom_exception_crosses_by_its_name(run_of: RunOf) -> None:
     assert (error.name, "not base64" in error.text) == ("InvalidCharacterError", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -186,6 +187,7 @@ def test_what_is_dropped_leaves_no_trace_in_a_snapshot(run_of: RunOf, body: str)
     assert len(make_delta(run.guest, before)) < 6_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -202,6 +204,7 @@ def test_the_heap_limit_holds_in_them(run_of: RunOf, body: str) -> None:
     assert decode_error(answer.outcome.error).name == "HeapLimitError"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
