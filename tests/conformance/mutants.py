@@ -13,6 +13,7 @@ from perdure.model import (
     Lease,
     LeaseEnd,
     RunId,
+    RunPage,
     Snapshot,
     TurnCommit,
 )
@@ -442,6 +443,23 @@ def orphans_left(world: MemoryWorld) -> None:
         return delete_run
 
     swap(world.catalogue, "delete_run", make)
+
+
+@mutant
+def lists_begin_with_the_oldest(world: MemoryWorld) -> None:
+    """Runs are listed in rising order of creation."""
+
+    def make(inner: Any) -> Any:
+        async def list_runs(where: Any, *, cursor: str | None = None, limit: int = 100) -> Any:
+            if limit < 1 or not (cursor or "0").isdecimal():
+                return await inner(where, cursor=cursor, limit=limit)
+            page, start = await inner(where, limit=10**6), int(cursor or 0)
+            following = str(start + limit) if start + limit < len(page.runs) else None
+            return RunPage(runs=page.runs[::-1][start : start + limit], cursor=following)
+
+        return list_runs
+
+    swap(world.catalogue, "list_runs", make)
 
 
 @mutant

@@ -77,12 +77,12 @@ def test_messages_are_claimed_by_topic_and_counted() -> None:
     assert count_due(books, ["one"], now_ms=10) == {"": 1, "one": 1}
 
 
-def test_pages_go_on_where_the_last_one_ended() -> None:
-    records = [book(name, due_ms=0, created_ms=ms).record for name, ms in (("b", 1), ("a", 2))]
+def test_the_newest_comes_first_and_pages_go_on_where_the_last_one_ended() -> None:
+    records = [book(name, due_ms=0, created_ms=ms).record for name, ms in (("a", 2), ("b", 1))]
     first = list_page(records, RunFilter(), cursor=None, limit=1)
-    assert [r.run_id for r in first.runs] == ["b"]
+    assert [r.run_id for r in first.runs] == ["a"]
     last = list_page(records, RunFilter(), cursor=first.cursor, limit=1)
-    assert ([r.run_id for r in last.runs], last.cursor) == (["a"], None)
+    assert ([r.run_id for r in last.runs], last.cursor) == (["b"], None)
     with pytest.raises(UsageError):
         list_page(records, RunFilter(), cursor="nonsense", limit=1)
 

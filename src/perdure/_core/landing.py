@@ -29,6 +29,8 @@ __all__ = (
     "parse_cursor",
 )
 
+_ABOVE_ALL = 2**63 - 1, ""
+
 
 def fresh_record(new: NewRun) -> RunRecord:
     """The run as it is right after ``create_run``, its first event included."""
@@ -154,15 +156,15 @@ def list_cursor(record: RunRecord) -> str:
 
 
 def parse_cursor(cursor: str | None) -> tuple[int, str]:
-    """The (created, run id) after which a list goes on; None is its beginning.
+    """The (created, run id) below which a list goes on; None is its beginning.
 
     Raises:
         UsageError: it is not a cursor of ``list_cursor``.
     """
     if cursor is None:
-        return -1, ""
+        return _ABOVE_ALL
     created, mark, run_id = cursor.partition("/")
-    if not mark or not created.isdecimal():
+    if not mark or not created.isdecimal() or len(created) > 16:
         raise UsageError(f"{cursor!r} is not a cursor this world gave")
     return int(created), run_id
 

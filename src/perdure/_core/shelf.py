@@ -92,9 +92,11 @@ def list_page(
     Raises:
         UsageError: it is not a cursor of ``list_cursor``.
     """
-    after = parse_cursor(cursor)
+    last = parse_cursor(cursor)
     found = sorted(
-        (r for r in records if _order(r) > after and matches_filter(r, where)), key=_order
+        (r for r in records if _order(r) < last and matches_filter(r, where)),
+        key=_order,
+        reverse=True,
     )
     page = tuple(found[: max(limit, 0)])
     more = len(found) > len(page) and page

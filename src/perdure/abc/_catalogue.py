@@ -17,11 +17,11 @@ class Catalogue(ABC):
     async def list_runs(
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
-        """Runs that match, in order of (created, id), after *cursor*.
+        """Runs that match, the newest first: in falling order of (created, id), after *cursor*.
 
         Paging is stable: a run that matched throughout is listed exactly once, whatever is
         created meanwhile. A page may be short, or empty, before the last. A limit below 1 gives an
-        empty page that is the last.
+        empty page that is the last. The first page costs the same however many runs there are.
 
         Raises:
             UsageError: a cursor this world did not give.

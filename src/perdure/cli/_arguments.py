@@ -93,7 +93,7 @@ async def near(world: World) -> AsyncGenerator[None, None]:
     except RunNotFoundError as exc:
         page = await world.catalogue.list_runs(RunFilter(), limit=1000)
         ids = [record.run_id for record in page.runs]
-        close = difflib.get_close_matches(exc.run_id, ids, n=3) or ids[-3:]
+        close = difflib.get_close_matches(exc.run_id, ids, n=3) or ids[:3]
         known = f"; did you mean {', '.join(close)}?" if close else "; the world has no runs"
         raise UsageError(f"no run {exc.run_id} in {world.url}{known}") from exc
 

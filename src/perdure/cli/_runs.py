@@ -158,7 +158,7 @@ def runs(
     error: Annotated[
         str | None, typer.Option(help="Only those that failed with this: FruitlessTurnsError.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, the newest last.")] = 100,
+    limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 100,
     world: WorldOption = None,
     as_json_: JsonOption = False,
 ) -> None:

@@ -140,6 +140,13 @@ async def test_a_later_format_asks_for_an_upgrade(url: str) -> None:
         await S3World(url).open()
 
 
+async def test_an_earlier_format_is_refused_with_what_to_do(url: str) -> None:
+    async with S3World(url) as world:
+        await world._handle.cas.put(Layout.WORLD, b"\x82\x01\x01")  # [1, 1]
+    with pytest.raises(WorldContractError, match=r"an earlier version .*use another prefix"):
+        await S3World(url).open()
+
+
 class WrongClock(SystemClock):  # type: ignore[misc]  # a test's
     """A minute ahead."""
 

@@ -107,7 +107,7 @@ async def test_a_list_of_few_matches_is_read_in_short_pages(
             for n in range(12):
                 group.start_soon(world.storage.create_run, new_run(f"run_{n:02}", created_at_ms=n))
         outcome = RunOutcome(status=RunStatus.COMPLETED, payload=None, at_ms=30)
-        await world.storage.commit(commit_of(0, run_id="run_11", outcome=outcome))
+        await world.storage.commit(commit_of(0, run_id="run_00", outcome=outcome))
         where = RunFilter(status=RunStatus.COMPLETED)
         pages: list[list[str]] = []
         cursor: str | None = None
@@ -117,4 +117,4 @@ async def test_a_list_of_few_matches_is_read_in_short_pages(
             cursor = page.cursor
             if cursor is None:
                 break
-        assert pages == [[], [], ["run_11"]]
+        assert pages == [[], [], ["run_00"]]

@@ -160,7 +160,7 @@ async def paging_is_stable(case: Case) -> None:
         async def write() -> None:
             for n in range(30 if case.thorough else 6):
                 await world.storage.append(append_of(f"step_{n}/end"))
-                await world.storage.create_run(new_run(f"new_{n}"))
+                await world.storage.create_run(new_run(f"young_{n}"))  # listed before the old ones
             done.set()
 
         async def read() -> None:

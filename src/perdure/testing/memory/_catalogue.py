@@ -27,11 +27,13 @@ class MemoryCatalogue(Catalogue):
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
         store = await self._handle.enter()
-        after = parse_cursor(cursor)
+        last = parse_cursor(cursor)
         with store.lock:
             records = [run.record for run in store.runs.values()]
         found = sorted(
-            (r for r in records if _order(r) > after and matches_filter(r, where)), key=_order
+            (r for r in records if _order(r) < last and matches_filter(r, where)),
+            key=_order,
+            reverse=True,
         )
         page = tuple(found[: max(limit, 0)])
         more = len(found) > len(page) and page

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any, final
 
 from bson import ObjectId
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from perdure.abc import Catalogue
@@ -28,7 +28,7 @@ from ._values import MissingChunksError, Owner, load_values
 
 __all__ = ("MongoCatalogue",)
 
-_ORDER = [("created_at_ms", ASCENDING), ("_id", ASCENDING)]
+_ORDER = [("created_at_ms", DESCENDING), ("_id", DESCENDING)]
 DELETE_TRIES = 20
 _OVER: Document = {"status": {"$ne": RunStatus.MOVING.value}}  # nobody waits for it to be kept
 
@@ -141,8 +141,8 @@ def _filter(where: RunFilter, after: tuple[int, str]) -> Document:
     created, run_id = after
     chosen: Document = {
         "$or": [
-            {"created_at_ms": {"$gt": created}},
-            {"created_at_ms": created, "_id": {"$gt": run_id}},
+            {"created_at_ms": {"$lt": created}},
+            {"created_at_ms": created, "_id": {"$lt": run_id}},
         ]
     }
     if where.status is not None:

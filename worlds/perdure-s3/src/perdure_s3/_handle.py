@@ -201,7 +201,7 @@ async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
     """How many shelves the due index of this world has, which the first ``open`` decides.
 
     Raises:
-        WorldContractError: the server keeps no conditions, or the world is of a later version.
+        WorldContractError: the server keeps no conditions, or the world is of another version.
         WorldUnavailableError: the server does not answer.
     """
     await _probe(cas, url)  # first: a server that has just come up takes writes before it reads
@@ -216,6 +216,9 @@ async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
     if written != FORMAT:
         raise WorldContractError(
             f"world {url} was made by a later version (format {written}); upgrade perdure-s3"
+            if written > FORMAT
+            else f"world {url} was made by an earlier version (format {written}, not {FORMAT}); "
+            f"let its runs end with the perdure-s3 that made it, and use another prefix from now on"
         )
     return int(shards)
 

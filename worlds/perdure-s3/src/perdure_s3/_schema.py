@@ -52,7 +52,9 @@ __all__ = (
 )
 
 T = TypeVar("T")
-FORMAT = 1
+FORMAT = 2
+_FALLING = str.maketrans("0123456789abcdef", "fedcba9876543210")
+_END = "z"  # above all digits: of two names that begin alike the longer one comes first
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -133,14 +135,22 @@ class Layout:
 
     @staticmethod
     def listed(folder: str, at_ms: int, run_id: str) -> str:
-        """A run's entry in a list by time; equal times in the order of ids."""
-        return f"{folder}{at_ms:016d}-{run_id.encode().hex()}"
+        """A run's entry in a list by time; equal times in the order of ids.
+
+        Servers list names in rising order only, and runs are listed by their creation with the
+        newest first: that list's names have their digits turned round.
+        """
+        name = f"{at_ms:016d}-{run_id.encode().hex()}"
+        return folder + (name.translate(_FALLING) + _END if folder == Layout.CREATED else name)
 
     @staticmethod
     def parse_listed(key: str) -> tuple[int, str]:
         """The time and run id of an entry."""
-        at, _, name = key.rpartition("/")[2].partition("-")
-        return int(at), bytes.fromhex(name).decode()
+        name = key.rpartition("/")[2]
+        if name.endswith(_END):
+            name = name.removesuffix(_END).translate(_FALLING)
+        at, _, run_id = name.partition("-")
+        return int(at), bytes.fromhex(run_id).decode()
 
     @staticmethod
     def due(shard: int) -> str:

@@ -20,8 +20,8 @@ __all__ = ("SqliteCatalogue",)
 
 LOOKED_AT = 2000  # runs for one page
 LAST_LOOKED_AT = (
-    "SELECT created_at_ms, run_id FROM runs WHERE (created_at_ms, run_id) > (?, ?)"
-    " ORDER BY created_at_ms, run_id LIMIT 1 OFFSET ?"
+    "SELECT created_at_ms, run_id FROM runs WHERE (created_at_ms, run_id) < (?, ?)"
+    " ORDER BY created_at_ms DESC, run_id DESC LIMIT 1 OFFSET ?"
 )
 PURGED = (
     "SELECT run_id FROM runs WHERE ended_at_ms < ? AND status != ?"
@@ -105,9 +105,9 @@ def _find(
     limit: int,
 ) -> list[RunRecord]:
     """The runs that match after one, up to *limit*, and up to another if there is one."""
-    conditions, values = ["(created_at_ms, run_id) > (?, ?)"], list[object](after)
+    conditions, values = ["(created_at_ms, run_id) < (?, ?)"], list[object](after)
     if last is not None:
-        conditions.append("(created_at_ms, run_id) <= (?, ?)")
+        conditions.append("(created_at_ms, run_id) >= (?, ?)")
         values += last
     for column, value in (("status", where.status), ("workflow", where.workflow)):
         if value is not None:
@@ -115,7 +115,7 @@ def _find(
             values.append(value)
     rows = db.execute(
         f"SELECT {RECORD} FROM runs WHERE {' AND '.join(conditions)}"
-        " ORDER BY created_at_ms, run_id",
+        " ORDER BY created_at_ms DESC, run_id DESC",
         values,
     )
     found: list[RunRecord] = []
