@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import inspect
+import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -28,6 +32,47 @@ def test_every_public_name_is_documented(name: str) -> None:
 def test_what_the_readme_imports_is_there() -> None:
     for name in ("start", "step", "workflow", "Worker", "open_world", "Run", "get_run", "Workflow"):
         assert hasattr(perdure, name)
+
+
+def test_names_that_every_user_needs_are_at_the_top() -> None:
+    """So that who handles a run's end, or gives limits, looks for no module."""
+    for name in ("PerdureError", "RunFailedError", "RunCancelledError", "StepTimeoutError"):
+        assert getattr(perdure, name) is getattr(errors, name)
+    assert perdure.Limits(heap_bytes=1 << 20).heap_bytes == 1 << 20
+    assert inspect.iscoroutinefunction(perdure.list_runs)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert perdure.__version__ == importlib.metadata.version("perdure")
+    with pytest.raises(AttributeError, match="nope"):
+        perdure.nope  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore
+
+
+def test_importing_the_package_does_not_look_for_its_version() -> None:
+    """Looking through what is installed takes milliseconds, of each start."""
+    code = "import perdure, sys; assert 'importlib.metadata' not in sys.modules"
+    subprocess.run([sys.executable, "-S", "-c", code], check=True, env=_importable())
+
+
+def _importable() -> dict[str, str]:
+    paths = [path for path in sys.path if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_all_names_every_error() -> None:
+    """What is left out is not found by ``from perdure.errors import *``, nor by other tests."""
+    public = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value)
+        and issubclass(value, BaseException)
+        and value.__module__ == errors.__name__
+        and not name.startswith("_")
+    }
+    assert sorted(public) == sorted(errors.__all__)
+    assert len(set(errors.__all__)) == len(errors.__all__)
+    for name in errors.__all__:
+        assert getattr(errors, name).__doc__, name
 
 
 @pytest.mark.parametrize(

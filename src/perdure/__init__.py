@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import _logs as _logs
+from ._protocol.frames import Limits as Limits
 from ._runtime.handles import Run as Run, get_run as get_run
+from ._runtime.listing import list_runs as list_runs
 from ._runtime.metadata import (
     RunMetadata as RunMetadata,
     StepMetadata as StepMetadata,
@@ -15,6 +19,25 @@ from ._runtime.start import start as start
 from ._runtime.transfer import copy_run as copy_run
 from ._runtime.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow
-from .errors import FatalError as FatalError, RetryableError as RetryableError
+from .errors import (
+    FatalError as FatalError,
+    PerdureError as PerdureError,
+    RetryableError as RetryableError,
+    RunCancelledError as RunCancelledError,
+    RunFailedError as RunFailedError,
+    StepTimeoutError as StepTimeoutError,
+)
 from .values import UNDEFINED as UNDEFINED
 from .worlds import open_world as open_world
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """``__version__``, which is looked up when it is asked for: that takes 10 ms."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version(__name__)

@@ -24,6 +24,7 @@ __all__ = (
     "DivergenceError",
     "EngineMissingError",
     "FatalError",
+    "FruitlessTurnsError",
     "GuestBuildError",
     "GuestError",
     "HookNotFoundError",

@@ -1,0 +1,92 @@
+"""Listing: the runs of a world, page by page, the newest first. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .._model.runs import RunFilter, RunPage, RunRecord, RunStatus
+from .._protocol.codec import decode
+from ..abc import World
+from ..errors import GuestError, PerdureError, UsageError
+from .ambient import current_world
+
+__all__ = ("list_runs",)
+
+_LOOKED_AT = 500  # runs in one answer of the world, where few of them may be asked for
+
+
+async def list_runs(
+    *,
+    status: RunStatus | str | None = None,
+    workflow: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    error: str | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+    world: World | None = None,
+) -> RunPage:
+    """A page of runs, the newest first; its ``cursor`` leads to the next page, None is the end.
+
+    Args:
+        status: only those of this status, such as ``"failed"``.
+        workflow: only those of the workflow with this name.
+        attributes: only those with these attributes.
+        error: only those that failed with an error of this name.
+        limit: how many runs the page has, unless the list ends.
+        cursor: that of the page before.
+        world: default: as for ``start``.
+
+    Raises:
+        UsageError: a limit below 1, no such status, or a cursor of another list.
+    """
+    if limit < 1:
+        raise UsageError(f"a page has at least 1 run, not {limit}")
+    where = RunFilter(
+        status=_status(status, error), workflow=workflow, attributes=dict(attributes or {})
+    )
+    target = world if world is not None else await current_world()
+    found: list[RunRecord] = []
+    while len(found) < limit:
+        runs, cursor = await _part(target, where, error, cursor, limit - len(found))
+        found += runs
+        if cursor is None:
+            break
+    return RunPage(runs=tuple(found), cursor=cursor)
+
+
+async def _part(
+    world: World, where: RunFilter, error: str | None, cursor: str | None, limit: int
+) -> tuple[list[RunRecord], str | None]:
+    """What matches in one answer of the world, up to *limit*, and the cursor behind it."""
+    asked = limit if error is None else max(limit, _LOOKED_AT)
+    while True:
+        page = await world.catalogue.list_runs(where, cursor=cursor, limit=asked)
+        matches = [n for n, record in enumerate(page.runs) if _failed_with(record, error)]
+        if len(matches) <= limit:
+            return [page.runs[n] for n in matches], page.cursor
+        asked = matches[limit - 1] + 1  # a cursor leads on from a page's end only
+
+
+def _status(status: RunStatus | str | None, error: str | None) -> RunStatus | None:
+    """The status to list. Raises ``UsageError``: there is no such, or none that has an error."""
+    if status is not None and status not in tuple(RunStatus):
+        known = ", ".join(RunStatus)
+        raise UsageError(f"there is no status {status!r}; there is: {known}")
+    if error is None:
+        return None if status is None else RunStatus(status)
+    if status not in (None, RunStatus.FAILED):
+        raise UsageError(f"only failed runs have an error; leave out the status {status!s}")
+    return RunStatus.FAILED
+
+
+def _failed_with(record: RunRecord, name: str | None) -> bool:
+    """Whether the run's error has this name; any run has None."""
+    if name is None:
+        return True
+    if record.payload is None:
+        return False
+    try:
+        error = decode(record.payload)
+    except PerdureError:
+        return False
+    return isinstance(error, GuestError) and error.name == name
