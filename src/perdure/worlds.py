@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
 
+from ._opened import note_url
 from .abc import World
 from .display import shown_url
 from .errors import UsageError, WorldNotFoundError
@@ -53,14 +54,17 @@ def make_world(url: str | None = None, **options: object) -> World:
         _found.update({point.name: point for point in entry_points(group="perdure.worlds")})
     if scheme not in _found:
         raise WorldNotFoundError(scheme, installed=tuple(_found))
-    return cast(World, _found[scheme].load()(where, **options))
+    world = cast(World, _found[scheme].load()(where, **options))
+    note_url(world, where)
+    return world
 
 
 @asynccontextmanager
 async def open_world(url: str | None = None, **options: object) -> AsyncGenerator[World, None]:
     """The world at *url* (default: ``default_url()``), open within the block.
 
-    Calls within the block that take a world use this one by default.
+    Calls within the block that take a world use this one by default. So do calls elsewhere in the
+    same event loop, such as a web framework's handlers, if it is the only one that is open there.
     """
     async with make_world(url, **options) as world:
         entered = entered_world.set(world)

@@ -1,19 +1,33 @@
-"""The world that calls without ``world=`` use: the innermost open one of this context."""
+"""The world that calls without ``world=`` use; never another than the one that is meant.
+
+That of the block around the call; else the one world that is open in this event loop; else, where
+nothing is open, the default one. Where several are open, or where the default is another database
+than one that is open, a call has to say which.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from .._model.ids import RunId
 from .._model.runs import NewRun
-from ..abc import World
+from .._opened import note_open, opened_elsewhere, opened_here, url_of
+from ..abc import Capability, World
+from ..display import HIDDEN, shown_url
+from ..errors import UsageError
 from ..worlds import default_url, entered_world, make_world
 from .listener import Listener
 
 __all__ = ("LocalWorker", "current_world", "entered_world", "workers")
+
+
+_log = logging.getLogger("perdure")
 
 
 class LocalWorker(Protocol):
@@ -30,21 +44,89 @@ class LocalWorker(Protocol):
 
 workers: WeakKeyDictionary[World, LocalWorker] = WeakKeyDictionary()
 
-# A service that never opens a world gets the default one, opened once per loop and URL and
-# closed with the process: SQLite needs no farewell.
-_defaults: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, World]] = WeakKeyDictionary()
+
+@dataclass(slots=True)
+class _Default:
+    """The default world of one event loop, once it was used; closed with the process."""
+
+    world: World | None = None
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+# A service that never opens a world gets the default one: SQLite needs no farewell.
+_defaults: WeakKeyDictionary[asyncio.AbstractEventLoop, _Default] = WeakKeyDictionary()
 
 
 async def current_world() -> World:
-    """The world of the enclosing block, else the process's default one, opened when first used."""
+    """The world that a call without ``world=`` means.
+
+    Raises:
+        UsageError: several are open in this event loop and the call is in no block of theirs, or
+            the default world is another than one that this process has open.
+    """
     try:
         return entered_world.get()
     except LookupError:
         pass
-    worlds = _defaults.setdefault(asyncio.get_running_loop(), {})
+    default = _defaults.setdefault(asyncio.get_running_loop(), _Default())
+    here = opened_here()
+    if any(world is not default.world for world in here):
+        return _only(here)
+    async with default.opening:
+        return await _open_default(default)
+
+
+def _only(worlds: Sequence[World]) -> World:
+    """The one store that is open, by the handle that has a worker, else by the last one."""
+    if len(_distinct(worlds)) > 1:
+        raise UsageError(
+            f"several worlds are open here, and this call is in the block of none: "
+            f"{_named(worlds)}. Say which one is meant: world=…"
+        )
+    return next((world for world in worlds if world in workers), worlds[-1])
+
+
+async def _open_default(default: _Default) -> World:
     url = default_url()
-    if url not in worlds:
-        world = make_world(url)
+    if default.world is not None and url_of(default.world) == url:
+        return default.world
+    world = make_world(url)
+    used = [] if default.world is None else [default.world]
+    others = [other for other in (*used, *opened_elsewhere()) if not _is_same(other, world)]
+    if others:
+        where = "was used by calls before" if used else "is open in another event loop"
+        raise UsageError(
+            f"the default world is {shown_url(url)}, but {_named(others)} {where}: they would be "
+            f"two databases. Give the world that is meant as world=…, opened in this event loop, "
+            f"or call from the loop that has it open (anyio.from_thread.run), or set PERDURE_WORLD"
+        )
+    if default.world is None:
         await world.open()
-        worlds[url] = world
-    return worlds[url]
+        _log.info("no world is open here, so the default one is used: %s", shown_url(world.url))
+        note_open(world)
+        default.world = world
+    return default.world
+
+
+def _distinct(worlds: Iterable[World]) -> list[World]:
+    """One handle of each store."""
+    found: list[World] = []
+    for world in worlds:
+        if not any(_is_same(world, other) for other in found):
+            found.append(world)
+    return found
+
+
+def _is_same(one: World, other: World) -> bool:
+    """Whether both are known to be handles of one store."""
+    if one is other:
+        return True
+    if Capability.SHARED not in one.capabilities & other.capabilities:
+        return False  # each handle is a store of its own
+    if url_of(one) is not None and url_of(one) == url_of(other):
+        return True
+    return one.url == other.url and HIDDEN not in one.url
+
+
+def _named(worlds: Iterable[World]) -> str:
+    return ", ".join(shown_url(world.url) for world in _distinct(worlds))

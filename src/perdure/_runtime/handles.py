@@ -191,5 +191,9 @@ def _same(value: Any) -> Any:
 
 
 def get_run(run_id: str, world: World | None = None) -> Run:
-    """A handle on a run by its id. Does not look whether there is one; its methods do."""
+    """A handle on a run by its id. Does not look whether there is one; its methods do.
+
+    Args:
+        world: default: as for ``start``, when a method first needs it.
+    """
     return Run(run_id, world)

@@ -50,7 +50,7 @@ async def start(
         args: the workflow function's arguments, as one list. Large ones are encoded in a thread:
             nobody must write to them before this returns.
         world: default: the world of the worker or ``open_world`` block around this call, else
-            the default world of the process.
+            the one world that is open in this event loop, else the default world.
         run_id: an id of your own; starting it again returns the same run.
         idempotency_key: the run's id derives from it; the same key returns the same run. Not
             empty. Arguments are equal by value: the order of keys says nothing, nor 1.0 for 1.
@@ -59,6 +59,7 @@ async def start(
         CompileError: the workflow's source has errors.
         ValueNotCarriableError: an argument cannot cross to JavaScript; names its path.
         IdempotencyConflictError: the key was used with another workflow or arguments.
+        UsageError: *world* was left out, and it cannot be told which one is meant.
     """
     if not isinstance(cast(object, workflow), Workflow):
         raise UsageError(

@@ -20,6 +20,7 @@ from .._model.commands import ScheduleStep
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
 from .._model.runs import NewRun, RunRecord
+from .._opened import note_closed, note_open
 from .._protocol.frames import Limits
 from .._vm.guest import default_engine
 from .._vm.pool import VmPool
@@ -152,6 +153,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._ambient = entered_world.set(self.world)
         workers[self.world] = self
+        note_open(self.world)
         group = await self._stack.enter_async_context(anyio.create_task_group())
         self._runners = Runners(group, copy_context())
         group.start_soon(self._work)
@@ -175,6 +177,7 @@ class Worker:
         finally:
             for durable in self._beginning:  # their tasks were cancelled before they ran
                 _tell(durable, False)
+            note_closed(self.world)
             self._warm.clear()
             self._shared.baselines.clear()
             self._pool.close()

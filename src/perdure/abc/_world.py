@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
+from .._opened import note_closed, note_open
 from ._blobs import Blobs
 from ._catalogue import Catalogue
 from ._queue import Queue
@@ -31,7 +32,8 @@ class Capability(StrEnum):
 class World(ABC):
     """A store of runs. Made from a URL by its entry point; usable between open and aclose.
 
-    Subclasses set the seven contracts as attributes. Use as ``async with world:``. Before ``open``
+    Subclasses set the seven contracts as attributes. Use as ``async with world:``: calls without
+    ``world=`` find a world that is open in such a block. Before ``open``
     and after ``aclose`` every method of every contract raises ``WorldClosedError``, also one that
     is asked for nothing.
 
@@ -97,6 +99,7 @@ class World(ABC):
 
     async def __aenter__(self) -> Self:
         await self.open()
+        note_open(self)
         return self
 
     async def __aexit__(
@@ -105,4 +108,7 @@ class World(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.aclose()
+        try:
+            await self.aclose()
+        finally:  # not before: a call that comes meanwhile must not go to another world
+            note_closed(self)
