@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from perdure._compiler.imports import (
     BUILTIN,
     ModuleImports,
+    PythonModule,
     exported_names,
     read_imports,
     resolve,
@@ -143,3 +144,75 @@ def test_what_a_module_exports(source: str, names: set[str] | None) -> None:
 
 def test_what_workflow_has_is_what_the_guest_has() -> None:
     assert {"sleep", "FatalError", "RetryableError", "getWorkflowMetadata"} <= BUILTIN
+
+
+SHOP = PythonModule(
+    steps=frozenset({"charge", "refund"}),
+    others={"add": "sums:add", "pay": "shop:charge"},
+    functions=frozenset({"helper"}),
+)
+
+
+def looked_up(text: str, **modules: PythonModule) -> list[tuple[int, int, str, str]]:
+    source, problems = parse("a.ts", text)
+    assert problems == []
+    found = read_imports(source, source, modules.get).problems
+    return [(one.line, one.column, one.message, one.hint) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("statement", "column", "message", "hint"),
+    [
+        ('import { chrage } from "python:shop";', 10, "no step 'chrage'", "did you mean charge?"),
+        ('import { charge, refnud } from "python:shop";', 18, "'refnud'", "did you mean refund?"),
+        ('import { chrage as c } from "python:shop";', 10, "'chrage'", "did you mean charge?"),
+        ('export { chrage } from "python:shop";', 10, "'chrage'", "did you mean charge?"),
+        ('import { zzz } from "python:shop";', 10, "'zzz'", "there is: charge, refund"),
+        ('import { helper } from "python:shop";', 10, "shop.helper is no step", "with @step"),
+        ('import { add } from "python:shop";', 10, "'sums:add'", '{ add } from "python:sums"'),
+        (
+            'import { pay } from "python:shop";',
+            10,
+            "'shop:charge'",
+            "{ charge } from",
+        ),
+    ],
+)
+def test_a_name_that_a_python_module_has_not_is_an_error_with_advice(
+    statement: str, column: int, message: str, hint: str
+) -> None:
+    ((line, where, told, advice),) = looked_up(f"// a comment\n{statement}", shop=SHOP)
+    assert (line, where) == (2, column)
+    assert message in told
+    assert hint in advice
+
+
+def test_each_name_is_told_at_its_place() -> None:
+    text = 'import {\n  charge,\n  nope,\n  none as other,\n} from "python:shop";'
+    assert [place[:2] for place in looked_up(text, shop=SHOP)] == [(3, 3), (4, 3)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'import { charge, refund as back } from "python:shop";',
+        'import { chrage } from "python:other";',
+        'import { chrage } from "python:shop.steps";',
+    ],
+)
+def test_what_is_there_or_cannot_be_seen_is_no_error(statement: str) -> None:
+    assert looked_up(statement, shop=SHOP) == []
+
+
+def test_a_module_without_steps_says_so() -> None:
+    ((_, _, message, hint),) = looked_up('import { f } from "python:shop";', shop=PythonModule())
+    assert message == "Python module 'shop' has no step 'f'"
+    assert hint == "it has no steps; decorate its functions with @step"
+
+
+@pytest.mark.parametrize(("name", "count"), [("chrage", 1), ("helper", 1), ("add", 1), ("zzz", 0)])
+def test_of_a_package_only_what_is_certain_is_told(name: str, count: int) -> None:
+    package = PythonModule(
+        steps=SHOP.steps, others=SHOP.others, functions=SHOP.functions, is_whole=False
+    )
+    assert len(looked_up(f'import {{ {name} }} from "python:shop";', shop=package)) == count

@@ -19,6 +19,7 @@ from .diagnostics import Diagnostic, diagnose, suggest
 from .directives import FoundWorkflow, find_workflows
 from .erase import erase
 from .imports import (
+    Look,
     ModuleImports,
     Refusal,
     candidates,
@@ -59,17 +60,21 @@ class Bundle:
         return f"<Bundle {self.name} {self.digest[:12]}>"
 
 
-def compile_workflow(entry: str, *, read: Read, export: str | None = None) -> Bundle:
+def compile_workflow(
+    entry: str, *, read: Read, export: str | None = None, look: Look = lambda name: None
+) -> Bundle:
     """Compile the workflow in *entry* and everything it imports.
 
     Args:
         read: gives a specifier's source, None if there is none, or why it is not read.
         export: which exported workflow; None if there is only one.
+        look: gives what a Python module has, so that a name that is no step of it is an error;
+            None where that is not known.
 
     Raises:
         CompileError: with every diagnostic found.
     """
-    compiler = _Compiler(read)
+    compiler = _Compiler(read, look)
     compiler.add(entry)
     chosen = compiler.choose(entry, export) if not compiler.problems else ""
     if compiler.problems:
@@ -83,8 +88,8 @@ def compile_workflow(entry: str, *, read: Read, export: str | None = None) -> Bu
 
 
 class _Compiler:
-    def __init__(self, read: Read) -> None:
-        self.read = read
+    def __init__(self, read: Read, look: Look) -> None:
+        self.read, self.look = read, look
         self.texts: dict[str, str | Refusal | None] = {}
         self.modules: dict[str, str] = {}
         self.erased: dict[str, Source] = {}
@@ -155,7 +160,7 @@ class _Compiler:
         found, misuses = find_workflows(source)
         self.workflows[specifier] = found
         self.problems += misuses
-        imports = read_imports(source, source)
+        imports = read_imports(source, source, self.look)
         self.problems += imports.problems
         for module, names in imports.steps.items():
             self.steps.setdefault(module, {}).update(names)

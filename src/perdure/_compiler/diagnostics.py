@@ -8,7 +8,7 @@ from tree_sitter import Node
 
 from .._frozen import frozen
 
-__all__ = ("Diagnostic", "diagnose", "diagnose_at", "suggest")
+__all__ = ("Diagnostic", "diagnose", "diagnose_at", "is_close", "suggest")
 
 
 @frozen
@@ -58,6 +58,13 @@ def diagnose_at(file: str, text: str, place: int, message: str, *, hint: str = "
         hint=hint,
         excerpt=text[start : end if end >= 0 else None].rstrip().replace("\t", " "),
     )
+
+
+def is_close(name: str, known: Iterable[str]) -> bool:
+    """Whether a name that is known is so like this one that it may have been meant."""
+    from difflib import get_close_matches  # for errors alone
+
+    return bool(get_close_matches(name, list(known), n=1))
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

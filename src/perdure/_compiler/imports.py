@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tree_sitter import Node
 
 from .._frozen import frozen
-from .diagnostics import Diagnostic, diagnose, suggest
+from .diagnostics import Diagnostic, diagnose, is_close, suggest
 from .parse import Source, walk
 
 __all__ = (
     "BUILTIN",
     "SOURCE_SUFFIXES",
+    "Look",
     "ModuleImports",
+    "PythonModule",
     "Refusal",
     "candidates",
     "exported_names",
@@ -38,6 +41,20 @@ class Refusal:
 
     reason: str  # "it is …"
     hint: str = ""
+
+
+@frozen
+class PythonModule:
+    """What a Python module has for workflows, where it can be seen."""
+
+    steps: frozenset[str] = frozenset()  # by the names that workflows import
+    others: Mapping[str, str] = field(default_factory=dict[str, str])  # names of steps -> their ids
+    functions: frozenset[str] = frozenset()  # that are no steps
+    is_whole: bool = True  # False: modules that are not seen may add steps to it
+
+
+# Gives what a Python module has; None where that is not known.
+Look: TypeAlias = "Callable[[str], PythonModule | None]"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,14 +92,15 @@ def levels_above(base: str, name: str) -> int:
     return sum(part == ".." for part in parts)
 
 
-def read_imports(source: Source, erased: Source) -> ModuleImports:
+def read_imports(source: Source, erased: Source, look: Look = lambda name: None) -> ModuleImports:
     """The imports that are left once types are gone, checked.
 
     Args:
         source: as written, for excerpts.
         erased: the JavaScript, at the same places.
+        look: gives what a Python module has; None where that is not known.
     """
-    reader = _Reader(source, erased)
+    reader = _Reader(source, erased, look)
     for node in walk(erased.root):
         if node.type in {"import_statement", "export_statement"}:
             reader.statement(node)
@@ -92,8 +110,8 @@ def read_imports(source: Source, erased: Source) -> ModuleImports:
 
 
 class _Reader:
-    def __init__(self, source: Source, erased: Source) -> None:
-        self.source, self.erased = source, erased
+    def __init__(self, source: Source, erased: Source, look: Look) -> None:
+        self.source, self.erased, self.look = source, erased, look
         self.imports = ModuleImports()
 
     def report(self, node: Node, message: str, hint: str) -> None:
@@ -137,6 +155,17 @@ class _Reader:
         else:
             table = self.imports.steps.setdefault(module, {})
             table.update({name: f"{target}:{name}" for name in names})
+            known = self.look(target)
+            if known is not None:
+                self.steps(node, target, known)
+
+    def steps(self, statement: Node, target: str, known: PythonModule) -> None:
+        """Report what the module is asked for that is no step of it."""
+        for node in walk(statement):
+            if node.type in {"import_specifier", "export_specifier"}:
+                name = self.erased.of(node.children_by_field_name("name")[0])
+                if name not in known.steps and (told := _no_step(target, name, known)):
+                    self.report(node, *told)
 
     def call(self, node: Node) -> None:
         function = node.child_by_field_name("function")
@@ -152,6 +181,24 @@ class _Reader:
             self.report(
                 node, "require is not there in a workflow", "write import at the top of the file"
             )
+
+
+def _no_step(target: str, name: str, known: PythonModule) -> tuple[str, str] | None:
+    """A message and advice for a name that is no step of a module; None: it may be one."""
+    if name in known.others:
+        module, _, step = known.others[name].partition(":")
+        return (
+            f"{target}.{name} is the step {known.others[name]!r}",
+            f'write import {{ {step} }} from "python:{module}"',
+        )
+    if name in known.functions:
+        return f"{target}.{name} is no step", "decorate the function with @step"
+    if not known.is_whole and not is_close(name, known.steps):
+        return None
+    message = f"Python module {target!r} has no step {name!r}"
+    if known.steps:
+        return message, suggest(name, known.steps)
+    return message, "it has no steps; decorate its functions with @step"
 
 
 def _names(source: Source, statement: Node) -> Iterable[str]:

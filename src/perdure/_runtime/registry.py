@@ -28,7 +28,15 @@ from .._frozen import frozen
 from ..errors import UsageError
 from .parameters import Parameters
 
-__all__ = ("AnyStep", "Step", "StepOptions", "collect_steps", "registered_steps", "step")
+__all__ = (
+    "AnyStep",
+    "Step",
+    "StepOptions",
+    "collect_steps",
+    "main_name",
+    "registered_steps",
+    "step",
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -169,8 +177,11 @@ def _is_same_source(known: Callable[..., object], target: Callable[..., object])
 def _module_of(target: Callable[..., object]) -> str:
     """The name a workflow imports the function's module by."""
     name = target.__module__
-    if name not in ("__main__", "__mp_main__"):
-        return name
+    return main_name(name) if name in ("__main__", "__mp_main__") else name
+
+
+def main_name(name: str = "__main__") -> str:
+    """The name a workflow imports the program itself by."""
     main = sys.modules.get(name)
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:  # python -m pkg.mod

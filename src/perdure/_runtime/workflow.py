@@ -10,6 +10,7 @@ from typing import final
 
 from .._compiler import Bundle, Diagnostic, Refusal, compile_workflow
 from ..errors import CompileError, UsageError
+from .python_modules import python_module
 from .sources import Sources, find_root
 
 __all__ = ("Workflow", "workflow")
@@ -61,8 +62,12 @@ class Workflow:
     def compile(self) -> Bundle:
         """The bundle; compiled at most once for unchanged files.
 
+        Steps are looked up in the Python modules that are imported in this process; none is
+        imported for that.
+
         Raises:
-            CompileError: the source has errors; each names file, line and column.
+            CompileError: the source has errors, or asks an imported Python module for a step that
+                it has not; each names file, line and column.
             UsageError: the file is not there.
         """
         if self._bundle is None or not self._is_fresh():
@@ -78,7 +83,9 @@ class Workflow:
     def _compile(self) -> Bundle:
         while True:
             try:
-                return compile_workflow(self._entry, read=self._read, export=self._export)
+                return compile_workflow(
+                    self._entry, read=self._read, export=self._export, look=python_module
+                )
             except CompileError as exc:
                 if not self._widen(exc):
                     raise self._explained(exc) from None

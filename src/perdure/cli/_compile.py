@@ -11,7 +11,7 @@ from .._runtime.check import check_bundle
 from .._runtime.workflow import workflow
 from .._vm.guest import default_engine
 from ..errors import PerdureError
-from ._arguments import JsonOption, RootOption
+from ._arguments import JsonOption, RootOption, StepsOption, load_steps
 from ._errors import report
 from ._output import print_json, show
 
@@ -20,11 +20,16 @@ __all__ = ("compile_file",)
 
 def compile_file(
     file: Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")],
+    steps: StepsOption = None,
     root: RootOption = None,
     as_json_: JsonOption = False,
 ) -> None:
-    """Check a workflow's file, and show its steps, its modules and its bundle's digest."""
+    """Check a workflow's file, and show its steps, its modules and its bundle's digest.
+
+    With --steps its imports are looked up in those modules.
+    """
     try:
+        load_steps(steps or [])
         bundle = workflow(file, root=root).compile()
         anyio.run(check_bundle, default_engine(), bundle)
     except PerdureError as exc:
