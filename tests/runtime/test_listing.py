@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perdure import list_runs
+from perdure import get_run, list_runs
 from perdure._protocol.codec import encode
 from perdure.abc import World
 from perdure.errors import GuestError, UsageError
@@ -98,3 +98,19 @@ async def test_a_page_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=says):
         await list_runs(world=world, **named)
+
+
+@pytest.mark.slow
+@pytest.mark.worlds("memory", "sqlite", "mongodb", "s3")
+async def test_a_console_of_many_lines_is_read_to_its_end(world: World) -> None:
+    """A store answers with so many lines at a time; a caller is not to know how many."""
+    await fill(world, 1)
+    run = get_run("run_0", world)
+    for n in range(11):
+        lines = [b"%d" % (n * 1000 + line) for line in range(1000)]
+        await world.streams.append(run.id, "log", lines, writer="w", sequence=n)
+    await world.streams.append(run.id, "log", [b"last"], writer="w", sequence=11)
+    assert await run.log_lines() == (*(str(n) for n in range(11_000)), "last")
+    assert await run.log_lines(start=10_999) == ("10999", "last")
+    assert await run.log_lines(start=-2) == ("10999", "last")
+    assert await run.log_lines(start=20_000) == ()

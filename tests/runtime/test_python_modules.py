@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 
@@ -34,7 +34,7 @@ Import = Callable[..., ModuleType]
 
 
 @pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Import, None, None]:
     """Write a module and import it, as if for the first time."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry, "_registered", {})

@@ -34,6 +34,7 @@ _log = logging.getLogger("perdure")
 _SLICE_MS = 2000
 _SECOND_LOOK = 0.2  # seconds; what is about to be claimed is no reason to warn
 _PAGE = 500
+_LINES = 10_000
 _SOON_MS = 50  # a run that ends within this time spares its waiter a look at the store
 
 
@@ -128,10 +129,19 @@ class Run:
             after = page[-1].position
 
     async def log_lines(self, *, start: int = 0) -> tuple[str, ...]:
-        """What the workflow wrote to the console so far, a line each."""
+        """What the workflow wrote to the console so far: all of it, a line each.
+
+        Args:
+            start: the first line's number; below 0 it counts from the end.
+        """
         world = await self._reach()
-        page = await world.streams.read(self.id, "log", start=start, limit=10_000)
-        return tuple(chunk.decode("utf-8", "replace") for chunk in page.chunks)
+        lines: list[str] = []
+        while True:
+            page = await world.streams.read(self.id, "log", start=start, limit=_LINES)
+            lines += [chunk.decode("utf-8", "replace") for chunk in page.chunks]
+            if page.done or not page.chunks:
+                return tuple(lines)
+            start = page.start + len(page.chunks)
 
     async def _wait_outcome(self, world: World, wait_ms: int) -> RunOutcome | RunRecord | None:
         """How the run ended; told by the worker beside us if it is carried there."""

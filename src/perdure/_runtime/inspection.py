@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from .._core.fold import Entity, fold
 from .._core.transfer import moved_to
 from .._core.transitions import EntityKind
 from .._frozen import frozen
-from .._model.events import LoggedEvent
-from .._model.ids import RunId
+from .._model.events import EventType, LoggedEvent
+from .._model.ids import EntityId, RunId
 from .._model.runs import RunRecord, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import decode
@@ -20,9 +22,10 @@ from ..abc import World
 from ..display import shown_text
 from .payloads import do_aside
 
-__all__ = ("Inspection", "inspect_run", "read_log", "record_json")
+__all__ = ("Inspection", "inspect_run", "read_log", "record_json", "shown_error")
 
 _PAGE = 1000
+_TELLING = (EventType.STEP_CREATED, EventType.STEP_RETRYING, EventType.STEP_FAILED)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CYCLE_MS = 146_097 * 86_400_000  # 400 years, after which the calendar repeats itself
 _LAST_MS = 8_640_000_000_000_000  # of the times that JavaScript has
@@ -45,7 +48,7 @@ class Inspection:
         return {
             "run": record_json(self.record),
             "events": [_event(logged) for logged in self.events],
-            "steps": self._of(EntityKind.STEP),
+            "steps": self._steps(),
             "waits": self._of(EntityKind.WAIT),
             "hooks": self._of(EntityKind.HOOK),
             "snapshot": newest
@@ -56,8 +59,36 @@ class Inspection:
             },
         }
 
+    def _steps(self) -> list[dict[str, Any]]:
+        """Steps with what they were called with and, of those that failed or retry, the error."""
+        payloads = {
+            (logged.event.entity, logged.event.type): logged.event.payload
+            for logged in self.events
+            if logged.event.type in _TELLING
+        }
+        steps = [entity for entity in self.entities if entity.kind is EntityKind.STEP]
+        return [
+            {
+                **_entity(step),
+                "took_ms": None if step.ended_ms is None else step.ended_ms - step.created_ms,
+                "arguments": _shown(payloads.get((step.id, EventType.STEP_CREATED))),
+                "error": _shown(_last_error(step, payloads)),
+            }
+            for step in steps
+        ]
+
     def _of(self, kind: EntityKind) -> list[dict[str, Any]]:
         return [_entity(entity) for entity in self.entities if entity.kind is kind]
+
+
+def _last_error(
+    step: Entity, payloads: Mapping[tuple[EntityId | None, EventType], bytes | None]
+) -> bytes | None:
+    """The payload of the error that a step failed with, or that it retries after."""
+    if step.state == "completed":
+        return None
+    failed = payloads.get((step.id, EventType.STEP_FAILED))
+    return failed or payloads.get((step.id, EventType.STEP_RETRYING))
 
 
 async def inspect_run(world: World, run_id: str) -> Inspection:
@@ -106,6 +137,15 @@ def record_json(record: RunRecord) -> dict[str, Any]:
         "idempotency_key": record.idempotency_key,
         "attributes": as_json(record.attributes),
     }
+
+
+def shown_error(payload: bytes | None) -> str:
+    """An error's name and message, or the value that was thrown, as text."""
+    value = _shown(payload)
+    if isinstance(value, dict) and "name" in value:
+        fields = cast("dict[str, object]", value)
+        return f"{fields['name']}: {fields.get('message', '')}".removesuffix(": ")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _event(logged: LoggedEvent) -> dict[str, Any]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+import perdure
 
 from . import _compile, _runs
 from ._certify import certify
 from ._copy import copy
+from ._inspect import inspect
+from ._list import runs
 from ._logging import show_logs
+from ._output import show
 from ._program import Program
 from ._rerun import rerun
 from ._types import types
@@ -26,12 +33,30 @@ app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        show(f"perdure {perdure.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    del version  # it was printed
+
+
 for _command in (
     demo,
     _runs.run,
     _runs.start,
     _runs.worker,
-    _runs.inspect,
+    inspect,
     _runs.log,
     _runs.cancel,
     rerun,
@@ -41,7 +66,7 @@ for _command in (
 ):
     app.command()(_command)
 _of_runs = typer.Typer(invoke_without_command=True, help="List runs, or move one.")
-_of_runs.callback()(_runs.runs)
+_of_runs.callback()(runs)
 _of_runs.command()(copy)
 app.add_typer(_of_runs, name="runs")
 app.command("compile")(_compile.compile_file)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, TypeAlias
 
@@ -27,6 +27,7 @@ __all__ = (
     "LONGEST_CELL",
     "UNREAD",
     "Cell",
+    "counted",
     "cut",
     "print_json",
     "print_source",
@@ -34,12 +35,14 @@ __all__ = (
     "show",
     "show_table",
     "spin",
+    "to_second",
 )
 
 Cell: TypeAlias = "str | tuple[str, str]"  # with a style of ours
 
 UNREAD = 141  # 128 + SIGPIPE, as of a program that the signal ends
 LONGEST_CELL, LONGEST_TEXT = 1_000, 20_000
+LONGEST_WHOLE = 30  # as long as a run's id
 _NOT_ASCII = re.compile(r"[^\n -~]+")
 
 
@@ -75,14 +78,23 @@ def say(text: str, *, style: str = "") -> None:
     _print(_err, text, style)
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> None:
+def show_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    title: str = "",
+    whole: Collection[str] = (),
+) -> None:
     """A table on stdout; the first column is as wide as an id, which is to be copied.
 
-    Without *columns* it has no head, and as many as its rows.
+    Without *columns* it has no head, and as many as its rows. Nor are the columns broken that
+    *whole* names, such as dates; others make room for them.
     """
     heads = [Column(Text(name), overflow="fold") for name in columns]
-    if heads:
-        heads[0].min_width = min(30, max((len(_cell(row[0])) for row in rows), default=0))
+    for n, head in enumerate(heads):
+        if n == 0 or columns[n] in whole:
+            longest = max((len(_cell(row[n])) for row in rows), default=0)
+            head.min_width, head.no_wrap = min(LONGEST_WHOLE, longest), longest <= LONGEST_WHOLE
     table = Table(*heads, title=Text(title) if title else None, show_header=bool(heads))
     for row in rows:
         table.add_row(*[_cell(cell) for cell in row])
@@ -109,6 +121,16 @@ def spin(text: str) -> Generator[Callable[[str], None], None, None]:
     status = Status(_line(_err, text), console=_err, spinner="line" if plain else "dots")
     with status:
         yield lambda later: status.update(_line(_err, later))
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are of what has a plural in s: 1 run, 2 runs."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def to_second(time: str | None) -> str:
+    """A time in ISO 8601 as people read it, in UTC, without what is below a second."""
+    return "" if time is None else time.partition("+00:00")[0].partition(".")[0].replace("T", " ")
 
 
 def cut(text: str, limit: int) -> str:

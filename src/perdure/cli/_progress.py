@@ -8,9 +8,10 @@ from typing import final
 
 import anyio
 
-from .._model.events import EventType
+from .._model.events import Event, EventType
 from .._runtime.handles import Run
-from ._output import say, spin
+from .._runtime.inspection import shown_error
+from ._output import counted, say, spin
 
 __all__ = ("Console", "show_console", "show_progress")
 
@@ -59,14 +60,25 @@ async def show_progress(run: Run, console: Console) -> AsyncGenerator[None, None
 
 
 async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> None:
-    after, made, ended = 0, 0, 0
+    after, ended = 0, 0
+    names: dict[str | None, str] = {}  # of the steps, by the ids of their entities
     while True:
         async for logged in run.events(after=after):
             after, event = logged.position, logged.event
-            made += event.type is EventType.STEP_CREATED
             ended += event.type in _ENDED
-            if event.type in (EventType.STEP_RETRYING, EventType.STEP_FAILED):
-                say(f"{event.type.value.replace('_', ' ')}: {event.entity}")
+            if event.type is EventType.STEP_CREATED:
+                names[event.entity] = str(event.facts.get("step"))
+            elif event.type in (EventType.STEP_RETRYING, EventType.STEP_FAILED):
+                say(_notice(event, names.get(event.entity, "")))
         await console.show()
-        update(f"{run.id}: {ended} of {made} steps done, {after} events")
+        steps, events = counted(len(names), "step"), counted(after, "event")
+        update(f"{run.id}: {ended} of {steps} done, {events}")
         await anyio.sleep(_EVERY)
+
+
+def _notice(event: Event, name: str) -> str:
+    """What became of a step: its name, which attempt, and the first line of the error."""
+    attempt = event.facts.get("attempt")
+    error = shown_error(event.payload).partition("\n")[0]
+    kind = event.type.value.replace("_", " ")
+    return f"{kind}: {name} ({event.entity}), attempt {attempt}: {error}"

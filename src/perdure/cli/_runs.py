@@ -1,25 +1,24 @@
-"""Runs: start, run, list, inspect, cancel, verify."""
+"""Runs: start, run, work, log, cancel, verify."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import anyio
 import typer
 
-from .._model.runs import RunFilter, RunRecord, RunStatus
-from .._protocol.codec import decode
 from .._protocol.json_values import as_json
 from .._runtime.audit import verify_run
 from .._runtime.handles import Run, get_run
-from .._runtime.inspection import inspect_run, record_json
+from .._runtime.inspection import record_json
 from .._runtime.start import start as start_run
 from .._runtime.worker import Worker
 from .._runtime.workflow import Workflow, workflow
+from ..abc import Capability, World
 from ..display import shown_url
-from ..errors import GuestError, PerdureError
+from ..errors import RunCancelledError, RunFailedError, RunMovedError
 from ..worlds import open_world
 from ._arguments import (
     JsonOption,
@@ -33,11 +32,11 @@ from ._arguments import (
     parse_args,
 )
 from ._errors import FAILED, run_async
-from ._output import LONGEST_CELL, cut, print_json, say, show, show_table
+from ._output import counted, print_json, say, show
 from ._progress import show_console, show_progress
 from ._signals import stop_on_signal
 
-__all__ = ("cancel", "inspect", "log", "run", "runs", "start", "verify", "worker")
+__all__ = ("cancel", "log", "run", "start", "verify", "worker")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")]
 ArgsArgument = Annotated[str, typer.Argument(metavar="ARGS_JSON", help="A JSON array.")]
@@ -79,35 +78,68 @@ def run(
     as_json_: JsonOption = False,
 ) -> None:
     """Start a run, carry it on here, and print its result."""
-    modules = "".join(f" --steps {name}" for name in steps or [])
-    where = f" --world {shown_url(world)}" if world else ""
-    made: list[Run] = []
+    started: list[tuple[Run, World]] = []
 
     def stop(scope: anyio.CancelScope) -> None:
         say("interrupted; once more leaves at once")
-        for started in made:
-            say(f"run {started.id} is kept; carry it on: perdure worker{modules}{where}")
+        for one, opened in started:
+            say(_advice(one, opened, steps or [], world))
         scope.cancel()
+
+    def leave() -> None:
+        kept = all(Capability.DURABLE in opened.capabilities for _, opened in started)
+        say("left at once" + ("; another worker runs again what was running" if kept else ""))
 
     async def main() -> None:
         known = load_steps(steps or [])
         async with (
-            stop_on_signal(stop),
+            stop_on_signal(stop, leave),
             open_world(world) as opened,
             show_console() as console,
             Worker(opened, steps=known.values()),
         ):
             target = workflow(file, root=root)
-            made.append(await start_run(target, parse_args(args), world=opened))
+            run = await start_run(target, parse_args(args), world=opened)
+            started.append((run, opened))
             _tell_of_missing(target, known)
-            async with show_progress(made[0], console):
-                value = await made[0].result()
+            async with show_progress(run, console):
+                value = await _result(run, as_json_=as_json_)
         if as_json_:
-            print_json({"id": made[0].id, "output": as_json(value)})
+            print_json({"id": run.id, "status": "completed", "output": as_json(value)})
         else:
             print_json(as_json(value))
 
     run_async(main)
+
+
+async def _result(run: Run, *, as_json_: bool) -> object:
+    """What the run returned; how it ended otherwise is printed, if as JSON, and raised."""
+    try:
+        return await run.result()
+    except (RunFailedError, RunCancelledError, RunMovedError) as exc:
+        if as_json_:
+            print_json(_end(run, exc))
+        raise
+
+
+def _end(run: Run, error: RunFailedError | RunCancelledError | RunMovedError) -> dict[str, Any]:
+    match error:
+        case RunFailedError():
+            return {"id": run.id, "status": "failed", "error": as_json(error.error)}
+        case RunCancelledError():
+            return {"id": run.id, "status": "cancelled", "error": error.reason}
+        case RunMovedError():
+            status = "moved" if error.arrived else "moving"
+            return {"id": run.id, "status": status, "moved_to": error.to}
+
+
+def _advice(run: Run, opened: World, steps: Collection[str], world: str | None) -> str:
+    """How a run goes on whose program was interrupted; in a world of one process it does not."""
+    if Capability.DURABLE not in opened.capabilities:
+        return f"run {run.id} is gone: {opened.url} ends with this process"
+    modules = "".join(f" --steps {name}" for name in steps)
+    where = f" --world {shown_url(world)}" if world else ""
+    return f"run {run.id} is kept; carry it on: perdure worker{modules}{where}"
 
 
 def _tell_of_missing(target: Workflow, known: Collection[str]) -> None:
@@ -138,9 +170,12 @@ def worker(
             say("draining: what is running ends first; once more leaves at once")
             told.set()
 
-        async with stop_on_signal(stop), open_world(world) as opened:
+        def leave() -> None:
+            say("left at once; another worker runs again what was running")
+
+        async with stop_on_signal(stop, leave), open_world(world) as opened:
             check_shared(opened)
-            served = f"{len(known)} steps" if known else "no steps: give --steps MODULE"
+            served = counted(len(known), "step") if known else "no steps: give --steps MODULE"
             say(f"working on {opened.url}, {served}")
             async with Worker(
                 opened, steps=known.values(), max_steps=max_steps, max_turns=max_turns
@@ -151,85 +186,14 @@ def worker(
     run_async(main)
 
 
-def runs(
-    context: typer.Context,
-    status: Annotated[RunStatus | None, typer.Option(help="Only these.")] = None,
-    name: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
-    error: Annotated[
-        str | None, typer.Option(help="Only those that failed with this: FruitlessTurnsError.")
-    ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 100,
-    world: WorldOption = None,
-    as_json_: JsonOption = False,
-) -> None:
-    """List runs; or do something with one: perdure runs COMMAND --help."""
-    if context.invoked_subcommand is not None:
-        return
-
-    async def main() -> None:
-        async with open_world(world) as opened:
-            found: list[dict[str, Any]] = []
-            failed = RunStatus.FAILED if error is not None else status
-            where, cursor = RunFilter(status=failed, workflow=name), None
-            while len(found) < limit:
-                page = await opened.catalogue.list_runs(
-                    where, cursor=cursor, limit=limit - len(found)
-                )
-                found += [
-                    record_json(record) for record in page.runs if _failed_with(record, error)
-                ]
-                cursor = page.cursor
-                if cursor is None:
-                    break
-        if as_json_:
-            print_json(found)
-            return
-        rows: list[list[str]] = []
-        for one in found:
-            times = [_to_second(one[name]) for name in ("created_at", "ended_at")]
-            rows.append([one["id"], one["workflow"], one["status"], *times])
-        show_table(("run", "workflow", "status", "created", "ended"), rows)
-
-    run_async(main)
-
-
-def _failed_with(record: RunRecord, name: str | None) -> bool:
-    """Whether the run's error has this name; any run has None."""
-    if name is None:
-        return True
-    if record.payload is None:
-        return False
-    try:
-        error = decode(record.payload)
-    except PerdureError:
-        return False
-    return isinstance(error, GuestError) and error.name == name
-
-
-def inspect(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = False) -> None:
-    """Show a run: its events, steps, waits, hooks and snapshot."""
-
-    async def main() -> None:
-        async with open_world(world) as opened, near(opened):
-            shown = (await inspect_run(opened, run_id)).as_json()
-        if as_json_:
-            print_json(shown)
-        else:
-            _print_inspection(shown)
-
-    run_async(main)
-
-
 def log(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = False) -> None:
     """Show what a run's workflow wrote to the console."""
 
     async def main() -> None:
-        lines: list[str] = []
         async with open_world(world) as opened, near(opened):
             found = get_run(run_id, opened)
             await found.info()
-            while more := await found.log_lines(start=len(lines)):
-                lines += more
+            lines = await found.log_lines()
         if as_json_:
             print_json(lines)
         for line in () if as_json_ else lines:
@@ -278,8 +242,8 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
         else:
             verdict = "the log and what was stored agree" if report.passed else "they differ"
             show(
-                f"{verdict}: {report.events} events, {report.deliveries} deliveries, "
-                f"{report.snapshots} snapshots compared"
+                f"{verdict}: {counted(report.events, 'event')}, {_deliveries(report.deliveries)}, "
+                f"{counted(report.snapshots, 'snapshot')} compared"
             )
             for problem in report.problems:
                 show(f"  {problem}")
@@ -290,49 +254,5 @@ def verify(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption 
         raise typer.Exit(code)
 
 
-def _to_second(time: str | None) -> str:
-    return "" if time is None else time.partition("+00:00")[0].partition(".")[0].replace("T", " ")
-
-
-def _print_inspection(shown: dict[str, Any]) -> None:
-    head = shown["run"]
-    show("  ".join([cut(head[name], LONGEST_CELL) for name in ("id", "workflow", "status")]))
-    if head["moved_to"] is not None:
-        to, arrived = head["moved_to"], head["status"] == "moved"
-        show(f"moved to: {to}")
-        if not arrived:
-            show(f"not known to have arrived: perdure runs copy {head['id']} --to {to}")
-    for name in ("output", "error"):
-        if head[name] is not None:
-            show(f"{name}: {head[name]}")
-    for columns, rows in _tables(shown):
-        if rows:
-            show_table(columns, rows)
-    snapshot = shown["snapshot"]
-    if snapshot:
-        show(f"snapshot: {snapshot['bytes']} bytes at turn {snapshot['turn']}")
-
-
-def _attempts(step: dict[str, Any]) -> str:
-    return f"{step['attempts']}" + (f" ({step['lost']} lost)" if step["lost"] else "")
-
-
-def _tables(shown: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
-    yield (
-        ("step", "function", "status", "attempts", "awaited at"),
-        [
-            [one["id"], one["step"], one["status"], _attempts(one), one["at"]]
-            for one in shown["steps"]
-        ],
-    )
-    yield (
-        ("wait", "status", "until", "awaited at"),
-        [[one["id"], one["status"], one["resume_at"] or "", one["at"]] for one in shown["waits"]],
-    )
-    yield (
-        ("#", "event", "of", "at"),
-        [
-            [str(one["position"]), one["type"], one["entity"] or "", one["at"] or ""]
-            for one in shown["events"]
-        ],
-    )
+def _deliveries(count: int) -> str:
+    return "1 delivery" if count == 1 else f"{count:,} deliveries"

@@ -11,14 +11,18 @@ import anyio
 import typer
 
 from ._errors import INTERRUPTED
-from ._output import say
 
 __all__ = ("stop_on_signal",)
 
 
 @asynccontextmanager
-async def stop_on_signal(stop: Callable[[anyio.CancelScope], None]) -> AsyncGenerator[None, None]:
+async def stop_on_signal(
+    stop: Callable[[anyio.CancelScope], None], leave: Callable[[], None]
+) -> AsyncGenerator[None, None]:
     """Call *stop* with the block's scope at the first signal; leave the process at the second.
+
+    Args:
+        leave: says what becomes of what is running, at the second signal.
 
     Raises:
         typer.Exit: the block was cancelled by *stop*.
@@ -27,7 +31,7 @@ async def stop_on_signal(stop: Callable[[anyio.CancelScope], None]) -> AsyncGene
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as group:
             with scope:
-                group.start_soon(_listen, signals, scope, stop)
+                group.start_soon(_listen, signals, scope, stop, leave)
                 yield
             group.cancel_scope.cancel()
     if scope.cancelled_caught:
@@ -38,11 +42,12 @@ async def _listen(
     signals: AsyncIterator[signal.Signals],
     scope: anyio.CancelScope,
     stop: Callable[[anyio.CancelScope], None],
+    leave: Callable[[], None],
 ) -> None:
     stopped = False
     async for _ in signals:
         if stopped:
-            say("left at once; another worker runs again what was running")
+            leave()
             os._exit(INTERRUPTED)  # a step in a thread cannot be stopped otherwise
         stopped = True
         stop(scope)

@@ -1,0 +1,176 @@
+"""Inspect: one run as its log tells it, for people and scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeAlias, cast
+
+import typer
+
+from .._runtime.inspection import inspect_run
+from ..errors import UsageError
+from ..worlds import open_world
+from ._arguments import JsonOption, RunArgument, WorldOption, near
+from ._errors import run_async
+from ._output import LONGEST_CELL, counted, cut, print_json, show, show_table, to_second
+
+__all__ = ("inspect",)
+
+EVENTS_SHOWN = 100
+_LONGEST_ARGUMENTS = 200  # in a table that has other columns; --json has them whole
+_FAILURES = ("step_failed", "step_retrying", "run_failed", "run_cancelled")
+Table: TypeAlias = "tuple[tuple[str, ...], list[list[str]]]"
+
+
+def inspect(
+    run_id: RunArgument,
+    events: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help=f"Only the last N events; default: {EVENTS_SHOWN}, with --json all."
+        ),
+    ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only steps that failed or retry, and their events.")
+    ] = False,
+    world: WorldOption = None,
+    as_json_: JsonOption = False,
+) -> None:
+    """Show a run: its steps with arguments and errors, waits, hooks, events and snapshot."""
+
+    async def main() -> None:
+        if events is not None and events < 0:
+            raise UsageError(f"--events is at least 0, not {events}")
+        async with open_world(world) as opened, near(opened):
+            shown = (await inspect_run(opened, run_id)).as_json()
+        if failed:
+            _keep_failures(shown)
+        left_out = _keep_last(shown, events if as_json_ or events is not None else EVENTS_SHOWN)
+        if as_json_:
+            print_json(shown)
+        else:
+            _print(shown, left_out)
+
+    run_async(main)
+
+
+def _keep_failures(shown: dict[str, Any]) -> None:
+    shown["steps"] = [step for step in shown["steps"] if _has_failed(step)]
+    shown["events"] = [event for event in shown["events"] if event["type"] in _FAILURES]
+    shown["waits"] = shown["hooks"] = []
+
+
+def _has_failed(step: Mapping[str, Any]) -> bool:
+    return step["status"] == "failed" or step["error"] is not None
+
+
+def _keep_last(shown: dict[str, Any], limit: int | None) -> int:
+    """Keep so many events; gives how many went."""
+    events = shown["events"]
+    left_out = 0 if limit is None else max(0, len(events) - limit)
+    shown["events"] = events[left_out:]
+    return left_out
+
+
+def _print(shown: dict[str, Any], left_out: int) -> None:
+    head = shown["run"]
+    show("  ".join([cut(head[name], LONGEST_CELL) for name in ("id", "workflow", "status")]))
+    if head["moved_to"] is not None:
+        to, arrived = head["moved_to"], head["status"] == "moved"
+        show(f"moved to: {to}")
+        if not arrived:
+            show(f"not known to have arrived: perdure runs copy {head['id']} --to {to}")
+    if head["output"] is not None:
+        show(f"output: {head['output']}")
+    if head["error"] is not None:
+        show(f"error: {_whole_error(head['error'])}")
+    _print_tables(_entities(shown))
+    for step in shown["steps"]:
+        if _has_failed(step):
+            show(cut(f"{step['id']} {step['step']}: {_error(step['error'])}", LONGEST_CELL))
+    if left_out:
+        more = len(shown["events"]) + left_out
+        show(f"{counted(left_out, 'earlier event')} not shown: --events {more}")
+    _print_tables(_events(shown))
+    snapshot = shown["snapshot"]
+    if snapshot:
+        show(f"snapshot: {counted(snapshot['bytes'], 'byte')} at turn {snapshot['turn']}")
+
+
+def _print_tables(tables: Iterator[Table]) -> None:
+    for columns, rows in tables:
+        if rows:
+            show_table(columns, rows, whole=("status", "took", "until", "at", "of"))
+
+
+def _entities(shown: dict[str, Any]) -> Iterator[Table]:
+    yield (
+        ("step", "function", "status", "tries", "took", "awaited at"),
+        [
+            [one["id"], _call(one), one["status"], _tries(one), _took(one), one["at"]]
+            for one in shown["steps"]
+        ],
+    )
+    yield (
+        ("wait", "status", "until", "awaited at"),
+        [
+            [one["id"], one["status"], to_second(one["resume_at"]), one["at"]]
+            for one in shown["waits"]
+        ],
+    )
+    yield (
+        ("hook", "status", "token", "awaited at"),
+        [[one["id"], one["status"], one["token"], one["at"]] for one in shown["hooks"]],
+    )
+
+
+def _events(shown: dict[str, Any]) -> Iterator[Table]:
+    yield (
+        ("#", "event", "of", "at"),
+        [
+            [str(one["position"]), one["type"], one["entity"] or "", to_second(one["at"])]
+            for one in shown["events"]
+        ],
+    )
+
+
+def _call(step: Mapping[str, Any]) -> str:
+    """The step's id and arguments, as a call."""
+    arguments = step["arguments"]
+    if not isinstance(arguments, list):
+        return f"{step['step']}({'' if arguments is None else arguments})"
+    text = ", ".join(json.dumps(value, ensure_ascii=False) for value in arguments)
+    return f"{step['step']}({cut(text, _LONGEST_ARGUMENTS)})"
+
+
+def _tries(step: Mapping[str, Any]) -> str:
+    return f"{step['attempts']}" + (f" ({step['lost']} lost)" if step["lost"] else "")
+
+
+def _took(step: Mapping[str, Any]) -> str:
+    """From when it was asked for until its end, waits between attempts included."""
+    ms = step["took_ms"]
+    if ms is None:
+        return ""
+    for unit, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if abs(ms) >= size_ms:
+            return f"{ms / size_ms:.1f} {unit}"
+    return f"{ms} ms"
+
+
+def _whole_error(error: object) -> str:
+    """An error with its stack, and those of its causes."""
+    if not isinstance(error, dict) or "stack" not in error:
+        return str(error)
+    fields = cast("dict[str, Any]", error)
+    text = f"{fields['name']}: {fields['message']}\n{fields['stack']}".rstrip()
+    return text if "cause" not in fields else f"{text}\ncaused by {_whole_error(fields['cause'])}"
+
+
+def _error(error: object) -> str:
+    """The name and first line of an error, or the value that was thrown."""
+    if not isinstance(error, dict) or "name" not in error:
+        return json.dumps(error, ensure_ascii=False)
+    fields = cast("dict[str, Any]", error)
+    return f"{fields['name']}: {fields.get('message', '')}".partition("\n")[0].removesuffix(": ")

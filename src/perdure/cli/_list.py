@@ -1,0 +1,69 @@
+"""List: the runs of a world, a page at a time."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from .._model.runs import RunStatus
+from .._runtime.inspection import record_json
+from .._runtime.listing import list_runs
+from ..display import shown_url
+from ..worlds import open_world
+from ._arguments import JsonOption, WorldOption
+from ._errors import run_async
+from ._output import counted, print_json, say, show_table, to_second
+
+__all__ = ("runs",)
+
+
+def runs(
+    context: typer.Context,
+    status: Annotated[RunStatus | None, typer.Option(help="Only these.")] = None,
+    name: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
+    error: Annotated[
+        str | None, typer.Option(help="Only those that failed with this: FruitlessTurnsError.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 100,
+    after: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Go on where a list before ended.")
+    ] = None,
+    world: WorldOption = None,
+    as_json_: JsonOption = False,
+) -> None:
+    """List runs, the newest first; or do something with one: perdure runs COMMAND --help."""
+    if context.invoked_subcommand is not None:
+        return
+
+    async def main() -> None:
+        async with open_world(world) as opened:
+            page = await list_runs(
+                status=status, workflow=name, error=error, limit=limit, cursor=after, world=opened
+            )
+        shown = [record_json(record) for record in page.runs]
+        if as_json_:
+            print_json(shown)
+        else:
+            _print(shown)
+        if page.cursor is not None:
+            asked = {"--status": status, "--workflow": name, "--error": error}
+            where = None if world is None else shown_url(world)
+            options = {**asked, "--limit": limit, "--world": where, "--after": page.cursor}
+            say(f"{counted(len(shown), 'run')}, and there is more: {_command(options)}")
+
+    run_async(main)
+
+
+def _print(shown: list[dict[str, Any]]) -> None:
+    rows = [
+        [run["id"], run["workflow"], run["status"], to_second(run["created_at"])] for run in shown
+    ]
+    show_table(("run", "workflow", "status", "created"), rows, whole=("status", "created"))
+
+
+def _command(options: Mapping[str, object]) -> str:
+    given = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value]
+    return " ".join(["perdure runs", *given])
