@@ -78,10 +78,6 @@ def _text_of(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _times(count: int) -> str:
-    return "1 time" if count == 1 else f"{count} times"
-
-
 def _rebuild(cls: type[PerdureError], state: dict[str, object]) -> PerdureError:
     error = cls.__new__(cls)
     error.__dict__.update(state)
@@ -218,8 +214,8 @@ class StepLostError(UserCodeError):
 
     def __init__(self, step: str, *, lost: int) -> None:
         super().__init__(
-            f"step {step!r} was handed out and its worker was lost {_times(lost)}, or its result; "
-            f"it may or may not have run. Raise max_retries if running it again is safe."
+            f"step {step!r} was handed out, and its worker or result was lost {lost} "
+            f"time{'s' * (lost != 1)}; it may have run. Raise max_retries if that is safe to repeat."
         )
         self.step = step
         self.lost = lost
@@ -230,7 +226,7 @@ class FruitlessTurnsError(UserCodeError):
 
     def __init__(self, run_id: str, *, claims: int) -> None:
         super().__init__(
-            f"run {run_id} was taken up {_times(claims)} since its last commit and no turn of it "
+            f"run {run_id} was taken up {claims} times since its last commit and no turn of it "
             f"landed: each failed, or its worker died or was cut off. Mend that and start the run "
             f"anew: perdure rerun {run_id}"
         )
