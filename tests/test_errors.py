@@ -87,6 +87,6 @@ def test_a_thrown_value_that_unfolds_without_end_is_told_by_its_beginning() -> N
     assert str(errors.RunFailedError("run_1", error="all of it " * 50)).endswith("all of it " * 50)
 
 
-@pytest.mark.parametrize(("lost", "text"), [(1, "lost 1 time; "), (2, "lost 2 times; ")])
+@pytest.mark.parametrize(("lost", "text"), [(1, "lost 1 time, "), (2, "lost 2 times, ")])
 def test_one_of_a_kind_is_told_as_one(lost: int, text: str) -> None:
     assert text in str(errors.StepLostError("m:f", lost=lost))

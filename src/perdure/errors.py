@@ -214,8 +214,8 @@ class StepLostError(UserCodeError):
 
     def __init__(self, step: str, *, lost: int) -> None:
         super().__init__(
-            f"step {step!r} was handed out, and its worker or result was lost {lost} "
-            f"time{'s' * (lost != 1)}; it may have run. Raise max_retries if that is safe to repeat."
+            f"step {step!r} was handed out and its worker was lost {lost} time{'s' * (lost != 1)}, "
+            f"or its result; it may have run. Raise max_retries if running it again is safe."
         )
         self.step = step
         self.lost = lost

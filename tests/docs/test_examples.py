@@ -106,7 +106,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
 def test_what_prints_data_prints_json(tmp_path: Path, json_option: str) -> None:
     (tmp_path / "w.ts").write_text('export async function w() { "use workflow"; return [1] }')
     made = json.loads(shell(tmp_path, "perdure run w.ts --json"))
-    assert set(made) == {"id", "output"}
+    assert set(made) == {"id", "status", "output"}
     command = json_option.replace("RUN", made["id"])
     found = json.loads(shell(tmp_path, f"perdure {command} --json"))
     if json_option.startswith("inspect"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
 import anyio.from_thread
-import anyio.lowlevel
 import httpx
 import pytest
 import uvicorn
@@ -95,13 +94,13 @@ def application(lifespan: Lifespan) -> FastAPI:
 
 
 @asynccontextmanager
-async def one_world(app: FastAPI) -> AsyncIterator[None]:
+async def one_world(app: FastAPI) -> AsyncGenerator[None, None]:
     async with open_world("sqlite:///app.db") as world, Worker(world):
         yield
 
 
 @asynccontextmanager
-async def two_worlds(app: FastAPI) -> AsyncIterator[None]:
+async def two_worlds(app: FastAPI) -> AsyncGenerator[None, None]:
     async with open_world("sqlite:///one.db"), open_world("sqlite:///two.db"):
         yield
 

@@ -140,7 +140,8 @@ def _call(step: Mapping[str, Any]) -> str:
     arguments = step["arguments"]
     if not isinstance(arguments, list):
         return f"{step['step']}({'' if arguments is None else arguments})"
-    text = ", ".join(json.dumps(value, ensure_ascii=False) for value in arguments)
+    values = cast("list[object]", arguments)
+    text = ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
     return f"{step['step']}({cut(text, _LONGEST_ARGUMENTS)})"
 
 
@@ -161,16 +162,22 @@ def _took(step: Mapping[str, Any]) -> str:
 
 def _whole_error(error: object) -> str:
     """An error with its stack, and those of its causes."""
-    if not isinstance(error, dict) or "stack" not in error:
+    fields = _fields(error)
+    if not fields:
         return str(error)
-    fields = cast("dict[str, Any]", error)
     text = f"{fields['name']}: {fields['message']}\n{fields['stack']}".rstrip()
     return text if "cause" not in fields else f"{text}\ncaused by {_whole_error(fields['cause'])}"
 
 
 def _error(error: object) -> str:
     """The name and first line of an error, or the value that was thrown."""
-    if not isinstance(error, dict) or "name" not in error:
+    fields = _fields(error)
+    if not fields:
         return json.dumps(error, ensure_ascii=False)
-    fields = cast("dict[str, Any]", error)
-    return f"{fields['name']}: {fields.get('message', '')}".partition("\n")[0].removesuffix(": ")
+    return f"{fields['name']}: {fields['message']}".partition("\n")[0].removesuffix(": ")
+
+
+def _fields(error: object) -> dict[str, Any]:
+    """What an error has; a value that was thrown may have anything, or nothing."""
+    fields = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+    return fields if fields.keys() >= {"name", "message", "stack"} else {}
