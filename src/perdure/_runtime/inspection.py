@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from .._core.fold import Entity, fold
 from .._core.transfer import moved_to
@@ -22,7 +21,7 @@ from ..abc import World
 from ..display import shown_text
 from .payloads import do_aside
 
-__all__ = ("Inspection", "inspect_run", "read_log", "record_json", "shown_error")
+__all__ = ("Inspection", "inspect_run", "read_log", "record_json", "shown_payload")
 
 _PAGE = 1000
 _TELLING = (EventType.STEP_CREATED, EventType.STEP_RETRYING, EventType.STEP_FAILED)
@@ -71,8 +70,8 @@ class Inspection:
             {
                 **_entity(step),
                 "took_ms": None if step.ended_ms is None else step.ended_ms - step.created_ms,
-                "arguments": _shown(payloads.get((step.id, EventType.STEP_CREATED))),
-                "error": _shown(_last_error(step, payloads)),
+                "arguments": shown_payload(payloads.get((step.id, EventType.STEP_CREATED))),
+                "error": shown_payload(_last_error(step, payloads)),
             }
             for step in steps
         ]
@@ -119,7 +118,7 @@ async def read_log(world: World, run_id: RunId, *, after: int = 0) -> tuple[Logg
 
 def record_json(record: RunRecord) -> dict[str, Any]:
     """A run's record as JSON types; ``output`` and ``error`` are null until there is one."""
-    value = _shown(record.payload)
+    value = shown_payload(record.payload)
     return {
         "id": record.run_id,
         "status": str(record.status),
@@ -139,15 +138,6 @@ def record_json(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def shown_error(payload: bytes | None) -> str:
-    """An error's name and message, or the value that was thrown, as text."""
-    value = _shown(payload)
-    if isinstance(value, dict) and "name" in value:
-        fields = cast("dict[str, object]", value)
-        return f"{fields['name']}: {fields.get('message', '')}".removesuffix(": ")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _event(logged: LoggedEvent) -> dict[str, Any]:
     event = logged.event
     return {
@@ -155,7 +145,7 @@ def _event(logged: LoggedEvent) -> dict[str, Any]:
         "type": str(event.type),
         "at": _time(event.at_ms),
         "entity": event.entity,
-        "value": _shown(event.payload),
+        "value": shown_payload(event.payload),
         "facts": as_json(event.facts),
     }
 
@@ -180,7 +170,8 @@ def _entity(entity: Entity) -> dict[str, Any]:
     return shown
 
 
-def _shown(payload: bytes | None) -> Any:
+def shown_payload(payload: bytes | None) -> Any:
+    """A payload as JSON types; of one that cannot be read, what is wrong with it."""
     if payload is None:
         return None
     try:

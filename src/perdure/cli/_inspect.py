@@ -15,7 +15,7 @@ from ._arguments import JsonOption, RunArgument, WorldOption, near
 from ._errors import run_async
 from ._output import LONGEST_CELL, counted, cut, print_json, show, show_table, to_second
 
-__all__ = ("inspect",)
+__all__ = ("error_line", "inspect")
 
 EVENTS_SHOWN = 100
 _LONGEST_ARGUMENTS = 200  # in a table that has other columns; --json has them whole
@@ -88,7 +88,7 @@ def _print(shown: dict[str, Any], left_out: int) -> None:
     _print_tables(_entities(shown))
     for step in shown["steps"]:
         if _has_failed(step):
-            show(cut(f"{step['id']} {step['step']}: {_error(step['error'])}", LONGEST_CELL))
+            show(cut(f"{step['id']} {step['step']}: {error_line(step['error'])}", LONGEST_CELL))
     if left_out:
         more = len(shown["events"]) + left_out
         show(f"{counted(left_out, 'earlier event')} not shown: --events {more}")
@@ -169,7 +169,7 @@ def _whole_error(error: object) -> str:
     return text if "cause" not in fields else f"{text}\ncaused by {_whole_error(fields['cause'])}"
 
 
-def _error(error: object) -> str:
+def error_line(error: object) -> str:
     """The name and first line of an error, or the value that was thrown."""
     fields = _fields(error)
     if not fields:

@@ -10,7 +10,8 @@ import anyio
 
 from .._model.events import Event, EventType
 from .._runtime.handles import Run
-from .._runtime.inspection import shown_error
+from .._runtime.inspection import shown_payload
+from ._inspect import error_line
 from ._output import counted, say, spin
 
 __all__ = ("Console", "show_console", "show_progress")
@@ -79,6 +80,6 @@ async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> 
 def _notice(event: Event, name: str) -> str:
     """What became of a step: its name, which attempt, and the first line of the error."""
     attempt = event.facts.get("attempt")
-    error = shown_error(event.payload).partition("\n")[0]
+    error = error_line(shown_payload(event.payload))
     kind = event.type.value.replace("_", " ")
     return f"{kind}: {name} ({event.entity}), attempt {attempt}: {error}"
