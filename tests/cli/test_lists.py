@@ -332,3 +332,9 @@ def test_what_is_counted_has_its_plural(count: int, text: str) -> None:
 def test_one_of_a_kind_is_told_as_one(perdure: Program) -> None:
     run_id = json.loads(perdure("run", "flow.ts#flow", "[0]", "--json").stdout)["id"]
     assert "1 delivery, " in perdure("verify", run_id).stdout
+
+
+@pytest.mark.parametrize("opener", ["../x:f", ".x:f", "x", "json:nope", "", ":"])
+def test_an_opener_that_is_none_is_told(opener: str) -> None:
+    done = call("certify", "memory://", "--opener", opener, code=2)
+    assert "is not a function, written module:name" in done.stderr

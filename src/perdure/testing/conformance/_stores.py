@@ -27,7 +27,7 @@ def find_opener(name: str) -> Callable[..., World]:
     module, _, function = name.partition(":")
     try:
         return cast("Callable[..., World]", getattr(importlib.import_module(module), function))
-    except (ImportError, AttributeError, ValueError) as exc:
+    except (ImportError, AttributeError, TypeError, ValueError) as exc:  # a relative name, say
         raise UsageError(f"{name!r} is not a function, written module:name: {exc}") from exc
 
 
