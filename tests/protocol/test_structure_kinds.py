@@ -28,8 +28,9 @@ from pydantic import (
 )
 
 from perdure._protocol.annotations import converter
-from perdure._protocol.bindings import bindings_of, filled
+from perdure._protocol.bindings import bindings_of, filled, is_open
 from perdure._protocol.codec import decode, encode
+from perdure._protocol.models import serialized_fields
 from perdure._protocol.schemas import Adapter
 from perdure.errors import ValueNotCarriableError
 
@@ -470,3 +471,48 @@ def test_bindings_go_through_bases() -> None:
     assert bindings_of(Box[int]) == {T: int}
     assert filled(dict[str, T], {T: int}) == dict[str, int]  # type: ignore[valid-type]
     assert filled(int, {T: int}) is int
+
+
+class Starred(BaseModel):
+    took: timedelta
+
+    @field_serializer("*")
+    def as_it_is(self, value: Any) -> Any:
+        return value
+
+
+class WrittenRoot(RootModel[int]):
+    @model_serializer(mode="wrap")
+    def in_an_object(self, handler: Any) -> Any:
+        return {"root": handler(self)}
+
+
+def test_serializers_of_every_field_and_of_a_root_are_respected() -> None:
+    assert serialized_fields(Starred) == {"took"}
+    assert serialized_fields(int) == frozenset()
+    payload = encode(Starred(took=-DAY), where="value")
+    assert decode(payload) == {"took": "-P1DT0.000000S"}
+    assert converter(Starred)(decode(payload), "value") == Starred(took=-DAY)
+    assert decode(encode(WrittenRoot(1), where="value")) == {"root": 1}
+    assert converter(WrittenRoot)(1, "value") == WrittenRoot(1)
+
+
+def test_a_member_of_a_literal_is_taken_as_it_is() -> None:
+    assert converter(Literal[Shape.WIDE])(Shape.WIDE, "value") is Shape.WIDE
+
+
+def test_schemas_of_other_kinds_are_left_to_pydantic() -> None:
+    adapter = Adapter(keeps_undefined=False)
+    assert adapter.adapt("another choice") == "another choice"
+    assert adapter.adapt({"type": "is-instance", "cls": "no class"})["cls"] == "no class"
+    plain = {"type": "dataclass", "cls": Plain, "schema": {"type": "any"}}
+    assert adapter.adapt(plain)["schema"] == {"type": "any"}
+    deep: dict[str, Any] = {"type": "any"}
+    for _ in range(200):
+        deep = {"type": "nullable", "schema": deep}
+    assert adapter._count_fields(deep) is None
+
+
+def test_a_type_variable_within_a_type_leaves_it_open() -> None:
+    assert is_open(dict[str, list[T]])  # type: ignore[valid-type]
+    assert not is_open(dict[str, int])
