@@ -128,7 +128,6 @@ BROKEN: dict[str, tuple[Callable[[], BaseException], str]] = {
     "no text": (Unprintable, "ValueError"),
     "a panic for a text": (PanicsInText, "Panic"),
     "a text that is none": (TextOfNone, "TypeError"),
-    "a text of its own class": (TextOfItsOwn, "ValueError"),
     "no name": (HasNoName, "ValueError"),
     "notes that are none": (lambda: with_notes(5), "TypeError"),
     "a note that cannot be printed": (lambda: with_notes([Unprintable()]), "ValueError"),
@@ -222,6 +221,7 @@ def chain_of_contexts(length: int) -> Exception:
 
 
 ODD: dict[str, Callable[[], BaseException]] = {
+    "a text of its own class": TextOfItsOwn,
     "arguments that unfold": lambda: ValueError(unfolding()),
     "a key that unfolds": lambda: KeyError(unfolding()),
     "a file's name that unfolds": lambda: OSError(2, "gone", unfolding()),

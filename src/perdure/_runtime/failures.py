@@ -55,7 +55,7 @@ def unhandled(step_id: str, error: BaseException, second: BaseException) -> Fata
 def _named(error: BaseException) -> GuestError:
     """Its name and text, as far as it tells."""
     try:
-        text = str.__getitem__(text_of(error), slice(_SHOWN))  # of its own class it may be, too
+        text = text_of(error)[:_SHOWN]
     except BaseException:
         text = "(it cannot be printed)"
     return GuestError(name=_name_of(type(error)), message=text)

@@ -115,17 +115,23 @@ def encode_failure(error: BaseException) -> bytes:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, no more of it than people read; "" if that is nothing.
+    """What an error says, no more of it than people read; "" if that is nothing."""
+    text = _text_of(error)
+    if len(text) <= _SHOWN:
+        return text
+    return f"{text[:_SHOWN]}… (cut: it has {len(text):,} characters)"
 
-    Python writes out all that an error was raised with, which takes for ever if that unfolds.
-    """
+
+def _text_of(error: BaseException) -> str:
+    # Python writes out all that it was raised with, which takes for ever if that unfolds.
     parts = parts_of_text(error)
     is_copied = len(parts) == 1 and isinstance(error.args[0], str)
-    return str(error)[:_SHOWN] if is_copied or is_small(parts) else show(parts)
+    text = str(error) if is_copied or is_small(parts) else show(parts)
+    return str.__getitem__(text, slice(None))  # it may be of a class of its own
 
 
 def _cut(error: BaseException, reason: str) -> bytes:
-    shown = text_of(error)
+    shown = _text_of(error)[:_SHOWN]
     fatal = getattr(error, "fatal", False) is True
     text = f"{shown}… (cut: {reason})"
     return encode_error(GuestError(name=type(error).__name__, message=text, fatal=fatal))
