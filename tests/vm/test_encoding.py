@@ -207,6 +207,41 @@ def test_an_answer_that_is_too_large_as_a_whole_fails_by_name(run_of: RunOf) -> 
     assert error_of(run_body(run_of, body).start()).name == "OutputLimitError"
 
 
+DEEP = "let d = new Error('x'); const all = [d]; for (let k = 0; k < LEVELS; k++) { d = WRAP; all.push(d); } const v = [d, all];"
+WRAPS = {"new Error('y', { cause: d })": 3, "new Map([[1, d]])": 3, "[d]": 2}  # levels of CBOR
+
+
+@pytest.mark.parametrize(("wrap", "levels"), WRAPS.items(), ids=WRAPS)
+@pytest.mark.parametrize(
+    "use", ["return v", "await work(v)", "throw v", "createHook({ metadata: v })"]
+)
+def test_no_value_nests_deeper_than_its_reader_goes(
+    run_of: RunOf, wrap: str, levels: int, use: str
+) -> None:
+    code = DEEP.replace("WRAP", wrap)
+    most = min(1000 // levels - 10, 490)
+    answer = run_body(run_of, code.replace("LEVELS", str(most)) + use).start()
+    if isinstance(answer.outcome, Completed):
+        decode(answer.outcome.value)
+    elif isinstance(answer.outcome, Failed):
+        decode(answer.outcome.error)
+    if levels < 3:
+        return
+    error = error_of(run_body(run_of, code.replace("LEVELS", "480") + use).start())
+    assert error.name == "SerializationError"
+    assert "it nests deeper than 1,000 levels of CBOR" in error.message
+
+
+@pytest.mark.slow
+def test_tags_of_shared_objects_count_against_the_limit(run_of: RunOf) -> None:
+    """A reference past 65,535 takes no less than what it was reserved, and its object has a tag."""
+    body = "const o = Array.from({ length: 120000 }, () => []); return [o, o.slice(), 'x'.repeat(1 << 20)]"
+    whole = len(cast("Completed", run_body(run_of, body).start().outcome).value)
+    for limit in (whole - 1, whole - 2000):
+        limits = Limits(payload_bytes=limit)
+        assert error_of(run_body(run_of, body).start(limits=limits)).name == "PayloadLimitError"
+
+
 # Natives whose work no loop of the user's counts.
 LIKE = "{ length: 2 ** 53 - 1 }"
 NATIVES = [

@@ -243,6 +243,7 @@ OPTIONS = {
     "createHook({ token: '' })": "a hook's token is a text of 1 to 500 characters",
     "createHook({ token: {} })": "a hook's token is a text of 1 to 500 characters",
     "createHook({ token: 'x'.repeat(501) })": "a hook's token is a text of 1 to 500 characters",
+    "createHook({ token: '\\ud800' })": "a hook's token has a lone surrogate, which has no UTF-8 form",
     "createHook(5)": "createHook takes an object of options, not 5",
     "createHook(null)": "createHook takes an object of options, not null",
     "createHook('token')": 'createHook takes an object of options, not "token"',
@@ -255,6 +256,8 @@ OPTIONS = {
     "setAttributes(null)": "setAttributes takes an object, not null",
     "setAttributes({ a: 'x'.repeat(20000) })": "an attribute has at most 16384 characters",
     "setAttributes({ ['x'.repeat(20000)]: 1 })": "an attribute has at most 16384 characters",
+    "setAttributes({ a: 'x\\udfff' })": "an attribute has a lone surrogate, which has no UTF-8 form",
+    "setAttributes({ '\\ud800x': 1 })": "an attribute has a lone surrogate, which has no UTF-8 form",
     "new RetryableError('x', { retryAfter: 'soon' })": 'retryAfter takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not "soon"',
     "new RetryableError('x', { retryAfter: {} })": 'retryAfter takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not a object',
 }
@@ -271,6 +274,26 @@ export async function w() {{ try {{ {call}; }} catch (e) {{ return `${{e.name}}:
     assert isinstance(answer.outcome, Completed), answer
     assert decode(answer.outcome.value) == f"TypeError: {message}"
     assert answer.turns[0].commands == ()
+
+
+# The console is written in JavaScript that uses what workflow code may replace.
+SAYS = "return {evil: 1}", "return 5", "return new Date(1)", "throw 1", "return 'z'.repeat(100000)"
+SHOWN = (
+    "String.prototype.toWellFormed",
+    "String.prototype.slice",
+    "Array.prototype.join",
+    "Array.prototype.map",
+)
+
+
+@pytest.mark.parametrize("says", SAYS)
+@pytest.mark.parametrize("method", [*SHOWN, "String.prototype.replaceAll"])
+def test_a_console_line_is_a_text_of_its_length(run_of: RunOf, method: str, says: str) -> None:
+    body = f"{method} = () => {{ {says} }}; console.group(); console.log('x'.repeat(70000), [1]); return 1"
+    answer = run_of(f"export async function w() {{ {body} }}").start()
+    assert isinstance(answer.outcome, Completed), answer
+    (line,) = answer.turns[0].console
+    assert len(line[1]) <= 65_537
 
 
 # A step is a function that the bundle imports; nothing that a workflow can write makes another.

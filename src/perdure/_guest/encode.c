@@ -17,6 +17,8 @@
 #define TAG_VIEW 1347571208u
 #define TICKS_PER_ITEM 4
 #define BYTES_PER_TICK_LOG2 4
+#define MAX_LEVELS 1000 /* of CBOR: containers and tags within each other; survey.py has it, too */
+#define LEVELS_PER_VALUE 4 /* at most: a shared reference, a tag, and what the tag is of */
 
 struct step {
     JSAtom atom; /* JS_ATOM_NULL: index */
@@ -28,7 +30,7 @@ struct enc {
     const char *where;
     uint32_t first; /* of the objects met in this encoding */
     bool shared;    /* some object was met twice */
-    int depth;
+    int depth, deepest;
     struct step path[MAX_DEPTH + 2];
 };
 
@@ -195,6 +197,7 @@ static bool encode_big(struct enc *e, JSValueConst v) {
 static bool push(struct enc *e, JSAtom atom, uint32_t index) {
     if (e->depth >= MAX_DEPTH) return refuse(e, "values nest deeper than 500 levels");
     e->path[e->depth++] = (struct step){atom, index};
+    if (e->depth > e->deepest) e->deepest = e->depth;
     return true;
 }
 
@@ -439,8 +442,35 @@ static bool resolve_shared(struct enc *e, size_t begin) {
         out_bytes(&to, p, (size_t)(from.p - p));
     }
     e->o->len = begin;
+    e->o->full |= to.full; /* the tags may have made it longer */
     out_bytes(e->o, to.base, to.len);
     return true;
+}
+
+/* Whether what is written nests deeper than a reader of it will go. */
+static bool is_too_deep(const struct out *o, size_t begin) {
+    uint32_t left[MAX_LEVELS]; /* items that are still to come, by level */
+    struct in from = {o->base + begin, o->base + o->len, false};
+    struct head h;
+    int level = 0;
+    while (from.p < from.end && in_head(&from, &h)) {
+        if (h.major == 2 || h.major == 3) from.p += h.n;
+        uint64_t items = h.major == 4 ? h.n : h.major == 5 ? h.n * 2 : h.major == 6;
+        if (items) {
+            if (level == MAX_LEVELS) return true;
+            left[level++] = (uint32_t)items;
+            continue;
+        }
+        while (level && !--left[level - 1]) level--;
+    }
+    return false;
+}
+
+static bool is_in_reach(struct enc *e, size_t begin) {
+    if (e->deepest <= MAX_LEVELS / LEVELS_PER_VALUE || e->o->full || !is_too_deep(e->o, begin))
+        return true;
+    return refuse(e, "it nests deeper than 1,000 levels of CBOR; a Map or an Error has two, "
+                     "what is shared one more");
 }
 
 bool cbor_encode(JSContext *ctx, struct out *o, JSValueConst v, const char *where) {
@@ -450,11 +480,12 @@ bool cbor_encode(JSContext *ctx, struct out *o, JSValueConst v, const char *wher
     e.where = where;
     e.first = arena.met_count;
     e.shared = false;
-    e.depth = 0;
+    e.depth = e.deepest = 0;
     size_t begin = o->len;
     bool ok = encode_value(&e, v);
     if (ok && e.shared) ok = resolve_shared(&e, begin);
     e.depth = 0;
+    if (ok) ok = is_in_reach(&e, begin);
     if (ok && o->full) ok = refuse_large(&e);
     forget(&e);
     return ok;

@@ -15,6 +15,7 @@
   const { apply } = Reflect, { ceil } = Math;
   const getTime = uncurry(Date.prototype.getTime), digits = uncurry(Number.prototype.toString);
   const lower = uncurry(String.prototype.toLowerCase), slice = uncurry(String.prototype.slice);
+  const isWellFormed = uncurry(String.prototype.isWellFormed);
   const lastIndexOf = uncurry(String.prototype.lastIndexOf), indexOf = uncurry(String.prototype.indexOf);
   const open = new M(); // correlation id -> how a delivery settles it
   const importable = new S(); // the ids of the steps that the bundle imports
@@ -141,6 +142,7 @@
       if (!isObject(options)) throw new TypeError("createHook takes an object of options, not " + show(options));
       const { token = randomToken(), metadata: about, webhook = false } = options;
       if (typeof token !== "string" || !token || token.length > MAX_TOKEN) throw new TypeError("a hook's token is a text of 1 to " + MAX_TOKEN + " characters");
+      if (!isWellFormed(token)) throw new TypeError("a hook's token has a lone surrogate, which has no UTF-8 form");
       if (typeof webhook !== "boolean") throw new TypeError("a hook's option webhook is true or false, not " + show(webhook));
       const at = native.position(), metadata = about === undefined ? null : native.encode(about, "metadata");
       this.#token = token;
@@ -207,6 +209,7 @@
       const value = changes[names[k]];
       const text = value === undefined || value === null ? null : Str(value);
       if (names[k].length > MAX_ATTRIBUTE || (text !== null && text.length > MAX_ATTRIBUTE)) throw new TypeError("an attribute has at most " + MAX_ATTRIBUTE + " characters");
+      if (!isWellFormed(names[k]) || (text !== null && !isWellFormed(text))) throw new TypeError("an attribute has a lone surrogate, which has no UTF-8 form");
       clean[names[k]] = text;
     }
     native.emit(["attributes", nextId("attributes"), clean, native.position()]);

@@ -39,11 +39,18 @@
     return [head, ...args.slice(at).map((a) => show(a))].join(" ");
   };
   let indent = "";
+  // What shows a value uses what workflow code may have replaced; what is written must be a text.
+  const slice = helpers.uncurry(String.prototype.slice), toWellFormed = helpers.uncurry(String.prototype.toWellFormed);
+  const shown = (args) => {
+    try {
+      const text = line(args), lines = indent ? indent + text.replaceAll("\n", "\n" + indent) : text;
+      if (typeof lines === "string") return lines;
+    } catch {}
+    return "[what console was given could not be shown]";
+  };
   const write = (level, args) => {
-    let text;
-    try { text = line(args); } catch { text = "[what console was given could not be shown]"; }
-    if (indent) text = indent + text.replaceAll("\n", "\n" + indent);
-    native.log([level, (text.length > 65536 ? text.slice(0, 65536) + "…" : text).toWellFormed()]);
+    const text = shown(args);
+    native.log([level, toWellFormed(text.length > 65536 ? slice(text, 0, 65536) + "…" : text)]);
   };
   const counts = new Map(), timers = new Map();
   const info = (...args) => write("info", args);
