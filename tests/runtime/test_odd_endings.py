@@ -23,6 +23,7 @@ from perdure._runtime import bodies, failures, registry
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
 from perdure.model import EventType
+from perdure.worlds import open_world
 from tests.runtime.endings import Panic, me
 from tests.runtime.test_bodies import (
     cancels_itself,
@@ -371,3 +372,26 @@ async def test_a_result_that_is_in_time_takes_as_long_to_cross_as_it_takes(
     async with Worker(world, steps=[odd, plain]):
         found = await (await start(FLOW, world=world)).result(timeout=10)
         assert found == ["plain", None, "plain", ["plain", "plain"]]
+
+
+UNREADABLE = {
+    "a Map that is its own key": "const m = new Map([[{ a: 1 }, 1]]); m.set(m, 2);",
+    "keys that are one in Python": "const m = new Map([[1, 1], [true, 2]]);",
+    "an error with one in it": (
+        "const m = new Error('x', { cause: new Map([[1, 1], [true, 2]]) }); "
+    ),
+}
+
+
+@pytest.mark.parametrize("code", UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_run_that_throws_what_python_cannot_have_has_failed(code: str) -> None:
+    flow = Workflow.from_source(
+        f'export async function flow() {{ "use workflow"; {code} throw m }}'
+    )
+    async with open_world("memory://") as world, Worker(world):
+        run = await start(flow, world=world)
+        with pytest.raises(RunFailedError) as caught:
+            await run.result(timeout=20)
+    assert isinstance(caught.value.error, GuestError)
+    assert caught.value.error.name == "ValueNotCarriableError"
+    assert "pass a list of pairs" in caught.value.error.text

@@ -17,11 +17,13 @@ from .._model.runs import RunOutcome, RunRecord, RunStatus
 from ..abc import World
 from ..errors import (
     GuestError,
+    ProtocolError,
     RunCancelledError,
     RunEndedError,
     RunFailedError,
     RunMovedError,
     RunTimeoutError,
+    ValueNotCarriableError,
 )
 from .ambient import current_world, workers
 from .hints import why_waiting
@@ -77,6 +79,7 @@ class Run:
             RunFailedError: it threw; carries the error and the workflow's stack.
             RunCancelledError: it was cancelled.
             RunMovedError: it goes on in another world.
+            ValueNotCarriableError: it returned a value that Python has no form for.
             RunTimeoutError: it had not ended in time; it goes on.
         """
         limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
@@ -183,6 +186,10 @@ def _ended(record: RunRecord) -> RunRecord | None:
 
 
 async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
+    if end.status is RunStatus.FAILED:
+        error: Any = await _failure(end.payload)
+        stack = error.stack if isinstance(error, GuestError) else ""
+        raise RunFailedError(run_id, error=error, stack=stack)
     value: Any = None if end.payload is None else await decode_aside(end.payload, _same)
     if end.status is RunStatus.COMPLETED:
         return value
@@ -190,10 +197,15 @@ async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
         arrived = end.status is RunStatus.MOVED
         to = value if isinstance(value, str) else "(a url that cannot be read)"
         raise RunMovedError(run_id, to=to, arrived=arrived)
-    if end.status is RunStatus.CANCELLED:
-        raise RunCancelledError(run_id, reason=value if isinstance(value, str) else None)
-    stack = value.stack if isinstance(value, GuestError) else ""
-    raise RunFailedError(run_id, error=value, stack=stack)
+    raise RunCancelledError(run_id, reason=value if isinstance(value, str) else None)
+
+
+async def _failure(payload: bytes | None) -> object:
+    """A run's error; one that Python has no form for is the error of reading it."""
+    try:
+        return None if payload is None else await decode_aside(payload, _same)
+    except (ProtocolError, ValueNotCarriableError) as exc:
+        return GuestError(name=type(exc).__name__, message=f"the value that was thrown: {exc}")
 
 
 def _same(value: Any) -> Any:
