@@ -154,6 +154,7 @@ export async function flow(): Promise<Order> {
   console.log(count, await size({ after: 1000 }), await same("text"));
   const url = new URL("http://example.com/a?b=c");
   const copy = structuredClone({ query: url.searchParams.get("b"), id: crypto.randomUUID() });
+  console.log(URL.parse("x")?.href, new DOMException("m", "AbortError").name);
   console.log(copy.query, new TextDecoder().decode(new TextEncoder().encode(atob(btoa("a")))));
   return placed.item;
 }

@@ -55,6 +55,7 @@ declare module "workflow" {
 
 interface Console {
   assert(condition?: unknown, ...data: any[]): void;
+  clear(): void;
   count(label?: string): void;
   countReset(label?: string): void;
   debug(...data: any[]): void;
@@ -119,6 +120,8 @@ interface TextEncoder {
 }
 interface TextDecoder {
   readonly encoding: string;
+  readonly fatal: boolean;
+  readonly ignoreBOM: boolean;
   decode(input?: ArrayBuffer | ArrayBufferView, options?: { stream?: boolean }): string;
 }
 /** Seeded from the run: the same values when the run's log is read again. */
@@ -130,6 +133,14 @@ interface PerdureURLConstructor {
   new (url: string | URL, base?: string | URL): URL;
   readonly prototype: URL;
   canParse(url: string | URL, base?: string | URL): boolean;
+  parse(url: string | URL, base?: string | URL): URL | null;
+}
+interface DOMException extends Error {
+  readonly code: number;
+}
+interface PerdureDOMExceptionConstructor {
+  new (message?: string, name?: string): DOMException;
+  readonly prototype: DOMException;
 }
 interface PerdureURLSearchParamsConstructor {
   new (
@@ -150,6 +161,11 @@ declare var crypto: typeof globalThis extends { onmessage: any; crypto: infer T 
   : typeof globalThis extends { Buffer: any; crypto: infer T }
     ? T
     : PerdureCrypto;
+declare var DOMException: typeof globalThis extends { onmessage: any; DOMException: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; DOMException: infer T }
+    ? T
+    : PerdureDOMExceptionConstructor;
 declare var URL: typeof globalThis extends { onmessage: any; URL: infer T }
   ? T
   : typeof globalThis extends { Buffer: any; URL: infer T }
