@@ -33,7 +33,7 @@ class BlockingStore(ABC):
     """One open store: its clock, its bells, its counters. Subclasses say what is kept, and how."""
 
     def __init__(self, url: str, clock: Clock) -> None:
-        self.url = shown_url(url)
+        self.url: str = shown_url(url)
         self.now_ms: Callable[[], int] = clock.now_ms
         self.counters: dict[str, int] = {"commits": 0, "appends": 0, "claims": 0}
         self.is_open = False
