@@ -20,6 +20,7 @@ from perdure import Run, Worker, Workflow, start, step
 from perdure._runtime import (
     audit as audit_module,
     check as check_module,
+    renewal as renewal_module,
     worker as worker_module,
 )
 from perdure._runtime.audit import measure_run, verify_run
@@ -69,6 +70,29 @@ async def error_name(run: Run) -> str:
 
 async def failures(run: Run) -> int:
     return [logged.event.type async for logged in run.events()].count(EventType.RUN_FAILED)
+
+
+# --- ending the run ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", ["for (;;) {}", SORT, f"await add(1, 2); {SORT}"])
+async def test_the_guest_of_a_run_that_was_cancelled_is_stopped(
+    world: MemoryWorld, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    """Else it has its 30 s of a processor, which take the longer the more of them there are."""
+    monkeypatch.setattr(renewal_module, "RENEW_EVERY", 0.05)
+    async with Worker(world, steps=[add]) as worker:
+        watches = worker._leases.watches  # pyright: ignore[reportPrivateUsage]
+        (run,) = await begun(world, body)
+        with anyio.fail_after(20):
+            seen = None
+            while seen is None or watches.get(run.id) is not seen:  # noqa: ASYNC110
+                seen = watches.get(run.id)
+                await anyio.sleep(0.1)
+            await run.cancel()
+            while worker.statistics()["runs"]:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+    assert await run.status() is RunStatus.CANCELLED
 
 
 # --- leaving the worker ---------------------------------------------------------------------------

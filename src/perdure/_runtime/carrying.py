@@ -15,6 +15,7 @@ from .._model.queue import Lease, MessageClaim
 from .._model.runs import RunRecord
 from .._protocol.frames import Limits
 from .._vm.pool import VmPool
+from .._vm.watch import Watch
 from ..abc import Capability, DirectStorage, World
 from .cache import Baselines, WarmHeaps
 from .slots import Slots, TakenSlots
@@ -68,6 +69,7 @@ class Carrying:
     forget: Callable[[Carrier], None]  # it carries nothing any more
     hold: Callable[[Lease], None]  # renew a lease from now on
     let_go: Callable[[Lease], None]  # of a wake's lease that needs no renewal any more
+    watches: dict[RunId, Watch]  # of the turns that are taken, by their runs
     snapshot_lag: int
     turn_deadline: float  # seconds one turn may take before it is tried again
     name: str  # of the worker; with a number it names a commit of its

@@ -12,10 +12,12 @@ from typing import final
 
 import anyio
 
+from .._model.ids import RunId
 from .._model.queue import Lease
+from .._vm.watch import StopReason, Watch
 from ..abc import World
 from .containment import ends_worker
-from .writes import foreign_errors
+from .writes import GONE, foreign_errors
 
 __all__ = ("VISIBILITY_MS", "Leases")
 
@@ -31,6 +33,7 @@ class Leases:
     def __init__(self, world: World) -> None:
         self._world = world
         self._held: dict[str, Lease] = {}
+        self.watches: dict[RunId, Watch] = {}  # of the turns that are taken, by their runs
         self.lost = 0
 
     def __repr__(self) -> str:
@@ -53,9 +56,11 @@ class Leases:
         return RENEW_EVERY
 
     async def keep(self) -> None:
-        """Renew what is held, until cancelled."""
+        """Renew what is held, and stop the guests of runs that have ended, until cancelled."""
         while True:
+            before = dict(self.watches)
             await anyio.sleep(RENEW_EVERY)
+            await self._stop_ended(before)
             held = list(self._held.values())
             alive = await self._renewed(self._world, held)
             if alive is None:
@@ -65,6 +70,23 @@ class Leases:
                     del self._held[lease.token]
                     self.lost += 1
                     _log.warning("the lease on %s ran out; another worker may have it", lease.item)
+
+    async def _stop_ended(self, before: dict[RunId, Watch]) -> None:
+        """Stop the turns of runs that have ended, of those that were taken one round before."""
+        for run_id, watch in list(self.watches.items()):
+            if before.get(run_id) is watch and await self._has_ended(run_id):
+                watch.stop(StopReason.ABANDONED)
+
+    async def _has_ended(self, run_id: RunId) -> bool:
+        try:
+            with foreign_errors(self._world):
+                return (await self._world.storage.get_run(run_id)).status.is_ended
+        except GONE:
+            return True
+        except BaseException as exc:  # another time: its deadline stops it
+            if ends_worker(exc):
+                raise
+            return False
 
     async def renew(self, world: World) -> None:
         """Renew what is held through *world*, from any event loop. Raises nothing of the world's.

@@ -121,6 +121,7 @@ class Worker:
             forget=self._forget,
             hold=self._leases.hold,
             let_go=self._leases.let_go,
+            watches=self._leases.watches,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
             key=configured_key(snapshot_key),
