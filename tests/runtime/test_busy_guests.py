@@ -86,7 +86,7 @@ async def test_the_guest_of_a_run_that_was_cancelled_is_stopped(
         (run,) = await begun(world, body)
         with anyio.fail_after(20):
             seen = None
-            while seen is None or watches.get(run.id) is not seen:  # noqa: ASYNC110
+            while seen is None or watches.get(run.id) is not seen:
                 seen = watches.get(run.id)
                 await anyio.sleep(0.1)
             await run.cancel()
