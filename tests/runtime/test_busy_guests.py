@@ -251,7 +251,7 @@ async def test_a_run_for_which_there_is_no_room_comes_again_and_is_not_failed(
     monkeypatch.setattr(pool_module, "MAX_ASIDE", 1)
     caplog.set_level(logging.DEBUG, "perdure")
     monkeypatch.setattr(worker_module, "_GUESTS_END_S", 0.2)
-    long = "for (let i = 0; i < 4e6; i++); return 7"
+    long = "for (let i = 0; i < 12e6; i++); return 7"
     async with Worker(world, steps=[add], turn_deadline=1):
         (busy,) = await begun(world, "for (;;) {}")
         slow = await begun(world, long, long)

@@ -249,7 +249,7 @@ async def test_who_closes_a_world_without_a_file_leaves_the_new_file_alone(tmp_p
         assert path.with_name("p.db-wal").exists()
     async with SqliteWorld(f"sqlite:///{path}") as again:
         page = await again.catalogue.list_runs(RunFilter())
-        assert [record.run_id for record in page.runs] == ["new", "newer"]
+        assert [record.run_id for record in page.runs] == ["newer", "new"]
 
 
 async def test_a_process_may_change_its_folder(
