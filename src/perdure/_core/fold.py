@@ -74,6 +74,13 @@ def was_put_away(events: Iterable[LoggedEvent], *, consumed: int) -> bool:
     return not running
 
 
+def _text(fact: object) -> str:
+    """A fact that is to be a text; Python writes no long number in decimals."""
+    if isinstance(fact, int) and not isinstance(fact, bool):
+        return hex(fact)
+    return str(fact or "")
+
+
 def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> Entity:
     facts = event.facts
     resume = facts.get("resume_at_ms")
@@ -81,8 +88,8 @@ def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> En
         kind=kind,
         id=entity,
         state=state,
-        name=str(facts.get("step") or facts.get("token") or ""),
-        at=str(facts.get("at") or ""),
+        name=_text(facts.get("step") or facts.get("token")),
+        at=_text(facts.get("at")),
         created_ms=event.at_ms,
         ended_ms=event.at_ms if is_ended(kind, state) else None,
         resume_at_ms=resume if isinstance(resume, int) else None,

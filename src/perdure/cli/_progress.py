@@ -9,6 +9,7 @@ from typing import final
 import anyio
 
 from .._model.events import Event, EventType
+from .._protocol.json_values import as_json
 from .._runtime.handles import Run
 from .._runtime.inspection import shown_payload
 from ._inspect import error_line
@@ -68,7 +69,8 @@ async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> 
             after, event = logged.position, logged.event
             ended += event.type in _ENDED
             if event.type is EventType.STEP_CREATED:
-                names[event.entity] = str(event.facts.get("step"))
+                name = event.facts.get("step")
+                names[event.entity] = name if isinstance(name, str) else ""
             elif event.type in (EventType.STEP_RETRYING, EventType.STEP_FAILED):
                 say(_notice(event, names.get(event.entity, "")))
         await console.show()
@@ -79,7 +81,7 @@ async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> 
 
 def _notice(event: Event, name: str) -> str:
     """What became of a step: its name, which attempt, and the first line of the error."""
-    attempt = event.facts.get("attempt")
+    attempt = as_json(event.facts.get("attempt"))
     error = error_line(shown_payload(event.payload))
     kind = event.type.value.replace("_", " ")
     return f"{kind}: {name} ({event.entity}), attempt {attempt}: {error}"
