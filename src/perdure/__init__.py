@@ -13,6 +13,7 @@ from ._runtime.metadata import (
     StepMetadata as StepMetadata,
     run_metadata as run_metadata,
     step_metadata as step_metadata,
+    timeout_event as timeout_event,
 )
 from ._runtime.registry import Step as Step, step as step
 from ._runtime.start import start as start

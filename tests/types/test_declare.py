@@ -109,7 +109,8 @@ def test_parameters_and_docs() -> None:
 
     made = declare_module("shop.steps", [declared(send)])
     assert made.startswith('declare module "python:shop.steps" {\n')
-    assert "send(to: string, text?: string, ...rest: (number | null)[]): Promise<null>;" in made
+    assert "send(to: string, text?: string, ...rest: (number | null)[] | " in made
+    assert "[...(number | null)[], { loud?: boolean }]): Promise<null>;" in made
     assert "   * Or not * / at all." in made
     assert parses(made)
 
@@ -150,3 +151,40 @@ def test_text_is_data_in_what_is_declared() -> None:
     assert "\n} evil" not in declared
     assert "* / export" in declared  # in the comment
     assert "b: unknown" in declared
+
+
+def one(*, key: str, count: int = 1) -> None: ...
+
+
+def after(a: int, b: str = "x", *, key: str) -> None: ...
+
+
+def spare(a: int, b: str = "x", *, options: bool = False) -> None: ...
+
+
+def named(options: int, options2: int, *, key: str) -> None: ...
+
+
+def many(*rest: int | str, key: str) -> None: ...
+
+
+def many_spare(*rest: int, key: str = "k") -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "taken"),
+    [
+        (one, "options: { key: string; count?: number }"),
+        (after, "a: number, b: string | undefined, options: { key: string }"),
+        (spare, "a: number, b?: string, options2?: { options?: boolean }"),
+        (named, "options: number, options2: number, options3: { key: string }"),
+        (many, "...rest: [...(number | string)[], { key: string }]"),
+        (many_spare, "...rest: number[] | [...number[], { key?: string }]"),
+    ],
+)
+def test_keyword_only_parameters_are_a_last_object(
+    function: Callable[..., Any], taken: str
+) -> None:
+    text = declare_module("m", [declared(function)])
+    assert f"({taken}): Promise<null>" in text
+    assert parses(text)

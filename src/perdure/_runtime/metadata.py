@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
+from threading import Event
 
 from .._frozen import frozen
 from ..errors import UsageError
 
-__all__ = ("RunMetadata", "StepMetadata", "entered", "run_metadata", "step_metadata")
+__all__ = (
+    "RunMetadata",
+    "StepMetadata",
+    "entered",
+    "expiry",
+    "run_metadata",
+    "step_metadata",
+    "timeout_event",
+)
 
 
 @frozen
@@ -33,6 +42,7 @@ class StepMetadata:
 
 # Makes them: most steps never ask.
 entered: ContextVar[Callable[[], tuple[RunMetadata, StepMetadata]]] = ContextVar("perdure_step")
+expiry: ContextVar[Event] = ContextVar("perdure_step_expiry")  # of a step that has a timeout
 
 
 def run_metadata() -> RunMetadata:
@@ -53,9 +63,24 @@ def step_metadata() -> StepMetadata:
     return _entered()[1]
 
 
+def timeout_event() -> Event:
+    """An event that is set once the running step has passed its ``timeout``.
+
+    No thread can be cut short. A plain ``def`` step, or one that works in threads of its own, looks
+    here and ends: its result counts no more. Without a ``timeout`` the event is never set.
+
+    Raises:
+        UsageError: no step is running here.
+    """
+    _entered()
+    return expiry.get(None) or Event()
+
+
 def _entered() -> tuple[RunMetadata, StepMetadata]:
     try:
         made = entered.get()
     except LookupError:
-        raise UsageError("run_metadata() and step_metadata() work only within a step") from None
+        raise UsageError(
+            "run_metadata(), step_metadata() and timeout_event() work only within a step"
+        ) from None
     return made()

@@ -1,4 +1,7 @@
-"""Parameters: a step's positional parameters, and arguments in the types they ask for.
+"""Parameters: a step's parameters, and arguments in the types they ask for.
+
+A workflow calls by position. Keyword-only parameters are the members of an object that follows the
+positional arguments: ``f(a, { b: 1 })`` for ``def f(a, *, b)``.
 
 An annotation is read when the step is decorated, so one that no value from JavaScript can have is
 refused there. A name that is not defined yet is looked up once more at the first call; one that
@@ -13,21 +16,26 @@ import logging
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, final
+from typing import Any, cast, final
 
 from .._protocol.annotations import Converter, converter
 from ..errors import UsageError, ValueNotCarriableError
 from ..values import UNDEFINED
 
-__all__ = ("Parameters", "annotation_of")
+__all__ = ("Keywords", "Parameters", "annotation_of")
 
 _log = logging.getLogger("perdure")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @final
+class Keywords(dict[str, Any]):
+    """Converted arguments for keyword-only parameters, by name."""
+
+
+@final
 class Parameters:
-    """The positional parameters of one step."""
+    """The parameters of one step."""
 
     def __init__(
         self, function: Callable[..., object], signature: inspect.Signature, *, step_id: str
@@ -35,22 +43,24 @@ class Parameters:
         """Read the annotations.
 
         Raises:
-            UsageError: no value from JavaScript can be what a parameter is annotated as, or a
-                workflow cannot pass a parameter that has no default.
+            UsageError: no value from JavaScript can be what a parameter is annotated as.
         """
         self._step_id = step_id
         self._named: list[_Parameter] = []
         self._rest: _Parameter | None = None
+        self._keywords: dict[str, _Parameter] = {}
+        self._others: _Parameter | None = None  # of keywords
         for parameter in signature.parameters.values():
             if parameter.kind in _POSITIONAL:
                 self._named.append(_Parameter(function, parameter, step_id))
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 self._rest = _Parameter(function, parameter, step_id)
-            elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
-                raise UsageError(
-                    f"step {step_id}: a workflow passes arguments by position, so it cannot pass"
-                    f" {parameter.name!r}; give it a default"
-                )
+            elif parameter.kind is parameter.KEYWORD_ONLY:
+                with contextlib.suppress(*_spared(parameter)):
+                    self._keywords[parameter.name] = _Parameter(function, parameter, step_id)
+            elif self._keywords:
+                self._others = _Parameter(function, parameter, step_id)
+        self.takes_keywords: bool = bool(self._keywords)
 
     def __repr__(self) -> str:
         return f"<Parameters of {self._step_id}: {len(self._named)}>"
@@ -63,12 +73,40 @@ class Parameters:
         Raises:
             ValueNotCarriableError: one is not of its annotated type; names its path.
         """
-        return list(self._converted(args))
+        if not self.takes_keywords or not self._is_last_keywords(args):
+            return list(self._converted(args))
+        where = f"arguments[{len(args) - 1}]"
+        return [*self._converted(args[:-1]), Keywords(self._converted_keywords(args[-1], where))]
+
+    def _is_last_keywords(self, args: Sequence[Any]) -> bool:
+        """Whether the last argument is the object for keyword-only parameters.
+
+        It follows all that are positional. Behind ``*rest``, where nothing else tells, it is one
+        if it has no other members than these parameters.
+        """
+        if not args or not isinstance(args[-1], dict) or len(args) <= len(self._named):
+            return False
+        if self._rest is None:
+            return len(args) == len(self._named) + 1
+        return self._keywords.keys() >= cast("dict[object, object]", args[-1]).keys()
+
+    def _converted_keywords(
+        self, members: Mapping[str, Any], where: str
+    ) -> Iterator[tuple[str, Any]]:
+        for name, value in members.items():
+            parameter = self._keywords.get(name, self._others)
+            at = f"{where}.{name}"
+            yield name, value if parameter is None else parameter.convert(value, at)
 
     def _converted(self, args: Sequence[Any]) -> Iterator[Any]:
         for at, value in enumerate(args):
             parameter = self._named[at] if at < len(self._named) else self._rest
             yield value if parameter is None else parameter.convert(value, f"arguments[{at}]")
+
+
+def _spared(parameter: inspect.Parameter) -> tuple[type[UsageError], ...]:
+    """What is no reason to refuse it: one that has a default may be for Python callers only."""
+    return () if parameter.default is parameter.empty else (UsageError,)
 
 
 class _Parameter:

@@ -19,7 +19,10 @@ from ..abc import World
 from ..errors import LeaseLostError, StepNotRegisteredError
 from .containment import ends_worker
 from .registry import AnyStep
-from .step_handler import Ended, Retrying, StepCall, run_step
+from .renewal import Leases
+from .runners import Job
+from .slots import Slots
+from .step_handler import Ended, Overrun, Retrying, StepCall, run_step
 from .turn_handler import StepResult
 from .writes import GONE, Writes
 
@@ -41,20 +44,23 @@ class Performer:
         world: World,
         steps: Mapping[str, AnyStep],
         *,
-        threads: int,
-        drop: Callable[[MessageClaim], None],
+        leases: Leases,
+        slots: Slots,
+        run: Callable[[Job], None],
     ) -> None:
         """Perform nothing yet.
 
         Args:
-            threads: how many plain functions run at once.
-            drop: called once with each claim when it is done with.
+            leases: those of claims, which are held by the caller.
+            slots: of bodies, of which each claim has one; as many plain functions run at once.
+            run: runs a job in a task of its own.
         """
         self._world = world
         self._steps = steps
-        self._max_threads = threads
+        self._leases = leases
+        self._slots = slots
         self._threads: anyio.CapacityLimiter | None = None
-        self._drop = drop
+        self._spawn = run
 
     def __repr__(self) -> str:
         return f"<Performer of {len(self._steps)} steps>"
@@ -67,23 +73,50 @@ class Performer:
                 ended, which else is appended to the log.
         """
         result: StepResult | None = None
+        overrun: Overrun | None = None
         try:
             outcome = await self._run(claim)
+            if isinstance(outcome, Overrun):
+                overrun, outcome = outcome, outcome.result
             if outcome is None:
                 pass
             elif carrier is not None and isinstance(outcome, Ended):
                 result = StepResult(event=outcome.event, lease=claim.lease)
             else:
-                await self._append(claim, outcome)
+                await self._append(claim, outcome, keep=overrun is not None)
         finally:
-            self._drop(claim)
+            if overrun is None:
+                self.drop(claim)
+            else:
+                self._spawn(self._outlast(claim, overrun))
             if carrier is not None:
                 carrier.finished(_entity_of(claim), result)
 
-    async def _run(self, claim: MessageClaim) -> Ended | Retrying | None:
+    def drop(self, claim: MessageClaim) -> None:
+        """A claim is done with. Once for each."""
+        self._leases.let_go(claim.lease)
+        self._slots.give_back()
+
+    async def _outlast(self, claim: MessageClaim, overrun: Overrun) -> None:
+        """Keep the slot of a thread that overran until it ends; the lease, too, if it is retried.
+
+        A step that has failed for good has no message any more that anybody could claim.
+        """
+        result = overrun.result
+        try:
+            if isinstance(result, Ended):
+                self._leases.let_go(claim.lease)
+            await overrun.thread.wait_end(f"step {claim.message.topic.partition('/')[2]}")
+            if isinstance(result, Retrying):
+                writes = Writes(claim.message.run_id, self._world)
+                await writes.give_back(claim.lease, result.delay_ms, ran=True)
+        finally:
+            self.drop(claim)
+
+    async def _run(self, claim: MessageClaim) -> Ended | Retrying | Overrun | None:
         """Run the step; None: it was given back, and did not run."""
         if self._threads is None:
-            self._threads = anyio.CapacityLimiter(self._max_threads)
+            self._threads = anyio.CapacityLimiter(self._slots.total)
         world = self._world
         try:
             call = StepCall.decoded(claim.message.body)
@@ -101,14 +134,15 @@ class Performer:
             await self._give_back(claim, exc, ran=True)
             return None
 
-    async def _append(self, claim: MessageClaim, outcome: Ended | Retrying) -> None:
+    async def _append(self, claim: MessageClaim, outcome: Ended | Retrying, *, keep: bool) -> None:
+        """Append what came of it; with *keep* a claim that is tried again is not given back."""
         is_over = isinstance(outcome, Ended)
         append = Append(
             run_id=claim.message.run_id,
             event=outcome.event,
             wake=is_over,
-            lease=claim.lease,
-            release_delay_ms=None if isinstance(outcome, Ended) else outcome.delay_ms,
+            lease=claim.lease if is_over or not keep else None,
+            release_delay_ms=None if isinstance(outcome, Ended) or keep else outcome.delay_ms,
         )
         try:
             await Writes(append.run_id, self._world).append(append)

@@ -24,32 +24,23 @@ from typing import (
     overload,
 )
 
-from .._frozen import frozen
 from ..errors import UsageError
 from .parameters import Parameters
+from .step_options import DEFAULT_QUEUE, StepOptions, checked_name, checked_options
 
 __all__ = (
     "AnyStep",
     "Step",
-    "StepOptions",
     "collect_steps",
     "main_name",
     "registered_steps",
     "step",
+    "topic_of",
 )
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-
-@frozen
-class StepOptions:
-    """How a step is run."""
-
-    max_retries: int = 3  # retries after the first execution; 0 is one execution
-    timeout: timedelta | None = None
-    queue: str = "default"
 
 
 @final
@@ -78,20 +69,29 @@ class Step(Generic[P, R_co]):
     def convert(self, args: Sequence[Any]) -> list[Any]:
         """Arguments in the types that the function's annotations ask for.
 
+        Where it has keyword-only parameters, the last may be the ``Keywords`` for them.
+
         Raises:
             ValueNotCarriableError: one is not of its annotated type; names its path.
         """
         return self._parameters.convert(args)
 
-    def check_count(self, args: Sequence[Any]) -> None:
+    def check_call(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         """Pass arguments that the function can be called with.
 
         Raises:
-            TypeError: there are too few or too many; says which.
+            TypeError: there are too few, too many or others; says which.
         """
-        if len(args) not in self._accepted:
+        if keywords or self.takes_keywords:
+            self.signature.bind(*args, **keywords)
+        elif len(args) not in self._accepted:
             self.signature.bind(*args)
             self._accepted.add(len(args))
+
+    @property
+    def takes_keywords(self) -> bool:
+        """Whether it has keyword-only parameters."""
+        return self._parameters.takes_keywords
 
     @property
     def topic(self) -> str:
@@ -104,7 +104,7 @@ AnyStep: TypeAlias = "Step[..., object]"
 _registered: dict[str, AnyStep] = {}
 
 
-def topic_of(step_id: str, queue: str = "default") -> str:
+def topic_of(step_id: str, queue: str = DEFAULT_QUEUE) -> str:
     """The queue topic of a step's messages: queue name and step id."""
     return f"{queue}/{step_id}"
 
@@ -122,7 +122,7 @@ def step(
     name: str | None = None,
     max_retries: int = 3,
     timeout: float | timedelta | None = None,
-    queue: str = "default",
+    queue: str = DEFAULT_QUEUE,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
@@ -131,7 +131,7 @@ def step(
     name: str | None = None,
     max_retries: int = 3,
     timeout: float | timedelta | None = None,
-    queue: str = "default",
+    queue: str = DEFAULT_QUEUE,
 ) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
     """Make an ``async def`` (or plain ``def``, run in a thread) callable from workflows.
 
@@ -140,16 +140,17 @@ def step(
     Args:
         name: the id; default ``module:qualname``.
         max_retries: retries after a failed first execution; 3 are 4 executions.
-        timeout: seconds or a ``timedelta`` for one execution; None is no limit.
+        timeout: seconds or a ``timedelta`` for one execution; None is no limit. Past it an
+            ``async def`` is cancelled. A plain ``def`` is told by ``timeout_event()``;
+            the execution has failed then, its result is dropped, and a retry waits for its end.
         queue: workers that do not serve this queue leave the step alone.
 
     Raises:
-        UsageError: not a function, a negative ``max_retries``, or an id taken by another function.
+        UsageError: not a function, an option that is none, or an id taken by another function.
     """
-    if max_retries < 0:
-        raise UsageError(f"max_retries must be at least 0, not {max_retries}")
-    limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
-    options = StepOptions(max_retries=max_retries, timeout=limit, queue=queue)
+    if name is not None:
+        checked_name("name", name)
+    options = checked_options(max_retries=max_retries, timeout=timeout, queue=queue)
 
     def decorate(target: Callable[P, R]) -> Step[P, R]:
         return _register(target, name, options)
@@ -160,6 +161,8 @@ def step(
 def _register(target: Callable[P, R], name: str | None, options: StepOptions) -> Step[P, R]:
     if not inspect.isfunction(cast(object, target)):
         raise UsageError(f"@step takes a function, not {target!r}; decorate a def or async def")
+    if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
+        raise UsageError(f"@step takes a function that returns its result; {target!r} yields")
     step_id = name or f"{_module_of(target)}:{target.__qualname__}"
     made = Step(target, step_id=step_id, options=options)
     known = _registered.get(step_id)

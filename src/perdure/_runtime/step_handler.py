@@ -5,13 +5,16 @@ Decides nothing by itself: whether a body may run and what follows its failure a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from inspect import isawaitable, iscoroutine
+from threading import Event as Signal
 from typing import Any, TypeAlias, cast
 
 import anyio
-import anyio.to_thread
 import cbor2
 
 from .._core.retries import Fail, Proceed, Retry, after_failure, before_execution
@@ -24,7 +27,8 @@ from .._model.queue import MessageClaim
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Raised
 from .failures import is_fatal, retry_delay_ms, unhandled
-from .metadata import RunMetadata, StepMetadata, entered
+from .metadata import RunMetadata, StepMetadata, entered, expiry
+from .parameters import Keywords
 from .payloads import (
     decode_aside,
     decode_here,
@@ -34,10 +38,12 @@ from .payloads import (
     text_of,
 )
 from .registry import AnyStep
+from .threads import Awaited, Outcome, Thread
 
-__all__ = ("Ended", "Retrying", "StepCall", "run_step")
+__all__ = ("Ended", "Overrun", "Retrying", "StepCall", "run_step")
 
 _log = logging.getLogger("perdure")
+_NO_KEYWORDS = Keywords()
 
 
 @frozen
@@ -90,6 +96,17 @@ class Retrying:
     delay_ms: int
 
 
+@frozen(kw_only=False)
+class Overrun:
+    """The execution has failed by its timeout, and its thread goes on.
+
+    Until that ends its slot is taken, and no retry starts.
+    """
+
+    result: Ended | Retrying
+    thread: Thread
+
+
 Result: TypeAlias = "Ended | Retrying"
 Facts: TypeAlias = "dict[str, str | int | bool | None]"
 
@@ -101,7 +118,7 @@ async def run_step(
     *,
     now_ms: Callable[[], int],
     threads: anyio.CapacityLimiter | None = None,
-) -> Result:
+) -> Result | Overrun:
     """Run a claimed step's body once, if it may; never raises but for cancellation.
 
     Whatever a body raises fails this execution of the step and nothing else: ``sys.exit()``, a
@@ -119,7 +136,8 @@ async def run_step(
     if isinstance(allowed, Fail):
         gone = claim.lost or claim.attempt - claim.returned - 1
         return _failed(claim, call, StepLostError(step.id, lost=gone), claim.attempt, now_ms())
-    outcome: bytes | Raised
+    outcome: Outcome
+    thread: Thread | None = None
     if step.is_async:
         body = Body(_in_task(step, claim, call, allowed))
         if not body.begin(f"{step.id} ({claim.lease.item})"):
@@ -136,62 +154,85 @@ async def run_step(
                 )
         outcome = body.outcome()
     else:
-        outcome = await _in_thread(step, claim, call, allowed, threads)
+        thread = Thread(partial(_work, step, claim, call, allowed), step.options.timeout)
+        outcome = await thread.run(step.id, threads)
+    if isinstance(outcome, Awaited):  # of an async function under a plain one
+        settled = Body(_settled(step, claim, call, allowed, outcome))
+        if not settled.begin(f"{step.id} ({claim.lease.item})"):
+            await settled.wait()
+        outcome = settled.outcome()
     if isinstance(outcome, Raised):
-        return _after(step, claim, call, allowed, outcome.error, now_ms())
+        result = _after(step, claim, call, allowed, outcome.error, now_ms())
+        return Overrun(result, thread) if thread is not None and thread.is_late else result
     facts = _facts(claim, allowed.execution) if allowed.execution > 1 else {}
     return Ended(_event(EventType.STEP_COMPLETED, call, outcome, facts, now_ms()))
 
 
-def _checked(step: AnyStep, args: list[Any]) -> list[Any]:
-    """Arguments that the function can be called with."""
+def _called(step: AnyStep, args: list[Any]) -> object:
+    """What the function returns for arguments that it can be called with."""
+    keywords = args.pop() if args and type(args[-1]) is Keywords else _NO_KEYWORDS
     try:
-        step.check_count(args)
+        step.check_call(args, keywords)
     except TypeError as exc:  # the same call would fail each time
-        raise FatalError(
-            f"step {step.id} cannot be called with {len(args)} arguments: {exc}"
-        ) from exc
-    return args
+        count = len(args) + bool(keywords)
+        raise FatalError(f"step {step.id} cannot be called with {count} arguments: {exc}") from exc
+    return step.function(*args, **keywords)
 
 
 async def _in_task(step: AnyStep, claim: MessageClaim, call: StepCall, allowed: Proceed) -> bytes:
     """The result's payload."""
     entered.set(lambda: _metadata(claim, call, allowed))
-    args = _checked(step, await decode_aside(call.args, step.convert))
-    running = cast("Awaitable[object]", step.function(*args))  # as is_async says
-    limit = step.options.timeout
-    if limit is None:
+    args = await decode_aside(call.args, step.convert)
+    running = cast("Awaitable[object]", _called(step, args))  # as is_async says
+    if step.options.timeout is None:
         return await encode_aside(await running, where=f"the result of {step.id}")
-    with anyio.move_on_after(limit.total_seconds()):
-        value = await running
-        with anyio.CancelScope(shield=True):  # it is in time
-            return await encode_aside(value, where=f"the result of {step.id}")
+    return await _in_time(step, running, step.options.timeout)
+
+
+async def _settled(
+    step: AnyStep, claim: MessageClaim, call: StepCall, allowed: Proceed, awaited: Awaited
+) -> bytes:
+    """The payload of what an awaitable gives that a plain function returned."""
+    entered.set(lambda: _metadata(claim, call, allowed))
+    if step.options.timeout is None:
+        return await encode_aside(await awaited.value, where=f"the result of {step.id}")
+    return await _in_time(step, awaited.value, step.options.timeout)
+
+
+async def _in_time(step: AnyStep, running: Awaitable[object], limit: timedelta) -> bytes:
+    """The payload of its result, if that comes in time."""
+    event, seconds = Signal(), limit.total_seconds()
+    expiry.set(event)
+    told = asyncio.get_running_loop().call_later(seconds, event.set)  # its threads, if any
+    try:
+        with anyio.move_on_after(seconds):
+            value = await running
+            if not event.is_set():  # else it swallowed that it is cancelled
+                with anyio.CancelScope(shield=True):
+                    return await encode_aside(value, where=f"the result of {step.id}")
+    finally:
+        told.cancel()
+    event.set()
     raise StepTimeoutError(step.id, timeout=limit)
 
 
-async def _in_thread(
-    step: AnyStep,
-    claim: MessageClaim,
-    call: StepCall,
-    allowed: Proceed,
-    threads: anyio.CapacityLimiter | None,
-) -> bytes | Raised:
-    """The result's payload, or what was raised."""
-
-    def run() -> bytes | Raised:
-        entered.set(lambda: _metadata(claim, call, allowed))
-        try:
-            args = _checked(step, decode_here(call.args, step.convert))
-            return encode_here(step.function(*args), where=f"the result of {step.id}")
-        except BaseException as exc:  # of whatever kind: data
-            return Raised(exc)
-
-    limit = step.options.timeout
-    if limit is None:
-        return await anyio.to_thread.run_sync(run, limiter=threads)
-    with anyio.move_on_after(limit.total_seconds()):  # which does not cut short one that began
-        return await anyio.to_thread.run_sync(run, limiter=threads)
-    return Raised(StepTimeoutError(step.id, timeout=limit))
+def _work(
+    step: AnyStep, claim: MessageClaim, call: StepCall, allowed: Proceed, thread: Thread
+) -> bytes | Raised | Awaited:
+    """The result's payload, or what was raised. In a thread."""
+    entered.set(lambda: _metadata(claim, call, allowed))
+    expiry.set(thread.timed_out)
+    try:
+        value = _called(step, decode_here(call.args, step.convert))
+        in_time = thread.settle()
+        if not in_time and iscoroutine(value):
+            value.close()
+        elif in_time and isawaitable(value):
+            return Awaited(value)
+        return encode_here(value if in_time else None, where=f"the result of {step.id}")
+    except BaseException as exc:  # of whatever kind: data
+        thread.settle()
+        return Raised(exc)
 
 
 def _after(

@@ -38,7 +38,7 @@ from .performer import Performer
 from .registry import AnyStep, collect_steps, topic_of
 from .renewal import VISIBILITY_MS, Leases
 from .room import Room
-from .runners import Runners
+from .runners import Job, Runners
 from .slots import Slots, TakenSlots
 from .step_handler import StepCall
 
@@ -106,7 +106,9 @@ class Worker:
             carry=self._carry,
             perform=self._perform,
         )
-        self._performer = Performer(world, self.steps, threads=max_steps, drop=self._drop)
+        self._performer = Performer(
+            world, self.steps, leases=self._leases, slots=self._slots, run=self._run
+        )
         self._shared = Carrying(
             world=world,
             name=secrets.token_hex(8),
@@ -116,7 +118,7 @@ class Worker:
             slots=self._slots,
             route=self._route,
             run_step=self._performer.perform,
-            drop_step=self._drop,
+            drop_step=self._performer.drop,
             spawn=self._spawn,
             forget=self._forget,
             hold=self._leases.hold,
@@ -255,7 +257,10 @@ class Worker:
         self._runners.run(self._performer.perform(None, claim))
 
     def _spawn(self, carrier: Carrier, step: MessageClaim | None) -> None:
-        self._runners.run(carrier.carry(step))
+        self._run(carrier.carry(step))
+
+    def _run(self, job: Job) -> None:
+        self._runners.run(job)
 
     def _forget(self, carrier: Carrier) -> None:
         del self._carriers[carrier.run_id]
@@ -274,12 +279,6 @@ class Worker:
         topic = topic_of(command.step) if step is None else step.topic
         inline = step is not None and not self._claimer.draining and slots.take()
         return StepRoute(topic=topic, body=body, lease_ms=VISIBILITY_MS if inline else None)
-
-    # --- steps ---------------------------------------------------------------------------------
-
-    def _drop(self, claim: MessageClaim) -> None:
-        self._leases.let_go(claim.lease)
-        self._slots.give_back()
 
 
 def _tell(durable: asyncio.Future[bool], begun: bool) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, TypeVar
 
 from .._frozen import frozen
 from .forms import Forms, listed
-from .texts import RESERVED, comment, quoted
+from .texts import RESERVED, comment, is_identifier, quoted
 
 __all__ = ("Declared", "declare_module")
 
@@ -41,16 +42,7 @@ def declare_module(module: str, steps: Sequence[Declared]) -> str:
 def _function(declared: Declared, forms: Forms) -> str:
     """One exported function."""
     hints = declared.hints
-    parameters: list[str] = []
-    for name, parameter in declared.signature.parameters.items():
-        kind = forms.of(hints.get(name, Any), taken=True)
-        if name in RESERVED:
-            name += "_"
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            parameters.append(f"...{name}: {listed(kind)}")
-        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            mark = "" if parameter.default is parameter.empty else "?"
-            parameters.append(f"{name}{mark}: {kind}")
+    parameters = _parameters(declared, forms)
     result = forms.of(hints.get("return", Any))
     variables = _type_parameters(declared, forms)
     head = comment(declared.doc)
@@ -60,6 +52,70 @@ def _function(declared: Declared, forms: Forms) -> str:
         own = f"{declared.name}_"
         return f"{head}function {own}{rest}\nexport {{ {own} as {declared.name} }};"
     return f"{head}export function {declared.name}{rest}"
+
+
+def _parameters(declared: Declared, forms: Forms) -> list[str]:
+    """Positional parameters, and the object that keyword-only ones are members of."""
+    members = declared.signature.parameters.values()
+    options = _options(declared, forms)
+    needed = options is not None and not options.is_optional  # so nothing before may miss
+    parameters: list[str] = []
+    rest: tuple[str, str] | None = None
+    for parameter in members:
+        kind = forms.of(declared.hints.get(parameter.name, Any), taken=True)
+        name = f"{parameter.name}_" if parameter.name in RESERVED else parameter.name
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            rest = name, kind
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            may_miss = parameter.default is not parameter.empty
+            mark, kind = ("", f"{kind} | undefined") if may_miss and needed else ("?", kind)
+            parameters.append(f"{name}{mark if may_miss else ''}: {kind}")
+    if rest is not None:
+        parameters.append(f"...{rest[0]}: {_rest(rest[1], options)}")
+    elif options is not None:
+        mark = "?" if options.is_optional else ""
+        parameters.append(f"{options.name}{mark}: {options.kind}")
+    return parameters
+
+
+@frozen
+class _Options:
+    """The object of keyword-only parameters."""
+
+    name: str
+    kind: str
+    is_optional: bool
+
+
+def _options(declared: Declared, forms: Forms) -> _Options | None:
+    members: list[str] = []
+    is_optional = True
+    names = declared.signature.parameters
+    for parameter in names.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            kind = forms.of(declared.hints.get(parameter.name, Any), taken=True)
+            may_miss = parameter.default is not parameter.empty
+            is_optional = is_optional and may_miss
+            name = parameter.name if is_identifier(parameter.name) else quoted(parameter.name)
+            members.append(f"{name}{'?' if may_miss else ''}: {kind}")
+    if not members:
+        return None
+    name = next(name for name in _names("options") if name not in names)
+    return _Options(name=name, kind=f"{{ {'; '.join(members)} }}", is_optional=is_optional)
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}{number}" for number in count(2))
+
+
+def _rest(kind: str, options: _Options | None) -> str:
+    """What follows the named parameters, the object at its end included."""
+    items = listed(kind)
+    if options is None:
+        return items
+    tail = f"[...{items}, {options.kind}]"
+    return f"{items} | {tail}" if options.is_optional else tail
 
 
 def _type_parameters(declared: Declared, forms: Forms) -> str:
