@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,47 @@ def test_ctrl_c_says_how_to_go_on(perdure: Run, folder: Path, environment: dict[
     assert set(shown["snapshot"]) == {"bytes", "turn", "position"}
     assert shown["snapshot"]["bytes"] > 0
     assert shown["waits"][0]["at"].startswith("flow.ts:")
+
+
+def test_a_queue_that_nobody_serves_is_told_and_served(
+    perdure: Run, folder: Path, environment: dict[str, str]
+) -> None:
+    (folder / "gpu_steps.py").write_text(
+        "from perdure import step\n"
+        "@step(queue='gpu')\nasync def draw() -> str:\n    return 'drawn'\n"
+    )
+    (folder / "draw.ts").write_text(
+        'import { draw } from "python:gpu_steps";\n'
+        'export async function w() { "use workflow"; return await draw(); }\n'
+    )
+    assert json.loads(perdure("run", "draw.ts", "--steps", "gpu_steps").stdout) == "drawn"
+    run_id = perdure("start", "draw.ts").stdout.strip()
+
+    def worker(*options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "perdure", "worker", "--steps", "gpu_steps", *options],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stderr=subprocess.PIPE,
+        )
+
+    others = worker()
+    assert others.stderr is not None
+    assert "0 steps; not of --queue gpu" in others.stderr.readline()
+    until = time.monotonic() + 30
+    while "waiting: " not in (shown := perdure("inspect", run_id).stdout):
+        assert time.monotonic() < until
+    assert "no worker has claimed" in shown
+    while "--queue gpu" not in (shown := perdure("inspect", run_id).stdout):
+        assert time.monotonic() < until, shown
+    serving = worker("--queue", "gpu", "--queue", "default")
+    assert serving.stderr is not None
+    assert "1 step" in serving.stderr.readline()
+    while "completed" not in (shown := perdure("inspect", run_id).stdout):
+        assert time.monotonic() < until, shown
+    assert json.loads(perdure("inspect", run_id, "--json").stdout)["waiting"] is None
+    for process in (others, serving):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 0

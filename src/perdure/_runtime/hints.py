@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 
 from .._core.fold import Entity, fold
 from .._core.transitions import EntityKind, is_ended
@@ -10,6 +11,7 @@ from .._model.events import DELIVERED, LoggedEvent
 from .._model.runs import RunRecord, RunStatus
 from ..abc import World
 from .inspection import read_log
+from .step_options import DEFAULT_QUEUE
 
 __all__ = ("why_waiting",)
 
@@ -27,14 +29,31 @@ async def why_waiting(world: World, record: RunRecord) -> str:
             f"no worker has claimed it; start one: perdure worker --world {world.url} "
             "(or in this process: async with Worker(world))"
         )
-    unclaimed = {topic.partition("/")[2] for topic in waiting}
-    steps = sorted(unclaimed & {e.name for e in _open(entities, EntityKind.STEP)})
-    if not steps:
-        return ""
-    module = steps[0].partition(":")[0]
+    names = {entity.name for entity in _open(entities, EntityKind.STEP)}
+    unclaimed = _by_queue(topic for topic in waiting if topic.partition("/")[2] in names)
+    return "; ".join(_unclaimed(queue, unclaimed[queue], world.url) for queue in sorted(unclaimed))
+
+
+def _by_queue(topics: Iterable[str]) -> dict[str, list[str]]:
+    """Steps by the queue that their messages wait in."""
+    steps: dict[str, list[str]] = {}
+    for topic in sorted(topics):
+        queue, _, step = topic.partition("/")
+        steps.setdefault(queue, []).append(step)
+    return steps
+
+
+def _unclaimed(queue: str, steps: Sequence[str], url: str) -> str:
+    module = shlex.quote(steps[0].partition(":")[0])
+    if queue == DEFAULT_QUEUE:
+        return (
+            f"no worker has claimed {', '.join(steps)}; start one that has it: "
+            f"perdure worker --steps {module} --world {url}"
+        )
     return (
-        f"no worker has claimed {', '.join(steps)}; start one that has it: "
-        f"perdure worker --steps {module} --world {world.url}"
+        f"no worker has claimed {', '.join(steps)} of queue {queue!r}; start one that serves it: "
+        f"perdure worker --steps {module} --queue {shlex.quote(queue)} --world {url} "
+        f"(or in this process: Worker(world, queues=[{queue!r}]))"
     )
 
 

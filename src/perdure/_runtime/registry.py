@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +36,7 @@ __all__ = (
     "registered_steps",
     "step",
     "topic_of",
+    "topics_of",
 )
 
 P = ParamSpec("P")
@@ -109,6 +110,15 @@ def topic_of(step_id: str, queue: str = DEFAULT_QUEUE) -> str:
     return f"{queue}/{step_id}"
 
 
+def topics_of(steps: Iterable[AnyStep], queues: Container[str]) -> set[str]:
+    """The topics of these steps that are of one of the queues.
+
+    A worker that does not know a step sends its message to the default queue.
+    """
+    served = [one for one in steps if one.options.queue in queues]
+    return {topic for one in served for topic in (one.topic, topic_of(one.id))}
+
+
 def registered_steps() -> Mapping[str, AnyStep]:
     """Every step decorated in this process, by id."""
     return dict(_registered)
@@ -143,7 +153,7 @@ def step(
         timeout: seconds or a ``timedelta`` for one execution; None is no limit. Past it an
             ``async def`` is cancelled. A plain ``def`` is told by ``timeout_event()``;
             the execution has failed then, its result is dropped, and a retry waits for its end.
-        queue: workers that do not serve this queue leave the step alone.
+        queue: only workers that serve this queue run the step: ``Worker(queues=["gpu"])``.
 
     Raises:
         UsageError: not a function, an option that is none, or an id taken by another function.

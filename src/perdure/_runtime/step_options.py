@@ -7,12 +7,14 @@ one would be noticed at the first failure in production, if at all.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import cast
 
 from .._frozen import frozen
 from ..errors import UsageError
 
-__all__ = ("StepOptions", "checked_count", "checked_name", "checked_options", "checked_span")
+__all__ = ("DEFAULT_QUEUE", "StepOptions", "checked_name", "checked_options", "checked_queues")
 
 DEFAULT_QUEUE = "default"
 
@@ -32,15 +34,15 @@ def checked_options(*, max_retries: object, timeout: object, queue: object) -> S
     Raises:
         UsageError: one is not; names it.
     """
-    limit = None if timeout is None else checked_span("timeout", timeout)
+    limit = None if timeout is None else _checked_span("timeout", timeout)
     return StepOptions(
-        max_retries=checked_count("max_retries", max_retries),
+        max_retries=_checked_count("max_retries", max_retries),
         timeout=limit,
-        queue=checked_queue(queue),
+        queue=_checked_queue(queue),
     )
 
 
-def checked_count(option: str, value: object) -> int:
+def _checked_count(option: str, value: object) -> int:
     """A whole number that is not negative.
 
     Raises:
@@ -51,7 +53,7 @@ def checked_count(option: str, value: object) -> int:
     return value
 
 
-def checked_span(option: str, value: object, *, least: timedelta | None = None) -> timedelta:
+def _checked_span(option: str, value: object, *, least: timedelta | None = None) -> timedelta:
     """A length of time: seconds or a ``timedelta``.
 
     Args:
@@ -94,12 +96,18 @@ def checked_name(option: str, value: object) -> str:
     return value
 
 
-def checked_queue(value: object) -> str:
-    """A queue's name.
+def checked_queues(values: object) -> frozenset[str]:
+    """Names of queues.
 
     Raises:
-        UsageError: it is none.
+        UsageError: they are none.
     """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise UsageError(f"queues={values!r}: it is a list of names; write queues=['gpu']")
+    return frozenset([_checked_queue(value) for value in cast("Iterable[object]", values)])
+
+
+def _checked_queue(value: object) -> str:
     name = checked_name("queue", value)
     if "/" in name:
         raise UsageError(f"queue={value!r}: a queue's name has no slash")

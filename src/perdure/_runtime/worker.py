@@ -35,12 +35,13 @@ from .keys import snapshot_key as configured_key
 from .listener import Listener
 from .loop_watch import LoopWatch
 from .performer import Performer
-from .registry import AnyStep, collect_steps, topic_of
+from .registry import AnyStep, collect_steps, topic_of, topics_of
 from .renewal import VISIBILITY_MS, Leases
 from .room import Room
 from .runners import Job, Runners
 from .slots import Slots, TakenSlots
 from .step_handler import StepCall
+from .step_options import DEFAULT_QUEUE, checked_queues
 
 __all__ = ("Worker",)
 
@@ -58,6 +59,8 @@ class Worker:
 
     Args:
         steps: steps and modules to serve; None serves every one registered in this process.
+        queues: of these steps, those of which queues are run here; see ``@step(queue=…)``. Turns
+            of runs belong to no queue: every worker takes them.
         max_turns: runs that are carried at a time.
         max_steps: step bodies at a time.
         snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none. A small
@@ -76,6 +79,7 @@ class Worker:
         world: World,
         *,
         steps: Iterable[AnyStep | ModuleType] | None = None,
+        queues: Iterable[str] = (DEFAULT_QUEUE,),
         max_turns: int = 256,
         max_steps: int = 1000,
         snapshot_lag: int = 128,
@@ -88,6 +92,7 @@ class Worker:
             raise UsageError("max_turns and max_steps are at least 1, snapshot_lag at least 0")
         self.world = world
         self.steps: Mapping[str, AnyStep] = collect_steps(steps)
+        self.queues: frozenset[str] = checked_queues(queues)
         self._pool = VmPool()
         self._turns = Slots(max_turns)
         self._slots = Slots(max_steps)
@@ -100,7 +105,7 @@ class Worker:
         self._stack = AsyncExitStack()
         self._claimer = Claimer(
             world,
-            topics={topic for s in self.steps.values() for topic in (s.topic, topic_of(s.id))},
+            topics=topics_of(self.steps.values(), self.queues),
             turns=self._turns,
             steps=self._slots,
             carry=self._carry,
@@ -277,7 +282,8 @@ class Worker:
             created_ms=now_ms,
         )
         topic = topic_of(command.step) if step is None else step.topic
-        inline = step is not None and not self._claimer.draining and slots.take()
+        served = step is not None and step.options.queue in self.queues
+        inline = served and not self._claimer.draining and slots.take()
         return StepRoute(topic=topic, body=body, lease_ms=VISIBILITY_MS if inline else None)
 
 

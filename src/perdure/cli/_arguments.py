@@ -22,6 +22,7 @@ from ..errors import RunNotFoundError, UsageError
 
 __all__ = (
     "JsonOption",
+    "QueueOption",
     "RootOption",
     "RunArgument",
     "StepsOption",
@@ -52,6 +53,14 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.
 StepsOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--steps", help="A module with steps; may be given several times."),
+]
+QueueOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--queue",
+        metavar="NAME",
+        help="Run steps of this queue; may be given several times; default: default.",
+    ),
 ]
 
 

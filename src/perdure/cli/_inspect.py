@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias, cast
 
 import typer
 
+from .._runtime.hints import why_waiting
 from .._runtime.inspection import inspect_run
 from ..errors import UsageError
 from ..worlds import open_world
@@ -43,7 +44,9 @@ def inspect(
         if events is not None and events < 0:
             raise UsageError(f"--events is at least 0, not {events}")
         async with open_world(world) as opened, near(opened):
-            shown = (await inspect_run(opened, run_id)).as_json()
+            inspection = await inspect_run(opened, run_id)
+            waiting = await why_waiting(opened, inspection.record)
+            shown = inspection.as_json() | {"waiting": waiting or None}
         if failed:
             _keep_failures(shown)
         left_out = _keep_last(shown, events if as_json_ or events is not None else EVENTS_SHOWN)
@@ -81,6 +84,8 @@ def _print(shown: dict[str, Any], left_out: int) -> None:
         show(f"moved to: {to}")
         if not arrived:
             show(f"not known to have arrived: perdure runs copy {head['id']} --to {to}")
+    if shown["waiting"]:
+        show(f"waiting: {shown['waiting']}")
     if head["output"] is not None:
         show(f"output: {head['output']}")
     if head["error"] is not None:

@@ -13,7 +13,9 @@ from .._protocol.json_values import as_json
 from .._runtime.audit import verify_run
 from .._runtime.handles import Run, get_run
 from .._runtime.inspection import record_json
+from .._runtime.registry import AnyStep
 from .._runtime.start import start as start_run
+from .._runtime.step_options import DEFAULT_QUEUE
 from .._runtime.worker import Worker
 from .._runtime.workflow import Workflow, workflow
 from ..abc import Capability, World
@@ -22,6 +24,7 @@ from ..errors import RunCancelledError, RunFailedError, RunMovedError
 from ..worlds import open_world
 from ._arguments import (
     JsonOption,
+    QueueOption,
     RootOption,
     RunArgument,
     StepsOption,
@@ -96,7 +99,9 @@ def run(
             stop_on_signal(stop, leave),
             open_world(world) as opened,
             show_console() as console,
-            Worker(opened, steps=known.values()),
+            Worker(
+                opened, steps=known.values(), queues={one.options.queue for one in known.values()}
+            ),
         ):
             target = workflow(file, root=root)
             run = await start_run(target, parse_args(args), world=opened)
@@ -153,6 +158,7 @@ def _tell_of_missing(target: Workflow, known: Collection[str]) -> None:
 
 def worker(
     steps: StepsOption = None,
+    queue: QueueOption = None,
     world: WorldOption = None,
     max_steps: Annotated[int, typer.Option(help="Step bodies at a time.")] = 1000,
     max_turns: Annotated[int, typer.Option(help="Runs that are carried at a time.")] = 256,
@@ -175,15 +181,29 @@ def worker(
 
         async with stop_on_signal(stop, leave), open_world(world) as opened:
             check_shared(opened)
-            served = counted(len(known), "step") if known else "no steps: give --steps MODULE"
-            say(f"working on {opened.url}, {served}")
+            queues = queue or [DEFAULT_QUEUE]
+            say(f"working on {opened.url}, {_served(known.values(), queues)}")
             async with Worker(
-                opened, steps=known.values(), max_steps=max_steps, max_turns=max_turns
+                opened,
+                steps=known.values(),
+                queues=queues,
+                max_steps=max_steps,
+                max_turns=max_turns,
             ) as made:
                 await told.wait()
                 made.drain()
 
     run_async(main)
+
+
+def _served(steps: Collection[AnyStep], queues: Collection[str]) -> str:
+    """How many steps are run, and which queues are left to other workers."""
+    if not steps:
+        return "no steps: give --steps MODULE"
+    count = sum(one.options.queue in queues for one in steps)
+    others = sorted({one.options.queue for one in steps}.difference(queues))
+    told = f"; not of {', '.join(f'--queue {name}' for name in others)}" if others else ""
+    return f"{counted(count, 'step')}{told}"
 
 
 def log(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = False) -> None:
