@@ -24,7 +24,9 @@ from zoneinfo import ZoneInfo
 import pydantic
 
 from perdure import Worker, Workflow, open_world, start
-from perdure._runtime.registry import AnyStep, Step, StepOptions
+from perdure._core.retries import RetryPolicy
+from perdure._runtime.registry import AnyStep, Step
+from perdure._runtime.step_options import StepOptions
 from perdure._types.forms import Forms
 from perdure.values import ArrayBuffer, DataView, RegExp, Url
 
@@ -201,7 +203,9 @@ def _taking(number: int, row: Row, taken: dict[str, Any]) -> AnyStep:
         taken[f"{number}/{source}"] = value
 
     take.__annotations__ = {"value": row.annotation, "source": str, "return": None}
-    return Step(take, step_id=f"values:take{number}", options=StepOptions(max_retries=0))
+    return Step(
+        take, step_id=f"values:take{number}", options=StepOptions(policy=RetryPolicy(max_retries=0))
+    )
 
 
 def updated(page: str, told: Mapping[str, str]) -> str:

@@ -139,8 +139,8 @@ class RetryableError(UserCodeError):
 
     Args:
         retry_after: seconds, a ``timedelta``, an aware ``datetime``, or a text as ``sleep`` of a
-            workflow takes it (``"5 minutes"``); None means one second. The wait is at least one
-            second and at most a hundred years.
+            workflow takes it (``"5 minutes"``); None means the wait of the step's policy, one
+            second by default. A wait asked for is at least one second and at most a hundred years.
 
     Raises:
         UsageError: *retry_after* is none of these.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -14,9 +15,11 @@ from perdure._core.retries import (
     Fail,
     Proceed,
     Retry,
+    RetryPolicy,
     after_failure,
     before_execution,
     delay_ms,
+    planned_delay_ms,
 )
 
 
@@ -64,9 +67,68 @@ def test_a_lost_claim_fails_a_step_that_must_not_run_twice_or_was_lost_too_often
 
 
 @pytest.mark.parametrize("asked", [0, 999, 1000, 60_000])
-def test_the_delay_is_the_one_asked_for_and_at_least_a_second(asked: int) -> None:
+def test_the_delay_is_the_one_asked_for(asked: int) -> None:
     found = after_failure(execution=1, lost=0, max_retries=1, fatal=False, delay_ms=asked)
-    assert found == Retry(max(MIN_DELAY_MS, asked))
+    assert found == Retry(asked)
+
+
+policies = st.builds(
+    RetryPolicy,
+    max_retries=st.integers(0, 100),
+    delay_ms=st.integers(0, 10**7),
+    backoff=st.floats(1, 1000),
+    max_delay_ms=st.integers(0, MAX_DELAY_MS),
+    jitter=st.floats(0, 1),
+)
+failures = st.integers(1, 1000)
+keys = st.text(st.characters(), max_size=20)
+
+
+@given(failures, keys)
+def test_the_default_is_a_second_each_time(count: int, key: str) -> None:
+    assert planned_delay_ms(RetryPolicy(), failures=count, key=key) == MIN_DELAY_MS
+
+
+@given(policies, failures, keys)
+def test_a_wait_is_the_same_wherever_it_is_worked_out(
+    policy: RetryPolicy, count: int, key: str
+) -> None:
+    waits = {planned_delay_ms(policy, failures=count, key=key) for _ in range(3)}
+    assert len(waits) == 1
+    assert 0 <= waits.pop() <= policy.max_delay_ms
+
+
+@given(policies, failures, keys)
+def test_a_wait_is_shorter_by_the_jitters_share_at_most(
+    policy: RetryPolicy, count: int, key: str
+) -> None:
+    longest = planned_delay_ms(replace(policy, jitter=0.0), failures=count, key=key)
+    wait = planned_delay_ms(policy, failures=count, key=key)
+    assert longest * (1 - policy.jitter) - 1 <= wait <= longest
+
+
+@given(policies, failures, keys)
+def test_waits_without_jitter_do_not_fall_and_grow_by_the_backoff(
+    policy: RetryPolicy, count: int, key: str
+) -> None:
+    plain = replace(policy, jitter=0.0)
+    one, two = (planned_delay_ms(plain, failures=n, key=key) for n in (count, count + 1))
+    assert one <= two
+    assert two <= one * plain.backoff + 1
+    assert two == plain.max_delay_ms or two >= (one - 1) * plain.backoff
+
+
+def test_waits_double_up_to_their_bound() -> None:
+    policy = RetryPolicy(delay_ms=500, backoff=2.0, max_delay_ms=3000)
+    waits = [planned_delay_ms(policy, failures=n, key="k") for n in (1, 2, 3, 4, 5000)]
+    assert waits == [500, 1000, 2000, 3000, 3000]
+
+
+def test_jitter_spreads_steps_and_attempts() -> None:
+    policy = RetryPolicy(delay_ms=10_000, jitter=1.0)
+    waits = [planned_delay_ms(policy, failures=1 + n % 2, key=f"run/{n}") for n in range(1000)]
+    assert len(set(waits)) > 900
+    assert 4500 < sum(waits) / len(waits) < 5500
 
 
 @given(st.floats(-10, 1e9))

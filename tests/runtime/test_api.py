@@ -39,6 +39,12 @@ def test_step_takes_what_it_says() -> None:
         "function": None,
         "*name": None,
         "*max_retries": 3,
+        "*retry_delay": 1.0,
+        "*backoff": 1.0,
+        "*max_delay": None,
+        "*jitter": 0.0,
+        "*retry_on": None,
+        "*fatal_on": (),
         "*timeout": None,
         "*queue": "default",
     }

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from perdure import step
+from perdure._core.retries import RetryPolicy
 from perdure._runtime import registry
 from perdure.errors import UsageError
 
@@ -20,6 +21,12 @@ WRONG: list[tuple[str, Any]] = [
     *(("max_retries", value) for value in NO_COUNTS),
     *(("timeout", value) for value in NO_SPANS),
     *(("timeout", value) for value in (timedelta(0), timedelta(seconds=-1), [1], b"1")),
+    *(("retry_delay", value) for value in ("1s", math.nan, math.inf, -1, True, None, 1e300)),
+    *(("max_delay", value) for value in ("1s", math.nan, math.inf, -1, True, 0.5, timedelta(0))),
+    *(("backoff", value) for value in (0, 0.5, -1, math.nan, math.inf, "2", True, None, 10**400)),
+    *(("jitter", value) for value in (-0.1, 1.1, math.nan, math.inf, "full", True, None)),
+    *(("retry_on", value) for value in ("ValueError", int, [int], 3, ["ValueError"], ValueError())),
+    *(("fatal_on", value) for value in ("ValueError", int, [int], 3, None, (ValueError, "x"))),
     *(("name", value) for value in (3, "", "  ", b"steps:body", ["a"])),
     *(("queue", value) for value in (3, "", " ", None, b"gpu", ["gpu"], "a/b")),
 ]
@@ -41,6 +48,24 @@ def test_an_option_that_is_none_is_refused_by_name(option: str, value: Any) -> N
 def test_seconds_are_a_timeout(seconds: float) -> None:
     made = step(name="options:body", timeout=seconds)(lambda: None)
     assert made.options.timeout == timedelta(seconds=seconds)
+
+
+def test_a_policy_is_kept_in_milliseconds() -> None:
+    made = step(
+        name="options:body",
+        max_retries=5,
+        retry_delay=0.5,
+        backoff=2,
+        max_delay=timedelta(minutes=1),
+        jitter=0.25,
+        retry_on=OSError,
+        fatal_on=[FileNotFoundError],
+    )(lambda: None)
+    assert made.options.policy == RetryPolicy(
+        max_retries=5, delay_ms=500, backoff=2.0, max_delay_ms=60_000, jitter=0.25
+    )
+    assert (made.options.retry_on, made.options.fatal_on) == ((OSError,), (FileNotFoundError,))
+    assert step(name="options:other")(lambda: None).options.policy == RetryPolicy()
 
 
 def test_what_yields_is_no_step() -> None:

@@ -1,13 +1,16 @@
 """Retries: what follows a step's failure.
 
-Pure. The arithmetic is the reference SDK's: 3 retries are 4 executions; a plain failure is
-tried again after one second; a claim that was lost may or may not have run, so a step that must
+Pure. The arithmetic is the reference SDK's where nothing else is asked for: 3 retries are 4
+executions; a plain failure is tried again after one second. A policy may let the wait grow, bound
+it, and shorten it by a share that follows from the step's id, so that it is the same wherever and
+however often it is worked out. A claim that was lost may or may not have run, so a step that must
 not run twice fails then, and others have a budget of lost claims of their own.
 """
 
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 from typing import TypeAlias
 
 from .._frozen import frozen
@@ -19,15 +22,28 @@ __all__ = (
     "Fail",
     "Proceed",
     "Retry",
+    "RetryPolicy",
     "Verdict",
     "after_failure",
     "before_execution",
     "delay_ms",
+    "planned_delay_ms",
 )
 
 MIN_DELAY_MS = 1000
 MAX_DELAY_MS = 36_525 * 86_400_000  # a hundred years: what is due then, every store can hold
 LOST_BUDGET = 10
+
+
+@frozen
+class RetryPolicy:
+    """How often a step is tried again, and after how long."""
+
+    max_retries: int = 3
+    delay_ms: int = MIN_DELAY_MS  # before the first retry
+    backoff: float = 1.0  # each wait is so many times the one before; at least 1
+    max_delay_ms: int = MAX_DELAY_MS
+    jitter: float = 0.0  # the share of a wait, 0 to 1, by which it may be shorter
 
 
 @frozen(kw_only=False)
@@ -75,13 +91,36 @@ def after_failure(
     Args:
         execution: which execution it was, from 1, lost ones included.
         lost: how many of them were lost; they do not use up retries.
+        delay_ms: the wait before a retry.
     """
     if fatal:
         return Fail(retries=0, exhausted=False)
     failures = execution - lost
     if failures > max_retries:
         return Fail(retries=max_retries, exhausted=True)
-    return Retry(delay_ms=max(MIN_DELAY_MS, delay_ms))
+    return Retry(delay_ms=delay_ms)
+
+
+def planned_delay_ms(policy: RetryPolicy, *, failures: int, key: str) -> int:
+    """The wait before a retry, as the policy has it.
+
+    Args:
+        failures: executions that failed so far, lost ones not included; at least 1.
+        key: the step's id in its run, which the jitter follows from.
+    """
+    try:
+        grown = policy.delay_ms * policy.backoff ** (failures - 1)
+    except OverflowError:
+        grown = math.inf
+    longest = min(grown, policy.max_delay_ms) if policy.delay_ms else 0
+    if not policy.jitter:
+        return math.ceil(longest)
+    return math.ceil(longest * (1 - policy.jitter * _share(f"{key}/{failures}")))
+
+
+def _share(key: str) -> float:
+    """A number from 0 up to 1 that follows from *key*, and looks as if drawn."""
+    return int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
 
 
 def delay_ms(seconds: float) -> int:

@@ -9,33 +9,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from .._core.retries import MIN_DELAY_MS, delay_ms
+from .._core.retries import delay_ms
 from ..errors import FatalError, GuestError, RetryableError
 from .payloads import text_of
+from .step_options import StepOptions
 
-__all__ = ("is_fatal", "retry_delay_ms", "unhandled")
+__all__ = ("asked_delay_ms", "is_fatal", "unhandled")
 
 _FATAL = ("FatalError", "AbortError")  # by name: the class may be another package's
 _name_of = type.__dict__["__name__"].__get__  # a metaclass may have another
+_DEFAULT = StepOptions()
 _SHOWN = 2000  # characters of each text in an error that names two
 
 
-def is_fatal(error: BaseException) -> bool:
-    """Whether it, or in a group any member at any depth, says that no retry will help."""
-    return any(
-        type(one).__name__ in _FATAL or getattr(one, "fatal", False) is True
-        for one in _members(error)
-    )
+def is_fatal(error: BaseException, options: StepOptions = _DEFAULT) -> bool:
+    """Whether no retry will help: it, or in a group any member at any depth, says so.
+
+    Else the step's options decide: ``fatal_on`` names it, or ``retry_on`` names others. A group is
+    retried if all of its members are. A ``RetryableError`` asks for a retry by itself.
+    """
+    members = list(_members(error))
+    if any(
+        type(one).__name__ in _FATAL
+        or getattr(one, "fatal", False) is True
+        or isinstance(one, options.fatal_on)
+        for one in members
+    ):
+        return True
+    if options.retry_on is None or isinstance(error, options.retry_on):
+        return False
+    wanted = (RetryableError, BaseExceptionGroup, *options.retry_on)
+    return not all(isinstance(one, wanted) for one in members)
 
 
-def retry_delay_ms(error: BaseException, *, now_ms: int) -> int:
+def asked_delay_ms(error: BaseException, *, now_ms: int) -> int | None:
     """How long it asks to wait; of a group the longest wait that a member asks for."""
     asked = [
         _delay_ms(one.retry_after, now_ms)
         for one in _members(error)
         if isinstance(one, RetryableError) and one.retry_after is not None
     ]
-    return max(asked, default=MIN_DELAY_MS)
+    return max(asked, default=None)
 
 
 def unhandled(step_id: str, error: BaseException, second: BaseException) -> FatalError:

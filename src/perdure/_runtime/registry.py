@@ -101,6 +101,7 @@ class Step(Generic[P, R_co]):
 
 
 AnyStep: TypeAlias = "Step[..., object]"
+ErrorTypes: TypeAlias = "type[BaseException] | Iterable[type[BaseException]]"
 
 _registered: dict[str, AnyStep] = {}
 
@@ -131,6 +132,12 @@ def step(
     *,
     name: str | None = None,
     max_retries: int = 3,
+    retry_delay: float | timedelta = 1.0,
+    backoff: float = 1.0,
+    max_delay: float | timedelta | None = None,
+    jitter: float = 0.0,
+    retry_on: ErrorTypes | None = None,
+    fatal_on: ErrorTypes = (),
     timeout: float | timedelta | None = None,
     queue: str = DEFAULT_QUEUE,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
@@ -140,6 +147,12 @@ def step(
     *,
     name: str | None = None,
     max_retries: int = 3,
+    retry_delay: float | timedelta = 1.0,
+    backoff: float = 1.0,
+    max_delay: float | timedelta | None = None,
+    jitter: float = 0.0,
+    retry_on: ErrorTypes | None = None,
+    fatal_on: ErrorTypes = (),
     timeout: float | timedelta | None = None,
     queue: str = DEFAULT_QUEUE,
 ) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
@@ -150,6 +163,14 @@ def step(
     Args:
         name: the id; default ``module:qualname``.
         max_retries: retries after a failed first execution; 3 are 4 executions.
+        retry_delay: seconds or a ``timedelta`` before the first retry. An error that says
+            ``retry_after`` itself is waited for that long instead.
+        backoff: each further wait is so many times the one before; 2 doubles them.
+        max_delay: the longest wait; None is a hundred years.
+        jitter: the share of a wait, 0 to 1, by which it may be shorter, so that steps that failed
+            together are not tried again together. It follows from the step's id.
+        retry_on: errors that are tried again, and no others; None is whatever is not fatal.
+        fatal_on: errors that fail the step at once, also if ``retry_on`` has them.
         timeout: seconds or a ``timedelta`` for one execution; None is no limit. Past it an
             ``async def`` is cancelled. A plain ``def`` is told by ``timeout_event()``;
             the execution has failed then, its result is dropped, and a retry waits for its end.
@@ -160,7 +181,17 @@ def step(
     """
     if name is not None:
         checked_name("name", name)
-    options = checked_options(max_retries=max_retries, timeout=timeout, queue=queue)
+    options = checked_options(
+        max_retries=max_retries,
+        retry_delay=retry_delay,
+        backoff=backoff,
+        max_delay=max_delay,
+        jitter=jitter,
+        retry_on=retry_on,
+        fatal_on=fatal_on,
+        timeout=timeout,
+        queue=queue,
+    )
 
     def decorate(target: Callable[P, R]) -> Step[P, R]:
         return _register(target, name, options)

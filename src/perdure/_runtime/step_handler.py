@@ -17,7 +17,14 @@ from typing import Any, TypeAlias, cast
 import anyio
 import cbor2
 
-from .._core.retries import Fail, Proceed, Retry, after_failure, before_execution
+from .._core.retries import (
+    Fail,
+    Proceed,
+    Retry,
+    after_failure,
+    before_execution,
+    planned_delay_ms,
+)
 from .._core.turn import end_key
 from .._frozen import frozen
 from .._model.commands import ScheduleStep
@@ -26,7 +33,7 @@ from .._model.ids import EntityId
 from .._model.queue import MessageClaim
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Raised
-from .failures import is_fatal, retry_delay_ms, unhandled
+from .failures import asked_delay_ms, is_fatal, unhandled
 from .metadata import RunMetadata, StepMetadata, entered, expiry
 from .parameters import Keywords
 from .payloads import (
@@ -264,8 +271,8 @@ def _follow(
         execution=allowed.execution,
         lost=claim.lost,
         max_retries=step.options.max_retries,
-        fatal=is_fatal(error),
-        delay_ms=retry_delay_ms(error, now_ms=now_ms),
+        fatal=is_fatal(error, step.options),
+        delay_ms=_delay_ms(step, claim, allowed, error, now_ms),
     )
     if isinstance(verdict, Retry):
         name, text = type(error).__name__, text_of(error)
@@ -287,6 +294,17 @@ def _follow(
         wrapped.__cause__ = error
         return _failed(claim, call, wrapped, allowed.execution, now_ms)
     return _failed(claim, call, error, allowed.execution, now_ms)
+
+
+def _delay_ms(
+    step: AnyStep, claim: MessageClaim, allowed: Proceed, error: BaseException, now_ms: int
+) -> int:
+    """The wait that the error asks for, or else that of the step's policy."""
+    asked = asked_delay_ms(error, now_ms=now_ms)
+    if asked is not None:
+        return asked
+    failures = max(1, allowed.execution - claim.lost)
+    return planned_delay_ms(step.options.policy, failures=failures, key=claim.message.message_id)
 
 
 def _failed(

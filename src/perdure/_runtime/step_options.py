@@ -7,39 +7,88 @@ one would be noticed at the first failure in production, if at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import cast
 
+from .._core.retries import MAX_DELAY_MS, RetryPolicy
 from .._frozen import frozen
 from ..errors import UsageError
 
 __all__ = ("DEFAULT_QUEUE", "StepOptions", "checked_name", "checked_options", "checked_queues")
 
 DEFAULT_QUEUE = "default"
+MAX_BACKOFF = 1000.0
 
 
 @frozen
 class StepOptions:
     """How a step is run."""
 
-    max_retries: int = 3  # retries after the first execution; 0 is one execution
+    policy: RetryPolicy = RetryPolicy()
+    retry_on: tuple[type[BaseException], ...] | None = None  # None: whatever is not fatal
+    fatal_on: tuple[type[BaseException], ...] = ()
     timeout: timedelta | None = None
     queue: str = DEFAULT_QUEUE
 
+    @property
+    def max_retries(self) -> int:
+        """Retries after the first execution; 0 is one execution."""
+        return self.policy.max_retries
 
-def checked_options(*, max_retries: object, timeout: object, queue: object) -> StepOptions:
-    """The options, if each is one.
+
+def checked_options(**options: object) -> StepOptions:
+    """The options of ``@step``, if each is one.
 
     Raises:
         UsageError: one is not; names it.
     """
-    limit = None if timeout is None else _checked_span("timeout", timeout)
+    limit, retry_on = options["timeout"], options["retry_on"]
     return StepOptions(
-        max_retries=_checked_count("max_retries", max_retries),
-        timeout=limit,
-        queue=_checked_queue(queue),
+        policy=_checked_policy(options),
+        retry_on=None if retry_on is None else _checked_types("retry_on", retry_on),
+        fatal_on=_checked_types("fatal_on", options["fatal_on"]),
+        timeout=None if limit is None else _checked_span("timeout", limit),
+        queue=_checked_queue(options["queue"]),
     )
+
+
+def _checked_policy(options: Mapping[str, object]) -> RetryPolicy:
+    delay = _checked_span("retry_delay", options["retry_delay"], least=timedelta(0))
+    longest = options["max_delay"]
+    bound_ms = MAX_DELAY_MS
+    if longest is not None:
+        bound_ms = _milliseconds(_checked_span("max_delay", longest, least=delay))
+    return RetryPolicy(
+        max_retries=_checked_count("max_retries", options["max_retries"]),
+        delay_ms=_milliseconds(delay),
+        backoff=_checked_number("backoff", options["backoff"], 1, MAX_BACKOFF),
+        max_delay_ms=bound_ms,
+        jitter=_checked_number("jitter", options["jitter"], 0, 1),
+    )
+
+
+def _milliseconds(span: timedelta) -> int:
+    return min(math.ceil(span / timedelta(milliseconds=1)), MAX_DELAY_MS)
+
+
+def _checked_number(option: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
+        return float(value)
+    raise UsageError(f"{option}={value!r}: it is a number from {least:g} to {most:g}")
+
+
+def _checked_types(option: str, value: object) -> tuple[type[BaseException], ...]:
+    types: tuple[object, ...] = (value,)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | type):
+        types = tuple(cast("Iterable[object]", value))
+    for one in types:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise UsageError(
+                f"{option}={value!r}: it is a class of exceptions or several; "
+                f"write {option}=(ConnectionError, TimeoutError)"
+            )
+    return cast("tuple[type[BaseException], ...]", types)
 
 
 def _checked_count(option: str, value: object) -> int:
