@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from perdure import RetryableError, Worker, Workflow, start, step
+from perdure._logs import FIELDS
 from perdure.display import shown_text
 from perdure.testing.memory import MemoryWorld
 
@@ -98,6 +100,36 @@ async def test_a_steps_error_is_logged_in_one_line(written: io.StringIO) -> None
     async with MemoryWorld() as world, Worker(world, steps=[fail]):
         run = await start(Workflow.from_source(source, filename="f.ts"), world=world)
         assert await run.result(timeout=30) == 1
-    told = [line for line in lines_of(written) if "logs:fail failed" in line]
-    assert len(told) == 1
-    assert "all is well" in told[0]
+    told = [line for line in lines_of(written) if line.startswith(("WARNING", "ERROR"))]
+    assert [line.partition(" at attempt")[0] for line in told] == [
+        "WARNING perdure step logs:fail failed",
+        "ERROR perdure step logs:fail failed for good",
+    ]
+    assert all(line.endswith(": RetryableError: no") for line in told)  # its first line
+
+
+@given(st.text(st.characters()))
+def test_any_record_has_all_fields(text: str) -> None:
+    record = logging.LogRecord("perdure", logging.WARNING, "", 1, text, (), None)
+    record.run_id = text
+    for one in logging.getLogger("perdure").filters:
+        assert one.filter(record)  # type: ignore[union-attr]
+    fields = [getattr(record, name) for name in FIELDS]
+    assert fields == [text, None, None, None, None]
+
+
+class Deep(Exception):
+    """One whose notes cannot be had."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__notes__":
+            raise BaseException("no")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("error", [Deep(), ValueError("x" * 20_000_000), Raising])
+def test_a_traceback_is_cut_or_left_out(written: io.StringIO, error: Any) -> None:
+    exc = ValueError(error()) if error is Raising else error
+    logging.getLogger("perdure").error("failed", exc_info=exc)
+    assert len(lines_of(written)) > 1
+    assert len(written.getvalue()) < 30_000

@@ -1,7 +1,8 @@
 """Logs: a record of this package or of a world is one line, whatever text stands in it.
 
-A workflow's error, a store's answer or a name may hold line ends, and with them what looks like
-another record; see ``display``. A traceback is indented below its record. Importing this is enough.
+Every record has the fields of ``FIELDS``, None where they are not known. A workflow's error, a
+store's answer or a name may hold line ends, and with them what looks like another record; see
+``display``. A traceback is indented below its record. Importing this is enough.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import final
 
 from .display import shown_lines, shown_text
 
-__all__ = ("log",)
+__all__ = ("FIELDS", "log")
+
+FIELDS = ("run_id", "step_id", "step", "attempt", "event")
+LONGEST = 20_000  # characters of a traceback
 
 
 @final
@@ -39,10 +43,23 @@ class _OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple([_displayable(arg) for arg in record.args])
+        for name in FIELDS:
+            if not hasattr(record, name):
+                setattr(record, name, None)
         if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
-            lines = traceback.format_exception(record.exc_info[1])
-            record.exc_text = shown_lines("".join(lines))
+            record.exc_text = _traceback(record.exc_info[1])
         return True
+
+
+def _traceback(error: BaseException) -> str:
+    """Its traceback, displayable; of a long one the end, where the error is."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except BaseException:  # of a user's class, or a chain that is too deep
+        return f"({type(error).__name__}: its traceback cannot be shown)"
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}\n… (cut)\n{text[-LONGEST // 2 :]}"
+    return shown_lines(text)
 
 
 def _displayable(value: object) -> object:

@@ -220,3 +220,46 @@ def test_a_queue_that_nobody_serves_is_told_and_served(
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         assert process.returncode == 0
+
+
+def test_failures_name_their_step_and_say_when_it_runs_again(
+    perdure: Run, folder: Path, environment: dict[str, str]
+) -> None:
+    (folder / "slip_steps.py").write_text(
+        "from perdure import step\n"
+        "@step(max_retries=2, retry_delay=0.01)\nasync def slip() -> None:\n    (3).upper()\n"
+    )
+    (folder / "slip.ts").write_text(
+        'import { slip } from "python:slip_steps";\n'
+        'export async function w() { "use workflow"; await slip(); }\n'
+    )
+    shown = perdure("run", "slip.ts", "--steps", "slip_steps", code=1).stderr
+    error = "AttributeError: 'int' object has no attribute 'upper'"
+    for attempt in (1, 2):
+        assert f"step slip_steps:slip failed at attempt {attempt} and runs again in 0.0 s" in shown
+    assert shown.count("runs again") == 2
+    assert shown.count(f"failed for good at attempt 3: {error}") == 1
+    assert "step retrying" not in shown
+    assert "(3).upper()" in shown  # the traceback
+    assert shown.count("RunFailedError") == 0  # which the command tells in its own way
+    perdure("start", "slip.ts")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "perdure", "worker", "--steps", "slip_steps"],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    assert worker.stderr is not None
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith("error: run "):
+        lines.append(worker.stderr.readline())
+        assert lines[-1]
+    worker.send_signal(signal.SIGTERM)
+    shown = "".join(lines) + worker.stderr.read()
+    assert worker.wait(timeout=30) == 0
+    worker.stderr.close()
+    assert shown.count("runs again in 0.0 s") == 2
+    assert f"step slip_steps:slip failed for good at attempt 3: {error}" in shown
+    assert shown.count("(3).upper()") >= 1
+    assert "slip.ts:2" in shown

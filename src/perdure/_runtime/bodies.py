@@ -22,6 +22,7 @@ import anyio
 from anyio._backends import _asyncio as backend  # for ``_is_shielded`` alone
 
 from .._frozen import frozen
+from .log_fields import of_task
 
 __all__ = ("Body", "Raised")
 
@@ -135,7 +136,11 @@ class Body(Generic[T]):
             await asyncio.wait({task}, timeout=LOOK_EVERY)
         task.cancel()
         if not (await asyncio.wait({task}, timeout=GRACE))[0]:
-            _log.warning("%s swallows its cancellation; it is left behind", task.get_name())
+            _log.warning(
+                "%s swallows its cancellation; it is left behind",
+                task.get_name(),
+                extra=of_task(task.get_name()),
+            )
             self.is_left = True  # nobody asks for its outcome
             task.cancel()
 

@@ -35,6 +35,8 @@ from .giving_up import (
     turn_deadline_error,
 )
 from .listener import Listener
+from .log_fields import of_run
+from .run_failures import log_failure
 from .turn_handler import StepResult, Turn
 from .turns import Turns
 from .writes import GONE, Writes
@@ -126,7 +128,12 @@ class Carrier:
         """
         if ends_worker(error):
             raise error
-        _log.error("run %s: it is looked at again later", self.run_id, exc_info=error)
+        _log.error(
+            "run %s: it is looked at again once its lease has run out",
+            self.run_id,
+            exc_info=error,
+            extra=of_run(self.run_id),
+        )
         self._turns.custody.discard()
 
     def _spread(self) -> None:
@@ -185,6 +192,7 @@ class Carrier:
         """What is left to do once a turn has landed."""
         if turn.commit.outcome is not None:
             self._tell(turn.commit.outcome)
+            await log_failure(self.run_id, turn.commit.outcome)
         if turn.prints:
             self._spread()  # no step waits for what was printed before it
             await self._writes.write_console(turn)
@@ -209,19 +217,32 @@ class Carrier:
         except StoppedError as exc:
             await self._stopped(claim, results, exc.reason)
         except (StaleTurnError, LeaseLostError) as exc:
-            _log.debug("run %s: %s", self.run_id, exc)
+            _log.debug("run %s: %s", self.run_id, exc, extra=of_run(self.run_id))
             self._shared.tally.stale += 1
             await self._abandon(claim, results, delay_ms=0)
         except GONE:
             await self._abandon(claim, (), delay_ms=0)
         except WorldError as exc:
-            _log.warning("run %s: %s; it is tried again", self.run_id, exc)
             delay_ms = _PARKED_MS if not exc.retryable else 1000
+            _log.warning(
+                "run %s: %s; its turn is taken again in %d s",
+                self.run_id,
+                exc,
+                delay_ms // 1000,
+                extra=of_run(self.run_id),
+            )
             await self._abandon(claim, results, delay_ms=delay_ms)
         except BaseException as exc:
             if ends_worker(exc):
                 raise
-            _log.error("run %s: a turn failed; it is tried again", self.run_id, exc_info=exc)
+            _log.error(
+                "run %s: a turn failed; it is tried again, and fails the run at the %dth time in a"
+                " row. Nothing of it is lost or done twice",
+                self.run_id,
+                MAX_FRUITLESS,
+                exc_info=exc,
+                extra=of_run(self.run_id),
+            )
             await self._fail_turn(claim, results, fruitless(self.run_id, claim, exc))
         finally:
             for ended in claims:
@@ -249,12 +270,19 @@ class Carrier:
         """A guest was stopped; which speaks against the run only if that was for its deadline."""
         shared = self._shared
         if reason is StopReason.DEADLINE:
-            _log.warning("run %s: a turn passed the deadline; it is tried again", self.run_id)
+            _log.warning(
+                "run %s: a turn passed the deadline of %s s; it is tried again, %d times in a row"
+                " at most. Move long computing into a step, or raise Worker(turn_deadline=…)",
+                self.run_id,
+                self._shared.turn_deadline,
+                MAX_INTERRUPTED,
+                extra=of_run(self.run_id),
+            )
             shared.slow.note(self.run_id)
             error = turn_deadline_error(shared.turn_deadline)
             await self._fail_turn(claim, results, error, budget=MAX_INTERRUPTED)
         elif reason is StopReason.CROWDED:
-            _log.debug("run %s: %s", self.run_id, reason.value)
+            _log.debug("run %s: %s", self.run_id, reason.value, extra=of_run(self.run_id))
             delay_ms = shared.slow.refuse(self.run_id)
             await self._abandon(claim, results, delay_ms=delay_ms)
         else:
@@ -286,3 +314,4 @@ class Carrier:
         outcome = await self._writes.fail_run(claim, error)
         if outcome is not None:
             self._tell(outcome)
+            await log_failure(self.run_id, outcome)

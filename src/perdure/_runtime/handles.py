@@ -28,6 +28,7 @@ from ..errors import (
 from .ambient import current_world, workers
 from .hints import why_waiting
 from .listener import Listener
+from .log_fields import of_run
 from .payloads import decode_aside, encode_payload
 
 __all__ = ("Run", "get_run")
@@ -177,7 +178,7 @@ class Run:
             again = await self.info()
             if again.position != record.position or hint != await why_waiting(world, again):
                 return ""
-            _log.warning("run %s: %s", self.id, hint)
+            _log.warning("run %s: %s", self.id, hint, extra=of_run(self.id))
         return hint
 
 

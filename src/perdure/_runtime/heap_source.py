@@ -17,6 +17,7 @@ from .._model.state import RunState
 from ..errors import SnapshotRejectedError
 from .carrying import Carrying
 from .heap import Heap
+from .log_fields import of_run
 from .probation import UnconfirmedFailureError
 
 __all__ = ("HeapSource",)
@@ -63,7 +64,11 @@ class HeapSource:
     async def rebuild(self, record: RunRecord, reason: SnapshotRejectedError) -> Heap:
         """A heap for the log alone, after one from a snapshot was found to be wrong."""
         if isinstance(reason, UnconfirmedFailureError):
-            _log.info("run %s fails by a snapshot without a tag; its log is asked", self._run_id)
+            _log.info(
+                "run %s fails by a snapshot without a tag; its log is asked",
+                self._run_id,
+                extra=of_run(self._run_id),
+            )
         else:
             self._warn_rebuilt(reason)
         baseline = await self._shared.baselines.get(record)
@@ -81,5 +86,11 @@ class HeapSource:
             after = page[-1].position
 
     def _warn_rebuilt(self, reason: SnapshotRejectedError | str) -> None:
-        _log.warning("run %s: %s; rebuilding it from its log", self._run_id, reason)
+        _log.warning(
+            "run %s: %s; rebuilding it from its log. Nothing is lost but time; if it happens again"
+            " and again, see that all workers have one version and one snapshot key",
+            self._run_id,
+            reason,
+            extra=of_run(self._run_id),
+        )
         self._shared.tally.rebuilt += 1

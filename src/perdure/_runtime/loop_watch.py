@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Protocol, final
 
 from ..abc import World
+from .log_fields import of_task
 
 __all__ = ("LoopWatch", "Renewing")
 
@@ -139,12 +140,14 @@ class LoopWatch:
         task = asyncio.current_task(self._loop)
         frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] # documented
         frame = frames.get(self._loop_thread)
+        name = "a callback" if task is None else task.get_name()
         _log.warning(
             "the event loop has been blocked for %.1f s by %s: use await, or a plain def for what"
             " blocks\n%s",
             self._blocked_for,
-            "a callback" if task is None else task.get_name(),
+            name,
             "" if frame is None else _stack_of(frame),
+            extra=of_task(name),
         )
 
 

@@ -18,6 +18,7 @@ from .._model.queue import MessageClaim
 from ..abc import World
 from ..errors import LeaseLostError, StepNotRegisteredError
 from .containment import ends_worker
+from .log_fields import of_step
 from .registry import AnyStep
 from .renewal import Leases
 from .runners import Job
@@ -106,7 +107,9 @@ class Performer:
         try:
             if isinstance(result, Ended):
                 self._leases.let_go(claim.lease)
-            await overrun.thread.wait_end(f"step {claim.message.topic.partition('/')[2]}")
+            step = claim.message.topic.partition("/")[2]
+            fields = of_step(claim.message.message_id, step=step)
+            await overrun.thread.wait_end(step, fields)
             if isinstance(result, Retrying):
                 writes = Writes(claim.message.run_id, self._world)
                 await writes.give_back(claim.lease, result.delay_ms, ran=True)
@@ -147,16 +150,28 @@ class Performer:
         try:
             await Writes(append.run_id, self._world).append(append)
         except LeaseLostError as exc:
-            _log.warning("%s; this execution of the step may not count", exc)
+            _log.warning(
+                "step %s: %s, so this attempt may not count: the step runs again where it was"
+                " claimed meanwhile; one that must not do so has max_retries=0",
+                claim.lease.item,
+                exc,
+                extra=of_step(claim.lease.item),
+            )
         except GONE as exc:
-            _log.debug("%s: %s", claim.lease.item, exc)
+            _log.debug("%s: %s", claim.lease.item, exc, extra=of_step(claim.lease.item))
         except BaseException as exc:
             if ends_worker(exc):
                 raise
             await self._give_back(claim, exc, ran=True)
 
     async def _give_back(self, claim: MessageClaim, exc: BaseException, *, ran: bool) -> None:
-        _log.error("%s failed; it is tried again", claim.lease.item, exc_info=exc)
+        _log.error(
+            "%s failed; it is tried again in %d s: it could not be run, or its outcome not written",
+            claim.lease.item,
+            AGAIN_MS // 1000,
+            exc_info=exc,
+            extra=of_step(claim.lease.item),
+        )
         writes = Writes(claim.message.run_id, self._world)
         await writes.give_back(claim.lease, AGAIN_MS, ran=ran)
 

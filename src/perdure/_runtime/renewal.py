@@ -17,6 +17,7 @@ from .._model.queue import Lease
 from .._vm.watch import StopReason, Watch
 from ..abc import World
 from .containment import ends_worker
+from .log_fields import of_item
 from .writes import GONE, foreign_errors
 
 __all__ = ("VISIBILITY_MS", "Leases")
@@ -69,7 +70,17 @@ class Leases:
                 if lease.token not in alive and lease.token in self._held:
                     del self._held[lease.token]
                     self.lost += 1
-                    _log.warning("the lease on %s ran out; another worker may have it", lease.item)
+                    self._warn(lease)
+
+    def _warn(self, lease: Lease) -> None:
+        _log.warning(
+            "the lease on %s ran out; another worker may have it. It was not renewed for %d s, or"
+            " its run has ended: look for a blocked event loop, a machine that was paused, or a"
+            " store that did not answer. A step that must not run twice has max_retries=0",
+            lease.item,
+            VISIBILITY_MS // 1000,
+            extra=of_item(lease.item, is_wake=lease.is_wake),
+        )
 
     async def _stop_ended(self, before: dict[RunId, Watch]) -> None:
         """Stop the turns of runs that have ended, of those that were taken one round before."""

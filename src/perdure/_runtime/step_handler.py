@@ -34,6 +34,7 @@ from .._model.queue import MessageClaim
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
+from .log_fields import Fields, first_line, of_step
 from .metadata import RunMetadata, StepMetadata, entered, expiry
 from .parameters import Keywords
 from .payloads import (
@@ -255,7 +256,6 @@ def _after(
         return _follow(step, claim, call, allowed, error, now_ms)
     except BaseException as second:  # the error's own code: nothing is awaited here
         failure = unhandled(step.id, error, second)
-        _log.error("%s: %s", claim.lease.item, failure)
         return _failed(claim, call, failure, allowed.execution, now_ms)
 
 
@@ -275,8 +275,15 @@ def _follow(
         delay_ms=_delay_ms(step, claim, allowed, error, now_ms),
     )
     if isinstance(verdict, Retry):
-        name, text = type(error).__name__, text_of(error)
-        _log.info("step %s failed (execution %d): %s: %s", step.id, allowed.execution, name, text)
+        _log.warning(
+            "step %s failed at attempt %d and runs again in %.1f s, at %s: %s",
+            step.id,
+            allowed.execution,
+            verdict.delay_ms / 1000,
+            _clock(now_ms + verdict.delay_ms),
+            first_line(error),
+            extra=_fields(claim, call, allowed.execution, EventType.STEP_RETRYING),
+        )
         event = Event(
             type=EventType.STEP_RETRYING,
             key=f"{call.entity}/retry/{claim.attempt}",
@@ -292,7 +299,7 @@ def _follow(
             f"{text_of(error) or type(error).__name__}"
         )
         wrapped.__cause__ = error
-        return _failed(claim, call, wrapped, allowed.execution, now_ms)
+        return _failed(claim, call, wrapped, allowed.execution, now_ms, is_exhausted=True)
     return _failed(claim, call, error, allowed.execution, now_ms)
 
 
@@ -308,10 +315,37 @@ def _delay_ms(
 
 
 def _failed(
-    claim: MessageClaim, call: StepCall, error: BaseException, execution: int, now_ms: int
+    claim: MessageClaim,
+    call: StepCall,
+    error: BaseException,
+    execution: int,
+    now_ms: int,
+    *,
+    is_exhausted: bool = False,
 ) -> Ended:
     payload, facts = encode_failure(error), _facts(claim, execution)
+    _log.error(
+        "step %s failed for good at attempt %d: %s",
+        call.step,
+        execution,
+        first_line(error.__cause__ if is_exhausted and error.__cause__ else error),
+        exc_info=error,
+        extra=_fields(claim, call, execution, EventType.STEP_FAILED),
+    )
     return Ended(_event(EventType.STEP_FAILED, call, payload, facts, now_ms))
+
+
+def _fields(claim: MessageClaim, call: StepCall, attempt: int, event: EventType) -> Fields:
+    step_id = claim.message.message_id
+    return of_step(step_id, step=call.step, attempt=attempt, event=event.value)
+
+
+def _clock(at_ms: int) -> str:
+    """A time of day, in UTC, or the date where it is not near."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (OverflowError, ValueError):
+        return "a time past the calendar's end"
 
 
 def _facts(claim: MessageClaim, execution: int) -> Facts:

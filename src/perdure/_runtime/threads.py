@@ -21,6 +21,7 @@ import anyio.to_thread
 from .._frozen import frozen
 from ..errors import StepTimeoutError
 from .bodies import Raised
+from .log_fields import Fields
 
 __all__ = ("Awaited", "Outcome", "Thread")
 
@@ -85,11 +86,12 @@ class Thread:
             self._settled = not self.is_late
             return self._settled
 
-    async def wait_end(self, name: str) -> None:
+    async def wait_end(self, name: str, fields: Fields) -> None:
         """Return once it has ended, after its deadline.
 
         Args:
-            name: of the step's execution.
+            name: the step's id.
+            fields: of the record that says so.
         """
         assert self._task is not None
         since = time.monotonic()
@@ -100,9 +102,10 @@ class Thread:
                 await asyncio.wait({self._task})
             raise
         _log.warning(
-            "%s ended %.1f s after its timeout; what it returned or raised is dropped",
+            "step %s ended %.1f s after its timeout; what it returned or raised is dropped",
             name,
             time.monotonic() - since,
+            extra=fields,
         )
 
     def _expire(self) -> bool:

@@ -24,6 +24,7 @@ from .carrying import Carrying
 from .containment import ends_worker
 from .custody import Custody
 from .giving_up import MAX_FRUITLESS
+from .log_fields import of_run
 from .slots import TakenSlots
 from .turn_handler import Idle, StepResult, Turn, TurnInput
 from .turn_thread import take_in_thread
@@ -74,12 +75,23 @@ class Turns:
             taken = await self._take(self._given(log, new=new), _FIRST_DEADLINE)
         except StoppedError as exc:
             self._shared.slow.note(self._run_id)
-            _log.debug("run %s: its first turn waits for a claim: %s", self._run_id, exc)
+            _log.debug(
+                "run %s: its first turn waits for a claim: %s",
+                self._run_id,
+                exc,
+                extra=of_run(self._run_id),
+            )
         except BaseException as exc:
             if ends_worker(exc):
                 raise
             level = logging.DEBUG if isinstance(exc, WorldError) else logging.WARNING
-            _log.log(level, "run %s: its first turn waits for a claim: %r", self._run_id, exc)
+            _log.log(
+                level,
+                "run %s: its first turn waits for a claim: %r",
+                self._run_id,
+                exc,
+                extra=of_run(self._run_id),
+            )
         else:
             if isinstance(taken, Turn):
                 return taken

@@ -37,6 +37,7 @@ from ..errors import (
 )
 from .containment import ends_worker
 from .giving_up import failed, failed_commit
+from .log_fields import of_run
 from .payloads import do_aside
 from .turn_handler import StepResult, Turn
 
@@ -135,7 +136,12 @@ class Writes:
                 tried += 1
                 if not exc.retryable or tried == _TRIES:
                     raise
-                _log.warning("run %s: %s; it is tried again", self._run_id, exc)
+                _log.warning(
+                    "run %s: %s; it is tried again",
+                    self._run_id,
+                    exc,
+                    extra=of_run(self._run_id),
+                )
                 await anyio.sleep(PAUSE * 2**tried)
 
     @contextlib.contextmanager
@@ -145,10 +151,17 @@ class Writes:
             with foreign_errors(self._world):
                 yield
         except (LeaseLostError, *GONE) as exc:
-            _log.debug("run %s: %s: %s", self._run_id, loss, exc)
+            _log.debug("run %s: %s: %s", self._run_id, loss, exc, extra=of_run(self._run_id))
         except Exception as exc:
             trace = None if isinstance(exc, PerdureError) else exc
-            _log.warning("run %s: %s: %s", self._run_id, loss, exc, exc_info=trace)
+            _log.warning(
+                "run %s: %s: %s",
+                self._run_id,
+                loss,
+                exc,
+                exc_info=trace,
+                extra=of_run(self._run_id),
+            )
 
 
 @contextlib.contextmanager

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections import deque
 
 from ._output import say
 
-__all__ = ("show_logs",)
+__all__ = ("hide_failure_of", "is_told", "show_logs")
 
 
 def show_logs() -> None:
@@ -16,13 +17,38 @@ def show_logs() -> None:
     logging.captureWarnings(True)
 
 
+def is_told(step_id: str, attempt: object) -> bool:
+    """Whether a record about this attempt was shown lately."""
+    return (step_id, attempt) in _told
+
+
+def hide_failure_of(run_id: str) -> None:
+    """Leave it to the caller to show that this run has failed."""
+    _hidden.append(run_id)
+
+
+_told: deque[tuple[object, object]] = deque(maxlen=1000)
+_hidden: list[str] = []
+_FAILURES = ("step_failed", "run_failed")
+
+
 class _Stderr(logging.Handler):
-    """Warnings, where progress does not overwrite them; of an exception, its last line."""
+    """Warnings, where progress does not overwrite them.
+
+    Of an exception its last line is shown, or its traceback where a step or a run failed by it.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if event == "run_failed" and getattr(record, "run_id", None) in _hidden:
+            return
+        if event is not None:
+            _told.append((getattr(record, "step_id", None), getattr(record, "attempt", None)))
         try:
             text = f"{record.levelname.lower()}: {record.getMessage()}"
-            if record.exc_info and record.exc_info[1] is not None:
+            if event in _FAILURES and record.exc_text:
+                text = f"{text}\n{record.exc_text}"
+            elif record.exc_info and record.exc_info[1] is not None:
                 cause = "".join(traceback.format_exception_only(record.exc_info[1])).strip()
                 text = f"{text}: {cause}"
             say(text)

@@ -13,6 +13,7 @@ from .._protocol.json_values import as_json
 from .._runtime.handles import Run
 from .._runtime.inspection import shown_payload
 from ._inspect import error_line
+from ._logging import hide_failure_of, is_told
 from ._output import counted, say, spin
 
 __all__ = ("Console", "show_console", "show_progress")
@@ -52,6 +53,7 @@ async def show_console() -> AsyncGenerator[Console, None]:
 async def show_progress(run: Run, console: Console) -> AsyncGenerator[None, None]:
     """Show what happens in *run* while the block runs: one line, failures and output above it."""
     console.run = run
+    hide_failure_of(run.id)
     with spin(run.id) as update:
         async with anyio.create_task_group() as group:
             group.start_soon(_follow, run, console, update)
@@ -72,7 +74,8 @@ async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> 
                 name = event.facts.get("step")
                 names[event.entity] = name if isinstance(name, str) else ""
             elif event.type in (EventType.STEP_RETRYING, EventType.STEP_FAILED):
-                say(_notice(event, names.get(event.entity, "")))
+                if not is_told(f"{run.id}/{event.entity}", event.facts.get("attempt")):
+                    say(_notice(event, names.get(event.entity, "")))
         await console.show()
         steps, events = counted(len(names), "step"), counted(after, "event")
         update(f"{run.id}: {ended} of {steps} done, {events}")

@@ -1,0 +1,58 @@
+"""Log fields: what every record about a run or a step carries beside its text.
+
+``run_id``, ``step_id`` (the id that ``step_metadata().id`` gives), ``step``, ``attempt``, and
+``event`` where the record is one of a run's life: ``step_retrying``, ``step_failed``,
+``run_failed``. Records of the logger ``perdure`` have all of them; None is not known.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+__all__ = ("Fields", "first_line", "of_item", "of_run", "of_step", "of_task")
+
+_LONGEST = 300  # characters of an error in a line
+
+Fields: TypeAlias = "dict[str, object]"
+
+
+def of_run(run_id: str, *, event: str | None = None) -> Fields:
+    """The fields of a record about a run."""
+    return {"run_id": run_id, "event": event}
+
+
+def of_step(
+    step_id: str, *, step: str | None = None, attempt: int | None = None, event: str | None = None
+) -> Fields:
+    """The fields of a record about a step; *step_id* is the run's id, a slash and a name."""
+    run_id = step_id.rpartition("/")[0]
+    return {
+        "run_id": run_id,
+        "step_id": step_id,
+        "step": step,
+        "attempt": attempt,
+        "event": event,
+    }
+
+
+def of_item(item: str, *, is_wake: bool) -> Fields:
+    """The fields of a record about a claim."""
+    return of_run(item) if is_wake else of_step(item)
+
+
+def of_task(name: str) -> Fields:
+    """The fields of a record about a step's task, by its name."""
+    step, mark, item = name.removesuffix(")").rpartition(" (")
+    return of_step(item, step=step) if mark and "/" in item else {}
+
+
+def first_line(error: BaseException) -> str:
+    """An error's name and the first line of its text, as far as it tells. Raises nothing."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:  # of a user's class
+        return name
+    lines = text[: 2 * _LONGEST].strip().splitlines()
+    line = lines[0][:_LONGEST] if lines else ""
+    return f"{name}: {line}" if line else name
