@@ -30,7 +30,7 @@ def is_fatal(error: BaseException, options: StepOptions = _DEFAULT) -> bool:
     """
     members = list(_members(error))
     if any(
-        _name_of(type(one)) in _FATAL
+        type(one).__name__ in _FATAL
         or getattr(one, "fatal", False) is True
         or isinstance(one, options.fatal_on)
         for one in members

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 __all__ = ("Fields", "first_line", "of_item", "of_run", "of_step", "of_task")
 
+_name_of = type.__dict__["__name__"].__get__  # a metaclass may have another
 _LONGEST = 300  # characters of an error in a line
 
 Fields: TypeAlias = "dict[str, object]"
@@ -48,7 +49,7 @@ def of_task(name: str) -> Fields:
 
 def first_line(error: BaseException) -> str:
     """An error's name and the first line of its text, as far as it tells. Raises nothing."""
-    name = type(error).__name__
+    name: str = _name_of(type(error))
     try:
         text = str(error)
     except BaseException:  # of a user's class

@@ -74,7 +74,8 @@ async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> 
                 name = event.facts.get("step")
                 names[event.entity] = name if isinstance(name, str) else ""
             elif event.type in (EventType.STEP_RETRYING, EventType.STEP_FAILED):
-                if not is_told(f"{run.id}/{event.entity}", event.facts.get("attempt")):
+                attempt = event.facts.get("attempt")
+                if not is_told(f"{run.id}/{event.entity}", attempt):
                     say(_notice(event, names.get(event.entity, "")))
         await console.show()
         steps, events = counted(len(names), "step"), counted(after, "event")
