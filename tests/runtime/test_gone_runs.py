@@ -12,8 +12,6 @@ import anyio.lowlevel
 import pytest
 
 from perdure import RetryableError, Run, Worker, Workflow, get_run, start, step
-from perdure._core import retries
-from perdure._runtime import failures
 from perdure._runtime.registry import AnyStep
 from perdure.abc import World
 from perdure.errors import RunEndedError, RunNotFoundError
@@ -60,7 +58,7 @@ def threaded() -> str:
     return "threaded"
 
 
-@step(name="gone:fails", max_retries=1)
+@step(name="gone:fails", max_retries=1, retry_delay=0.2)
 async def fails() -> None:
     if not began.is_set():
         began.set()
@@ -75,8 +73,6 @@ STEPS: list[AnyStep] = [plain, waits, threaded, fails]
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("began", "go_on"):
         monkeypatch.setitem(globals(), name, anyio.Event())
-    for module in (retries, failures):
-        monkeypatch.setattr(module, "MIN_DELAY_MS", 1)
     may_end.clear()
     yield
     may_end.set()
@@ -151,11 +147,7 @@ async def test_it_may_go_while_a_step_of_the_queue_runs(world: World, body: str,
         await goes_on(worker, world)
 
 
-async def test_it_may_go_while_a_step_waits_for_its_retry(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (retries, failures):
-        monkeypatch.setattr(module, "MIN_DELAY_MS", 200)
+async def test_it_may_go_while_a_step_waits_for_its_retry(world: World) -> None:
     async with Worker(world, steps=STEPS) as worker:
         run = await start(flow("await fails();"), world=world)
         go_on.set()
