@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from .payloads import text_of
+
 __all__ = ("Fields", "first_line", "of_item", "of_run", "of_step", "of_task")
 
 _name_of = type.__dict__["__name__"].__get__  # a metaclass may have another
@@ -51,7 +53,7 @@ def first_line(error: BaseException) -> str:
     """An error's name and the first line of its text, as far as it tells. Raises nothing."""
     name: str = _name_of(type(error))
     try:
-        text = str(error)
+        text = text_of(error)
     except BaseException:  # of a user's class
         return name
     lines = text[: 2 * _LONGEST].strip().splitlines()
