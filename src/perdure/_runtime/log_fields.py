@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from .._protocol.codec import decode_error
+from ..errors import GuestError
 from .payloads import text_of
 
-__all__ = ("Fields", "first_line", "of_item", "of_run", "of_step", "of_task")
+__all__ = ("Fields", "first_line", "of_item", "of_run", "of_step", "of_task", "told_by")
 
 _name_of = type.__dict__["__name__"].__get__  # a metaclass may have another
 _LONGEST = 300  # characters of an error in a line
@@ -59,3 +61,19 @@ def first_line(error: BaseException) -> str:
     lines = text[: 2 * _LONGEST].strip().splitlines()
     line = lines[0][:_LONGEST] if lines else ""
     return f"{name}: {line}" if line else name
+
+
+def told_by(payload: bytes) -> GuestError:
+    """The error in a failure's payload, for a record's traceback.
+
+    The error itself may take for ever to be written out; its payload has a bound.
+    """
+    error = decode_error(payload)
+    return _with_stack(error, error.cause)
+
+
+def _with_stack(error: GuestError, cause: object) -> GuestError:
+    told = GuestError(name=error.name, message=f"{error.text}\n{error.stack}".strip())
+    if isinstance(cause, GuestError):
+        told.__cause__ = _with_stack(cause, None)
+    return told

@@ -34,7 +34,7 @@ from .._model.queue import MessageClaim
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
-from .log_fields import Fields, first_line, of_step
+from .log_fields import Fields, first_line, of_step, told_by
 from .metadata import RunMetadata, StepMetadata, entered, expiry
 from .parameters import Keywords
 from .payloads import (
@@ -329,7 +329,7 @@ def _failed(
         call.step,
         execution,
         first_line(error.__cause__ if is_exhausted and error.__cause__ else error),
-        exc_info=error,
+        exc_info=told_by(payload),
         extra=_fields(claim, call, execution, EventType.STEP_FAILED),
     )
     return Ended(_event(EventType.STEP_FAILED, call, payload, facts, now_ms))
