@@ -16,7 +16,7 @@ import anyio.to_thread
 import pytest
 
 from perdure._runtime import bodies
-from perdure._runtime.bodies import Body, Raised
+from perdure._runtime.bodies import Body, Hosts, Raised
 from tests.runtime.endings import Panic, me
 
 pytestmark = pytest.mark.anyio
@@ -24,10 +24,22 @@ seen: ContextVar[str] = ContextVar("seen", default="nothing")
 Makes = Callable[[], Awaitable[object]]
 
 
+_hosts: ContextVar[Hosts] = ContextVar("hosts")
+
+
+@pytest.fixture(autouse=True)
+async def hosts() -> AsyncGenerator[Hosts, None]:
+    """Those of the test's loop."""
+    here = Hosts(asyncio.get_running_loop())
+    _hosts.set(here)
+    yield here
+    here.close()
+
+
 async def await_body(coroutine: Any, *, name: str) -> Any:
     """Its value, or what it raised."""
     body = Body[Any](coroutine)
-    if not body.begin(name):
+    if not body.begin(name, _hosts.get()):
         await body.wait()
     return body.outcome()
 
@@ -228,7 +240,18 @@ async def test_it_leaves_nothing_to_its_caller(body: Makes, waits: bool) -> None
     assert anyio.current_effective_deadline() == float("inf")
 
 
-async def test_one_that_nobody_knew_is_the_next_ones_too() -> None:
+async def test_one_that_ended_before_anybody_waits_for_it_is_not_waited_for() -> None:
+    body = Body(after_a_round())
+    assert not body.begin("a body", _hosts.get())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    with anyio.fail_after(5):
+        await body.wait()
+    assert body.outcome() == "done"
+
+
+@pytest.mark.parametrize("rounds", [0, 3])
+async def test_one_that_nobody_knew_is_the_next_ones_too(rounds: int) -> None:
     seen = list[int]()
 
     async def body() -> None:
@@ -236,7 +259,45 @@ async def test_one_that_nobody_knew_is_the_next_ones_too() -> None:
 
     for _ in range(3):
         await await_body(body(), name="a body")
+        for _ in range(rounds):
+            await asyncio.sleep(0)
     assert len(set(seen)) == 1
+
+
+async def test_the_next_one_may_wait_in_it_and_be_cancelled_there() -> None:
+    for ends in (asyncio.sleep(0), anyio.sleep_forever()):
+        await await_body(at_once(), name="first")
+        await asyncio.sleep(0)  # from here on its task waits for another body
+        task = asyncio.ensure_future(await_body(ends, name="second"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+
+
+@pytest.mark.parametrize("rounds", [0, 3])
+async def test_no_task_is_left_once_they_are_closed(hosts: Hosts, rounds: int) -> None:
+    before = asyncio.all_tasks()
+    await await_body(at_once(), name="a body")
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    (task,) = asyncio.all_tasks() - before
+    assert task.get_name() == bodies.IDLE
+    hosts.close()
+    hosts.close()
+    await asyncio.wait({task})
+    assert not task.cancelled()
+    assert await await_body(after_a_round(), name="a body") == "done"
+
+
+async def test_the_end_of_the_loop_ends_the_task_that_waits_for_a_body() -> None:
+    before = asyncio.all_tasks()
+    await await_body(at_once(), name="a body")
+    await asyncio.sleep(0)
+    (task,) = asyncio.all_tasks() - before
+    task.cancel()
+    await asyncio.wait({task})
+    assert await await_body(at_once(), name="a body") == "done"
 
 
 Task = asyncio.Task[Any]

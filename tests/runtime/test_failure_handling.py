@@ -252,7 +252,7 @@ async def test_an_odd_error_is_retried_as_any_other(
 
     error, kinds = await outcome(world, clock, body)
     assert isinstance(error, GuestError)
-    assert "step handling:body failed after 1 retries" in error.message
+    assert "step handling:body failed after 1 retry" in error.message
     assert executed == [1, 1]
     assert kinds.count(EventType.STEP_RETRYING) == 1
 

@@ -124,6 +124,7 @@ static void out_value(struct out *o, JSValueConst v, const char *where, size_t c
         }
         JS_FreeValue(ctx, error);
     }
+    note_used(&s);
     out_blob(o, s.base, s.len);
 }
 
@@ -135,6 +136,7 @@ static void out_named_error(struct out *o, const char *name, const char *message
     out_text(&s, name);
     out_text(&s, "message");
     out_text(&s, message);
+    note_used(&s);
     out_blob(o, s.base, s.len);
 }
 
@@ -142,7 +144,10 @@ static struct out answer(void) {
     return (struct out){arena.answer, 0, sizeof arena.answer, false};
 }
 
-static int finish(struct out *o) { return o->full ? TOO_LARGE : (int)o->len; }
+static int finish(struct out *o) {
+    note_used(o);
+    return o->full ? TOO_LARGE : (int)o->len;
+}
 
 /* The name and the words of the limit that was met. */
 static void out_limit_error(struct out *o) {
@@ -168,6 +173,7 @@ static int answer_error(JSValue error) {
     size_t begin = o.len;
     if (!over_limit()) out_value(&o, error, "error", limits.payload);
     if (over_limit()) {
+        note_used(&o);
         o.len = begin;
         out_limit_error(&o);
     }
@@ -218,6 +224,7 @@ static void out_list(struct out *o, JSValue *list, const char *name) {
     if (!ok || o->full || o->cap - o->len < TAIL_BYTES) {
         if (!over_limit()) limit_output = true;
         o->full = false;
+        note_used(o);
         o->len = before;
         out_head(o, 4, 0);
     }
@@ -313,6 +320,7 @@ static bool out_end(struct out *o) {
         out_unhandled(o, ended);
         if (o->full && !over_limit()) limit_output = true;
         if (limited || !over_limit()) return ended;
+        note_used(o);
         o->len = begin;
         o->full = false;
     }
@@ -586,6 +594,7 @@ EXPORT("perdure_layout") uint32_t perdure_layout(void) {
     if (!layout[3]) layout[3] = STACK_BYTES; /* bake.py puts the constants' end here */
     layout[4] = (uint32_t)(uintptr_t)&arena.interrupt;
     layout[5] = (uint32_t)(uintptr_t)&__heap_base;
-    layout[6] = 2; /* ABI version */
+    layout[6] = 3; /* ABI version */
+    layout[7] = (uint32_t)(uintptr_t)arena.used;
     return (uint32_t)(uintptr_t)layout;
 }

@@ -16,6 +16,12 @@
 #define TICKS_PER_ITEM 4
 #define BYTES_PER_TICK_LOG2 4
 
+void note_used(const struct out *o) {
+    size_t at = (size_t)(o->base - arena.request), slot = at / SLOT_BYTES;
+    uint32_t used = (uint32_t)(at + o->len - slot * SLOT_BYTES);
+    if (used > arena.used[slot]) arena.used[slot] = used;
+}
+
 void out_bytes(struct out *o, const void *data, size_t n) {
     if (!o->base) return; /* the counting pass writes nowhere */
     if (o->full || n > o->cap - o->len) {

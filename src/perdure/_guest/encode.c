@@ -441,6 +441,8 @@ static bool resolve_shared(struct enc *e, size_t begin) {
         if (h.major == 2 || h.major == 3) from.p += h.n;
         out_bytes(&to, p, (size_t)(from.p - p));
     }
+    note_used(&to);
+    note_used(e->o);
     e->o->len = begin;
     e->o->full |= to.full; /* the tags may have made it longer */
     out_bytes(e->o, to.base, to.len);
@@ -502,6 +504,7 @@ bool encode_in_scratch(JSContext *ctx, struct out *o, JSValueConst v, const char
     struct out *outer = arena.writing;
     arena.writing = o; /* what is encoded meanwhile goes behind it */
     bool ok = cbor_encode(ctx, o, v, where);
+    note_used(o);
     arena.writing = outer;
     return ok;
 }

@@ -35,11 +35,13 @@ struct arena {
     uint32_t met_at[MAX_OBJECTS];
     uint32_t met_shared[MAX_OBJECTS]; /* 0, or 1 and its number among the shared ones */
     uint32_t met_count;
+    uint32_t used[4]; /* bytes of each slot that were written to; the host zeroes them, and these */
     struct out *writing; /* what is being encoded into scratch */
     volatile uint8_t interrupt; /* set by the host from another thread */
 };
 extern struct arena arena;
 
+void note_used(const struct out *o); /* before it is let go, or made shorter */
 void out_bytes(struct out *o, const void *data, size_t n);
 void out_head(struct out *o, unsigned major, uint64_t n);
 void out_text(struct out *o, const char *s);

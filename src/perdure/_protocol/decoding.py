@@ -33,6 +33,9 @@ _MAP_HEAD = b"\xd9" + Tag.MAP.to_bytes(2, "big")
 # Bytes of which an undefined, or a simple value that means nothing here, has one.
 _RARE = bytes([*range(0xE0, 0xF4), 0xF7, 0xF8])
 _COMMON = bytes(sorted(set(range(256)) - set(_RARE)))
+# Heads of numbers, texts, byte strings and arrays whose length is told; of false, true and null.
+_SIMPLE = bytes([*(set(range(0xA0)) - {0x5F, 0x7F, 0x9F}), 0xF4, 0xF5, 0xF6, 0xFB])
+_SHORT = 64  # bytes
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _CONTAINERS = frozenset({list, dict, set, GuestError, cbor2.CBORTag})
 _ODD_KEY = "map key must be a text string"  # what cbor2 says of others, where only text may be
@@ -47,6 +50,17 @@ def decode(data: bytes) -> Any:
         ValueNotCarriableError: it has too many items, or a Map in it has keys that Python's dict
             cannot have or keep apart.
     """
+    if len(data) <= _SHORT and not data.translate(None, _SIMPLE):
+        try:
+            value = cbor2.loads(data)
+        except cbor2.CBORDecodeError:
+            return _decode_all(data)  # which says what is wrong
+        if cbor2.dumps(value) == data:  # else something follows, or is written in another way
+            return value
+    return _decode_all(data)
+
+
+def _decode_all(data: bytes) -> Any:
     if len(data) > MAX_ITEMS:
         survey(data)
     try:

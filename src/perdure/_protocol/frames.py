@@ -137,17 +137,18 @@ def decode_answer(data: bytes) -> Answer:
         ProtocolError: it is not one; says which field.
     """
     try:
-        turns, consumed, outcome, unhandled, *numbers = _load(data)
-        spent, heap_bytes, clock_ms, waiting = numbers
+        turns, consumed, outcome, unhandled, spent, heap_bytes, clock_ms, waiting = _load(data)
+        _check_lists(turns, unhandled)
+        _check_counts(consumed, spent, heap_bytes, clock_ms, waiting)
         return Answer(
-            turns=tuple([_turn(*turn) for turn in _list(turns)]),
-            consumed=_count(consumed),
+            turns=tuple([_turn(*turn) for turn in turns]),
+            consumed=consumed,
             outcome=None if outcome is None else _outcome(*outcome),
-            unhandled=tuple([_bytes(reason) for reason in _list(unhandled)]),
-            instructions=_count(spent),
-            heap_bytes=_count(heap_bytes),
-            clock_ms=_count(clock_ms),
-            open=_count(waiting),
+            unhandled=tuple([_bytes(reason) for reason in unhandled]) if unhandled else (),
+            instructions=spent,
+            heap_bytes=heap_bytes,
+            clock_ms=clock_ms,
+            open=waiting,
         )
     except (TypeError, ValueError) as exc:
         raise ProtocolError(f"the guest's answer is malformed: {exc}") from exc
@@ -186,11 +187,10 @@ def _wrong(what: str, value: object) -> TypeError:
     return TypeError(f"{what} is {str(value)[:80]!r}, a {type(value).__name__}")
 
 
-def _list(value: Any) -> list[Any]:
-    if value.__class__ is not list:
-        raise _wrong("a list", value)
-    items: list[Any] = value
-    return items
+def _check_lists(*values: object) -> None:
+    for value in values:
+        if type(value) is not list:
+            raise _wrong("a list", value)
 
 
 def _bytes(value: object) -> bytes:
@@ -199,10 +199,10 @@ def _bytes(value: object) -> bytes:
     return value
 
 
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_NUMBER:
-        raise _wrong("a number", value)
-    return value
+def _check_counts(*values: object) -> None:
+    for value in values:
+        if type(value) is not int or not 0 <= value <= MAX_NUMBER:
+            raise _wrong("a number", value)
 
 
 def _text(what: str, value: object, limit: int) -> str:
@@ -219,11 +219,13 @@ def _id(kind: str, value: object) -> EntityId:
     return EntityId(value)
 
 
-def _turn(position: object, commands: object, console: object) -> DeliveryOutput:
+def _turn(position: Any, commands: Any, console: Any) -> DeliveryOutput:
+    _check_counts(position)
+    _check_lists(commands, console)
     return DeliveryOutput(
-        position=_count(position),
-        commands=tuple([_command(*command) for command in _list(commands)]),
-        console=tuple([_line(*line) for line in _list(console)]),
+        position=position,
+        commands=tuple([_command(*command) for command in commands]),
+        console=tuple([_line(*line) for line in console]) if console else (),
     )
 
 
@@ -261,12 +263,13 @@ def _schedule_step(entity: object, step: object, args: object, at: object) -> Co
     )
 
 
-def _start_wait(entity: object, resume_at_ms: object, at: object) -> Command:
-    if _count(resume_at_ms) > MAX_TIME_MS:
+def _start_wait(entity: object, resume_at_ms: Any, at: object) -> Command:
+    _check_counts(resume_at_ms)
+    if resume_at_ms > MAX_TIME_MS:
         raise _wrong("a time", resume_at_ms)
     return StartWait(
         id=_id("wait_", entity),
-        resume_at_ms=_count(resume_at_ms),
+        resume_at_ms=resume_at_ms,
         at=_text("a position", at, MAX_POSITION),
     )
 

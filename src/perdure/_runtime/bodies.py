@@ -3,8 +3,8 @@
 The tasks of a worker run one thing after another, and a body may do anything to the task it runs
 in: cancel it, swallow a cancellation, leave a timeout or a cancel scope behind. So it gets one that
 ends with it. Its first piece, up to where it first waits, runs at once in the caller's turn, as
-with ``asyncio.eager_task_factory`` of Python 3.12: a step that never waits costs 1.7 µs more than
-in the caller's task, where a task that the loop begins costs 4 and a round of the loop.
+with ``asyncio.eager_task_factory`` of Python 3.12. A task that the loop begins costs 4 µs and a
+round of the loop; so a body that never waits leaves its task to the next one.
 What a body raises is data here; what is raised is the caller's own cancellation.
 """
 
@@ -24,7 +24,7 @@ from anyio._backends import _asyncio as backend  # for ``_is_shielded`` alone
 from .._frozen import frozen
 from .log_fields import of_task
 
-__all__ = ("Body", "Raised")
+__all__ = ("Body", "Hosts", "Raised")
 
 T = TypeVar("T")
 _log = logging.getLogger("perdure")
@@ -32,6 +32,7 @@ GRACE = 0.5  # seconds that a body has to clean up in when its worker is cancell
 # For whoever extends asyncio: https://docs.python.org/3/library/asyncio-extending.html
 _enter = asyncio.tasks._enter_task  # pyright: ignore[reportPrivateUsage] # documented there
 _leave = asyncio.tasks._leave_task  # pyright: ignore[reportPrivateUsage] # documented there
+IDLE = "perdure: the next step's body"  # a task that has none
 LOOK_EVERY = 0.05  # seconds between looks whether it has left a shielded scope
 
 
@@ -54,33 +55,37 @@ def _is_shielded(task: asyncio.Task[None]) -> bool:
     return scope is not None
 
 
+def _is_as_new(task: asyncio.Task[None]) -> bool:
+    """Whether nobody has asked for the task's end."""
+    return not (task.cancelling() or getattr(task, "_must_cancel", True))
+
+
 @final
 class Body(Generic[T]):
     """A body, from its first piece to its outcome."""
 
-    __slots__ = ("_context", "_coroutine", "_host", "_outcome", "_waiter", "is_done", "is_left")
+    __slots__ = ("_context", "_coroutine", "_outcome", "_task", "_waiter", "is_done", "is_left")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
         self._context = copy_context()
         self._outcome: Any = None
         self.is_left = False  # it would not end, and has no outcome
-        self._host: _Host | None = None
+        self._task: asyncio.Task[None] | None = None  # from the first wait to the outcome
         self._waiter: asyncio.Future[None] | None = None  # told when it is done
         self.is_done = False
 
     def __repr__(self) -> str:
         return f"<Body{', done' if self.is_done else ''}>"
 
-    def begin(self, name: str) -> bool:
+    def begin(self, name: str, hosts: Hosts) -> bool:
         """Run the first piece; gives whether that was all, else ``wait`` must follow.
 
         Args:
             name: the task's.
+            hosts: which has tasks for it, of the running loop.
         """
-        loop = asyncio.get_running_loop()
-        host = _Host.of(loop)
-        task = host.task
+        loop, (host, task) = hosts.loop, hosts.take()
         known = getrefcount(task), getweakrefcount(task)
         task.set_name(name)
         caller: Any = asyncio.current_task(loop)
@@ -92,10 +97,12 @@ class Body(Generic[T]):
             _leave(loop, task)
             _enter(loop, caller)
         if not self.is_done:
-            self._host = host
+            self._task = task
             host.carry(self, awaited)
-        elif known == (getrefcount(task), getweakrefcount(task)) and host.is_as_new:
-            host.offer()
+        elif known == (getrefcount(task), getweakrefcount(task)) and _is_as_new(task):
+            hosts.offer(host, task)
+        else:
+            host.end()
         return self.is_done
 
     async def wait(self, *, limit: float | None = None) -> None:
@@ -107,10 +114,13 @@ class Body(Generic[T]):
         Cancelled, it cancels the body once that is in no shielded scope. One that has not ended
         after ``GRACE`` is left behind, and closed at the next place where it waits.
         """
+        if self.is_done:
+            return
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             if limit is not None and not await self._is_done_after(limit + GRACE):
-                return await self._end()
+                await self._end()
+                return
             await self._waiter
         except asyncio.CancelledError:
             with anyio.CancelScope(shield=True):
@@ -120,7 +130,7 @@ class Body(Generic[T]):
     def outcome(self) -> T | Raised:
         """What came of it. Once: an error refers to this by its traceback."""
         outcome: T | Raised = self._outcome
-        self._outcome = None
+        self._outcome = self._task = None  # which refers to this
         return outcome
 
     async def _is_done_after(self, seconds: float) -> bool:
@@ -130,8 +140,8 @@ class Body(Generic[T]):
 
     async def _end(self) -> None:
         """Have it end, whatever it does against that."""
-        assert self._host is not None
-        task = self._host.task
+        task = self._task
+        assert task is not None
         while _is_shielded(task) and not task.done():
             await asyncio.wait({task}, timeout=LOOK_EVERY)
         task.cancel()
@@ -162,53 +172,90 @@ class Body(Generic[T]):
             self._waiter.set_result(None)
         return None
 
+    def cancel(self) -> None:
+        """Cancel it; nobody asks for its outcome."""
+        self.is_left = True
+        if self._task is not None:
+            self._task.cancel()
+
     def close(self) -> None:
         """Let it end where it waits: its event loop is gone."""
         self._coroutine.close()
 
 
 @final
+class Hosts:
+    """Tasks for the bodies of one event loop. ``close`` it when no body runs.
+
+    A body that ends in its first piece, and makes its task known to nobody, leaves it to the next
+    one. So a step that waits for nothing needs no task of its own, and no round of the loop.
+    """
+
+    __slots__ = ("_spare", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._spare: tuple[_Host, asyncio.Task[None]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Hosts, {'none' if self._spare is None else 'one'} to spare>"
+
+    def take(self) -> tuple[_Host, asyncio.Task[None]]:
+        """One that no body has, and its task, which is nobody's."""
+        spare, self._spare = self._spare, None
+        if spare is None or spare[1].done():
+            host = _Host(self.loop)
+            return host, asyncio.Task(host, loop=self.loop)
+        return spare
+
+    def offer(self, host: _Host, task: asyncio.Task[None]) -> None:
+        """Let the next body have these, which are as new."""
+        if self._spare is not None:
+            host.end()
+            return
+        task.set_name(IDLE)
+        self._spare = host, task
+
+    def close(self) -> None:
+        """Let the task end that no body has. Idempotent."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare[0].end()
+
+
+@final
 class _Host(Coroutine[Any, Any, None]):
     """The coroutine of a task that a body has for its own; raises nothing but ``StopIteration``.
 
-    Until the loop comes to the task, bodies that end in their first piece have it one after
-    another, as long as none of them makes it known to anybody. In a fan-out of 500 steps that wait
-    for nothing, a task for each cost 8 µs a step, a tenth of all that one takes; this costs 4.
+    A task is made for a body, and begins with the loop's next round. If it has no body by then it
+    waits for one. It does not refer to its task, which refers to it for good.
     """
 
-    __slots__ = ("_awaited", "_body", "_loop", "task")
-    _spare: _Host | None = None  # of whichever loop offered one last
+    __slots__ = ("_awaited", "_body", "_is_over", "_loop", "_parked")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._awaited: Any = None  # by the first piece, until the task waits for it
         self._body: Body[Any] | None = None
+        self._is_over = False  # no body comes any more
         self._loop = loop
-        self.task: asyncio.Task[None] = asyncio.Task(self, loop=loop)
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> _Host:
-        """One whose task is nobody's."""
-        spare = cls._spare
-        if spare is None or spare._loop is not loop:
-            return cls(loop)
-        cls._spare = None
-        return spare
+        self._parked: asyncio.Future[None] | None = None  # what the task waits for meanwhile
 
     def __repr__(self) -> str:
         return f"<Host of {self._body!r}>"
 
-    @property
-    def is_as_new(self) -> bool:
-        """Whether nobody has asked for the task's end."""
-        return not (self.task.cancelling() or getattr(self.task, "_must_cancel", True))
-
-    def offer(self) -> None:
-        """Let the next body have the task."""
-        _Host._spare = self
-
     def carry(self, body: Body[Any], awaited: Any) -> None:
         """Have the task go on with a body whose first piece waits for *awaited*."""
         self._body, self._awaited = body, awaited
+        self._wake()
+
+    def end(self) -> None:
+        """Let the task end, which no body has."""
+        self._is_over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._parked is not None and not self._parked.done():
+            self._parked.set_result(None)
 
     # --- what a task asks of its coroutine --------------------------------------------------------
 
@@ -233,11 +280,17 @@ class _Host(Coroutine[Any, Any, None]):
     def _handed_on(self, awaited: Any, error: BaseException | None) -> Any:
         body = self._body
         if body is None:
-            if _Host._spare is self:
-                _Host._spare = None
-            raise StopIteration
+            if self._is_over or error is not None:
+                raise StopIteration
+            return self._park()
         if awaited is None:
             awaited = body.advance(error)
         if body.is_done:
             raise StopIteration
         return awaited
+
+    def _park(self) -> asyncio.Future[None]:
+        """Wait for a body, as ``await`` would."""
+        self._parked = parked = self._loop.create_future()
+        parked._asyncio_future_blocking = True
+        return parked

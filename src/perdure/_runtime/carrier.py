@@ -13,10 +13,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, final
 
-from .._model.ids import EntityId, RunId
-from .._model.queue import MessageClaim, WakeClaim
+from .._model.ids import RunId
+from .._model.queue import WakeClaim
 from .._model.runs import NewRun, RunOutcome
 from .._vm.watch import StoppedError, StopReason
 from ..errors import (
@@ -27,6 +28,7 @@ from ..errors import (
 )
 from .carrying import Carrying
 from .containment import ends_worker
+from .execution import Begun
 from .giving_up import (
     MAX_FRUITLESS,
     MAX_INTERRUPTED,
@@ -44,6 +46,7 @@ from .writes import GONE, Writes
 __all__ = ("Carrier",)
 
 _log = logging.getLogger("perdure")
+_AT_ONCE = 0.002  # seconds for which steps are begun one after another, before others have a turn
 _PARKED_MS = 30_000  # a run whose bundle is missing is looked at again after this long
 
 
@@ -70,10 +73,6 @@ class Carrier:
         if not self._turning:
             self._add_task(None)
 
-    def finished(self, entity: EntityId, result: StepResult | None) -> None:
-        """A step that ran here has ended; without a result it goes on elsewhere, or later."""
-        self._turns.finished(entity, result)
-
     def watch(self, listener: Listener) -> None:
         """Tell *listener* the run's outcome once it has landed, or that it is no more carried."""
         self._listeners.append(listener)
@@ -83,24 +82,57 @@ class Carrier:
         with suppress(ValueError):
             self._listeners.remove(listener)
 
-    async def carry(self, step: MessageClaim | None = None) -> None:
-        """Run *step*, take the turns there are to take, and so on; returns when others do that.
+    async def carry(self, step: Begun | None = None) -> None:
+        """Finish *step*, take the turns there are to take, and so on; returns when others do that.
 
         The last task to leave finds the run put away.
         """
         try:
             while True:
                 if step is not None:
-                    await self._shared.run_step(self, step)
+                    await self._finish(step)
                 if self._turning:
                     return
                 await self._take_turns()
-                if not self._turns.ready:
+                step = await self._begin_steps()
+                if self._turns.results:
+                    self._hand_on(step)
+                    step = None
+                elif step is None:
                     return
-                step = self._turns.ready.popleft()
-                self._spread()
         finally:
             self._release_task()
+
+    async def _finish(self, step: Begun) -> None:
+        result: StepResult | None = None
+        try:
+            result = await self._shared.execution.finish(step)
+        finally:
+            self._turns.finished(step.claim, result)
+
+    async def _begin_steps(self) -> Begun | None:
+        """Begin the steps that are ready; returns one that waits, and other tasks finish others."""
+        turns, waiting = self._turns, None
+        until = perf_counter() + _AT_ONCE
+        while turns.ready:
+            claim = turns.ready.popleft()
+            begun = self._shared.execution.begin(claim)
+            if isinstance(begun, StepResult):
+                turns.finished(claim, begun)
+            else:
+                self._hand_on(waiting)
+                waiting = begun
+            if turns.ready and perf_counter() > until:
+                self._hand_on(waiting)
+                waiting = None
+                await asyncio.sleep(0)
+                until = perf_counter() + _AT_ONCE
+        return waiting
+
+    def _hand_on(self, step: Begun | None) -> None:
+        """Have another task finish the step, if there is one."""
+        if step is not None:
+            self._add_task(step)
 
     async def _take_turns(self) -> None:
         """Take turns until nothing more is known of the run; put it away if nothing runs here."""
@@ -136,14 +168,9 @@ class Carrier:
         )
         self._turns.custody.discard()
 
-    def _spread(self) -> None:
-        """Have other tasks run the steps that are ready."""
-        while self._turns.ready:
-            self._add_task(self._turns.ready.popleft())
-
-    def _add_task(self, step: MessageClaim | None) -> None:
+    def _add_task(self, step: Begun | None) -> None:
         self._tasks += 1
-        self._shared.spawn(self, step)
+        self._shared.run(self.carry(step))
 
     def _release_task(self) -> None:
         """One task less; after the last, nothing is kept: the run is put away, or was cancelled."""
@@ -152,9 +179,9 @@ class Carrier:
             return
         self._turns.custody.discard()
         for claim in self._turns.ready:
-            self._shared.drop_step(claim)
+            self._shared.execution.drop(claim)
         self._tell(None)
-        self._shared.forget(self)
+        self._shared.forget(self.run_id)
 
     def _tell(self, outcome: RunOutcome | None) -> None:
         listeners, self._listeners = self._listeners, []
@@ -194,7 +221,7 @@ class Carrier:
             self._tell(turn.commit.outcome)
             await log_failure(self.run_id, turn.commit.outcome)
         if turn.prints:
-            self._spread()  # no step waits for what was printed before it
+            self._hand_on(await self._begin_steps())  # none waits for what was printed before it
             await self._writes.write_console(turn)
 
     async def _advance(self) -> None:
@@ -246,7 +273,7 @@ class Carrier:
             await self._fail_turn(claim, results, fruitless(self.run_id, claim, exc))
         finally:
             for ended in claims:
-                self._shared.let_go(ended.lease)
+                self._shared.leases.let_go(ended.lease)
         if isinstance(taken, Turn):
             await self._follow(taken)
 

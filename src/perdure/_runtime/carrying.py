@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from .._core.turn import StepRoute
 from .._model.commands import ScheduleStep
 from .._model.ids import RunId
-from .._model.queue import Lease, MessageClaim
 from .._model.runs import RunRecord
 from .._protocol.frames import Limits
 from .._vm.pool import VmPool
-from .._vm.watch import Watch
 from ..abc import Capability, DirectStorage, World
 from .cache import Baselines, WarmHeaps
+from .execution import Execution
+from .renewal import Leases
+from .runners import Job
 from .slots import Slots, TakenSlots
 from .slow_runs import SlowRuns
 
-if TYPE_CHECKING:
-    from .carrier import Carrier
-
-__all__ = ("Carrying", "Route", "RunStep", "Tally")
-
-
-class RunStep(Protocol):
-    """Runs a step's body; ``Carrier.finished`` is told how it ended, and its slot given back."""
-
-    def __call__(self, carrier: Carrier, claim: MessageClaim, /) -> Awaitable[None]: ...
+__all__ = ("Carrying", "Route", "Tally")
 
 
 class Route(Protocol):
@@ -63,13 +55,10 @@ class Carrying:
     warm: WarmHeaps
     slots: Slots
     route: Route
-    run_step: RunStep
-    drop_step: Callable[[MessageClaim], None]  # one that is not run here after all
-    spawn: Callable[[Carrier, MessageClaim | None], None]  # another task for ``Carrier.carry``
-    forget: Callable[[Carrier], None]  # it carries nothing any more
-    hold: Callable[[Lease], None]  # renew a lease from now on
-    let_go: Callable[[Lease], None]  # of a wake's lease that needs no renewal any more
-    watches: dict[RunId, Watch]  # of the turns that are taken, by their runs
+    execution: Execution
+    leases: Leases
+    run: Callable[[Job], None]  # in a task of its own
+    forget: Callable[[RunId], None]  # it is carried here no more
     snapshot_lag: int
     turn_deadline: float  # seconds one turn may take before it is tried again
     name: str  # of the worker; with a number it names a commit of its

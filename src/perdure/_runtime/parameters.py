@@ -52,7 +52,8 @@ class Parameters:
         self._others: _Parameter | None = None  # of keywords
         for parameter in signature.parameters.values():
             if parameter.kind in _POSITIONAL:
-                self._named.append(_Parameter(function, parameter, step_id))
+                where = f"arguments[{len(self._named)}]"
+                self._named.append(_Parameter(function, parameter, step_id, where))
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 self._rest = _Parameter(function, parameter, step_id)
             elif parameter.kind is parameter.KEYWORD_ONLY:
@@ -73,7 +74,11 @@ class Parameters:
         Raises:
             ValueNotCarriableError: one is not of its annotated type; names its path.
         """
-        if not self.takes_keywords or not self._is_last_keywords(args):
+        if not self.takes_keywords and len(args) <= len(self._named):
+            return [
+                one.convert(value, one.where) for one, value in zip(self._named, args, strict=False)
+            ]
+        if not self._is_last_keywords(args):
             return list(self._converted(args))
         where = f"arguments[{len(args) - 1}]"
         return [*self._converted(args[:-1]), Keywords(self._converted_keywords(args[-1], where))]
@@ -84,7 +89,9 @@ class Parameters:
         It follows all that are positional. Behind ``*rest``, where nothing else tells, it is one
         if it has no other members than these parameters.
         """
-        if not args or not isinstance(args[-1], dict) or len(args) <= len(self._named):
+        if not self.takes_keywords or not args or not isinstance(args[-1], dict):
+            return False
+        if len(args) <= len(self._named):
             return False
         if self._rest is None:
             return len(args) == len(self._named) + 1
@@ -111,8 +118,13 @@ def _spared(parameter: inspect.Parameter) -> tuple[type[UsageError], ...]:
 
 class _Parameter:
     def __init__(
-        self, function: Callable[..., object], parameter: inspect.Parameter, step_id: str
+        self,
+        function: Callable[..., object],
+        parameter: inspect.Parameter,
+        step_id: str,
+        where: str = "",
     ) -> None:
+        self.where = where  # an argument for it is among positional ones
         self._function = function
         self._name = parameter.name
         self._step_id = step_id

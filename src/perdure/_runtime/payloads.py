@@ -36,6 +36,7 @@ __all__ = (
 T = TypeVar("T")
 MAX_BYTES = Limits().payload_bytes
 _SHOWN = 10_000  # characters of a message that is too long
+_SCALARS = frozenset({int, float, bool, type(None)})
 _MAX_THREADS = 2  # more would only take the interpreter from each other and from the loop
 _threads: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("perdure_payloads")
 
@@ -62,7 +63,7 @@ async def encode_aside(value: object, *, where: str) -> bytes:
     Raises:
         ValueNotCarriableError: as ``encode_payload``.
     """
-    if is_small(value):
+    if type(value) in _SCALARS or is_small(value):
         return encode_payload(value, where=where)
     return await do_aside(partial(encode_payload, value, where=where))
 

@@ -110,7 +110,7 @@ def _take_turn(heap: Heap, given: TurnInput) -> Taken:
     answer = heap.deliver([*told, *inline])
     if isinstance(answer.outcome, Interrupted):
         return answer.outcome
-    if sum(len(turn.commands) for turn in answer.turns) < _MANY:
+    if sum([len(turn.commands) for turn in answer.turns]) < _MANY:
         return _plan(heap, given, inline, answer, again)
     with short_interval():
         return _plan(heap, given, inline, answer, again)

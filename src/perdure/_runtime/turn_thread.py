@@ -72,12 +72,12 @@ async def take_in_thread(
         else:
             reply.give((taken, answer))
 
-    shared.watches[heap.run_id] = watch
+    shared.leases.watches[heap.run_id] = watch
     try:
         shared.pool.hand_over(work, aside=heap.run_id in shared.slow)
         return await reply.wait(lambda: watch.stop(StopReason.ABANDONED))
     finally:
-        del shared.watches[heap.run_id]
+        del shared.leases.watches[heap.run_id]
 
 
 def _take_watched(heap: Heap, given: TurnInput, watch: Watch) -> Turn | Idle:

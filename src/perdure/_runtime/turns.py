@@ -52,9 +52,9 @@ class Turns:
     def __repr__(self) -> str:
         return f"<Turns of {self._run_id}, {len(self.in_flight)} steps in flight>"
 
-    def finished(self, entity: EntityId, result: StepResult | None) -> None:
+    def finished(self, claim: MessageClaim, result: StepResult | None) -> None:
         """A step that ran here has ended; without a result it goes on elsewhere, or later."""
-        self.in_flight.discard(entity)
+        self.in_flight.discard(_entity_of(claim))
         if result is None:
             self.custody.unseen = True
         else:
@@ -211,7 +211,11 @@ class Turns:
             )
             self.in_flight.add(entities[lease.item])
             slots.hand_on()
-            self._shared.hold(lease)
+            self._shared.leases.hold(lease)
             self.ready.append(
                 MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
             )
+
+
+def _entity_of(claim: MessageClaim) -> EntityId:
+    return EntityId(claim.message.message_id.removeprefix(f"{claim.message.run_id}/"))

@@ -27,20 +27,20 @@ from .._vm.pool import VmPool
 from ..abc import World
 from ..errors import UsageError
 from .ambient import entered_world, workers
+from .attempt import StepCall
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
 from .claimer import Claimer
+from .execution import Execution
 from .keys import snapshot_key as configured_key
 from .listener import Listener
 from .loop_watch import LoopWatch
-from .performer import Performer
 from .registry import AnyStep, collect_steps, topic_of, topics_of
 from .renewal import VISIBILITY_MS, Leases
 from .room import Room
 from .runners import Job, Runners
 from .slots import Slots, TakenSlots
-from .step_handler import StepCall
 from .step_options import DEFAULT_QUEUE, checked_queues
 
 __all__ = ("Worker",)
@@ -111,7 +111,7 @@ class Worker:
             carry=self._carry,
             perform=self._perform,
         )
-        self._performer = Performer(
+        self._execution = Execution(
             world, self.steps, leases=self._leases, slots=self._slots, run=self._run
         )
         self._shared = Carrying(
@@ -122,13 +122,10 @@ class Worker:
             warm=self._warm,
             slots=self._slots,
             route=self._route,
-            run_step=self._performer.perform,
-            drop_step=self._performer.drop,
-            spawn=self._spawn,
+            execution=self._execution,
+            leases=self._leases,
+            run=self._run,
             forget=self._forget,
-            hold=self._leases.hold,
-            let_go=self._leases.let_go,
-            watches=self._leases.watches,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
             key=configured_key(snapshot_key),
@@ -186,6 +183,7 @@ class Worker:
             for durable in self._beginning:  # their tasks were cancelled before they ran
                 _tell(durable, False)
             note_closed(self.world)
+            self._execution.close()
             self._warm.clear()
             self._shared.baselines.clear()
             self._pool.close()
@@ -259,16 +257,13 @@ class Worker:
     def _perform(self, claim: MessageClaim) -> None:
         self._slots.take()
         self._leases.hold(claim.lease)
-        self._runners.run(self._performer.perform(None, claim))
-
-    def _spawn(self, carrier: Carrier, step: MessageClaim | None) -> None:
-        self._run(carrier.carry(step))
+        self._runners.run(self._execution.run_alone(claim))
 
     def _run(self, job: Job) -> None:
         self._runners.run(job)
 
-    def _forget(self, carrier: Carrier) -> None:
-        del self._carriers[carrier.run_id]
+    def _forget(self, run_id: RunId) -> None:
+        del self._carriers[run_id]
         self._turns.give_back()
 
     def _route(

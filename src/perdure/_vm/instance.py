@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -39,9 +40,10 @@ from .watch import StoppedError
 
 __all__ = ("Instance", "Layout", "layout_of")
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 MAX_RECLAIMED_FRAME_BYTES = 1 << 20  # a guest that held larger frames keeps too much memory
 MAX_COMMANDS = 50_000  # of one delivery; far more than a turn should make
+_FOUR = struct.Struct("<4I")
 _SPAN = 16 << 10
 _CLEAN_SPANS = 2  # of the stack, one after the other: it was not used further down
 _zeros = ctypes.create_string_buffer(_SPAN)
@@ -62,6 +64,7 @@ class Layout:
     answer: int  # address
     stack_end: int  # and the constants'
     interrupt: int  # address of the flag
+    used: int  # address of four numbers: bytes of each slot of the arena that were written to
     stack_pointer: int  # at rest
     memory_bytes: int  # at the start
 
@@ -290,18 +293,15 @@ def _wipe(cell: Cell, layout: Layout, widest: int) -> None:
     """Zero what calls have left outside the image: the arena's slots, the flag and the stack.
 
     Args:
-        widest: bytes of the longest frame; what a guest has encoded besides is found.
+        widest: bytes of the longest request; what the guest has written besides, it has noted.
     """
     base, slot = cell.address, layout.answer - layout.arena
+    used = _FOUR.unpack(ctypes.string_at(base + layout.used, _FOUR.size))
+    for index, length in enumerate((max(widest, used[0]), *used[1:])):
+        if length:
+            foreign.zero(base + layout.arena + index * slot, 0, min(length, slot))
+    foreign.zero(base + layout.used, 0, _FOUR.size)
     foreign.zero(base + layout.interrupt, 0, 1)
-    for index in range(layout.arena_bytes // slot):
-        start = base + layout.arena + index * slot
-        for at in range(start, start + slot, _SPAN):
-            length = min(_SPAN, start + slot - at)
-            if foreign.compare(at, _ZEROS_AT, length):
-                foreign.zero(at, 0, length)
-            elif at >= start + widest:
-                break
     at, clean = base + layout.stack_pointer, 0
     while at > base and clean < _CLEAN_SPANS:  # it grows down
         length = min(_SPAN, at - base)
@@ -344,6 +344,7 @@ def layout_of(engine: GuestEngine) -> Layout:
         answer=number[0] + number[2],
         stack_end=number[3],
         interrupt=number[4],
+        used=number[7],
         stack_pointer=int(pointer.value(store)),
         memory_bytes=memory.data_len(store),
     )
