@@ -106,7 +106,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def typescript(session: nox.Session) -> None:
     """5,000 TypeScript files from npm, erased by us, by Node, by TypeScript. Four minutes."""
-    folder = session.cache_dir / "packages"
+    folder = (session.cache_dir / "packages").absolute()  # read by a module elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     session.run("python", "-m", "tests.compiler.packages", str(folder))
 
