@@ -102,7 +102,7 @@ ROWS = [
     Row("str", str, "é"),
     Row("None", None, None),
     Row("bytes", bytes, b"\x00\xff"),
-    Row("datetime (aware, to the millisecond)", datetime, datetime(2026, 1, 2, 3, tzinfo=UTC)),
+    Row("datetime (aware)", datetime, datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)),
     Row("date", date, date(2026, 1, 2)),
     Row("time", time, time(10, 30)),
     Row("timedelta", timedelta, timedelta(seconds=1.5)),

@@ -18,7 +18,7 @@ from perdure.values import UNDEFINED, ArrayBuffer, DataView, RegExp, StepRef, Ty
 
 __all__ = ("HEALTHY", "inputs", "mutated")
 
-OURS = (Tag.ERROR, Tag.BUFFER, Tag.STEP, Tag.VIEW)
+OURS = (Tag.ERROR, Tag.BUFFER, Tag.STEP, Tag.VIEW, Tag.INSTANT)
 TAGS = (0, 1, 2, 3, 28, 29, 30, 32, 258, 259, 21066, 55799, *TYPED_ARRAYS, *OURS, 2**63, 2**64 - 1)
 EDGES = (0, 1, 23, 24, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**63)
 MAX_BYTES = 2048
@@ -44,6 +44,7 @@ HEALTHY: list[object] = [
         *(TypedArray(t, b"\1" * 8) for t in (69, 79, 86)),
     ],
     datetime(1999, 12, 31, 23, 59, 59, 123000, tzinfo=UTC),
+    [datetime.max.replace(tzinfo=UTC), datetime(1999, 12, 31, 23, 59, 59, 123456, tzinfo=UTC)],
     GuestError(name="RangeError", message="r", stack="at w (w.ts:1:1)", cause="c", fatal=True),
 ]
 _MORE: list[object] = [HEALTHY, _shared(), [[[[[]]]]], ""]

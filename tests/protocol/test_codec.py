@@ -43,9 +43,7 @@ SCALARS = (
     | st.floats(allow_nan=False)
     | TEXT
     | st.binary(max_size=8)
-    | st.datetimes(timezones=st.just(UTC)).map(
-        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)
-    )
+    | st.datetimes(timezones=st.just(UTC))
     | st.just(UNDEFINED)
     | st.builds(RegExp, TEXT, st.sampled_from(["", "g", "iu"]))
     | st.builds(StepRef, TEXT)

@@ -10,6 +10,7 @@ import pytest
 from perdure._model.commands import Completed, Failed, Interrupted, ScheduleStep
 from perdure._protocol.codec import decode, decode_error, encode
 from perdure._protocol.frames import GuestDelivery, Limits
+from perdure._protocol.tags import Tag
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure._vm.instance import Instance
@@ -119,11 +120,27 @@ def test_an_interrupt_while_a_value_is_read_is_an_interrupt(run_of: RunOf) -> No
     assert isinstance(answer.outcome, Interrupted)
 
 
-def test_a_value_that_is_no_cbor_ends_the_guest_as_a_protocol_error(run_of: RunOf) -> None:
+_INSTANT = b"\xda" + Tag.INSTANT.to_bytes(4, "big")
+_LATE = b"\x1b\0\x1e\xb2\x08\xc2\xdc\0\1"  # past all time
+_THOUSAND = b"\1\x19\3\xe8"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xff",
+        *[_INSTANT + part for part in (b"", b"\1", b"\x81\1", b"\x82\1", b"\x82\1\x20")],
+        *[_INSTANT + b"\x82" + part for part in (b"\xf5\1", _LATE + b"\1", b"\1\xf5", _THOUSAND)],
+    ],
+    ids=bytes.hex,
+)
+def test_a_value_that_is_none_ends_the_guest_as_a_protocol_error(
+    run_of: RunOf, value: bytes
+) -> None:
     run = run_of(SIZE)
     run.start()
     with pytest.raises(ProtocolError, match="malformed"):
-        run.guest.resume([replace(run.next_delivery(), value=b"\xff")])
+        run.guest.resume([replace(run.next_delivery(), value=value)])
     assert run.guest.dead
 
 

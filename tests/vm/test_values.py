@@ -32,9 +32,7 @@ SCALARS = (
     | st.floats(allow_nan=False).filter(lambda x: not x.is_integer())
     | TEXT
     | st.binary(max_size=8)
-    | st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)).map(
-        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)
-    )
+    | st.datetimes(timezones=st.just(UTC))
 )
 NAMES = TEXT.filter(lambda name: name != "__proto__" and not name.isdigit())
 VALUES = st.recursive(
@@ -144,6 +142,53 @@ def test_what_javascript_makes_arrives(
     found = value_of(run.start())
     assert found == value
     assert type(found) is type(value)
+
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+WHOLE = AT.replace(microsecond=678000)
+
+
+@pytest.mark.parametrize("at", [AT, AT.replace(year=1925), AT.replace(year=9998)])
+@pytest.mark.parametrize(
+    ("expression", "keeps"),
+    [
+        ("v", True),
+        ("Object.freeze(v)", True),
+        ("structuredClone(v)", True),
+        ("(v.setTime(v.getTime() + 1), v.setTime(v.getTime() - 1), v)", True),
+        ("new Date(v)", False),
+        ("new Date(v.getTime())", False),
+        ("(v.setSeconds(5), v)", True),
+        ("(v.setMilliseconds(0), v.setTime(+v + 678), v)", True),
+    ],
+)
+def test_a_date_that_is_what_it_was_keeps_its_microseconds(
+    run_of: RunOf, value_of: ValueOf, at: datetime, expression: str, keeps: bool
+) -> None:
+    run = run_of(f"export async function w(v) {{ return {expression}; }}")
+    assert value_of(run.start(at)) == (at if keeps else at.replace(microsecond=678000))
+
+
+@pytest.mark.parametrize("change", ["setTime(1000)", "setSeconds(6)", "setTime(NaN)"])
+def test_a_date_that_is_set_to_another_time_has_no_microseconds(
+    run_of: RunOf, value_of: ValueOf, change: str
+) -> None:
+    both = f"const plain = new Date(v); plain.{change}; v.{change}; return [v, plain];"
+    back = value_of(run_of(f"export async function w(v) {{ {both} }}").start(AT))
+    assert isinstance(back, list)
+    assert repr(back[0]) == repr(back[1])
+
+
+def test_no_code_sees_the_microseconds_of_a_date(run_of: RunOf, value_of: ValueOf) -> None:
+    looks = (
+        "const all = []; for (const name in v) all.push(name);"
+        "return [all, Reflect.ownKeys(v), Object.getOwnPropertyDescriptors(v), v.getTime(), "
+        "{ ...v }, Object.keys(Object.assign({}, v)), v.toISOString(), "
+        "Object.isFrozen(Object.preventExtensions(v))];"
+    )
+    back = value_of(run_of(f"export async function w(v) {{ {looks} }}").start(AT))
+    ms = WHOLE.timestamp() * 1000
+    assert back == [[], [], {}, ms, {}, [], "2026-01-02T03:04:05.678Z", True]
 
 
 KEYS = (

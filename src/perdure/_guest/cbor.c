@@ -189,7 +189,21 @@ static JSValue decode_date(struct dec *d) {
         return malformed(d, "a time that is no number");
     }
     JS_ToFloat64(d->ctx, &seconds, inner);
-    return JS_NewDate(d->ctx, floor(seconds * 1000 + 0.5));
+    if (!(fabs(seconds) < FINE_SECONDS)) return JS_NewDate(d->ctx, floor(seconds * 1000 + 0.5));
+    double whole = floor(seconds); /* what is left is exact, and so are the microseconds */
+    int64_t total = (int64_t)whole * 1000000 + (int64_t)floor((seconds - whole) * 1e6 + 0.5);
+    double ms = floor((double)total / 1000);
+    return new_instant(d->ctx, ms, (int)(total - (int64_t)ms * 1000));
+}
+
+static JSValue decode_instant(struct dec *d) {
+    struct head list, ms, past;
+    d->slot = -1;
+    if (!in_head(&d->in, &list) || list.major != 4 || list.n != 2 || !in_head(&d->in, &ms) ||
+        ms.major > 1 || ms.n > 8640000000000000u || !in_head(&d->in, &past) || past.major ||
+        past.n > 999)
+        return malformed(d, "an instant that is none");
+    return new_instant(d->ctx, ms.major ? -1 - (double)ms.n : (double)ms.n, (int)past.n);
 }
 
 static JSValue decode_tag(struct dec *d, uint64_t tag) {
@@ -215,6 +229,7 @@ static JSValue decode_tag(struct dec *d, uint64_t tag) {
         return decode_entries(d, h.n);
     }
     if (tag == TAG_DATE) return decode_date(d);
+    if (tag == TAG_INSTANT) return decode_instant(d);
     JSValue t = JS_NewInt64(d->ctx, (int64_t)tag);
     JSValue shell = call_helper(d->ctx, "shell", 1, (JSValueConst *)&t);
     if (JS_IsException(shell)) return shell;

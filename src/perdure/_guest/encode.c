@@ -336,6 +336,22 @@ static bool encode_view(struct enc *e, JSObject *p) {
     return encode_blob(e, buffer->data + view->offset, end - view->offset);
 }
 
+/* Tag 1, seconds; where a float of them cannot tell microseconds, [milliseconds, the rest]. */
+static bool encode_date(struct enc *e, JSObject *p) {
+    double ms = 0;
+    JS_ToFloat64(e->ctx, &ms, p->u.object_data);
+    int past = microseconds_of(e->ctx, p, ms);
+    if (past && fabs(ms) >= FINE_SECONDS * 1000) {
+        out_head(e->o, 6, TAG_INSTANT);
+        out_head(e->o, 4, 2);
+        out_int(e->o, (int64_t)ms);
+        out_int(e->o, past);
+        return true;
+    }
+    out_head(e->o, 6, 1);
+    return encode_number(e, past ? (double)((int64_t)ms * 1000 + past) / 1e6 : ms / 1000);
+}
+
 static bool is_plain(JSContext *ctx, JSObject *p) {
     JSObject *proto = p->shape->proto;
     return !proto || proto == JS_VALUE_GET_OBJ(ctx->class_proto[JS_CLASS_OBJECT]);
@@ -355,11 +371,8 @@ static bool encode_kind(struct enc *e, JSValueConst v, JSObject *p) {
     case JS_CLASS_MAP:
     case JS_CLASS_SET:
         return encode_entries(e, p, p->class_id == JS_CLASS_MAP);
-    case JS_CLASS_DATE: {
-        double ms = 0;
-        out_head(e->o, 6, 1);
-        return JS_ToFloat64(e->ctx, &ms, p->u.object_data) == 0 && encode_number(e, ms / 1000);
-    }
+    case JS_CLASS_DATE:
+        return encode_date(e, p);
     case JS_CLASS_ARRAY_BUFFER:
         return encode_buffer(e, v);
     case JS_CLASS_DATAVIEW:

@@ -156,6 +156,46 @@ JSValue regexp_flags(JSContext *ctx, JSValueConst v) {
     return JS_NewStringLen(ctx, text, n);
 }
 
+/* Microseconds: Python's datetimes have them and Dates do not, so a Date that came with some has
+ * its instant in microseconds as a property with a private name, which no code of the user's can
+ * see. It counts while the Date is what it was: one that was set to another time has none. */
+static JSAtom instant_name;
+
+void init_instants(JSContext *ctx) {
+    JSAtom described = JS_NewAtom(ctx, "microseconds");
+    JSValue name = JS_NewSymbolFromAtom(ctx, described, JS_ATOM_TYPE_PRIVATE);
+    instant_name = js_symbol_to_atom(ctx, name);
+    JS_FreeAtom(ctx, described);
+}
+
+JSValue new_instant(JSContext *ctx, double ms, int microseconds) {
+    JSValue date = JS_NewDate(ctx, ms);
+    if (!microseconds || JS_IsException(date)) return date;
+    JSValue total = JS_NewBigInt64(ctx, (int64_t)ms * 1000 + microseconds);
+    if (JS_IsException(total) || JS_DefinePropertyValue(ctx, date, instant_name, total, 0) < 0) {
+        JS_FreeValue(ctx, date);
+        return JS_EXCEPTION;
+    }
+    return date;
+}
+
+/* The microseconds past a Date's milliseconds. */
+static int microseconds_of(JSContext *ctx, JSObject *p, double ms) {
+    JSProperty *kept;
+    int64_t total;
+    if (!p->shape->prop_count || !find_own_property(&kept, p, instant_name)) return 0;
+    JS_ToBigInt64(ctx, &total, kept->u.value);
+    int64_t past = ms == ms ? total - (int64_t)ms * 1000 : -1;
+    return past > 0 && past < 1000 ? (int)past : 0;
+}
+
+JSValue copy_instant(JSContext *ctx, JSValueConst v) {
+    JSObject *p = object_of(v);
+    double ms = 0;
+    JS_ToFloat64(ctx, &ms, p->u.object_data);
+    return new_instant(ctx, ms, microseconds_of(ctx, p, ms));
+}
+
 bool charge(JSContext *ctx, int64_t ticks) { return js_charge(ctx, ticks); }
 
 const char *class_of(JSValueConst v) {

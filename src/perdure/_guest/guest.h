@@ -19,6 +19,10 @@ struct out {
     bool full;
 };
 
+/* Instants: the tag of one that a float of seconds cannot tell to the microsecond, and from where. */
+#define TAG_INSTANT 1347571209u
+#define FINE_SECONDS 8589934592.0 /* 2^33: the year 2242 */
+
 #define SEEN_BITS 19
 #define SEEN_SIZE (1u << SEEN_BITS)
 #define MAX_OBJECTS 250000u
@@ -105,6 +109,12 @@ JSValue waiting_frames(JSContext *ctx, JSValueConst promise);
 
 /* The stack, as a new string value; what the user's code set for stacks is left alone. */
 JSValue stack_here(JSContext *ctx);
+/* A Date, and the microseconds past its milliseconds, of which only the encoder knows. */
+JSValue new_instant(JSContext *ctx, double ms, int microseconds);
+/* A Date's copy, microseconds included. */
+JSValue copy_instant(JSContext *ctx, JSValueConst v);
+/* Makes the name that they are kept under; once, at boot. */
+void init_instants(JSContext *ctx);
 /* The flags of a RegExp, without asking its prototype. */
 JSValue regexp_flags(JSContext *ctx, JSValueConst v);
 

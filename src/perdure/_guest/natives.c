@@ -366,7 +366,12 @@ static JSValue js_kind(JSContext *ctx, JSValueConst this_val, int argc, JSValueC
     return JS_NewString(ctx, kind);
 }
 
+static JSValue js_copy_date(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return copy_instant(ctx, argv[0]);
+}
+
 JSValue make_natives(JSContext *ctx) {
+    init_instants(ctx);
     static const struct {
         const char *name;
         JSCFunction *f;
@@ -378,6 +383,7 @@ JSValue make_natives(JSContext *ctx) {
                  {"cleanStack", js_clean_stack, 1},
                  {"buffer", js_buffer, 1},
                  {"regexpFlags", js_regexp_flags, 1},
+                 {"copyDate", js_copy_date, 1},
                  {"trace", js_trace, 0},
                  {"caller", js_caller, 0},
                  {"waitingFrames", js_waiting_frames, 1},

@@ -32,7 +32,7 @@ from .enums import form_of
 from .models import content_of, is_model
 from .show import show
 from .survey import MAX_ITEMS, too_many_items
-from .tags import TYPED_ARRAYS, Tag
+from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
 from .tracebacks import user_traceback
 
@@ -46,6 +46,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 _NO_FORM = object()
 
 
@@ -331,7 +332,7 @@ class _Encoder:
             case datetime():
                 if value.tzinfo is None:
                     raise self.refuse("a naive datetime names no instant; give it a time zone")
-                return cbor2.CBORTag(Tag.EPOCH, _epoch_seconds(value))
+                return _instant(value)
             case timedelta():
                 return self.duration(value)
             case UUID() | Decimal():
@@ -425,10 +426,14 @@ def _whole(number: float) -> int | float:
     return int(number) if number.is_integer() else number
 
 
-def _epoch_seconds(value: datetime) -> int | float:
-    # Whole milliseconds: JavaScript has no finer instants.
-    ms = (value - _EPOCH) // _MILLISECOND
-    return ms // 1000 if ms % 1000 == 0 else ms / 1000
+def _instant(value: datetime) -> cbor2.CBORTag:
+    """Seconds; where a float of them cannot tell microseconds, milliseconds and the rest."""
+    total = (value - _EPOCH) // _MICROSECOND
+    ms, past = divmod(total, 1000)
+    if past and abs(ms) >= FINE_SECONDS * 1000:
+        return cbor2.CBORTag(Tag.INSTANT, [ms, past])
+    seconds, rest = divmod(total, 1_000_000)
+    return cbor2.CBORTag(Tag.EPOCH, total / 1_000_000 if rest else seconds)
 
 
 def _fields(error: BaseException) -> dict[str, object]:

@@ -21,7 +21,7 @@ import cbor2
 
 from ..errors import GuestError, ProtocolError
 from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
-from .tags import TYPED_ARRAYS, Tag
+from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
 
 __all__ = ("PLAIN", "SHARED", "SHARED_AS_LISTS", "Unfit")
 
@@ -150,9 +150,23 @@ def _instant(value: Any, immutable: bool) -> datetime | float:
     if type(value) not in (int, float):
         _refuse("date")
     try:
+        if abs(value) < FINE_SECONDS:
+            return _EPOCH + timedelta(seconds=value)
         return _EPOCH + timedelta(milliseconds=round(value * 1000))
     except (OverflowError, ValueError):
         return math.nan  # JavaScript's calendar reaches further than Python's.
+
+
+def _fine_instant(value: Any, immutable: bool) -> datetime | float:
+    if not isinstance(value, list | tuple) or [type(part) for part in value] != [int, int]:
+        _refuse("date")
+    ms, past = value
+    if not 0 <= past < 1000:
+        _refuse("date")
+    try:
+        return _EPOCH + timedelta(milliseconds=ms, microseconds=past)
+    except OverflowError:
+        return math.nan
 
 
 def _bigint(value: Any, immutable: bool) -> int:
@@ -210,6 +224,7 @@ def _thrown() -> GuestError:
 
 _ALL: dict[int, Any] = {
     Tag.EPOCH: _instant,
+    Tag.INSTANT: _fine_instant,
     Tag.BIGINT: _bigint,
     Tag.NEGATIVE_BIGINT: _negative,
     Tag.MAP: _shared(dict, _fill_dict, _frozen_dict),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ("TYPED_ARRAYS", "Tag")
+__all__ = ("FINE_SECONDS", "TYPED_ARRAYS", "Tag")
+
+FINE_SECONDS: Final = 2**33
+"""From this time on (the year 2242) a float of seconds does not tell microseconds apart."""
 
 
 class Tag:
@@ -27,6 +30,7 @@ class Tag:
     STREAM: Final = 1347571206
     HOOK: Final = 1347571207
     VIEW: Final = 1347571208
+    INSTANT: Final = 1347571209
 
 
 # RFC 8746, little-endian: tag -> type code of Python's array module, where it has one.

@@ -8,7 +8,7 @@
   const { Map: M, Set: S, Date: D, RegExp: R, DataView: DV, Array: A, Error: E, String: Str, Object: O, ArrayBuffer: AB, Uint8Array: U8, TypeError } = globalThis;
   const mapForEach = uncurry(M.prototype.forEach), mapSet = uncurry(M.prototype.set), mapGet = uncurry(M.prototype.get), mapHas = uncurry(M.prototype.has);
   const setForEach = uncurry(S.prototype.forEach), setAdd = uncurry(S.prototype.add), weakHas = uncurry(WeakMap.prototype.has);
-  const getTime = uncurry(D.prototype.getTime), source = getter(R.prototype, "source");
+  const source = getter(R.prototype, "source");
   const boxed = {
     __proto__: null,
     number: uncurry(Number.prototype.valueOf), string: uncurry(Str.prototype.valueOf),
@@ -83,7 +83,7 @@
     array: (value, seen) => copyFields(value, keep(seen, value, new A(value.length)), seen),
     map: (value, seen) => copyMap(value, keep(seen, value, new M()), seen),
     set: (value, seen) => copySet(value, keep(seen, value, new S()), seen),
-    date: (value, seen) => keep(seen, value, new D(getTime(value))),
+    date: (value, seen) => keep(seen, value, native.copyDate(value)),
     regexp: (value, seen) => keep(seen, value, new R(source(value), native.regexpFlags(value))),
     buffer: (value, seen) => keep(seen, value, copyBuffer(value)),
     typed: (value, seen) => keep(seen, value, copyTyped(value, seen)),
