@@ -28,7 +28,7 @@ from perdure._core.retries import RetryPolicy
 from perdure._runtime.registry import AnyStep, Step
 from perdure._runtime.step_options import StepOptions
 from perdure._types.forms import Forms
-from perdure.values import ArrayBuffer, DataView, RegExp, Url
+from perdure.values import ArrayBuffer, BigInt, DataView, RegExp, Url
 
 __all__ = ("BEGIN", "END", "ROWS", "Row", "crossed", "nested", "updated")
 
@@ -95,7 +95,7 @@ ITEM = Item(Decimal("1.50"))
 ITEM.count = 3
 ROWS = [
     Row("int up to 2**53 - 1", int, 2**53 - 1),
-    Row("int beyond", int, 2**60),
+    Row("perdure.values.BigInt", BigInt, BigInt(2**60)),
     Row("float", float, 1.5),
     Row("float that is whole", float, 2.0),
     Row("bool", bool, True),

@@ -10,6 +10,7 @@ from ._frozen import frozen
 __all__ = (
     "UNDEFINED",
     "ArrayBuffer",
+    "BigInt",
     "DataView",
     "RegExp",
     "StepRef",
@@ -59,6 +60,18 @@ class Url(_AsItIs, str):
     """A JavaScript ``URL``: its href."""
 
     __slots__ = ()
+
+
+class BigInt(int):
+    """A JavaScript ``bigint``, whatever its size; a plain ``int`` is a ``number`` there."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema  # pydantic asks, so it is there
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.int_schema())
 
 
 class ArrayBuffer(_AsItIs, bytes):

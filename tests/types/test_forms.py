@@ -31,7 +31,7 @@ from typing_extensions import TypeAliasType
 from perdure._types import Declared, declare_module
 from perdure._types.forms import Forms
 from perdure.errors import GuestError
-from perdure.values import StepRef, Undefined, Url
+from perdure.values import BigInt, StepRef, Undefined, Url
 
 if TYPE_CHECKING:
     from decimal import Decimal as ForCheckers
@@ -119,6 +119,15 @@ class Cents(int):
     pass
 
 
+class Serial(BigInt):
+    pass
+
+
+class Wide(enum.IntFlag):
+    FIRST = 1
+    LAST = 2**53
+
+
 class Alias:
     """What ``type Alias = float`` makes in Python 3.12 and later."""
 
@@ -137,6 +146,10 @@ def both(argument: Any) -> Any:
     [
         (Size, "1 | 1152921504606846976n"),
         (Access, "number"),
+        (Wide, "number | bigint"),
+        (BigInt, "bigint"),
+        (list[BigInt | None], "(bigint | null)[]"),
+        (Serial, "bigint"),
         (Shape, '"WIDE"'),
         (Literal[2**53, 1.5, -1], "9007199254740992n | 1.5 | -1"),
         (Literal[b"a"], "Uint8Array"),

@@ -19,14 +19,16 @@ from importlib import import_module
 from typing import Any, TypeAlias
 
 from ..errors import GuestError, ValueNotCarriableError
-from ..values import UNDEFINED, Undefined
+from ..values import UNDEFINED, BigInt, Undefined
 
 __all__ = ("Converter", "converter", "without_undefined")
 
 Converter: TypeAlias = "Callable[[Any, str], Any]"
 """A decoded value and the place it has in an error's path -> the value in the type asked for."""
 
-_PLAIN = frozenset({str, int, float, bool, bytes, bytearray, dict, list, type(None), Undefined})
+_PLAIN = frozenset(
+    {str, int, float, bool, bytes, bytearray, dict, list, type(None), Undefined, BigInt}
+)
 _ERRORS = frozenset(GuestError.__mro__) - {object}
 
 
@@ -82,8 +84,11 @@ def _checked(annotation: Any, accepted: frozenset[type]) -> Converter:
             return None
         if kind is int and float in accepted:
             return float(value)
-        if kind is float and int in accepted and value.is_integer():
-            return int(value)  # JavaScript's numbers beyond 2**53 - 1
+        whole = int(value) if kind is float and value.is_integer() else value
+        if type(whole) is int and int in accepted:
+            return whole  # JavaScript's numbers beyond 2**53 - 1
+        if type(whole) is int and BigInt in accepted:
+            return BigInt(whole)
         if kind is bytes and bytearray in accepted:
             return bytearray(value)
         if kind is not bool and isinstance(value, bases):

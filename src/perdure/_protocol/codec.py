@@ -12,6 +12,7 @@ containers keep their identity through tags 28 and 29, which are written only wh
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from array import array
 from collections import deque
@@ -26,7 +27,7 @@ from uuid import UUID
 import cbor2
 
 from ..errors import GuestError, ValueNotCarriableError
-from ..values import UNDEFINED, ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
+from ..values import UNDEFINED, ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray, Url
 from .decoding import decode, decode_error
 from .enums import form_of
 from .models import content_of, is_model
@@ -36,7 +37,7 @@ from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
 from .tracebacks import user_traceback
 
-__all__ = ("decode", "decode_error", "encode", "encode_error")
+__all__ = ("decode", "decode_error", "encode", "encode_error", "may_have_bigint")
 
 MAX_DEPTH = 200
 MAX_SAFE_INTEGER = 2**53 - 1  # above, an integer crosses as a BigInt
@@ -44,22 +45,27 @@ _SMALL_ITEMS = 1000  # take cbor2 0.2 ms
 _TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels"
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
+# Integers of eight bytes from 2**53 on, and tags 2 and 3 over bytes.
+_LIKE_BIGINT = re.compile(rb"[\x1b\x3b](?:[\1-\xff]|\0[\x20-\xff])|[\xc2\xc3][\x40-\x5b]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _NO_FORM = object()
 
 
-def encode(value: object, *, where: str) -> bytes:
+def encode(value: object, *, where: str, only_numbers: bool = False) -> bytes:
     """The payload of *value*.
 
     Args:
         where: what the value is, to begin the path in an error ("arguments", "result").
+        only_numbers: refuse a plain int that is no number in JavaScript but a bigint.
 
     Raises:
         ValueNotCarriableError: something in it cannot cross; names its path.
     """
     count = [1]
+    if only_numbers:
+        return _encode_with_care(value, where, only_numbers=True)
     try:
         if _is_plain(value, set(), 0, count):
             return _dump(value, count[0])
@@ -67,7 +73,16 @@ def encode(value: object, *, where: str) -> bytes:
         pass  # The slow way finds out where.
     if count[0] > MAX_ITEMS:
         raise too_many_items(where)
-    encoder = _Encoder(where)
+    return _encode_with_care(value, where)
+
+
+def may_have_bigint(payload: bytes) -> bool:
+    """Whether some bytes of a payload are as those of an integer that is no number."""
+    return _LIKE_BIGINT.search(payload) is not None
+
+
+def _encode_with_care(value: object, where: str, *, only_numbers: bool = False) -> bytes:
+    encoder = _Encoder(where, only_numbers=only_numbers)
     try:
         prepared = encoder.prepare(value, 0)
         if encoder.shared:
@@ -173,7 +188,8 @@ def _is_plain(value: Any, seen: set[int], depth: int, count: list[int]) -> bool:
 class _Encoder:
     """One value on its way out. Keeps the path, and which containers were met."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, only_numbers: bool) -> None:
+        self.only_numbers = only_numbers
         self.path: list[str] = [where]
         self.met: dict[int, object] = {}  # id -> the container, which keeps the id its own
         self.shared: set[int] = set()  # ids met twice
@@ -183,7 +199,7 @@ class _Encoder:
 
     def again(self) -> _Encoder:
         """An encoder for the second pass, which knows what is shared."""
-        made = _Encoder(self.path[0])
+        made = _Encoder(self.path[0], only_numbers=self.only_numbers)
         made.shared, made.dumped, made.numbers = self.shared, self.dumped, {}
         return made
 
@@ -199,6 +215,8 @@ class _Encoder:
         self.tally()
         kind = type(value)
         if kind in _SCALARS:
+            if kind is int and self.only_numbers:
+                return self.number(value)
             return self.checked(value) if kind is str else value
         if depth > MAX_DEPTH:
             raise self.refuse(_TOO_DEEP)
@@ -208,6 +226,14 @@ class _Encoder:
         if made is not _NO_FORM:
             return made
         return self.container(value, depth)
+
+    def number(self, value: int) -> int:
+        if abs(value) > MAX_SAFE_INTEGER:
+            raise self.refuse(
+                f"{show(value)} is past 2**53 - 1, so it is a bigint in JavaScript, and its type"
+                " says number; annotate it as perdure.values.BigInt, and pass BigInt(…)"
+            )
+        return value
 
     def checked(self, value: str) -> str:
         if not value.isascii():
@@ -378,8 +404,10 @@ class _Encoder:
                 return cbor2.CBORTag(Tag.VIEW, bytes(value))
             case str():
                 return self.checked(str.__str__(value))
+            case BigInt():
+                return _bigint(value)
             case int():
-                return int(value)
+                return self.number(int(value)) if self.only_numbers else int(value)
             case float():
                 return float(value)
             case _:
@@ -419,7 +447,17 @@ def _identity(form: Any) -> object:
         return ("bigint" if is_big else "number", form)
     if kind is bool or form is None or form is cbor2.undefined:
         return ("constant", str(form))
+    if kind is cbor2.CBORTag and form.tag in (Tag.BIGINT, Tag.NEGATIVE_BIGINT):
+        number = int.from_bytes(form.value, "big")
+        return ("bigint", number if form.tag == Tag.BIGINT else -1 - number)
     return None
+
+
+def _bigint(value: int) -> cbor2.CBORTag:
+    """Tag 2, or 3 of -1 - n, also where a plain integer would do."""
+    magnitude = value if value >= 0 else -1 - value
+    data = magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "big")
+    return cbor2.CBORTag(Tag.BIGINT if value >= 0 else Tag.NEGATIVE_BIGINT, data)
 
 
 def _whole(number: float) -> int | float:

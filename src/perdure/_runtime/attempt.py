@@ -198,7 +198,7 @@ class Attempt:
         step = self._step
         running: Any = _called(step, await decode_aside(self._call.args, step.convert))
         if step.options.timeout is None:
-            return await encode_aside(await running, where=self._where)
+            return await self._encoded(await running)
         return await self._in_time(running, step.options.timeout)
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:
@@ -209,7 +209,7 @@ class Attempt:
     async def _payload(self, running: Awaitable[object]) -> bytes:
         if self._step.options.timeout is not None:
             return await self._in_time(running, self._step.options.timeout)
-        return await encode_aside(await running, where=self._where)
+        return await self._encoded(await running)
 
     async def _in_time(self, running: Awaitable[object], limit: timedelta) -> bytes:
         """The payload of its result, if that comes in time."""
@@ -221,7 +221,7 @@ class Attempt:
                 value = await running
                 if not event.is_set():  # else it swallowed that it is cancelled
                     with anyio.CancelScope(shield=True):
-                        return await encode_aside(value, where=self._where)
+                        return await self._encoded(value)
         finally:
             told.cancel()
         event.set()
@@ -238,10 +238,17 @@ class Attempt:
                 value.close()
             elif in_time and isawaitable(value):
                 return Awaited(value)
-            return encode_here(value if in_time else None, where=self._where)
+            return encode_here(
+                value if in_time else None,
+                where=self._where,
+                says_number=self._step.returns_numbers,
+            )
         except BaseException as exc:  # of whatever kind: data
             thread.settle()
             return Raised(exc)
+
+    def _encoded(self, result: object) -> Awaitable[bytes]:
+        return encode_aside(result, where=self._where, says_number=self._step.returns_numbers)
 
     @property
     def _where(self) -> str:

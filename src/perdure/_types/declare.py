@@ -41,10 +41,11 @@ def declare_module(module: str, steps: Sequence[Declared]) -> str:
 
 def _function(declared: Declared, forms: Forms) -> str:
     """One exported function."""
-    hints = declared.hints
-    parameters = _parameters(declared, forms)
-    result = forms.of(hints.get("return", Any))
-    variables = _type_parameters(declared, forms)
+    open_ = _type_variables(declared)
+    with forms.within(open_):
+        parameters = _parameters(declared, forms)
+        result = forms.of(declared.hints.get("return", Any))
+    variables = forms.parameters(open_)
     head = comment(declared.doc)
     taken = ", ".join(parameters)
     rest = f"{variables}({taken}): Promise<{result}>;"
@@ -118,14 +119,17 @@ def _rest(kind: str, options: _Options | None) -> str:
     return f"{items} | {tail}" if options.is_optional else tail
 
 
-def _type_parameters(declared: Declared, forms: Forms) -> str:
+def _type_variables(declared: Declared) -> list[TypeVar]:
+    """Those of the function; a model that has some left open only adds them as a parameter."""
     variables: dict[TypeVar, None] = {}
-    for annotation in declared.hints.values():
-        variables.update(dict.fromkeys(_variables(annotation)))
-    return forms.parameters(variables)
+    for name, annotation in declared.hints.items():
+        variables.update(dict.fromkeys(_variables(annotation, in_models=name != "return")))
+    return list(variables)
 
 
-def _variables(annotation: Any) -> list[TypeVar]:
+def _variables(annotation: Any, *, in_models: bool) -> list[TypeVar]:
     if isinstance(annotation, TypeVar):
         return [annotation]
-    return [found for part in typing.get_args(annotation) for found in _variables(part)]
+    generic = getattr(annotation, "__pydantic_generic_metadata__", None) or {}
+    parts = (*typing.get_args(annotation), *(generic.get("parameters", ()) if in_models else ()))
+    return [found for part in parts for found in _variables(part, in_models=in_models)]

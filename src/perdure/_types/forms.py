@@ -10,10 +10,11 @@ Python fills in, what it passes has a type of its own, with ``Input`` in its nam
 
 from __future__ import annotations
 
+import contextlib
 import re
 import typing
 from collections import Counter, OrderedDict, abc, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
@@ -26,11 +27,11 @@ from uuid import UUID
 from .._protocol.enums import form_of
 from .._protocol.texts import crosses_as_text
 from ..errors import GuestError
-from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Undefined, Url
+from ..values import ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray, Undefined, Url
 from .structures import Field, Structure, key_word, structure_of
 from .texts import RESERVED, RESERVED_TYPES, comment, is_identifier, quoted
 
-__all__ = ("Forms", "listed")
+__all__ = ("Forms", "listed", "says_number")
 
 _PLAIN: dict[Any, str] = {
     int: "number",
@@ -55,6 +56,7 @@ _PLAIN: dict[Any, str] = {
     set: "Set<any>",
     frozenset: "Set<any>",
     deque: "any[]",
+    BigInt: "bigint",
     Undefined: "undefined",
     Url: "URL",
     RegExp: "RegExp",
@@ -95,7 +97,16 @@ _BARE = (
     *(typing.Sequence, typing.Iterable, typing.Mapping, typing.Collection),
 )
 _SAFE = 2**53 - 1
+_NUMBER = re.compile(r"\bnumber\b(?!\??:)")
+_ASIDE = re.compile(r'/\*.*?\*/|"(?:[^"\\]|\\.)*"', re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def says_number(annotation: Any) -> bool:
+    """Whether ``number`` is the TypeScript type of something in values of this type."""
+    forms = Forms()
+    texts = [forms.of(annotation), *forms.declarations()]
+    return any(_NUMBER.search(_ASIDE.sub("", text)) for text in texts)
 
 
 @final
@@ -106,6 +117,7 @@ class Forms:
         self._declared: dict[tuple[Any, bool], str] = {}  # (class, taken) -> declaration
         self._names: dict[tuple[Any, bool], str] = {}
         self._open: dict[tuple[Any, bool], str | None] = {}  # aliases -> name, if one is needed
+        self._scope: frozenset[TypeVar] = frozenset()  # type variables that have a meaning here
         self._owners: dict[str, Any] = dict.fromkeys(RESERVED_TYPES)  # a name in use -> its class
 
     def __repr__(self) -> str:
@@ -114,6 +126,15 @@ class Forms:
     def declarations(self) -> list[str]:
         """The exported types that were needed so far, in the order of their first use."""
         return list(dict.fromkeys(text for text in self._declared.values() if text))
+
+    @contextlib.contextmanager
+    def within(self, variables: Iterable[TypeVar]) -> Generator[None]:
+        """Take these type variables for declared, as they are in a function or class of them."""
+        outer, self._scope = self._scope, frozenset(variables)
+        try:
+            yield
+        finally:
+            self._scope = outer
 
     def parameters(self, variables: Iterable[TypeVar]) -> str:
         """Type variables as a list of type parameters; nothing if there are none."""
@@ -219,8 +240,11 @@ class Forms:
         name = self._declare(owner, structure, taken)
         if not structure.variables:
             return name
-        given = [self.of(a, taken=taken) for a in arguments] or ["any"] * len(structure.variables)
-        return f"{name}<{', '.join(given)}>"
+        if not arguments:
+            # Pydantic's Page[T], where T is the variable of Page itself, is Page.
+            open_ = self._scope if generic else frozenset[TypeVar]()
+            arguments = tuple(v if v in open_ else Any for v in structure.variables)
+        return f"{name}<{', '.join(self.of(a, taken=taken) for a in arguments)}>"
 
     def _declare(self, owner: Any, structure: Structure, taken: bool) -> str:
         key = owner, taken and self._differs(structure, [])
@@ -252,6 +276,10 @@ class Forms:
         return False
 
     def _declaration(self, name: str, structure: Structure, taken: bool) -> str:
+        with self.within(structure.variables):
+            return self._written(name, structure, taken)
+
+    def _written(self, name: str, structure: Structure, taken: bool) -> str:
         head = comment(structure.doc)
         full = name + self.parameters(structure.variables)
         if structure.kind == "root":
@@ -290,16 +318,17 @@ def _grouped(member: str) -> str:
 
 def _base(owner: type[Any]) -> str:
     """The type of a subclass of a plain class, which crosses as that one."""
-    for plain in (bool, int, float, str, bytes, datetime):
+    for plain in (bool, BigInt, int, float, str, bytes, datetime):
         if issubclass(owner, plain):
             return _PLAIN[plain]
     return "unknown"
 
 
 def _enum(owner: type[Enum]) -> str:
-    if issubclass(owner, Flag):
-        return "number"
     members = cast("Iterable[Enum]", owner)
+    if issubclass(owner, Flag):
+        bits = [abs(member.value) for member in owner.__members__.values()]
+        return "number" if sum(bits) <= _SAFE else "number | bigint"
     return " | ".join(_literal(form_of(member)) for member in members) or "never"
 
 
