@@ -70,18 +70,18 @@ def made() -> Page[T]: ...  # type: ignore[empty-body]
 def boxed(box: Box) -> Box[int]: ...  # type: ignore[empty-body, type-arg]
 
 
-@pytest.mark.parametrize(
-    ("function", "declared"),
-    [
-        (same, "same<T>(page: Page<T>): Promise<Page<T>>;"),
-        (first, "first<T>(page: Page<T>): Promise<T>;"),
-        (other, "other<U>(page: Page<U>): Promise<U>;"),
-        (halves, "halves<U, T>(pair: Pair<number, U>, ...more: Page<T>[]): Promise<Pair<T, U>>;"),
-        (bounded, "bounded<N extends number | string>(value: Bounded<N>): Promise<N>;"),
-        (made, "made(): Promise<Page<any>>;"),
-        (boxed, "boxed(box: Box<any>): Promise<Box<number>>;"),
-    ],
-)
+FUNCTIONS: list[tuple[Callable[..., Any], str]] = [
+    (same, "same<T>(page: Page<T>): Promise<Page<T>>;"),
+    (first, "first<T>(page: Page<T>): Promise<T>;"),
+    (other, "other<U>(page: Page<U>): Promise<U>;"),
+    (halves, "halves<U, T>(pair: Pair<number, U>, ...more: Page<T>[]): Promise<Pair<T, U>>;"),
+    (bounded, "bounded<N extends number | string>(value: Bounded<N>): Promise<N>;"),
+    (made, "made(): Promise<Page<any>>;"),
+    (boxed, "boxed(box: Box<any>): Promise<Box<number>>;"),
+]
+
+
+@pytest.mark.parametrize(("function", "declared"), FUNCTIONS)
 def test_a_function_has_the_variables_that_its_models_leave_open(
     function: Callable[..., Any], declared: str
 ) -> None:

@@ -21,10 +21,15 @@ from typing import Any, TypeAlias
 from ..errors import GuestError, ValueNotCarriableError
 from ..values import UNDEFINED, BigInt, Undefined
 
-__all__ = ("Converter", "converter", "without_undefined")
+__all__ = ("Converter", "LossyTypeError", "converter", "without_undefined")
 
 Converter: TypeAlias = "Callable[[Any, str], Any]"
 """A decoded value and the place it has in an error's path -> the value in the type asked for."""
+
+
+class LossyTypeError(TypeError):
+    """A type of which some values would not come back as they were; no union is better for it."""
+
 
 _PLAIN = frozenset(
     {str, int, float, bool, bytes, bytearray, dict, list, type(None), Undefined, BigInt}

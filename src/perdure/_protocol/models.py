@@ -14,13 +14,17 @@ cross for JavaScript to read.
 from __future__ import annotations
 
 import functools
+import typing
 from collections.abc import Mapping
 from datetime import timedelta
+from enum import Enum
 from typing import Any
 
 from .._frozen import frozen
+from .annotations import LossyTypeError
+from .enums import crosses_by_value
 
-__all__ = ("content_of", "is_model", "serialized_fields")
+__all__ = ("check_enum_values", "content_of", "is_encoder", "is_model", "serialized_fields")
 
 _SERIALIZERS = ("PlainSerializer", "WrapSerializer")
 _ENCODED = ("EncodedBytes", "EncodedStr")  # such as Base64Bytes
@@ -80,6 +84,54 @@ def serialized_fields(kind: Any) -> frozenset[str]:
     return frozenset(shape.fields) if shape.is_serialized else shape.serialized
 
 
+def check_enum_values(kind: Any) -> None:
+    """Pass a model class whose ``use_enum_values``, if it has that, leaves its values one form.
+
+    Raises:
+        LossyTypeError: a default would be a member where what is given is the member's value, or
+            an enum's values do not cross as they are; says which field.
+    """
+    if not kind.model_config.get("use_enum_values"):
+        return
+    is_checked = kind.model_config.get("validate_default")
+    for name, field in kind.model_fields.items():
+        for enum in _enums_in(field.annotation):
+            if not crosses_by_value(enum):
+                raise LossyTypeError(
+                    f"{kind.__name__}.{name} has use_enum_values, and values of {enum.__name__}"
+                    " are more than texts and numbers"
+                )
+        checked = is_checked if field.validate_default is None else field.validate_default
+        if not checked and _has_member(_default_of(field)):
+            raise LossyTypeError(
+                f"{kind.__name__}.{name} has use_enum_values, and its default is a member, which"
+                " is another value; add validate_default=True"
+            )
+
+
+def _default_of(field: Any) -> object:
+    if getattr(field, "default_factory_takes_validated_data", None):
+        return None
+    try:
+        return field.get_default(call_default_factory=True)
+    except Exception:  # it is the model's to raise, when it is made
+        return None
+
+
+def _has_member(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_member, [*value.keys(), *value.values()]))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_has_member, value))
+    return isinstance(value, Enum)
+
+
+def _enums_in(annotation: Any) -> list[type[Enum]]:
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [annotation]
+    return [enum for part in typing.get_args(annotation) for enum in _enums_in(part)]
+
+
 def _with_texts(value: Any) -> Any:
     """*value* with ISO 8601 text for durations."""
     if isinstance(value, timedelta):
@@ -114,11 +166,24 @@ def _shape_of(kind: Any) -> _Shape:
 
 
 def _has_serializer(field: Any) -> bool:
-    return any(
+    return _is_encoded(field.annotation) or any(
         type(item).__name__ in _ENCODED
         or (type(item).__name__ in _SERIALIZERS and _is_for_python(item))
         for item in field.metadata
     )
+
+
+def is_encoder(function: Any) -> bool:
+    """Whether a part of a core schema decodes an encoded text."""
+    owner = getattr(function.get("function"), "__self__", None)
+    return type(owner).__name__ in _ENCODED
+
+
+def _is_encoded(annotation: Any) -> bool:
+    """Whether an annotation has an encoded text in it."""
+    if any(type(item).__name__ in _ENCODED for item in getattr(annotation, "__metadata__", ())):
+        return True
+    return any(map(_is_encoded, typing.get_args(annotation)))
 
 
 def _is_for_python(rule: Any) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from pydantic_core import core_schema
 
 from ..values import Undefined
+from .annotations import LossyTypeError
 from .enums import form_of, member_of
 
 __all__ = ("before", "read_as_crossed", "rule_of")
@@ -118,7 +119,7 @@ def _literal(schema: Schema) -> Any:
         form = read_as_crossed(value)
         other = members.setdefault((type(form), form), value)
         if other is not value and (type(other), other) != (type(value), value):
-            raise TypeError(f"{other!r} and {value!r} are the same in JavaScript")
+            raise LossyTypeError(f"{other!r} and {value!r} are the same in JavaScript")
     shown = ", ".join(repr(read_as_crossed(value)) for value in expected)
 
     def member(value: Any) -> Any:

@@ -34,9 +34,10 @@ from ..values import (
     Undefined,
     Url,
 )
-from .annotations import without_undefined
+from .annotations import LossyTypeError, without_undefined
 from .bindings import Bindings, bindings_of, filled, is_open
-from .models import serialized_fields
+from .descriptors import has_descriptors
+from .models import check_enum_values, is_encoder, serialized_fields
 from .rules import before, read_as_crossed, rule_of
 
 __all__ = ("Adapter", "mentions_undefined")
@@ -91,6 +92,7 @@ class Adapter:
         self._behind_function = False  # one that may make what nothing else can
         self._as_written = False  # by a serializer of the model's own
         self._in_model = False  # which has said what it takes
+        self._written = frozenset[str]()  # fields of the model that its serializers write
         self._known: dict[str, Schema] = {}  # by reference
 
     def __repr__(self) -> str:
@@ -119,11 +121,16 @@ class Adapter:
         strict = schema.pop("strict", None)
         if kind in _EXACT and strict is not False and not self._as_written:
             schema["strict"] = True
+        written = self._written
+        if kind == "model":
+            check_enum_values(schema["cls"])
+            written = serialized_fields(schema["cls"])
         if "config" in schema or kind in ("model", "dataclass", "typed-dict"):
             schema["config"] = _config(schema.get("config") or {})
         with (
             self._set(self._behind_function or kind in _FUNCTIONS, "_behind_function"),
             self._set(self._in_model or kind == "model", "_in_model"),
+            self._set(written, "_written"),
         ):
             for name in _PARTS:
                 if name in schema:
@@ -141,7 +148,7 @@ class Adapter:
         return rule_of(kind)(schema)
 
     @contextlib.contextmanager
-    def _set(self, value: bool, name: str) -> Generator[None]:
+    def _set(self, value: bool | frozenset[str], name: str) -> Generator[None]:
         previous = getattr(self, name)
         setattr(self, name, value)
         try:
@@ -153,6 +160,11 @@ class Adapter:
         kind = schema.get("type")
         if kind == "call" and isinstance(schema["function"], FunctionType):
             raise TypeError("a function is no type")
+        if kind == "function-after" and is_encoder(schema["function"]) and not self._as_written:
+            raise LossyTypeError(
+                "an encoded text, such as Base64Str, crosses as a field of a model only;"
+                " take str or bytes"
+            )
         if self._behind_function:
             return
         for name in _HASHED.get(kind, ()) if isinstance(kind, str) else ():
@@ -186,6 +198,8 @@ class Adapter:
             member, label = choice if isinstance(choice, tuple) else (choice, None)
             try:
                 adapted = self.adapt(member)
+            except LossyTypeError:
+                raise
             except TypeError as exc:
                 refusal = exc
             else:
@@ -223,13 +237,18 @@ class Adapter:
 
     def _fields(self, schema: Schema, fields: Any) -> Any:
         if isinstance(fields, Mapping):
-            return {name: self._field(name, field) for name, field in fields.items()}
+            written = self._written if schema["type"] == "model-fields" else ()
+            return {
+                name: self._field(name, field, as_written=name in written)
+                for name, field in fields.items()
+            }
         if schema.get("type") == "dataclass":  # the names alone
             return fields
         return [self._field(field["name"], field) for field in fields]
 
-    def _field(self, name: str, field: Schema) -> Schema:
-        adapted = self.adapt(field)
+    def _field(self, name: str, field: Schema, *, as_written: bool = False) -> Schema:
+        with self._set(self._as_written or as_written, "_as_written"):
+            adapted = self.adapt(field)
         alias = adapted.get("validation_alias")
         if alias is not None:
             adapted["validation_alias"] = [[name], *_paths(alias)]
@@ -249,9 +268,6 @@ class Adapter:
 
     def _model(self, schema: Schema) -> Any:
         owner = schema["cls"]
-        written = serialized_fields(owner)
-        if written:
-            self._read_as_written(schema, written)
         if schema.get("custom_init"):
             schema = _initialized(owner, schema)
         computed = getattr(owner, "model_computed_fields", {})
@@ -259,14 +275,6 @@ class Adapter:
             return schema
         names = frozenset(computed)  # they crossed with the others, for JavaScript to read
         return before(lambda value: _without(value, names), schema)
-
-    def _read_as_written(self, schema: Schema, names: frozenset[str]) -> None:
-        """Have the fields that serializers write read as pydantic reads them."""
-        original = _fields_of(schema["cls"].__pydantic_core_schema__)
-        adapted = _fields_of(schema)
-        with self._set(True, "_as_written"):
-            for name in names & original.keys() & adapted.keys():
-                adapted[name].update(self._field(name, original[name]))
 
     def _dataclass(self, schema: Schema) -> Any:
         owner = schema["cls"]
@@ -279,6 +287,8 @@ class Adapter:
         if bindings:
             self._bind(owner, inner["fields"], bindings)
         late = self._late(schema, inner["fields"], bindings)
+        if has_descriptors(owner):
+            schema = _made_by_init(owner, inner)
         if not late:
             return schema
         validator = SchemaValidator(core_schema.typed_dict_schema(late), _use_prebuilt=False)
@@ -361,16 +371,6 @@ def _arguments_of(schema: Schema) -> Schema | None:
     return inner if inner["type"] == "dataclass-args" else None
 
 
-def _fields_of(schema: Any) -> dict[str, Schema]:
-    """The fields in a model's schema."""
-    inner = schema
-    while isinstance(inner, Mapping):
-        if inner.get("type") == "model-fields":
-            return typing.cast("dict[str, Schema]", inner["fields"])
-        inner = inner.get("schema")
-    return {}
-
-
 def _named(fields: Iterable[Schema]) -> Iterable[tuple[str, Schema]]:
     return ((field["name"], field) for field in fields)
 
@@ -396,6 +396,23 @@ def _fill_late(value: Any, handler: Any, validator: SchemaValidator, names: froz
     for name, field in validator.validate_python(late).items():
         object.__setattr__(whole, name, field)
     return whole
+
+
+def _made_by_init(owner: Any, arguments: Schema) -> Schema:
+    """A dataclass with fields that are not its instances' own: only ``__init__`` sets them."""
+    fields = [field for field in arguments["fields"] if field.get("init") is not False]
+    passed = [field["name"] for field in fields if field.get("init_only")]
+    kept = [field["name"] for field in fields if not field.get("init_only")]
+
+    def make(parts: tuple[dict[str, Any], tuple[Any, ...] | None]) -> Any:
+        values, others = parts
+        given = {name: values[name] for name in kept if name in values}
+        return owner(**given, **dict(zip(passed, others or (), strict=True)))
+
+    return typing.cast(
+        "Schema",
+        core_schema.no_info_after_validator_function(make, typing.cast("Any", arguments)),
+    )
 
 
 def _initialized(owner: Any, schema: Schema) -> Schema:

@@ -130,6 +130,9 @@ def _type_variables(declared: Declared) -> list[TypeVar]:
 def _variables(annotation: Any, *, in_models: bool) -> list[TypeVar]:
     if isinstance(annotation, TypeVar):
         return [annotation]
-    generic = getattr(annotation, "__pydantic_generic_metadata__", None) or {}
-    parts = (*typing.get_args(annotation), *(generic.get("parameters", ()) if in_models else ()))
+    generic: dict[str, Any] = getattr(annotation, "__pydantic_generic_metadata__", None) or {}
+    parts: tuple[Any, ...] = (
+        *typing.get_args(annotation),
+        *(generic.get("parameters", ()) if in_models else ()),
+    )
     return [found for part in parts for found in _variables(part, in_models=in_models)]
