@@ -39,6 +39,7 @@ from .bindings import Bindings, bindings_of, filled, is_open
 from .descriptors import has_descriptors
 from .models import check_enum_values, is_encoder, serialized_fields
 from .rules import before, read_as_crossed, rule_of
+from .unions import guards, passed_over
 
 __all__ = ("Adapter", "mentions_undefined")
 
@@ -178,8 +179,13 @@ class Adapter:
     def _part(self, schema: Schema, name: str) -> Any:
         part = schema[name]
         if name == "choices" and isinstance(part, list):
-            in_order = schema.get("mode") == "left_to_right"
-            return self._choices(part if in_order else self._least_first(part))
+            if schema.get("mode") == "left_to_right":  # as its author says
+                return self._choices(part, [frozenset()] * len(part))
+            ordered = self._least_first(part)
+            members = [item[0] if isinstance(item, tuple) else item for item in ordered]
+            is_free = self._as_written  # then the forms are the serializer's
+            others = [frozenset[str]()] * len(part) if is_free else guards(members, self._known)
+            return self._choices(ordered, others)
         if name == "fields":
             return self._fields(schema, part)
         if isinstance(part, list):
@@ -190,14 +196,18 @@ class Adapter:
 
     # --- unions ---------------------------------------------------------------------------------
 
-    def _choices(self, choices: Iterable[Any]) -> list[Any]:
-        """The members of a union that are possible; one is enough."""
+    def _choices(self, choices: list[Any], others: list[frozenset[str]]) -> list[Any]:
+        """The members of a union that are possible; one is enough.
+
+        Args:
+            others: for each, the forms in which a value is another member's.
+        """
         possible: list[Any] = []
         refusal: TypeError | None = None
-        for choice in choices:
+        for choice, forms in zip(choices, others, strict=True):
             member, label = choice if isinstance(choice, tuple) else (choice, None)
             try:
-                adapted = self.adapt(member)
+                adapted = passed_over(self.adapt(member), forms)
             except LossyTypeError:
                 raise
             except TypeError as exc:
