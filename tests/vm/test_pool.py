@@ -125,6 +125,26 @@ def test_a_closed_pool_refuses_work() -> None:
         pool.submit(lambda: 1)
 
 
+@pytest.mark.parametrize("aside", [False, True])
+def test_nobody_looks_after_a_closed_pool(aside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``start()`` has a pool of its own check each workflow: each left a timer behind for good."""
+    monkeypatch.setattr(pool_module, "LOOK_S", 0.001)
+
+    async def main() -> None:
+        pool = VmPool(1)
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        pool.hand_over(lambda: loop.call_soon_threadsafe(done.set) and None, aside=aside)
+        await done.wait()
+        pool.close()
+        assert pool.statistics()["at_work"] == 0
+        await asyncio.sleep(0.003)  # the look that was due
+        timers: Any = loop
+        assert [timer for timer in timers._scheduled if "VmPool" in repr(timer)] == []
+
+    asyncio.run(main())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has batch scheduling")
 def test_a_thread_does_not_take_the_processor_of_a_loop_that_wakes_it(pool: VmPool) -> None:
     assert pool.submit(lambda: os.sched_getscheduler(0)).result(5) == os.SCHED_BATCH

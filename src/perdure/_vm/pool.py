@@ -164,6 +164,9 @@ class VmPool:
             seat.inbox.put(None)
         for seat in seats:
             seat.end(every=LOOK_S)
+        with self._lock:  # nothing is at work any more, and nobody need look
+            self._seats.clear()
+            self._aside.clear()
 
     def hand_over(self, work: Work, *, aside: bool = False) -> None:
         """Run *work*, which must not raise, in a thread of the pool.
