@@ -22,6 +22,7 @@ import anyio
 from anyio._backends import _asyncio as backend  # for ``_is_shielded`` alone
 
 from .._frozen import frozen
+from .containment import is_interrupt
 from .log_fields import of_task
 
 __all__ = ("Body", "Hosts", "Raised")
@@ -56,8 +57,15 @@ def _is_shielded(task: asyncio.Task[None]) -> bool:
 
 
 def _is_as_new(task: asyncio.Task[None]) -> bool:
-    """Whether nobody has asked for the task's end."""
-    return not (task.cancelling() or getattr(task, "_must_cancel", True))
+    """Whether the task goes on, and nobody has asked for its end."""
+    return not (task.cancelling() or getattr(task, "_must_cancel", True) or task.done())
+
+
+def _leave_all(loop: asyncio.AbstractEventLoop) -> None:
+    """Have *loop* in no task, whatever a body has done to that."""
+    task: Any = asyncio.current_task(loop)
+    if task is not None:
+        _leave(loop, task)
 
 
 @final
@@ -94,7 +102,10 @@ class Body(Generic[T]):
         try:
             awaited = self.advance()
         finally:
-            _leave(loop, task)
+            try:
+                _leave(loop, task)
+            except RuntimeError:  # it left by itself
+                _leave_all(loop)
             _enter(loop, caller)
         if not self.is_done:
             self._task = task
@@ -116,7 +127,9 @@ class Body(Generic[T]):
         """
         if self.is_done:
             return
+        assert self._task is not None
         self._waiter = asyncio.get_running_loop().create_future()
+        self._task.add_done_callback(self._end_with)
         try:
             if limit is not None and not await self._is_done_after(limit + GRACE):
                 await self._end()
@@ -166,10 +179,10 @@ class Body(Generic[T]):
         except StopIteration as stop:
             self._outcome = stop.value
         except BaseException as exc:  # of whatever kind: data
+            if is_interrupt(exc):
+                raise
             self._outcome = Raised(exc)
-        self.is_done = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._tell_done()
         return None
 
     def cancel(self) -> None:
@@ -179,8 +192,36 @@ class Body(Generic[T]):
             self._task.cancel()
 
     def close(self) -> None:
-        """Let it end where it waits: its event loop is gone."""
-        self._coroutine.close()
+        """Let it end where it waits: its event loop is gone, or somebody ends it from outside.
+
+        Raises:
+            ValueError: it is running.
+        """
+        if getattr(self._coroutine, "cr_running", False):
+            raise ValueError("the step is running, and ends by itself")
+        error: BaseException = RuntimeError("the coroutine of the step was closed")
+        try:
+            self._coroutine.close()
+        except BaseException as exc:  # data, too
+            error = exc
+        if not self.is_done:
+            self._outcome = Raised(error)
+            self._tell_done()
+
+    def end_task(self) -> None:
+        """It is closed, and its task waits for what comes no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _tell_done(self) -> None:
+        self.is_done = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _end_with(self, _: asyncio.Task[None]) -> None:
+        """Its task has ended: nobody would run it on."""
+        if not self.is_done:
+            self.close()
 
 
 @final
@@ -203,7 +244,7 @@ class Hosts:
     def take(self) -> tuple[_Host, asyncio.Task[None]]:
         """One that no body has, and its task, which is nobody's."""
         spare, self._spare = self._spare, None
-        if spare is None or spare[1].done():
+        if spare is None or not _is_as_new(spare[1]):
             host = _Host(self.loop)
             return host, asyncio.Task(host, loop=self.loop)
         return spare
@@ -273,6 +314,8 @@ class _Host(Coroutine[Any, Any, None]):
     def close(self) -> None:
         if self._body is not None:
             self._body.close()
+            if not self._loop.is_closed():
+                self._body.end_task()
 
     def __await__(self) -> Any:
         return self
@@ -283,7 +326,7 @@ class _Host(Coroutine[Any, Any, None]):
             if self._is_over or error is not None:
                 raise StopIteration
             return self._park()
-        if awaited is None:
+        if awaited is None and not body.is_done:
             awaited = body.advance(error)
         if body.is_done:
             raise StopIteration

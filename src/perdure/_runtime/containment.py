@@ -7,11 +7,18 @@ or a call of the world: that is told, and the worker goes on.
 from __future__ import annotations
 
 import asyncio
+import dis
 import math
+import signal
+from types import CodeType, TracebackType
+from typing import Any
 
 import anyio
 
-__all__ = ("ends_worker",)
+__all__ = ("ends_worker", "is_interrupt")
+
+# Where a ``raise``, or an error that is handed on, raises; a signal comes between other codes.
+_OWN = {"RAISE_VARARGS", "SEND", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT"}
 
 
 def ends_worker(error: BaseException) -> bool:
@@ -24,3 +31,25 @@ def ends_worker(error: BaseException) -> bool:
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0 or anyio.current_effective_deadline() == -math.inf
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether a signal raised *error*: Ctrl-C, as a rule."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
+    last: TracebackType | None = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in handlers:
+            return True
+        traceback, last = traceback.tb_next, traceback
+    if last is None:
+        return False
+    return dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] not in _OWN
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    """The code of a signal's handler in Python."""
+    code = getattr(getattr(handler, "func", handler), "__code__", None)
+    return code if isinstance(code, CodeType) else None

@@ -35,6 +35,7 @@ from .claimer import Claimer
 from .execution import Execution
 from .keys import snapshot_key as configured_key
 from .listener import Listener
+from .loop_guard import guarded
 from .loop_watch import LoopWatch
 from .registry import AnyStep, collect_steps, topic_of, topics_of
 from .renewal import VISIBILITY_MS, Leases
@@ -159,6 +160,7 @@ class Worker:
         self._ambient = entered_world.set(self.world)
         workers[self.world] = self
         note_open(self.world)
+        self._stack.enter_context(guarded(self._loop))
         group = await self._stack.enter_async_context(anyio.create_task_group())
         self._runners = Runners(group, copy_context())
         group.start_soon(self._work)
@@ -174,7 +176,11 @@ class Worker:
             entered_world.reset(self._ambient)
         self.drain()
         try:
-            await self._stack.__aexit__(exc_type, exc, traceback)
+            if await self._stack.__aexit__(exc_type, exc, traceback) and exc is not None:
+                raise UsageError(
+                    "a task of the worker was cancelled from outside, so it has ended; its runs go"
+                    " on in another worker. Cancel your own tasks, not all of asyncio.all_tasks()"
+                ) from exc
         except BaseExceptionGroup as group:
             # What the block raised leaves it as it is, not in a group of one.
             if exc is None or group.split(lambda error: error is exc)[1] is not None:
