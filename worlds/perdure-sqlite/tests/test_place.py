@@ -25,6 +25,7 @@ from perdure.errors import WorldReplacedError, WorldUnavailableError
 from perdure.model import RunFilter, RunId
 from perdure_sqlite import SqliteWorld, _handle
 from perdure_sqlite._locks import Holder, holder_of
+from perdure_sqlite._place import change_since
 
 pytestmark = pytest.mark.anyio
 
@@ -236,6 +237,53 @@ async def test_a_file_that_goes_away_under_a_world_is_noticed(
         await world.storage.create_run(new_run("c"))
 
 
+@pytest.mark.parametrize("happen", [fate for fate in FATES if fate is not index_deleted])
+async def test_nothing_is_answered_that_is_not_in_the_file(
+    tmp_path: Path, happen: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that follows at once was acknowledged, and went with the file."""
+    monkeypatch.setattr(_handle, "LOOK_EVERY", 60)
+    path = tmp_path / "folder" / "p.db"
+    world = SqliteWorld(f"sqlite:///{path}")
+    await world.open()
+    await world.storage.create_run(new_run("a"))
+    happen(path)
+    with pytest.raises(WorldReplacedError) as told:
+        await world.storage.create_run(new_run("b"))
+    assert str(path) in told.value.reason
+    with pytest.raises(WorldReplacedError):
+        await world.storage.get_run(RunId("a"))
+    await world.aclose()
+
+
+async def test_a_link_that_leads_elsewhere_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_handle, "LOOK_EVERY", 60)
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "first.db")
+    world = SqliteWorld(f"sqlite:///{link}")
+    await world.open()
+    link.unlink()
+    link.symlink_to(tmp_path / "second.db")
+    with pytest.raises(WorldReplacedError):
+        await world.storage.create_run(new_run("a"))
+    await world.aclose()
+    async with world:
+        await world.storage.create_run(new_run("b"))
+    assert (tmp_path / "second.db").stat().st_size
+
+
+async def test_a_file_that_goes_away_within_a_commit_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_handle, "LOOK_EVERY", 60)
+    path = tmp_path / "p.db"
+    async with SqliteWorld(f"sqlite:///{path}") as world:
+        with pytest.raises(WorldReplacedError):
+            await world._handle.write(lambda _: path.unlink())
+
+
 async def test_who_closes_a_world_without_a_file_leaves_the_new_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "p.db"
     world = SqliteWorld(f"sqlite:///{path}")
@@ -260,7 +308,7 @@ async def test_a_process_may_change_its_folder(
     async with SqliteWorld("sqlite:///here/p.db") as world:
         monkeypatch.chdir(tmp_path / "other")
         await world.storage.create_run(new_run("a"))
-        assert world._handle.place.change_since(world._handle._identity) is None
+        assert change_since(world._handle._identity) is None
         assert not world._handle.owner.has_dead()
     assert not list((tmp_path / "other").iterdir())
 

@@ -24,7 +24,7 @@ from perdure.testing.clock import Clock
 from perdure.waiting import Attempt, Bells
 
 from ._owners import Owner
-from ._place import Identity, Place, is_locked
+from ._place import Identity, Place, change_since, is_locked
 from ._schema import create_tables, is_current
 from ._writer import Transaction, Writer, join, make_daemon, read
 
@@ -60,7 +60,6 @@ class Handle:
         self._grown = False
         self._version: int | None = None
         self._identity: Identity = {}
-        self._lost = ""  # what became of the file, once that is known
 
     def __repr__(self) -> str:
         return f"<Handle {self.url} {'open' if self._writer else 'closed'}>"
@@ -75,8 +74,8 @@ class Handle:
         """
         if self._writer is None:
             raise WorldClosedError(self.url)
-        if self._lost:
-            raise WorldReplacedError(self.url, reason=self._lost)
+        if self._writer.lost:
+            raise WorldReplacedError(self.url, reason=self._writer.lost)
         return self._writer
 
     def check_open(self) -> None:
@@ -110,8 +109,8 @@ class Handle:
         """
         if self._writer is not None:
             return
-        self._lost, self._version, self._grown = "", None, False
-        self.place = self.place.resolved()
+        self._version, self._grown = None, False
+        self.place = Place(self.url, self.place.name).resolved()
         async with contextlib.AsyncExitStack() as undo:
             with self.place.mapped_errors():
                 await anyio.to_thread.run_sync(self.place.prepare)
@@ -130,6 +129,7 @@ class Handle:
                 await patiently(lambda: writer.run(lambda t: create_tables(t.db)))
             with self.place.mapped_errors():
                 self._identity = await anyio.to_thread.run_sync(self.place.identity)
+            writer.watch(self._identity)
             writer.submit(owner.free_dead, self._buried)
             undo.pop_all()  # all went well
         self.owner, self._writer, self._reader = owner, writer, reader
@@ -210,9 +210,8 @@ class Handle:
 
     def _seen(self, db: sqlite3.Connection, *, for_owners: bool) -> None:
         """In the writer thread."""
-        lost = self.place.change_since(self._identity)
+        lost = change_since(self._identity)
         if lost is not None and self._writer is not None:
-            self._lost = lost
             self._writer.refuse(lost)
             self.bells.ring_all()  # whoever waits hears of it
             return

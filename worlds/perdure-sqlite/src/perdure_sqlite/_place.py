@@ -2,8 +2,8 @@
 
 SQLite makes ``-wal`` and ``-shm`` with the mode of the file. What has the file open does not see
 that it was deleted or that another was put in its place, and would write on into nothing; so its
-number in the file system is compared every now and then. Nothing here keeps a file open: closing
-it would let go of SQLite's own locks.
+number in the file system is compared after each commit, and every now and then. Nothing here keeps
+a file open: closing it would let go of SQLite's own locks.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from perdure.files import make_folder
 
 from ._locks import holder_of
 
-__all__ = ("Identity", "Place", "is_locked")
+__all__ = ("Identity", "Place", "change_since", "is_locked")
 
-Identity: TypeAlias = "dict[str, tuple[int, int]]"
-_PARTS = ("", "-wal", "-shm")
+Identity: TypeAlias = "dict[str, tuple[int, int]]"  # by file name: device and number there
+_BESIDE = ("-wal", "-shm")
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _READ_ONLY = (
     "is not to be written to: its file system is mounted read-only, or this user may not write to"
@@ -63,10 +63,16 @@ class Place:
 
     url: str
     path: Path = field(repr=False)  # absolute: a process may change its folder
+    _name: Path | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> Path:
+        """The path as it was given, which may come to name another file."""
+        return self._name or self.path
 
     def resolved(self) -> Place:
         """The same without symbolic links: SQLite puts its own files beside the real one."""
-        return Place(self.url, Path(os.path.realpath(self.path)))
+        return Place(self.url, Path(os.path.realpath(self.path)), self.name)
 
     def prepare(self) -> None:
         """Make the file and its folders where they are missing, for this user alone.
@@ -90,20 +96,11 @@ class Place:
         return mode, mode | (mode & 0o444) >> 2
 
     def identity(self) -> Identity:
-        """Which files these are."""
-        stats = {part: os.stat(f"{self.path}{part}") for part in _PARTS}
-        return {part: (found.st_dev, found.st_ino) for part, found in stats.items()}
+        """Which files these are, those with the data first."""
+        names = (str(self.name), *[f"{self.path}{part}" for part in _BESIDE])
+        stats = {name: os.stat(name) for name in names}
+        return {name: (now.st_dev, now.st_ino) for name, now in stats.items()}
 
-    def change_since(self, identity: Identity) -> str | None:
-        """What became of the files, if they are not those of then any more."""
-        for part, number in identity.items():
-            try:
-                found = os.stat(f"{self.path}{part}")
-            except OSError as exc:
-                return f"{self.path}{part}: {exc.strerror or exc}"
-            if (found.st_dev, found.st_ino) != number:
-                return f"{self.path}{part}: another file is in its place"
-        return None
 
     @contextlib.contextmanager
     def mapped_errors(self) -> Generator[None, None, None]:
@@ -134,6 +131,18 @@ class Place:
             f"{who} has held the write lock of {self.path} for too long; all who write wait for"
             f" it{remedy}"
         )
+
+
+def change_since(identity: Identity) -> str | None:
+    """What became of the files, if they are not those of then any more."""
+    for name, number in identity.items():
+        try:
+            now = os.stat(name)
+        except OSError as exc:
+            return f"{name}: {exc.strerror or exc}"
+        if (now.st_dev, now.st_ino) != number:
+            return f"{name}: another file is in its place"
+    return None
 
 
 def is_locked(exc: BaseException | None) -> bool:

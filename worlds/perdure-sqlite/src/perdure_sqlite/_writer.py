@@ -23,7 +23,7 @@ import aiosqlite
 from perdure.errors import WorldClosedError, WorldReplacedError
 from perdure.posting import post, posted_together
 
-from ._place import Place
+from ._place import Identity, Place, change_since
 
 __all__ = ("Transaction", "Writer", "join", "make_daemon", "read")
 
@@ -105,7 +105,8 @@ class Writer:
         self._waiting: list[_Work] = []
         self._scheduled = False
         self._closed = False
-        self._lost = ""  # what became of the file, once that is known
+        self._data: Identity = {}  # of the files that a commit has to be in
+        self.lost = ""  # what became of the file, once that is known
         self.commits = 0
         self.transactions = 0
 
@@ -165,9 +166,14 @@ class Writer:
             if not self._closed:
                 self._inside._tx.put_nowait((None, run))  # pyright: ignore[reportPrivateUsage]
 
+    def watch(self, files: Identity) -> None:
+        """Answer only what is in these files, under these names, from now on."""
+        # The index is made again from the log, where it is missing.
+        self._data = {name: file for name, file in files.items() if not name.endswith("-shm")}
+
     def refuse(self, lost: str) -> None:
         """Land nothing from now on: the file is not there any more."""
-        self._lost = lost
+        self.lost = lost
 
     async def aclose(self) -> None:
         """Land what was handed over; refuse what follows."""
@@ -208,8 +214,7 @@ class Writer:
     def _transact(self, batch: list[_Work], rings: set[str]) -> list[Any]:
         db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
         answers: list[Any] = []
-        if self._lost:
-            raise WorldReplacedError(self._place.url, reason=self._lost)
+        self._check_place()
         db.execute("BEGIN IMMEDIATE")
         try:
             try:
@@ -230,7 +235,13 @@ class Writer:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+        self.lost = self.lost or change_since(self._data) or ""  # 3 µs: a commit is where it is
+        self._check_place()
         return answers
+
+    def _check_place(self) -> None:
+        if self.lost:
+            raise WorldReplacedError(self._place.url, reason=self.lost)
 
     def _attempt(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
         transaction = Transaction(db, self._now_ms())
