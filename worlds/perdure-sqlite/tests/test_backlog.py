@@ -148,6 +148,40 @@ def test_a_claim_takes_as_much_work_from_a_long_queue_as_from_a_short_one(
     assert counts[1] <= 1.5 * counts[0], counts
 
 
+HELD = {  # by how many messages of the run are held, and how long yet
+    "one was lost": lambda backlog: [(1, -1)],
+    "one was renewed": lambda backlog: [(1, 5_000)],
+    "all are held": lambda backlog: [(backlog - 10, 5_000)],
+    "all are held but one": lambda backlog: [(backlog - 11, 5_000), (1, -1)],
+}
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_a_claim_after_a_leases_end_takes_no_more_work_from_a_run_with_many_messages(
+    tmp_path: Path, held: str
+) -> None:
+    counts = list[int]()
+    for backlog in (100, 5_000):
+        db = tables()
+        fill(db, backlog, topics=1, due_ms=0, runs=1)
+        transaction, owner = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
+        for count, left_ms in HELD[held](backlog):
+            claims, _ = _claim_messages(transaction, owner, ["t0"], count, 1)
+            db.executemany(
+                "UPDATE messages SET expires_ms = ? WHERE id = ?",
+                [(NOW_MS + left_ms, claim.lease.item) for claim in claims],
+            )
+        db.execute("UPDATE runs SET leased_ms = ? WHERE leased_ms IS NOT NULL", (NOW_MS - 1,))
+        counts.append(
+            instructions(
+                db,
+                lambda t=transaction, o=owner: _claim_messages(t, o, ["t0"], 1, 10_000),  # type: ignore[misc]
+            )
+        )
+        db.close()
+    assert counts[1] <= 1.5 * counts[0], counts
+
+
 def test_what_a_dead_owner_held_is_found_without_looking_through_what_waits(
     tmp_path: Path,
 ) -> None:

@@ -213,14 +213,15 @@ def free_messages(transaction: Transaction) -> None:
     spill(db, "leased_ms <= ?", (now_ms,))
     freed = db.execute(
         "UPDATE messages SET token = NULL, expires_ms = NULL, due_ms = expires_ms, lost = lost + 1"
-        " WHERE n IN (SELECT n FROM runs WHERE leased_ms <= ?) AND expires_ms <= ?",
+        " WHERE n IN (SELECT n FROM runs WHERE leased_ms <= ?)"
+        " AND token IS NOT NULL AND expires_ms <= ?",
         (now_ms, now_ms),
     ).rowcount
     if freed:
         transaction.rings.add("messages")
     db.execute(
-        "UPDATE runs SET leased_ms ="
-        " (SELECT min(expires_ms) FROM messages WHERE messages.n = runs.n) WHERE leased_ms <= ?",
+        "UPDATE runs SET leased_ms = (SELECT min(expires_ms) FROM messages"
+        " WHERE messages.n = runs.n AND token IS NOT NULL) WHERE leased_ms <= ?",
         (now_ms,),
     )
 

@@ -101,7 +101,6 @@ class Place:
         stats = {name: os.stat(name) for name in names}
         return {name: (now.st_dev, now.st_ino) for name, now in stats.items()}
 
-
     @contextlib.contextmanager
     def mapped_errors(self) -> Generator[None, None, None]:
         """Turn SQLite's and the system's errors into the world's."""

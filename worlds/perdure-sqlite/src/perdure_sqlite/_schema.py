@@ -38,7 +38,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 5
+VERSION = 6
 
 # A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
 _TABLES = """
@@ -116,6 +116,7 @@ CREATE TABLE messages (
   PRIMARY KEY (n, name)
 ) WITHOUT ROWID;
 CREATE INDEX messages_by_topic ON messages (topic, due_ms, id) WHERE token IS NULL;
+CREATE INDEX messages_by_lease ON messages (n, expires_ms) WHERE token IS NOT NULL;
 CREATE TABLE snapshots (
   id INTEGER PRIMARY KEY, -- run and turn in one, so that a snapshot is one row in one page
   parent_turn INTEGER,
