@@ -60,7 +60,8 @@ COUNT_MESSAGES = (
     "SELECT topic FROM messages WHERE token IS NULL AND due_ms <= ?"
     " UNION ALL SELECT topic FROM messages"
     " WHERE n IN (SELECT n FROM runs WHERE leased_ms <= ?) AND token IS NOT NULL"
-    " AND expires_ms <= ? UNION ALL SELECT inline_topic FROM runs WHERE leased_ms <= ? AND inline_expires_ms <= ?"
+    " AND expires_ms <= ?"
+    " UNION ALL SELECT inline_topic FROM runs WHERE leased_ms <= ? AND inline_expires_ms <= ?"
     ") GROUP BY topic"
 )
 
