@@ -9,15 +9,16 @@ time not later than the next moment at which something of it can be claimed.
 
 from __future__ import annotations
 
-import zlib
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import final
 
+from perdure.errors import WorldContractError
 from perdure.lowlevel import Book, Mailbox, QueuedMessage
 from perdure.model import Committed, HookRecord, LoggedEvent, RunRecord, Snapshot
 
+from ._packing import pack, unpack
 from ._schema import (
     dumps,
     loads,
@@ -42,9 +43,7 @@ __all__ = (
     "Head",
     "Segment",
     "claimable",
-    "pack_keys",
     "pack_segment",
-    "unpack_keys",
     "unpack_segment",
 )
 
@@ -319,23 +318,18 @@ def _cover(before: Mapping[str, int], book: Book, *, now_ms: int) -> dict[str, i
     return after
 
 
-def pack_segment(entries: tuple[Entry, ...]) -> bytes:
-    """A segment's bytes."""
-    return zlib.compress(dumps([[entry.key, entry.data] for entry in entries]), 1)
+def pack_segment(entries: tuple[Entry, ...]) -> tuple[bytes, int]:
+    """A segment's bytes, and their length unpacked."""
+    return pack([[entry.key, entry.data] for entry in entries])
 
 
-def unpack_segment(data: bytes) -> Iterator[Entry]:
-    """A segment's events."""
-    found: list[list[Any]] = loads(zlib.decompress(data))
-    return (Entry(*parts) for parts in found)
+def unpack_segment(data: bytes, name: str) -> Iterator[Entry]:
+    """A segment's events.
 
-
-def pack_keys(keys: list[str]) -> bytes:
-    """The keys of events, in the order of their positions."""
-    return zlib.compress(dumps(keys), 1)
-
-
-def unpack_keys(data: bytes) -> list[str]:
-    """The keys of events, in the order of their positions."""
-    found: list[str] = loads(zlib.decompress(data))
-    return found
+    Raises:
+        WorldContractError: it is damaged.
+    """
+    try:
+        return iter([Entry(*parts) for parts in unpack(data, name)])
+    except TypeError as exc:
+        raise WorldContractError(f"part {name} holds something else than events") from exc

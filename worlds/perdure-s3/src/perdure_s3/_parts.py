@@ -16,7 +16,8 @@ from perdure.lowlevel import QueuedMessage
 from perdure.model import LoggedEvent, Snapshot
 
 from ._cas import UNCHANGED, Cas
-from ._head import Entry, Head, Segment, pack_keys, pack_segment, unpack_keys, unpack_segment
+from ._head import Entry, Head, Segment, pack_segment, unpack_segment
+from ._packing import pack, sized, unpack
 from ._schema import Layout, unpack_event
 from ._together import each, together
 
@@ -81,7 +82,9 @@ class Parts:
         ):
             found += (
                 LoggedEvent(position=position, event=unpack_event(entry.data))
-                for position, entry in enumerate(unpack_segment(data), start=segment.first)
+                for position, entry in enumerate(
+                    unpack_segment(data, segment.name), start=segment.first
+                )
                 if after < position <= last
             )
         if last > head.spilled:
@@ -91,7 +94,9 @@ class Parts:
 
     async def read_keys(self, head: Head) -> list[str]:
         """The keys of all events that lie in segments, by position from 1."""
-        return [] if head.keys is None else unpack_keys(await self._read(head, head.keys))
+        if head.keys is None:
+            return []
+        return unpack(await self._read(head, head.keys), head.keys)
 
     async def _read(self, head: Head, name: str) -> bytes:
         found = await self._cas.get(Layout.part(head.record.run_id, head.birth, name))
@@ -99,8 +104,19 @@ class Parts:
             raise MissingPartError(f"run {head.record.run_id}: part {name} is gone")
         return found.body
 
-    def _put(self, head: Head, kind: str, data: bytes, writes: list[Awaitable[None]]) -> str:
+    def _put(
+        self,
+        head: Head,
+        kind: str,
+        data: bytes,
+        writes: list[Awaitable[None]],
+        *,
+        size: int | None = None,
+    ) -> str:
+        """Write a part of that kind; *size* is its length unpacked, if it is packed."""
         name = f"{kind}-{secrets.token_hex(8)}"
+        if size is not None:
+            name = sized(name, size)
         writes.append(self._cas.put(Layout.part(head.record.run_id, head.birth, name), data))
         return name
 
@@ -109,9 +125,11 @@ class Parts:
         if len(made.tail) <= TAIL_EVENTS and size <= TAIL_BYTES:
             return made
         last = made.spilled + len(made.tail)
-        name = self._put(made, "log", pack_segment(made.tail), writes)
+        log, log_size = pack_segment(made.tail)
+        name = self._put(made, "log", log, writes, size=log_size)
         segment = Segment(made.spilled + 1, last, name)
-        keys = self._put(made, "keys", pack_keys(_keys(made, made.tail, last)), writes)
+        packed, keys_size = pack(_keys(made, made.tail, last))
+        keys = self._put(made, "keys", packed, writes, size=keys_size)
         return replace(made, segments=(*made.segments, segment), keys=keys, tail=())
 
     def _spill_images(self, made: Head, writes: list[Awaitable[None]]) -> Head:

@@ -125,7 +125,7 @@ class Layout:
     @staticmethod
     def longest(run_id: str) -> str:
         """The longest name that an object of this run may have."""
-        part = f"{Layout.stream(run_id, 'b' * 20, '')}-{'p' * 16}"
+        part = f"{Layout.stream(run_id, 'b' * 20, '')}-{'p' * 16}.{1 << 30}"
         return max(part, Layout.listed(Layout.CREATED, 0, run_id), key=len)
 
     @staticmethod

@@ -21,6 +21,7 @@ from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage, StreamWrite
 
 from ._cas import UNCHANGED, Refusal
 from ._handle import Handle
+from ._packing import pack, sized, unpack
 from ._schema import Layout, dumps, loads, new_mark
 from ._together import each
 
@@ -163,14 +164,14 @@ class S3Streams(Streams):
         base = Layout.stream(run_id, birth, stream.name)
         wanted = [part for part in stream.parts if part[1] > start and part[0] < end]
         found: list[bytes] = []
-        for (first, _, _), part in zip(
+        for (first, _, name), part in zip(
             wanted,
             await each(self._handle.cas.get(f"{base}-{name}") for _, _, name in wanted),
             strict=True,
         ):
             if part is None or part is UNCHANGED:
                 raise RunNotFoundError(run_id)  # deleted meanwhile
-            chunks = loads(zlib.decompress(part.body))
+            chunks = unpack(part.body, name)
             found += chunks[max(0, start - first) : end - first]
         if end > stream.spilled:
             found += stream.tail[max(0, start - stream.spilled) : end - stream.spilled]
@@ -206,8 +207,9 @@ class S3Streams(Streams):
         size = sum(len(chunk) for chunk in made.tail)
         if len(made.tail) <= _TAIL_CHUNKS and size <= _TAIL_BYTES:
             return made
-        part = secrets.token_hex(8)
-        await self._handle.cas.put(f"{key}-{part}", zlib.compress(dumps(list(made.tail)), 1))
+        data, unpacked = pack(list(made.tail))
+        part = sized(secrets.token_hex(8), unpacked)
+        await self._handle.cas.put(f"{key}-{part}", data)
         return replace(made, parts=(*made.parts, (made.spilled, made.length, part)), tail=())
 
 
