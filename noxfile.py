@@ -23,6 +23,7 @@ CHECKED = (
     "worlds",
     "benchmarks",
     "docs",
+    "examples",
     "noxfile.py",
     "hatch_build.py",
     "conftest.py",

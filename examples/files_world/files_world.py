@@ -226,7 +226,9 @@ class FilesQueue(Part[Files], abc.Queue):
         books = (page.book for page in self.store.pages())
         return low.count_due(books, topics, now_ms=self.store.now_ms())
 
-    async def _claim_soon(self, wait_ms: int, claim: Any, limit: int, visibility_ms: int) -> Any:
+    async def _claim_soon(
+        self, wait_ms: int, claim: Callable[..., Any], limit: int, visibility_ms: int
+    ) -> tuple[Any, ...]:
         look = functools.partial(self._claim, claim, limit, visibility_ms)
         return await self.store.until(wait_ms if limit > 0 else 0, look, len)
 
