@@ -178,6 +178,13 @@ def declarations(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def applications(session: nox.Session) -> None:
+    """The applications of examples in full, with what they took: minutes."""
+    session.env["PERDURE_TIER"] = "full"
+    session.run("python", "-m", "pytest", "-s", "tests/examples", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def s3(session: nox.Session) -> None:
     """The S3 world on its servers: the full tier, every fault at every request: half an hour."""
     session.env.update(LONG)

@@ -62,6 +62,6 @@ def charge(order_id: str, customer: str, cents: int) -> str:
 
 
 @step
-async def ship(order_id: str, lines: list[Line]) -> str:
+async def ship(order_id: str, order: Order) -> str:
     """Hand the parcel over; returns its number."""
-    return f"parcel-{order_id[-6:]}-{sum(line.quantity for line in lines)}"
+    return f"parcel-{order_id[-6:]}-{sum(line.quantity for line in order.lines)}"

@@ -19,6 +19,7 @@ PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "worlds").glob("*/README.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 # What executes the code blocks of a page, by the page's path and their language.
 EXECUTED = {
@@ -63,8 +64,9 @@ def test_no_block_of_code_is_left_out() -> None:
     }
     known = {key: count for key, count in found.items() if key in EXECUTED}
     assert known == {key: EXECUTED[key] for key in known}
-    # Pages of other worlds bring the tests of their own examples.
-    others = [key for key in found if key not in EXECUTED and not key[0].startswith("worlds/")]
+    # Pages of other worlds bring the tests of their own examples; tests/examples runs the others.
+    own = ("worlds/", "examples/")
+    others = [key for key in found if key not in EXECUTED and not key[0].startswith(own)]
     assert others == []
 
 

@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
-__all__ = ("LIMIT", "Program", "commands", "copied", "running", "world_url")
+__all__ = ("FULL", "LIMIT", "Program", "commands", "copied", "running", "world_url")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 UNSET = ("PERDURE_WORLD", "PYTHONDONTWRITEBYTECODE")  # a user has neither
-LIMIT = 60.0  # seconds, for anything a program is waited for
+FULL = os.environ.get("PERDURE_TIER") == "full"
+LIMIT = 300.0 if FULL else 60.0  # seconds, for anything a program is waited for
 
 
 def copied(name: str, folder: Path) -> Path:
@@ -50,7 +51,7 @@ class Program:
             words[:1] = ["python", "-m", "perdure"]
         assert words[0] == "python", command
         self.lines: list[str] = []
-        self.peak_bytes = 0
+        self._peak_bytes = 0
         self._ended = False
         self._news = threading.Condition()
         self.process = subprocess.Popen(
@@ -80,9 +81,19 @@ class Program:
 
     def end(self, number: signal.Signals) -> int:
         """Send it a signal; its exit code."""
-        self._measure()
+        self.measure()
         self.process.send_signal(number)
         return self.wait()
+
+    def measure(self) -> int:
+        """The most memory that it had resident, in bytes, as far as that was looked at."""
+        try:
+            text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        except OSError:  # it has ended, or the system has no such file
+            return self._peak_bytes
+        peak = re.search(r"VmHWM:\s+(\d+) kB", text)
+        self._peak_bytes = max(self._peak_bytes, 1024 * int(peak[1]) if peak else 0)
+        return self._peak_bytes
 
     @property
     def told(self) -> str:
@@ -96,21 +107,13 @@ class Program:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                self._measure()
+                self.measure()
                 with self._news:
                     self.lines.append(line.rstrip("\n"))
                     self._news.notify_all()
         with self._news:
             self._ended = True
             self._news.notify_all()
-
-    def _measure(self) -> None:
-        try:
-            text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        except OSError:  # it has ended, or the system has no such file
-            return
-        peak = re.search(r"VmHWM:\s+(\d+) kB", text)
-        self.peak_bytes = max(self.peak_bytes, 1024 * int(peak[1]) if peak else 0)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Check every workflow of this repository with TypeScript's own compiler; ``nox -s declarations``.
 
-python tests/types/checking.py TSC: the declarations are those that ``perdure types`` prints.
+python tests/types/checking.py TSC: the declarations are those that ``perdure types`` prints. The
+examples are checked with the ``tsconfig.json`` that each has.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,7 @@ OPTIONS = (
     *("--module", "esnext", "--moduleResolution", "bundler"),
 )
 LIBRARIES = ("es2023", "es2023,dom")
+EXAMPLES = {"fastapi_service": "orders", "agent_loop": "tools", "nightly_etl": "items"}
 SHAPES = """
 import enum
 from dataclasses import dataclass, field
@@ -172,9 +175,12 @@ def main(tsc: str) -> None:
     ]
     checks = [(project, library) for project in projects for library in LIBRARIES]
     failed = [check for check in checks if not _passes(tsc, *check[0], library=check[1])]
-    if failed:
-        raise SystemExit(f"TypeScript refuses {len(failed)} of {len(checks)}")
+    refused = [name for name in EXAMPLES if not _example_passes(tsc, name)]
+    if failed or refused:
+        count = len(checks) + len(EXAMPLES)
+        raise SystemExit(f"TypeScript refuses {len(failed) + len(refused)} of {count}")
     print(f"{len(projects)} workflows pass tsc --strict with --lib {' and '.join(LIBRARIES)}")
+    print(f"{len(EXAMPLES)} examples pass tsc with their own tsconfig.json")
 
 
 def _text(path: Path) -> str:
@@ -192,11 +198,23 @@ def _passes(tsc: str, module: str, steps: str, flow: str, *, library: str) -> bo
         folder = Path(name)
         (folder / f"{module}.py").write_text(steps, encoding="utf-8")
         (folder / "flow.ts").write_text(flow, encoding="utf-8")
-        types = (sys.executable, "-m", "perdure", "types", module)
-        done = subprocess.run(types, cwd=folder, check=True, capture_output=True, text=True)
-        (folder / "perdure.d.ts").write_text(done.stdout, encoding="utf-8")
+        _declare(module, folder)
         command = [tsc, *OPTIONS, "--lib", library, "flow.ts", "perdure.d.ts"]
         return subprocess.run(command, cwd=folder, check=False).returncode == 0
+
+
+def _example_passes(tsc: str, name: str) -> bool:
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(shutil.copytree(ROOT / "examples" / name, Path(parent, name)))
+        _declare(EXAMPLES[name], folder)
+        return subprocess.run([tsc], cwd=folder, check=False).returncode == 0
+
+
+def _declare(module: str, folder: Path) -> None:
+    """Write the declarations of a module in the folder, as its README says."""
+    types = (sys.executable, "-m", "perdure", "types", module)
+    done = subprocess.run(types, cwd=folder, check=True, capture_output=True, text=True)
+    (folder / "perdure.d.ts").write_text(done.stdout, encoding="utf-8")
 
 
 if __name__ == "__main__":

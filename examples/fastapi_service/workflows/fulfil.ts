@@ -1,8 +1,14 @@
 import { FatalError, getWorkflowMetadata, setAttributes, sleep } from "workflow";
-import { charge, decision, quote, ship, type Fulfilled, type Order } from "python:orders";
+import { charge, decision, quote, ship, type Order } from "python:orders";
 
 const APPROVED_ABOVE = 1_000_00; // cents; a person decides about larger orders
 const DECIDED_WITHIN = 24 * 60 * 60 * 1000;
+
+interface Fulfilled {
+  cents: number;
+  payment: string;
+  parcel: string;
+}
 
 /** From basket to parcel. The process may stop or die at each await, and the order goes on there. */
 export async function fulfil(order: Order): Promise<Fulfilled> {
@@ -22,7 +28,7 @@ export async function fulfil(order: Order): Promise<Fulfilled> {
 
   setAttributes({ stage: "packing" });
   await sleep("2 seconds"); // or "3 days": no process need be alive
-  const parcel = await ship(id, order.lines);
+  const parcel = await ship(id, order);
 
   setAttributes({ stage: "shipped" });
   return { cents, payment, parcel };
