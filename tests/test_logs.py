@@ -102,8 +102,8 @@ async def test_a_steps_error_is_logged_in_one_line(written: io.StringIO) -> None
         assert await run.result(timeout=30) == 1
     told = [line for line in lines_of(written) if line.startswith(("WARNING", "ERROR"))]
     assert [line.partition(" at attempt")[0] for line in told] == [
-        "WARNING perdure step logs:fail failed",
-        "ERROR perdure step logs:fail failed for good",
+        f"WARNING perdure step logs:fail ({run.id}/step_1) failed",
+        f"ERROR perdure step logs:fail ({run.id}/step_1) failed for good",
     ]
     assert all(line.endswith(": RetryableError: no") for line in told)  # its first line
 

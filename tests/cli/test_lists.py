@@ -270,7 +270,8 @@ def test_a_notice_has_the_steps_name_and_ctrl_c_in_memory_gives_no_advice(
     with program(folder, environment, *arguments) as process:
         assert process.stderr is not None
         notice = process.stderr.readline()
-        assert notice.startswith("warning: step slow_steps:fail failed at attempt 1 and runs again")
+        assert notice.startswith("warning: step slow_steps:fail (run_")
+        assert "/step_1) failed at attempt 1 and runs again" in notice
         assert notice.endswith("RetryableError: card refused\n")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from typing import Any
 
+import anyio
 import pytest
 
 from perdure import FatalError, Worker, Workflow, start, step
@@ -65,6 +66,7 @@ async def test_retries_and_the_end_are_told_each_once(
     for record in known[:3]:
         assert "AttributeError: 'NoneType' object has no attribute 'upper'" in record.getMessage()
         assert "\n" not in record.getMessage()
+        assert record.getMessage().startswith(f"step steps:body ({run_id}/step_1) failed ")
     assert "runs again in 0.0 s, at 2" in known[0].getMessage()
     assert (known[0].levelname, known[0].exc_info) == ("WARNING", None)
     assert "nothing.upper()" in known[2].exc_text
@@ -84,10 +86,24 @@ async def test_a_failure_that_the_workflow_catches_is_told_too(
         raise FatalError("no\nmore")
 
     body = step(name="steps:body")(waits if is_async else works)
-    _, records = await records_of(world, body, "try { await body() } catch { return 1 }", caplog)
-    (record,) = records
-    assert record.getMessage() == "step steps:body failed for good at attempt 1: FatalError: no"
+    caught = "try { await body() } catch { return 1 }"
+    run_id, (record,) = await records_of(world, body, caught, caplog)
+    told = f"step steps:body ({run_id}/step_1) failed for good at attempt 1: FatalError: no"
+    assert record.getMessage() == told
     assert record.exc_info is not None
+
+
+async def test_a_timeout_is_told_in_a_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """It was raised by no line of the step's: there is no traceback."""
+
+    @step(name="steps:body", max_retries=0, timeout=0.01)
+    async def body() -> None:
+        await anyio.sleep_forever()
+
+    caught = "try { await body() } catch { return 1 }"
+    _, (record,) = await records_of(world, body, caught, caplog)
+    assert "StepTimeoutError: step 'steps:body' ran longer than its timeout" in record.getMessage()
+    assert (record.exc_info, record.exc_text) == (None, None)
 
 
 @pytest.mark.parametrize(

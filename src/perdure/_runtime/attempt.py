@@ -312,8 +312,9 @@ class Attempt:
 
     def _retrying(self, error: BaseException, delay_ms: int, now_ms: int) -> Retrying:
         _log.warning(
-            "step %s failed at attempt %d and runs again in %.1f s, at %s: %s",
+            "step %s (%s) failed at attempt %d and runs again in %.1f s, at %s: %s",
             self._step.id,
+            self._claim.message.message_id,
             self.number,
             delay_ms / 1000,
             _clock(now_ms + delay_ms),
@@ -333,8 +334,9 @@ class Attempt:
     def _failed(self, error: BaseException, *, is_exhausted: bool = False) -> Ended:
         payload = encode_failure(error)
         _log.error(
-            "step %s failed for good at attempt %d: %s",
+            "step %s (%s) failed for good at attempt %d: %s",
             self._call.step,
+            self._claim.message.message_id,
             self.number,
             first_line(error.__cause__ if is_exhausted and error.__cause__ else error),
             exc_info=told_by(payload),

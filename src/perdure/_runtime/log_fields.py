@@ -63,13 +63,16 @@ def first_line(error: BaseException) -> str:
     return f"{name}: {line}" if line else name
 
 
-def told_by(payload: bytes) -> GuestError:
-    """The error in a failure's payload, for a record's traceback.
+def told_by(payload: bytes) -> GuestError | None:
+    """The error in a failure's payload, for a record's traceback; None if it was raised nowhere.
 
     The error itself may take for ever to be written out; its payload has a bound.
     """
     error = decode_error(payload)
-    return _with_stack(error, error.cause)
+    cause = error.cause
+    if not error.stack and not (isinstance(cause, GuestError) and cause.stack):
+        return None  # a step's timeout, say: the record's line has all there is
+    return _with_stack(error, cause)
 
 
 def _with_stack(error: GuestError, cause: object) -> GuestError:
