@@ -55,6 +55,33 @@ async def test_no_worker_has_begun_it(world: World, caplog: pytest.LogCaptureFix
     assert "async with Worker(world)" in hint
 
 
+async def test_a_worker_that_is_full_is_not_said_to_be_missing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    @step(name="hinted:busy")
+    async def busy() -> None:
+        begun.set()
+        await go_on.wait()
+
+    async with Worker(world, steps=[busy], max_turns=1):
+        await start(busy_flow())
+        await begun.wait()
+        await start(busy_flow())  # which a claim that is under way may still take
+        run = await start(flow("return 1"))
+        assert "each carries as many runs as it may" in await said(world, run, caplog)
+        go_on.set()
+        assert await run.result(timeout=10) == 1
+
+
+def busy_flow() -> Workflow:
+    return Workflow.from_source(
+        'import { busy } from "python:hinted";\n'
+        'export async function w() { "use workflow"; await busy(); return 1; }\n'
+    )
+
+
 async def test_no_worker_has_its_step(world: World, caplog: pytest.LogCaptureFixture) -> None:
     run = await parked(world, "return await add(1, 2)")
     assert f"perdure worker --steps hinted --world {world.url}" in await said(world, run, caplog)

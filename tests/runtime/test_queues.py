@@ -84,7 +84,7 @@ async def test_a_worker_leaves_steps_of_other_queues_alone(
 async def test_a_worker_of_one_queue_runs_no_step_of_the_default_one(world: World) -> None:
     async with Worker(world, steps=STEPS, queues=["gpu"]):
         run = await start(FLOW)
-        assert "claimed queues:plain; start one" in await waiting(world, run, "queues:plain")
+        assert "claimed queues:plain yet: none has it" in await waiting(world, run, "queues:plain")
         assert executed == []
         async with Worker(world, steps=STEPS):
             assert await run.result(timeout=10) == ["plain", "graphics", "plain"]

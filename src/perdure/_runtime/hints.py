@@ -22,13 +22,12 @@ async def why_waiting(world: World, record: RunRecord) -> str:
     wakes = waiting.pop("", 0)
     if not (wakes or waiting):
         return ""
+    if wakes and record.status is RunStatus.PENDING:
+        return _unclaimed_run(world.url)
     events = await read_log(world, record.run_id)
     entities = fold(events)
     if wakes and _is_due(record, events, entities, world.now_ms()):
-        return (
-            f"no worker has claimed it; start one: perdure worker --world {world.url} "
-            "(or in this process: async with Worker(world))"
-        )
+        return _unclaimed_run(world.url)
     names = {entity.name for entity in _open(entities, EntityKind.STEP)}
     unclaimed = _by_queue(topic for topic in waiting if topic.partition("/")[2] in names)
     return "; ".join(_unclaimed(queue, unclaimed[queue], world.url) for queue in sorted(unclaimed))
@@ -43,26 +42,31 @@ def _by_queue(topics: Iterable[str]) -> dict[str, list[str]]:
     return steps
 
 
+def _unclaimed_run(url: str) -> str:
+    return (
+        "no worker has claimed it yet: there is none, or each carries as many runs as it may; "
+        f"start one: perdure worker --world {url} (or in this process: async with Worker(world))"
+    )
+
+
 def _unclaimed(queue: str, steps: Sequence[str], url: str) -> str:
     module = shlex.quote(steps[0].partition(":")[0])
     if queue == DEFAULT_QUEUE:
         return (
-            f"no worker has claimed {', '.join(steps)}; start one that has it: "
-            f"perdure worker --steps {module} --world {url}"
+            f"no worker has claimed {', '.join(steps)} yet: none has it, or each is busy; "
+            f"start one: perdure worker --steps {module} --world {url}"
         )
     return (
-        f"no worker has claimed {', '.join(steps)} of queue {queue!r}; start one that serves it: "
-        f"perdure worker --steps {module} --queue {shlex.quote(queue)} --world {url} "
-        f"(or in this process: Worker(world, queues=[{queue!r}]))"
+        f"no worker has claimed {', '.join(steps)} of queue {queue!r} yet: none serves it, or each"
+        f" is busy; start one: perdure worker --steps {module} --queue {shlex.quote(queue)}"
+        f" --world {url} (or in this process: Worker(world, queues=[{queue!r}]))"
     )
 
 
 def _is_due(
     record: RunRecord, events: Sequence[LoggedEvent], entities: Sequence[Entity], now_ms: int
 ) -> bool:
-    """Whether there is something to tell the run."""
-    if record.status is RunStatus.PENDING:
-        return True
+    """Whether there is something to tell the run, which has begun."""
     if any(e.position > record.consumed and e.event.type in DELIVERED for e in events):
         return True
     waits = _open(entities, EntityKind.WAIT)
