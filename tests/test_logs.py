@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from perdure import RetryableError, Worker, Workflow, start, step
-from perdure._logs import FIELDS
+from perdure._logs import FIELDS, Lines
 from perdure.display import shown_text
 from perdure.testing.memory import MemoryWorld
 
@@ -48,6 +48,15 @@ def lines_of(stream: io.StringIO) -> list[str]:
     for line in text.splitlines():
         assert shown_text(line) == line
     return text.rstrip("\n").split("\n")
+
+
+def test_lines_that_are_meant_are_lines_and_none_begins_a_record(written: io.StringIO) -> None:
+    logging.getLogger("perdure").warning("blocked by %s:%s", FORGED, Lines(f"\n  File a\n{FORGED}"))
+    first, *rest = lines_of(written)
+    assert first == f"WARNING perdure blocked by {shown_text(FORGED)}:"
+    assert rest[0] == "    File a"
+    assert len(rest) == 3
+    assert all(line.startswith("  ") for line in rest)
 
 
 @pytest.mark.parametrize("how", ["%s", "%r", "%-5s"])

@@ -2,7 +2,7 @@
 
 Every record has the fields of ``FIELDS``, None where they are not known. A workflow's error, a
 store's answer or a name may hold line ends, and with them what looks like another record; see
-``display``. A traceback is indented below its record. Importing this is enough.
+``display``. A traceback and ``Lines`` are indented below their record. Importing this is enough.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from typing import final
 
 from .display import shown_lines, shown_text
 
-__all__ = ("FIELDS", "log")
+__all__ = ("FIELDS", "Lines", "log")
 
 FIELDS = ("run_id", "step_id", "step", "attempt", "event")
 LONGEST = 20_000  # characters of a traceback
+
+
+@final
+class Lines(str):
+    """An argument of several lines, such as a stack: all but the first are indented."""
 
 
 @final
@@ -65,6 +70,8 @@ def _traceback(error: BaseException) -> str:
 def _displayable(value: object) -> object:
     if isinstance(value, int | float):
         return value
+    if isinstance(value, Lines):
+        return shown_lines(value)
     return shown_text(value) if isinstance(value, str) else _Shown(value)
 
 

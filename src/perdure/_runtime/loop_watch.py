@@ -20,6 +20,7 @@ from pathlib import PurePath
 from types import FrameType
 from typing import Protocol, final
 
+from .._logs import Lines
 from ..abc import World
 from .log_fields import of_task
 
@@ -143,10 +144,10 @@ class LoopWatch:
         name = "a callback" if task is None else task.get_name()
         _log.warning(
             "the event loop has been blocked for %.1f s by %s: use await, or a plain def for what"
-            " blocks\n%s",
+            " blocks%s",
             self._blocked_for,
             name,
-            "" if frame is None else _stack_of(frame),
+            "" if frame is None else Lines(f"\n{_stack_of(frame)}"),
             extra=of_task(name),
         )
 
