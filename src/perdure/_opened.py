@@ -8,10 +8,11 @@ before the world was opened, as a web framework's handlers are. A world is noted
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+from ._platform import after_fork
 
 if TYPE_CHECKING:
     from .abc import World
@@ -84,5 +85,4 @@ def _forget() -> None:
     _blocks.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+after_fork(_forget)

@@ -1,22 +1,29 @@
 """Files: for worlds on a file system: a lock, a file replaced whole, values as plain data.
 
-Everything here blocks. ``fcntl`` is asked for at the first lock, so that the module can be read
-where it is not there.
+Everything here blocks, and holds on Linux, macOS and Windows alike.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
 
+from ._platform import replace, set_mode, sync_file, sync_folder, try_lock, wait_lock
 from ._protocol.forms import dump_form, load_form
 
-__all__ = ("dump_values", "file_lock", "load_values", "make_folder", "replace_file")
+__all__ = (
+    "dump_values",
+    "file_lock",
+    "load_values",
+    "make_folder",
+    "replace_file",
+    "set_mode",
+    "try_lock",
+)
 
 T = TypeVar("T")
 
@@ -41,9 +48,8 @@ def _private(path: str, flags: int) -> int:
 @contextlib.contextmanager
 def file_lock(path: Path) -> Generator[None, None, None]:
     """One holder at a time, of all threads and processes; the lock goes with its holder."""
-    fcntl = importlib.import_module("fcntl")
-    with open(path, "wb", opener=_private) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with open(path, "ab", opener=_private) as file:
+        wait_lock(file.fileno())
         yield
 
 
@@ -60,15 +66,10 @@ def replace_file(path: Path, data: bytes, *, part: Path, sync: bool = True) -> N
         file.write(data)
         file.flush()
         if sync:
-            os.fsync(file.fileno())
-    part.rename(path)
-    if not sync:
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name
-    finally:
-        os.close(folder)
+            sync_file(file.fileno())
+    replace(part, path)
+    if sync:
+        sync_folder(path.parent)
 
 
 def dump_values(value: object) -> bytes:

@@ -2,8 +2,8 @@
 
 Waking a loop is a system call that gives the interpreter lock away, and getting it back may take
 longer than the work itself. So a loop that has been woken is not woken again before it has looked,
-and a thread that posts several calls wakes each loop once. On Linux it is woken by an eventfd of
-its own: an asyncio loop's own socket costs three system calls more for each wake.
+and a thread that posts several calls wakes each loop once. Where there are eventfds it is woken by
+one of its own: an asyncio loop's own socket costs three system calls more for each wake.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import final
 from weakref import WeakKeyDictionary, ref
+
+from ._platform import open_bell
 
 __all__ = ("post", "posted_together")
 
@@ -25,7 +26,7 @@ __all__ = ("post", "posted_together")
 class _Letterbox:
     """What one loop has been handed and has not called yet."""
 
-    __slots__ = ("__weakref__", "_bell", "_calls", "_lock", "_loop", "_woken")
+    __slots__ = ("__weakref__", "_bell", "_calls", "_is_known", "_lock", "_loop", "_woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = ref(loop)  # which keeps this: neither may keep the other for ever
@@ -33,6 +34,7 @@ class _Letterbox:
         self._calls: list[Callable[[], object]] = []
         self._woken = False
         self._bell: int | None = None  # an eventfd, once the loop reads it
+        self._is_known = False  # whether the loop can be given one
 
     def __repr__(self) -> str:
         return f"<Letterbox {len(self._calls)} calls>"
@@ -54,7 +56,7 @@ class _Letterbox:
             corked.append(self)
 
     def wake(self) -> None:
-        if sys.platform == "linux" and self._bell is not None:
+        if self._bell is not None:
             os.eventfd_write(self._bell, 1)
             return
         loop = self._loop()
@@ -64,9 +66,8 @@ class _Letterbox:
 
     def _first(self, loop: asyncio.AbstractEventLoop) -> None:
         """Empty the box, and from now on whenever its bell rings, where the loop hears one."""
-        if sys.platform == "linux" and self._bell is None:
-            self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            loop.add_reader(self._bell, self._rung, loop, self._bell)
+        if not self._is_known:
+            self._bell, self._is_known = open_bell(loop, self._rung), True
         self._empty(loop)
 
     def _rung(self, loop: asyncio.AbstractEventLoop, bell: int) -> None:

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
-
-import pytest
-
-from perdure._vm import pace as module
-from perdure._vm.pace import QUICK_BEFORE, QUICK_NS, Pace, count_processors, processor_here
+from perdure._vm.pace import QUICK_BEFORE, QUICK_NS, Pace
 
 HERE, THERE = 0, 1
 
@@ -61,25 +54,3 @@ def test_no_thread_stays_awake_on_the_processor_the_work_comes_from() -> None:
 
 def test_where_processors_are_not_told_they_are_taken_to_be_two() -> None:
     assert paced(QUICK_BEFORE, processor=None).expects_more(None)
-
-
-@pytest.mark.parametrize("platform", ["linux", "darwin"])
-def test_the_processors_a_process_may_use_are_counted(
-    platform: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "platform", platform)
-    assert count_processors() >= 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
-def test_the_processor_of_this_thread_is_one_that_it_may_use() -> None:
-    assert processor_here() in os.sched_getaffinity(0)
-
-
-def test_a_system_that_does_not_tell_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: object) -> None:
-        raise OSError
-
-    monkeypatch.setattr(ctypes, "PyDLL", refuse)
-    monkeypatch.setattr(module, "_ask", module._find_asking())
-    assert processor_here() is None

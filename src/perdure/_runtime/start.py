@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import secrets
 from base64 import b32encode
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import anyio.to_thread
 from .._core.transfer import check_here
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
+from .._platform import after_fork
 from .._protocol.equality import same_value
 from .._protocol.weight import SMALL_BYTES
 from .._vm.guest import GuestEngine, default_engine
@@ -171,8 +171,7 @@ def _renew() -> None:
     _Fresh.secret = secrets.token_bytes(32)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+after_fork(_renew)
 
 
 def _fresh_id() -> RunId:

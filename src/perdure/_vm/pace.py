@@ -7,13 +7,9 @@ it. Then the loop waits for as long as the thread is awake.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
-from collections.abc import Callable
 from typing import final
 
-__all__ = ("Pace", "count_processors", "processor_here")
+__all__ = ("Pace",)
 
 QUICK_NS = 200_000  # work that comes so soon after the work before is expected to do so again
 QUICK_BEFORE = 16  # works of that kind, before a thread stays awake for the next
@@ -44,27 +40,3 @@ class Pace:
         """Whether a thread that runs on the processor *here* does well to stay awake."""
         apart = here is None or here != self._processor
         return apart and self._quick >= QUICK_BEFORE
-
-
-def count_processors() -> int:
-    """How many this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _find_asking() -> Callable[[], int] | None:
-    try:
-        function = ctypes.PyDLL(None).sched_getcpu
-    except (AttributeError, OSError, TypeError):  # no such function, or no such library
-        return None
-    function.argtypes, function.restype = (), ctypes.c_int
-    return function
-
-
-_ask = _find_asking()
-
-
-def processor_here() -> int | None:
-    """The processor that this thread runs on just now; None where the system does not tell."""
-    return None if _ask is None else _ask()

@@ -21,9 +21,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar, final
 
+from .._platform import count_processors, processor_here
 from ..errors import UsageError
 from ..posting import posted_together
-from .pace import Pace, count_processors, processor_here
+from .pace import Pace
 from .reply import Reply
 from .seat import Seat, Work
 from .watch import StopReason, Watch, move_epoch

@@ -6,15 +6,13 @@ outside, now and then, so what began since the last look counts from this one.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias, final
 
+from .._platform import stand_back, thread_clock
 from .inbox import Inbox
 from .stack import start_with_room
 from .watch import Place, StopReason, Watch, place_here
@@ -72,13 +70,11 @@ class Seat:
     def take(self) -> None:
         """This is the seat of the thread that calls."""
         self.place = place_here()
-        if sys.platform == "linux":
-            self._clock = time.pthread_getcpuclockid(threading.get_ident())
-            # Work that is handed over wakes a thread, which may take the processor of the event
-            # loop that has just woken it: the loop then goes to sleep, and wakes, as much later
-            # as the work took.
-            with contextlib.suppress(OSError):  # a sandbox may forbid it
-                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        self._clock = thread_clock()
+        # Work that is handed over wakes a thread, which may take the processor of the event loop
+        # that has just woken it: the loop then goes to sleep, and wakes, as much later as the work
+        # took.
+        stand_back()
 
     def look(self) -> tuple[float, float]:
         """Seconds of the clock and of a processor since this work was seen first, under its watch.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -29,6 +26,7 @@ from perdure.errors import (
     WorldContractError,
     WorldUnavailableError,
 )
+from perdure.files import try_lock
 from perdure.model import NewMessage, RunFilter, RunId
 from perdure_sqlite import SqliteWorld, _handle
 from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, WAL_BYTES, Handle
@@ -40,11 +38,7 @@ pytestmark = pytest.mark.anyio
 
 def is_held(lock: Path) -> bool:
     with open(lock, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+        return not try_lock(file.fileno())
 
 
 CHILD = """
@@ -91,7 +85,7 @@ class Child:
         self.process.stdin.flush()
 
     def kill(self) -> str:
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         rest, _ = self.process.communicate(timeout=30)
         return rest
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar, final
@@ -39,6 +40,8 @@ OWNERS_EVERY = 12  # looks between looks for dead owners
 BUSY_MS = 10_000  # that SQLite waits for a lock
 OPEN_WITHIN = 20.0  # seconds, after which opening asks for no lock again
 OPEN_AGAIN = 0.05  # seconds
+# What macOS calls a sync leaves the data in the disk's own cache.
+_MAC_SYNC = ("fullfsync = ON",) if sys.platform == "darwin" else ()
 
 
 @final
@@ -189,6 +192,7 @@ class Handle:
             f"busy_timeout = {BUSY_MS}",
             f"page_size = {PAGE_BYTES}",  # of a file that is made now
             "journal_mode = WAL",
+            *_MAC_SYNC,
             f"synchronous = {self._synchronous}",
             f"wal_autocheckpoint = {WAL_BYTES // PAGE_BYTES}",
         ):

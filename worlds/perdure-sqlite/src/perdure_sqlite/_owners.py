@@ -8,18 +8,23 @@ Every lease token begins with its owner's name.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import itertools
 import os
 import secrets
+from collections.abc import Generator
 from pathlib import Path
 from typing import final
+
+from perdure.files import set_mode, try_lock
 
 from ._messages import spill
 from ._place import Place
 from ._writer import Transaction
 
 __all__ = ("Owner",)
+
+_NAMES = 100  # a name is lost if somebody looks at its file in the microseconds before it is locked
 
 
 @final
@@ -37,16 +42,17 @@ class Owner:
         return f"<Owner {self.name}>"
 
     def register(self) -> None:
-        """Lock a file under our name; it is never seen unlocked while we live."""
+        """Lock a file under our name, and have that name until ``resign``."""
         file_mode, folder_mode = self._place.modes()
         with contextlib.suppress(FileExistsError):
             self._folder.mkdir(mode=0o700)
             self._folder.chmod(folder_mode)
-        hidden = self._folder / f".{self.name}"
-        self._fd = os.open(hidden, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        os.fchmod(self._fd, file_mode)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        hidden.rename(self._folder / self.name)
+        for _ in range(_NAMES):
+            self._fd = _locked_file(self._folder / self.name, file_mode)
+            if self._fd is not None:
+                return
+            self.name = secrets.token_hex(6)
+        raise OSError(errno.EBUSY, f"no file stays in {self._folder}")
 
     def resign(self) -> None:
         """Give the lock up; others free what we still hold. Idempotent."""
@@ -62,27 +68,24 @@ class Owner:
         """Let the claims of dead owners run out now; ``bury`` what this gives once it landed."""
         found: list[Path] = []
         for path in self._candidates():
-            with (
-                contextlib.suppress(OSError),
-                open(path, "rb") as file,
-            ):  # gone: somebody was faster
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _free(transaction, path.name)
-                found.append(path)
+            with _looked_at(path) as is_dead:
+                if is_dead:
+                    _free(transaction, path.name)
+                    found.append(path)
         return found
 
     def bury(self, dead: list[Path]) -> None:
         """Forget owners whose claims are free."""
         for path in dead:
             with contextlib.suppress(OSError):  # gone, or another's to forget
-                path.unlink()
+                _remove(path)
 
     def has_dead(self) -> bool:
         """Whether ``free_dead`` would find somebody; reads files only."""
         for path in self._candidates():
-            with contextlib.suppress(OSError), open(path, "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
+            with _looked_at(path) as is_dead:
+                if is_dead:
+                    return True
         return False
 
     def _candidates(self) -> list[Path]:
@@ -91,6 +94,55 @@ class Owner:
         except OSError:  # gone, or not ours to read: its leases run out by themselves
             return []
         return [self._folder / n for n in names if n != self.name and not n.startswith(".")]
+
+
+def _locked_file(path: Path, mode: int) -> int | None:
+    """A new file that is ours, locked; None: others looked at it in between, and took it for dead.
+
+    Windows renames no file that is open, so it cannot be locked first and get its name then.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    try:
+        set_mode(descriptor, mode)
+        if try_lock(descriptor) and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            return descriptor
+    except FileNotFoundError:  # they have removed it already
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+@contextlib.contextmanager
+def _looked_at(path: Path) -> Generator[bool, None, None]:
+    """Whether this owner is dead; nobody else finds that out within the block."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115  # closed below
+    except OSError:  # gone: somebody was faster
+        yield False
+        return
+    with file:
+        yield _is_free(file.fileno())
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        return try_lock(descriptor)
+    except OSError:  # not to be locked here
+        return False
+
+
+def _remove(path: Path) -> None:
+    """Remove a dead owner's file; it may have become that of one who was just about to lock it."""
+    with open(path, "rb") as file:
+        if not try_lock(file.fileno()):
+            return
+        with contextlib.suppress(PermissionError):  # Windows removes no file that is open
+            path.unlink()
+            return
+    path.unlink()  # so neither would it this one if its owner had it open
 
 
 # Only of runs that have a lease: whatever else waits is not looked through.

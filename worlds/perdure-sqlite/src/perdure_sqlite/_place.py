@@ -81,12 +81,13 @@ class Place:
             OSError: that cannot be done, or the file is not to be written to.
         """
         make_folder(self.path.parent)
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
         try:
-            os.close(os.open(self.path, flags, 0o600))
-        except FileExistsError:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except (FileExistsError, PermissionError) as exc:  # the latter of a folder, on Windows
             if self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "a folder is in its place") from None
+            if isinstance(exc, PermissionError):
+                raise
             if not os.access(self.path, os.R_OK | os.W_OK):
                 raise PermissionError(errno.EACCES, "no permission to write") from None
 
