@@ -1,11 +1,17 @@
-"""Signals: a first SIGINT or SIGTERM stops in good order, a second one at once."""
+"""Signals: a first SIGINT or SIGTERM stops in good order, a second one at once.
+
+On Windows those are Ctrl-C and Ctrl-Break: its loops hear no signals, so a handler of the process
+calls them.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import anyio
 import typer
@@ -13,6 +19,8 @@ import typer
 from ._errors import INTERRUPTED
 
 __all__ = ("stop_on_signal",)
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")  # of which a system has some
 
 
 @asynccontextmanager
@@ -28,7 +36,8 @@ async def stop_on_signal(
         typer.Exit: the block was cancelled by *stop*.
     """
     scope = anyio.CancelScope()
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    send, signals = anyio.create_memory_object_stream[None](math.inf)
+    with send, signals, _calling(lambda: send.send_nowait(None)):
         async with anyio.create_task_group() as group:
             with scope:
                 group.start_soon(_listen, signals, scope, stop, leave)
@@ -38,8 +47,26 @@ async def stop_on_signal(
         raise typer.Exit(INTERRUPTED)
 
 
+@contextmanager
+def _calling(call: Callable[[], None]) -> Generator[None, None, None]:
+    """Within the block, have the running loop make this *call* at each signal that says stop."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as undo:
+        for number in [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]:
+            try:
+                loop.add_signal_handler(number, call)
+                undo.callback(loop.remove_signal_handler, number)
+            except NotImplementedError:
+
+                def heard(number: int, frame: object) -> None:
+                    loop.call_soon_threadsafe(call)
+
+                undo.callback(signal.signal, number, signal.signal(number, heard))
+        yield
+
+
 async def _listen(
-    signals: AsyncIterator[signal.Signals],
+    signals: AsyncIterator[None],
     scope: anyio.CancelScope,
     stop: Callable[[anyio.CancelScope], None],
     leave: Callable[[], None],

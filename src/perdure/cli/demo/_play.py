@@ -1,4 +1,4 @@
-"""The play: start an order, kill its worker with SIGKILL at several moments, count what happened.
+"""The play: start an order, kill its worker outright at several moments, count what happened.
 
 The folder it leaves has everything: the workflow, its steps, the world, and a line for each body
 that ran. Nothing in it is staged: the numbers are counted afterwards, from those files.
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import anyio
 import typer
@@ -43,6 +44,7 @@ _LINES = [{"sku": name, "quantity": n} for n, name in enumerate(("lamp", "chair"
 _KILL_AFTER = (6, 15, 25, 33)  # events in the log, when the worker is killed
 _ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 _LIMIT = 120.0  # seconds
+_KILLED = "killed with SIGKILL" if hasattr(signal, "SIGKILL") else "killed"
 
 
 def demo(
@@ -55,7 +57,7 @@ def demo(
 
     async def main() -> int:
         _prepare(folder)
-        url = f"sqlite:///{folder.absolute()}/demo.db"
+        url = f"sqlite:///{quote(folder.absolute().as_posix(), safe='/:')}/demo.db"
         async with open_world(url) as world:
             began = time.perf_counter()
             run = await start(workflow(folder / "order.ts"), ["Ada", _LINES], world=world)
@@ -87,7 +89,8 @@ def _prepare(folder: Path) -> None:
 @contextmanager
 def _worker(folder: Path, url: str) -> Generator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "perdure", "worker", "--steps", "shop", "--world", url]
-    process = subprocess.Popen(command, cwd=folder, stderr=(folder / "worker.log").open("ab"))
+    with (folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=folder, stderr=log)
     try:
         yield process
     finally:
@@ -111,9 +114,9 @@ async def _carry(run: Run, folder: Path, url: str) -> list[int]:
             seen = await _follow(run, seen, kill_after, process)
             if (await run.status()).is_ended:
                 break
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
-            say(f"worker {process.pid} killed with SIGKILL", style="bold red")
+            say(f"worker {process.pid} {_KILLED}", style="bold red")
     return pids
 
 
@@ -178,7 +181,7 @@ def _print(told: dict[str, Any], url: str) -> None:
     show(f"result: {json.dumps(told['result'])}")
     sizes, problems = told["snapshot_bytes"], told["problems"]
     rows = (
-        ("workers, killed with SIGKILL", f"{told['workers']}, {told['killed']}"),
+        (f"workers, {_KILLED}", f"{told['workers']}, {told['killed']}"),
         ("wall time", f"{told['seconds']} s"),
         ("events in the log", str(told["events"])),
         ("step results recorded", str(told["recorded"])),

@@ -19,7 +19,7 @@ async def ran(**facts: object) -> None:
     line = json.dumps(
         {"id": me.id, "step": me.step, "attempt": me.attempt, "pid": os.getpid(), **facts}
     )
-    with EFFECTS.open("a") as file:
+    with EFFECTS.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 

@@ -1,7 +1,7 @@
 """Processes: real ones that open the same store at once, and die.
 
 Each opens the world by its URL, or by what the candidate's author names. The answers they get are
-checked as one history; what was acknowledged must outlive a SIGKILL.
+checked as one history; what was acknowledged must outlive a kill.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Process:
         return await self.hear()
 
     async def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Kill it outright; returns when it is gone."""
         if not self._is_gone:
             self._is_gone = True
             await anyio.to_thread.run_sync(self._nursery.kill, self._pid)

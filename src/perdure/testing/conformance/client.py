@@ -1,7 +1,8 @@
 """Client: one process of several that share a store.
 
-``python -m perdure.testing.conformance.client FD`` is the process that they are forked from. Each
-is told on a socket of its own what to open and what to do, and answers there.
+``python -m perdure.testing.conformance.client tend FD`` is the process that they are forked from;
+``… client call PORT`` is one of them where there are no forks. Each is told on a socket of its own
+what to open and what to do, and answers there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...abc import World
 from ..clock import SystemClock
 from ._case import commit_of, new_run
 from ._clients import run_client, wins_turn
-from ._nursery import tend
+from ._nursery import call_home, tend
 from ._stores import find_opener
 from ._wire import decode, encode
 
@@ -95,9 +96,14 @@ def live(line: socket.socket) -> None:
 
 
 def main() -> None:
-    """Be the process that others are forked from."""
+    """Be the process that others are forked from, or one that is no fork."""
     os.dup2(2, 1)  # what a world prints is not this process's to say
-    tend(socket.socket(fileno=int(sys.argv[1])), live)
+    deed, number = sys.argv[1:]
+    if deed == "tend":
+        tend(socket.socket(fileno=int(number)), live)
+        return
+    with call_home(int(number)) as line:
+        live(line)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def running_seaweed(folder: Path) -> Generator[Server, None, None]:
         ],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    config.write_text(json.dumps({"identities": [identity]}))
+    config.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
     names = ("master", "volume", "filer", "s3", "admin")
     ports = dict(
         zip(
