@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/perdure"
 LAYERS = (
     "_frozen",
+    "_names",
     "_platform",
     "display",
     "errors",

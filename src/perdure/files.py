@@ -12,12 +12,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
 
+from ._names import is_windows_name
 from ._platform import replace, set_mode, sync_file, sync_folder, try_lock, wait_lock
 from ._protocol.forms import dump_form, load_form
 
 __all__ = (
     "dump_values",
     "file_lock",
+    "is_windows_name",
     "load_values",
     "make_folder",
     "replace_file",

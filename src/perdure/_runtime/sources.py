@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
-from typing import final
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import TypeVar, final
 
 from .._compiler import SOURCE_SUFFIXES, Refusal
+from .._names import is_windows_name
 
-__all__ = ("MAX_SOURCE_BYTES", "Sources", "find_root")
+__all__ = ("MAX_SOURCE_BYTES", "Sources", "file_of", "find_root", "raised")
+
+P = TypeVar("P", bound=PurePath)
 
 MAX_SOURCE_BYTES = 4 << 20
 ROOT_MARKS = ("package.json", "tsconfig.json", "pyproject.toml", ".git")
@@ -27,7 +30,8 @@ _KINDS = {
 }
 # A pipe must not be waited for, a terminal not become ours, a link that has just come not followed.
 _FLAGS = os.O_RDONLY | sum(
-    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_NOFOLLOW", "O_CLOEXEC")
+    getattr(os, name, 0)
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
 )
 
 
@@ -37,6 +41,23 @@ def find_root(folder: Path) -> Path:
         if any(os.path.lexists(candidate / mark) for mark in ROOT_MARKS):
             return candidate
     return folder
+
+
+def file_of(folder: P, module: str) -> P | None:
+    """The file of a module; None where there can be none of that very name.
+
+    A module's id has slashes and no drive, wherever it was compiled. Of one with a backslash, a
+    colon or a device's name Windows would read some other file.
+    """
+    names = module.split("/")
+    if isinstance(folder, PureWindowsPath) and not all(map(is_windows_name, names)):
+        return None
+    return folder.joinpath(*names)
+
+
+def raised(folder: P, module: str, levels: int) -> tuple[P, str]:
+    """The folder so many *levels* above, and the id of the same module from there."""
+    return folder.parents[levels - 1], "/".join((*folder.parts[-levels:], module))
 
 
 @final

@@ -11,7 +11,7 @@ from typing import final
 from .._compiler import Bundle, Diagnostic, Refusal, compile_workflow
 from ..errors import CompileError, UsageError
 from .python_modules import python_module
-from .sources import Sources, find_root
+from .sources import Sources, file_of, find_root, raised
 
 __all__ = ("Workflow", "workflow")
 
@@ -99,8 +99,7 @@ class Workflow:
         levels = max((up for up in _levels_up(error) if up <= most), default=0)
         if not levels:
             return False
-        self._entry = "/".join((*folder.parts[-levels:], self._entry))
-        self._folder = folder.parents[levels - 1]
+        self._folder, self._entry = raised(folder, self._entry, levels)
         return True
 
     def _explained(self, error: CompileError) -> CompileError:
@@ -125,7 +124,8 @@ class Workflow:
     def _read(self, specifier: str) -> str | Refusal | None:
         if self._folder is None or self._files is None:
             return self._sources.get(specifier)
-        return self._files.read(self._folder / specifier)
+        file = file_of(self._folder, specifier)
+        return None if file is None else self._files.read(file)
 
 
 def _check_there(file: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import final
+import re
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import TypeVar, final
 
 from perdure.abc import (
     Blobs,
@@ -18,6 +19,7 @@ from perdure.abc import (
 )
 from perdure.display import shown_url
 from perdure.errors import UsageError
+from perdure.files import is_windows_name
 from perdure.lowlevel import parse_url
 from perdure.testing.clock import Clock, SystemClock
 
@@ -33,8 +35,11 @@ from ._writer import Transaction
 
 __all__ = ("SqliteWorld",)
 
+P = TypeVar("P", bound=PurePath)
+_DRIVE = re.compile(r"(?:\\\\\?\\)?[A-Za-z]:")  # with or without the mark of long paths
 _SYNCHRONOUS = ("full", "normal")
 _EXAMPLE = "sqlite:///relative/path.db or sqlite:////absolute/path.db"
+_WINDOWS_EXAMPLE = "sqlite:///relative/path.db or sqlite:///C:/absolute/path.db"
 
 
 @final
@@ -45,7 +50,8 @@ class SqliteWorld(World):
         """Name the world; nothing is touched before ``open``.
 
         Args:
-            url: ``sqlite:///relative/path`` or ``sqlite:////absolute/path``;
+            url: ``sqlite:///relative/path`` or ``sqlite:////absolute/path``, on Windows
+                ``sqlite:///C:/absolute/path``;
                 ``?synchronous=normal`` gives up the last commits at a power cut for speed. In a
                 name ``?`` is written ``%3F``, ``#`` is ``%23`` and ``%`` is ``%25``.
 
@@ -53,6 +59,7 @@ class SqliteWorld(World):
             UsageError: the URL is not one of those.
         """
         path, synchronous = _parse(url)
+        self._address = url  # as it may not be shown
         self._handle = Handle(
             shown_url(url), path, synchronous=synchronous, clock=clock or SystemClock()
         )
@@ -90,7 +97,7 @@ class SqliteWorld(World):
         return dict(self._handle.counters)
 
     def twin(self) -> SqliteWorld:
-        return SqliteWorld(self.url, clock=self._handle.clock)
+        return SqliteWorld(self._address, clock=self._handle.clock)
 
     def __repr__(self) -> str:
         return f"SqliteWorld({self.url!r})"
@@ -101,10 +108,40 @@ def _nothing(transaction: Transaction) -> None:
 
 
 def _parse(url: str) -> tuple[Path, str]:
-    parts = parse_url(url, scheme="sqlite", options=("synchronous",), example=_EXAMPLE)
-    path, synchronous = parts.path, dict(parts.options).get("synchronous", "full")
-    if parts.authority or not path or path.endswith("/") or path == ":memory:":
-        raise UsageError(f"{shown_url(url)!r} names no file; write {_EXAMPLE}")
+    example = _WINDOWS_EXAMPLE if issubclass(Path, PureWindowsPath) else _EXAMPLE
+    parts = parse_url(url, scheme="sqlite", options=("synchronous",), example=example)
+    synchronous = dict(parts.options).get("synchronous", "full")
+    if parts.authority or not parts.path or parts.path.endswith("/") or parts.path == ":memory:":
+        raise UsageError(f"{shown_url(url)!r} names no file; write {example}")
+    try:
+        path = file_of(parts.path, Path)
+    except ValueError as exc:
+        raise UsageError(f"{shown_url(url)!r} {exc}; write {example}") from None
     if synchronous not in _SYNCHRONOUS:
         raise UsageError(f"{shown_url(url)!r}: write ?synchronous=full or ?synchronous=normal")
-    return Path(path), synchronous
+    return path, synchronous
+
+
+def file_of(path: str, kind: type[P]) -> P:
+    """The file that a URL's path names, on a system with this *kind* of paths.
+
+    Raises:
+        ValueError: a database cannot be there; says why.
+    """
+    file = kind(path)
+    if not isinstance(file, PureWindowsPath):
+        return file
+    if path[0] in "/\\" and PureWindowsPath(path[1:]).drive.endswith(":"):
+        file = kind(path[1:])  # /C:/folder, as file URLs have it
+    if file.drive and not _DRIVE.fullmatch(file.drive):
+        raise ValueError("is on a network share, where SQLite's write-ahead log does not work")
+    if file.name in ("", "..") or path[-1] in "/\\":
+        raise ValueError("names no file")
+    wrong = [name for name in file.parts if name != file.anchor and not _is_fit(name)]
+    if wrong:
+        raise ValueError(f"has a name that means something else to Windows, {wrong[0]!r}")
+    return file
+
+
+def _is_fit(name: str) -> bool:
+    return name == ".." or is_windows_name(name)
