@@ -13,7 +13,8 @@ __all__ = ("fdatasync_us",)
 def fdatasync_us(folder: Path, *, grow: bool) -> float:
     """Median time of syncing 4 KiB that make a file longer, or that do not."""
     path, times = folder / "sync", list[float]()
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+    sync = getattr(os, "fdatasync", os.fsync)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_BINARY", 0))
     if not grow:
         os.write(descriptor, bytes(4096 * 300))
         os.fsync(descriptor)
@@ -21,7 +22,7 @@ def fdatasync_us(folder: Path, *, grow: bool) -> float:
     for _ in range(300):
         began = time.perf_counter()
         os.write(descriptor, bytes(4096))
-        os.fdatasync(descriptor)
+        sync(descriptor)
         times.append(time.perf_counter() - began)
     os.close(descriptor)
     path.unlink()

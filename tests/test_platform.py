@@ -30,6 +30,7 @@ from perdure._platform import (
     try_lock,
     wait_lock,
 )
+from tests.systems import needs_eventfd, needs_forks, needs_modes, needs_movable_files
 
 HOLDER = """
 import os, sys
@@ -102,6 +103,7 @@ def test_what_cannot_be_locked_is_an_error_of_the_system(tmp_path: Path) -> None
         try_lock(closed)
 
 
+@needs_modes
 def test_a_mode_is_set_where_files_have_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +143,7 @@ def test_the_disk_itself_syncs_where_that_is_asked_for_apart(
         assert (mac.asked, plain) == (1, [] if knows else [file.fileno()])
 
 
-@pytest.mark.parametrize("opens_folders", [True, False])
+@pytest.mark.parametrize("opens_folders", [pytest.param(True, marks=needs_movable_files), False])
 def test_a_folder_is_synced_where_it_can_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opens_folders: bool
 ) -> None:
@@ -203,7 +205,7 @@ def refuse_readers(*_: object) -> None:
     raise NotImplementedError
 
 
-@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="only Linux has eventfds")
+@needs_eventfd
 def test_a_bell_is_given_to_a_loop_that_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.new_event_loop()
     try:
@@ -235,6 +237,7 @@ def test_the_processors_are_counted(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert count_processors() >= 1
 
 
+@needs_forks
 def test_forks_are_told_of_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Callable[[], object]] = []
 

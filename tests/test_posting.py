@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import anyio
 import pytest
 
 from perdure.posting import post, posted_together
+from tests.systems import needs_eventfd
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ class Counting:
             return wake(*arguments, **more)  # type: ignore[arg-type]  # passed on as it came
 
         monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
-        if sys.platform == "linux":
+        if hasattr(os, "eventfd_write"):
             monkeypatch.setattr(os, "eventfd_write", self._counting_writes(os.eventfd_write))
 
     def _counting_writes(self, write: Callable[[int, int], None]) -> Callable[[int, int], None]:
@@ -87,7 +87,7 @@ def test_a_closed_loop_calls_nothing() -> None:
     post(loop, lambda: pytest.fail("called"))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has eventfds")
+@needs_eventfd
 def test_a_loop_that_is_gone_leaves_no_bell() -> None:
     """Nor is it kept alive by what was posted to it."""
 

@@ -37,7 +37,8 @@ __all__ = (
     "wait_lock",
 )
 
-LOCK_AGAIN = 0.005  # seconds between two looks at a lock, where the system does not wait for it
+# Seconds between two looks at a lock, at first and at last, where the system does not wait for it.
+LOCK_AGAIN, LOCK_AGAIN_MOST = 0.0005, 0.01
 _REPLACE_TRIES, _REPLACE_AGAIN = 40, 0.005
 
 
@@ -80,8 +81,10 @@ def wait_lock(descriptor: int) -> None:
     if fcntl is not None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         return
+    pause = LOCK_AGAIN
     while not try_lock(descriptor):  # Windows' own wait gives up after ten seconds
-        time.sleep(LOCK_AGAIN)
+        time.sleep(pause)
+        pause = min(2 * pause, LOCK_AGAIN_MOST)
 
 
 def set_mode(descriptor: int, mode: int) -> None:
@@ -163,7 +166,7 @@ def open_bell(
 def thread_clock() -> int | None:
     """The clock of this thread's processor time, for ``time.clock_gettime`` in any thread.
 
-    None where the system has no such clock: it must then be judged by the clock on the wall.
+    None where the system has no such clock: what it uses can then only be guessed.
     """
     if not hasattr(time, "pthread_getcpuclockid"):
         return None

@@ -33,7 +33,8 @@ async def _hears(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 async def test_a_first_signal_stops_in_good_order(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    if not hasattr(signal, "SIGBREAK"):
+        monkeypatch.setattr(signal, "SIGBREAK", signal.SIGINT + 8, raising=False)  # SIGUSR1, mostly
     number, stopped = getattr(signal, name), anyio.Event()
 
     def left(*_: object) -> None:

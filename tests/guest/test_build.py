@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.systems import needs_modes
+
 ROOT = Path(__file__).parents[2]
 PYTHON = getattr(sys, "_base_executable", sys.executable)  # which has pip
 
@@ -204,7 +206,10 @@ def spoil_inputs(kept: Path) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_bytes, spoil_length, spoil_mode, spoil_folder, spoil_kind, spoil_inputs],
+    [
+        *(spoil_bytes, spoil_length, spoil_kind, spoil_inputs),
+        *(pytest.param(spoil, marks=needs_modes) for spoil in (spoil_mode, spoil_folder)),
+    ],
 )
 def test_what_was_kept_is_used_only_as_it_was_written_by_us(
     builder: Any,
@@ -227,6 +232,7 @@ def test_what_was_kept_is_used_only_as_it_was_written_by_us(
     assert target.read_bytes() == b"two"
 
 
+@needs_modes
 def test_what_others_own_is_not_used(
     builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,8 @@ is held up: healthy runs beside them are served, and the worker can be left.
 
 from __future__ import annotations
 
+import mmap
 import os
-import resource
 from collections import Counter
 
 import pytest
@@ -15,8 +15,9 @@ from perdure._vm import rehearsal as rehearsal_module
 from perdure.worlds import open_world
 from tests.hostile.lines import CONTEXTS, hostile_lines, spread
 from tests.hostile.playing import play
+from tests.systems import needs_proc
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, needs_proc]
 
 COUNT = int(os.environ.get("PERDURE_HOSTILE_LINES", "100"))
 DEADLINE = 0.2
@@ -34,7 +35,7 @@ NAMES = {
 
 def resident_mib() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() >> 20
+        return int(file.read().split()[1]) * mmap.PAGESIZE >> 20
 
 
 def test_lines_are_spread_over_natives_and_contexts() -> None:

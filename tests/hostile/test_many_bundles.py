@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from perdure import Worker, Workflow, start
 from perdure.abc import World
 from perdure.worlds import open_world
+from tests.systems import needs_proc
 
 COUNT = int(os.environ.get("PERDURE_HOSTILE_BUNDLES", "300"))
 MOST_MIB = 300  # resident; each bundle once cost 2.4 MiB for good
@@ -21,7 +22,7 @@ MOST_MIB = 300  # resident; each bundle once cost 2.4 MiB for good
 
 def resident_mib() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() >> 20
+        return int(file.read().split()[1]) * mmap.PAGESIZE >> 20
 
 
 async def run_one(world: World, number: int) -> None:
@@ -45,7 +46,7 @@ async def run_many(url: str, count: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@needs_proc
 def test_a_bundle_costs_nothing_for_good(tmp_path: Path) -> None:
     command = [sys.executable, __file__, f"sqlite:///{tmp_path}/bundles.db", str(COUNT)]
     program = subprocess.run(command, capture_output=True, text=True, check=True)

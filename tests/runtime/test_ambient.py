@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from perdure._opened import opened_elsewhere, opened_here
 from perdure.abc import World
 from perdure.errors import UsageError
 from perdure.worlds import make_world
+from tests.systems import needs_forks
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
@@ -322,7 +322,7 @@ print(asyncio.run(main()))
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@needs_forks
 @pytest.mark.slow
 async def test_a_forked_child_has_none_of_its_parents_worlds() -> None:
     done = await asyncio.to_thread(

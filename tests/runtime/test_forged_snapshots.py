@@ -49,6 +49,7 @@ from perdure.model import (
 )
 from perdure.testing.memory import MemoryWorld
 from tests.runtime.forgeries import FOLDS, FORGERIES, PATCHES, PLAUSIBLE, Sound, sealed
+from tests.systems import needs_usage
 from tests.worlds import IN_MEMORY
 
 pytestmark = [pytest.mark.anyio, IN_MEMORY]
@@ -407,6 +408,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@needs_usage
 @pytest.mark.slow
 def test_a_bomb_takes_no_memory() -> None:
     done = subprocess.run(

@@ -14,7 +14,7 @@ import pytest
 from perdure._model.commands import Completed, Interrupted, Outcome
 from perdure._protocol.codec import encode
 from perdure._protocol.frames import Limits, StartFrame
-from perdure._vm import pool as pool_module
+from perdure._vm import pool as pool_module, seat as seat_module
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure._vm.pool import VmPool
@@ -102,7 +102,13 @@ async def test_work_that_waits_is_served_however_many_are_busy() -> None:
         assert all(isinstance(outcome, Interrupted) for outcome in await asyncio.gather(*busy))
 
 
-async def test_guests_aside_run_a_few_at_a_time() -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["by processor time", "by the time awake"])
+async def test_guests_aside_run_a_few_at_a_time(
+    told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no system tells what a thread has used of a processor."""
+    if not told:
+        monkeypatch.setattr(seat_module, "thread_clock", lambda: None)
     async with busy_pool() as pool:
         watches = [Watch(60) for _ in range(5)]
         busy = [asyncio.create_task(loop_in(pool, watch)) for watch in watches]

@@ -17,6 +17,7 @@ from perdure._vm.cell import Cell
 from perdure._vm.guest import GuestEngine, default_engine, load_engine
 from perdure._vm.instance import Instance, layout_of
 from perdure.errors import GuestBuildError, GuestError, ProtocolError
+from tests.systems import needs_modes
 from tests.vm.conftest import RunOf
 
 SLEEPS = """
@@ -148,7 +149,7 @@ def for_others_too(folder: Path) -> None:
     folder.joinpath("perdure").chmod(0o777)
 
 
-@pytest.mark.parametrize("spoil", [in_a_file, for_others_too])
+@pytest.mark.parametrize("spoil", [in_a_file, pytest.param(for_others_too, marks=needs_modes)])
 def test_without_a_cache_that_is_ours_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None]
 ) -> None:

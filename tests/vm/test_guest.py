@@ -10,6 +10,7 @@ import wasmtime
 
 from perdure._vm import guest
 from perdure._vm.guest import default_engine, load_engine
+from tests.systems import needs_modes
 
 
 def test_an_engine_is_known_by_its_bytes() -> None:
@@ -45,6 +46,7 @@ def test_a_damaged_module_is_not_executed(cached: Path) -> None:
     assert _load() is None
 
 
+@needs_modes
 def test_a_module_that_others_could_write_is_not_executed(cached: Path) -> None:
     cached.chmod(0o666)
     assert _load() is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -145,13 +144,13 @@ def test_nobody_looks_after_a_closed_pool(aside: bool, monkeypatch: pytest.Monke
     asyncio.run(main())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has batch scheduling")
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has batch scheduling")
 def test_a_thread_does_not_take_the_processor_of_a_loop_that_wakes_it(pool: VmPool) -> None:
     assert pool.submit(lambda: os.sched_getscheduler(0)).result(5) == os.SCHED_BATCH
     assert os.sched_getscheduler(0) != os.SCHED_BATCH  # the loop's own
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has batch scheduling")
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has batch scheduling")
 def test_a_sandbox_may_forbid_that(pool: VmPool, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError

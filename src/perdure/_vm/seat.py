@@ -27,7 +27,9 @@ class Seat:
     """A thread, its inbox and its work."""
 
     __slots__ = (
+        "_awake",
         "_clock",
+        "_looked_at",
         "_seen",
         "_since",
         "_thread",
@@ -53,6 +55,7 @@ class Seat:
         self.is_aside = aside  # it takes no work after this
         self.used = 0.0  # processor time of this work, at the last look
         self._clock: int | None = None  # of the processor time of its thread
+        self._awake, self._looked_at = 0.0, 0.0  # what there is instead, and as of when
         self._seen: tuple[int, Watch | None] = 0, None  # work and watch at the last look
         self._since = 0.0  # when that was seen first
         self._used_before = 0.0  # processor time, then
@@ -90,11 +93,20 @@ class Seat:
 
     def _processor_time(self) -> float:
         if self._clock is None:
-            return time.monotonic()
+            return self._time_awake()
         try:
             return time.clock_gettime(self._clock)
         except OSError:  # the thread has ended, or is about to begin
             return self._used_before
+
+    def _time_awake(self) -> float:
+        """What passes between looks in which its guest is not to pause; guests that are aside take
+        turns by it."""
+        now = time.monotonic()
+        if self.place.watch is None or not self.place.watch.pauses:
+            self._awake += now - self._looked_at
+        self._looked_at = now
+        return self._awake
 
     def end(self, *, every: float) -> None:
         """Wait for the thread's end, and stop what runs there, time and again."""

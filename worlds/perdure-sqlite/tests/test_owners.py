@@ -16,6 +16,7 @@ from perdure.files import set_mode
 from perdure_sqlite import _owners
 from perdure_sqlite._owners import Owner
 from perdure_sqlite._place import Place
+from tests.systems import needs_movable_files
 
 
 @pytest.fixture(params=["flock", "portalocker"], autouse=True)
@@ -54,6 +55,7 @@ def test_who_is_alive_is_not_taken_for_dead(new_owner: Callable[[], Owner]) -> N
     assert one.has_dead()
 
 
+@needs_movable_files
 def test_one_who_is_looked_at_before_it_has_its_lock_takes_another_name(
     new_owner: Callable[[], Owner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
