@@ -52,13 +52,19 @@ def matrix(session: nox.Session) -> None:
         env = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": python}
         sync = ("uv", "sync", "--all-packages", "--all-extras", "--all-groups", "--quiet")
         session.run(*sync, env=env, external=True)
-        pytest = (str(folder / "bin" / "python"), "-m", "pytest", *session.posargs)
+        pytest = (str(_python_of(folder)), "-m", "pytest", *session.posargs)
         try:
             session.run(*pytest, external=True)
         except nox.command.CommandFailed:  # the other Pythons are of interest all the same
             failed.append(version)
     if failed:
         session.error(f"failed on Python {', '.join(failed)}")
+
+
+def _python_of(environment: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    windows = environment / "Scripts" / "python.exe"
+    return windows if windows.exists() else environment / "bin" / "python"
 
 
 def _interpreter(version: str) -> str | None:
@@ -133,6 +139,12 @@ def values(session: nox.Session) -> None:
     seed = session.posargs[0] if session.posargs else "0"
     environment = {"PERDURE_VALUES": "20000", "PERDURE_SEED": seed}
     session.run("python", "-m", "pytest", "-q", "-s", "tests/values", env=environment)
+
+
+@nox.session(venv_backend="none")
+def platforms(session: nox.Session) -> None:
+    """The suite's main part with all hidden that Windows lacks: twenty minutes."""
+    session.run("python", "-m", "tests.platforms.selection", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from perdure import open_world
-from perdure.cli import app
+from perdure.cli import _output, app
 from perdure.model import Digest, NewRun, RunId
 from tests.cli.conftest import Run
 
@@ -151,3 +155,35 @@ def test_warnings_are_data(perdure: Run, folder: Path) -> None:
     assert "error: it failed: ValueError: cause\\x9b\n" in said
     assert "Traceback" not in said
     assert not any(line.startswith("error: forged") for line in said.splitlines())
+
+
+class Unread(io.TextIOWrapper):
+    """A pipe that nobody reads any more: Linux says EPIPE, Windows EINVAL."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8")
+        self.number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EINVAL, errno.EIO])
+@pytest.mark.parametrize("shown", ["a message", "a table", "a document"])
+def test_nobody_reads_stdout_in_the_words_of_each_system(
+    number: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, discarded = _output._Terminal(), list[object]()
+    out.file = Unread(number)
+    monkeypatch.setattr(_output, "_out", out)
+    monkeypatch.setattr(_output, "_discard", discarded.append)
+    deeds: dict[str, Callable[[], None]] = {
+        "a message": lambda: _output.show("text"),
+        "a table": lambda: _output.show_table(["a"], [["b"]]),
+        "a document": lambda: _output.print_json({}),
+    }
+    with pytest.raises(OSError if number == errno.EIO else typer.Exit) as told:
+        deeds[shown]()
+    if isinstance(told.value, typer.Exit):
+        assert told.value.exit_code == _output.UNREAD
+        assert discarded == [out.file]

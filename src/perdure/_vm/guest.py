@@ -131,12 +131,20 @@ def _compile(engine: wasmtime.Engine, digest: str, wasm: bytes) -> wasmtime.Modu
         if not _is_private(path.parent):
             return module
         partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-        partial.write_bytes(_tag(digest, data) + data)
-        partial.chmod(0o600)
-        partial.replace(path)
+        _keep(_tag(digest, data) + data, partial, path)
     except OSError:
         pass  # A cache that cannot be written costs a compilation per process, no more.
     return module
+
+
+def _keep(data: bytes, partial: Path, path: Path) -> None:
+    try:
+        partial.write_bytes(data)
+        partial.chmod(0o600)
+        partial.replace(path)  # which Windows refuses while another process reads what was there
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _cached_module(engine: wasmtime.Engine, digest: str) -> wasmtime.Module | None:

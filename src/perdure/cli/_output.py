@@ -8,6 +8,7 @@ where it is stdout, and is no longer written to where it is stderr.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -43,6 +44,7 @@ Cell: TypeAlias = "str | tuple[str, str]"  # with a style of ours
 UNREAD = 141  # 128 + SIGPIPE, as of a program that the signal ends
 LONGEST_CELL, LONGEST_TEXT = 1_000, 20_000
 LONGEST_WHOLE = 30  # as long as a run's id
+_UNREAD = (errno.EPIPE, errno.EINVAL)  # the latter is what Windows says of a pipe that nobody reads
 _NOT_ASCII = re.compile(r"[^\n -~]+")
 
 
@@ -59,6 +61,16 @@ class _Terminal(Console):
             return
         _discard(self.file)
         raise typer.Exit(UNREAD)
+
+    @contextmanager
+    def unread_in_peace(self) -> Generator[None, None, None]:
+        """What is written in the block may find nobody who reads it."""
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno not in _UNREAD:
+                raise
+            self.on_broken_pipe()
 
     def fitted(self, text: str) -> str:
         """*text* with escapes for what the stream's encoding does not have."""
@@ -98,7 +110,8 @@ def show_table(
     table = Table(*heads, title=Text(title) if title else None, show_header=bool(heads))
     for row in rows:
         table.add_row(*[_cell(cell) for cell in row])
-    _out.print(table)
+    with _out.unread_in_peace():
+        _out.print(table)
 
 
 def print_json(value: Any) -> None:
@@ -139,7 +152,8 @@ def cut(text: str, limit: int) -> str:
 
 
 def _print(console: _Terminal, text: str, style: str = "") -> None:
-    console.print(_line(console, text, style), soft_wrap=True)
+    with console.unread_in_peace():
+        console.print(_line(console, text, style), soft_wrap=True)
 
 
 def _line(console: _Terminal, text: str, style: str = "") -> Text:
@@ -154,11 +168,9 @@ def _cell(cell: Cell) -> Text:
 def _write(text: str) -> None:
     """On stdout as it is."""
     file = _out.file
-    try:
+    with _out.unread_in_peace():
         file.write(text)
         file.flush()
-    except BrokenPipeError:
-        _out.on_broken_pipe()
 
 
 def _discard(file: IO[str]) -> None:

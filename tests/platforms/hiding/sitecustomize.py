@@ -117,7 +117,7 @@ def hide_loops() -> None:
     selector = asyncio.selector_events.BaseSelectorEventLoop
     for name in ("add_reader", "add_writer", "remove_reader", "remove_writer"):
         setattr(selector, name, _refuse)
-    unix = asyncio.unix_events._UnixSelectorEventLoop  # type: ignore[attr-defined]
+    unix = asyncio.unix_events._UnixSelectorEventLoop
     for name in ("add_signal_handler", "remove_signal_handler"):
         setattr(unix, name, _refuse)
     for name in ("create_unix_connection", "create_unix_server"):
@@ -142,7 +142,7 @@ def closed_only(call: Callable[..., Any]) -> Callable[..., Any]:
     def checked(*paths: Any, **more: Any) -> Any:
         for path in () if more else paths:
             if _is_open(path):
-                raise PermissionError(13, "hidden: the file is open", os.fspath(path))
+                raise PermissionError(13, "hidden: the file is open", str(path))
         return call(*paths, **more)
 
     return checked
