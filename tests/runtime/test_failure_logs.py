@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from perdure import FatalError, Worker, Workflow, start, step
-from perdure._runtime import registry
+from perdure._runtime import registry, step_handler
 from perdure._runtime.log_fields import first_line, of_task
 from perdure.abc import World
 from perdure.errors import RunFailedError
@@ -154,3 +154,18 @@ def test_the_fields_of_a_task_are_in_its_name() -> None:
     assert of_task("Task-1") == of_task("a callback") == {}
     fields = of_task("m:f (run_1/step_2)")
     assert (fields["run_id"], fields["step_id"], fields["step"]) == ("run_1", "run_1/step_2", "m:f")
+
+
+@pytest.mark.parametrize("error", [OSError, OverflowError, ValueError])
+def test_a_time_that_a_system_cannot_tell_is_no_failure(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what lies past its calendar's end each system says something else."""
+
+    class Calendar:
+        @staticmethod
+        def fromtimestamp(*_: object) -> None:
+            raise error("past the end")
+
+    monkeypatch.setattr(step_handler, "datetime", Calendar)
+    assert step_handler._clock(1 << 62) == "a time past the calendar's end"

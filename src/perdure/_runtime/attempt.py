@@ -381,5 +381,5 @@ def _clock(at_ms: int) -> str:
     """A time of day, in UTC, or the date where it is not near."""
     try:
         return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (OverflowError, ValueError):
+    except (OSError, OverflowError, ValueError):  # the first is what Windows says
         return "a time past the calendar's end"
