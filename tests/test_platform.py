@@ -137,6 +137,7 @@ def test_the_disk_itself_syncs_where_that_is_asked_for_apart(
 ) -> None:
     mac, plain = Fcntl(knows=knows), list[int]()
     monkeypatch.setattr(module, "fcntl", mac)
+    assert module.has_full_sync()
     monkeypatch.setattr(os, "fsync", plain.append)
     with (tmp_path / "file").open("wb") as file:
         sync_file(file.fileno())

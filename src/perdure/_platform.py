@@ -25,6 +25,7 @@ __all__ = (
     "after_fork",
     "can_fork",
     "count_processors",
+    "has_full_sync",
     "open_bell",
     "processor_here",
     "replace",
@@ -91,6 +92,11 @@ def set_mode(descriptor: int, mode: int) -> None:
     """Say who may use an open file; Windows takes that from its folder."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, mode)
+
+
+def has_full_sync() -> bool:
+    """Whether a plain sync leaves data in the disk's own cache, and a full one does not: macOS."""
+    return hasattr(fcntl, "F_FULLFSYNC")
 
 
 def sync_file(descriptor: int) -> None:

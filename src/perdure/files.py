@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from ._names import is_windows_name
-from ._platform import replace, set_mode, sync_file, sync_folder, try_lock, wait_lock
+from ._platform import has_full_sync, replace, set_mode, sync_file, sync_folder, try_lock, wait_lock
 from ._protocol.forms import dump_form, load_form
 
 __all__ = (
     "dump_values",
     "file_lock",
+    "has_full_sync",
     "is_windows_name",
     "load_values",
     "make_folder",

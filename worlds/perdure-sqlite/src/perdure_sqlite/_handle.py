@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar, final
@@ -21,6 +20,7 @@ import anyio
 import anyio.to_thread
 
 from perdure.errors import WorldClosedError, WorldReplacedError, WorldUnavailableError
+from perdure.files import has_full_sync
 from perdure.testing.clock import Clock
 from perdure.waiting import Attempt, Bells
 
@@ -40,8 +40,7 @@ OWNERS_EVERY = 12  # looks between looks for dead owners
 BUSY_MS = 10_000  # that SQLite waits for a lock
 OPEN_WITHIN = 20.0  # seconds, after which opening asks for no lock again
 OPEN_AGAIN = 0.05  # seconds
-# What macOS calls a sync leaves the data in the disk's own cache.
-_MAC_SYNC = ("fullfsync = ON",) if sys.platform == "darwin" else ()
+_SYNC = ("fullfsync = ON",) if has_full_sync() else ()
 
 
 @final
@@ -192,7 +191,7 @@ class Handle:
             f"busy_timeout = {BUSY_MS}",
             f"page_size = {PAGE_BYTES}",  # of a file that is made now
             "journal_mode = WAL",
-            *_MAC_SYNC,
+            *_SYNC,
             f"synchronous = {self._synchronous}",
             f"wal_autocheckpoint = {WAL_BYTES // PAGE_BYTES}",
         ):
