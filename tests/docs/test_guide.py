@@ -1,0 +1,58 @@
+"""Every block of the guide does what its page says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .reading import Reader, blocks
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide"
+PAGES = sorted(GUIDE.glob("*.md"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    with Reader(tmp_path) as reader:
+        reader.read(page.read_text(encoding="utf-8"))
+
+
+def test_the_index_names_every_page() -> None:
+    index = (GUIDE / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"({page.name})" not in index] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        ("```python\nprint(1)\n```\n", "no comment with its file's name"),
+        ("```ruby\nputs 1\n```\n", "nothing carries out"),
+        ("```sh\nfalse\n```\n", "false"),
+        ("```sh\ntrue # exit code 1\n```\n", "true"),
+        ("```sh\necho 1\n```\n```text\n2\n```\n", "it prints"),
+        ("```python\n# a.py\nraise SystemExit('spoilt')\n```\n", "spoilt"),
+        ("```ts\n// a.ts\nexport async function a( {\n```\n", "a.ts"),
+    ],
+)
+@pytest.mark.slow
+def test_a_page_that_is_wrong_is_noticed(page: str, reason: str, tmp_path: Path) -> None:
+    with Reader(tmp_path) as reader, pytest.raises(AssertionError, match=reason):
+        reader.read(page)
+
+
+@pytest.mark.slow
+def test_what_a_page_may_say(tmp_path: Path) -> None:
+    page = (
+        "```python\n# kept.py\nprint('a word and more')\n```\n"
+        "```sh\nWORD=$(python kept.py)\necho $WORD\nfalse # exit code 1\n```\n"
+        "```text\na … more\n…\n```\n"
+    )
+    with Reader(tmp_path) as reader:
+        reader.read(page)
+
+
+def test_blocks_know_their_line() -> None:
+    (block,) = blocks("a\n\n```sh\nls\n```\n")
+    assert block == ("sh", "ls\n", 3)
