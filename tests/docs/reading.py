@@ -1,7 +1,7 @@
 """Reading: the code blocks of a guide's page, carried out in order, as a reader would.
 
 - A block whose first line is a comment with a file's name is written to that file.
-- Each line of an ``sh`` block is a command. One that ends with ``&`` runs until the page ends,
+- Each line of an ``sh`` block is a command. One that ends with ``&`` runs until the next such one,
   ``NAME=$(command)`` keeps what the command prints, ``# exit code 1`` says how it ends.
 - A ``text`` block is what the commands of the block before it print; ``…`` stands for anything.
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,12 +22,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ("Block", "Reader", "blocks")
+from .forking import ENDS_IN, Forks
 
-ENDS_IN = 60  # seconds, for a command
+__all__ = ("Block", "Reader", "blocks", "environment")
+
 _FILE = re.compile(r"(?:#|//) ([\w./-]+\.(?:py|ts|js|json|toml))\n(.*)", re.DOTALL)
 _KEPT = re.compile(r"(\w+)=\$\((.*)\)")
 _CODE = re.compile(r"\s+# exit code (\d+)$")
+_PROGRAM = re.compile(r"(perdure|python [\w./-]+\.py)\b[^|<>;&`()]*$")  # no shell is needed
 _FILES = ("python", "ts", "js", "json", "toml")
 _USE = """
 import importlib, sys
@@ -56,11 +59,12 @@ def blocks(page: str) -> Iterator[Block]:
 class Reader:
     """Someone who does what a page says, in a folder of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forks: Forks) -> None:
         self._folder = folder
+        self._forks = forks
         self._variables: dict[str, str] = {}
         self._files: dict[str, bool] = {}  # by name: whether a command has used it
-        self._running: list[subprocess.Popen[str]] = []
+        self._beside: subprocess.Popen[str] | None = None
         self._output = ""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -70,10 +74,7 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._running:
-            process.send_signal(signal.SIGTERM)
-        for process in self._running:
-            process.communicate(timeout=ENDS_IN)
+        self._stop()
 
     def read(self, page: str) -> None:
         """Carry out every block; raises ``AssertionError`` with the line where the page is wrong."""
@@ -84,7 +85,8 @@ class Reader:
                 raise AssertionError(f"line {block.line}: {exc}") from exc
         unused = [name for name, used in self._files.items() if not used]
         if unused:
-            self._finish(f"{sys.executable} use.py {' '.join(unused)}", use=_USE)
+            (self._folder / "use.py").write_text(_USE, encoding="utf-8")
+            self._finish(f"python use.py {' '.join(unused)}")
 
     def _take(self, block: Block) -> None:
         if block.language == "sh":
@@ -123,45 +125,63 @@ class Reader:
             if re.search(rf"\b{stem}\b|\bpytest\b", text):
                 self._files[name] = True
 
-    def _finish(self, line: str, use: str | None = None) -> str:
-        code = _CODE.search(line)
-        if use is not None:
-            (self._folder / "use.py").write_text(use, encoding="utf-8")
-        done = subprocess.run(
-            _CODE.sub("", line).replace("8000", self._port),
-            shell=True,
-            cwd=self._folder,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=ENDS_IN,
-            check=False,
-        )
-        ended = done.returncode if done.returncode >= 0 else 128 - done.returncode
-        assert ended == int(code[1] if code else 0), f"{line}\n{done.stdout}"
-        return done.stdout
+    def _finish(self, line: str) -> str:
+        """Run a command to its end; returns what it prints."""
+        ending = _CODE.search(line)
+        code, output = self._carry_out(_CODE.sub("", line).replace("8000", self._port))
+        assert code == int(ending[1] if ending else 0), f"{line}\n{output}"
+        return output
+
+    def _carry_out(self, line: str) -> tuple[int, str]:
+        variables = {**environment(), **self._variables}
+        if _PROGRAM.match(line):
+            words = shlex.split(re.sub(r"\$(\w+)", lambda name: variables[name[1]], line))
+            code, output = self._forks.run(words, self._folder, variables)
+        else:
+            done = subprocess.run(
+                line,
+                shell=True,
+                cwd=self._folder,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=ENDS_IN,
+                check=False,
+            )
+            code, output = done.returncode, done.stdout
+        return code if code >= 0 else 128 - code, output
 
     def _begin(self, line: str) -> None:
-        """Start what goes on beside the page; returns when it has said something."""
-        process = subprocess.Popen(
+        """Start what goes on beside the page; returns when it says that it is ready."""
+        self._stop()
+        self._beside = subprocess.Popen(
             f"exec {line.replace('8000', self._port)}",
             shell=True,
             cwd=self._folder,
-            env=self._environment(),
+            env={**environment(), **self._variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._running.append(process)
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        assert any(re.search("working on|running on", text) for text in lines), f"{line} ended"
+        assert self._beside.stdout is not None
+        lines: list[str] = []
+        while not re.search("working on|running on|is ready", lines[-1] if lines else ""):
+            lines.append(self._beside.stdout.readline())
+            assert lines[-1], f"{line} ended\n{''.join(lines)}"
 
-    def _environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("PERDURE_")}
-        path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-        return {**kept, **self._variables, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+    def _stop(self) -> None:
+        if self._beside is not None:
+            self._beside.send_signal(signal.SIGTERM)
+            self._beside.communicate(timeout=ENDS_IN)
+            self._beside = None
+
+
+def environment() -> dict[str, str]:
+    """A reader's environment: no settings of Perdure's, its programs on the path, no colours."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PERDURE_")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+    return {**kept, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
 
 
 def _check_output(expected: str, output: str) -> None:
@@ -170,4 +190,5 @@ def _check_output(expected: str, output: str) -> None:
         r"(?:.*\n)*" if line.strip() == "…" else re.escape(line.rstrip()).replace("…", ".*") + r"\s*\n"
         for line in expected.splitlines()
     )
-    assert re.fullmatch(pattern, output), f"it prints\n{output}\nnot\n{expected}"
+    ended = output if output.endswith("\n") else output + "\n"
+    assert re.fullmatch(pattern, ended), f"it prints\n{output}\nnot\n{expected}"

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from .reading import Reader, blocks
+from .forking import Forks
+from .reading import Reader, blocks, environment
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
 
 
+@pytest.fixture(scope="module")
+def forks() -> Generator[Forks, None, None]:
+    """What runs the pages' programs."""
+    with Forks(environment()) as forks:
+        yield forks
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
-    with Reader(tmp_path) as reader:
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path, forks: Forks) -> None:
+    with Reader(tmp_path, forks) as reader:
         reader.read(page.read_text(encoding="utf-8"))
 
 
@@ -37,19 +46,19 @@ def test_the_index_names_every_page() -> None:
     ],
 )
 @pytest.mark.slow
-def test_a_page_that_is_wrong_is_noticed(page: str, reason: str, tmp_path: Path) -> None:
-    with Reader(tmp_path) as reader, pytest.raises(AssertionError, match=reason):
+def test_a_page_that_is_wrong_is_noticed(page: str, reason: str, tmp_path: Path, forks: Forks) -> None:
+    with Reader(tmp_path, forks) as reader, pytest.raises(AssertionError, match=reason):
         reader.read(page)
 
 
 @pytest.mark.slow
-def test_what_a_page_may_say(tmp_path: Path) -> None:
+def test_what_a_page_may_say(tmp_path: Path, forks: Forks) -> None:
     page = (
         "```python\n# kept.py\nprint('a word and more')\n```\n"
         "```sh\nWORD=$(python kept.py)\necho $WORD\nfalse # exit code 1\n```\n"
         "```text\na … more\n…\n```\n"
     )
-    with Reader(tmp_path) as reader:
+    with Reader(tmp_path, forks) as reader:
         reader.read(page)
 
 
