@@ -1,22 +1,24 @@
 """Forking: Python programs run in forks of a process that has imported what they import.
 
-A command of ``perdure`` imports for half a second and works for a tenth; the guide has fifty of them.
+A command of ``perdure`` imports for half a second and works for a tenth. The guide has fifty.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 __all__ = ("Forks",)
 
 ENDS_IN = 60  # seconds, for a program
+IMPORTS = ("perdure.cli", "perdure.testing.memory", "perdure_sqlite", "pydantic")
 
 
 class Forks:
@@ -50,20 +52,20 @@ class Forks:
 
 def _serve() -> None:
     """Fork for each request; in a fork, be the program that is asked for."""
-    import perdure.cli
-    import perdure.testing.memory
-    import perdure_sqlite  # noqa: F401  # so that forks need not
-    import pydantic  # noqa: F401
-
+    modules = [importlib.import_module(name) for name in IMPORTS]
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
-            return _become(**json.loads(line), program=perdure.cli.main)
+            _become(**json.loads(line), program=modules[0].main)
+            return
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         print(code, flush=True)
 
 
-def _become(argv: list[str], folder: str, env: dict[str, str], program: object) -> None:
+def _become(
+    argv: list[str], folder: str, env: dict[str, str], program: Callable[[], object]
+) -> None:
+    """Run the program; its end is that of this process."""
     signal.alarm(ENDS_IN)
     os.chdir(folder)
     os.environ.clear()
@@ -76,8 +78,7 @@ def _become(argv: list[str], folder: str, env: dict[str, str], program: object) 
     if argv[0] == "python":
         runpy.run_path(argv[1], run_name="__main__")
     else:
-        assert callable(program)
-        raise SystemExit(program())
+        program()
 
 
 if __name__ == "__main__":

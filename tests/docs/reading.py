@@ -77,7 +77,7 @@ class Reader:
         self._stop()
 
     def read(self, page: str) -> None:
-        """Carry out every block; raises ``AssertionError`` with the line where the page is wrong."""
+        """Carry out every block; an ``AssertionError`` has the line where the page is wrong."""
         for block in blocks(page):
             try:
                 self._take(block)
@@ -187,7 +187,9 @@ def environment() -> dict[str, str]:
 def _check_output(expected: str, output: str) -> None:
     """Compare; a line of "…" stands for any number of lines, within a line for any text."""
     pattern = "".join(
-        r"(?:.*\n)*" if line.strip() == "…" else re.escape(line.rstrip()).replace("…", ".*") + r"\s*\n"
+        r"(?:.*\n)*"
+        if line.strip() == "…"
+        else re.escape(line.rstrip()).replace("…", ".*") + r"\s*\n"
         for line in expected.splitlines()
     )
     ended = output if output.endswith("\n") else output + "\n"

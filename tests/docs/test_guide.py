@@ -46,7 +46,9 @@ def test_the_index_names_every_page() -> None:
     ],
 )
 @pytest.mark.slow
-def test_a_page_that_is_wrong_is_noticed(page: str, reason: str, tmp_path: Path, forks: Forks) -> None:
+def test_a_page_that_is_wrong_is_noticed(
+    page: str, reason: str, tmp_path: Path, forks: Forks
+) -> None:
     with Reader(tmp_path, forks) as reader, pytest.raises(AssertionError, match=reason):
         reader.read(page)
 
