@@ -149,9 +149,10 @@ def platforms(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """ruff: rules and formatting."""
+    """ruff: rules and formatting; codespell: words."""
     session.run("ruff", "check", *CHECKED)
     session.run("ruff", "format", "--check", *CHECKED)
+    session.run("codespell", *CHECKED, "README.md", "CONTRIBUTING.md", "examples")
 
 
 @nox.session(venv_backend="none")
@@ -175,9 +176,16 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
-    """Write what docs/design.md and docs/values.md take from the code."""
-    session.run("python", "docs/diagrams.py")
-    session.run("python", "docs/value_table.py")
+    """Write what pages take from the code, from measurements and from the folder of decisions."""
+    for script in ("diagrams", "value_table", "plots", "adr_index"):
+        session.run("python", f"docs/{script}.py")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Put the fragments of docs/changelog.d into docs/changelog.md: nox -s changelog -- 0.2.0."""
+    session.install("towncrier>=24.8")
+    session.run("towncrier", "build", "--yes", "--version", *session.posargs)
 
 
 @nox.session(venv_backend="none")
