@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -12,20 +14,40 @@ from .reading import Reader, blocks, environment
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
+AT_ONCE = 2  # pages; half of their time is waiting for sleeps, servers and the disk
+Readings: TypeAlias = "Mapping[str, Future[None]]"
 
 
 @pytest.fixture(scope="module")
 def forks() -> Generator[Forks, None, None]:
-    """What runs the pages' programs."""
+    """What runs a page's programs."""
     with Forks(environment()) as forks:
         yield forks
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_does_what_it_says(page: Path, tmp_path: Path, forks: Forks) -> None:
-    with Reader(tmp_path, forks) as reader:
+@pytest.fixture(scope="module")
+def readings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Readings, None, None]:
+    """The readings of all pages that this session is to test, some at once."""
+    ids = {item.name for item in request.session.items}
+    pages = [
+        page for page in PAGES if f"{test_a_page_does_what_it_says.__name__}[{page.stem}]" in ids
+    ]
+    folders = {page: tmp_path_factory.mktemp(page.stem) for page in pages}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {page.stem: pool.submit(_read, page, folder) for page, folder in folders.items()}
+
+
+def _read(page: Path, folder: Path) -> None:
+    with Forks(environment()) as forks, Reader(folder, forks) as reader:
         reader.read(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [page.stem for page in PAGES])
+def test_a_page_does_what_it_says(name: str, readings: Readings) -> None:
+    readings[name].result()
 
 
 def test_the_index_names_every_page() -> None:
