@@ -135,7 +135,7 @@ def differential(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def values(session: nox.Session) -> None:
-    """20,000 values of types made up, and as many through workers: minutes. A seed repeats a run."""
+    """20,000 values of types made up, and as many through workers. A seed repeats a run."""
     seed = session.posargs[0] if session.posargs else "0"
     environment = {"PERDURE_VALUES": "20000", "PERDURE_SEED": seed}
     session.run("python", "-m", "pytest", "-q", "-s", "tests/values", env=environment)

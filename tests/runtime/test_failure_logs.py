@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from perdure import FatalError, Worker, Workflow, start, step
-from perdure._runtime import registry, step_handler
+from perdure._runtime import attempt, registry
 from perdure._runtime.log_fields import first_line, of_task
 from perdure.abc import World
 from perdure.errors import RunFailedError
@@ -167,5 +167,5 @@ def test_a_time_that_a_system_cannot_tell_is_no_failure(
         def fromtimestamp(*_: object) -> None:
             raise error("past the end")
 
-    monkeypatch.setattr(step_handler, "datetime", Calendar)
-    assert step_handler._clock(1 << 62) == "a time past the calendar's end"
+    monkeypatch.setattr(attempt, "datetime", Calendar)
+    assert attempt._clock(1 << 62) == "a time past the calendar's end"

@@ -14,6 +14,7 @@ import pytest
 from perdure import Workflow, start
 from perdure._runtime import registry
 from perdure._runtime.python_modules import python_module
+from perdure._runtime.step_options import StepOptions
 from perdure.errors import CompileError
 from perdure.testing.memory import MemoryWorld
 
@@ -126,7 +127,7 @@ def test_what_is_imported_later_is_seen_when_it_is_compiled_then(load: Import) -
     target = flow("charge")
     with pytest.raises(CompileError, match="it has no steps"):
         target.compile()
-    registry._register(lambda_named("charge"), "shop:charge", registry.StepOptions())
+    registry._register(lambda_named("charge"), "shop:charge", StepOptions())
     assert target.compile().step_ids == {"shop:charge"}
 
 

@@ -133,7 +133,11 @@ def test_nobody_looks_after_a_closed_pool(aside: bool, monkeypatch: pytest.Monke
         pool = VmPool(1)
         done = asyncio.Event()
         loop = asyncio.get_running_loop()
-        pool.hand_over(lambda: loop.call_soon_threadsafe(done.set) and None, aside=aside)
+
+        def work() -> None:
+            loop.call_soon_threadsafe(done.set)
+
+        pool.hand_over(work, aside=aside)
         await done.wait()
         pool.close()
         assert pool.statistics()["at_work"] == 0

@@ -149,9 +149,7 @@ def test_a_claim_takes_as_much_work_from_a_long_queue_as_from_a_short_one(
 
 
 # By how many messages of the run are held, and how long yet.
-HELD: dict[
-    str, Callable[[int], list[tuple[int, int]]]
-] = {
+HELD: dict[str, Callable[[int], list[tuple[int, int]]]] = {
     "one was lost": lambda backlog: [(1, -1)],
     "one was renewed": lambda backlog: [(1, 5_000)],
     "all are held": lambda backlog: [(backlog - 10, 5_000)],
