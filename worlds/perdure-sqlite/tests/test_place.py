@@ -283,14 +283,15 @@ async def test_a_link_that_leads_elsewhere_is_noticed(
 
 
 @needs_movable_files
-async def test_a_file_that_goes_away_within_a_commit_is_noticed(
+async def test_a_file_that_goes_away_within_a_commit_is_noticed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_handle, "LOOK_EVERY", 60)
     path = tmp_path / "p.db"
     async with SqliteWorld(f"sqlite:///{path}") as world:
+        await world._handle.write(lambda _: path.unlink())
         with pytest.raises(WorldReplacedError):
-            await world._handle.write(lambda _: path.unlink())
+            await world.storage.create_run(new_run("a"))
 
 
 @needs_movable_files

@@ -167,9 +167,8 @@ class Writer:
                 self._inside._tx.put_nowait((None, run))  # pyright: ignore[reportPrivateUsage]
 
     def watch(self, files: Identity) -> None:
-        """Answer only what is in these files, under these names, from now on."""
-        # The index is made again from the log, where it is missing.
-        self._data = {name: file for name, file in files.items() if not name.endswith("-shm")}
+        """Begin only while these are the files of these names."""
+        self._data = files
 
     def refuse(self, lost: str) -> None:
         """Land nothing from now on: the file is not there any more."""
@@ -235,11 +234,11 @@ class Writer:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
-        self.lost = self.lost or change_since(self._data) or ""  # 3 µs: a commit is where it is
-        self._check_place()
         return answers
 
     def _check_place(self) -> None:
+        """Begin only where the file is the one that its name means; what it holds goes with it."""
+        self.lost = self.lost or change_since(self._data, quickly=True) or ""
         if self.lost:
             raise WorldReplacedError(self._place.url, reason=self.lost)
 
