@@ -13,6 +13,7 @@ payload is fed in small pieces: while cbor2 reads one no other thread of the pro
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn, final
 
@@ -33,8 +34,14 @@ _MAP_HEAD = b"\xd9" + Tag.MAP.to_bytes(2, "big")
 # Bytes of which an undefined, or a simple value that means nothing here, has one.
 _RARE = bytes([*range(0xE0, 0xF4), 0xF7, 0xF8])
 _COMMON = bytes(sorted(set(range(256)) - set(_RARE)))
-# Heads of numbers, texts, byte strings and arrays whose length is told; of false, true and null.
-_SIMPLE = bytes([*(set(range(0xA0)) - {0x5F, 0x7F, 0x9F}), 0xF4, 0xF5, 0xF6, 0xFB])
+# Numbers of up to four bytes, doubles, false, true and null, short texts and byte strings, and
+# heads of arrays of these: whatever follows which, there is no tag, map or other simple value.
+_SIMPLE = re.compile(
+    rb"(?:[\x00-\x17\x20-\x37\x80-\x97\xf4-\xf6]|[\x18\x38].|[\x19\x39]..|[\x1a\x3a].{4}|\xfb.{8}|"
+    + b"|".join([b"[\\x%x\\x%x].{%d}" % (0x40 + size, 0x60 + size, size) for size in range(24)])
+    + rb")*+",
+    re.DOTALL,
+)
 _SHORT = 64  # bytes
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _CONTAINERS = frozenset({list, dict, set, GuestError, cbor2.CBORTag})
@@ -50,7 +57,7 @@ def decode(data: bytes) -> Any:
         ValueNotCarriableError: it has too many items, or a Map in it has keys that Python's dict
             cannot have or keep apart.
     """
-    if len(data) <= _SHORT and not data.translate(None, _SIMPLE):
+    if len(data) <= _SHORT and _SIMPLE.fullmatch(data):
         try:
             value = cbor2.loads(data)
         except cbor2.CBORDecodeError:

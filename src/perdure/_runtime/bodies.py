@@ -110,7 +110,7 @@ class Body(Generic[T]):
         if not self.is_done:
             self._task = task
             host.carry(self, awaited)
-        elif known == (getrefcount(task), getweakrefcount(task)) and _is_as_new(task):
+        elif known == (getrefcount(task), getweakrefcount(task)):
             hosts.offer(host, task)
         else:
             host.end()
@@ -244,13 +244,15 @@ class Hosts:
     def take(self) -> tuple[_Host, asyncio.Task[None]]:
         """One that no body has, and its task, which is nobody's."""
         spare, self._spare = self._spare, None
-        if spare is None or not _is_as_new(spare[1]):
-            host = _Host(self.loop)
-            return host, asyncio.Task(host, loop=self.loop)
-        return spare
+        if spare is not None:
+            if _is_as_new(spare[1]):
+                return spare
+            spare[0].end()
+        host = _Host(self.loop)
+        return host, asyncio.Task(host, loop=self.loop)
 
     def offer(self, host: _Host, task: asyncio.Task[None]) -> None:
-        """Let the next body have these, which are as new."""
+        """Let the next body have these, unless somebody asks for the task's end meanwhile."""
         if self._spare is not None:
             host.end()
             return

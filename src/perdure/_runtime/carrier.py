@@ -115,8 +115,8 @@ class Carrier:
         turns, waiting = self._turns, None
         until = perf_counter() + _AT_ONCE
         while turns.ready:
-            claim = turns.ready.popleft()
-            begun = self._shared.execution.begin(claim)
+            claim, call = turns.ready.popleft()
+            begun = self._shared.execution.begin(claim, call)
             if isinstance(begun, StepResult):
                 turns.finished(claim, begun)
             else:
@@ -178,7 +178,7 @@ class Carrier:
         if self._tasks:
             return
         self._turns.custody.discard()
-        for claim in self._turns.ready:
+        for claim, _ in self._turns.ready:
             self._shared.execution.drop(claim)
         self._tell(None)
         self._shared.forget(self.run_id)

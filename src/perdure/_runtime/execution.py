@@ -78,16 +78,19 @@ class Execution:
     def __repr__(self) -> str:
         return f"<Execution of {len(self._steps)} steps>"
 
-    def begin(self, claim: MessageClaim) -> StepResult | Begun:
+    def begin(self, claim: MessageClaim, call: StepCall | None = None) -> StepResult | Begun:
         """Run a claimed step up to where it waits; its result, if it came to one.
 
         That is to be the next turn's, with which the lease ends.
+
+        Args:
+            call: what the message's body says, where that is known.
         """
-        begun = self._begin(claim)
-        if not isinstance(begun.outcome, Ended):
-            return begun
+        attempt, outcome = self._begin(claim, call)
+        if not isinstance(outcome, Ended):
+            return Begun(claim, attempt, outcome)
         self.drop(claim)
-        return StepResult(event=begun.outcome.event, lease=claim.lease)
+        return StepResult(event=outcome.event, lease=claim.lease)
 
     async def finish(self, begun: Begun) -> StepResult | None:
         """Go on with what ``begin`` left; None if the step goes on elsewhere, or later."""
@@ -95,7 +98,7 @@ class Execution:
 
     async def run_alone(self, claim: MessageClaim) -> None:
         """Run a claimed step of a run that is not carried here, and append its result."""
-        await self._finish(self._begin(claim), alone=True)
+        await self._finish(Begun(claim, *self._begin(claim, None)), alone=True)
 
     def drop(self, claim: MessageClaim) -> None:
         """A claim is done with. Once for each."""
@@ -110,12 +113,14 @@ class Execution:
         if self._hosts is not None:
             self._hosts.close()
 
-    def _begin(self, claim: MessageClaim) -> Begun:
+    def _begin(
+        self, claim: MessageClaim, call: StepCall | None
+    ) -> tuple[Attempt | None, Result | BaseException | None]:
         if self._hosts is None:
             self._hosts = Hosts(asyncio.get_running_loop())
         attempt: Attempt | None = None
         try:
-            call = StepCall.decoded(claim.message.body)
+            call = call or StepCall.decoded(claim.message.body)
             step = self._steps.get(call.step)
             if step is None:
                 raise StepNotRegisteredError(call.step, known=tuple(self._steps))
@@ -123,12 +128,12 @@ class Execution:
             outcome = attempt.begin(self._hosts)
             if outcome is None:
                 self._waiting.add(attempt)
-            return Begun(claim, attempt, outcome)
+            return attempt, outcome
         except BaseException as exc:
             if ends_worker(exc):
                 self.drop(claim)
                 raise
-            return Begun(claim, attempt, exc)
+            return attempt, exc
 
     async def _finish(self, begun: Begun, *, alone: bool) -> StepResult | None:
         claim, attempt, outcome = begun.claim, begun.attempt, begun.outcome

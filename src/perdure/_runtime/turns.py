@@ -20,6 +20,7 @@ from .._model.queue import Message, MessageClaim, WakeClaim
 from .._model.runs import NewRun
 from .._vm.watch import StoppedError, StopReason
 from ..errors import SnapshotRejectedError, WorldError
+from .attempt import StepCall
 from .carrying import Carrying
 from .containment import ends_worker
 from .custody import Custody
@@ -43,7 +44,7 @@ class Turns:
     def __init__(self, run_id: RunId, shared: Carrying, writes: Writes) -> None:
         self.custody = Custody(run_id, shared, writes)
         self.in_flight: set[EntityId] = set()  # steps that are running here
-        self.ready: deque[MessageClaim] = deque()  # of these, what no task runs yet
+        self.ready: deque[tuple[MessageClaim, StepCall]] = deque()  # of these, what has not begun
         self.results: list[StepResult] = []  # of steps that ended, for the next turn
         self._run_id = run_id
         self._shared = shared
@@ -202,19 +203,30 @@ class Turns:
             custody.freeze_soon(commit.commit_id)
 
     def _start_steps(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
+        if not committed.leases:
+            return
+        record = self.custody.record
+        assert record is not None
         sent = {message.message_id: message for message in turn.commit.messages}
-        entities = {f"{self._run_id}/{command.id}": command.id for command in turn.inline}
+        commands = {f"{self._run_id}/{command.id}": command for command in turn.inline}
         for lease in committed.leases:  # a message that was sent before has none
-            new = sent[lease.item]
+            new, command = sent[lease.item], commands[lease.item]
             message = Message(
                 message_id=new.message_id, run_id=self._run_id, topic=new.topic, body=new.body
             )
-            self.in_flight.add(entities[lease.item])
+            call = StepCall(
+                entity=command.id,
+                step=command.step,
+                args=command.args,
+                workflow=record.workflow,
+                run_started_ms=record.created_at_ms,
+                created_ms=new.due_ms,
+            )
+            self.in_flight.add(command.id)
             slots.hand_on()
             self._shared.leases.hold(lease)
-            self.ready.append(
-                MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
-            )
+            claim = MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+            self.ready.append((claim, call))
 
 
 def _entity_of(claim: MessageClaim) -> EntityId:
