@@ -106,6 +106,7 @@ class Sequences:
         lease, inline = lease_inline(transaction, commit.messages[0], owner.new_token())
         events = (*commit.deliveries, *commit.events)
         committed = _committed(commit, len(events), lease)
+        transaction.is_promise = True
         made = db.execute(
             _BEGIN,
             (

@@ -148,6 +148,7 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
 
 def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
     db = transaction.db
+    transaction.is_promise = True
     made = insert_run(db, new, due_ms=transaction.now_ms)
     n, *row = find_run(db, new.run_id, f"n, {RECORD}")
     record = record_of(tuple(row))

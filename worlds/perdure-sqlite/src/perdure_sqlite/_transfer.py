@@ -177,6 +177,7 @@ def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
         check_same_arrival(here, at, copy)
         return here
     check_tokens_free(work, lambda token: find_hook(db, token))
+    transaction.is_promise = True
     n = _insert_run(db, record, work)
     db.executemany(
         f"{EVENT_INSERT} {EVENT_PLACES}",

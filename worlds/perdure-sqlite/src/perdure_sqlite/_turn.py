@@ -98,6 +98,7 @@ def commit_turn(
     if quick is not None:
         return quick
     db = transaction.db
+    transaction.is_promise = commit.new is not None
     made = commit.new is not None and insert_run(db, commit.new, due_ms=None)
     row = find_run(db, commit.run_id, _COLUMNS)
     run = _Row(Wake(*row[:6]), Inline(*row[6:9]), *row[9:])

@@ -37,6 +37,7 @@ class Transaction:
     db: sqlite3.Connection
     now_ms: int
     rings: set[str] = field(default_factory=set[str])  # bells to ring once it has landed
+    is_promise: bool = False  # it creates a run, which nobody will look for elsewhere
 
 
 @dataclass(slots=True)
@@ -213,13 +214,16 @@ class Writer:
     def _transact(self, batch: list[_Work], rings: set[str]) -> list[Any]:
         db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
         answers: list[Any] = []
-        self._check_place()
+        promises: list[bool] = []
+        if self.lost:
+            raise WorldReplacedError(self._place.url, reason=self.lost)
         db.execute("BEGIN IMMEDIATE")
         try:
             try:
                 for work in batch:
                     transaction = Transaction(db, self._now_ms())
                     answers.append(work.run(transaction))
+                    promises.append(transaction.is_promise)
                     rings |= transaction.rings
             except Exception:
                 if len(batch) == 1:
@@ -229,6 +233,9 @@ class Writer:
                 db.execute("BEGIN IMMEDIATE")
                 rings.clear()
                 answers = [self._attempt(db, work, rings) for work in batch]
+                promises = [True]
+            if True in promises:
+                self._check_place()
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -237,8 +244,12 @@ class Writer:
         return answers
 
     def _check_place(self) -> None:
-        """Begin only where the file is the one that its name means; what it holds goes with it."""
-        self.lost = self.lost or change_since(self._data, quickly=True) or ""
+        """Go on only where the file is the one that its name means.
+
+        A run that is created in a file which was removed would be gone though it was acknowledged.
+        Of one that was there before everything is gone, and the next look tells.
+        """
+        self.lost = change_since(self._data, quickly=True) or ""
         if self.lost:
             raise WorldReplacedError(self._place.url, reason=self.lost)
 
