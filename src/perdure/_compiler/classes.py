@@ -125,6 +125,8 @@ def _is_modifier(cursor: Cursor) -> bool:
         return False
     if word not in _ACROSS_LINES and cursor.breaks[at + 1]:
         return False
+    if word in {"get", "set"} and cursor.words[at + 1] == "*":
+        return False  # a field above a generator
     return cursor.kinds[at + 1] in KEYS or cursor.words[at + 1] in {"[", "*"}
 
 

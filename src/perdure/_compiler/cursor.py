@@ -202,6 +202,16 @@ class Cursor:
         if self.at == last + 1 and self.words[self.at][:1] in {"(", "[", "`", "*"}:
             self.write(self.tokens.ends[last], ";")
 
+    def is_hidden(self, at: int, start: int) -> bool:
+        """Whether a scope around the name at a token declares it, from the token *start* on."""
+        for bound in self.bound:
+            if bound >= start and self.words[bound] == self.words[at]:
+                around = [s for s in self.spans if s[0] >= start and s[0] <= bound < s[1]]
+                first, last = min(around, key=lambda span: span[1] - span[0], default=(0, 0))
+                if first <= at < last:
+                    return True
+        return False
+
     def end_scope(self, first: int) -> None:
         """A scope from the token *first* up to here."""
         self.spans.append((first, self.at))

@@ -8,8 +8,8 @@ which become JavaScript where they stand. All else that has a meaning at run tim
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
 
 from .._frozen import frozen
 from .cursor import Cursor, Edit, Unreadable
@@ -52,6 +52,8 @@ def erase(file: str, text: str) -> Erasure:
     if cursor.is_typed:
         drop_types(cursor)
     script = mask = _written(text, cursor.edits, _blank_letter)
+    if not text.isascii():
+        cursor.masks += _odd_blanks(cursor)
     if cursor.masks or not text.isascii():
         mask = _written(text, _masked(cursor), _blank_bytes)
     return Erasure(script=script, mask=mask, problems=cursor.problems)
@@ -78,6 +80,15 @@ def _masked(cursor: Cursor) -> list[Edit]:
         if not index or places[index - 1][1] <= mask.start:
             masked.append(mask)
     return masked
+
+
+def _odd_blanks(cursor: Cursor) -> Iterator[Edit]:
+    """Masks of blanks between tokens before which tree-sitter's grammar ends no statement."""
+    starts, ends = cursor.tokens.starts, cursor.tokens.ends
+    for odd in re.finditer("[\u00a0\u202f\ufeff]", cursor.tokens.text):
+        at = bisect_right(starts, odd.start()) - 1
+        if at < 0 or ends[at] <= odd.start():
+            yield Edit(odd.start(), odd.end(), _blank_bytes(odd[0]))
 
 
 def _written(text: str, edits: Iterable[Edit], blank: Callable[[str], str]) -> str:

@@ -238,6 +238,8 @@ def _read_for(cursor: Cursor, start: int) -> bool:
 
 
 def _read_initializer(cursor: Cursor) -> None:
+    if [cursor.words[cursor.at], cursor.word(1), cursor.word(2)] == ["async", "of", "=>"]:
+        cursor.mask(cursor.at + 1, "xx")
     if cursor.words[cursor.at] == "await" and cursor.word(1) == "using" and cursor.is_name(2):
         cursor.mask(cursor.at, "     ")
         cursor.at += 1
@@ -262,7 +264,9 @@ def _read_jump(cursor: Cursor, start: int) -> bool:
     """return, throw, break, continue, debugger."""
     cursor.at += 1
     at = cursor.at
-    if not (cursor.breaks[at] or cursor.words[at] in {";", "}"} or cursor.kinds[at] == END):
+    if cursor.words[start] in {"break", "continue"}:  # a label is no value
+        cursor.at += int(cursor.kinds[at] == NAME and not cursor.breaks[at])
+    elif not (cursor.breaks[at] or cursor.words[at] in {";", "}"} or cursor.kinds[at] == END):
         read_expression(cursor, COMMA)
     cursor.end_statement()
     return True
