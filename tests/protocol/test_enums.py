@@ -79,6 +79,9 @@ def test_a_member_comes_back(member: enum.Enum, form: object) -> None:
         (Letters, "C"),
         (Picky, 2),
         (Mixed, []),
+        (Access, True),
+        (Access, "1"),
+        (Access, 1.5),
     ],
     ids=repr,
 )

@@ -499,9 +499,11 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _same_tables(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
+    """Whether two tables are the same; of a key or an item of a set JavaScript keeps no -0."""
     if len(one) != len(other):
         return False
-    pairs = [(next((k for k in other if same(k, key)), None), key) for key in one]
-    return all(k is not None or key is None for k, key in pairs) and all(
-        same(one[key], other[k]) for k, key in pairs
-    )
+    for key, item in one.items():
+        alike = [k for k in other if same(k, key) or (key == 0 and type(k) is type(key) and k == 0)]
+        if not alike or not same(item, other[alike[0]]):
+            return False
+    return True

@@ -51,6 +51,10 @@ def member_of(kind: type[Enum], form: Any) -> Enum:
 
 
 def _by_value(kind: type[Enum], form: Any) -> Enum | None:
+    if issubclass(kind, Flag):  # which makes a member of whatever is like a number
+        form = int(form) if isinstance(form, float) and form.is_integer() else form
+        if type(form) is not int:
+            return None
     try:
         return kind(form)
     except (ValueError, TypeError, KeyError):

@@ -110,6 +110,7 @@
       if (!arguments.length) throw helpers.coded(new TypeError("structuredClone takes a value"), "ERR_MISSING_ARGS");
       const list = transferred(options), seen = new M();
       for (let k = 0; k < list.length; k++) {
+        if (native.classOf(list[k]) === "primitive") throw helpers.coded(new TypeError("what structuredClone transfers are objects"), "ERR_INVALID_ARG_TYPE");
         if (native.classOf(list[k]) !== "buffer") throw helpers.domException("DataCloneError", "only an ArrayBuffer can be transferred");
         if (mapHas(seen, list[k]) || isDetached(list[k])) throw helpers.domException("DataCloneError", "an ArrayBuffer is transferred once only");
         mapSet(seen, list[k], copyBuffer(list[k]));
