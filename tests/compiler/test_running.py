@@ -10,6 +10,7 @@ import pytest
 from tests.compiler.oracle import Oracle, open_oracle, script_of
 
 PROGRAMS = [
+    "enum E { a = 1, b = ((a) => a)(9) + a, c = ((d) => a + d)(b) } out.push(E)",
     "enum E { A, B = 5, C, D = 'x', F = 1 << 2, G = A | B, H = 'abc'.length, I = E.A } out.push(E)",
     "const enum E { A = 1, B = A * 2, C = ~B } out.push(E.A, E.B, E.C, E)",
     "enum E { A = 1 } enum E { B = 2, C = A + B } out.push(E)",

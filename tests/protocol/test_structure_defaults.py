@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import InitVar, dataclass, field
 from datetime import timedelta
-from typing import Annotated, Any, TypedDict
+from ipaddress import IPv4Address, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
 import pydantic
 import pytest
@@ -13,7 +15,9 @@ from pydantic import BaseModel, ConfigDict
 
 from perdure._protocol.annotations import converter
 from perdure._protocol.codec import decode, encode
+from perdure.errors import ValueNotCarriableError
 
+T = TypeVar("T")
 DAY = timedelta(days=1)
 
 
@@ -145,6 +149,37 @@ class KeptByFactory(BaseModel):
     colour: Colour = pydantic.Field(default_factory=lambda: Colour.RED)
 
 
+@dataclass
+class Holder:
+    colour: Colour
+
+
+@dataclass
+class Carton(Generic[T]):
+    held: T
+
+
+@dataclass
+class Around:
+    holders: list[Holder]
+    around: Around | None = None
+
+
+class KeptInside(BaseModel):
+    model_config = ConfigDict(use_enum_values=True)
+    holder: Holder | None
+
+
+class KeptGeneric(BaseModel):
+    model_config = ConfigDict(use_enum_values=True)
+    held: dict[str, Carton[Colour]]
+
+
+class KeptDeep(BaseModel):
+    model_config = ConfigDict(use_enum_values=True)
+    around: Around
+
+
 class Unscalar(BaseModel):
     model_config = ConfigDict(use_enum_values=True)
     shape: Shape | None
@@ -168,8 +203,15 @@ class CheckedField(BaseModel):
     colour: Colour = pydantic.Field(default=Colour.RED, validate_default=True)
 
 
+@dataclass
+class Chain:
+    next: Chain | None = None
+    took: timedelta = DAY
+
+
 class ByValue(BaseModel):
     model_config = ConfigDict(use_enum_values=True)
+    chain: Chain = Chain(Chain())
     colour: Colour = "red"  # type: ignore[assignment]
     count: int = 1
 
@@ -182,6 +224,19 @@ class ByValue(BaseModel):
 def test_a_default_that_is_another_value_than_what_was_given_is_refused(kind: Any) -> None:
     with pytest.raises(TypeError, match=r"use_enum_values.*validate_default=True"):
         converter(kind)
+
+
+@pytest.mark.parametrize("kind", [KeptInside, KeptGeneric, KeptDeep])
+def test_a_dataclass_that_may_hold_members_or_values_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"use_enum_values, and (Holder|Carton) in it may hold"):
+        converter(kind)
+
+
+@pytest.mark.parametrize("kind", [IPv4Address, IPv6Network, Path, list[IPv4Address]], ids=repr)
+@pytest.mark.parametrize("value", [5, True, 1.5, b"\0\0\0\5", None], ids=repr)
+def test_only_a_text_is_read_as_a_class_of_texts(kind: Any, value: object) -> None:
+    with pytest.raises(ValueNotCarriableError):
+        converter(kind)([value] if kind == list[IPv4Address] else value, "value")
 
 
 def test_an_enum_whose_values_are_no_scalars_does_not_cross_by_them() -> None:

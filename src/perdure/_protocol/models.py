@@ -13,6 +13,7 @@ cross for JavaScript to read.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing
 from collections.abc import Mapping
@@ -101,6 +102,11 @@ def check_enum_values(kind: Any) -> None:
                     f"{kind.__name__}.{name} has use_enum_values, and values of {enum.__name__}"
                     " are more than texts and numbers"
                 )
+        if (owner := _dataclass_of_enums(field.annotation)) is not None:
+            raise LossyTypeError(
+                f"{kind.__name__}.{name} has use_enum_values, and {owner.__name__} in it may hold"
+                " an enum's members or their values, which are two"
+            )
         checked = is_checked if field.validate_default is None else field.validate_default
         if not checked and _has_member(_default_of(field)):
             raise LossyTypeError(
@@ -124,6 +130,18 @@ def _has_member(value: object) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return any(map(_has_member, value))
     return isinstance(value, Enum)
+
+
+def _dataclass_of_enums(annotation: Any, seen: tuple[Any, ...] = ()) -> Any:
+    """A dataclass in an annotation that has an enum: the model's rule is for what it makes only."""
+    origin = typing.get_origin(annotation) or annotation
+    parts = typing.get_args(annotation)
+    if isinstance(origin, type) and dataclasses.is_dataclass(origin) and origin not in seen:
+        parts = (*parts, *typing.get_type_hints(origin, include_extras=True).values())
+        if any(map(_enums_in, parts)):
+            return origin
+        seen = (*seen, origin)
+    return next((o for part in parts if (o := _dataclass_of_enums(part, seen))), None)
 
 
 def _enums_in(annotation: Any) -> list[type[Enum]]:

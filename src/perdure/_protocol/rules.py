@@ -15,6 +15,7 @@ import typing
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from pydantic_core import core_schema
@@ -22,8 +23,9 @@ from pydantic_core import core_schema
 from ..values import Undefined
 from .annotations import LossyTypeError
 from .enums import form_of, member_of
+from .texts import crosses_as_text
 
-__all__ = ("before", "read_as_crossed", "rule_of")
+__all__ = ("before", "class_of_text", "read_as_crossed", "rule_of")
 
 Schema: TypeAlias = "dict[str, Any]"
 Rule: TypeAlias = "Callable[[Schema], Any]"
@@ -41,6 +43,14 @@ def rule_of(kind: Any) -> Rule:
 def before(convert: Callable[[Any], Any], schema: Schema) -> Any:
     """*schema* for what *convert* makes of the value."""
     return core_schema.no_info_before_validator_function(convert, typing.cast("Any", schema))
+
+
+def class_of_text(schema: Schema) -> type | None:
+    """The class whose values cross as their texts that *schema* is of; None if it is of none."""
+    strict = schema.get("strict_schema", {})
+    owner = strict.get("python_schema", strict).get("cls")
+    is_text = isinstance(owner, type) and (crosses_as_text(owner) or issubclass(owner, PurePath))
+    return owner if is_text else None
 
 
 def read_as_crossed(value: Any) -> Any:
@@ -134,6 +144,20 @@ def _literal(schema: Schema) -> Any:
     return core_schema.no_info_plain_validator_function(member)
 
 
+def _of_text(schema: Schema) -> Any:
+    """Of a text alone: a number is no IP address."""
+    owner = class_of_text(schema)
+    if owner is None:
+        return schema
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str | owner):
+            raise ValueError(f"only a text is read as {owner.__name__}")
+        return value
+
+    return before(check, schema)
+
+
 def _list_of(schema: Schema) -> Any:
     return core_schema.list_schema(schema.get("items_schema"))
 
@@ -174,6 +198,7 @@ _RULES: Mapping[str, Rule] = {
     "enum": _enum,
     "generator": _list_of,
     "json": _json,
+    "lax-or-strict": _of_text,
     "literal": _literal,
     "typed-dict": _open,
 }

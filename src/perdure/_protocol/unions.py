@@ -14,11 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Flag
-from pathlib import PurePath
 from typing import Any, TypeAlias, final
 
-from .rules import before, read_as_crossed
-from .texts import crosses_as_text
+from .rules import before, class_of_text, read_as_crossed
 
 __all__ = ("guards", "passed_over")
 
@@ -115,21 +113,13 @@ class _Forms:
         if kind == "json-or-python":
             return self.of(schema["json_schema"])
         if kind == "lax-or-strict":
-            return self._of_class(schema) or self.of(schema["lax_schema"])
+            is_text = class_of_text(schema) is not None
+            return frozenset({"text"}) if is_text else self.of(schema["lax_schema"])
         if kind == "definition-ref" and schema["schema_ref"] not in self._open:
             self._open.add(schema["schema_ref"])
             target = self._known.get(schema["schema_ref"])
             return None if target is None else self.of(target)
         return None
-
-    def _of_class(self, schema: Schema) -> frozenset[str] | None:
-        """Those of a class that crosses as its text."""
-        strict = schema["strict_schema"]
-        owner = strict.get("python_schema", strict).get("cls")
-        is_text = isinstance(owner, type) and (
-            crosses_as_text(owner) or issubclass(owner, PurePath)
-        )
-        return frozenset({"text"}) if is_text else None
 
     def _together(self, schemas: Iterable[Schema]) -> frozenset[str] | None:
         parts = [self.of(schema) for schema in schemas]
