@@ -5,7 +5,8 @@ from __future__ import annotations
 import cbor2
 import pytest
 
-from perdure._compiler import Bundle, compile_workflow
+from perdure._compiler import Bundle, bundle, compile_workflow
+from perdure._compiler.imports import Refusal
 from perdure.errors import CompileError
 
 FLOW = """import { sleep } from "workflow";
@@ -179,3 +180,21 @@ def test_a_module_that_exports_everything_of_another_may_export_any_name() -> No
         "v.ts": "export const anything = 1;",
     }
     assert set(compiled(files).modules) == set(files)
+
+
+def test_a_file_that_is_not_read_is_named_with_the_reason() -> None:
+    refusal = Refusal(reason="it is a folder", hint="name the file")
+    sources: dict[str, str | Refusal] = {
+        "a.ts": f"import {{ b }} from './b';\n{W} b",
+        "b.ts": refusal,
+    }
+    with pytest.raises(CompileError, match=r"cannot import './b': it is a folder") as caught:
+        compile_workflow("a.ts", read=sources.get)
+    assert "name the file" in str(caught.value)
+    with pytest.raises(CompileError, match="cannot read it: it is a folder"):
+        compile_workflow("b.ts", read=sources.get)
+
+
+def test_a_bundle_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "MAX_BUNDLE_BYTES", 100)
+    assert "1 modules of" in refused({"a.ts": W + "// more" * 10})

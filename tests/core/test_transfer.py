@@ -136,6 +136,9 @@ def test_what_is_left_behind_holds_nothing_and_says_where_it_went() -> None:
         made.append(Append(run_id=RUN, event=late), now_ms=NOW)
     made.record = confirmed_record(confirmed_record(made.record))
     assert (made.record.status, moved_to(made.record)) == (RunStatus.MOVED, "there://")
+    for damaged in (b"", b"\x01"):
+        unreadable = replace(made.record, payload=damaged)
+        assert moved_to(unreadable) == "(a url that cannot be read)"
 
 
 def test_departing_again_changes_nothing_and_elsewhere_is_refused() -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from perdure._protocol.codec import decode, decode_error, encode
+from perdure._protocol.decoding import decode_frame
 from perdure._protocol.survey import MAX_BIG_KEYS, MAX_ITEMS, MAX_KEY_PARTS, survey
 from perdure._protocol.tags import TYPED_ARRAYS, Tag
 from perdure.errors import GuestError, ProtocolError, ValueNotCarriableError
@@ -559,3 +560,8 @@ def test_the_survey_passes_what_is_healthy(value: object) -> None:
 def test_typed_arrays_and_urls_keep_their_kind() -> None:
     assert decode(tagged(64, head(2, 1) + b"a")) == TypedArray(64, b"a")
     assert type(decode(tagged(Tag.URI, head(3, 1) + b"a"))) is Url
+
+
+def test_a_frame_shares_no_objects() -> None:
+    with pytest.raises(ProtocolError, match="a frame has shared objects"):
+        decode_frame(tagged(28, b"\x80"))

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
-from perdure._protocol.weight import SMALL_ITEMS, is_small
+from perdure._protocol.weight import SMALL_ITEMS, is_small, parts_of_text
 from perdure.errors import GuestError
 
 
@@ -69,3 +69,14 @@ def test_a_cycle_is_not_small() -> None:
     value: list[object] = []
     value.append(value)
     assert not is_small(value)
+
+
+def test_the_text_of_an_error_of_the_system_names_files() -> None:
+    assert parts_of_text(OSError(2, "no such file", "a", None, "b")) == (
+        2,
+        "no such file",
+        "a",
+        "b",
+    )
+    assert parts_of_text(ExceptionGroup("g", [ValueError("x")])) == ()
+    assert parts_of_text(ValueError("x", 1)) == ("x", 1)

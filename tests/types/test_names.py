@@ -150,6 +150,14 @@ def test_an_alias_that_names_itself_is_declared() -> None:
     assert Forms().of(Nest(), taken=True) == "NestInput"
 
 
+def test_an_alias_may_name_itself_twice() -> None:
+    twice = Nest()
+    twice.__value__ = typing.Union[list[twice], dict[str, twice], int]  # type: ignore[valid-type]  # noqa: UP007  # pyright: ignore
+    forms = Forms()
+    assert forms.of(twice) == "Nest"
+    assert forms.declarations() == ["export type Nest = Nest[] | Record<string, Nest> | number;"]
+
+
 def test_steps_and_parameters_may_be_named_as_words_of_typescript() -> None:
     def function(new: int, *arguments: int) -> None: ...
 
