@@ -136,7 +136,8 @@ ROWS = [
     Row("perdure.values.DataView", DataView, DataView(b"a")),
 ]
 _TELL = """
-const tell = (v) => v === null ? "null" : typeof v !== "object" ? typeof v : v.constructor.name;
+const nameOf = (v) => Object.getPrototypeOf(v).constructor.name;
+const tell = (v) => v === null ? "null" : typeof v !== "object" ? typeof v : nameOf(v);
 """
 
 
