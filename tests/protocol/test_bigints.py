@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import pytest
@@ -141,3 +141,22 @@ def test_bigints_are_keys_of_their_own_and_equal_the_same_numbers() -> None:
             encode(value, where="value")
     assert encode({BigInt(1): 1, Other.ONE: 2}, where="value")  # 1n is not 1
     assert same_value(encode([BigInt(5)], where="value"), encode([5], where="value"))
+
+
+FLOATS: list[tuple[Any, Any]] = [
+    (float, lambda value: value),
+    (float | None, lambda value: value),
+    (list[float], lambda value: [value]),
+    (dict[str, Annotated[float, pydantic.Field(lt=1e400)]], lambda value: {"a": value}),
+]
+
+
+@pytest.mark.parametrize(("annotation", "around"), FLOATS, ids=[str(kind) for kind, _ in FLOATS])
+def test_an_integer_is_the_float_that_is_equal_to_it_or_none(annotation: Any, around: Any) -> None:
+    for number in (5, 2**53, 2**60, -(2**1023)):
+        back = converter(annotation)(around(number), "value")
+        assert back == around(float(number))
+        assert repr(back) == repr(around(float(number)))
+    for number in (2**53 + 1, -(2**60) - 1, 2**1024, 10**5000):
+        with pytest.raises(ValueNotCarriableError, match=r"value.*no float is equal to"):
+            converter(annotation)(around(number), "value")

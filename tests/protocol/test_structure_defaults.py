@@ -232,7 +232,9 @@ def test_a_dataclass_that_may_hold_members_or_values_is_refused(kind: Any) -> No
         converter(kind)
 
 
-@pytest.mark.parametrize("kind", [IPv4Address, IPv6Network, Path, list[IPv4Address]], ids=repr)
+@pytest.mark.parametrize(
+    "kind", [IPv4Address, IPv6Network, pydantic.IPvAnyAddress, Path, list[IPv4Address]], ids=repr
+)
 @pytest.mark.parametrize("value", [5, True, 1.5, b"\0\0\0\5", None], ids=repr)
 def test_only_a_text_is_read_as_a_class_of_texts(kind: Any, value: object) -> None:
     with pytest.raises(ValueNotCarriableError):

@@ -12,6 +12,7 @@ JavaScript can have is refused when its converter is made.
 
 from __future__ import annotations
 
+import contextlib
 import types
 import typing
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from typing import Any, TypeAlias
 
 from ..errors import GuestError, ValueNotCarriableError
 from ..values import UNDEFINED, BigInt, Undefined
+from .show import show
 
-__all__ = ("Converter", "LossyTypeError", "converter", "without_undefined")
+__all__ = ("Converter", "LossyTypeError", "converter", "exact_float", "without_undefined")
 
 Converter: TypeAlias = "Callable[[Any, str], Any]"
 """A decoded value and the place it has in an error's path -> the value in the type asked for."""
@@ -88,7 +90,10 @@ def _checked(annotation: Any, accepted: frozenset[type]) -> Converter:
         if kind is Undefined and type(None) in accepted:
             return None
         if kind is int and float in accepted:
-            return float(value)
+            try:
+                return exact_float(value)
+            except ValueError as exc:
+                raise ValueNotCarriableError(where, str(exc)) from None
         whole = int(value) if kind is float and value.is_integer() else value
         if type(whole) is int and int in accepted:
             return whole  # JavaScript's numbers beyond 2**53 - 1
@@ -101,6 +106,18 @@ def _checked(annotation: Any, accepted: frozenset[type]) -> Converter:
         raise ValueNotCarriableError(where, f"{_shown(value)} is no {_name(annotation)}")
 
     return convert
+
+
+def exact_float(value: int) -> float:
+    """An integer as a float.
+
+    Raises:
+        ValueError: no float is equal to it.
+    """
+    with contextlib.suppress(OverflowError):
+        if float(value) == value:
+            return float(value)
+    raise ValueError(f"no float is equal to {show(value)}")
 
 
 def _shown(value: Any) -> str:

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from pydantic_core import core_schema
 
 from ..values import Undefined
-from .annotations import LossyTypeError
+from .annotations import LossyTypeError, exact_float
 from .enums import form_of, member_of
 from .texts import crosses_as_text
 
@@ -65,6 +65,11 @@ def _is_number(value: Any) -> bool:
 
 def _as_whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _as_float(value: Any) -> Any:
+    """No integer that no float is equal to: pydantic takes the nearest."""
+    return exact_float(value) if type(value) is int else value
 
 
 def _as_duration(value: Any) -> Any:
@@ -158,6 +163,18 @@ def _of_text(schema: Schema) -> Any:
     return before(check, schema)
 
 
+def _of_any_address(schema: Schema) -> Any:
+    owner = getattr(schema["function"].get("function"), "__self__", None)
+    name = getattr(owner, "__name__", "") if isinstance(owner, type) else ""
+    return before(_as_text, schema) if name.startswith("IPvAny") else schema
+
+
+def _as_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("only a text is read as an address")
+    return value
+
+
 def _list_of(schema: Schema) -> Any:
     return core_schema.list_schema(schema.get("items_schema"))
 
@@ -196,6 +213,8 @@ _RULES: Mapping[str, Rule] = {
     "timedelta": lambda schema: before(_as_duration, schema),
     "int": lambda schema: before(_as_whole, schema),
     "enum": _enum,
+    "float": lambda schema: before(_as_float, schema),
+    "function-plain": _of_any_address,
     "generator": _list_of,
     "json": _json,
     "lax-or-strict": _of_text,
