@@ -16,7 +16,7 @@ import re
 import sys
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -53,19 +53,22 @@ _MICROSECOND = timedelta(microseconds=1)
 _NO_FORM = object()
 
 
-def encode(value: object, *, where: str, only_numbers: bool = False) -> bytes:
+def encode(
+    value: object, *, where: str, only_numbers: bool = False, maps: Container[int] = ()
+) -> bytes:
     """The payload of *value*.
 
     Args:
         where: what the value is, to begin the path in an error ("arguments", "result").
         only_numbers: refuse a plain int that is no number in JavaScript but a bigint.
+        maps: identities of empty mappings that are Maps.
 
     Raises:
         ValueNotCarriableError: something in it cannot cross; names its path.
     """
     count = [1]
-    if only_numbers:
-        return _encode_with_care(value, where, only_numbers=True)
+    if only_numbers or maps:
+        return _encode_with_care(_Encoder(where, only_numbers=only_numbers, maps=maps), value)
     try:
         if _is_plain(value, set(), 0, count):
             return _dump(value, count[0])
@@ -73,7 +76,7 @@ def encode(value: object, *, where: str, only_numbers: bool = False) -> bytes:
         pass  # The slow way finds out where.
     if count[0] > MAX_ITEMS:
         raise too_many_items(where)
-    return _encode_with_care(value, where)
+    return _encode_with_care(_Encoder(where), value)
 
 
 def may_have_bigint(payload: bytes) -> bool:
@@ -81,8 +84,8 @@ def may_have_bigint(payload: bytes) -> bool:
     return _LIKE_BIGINT.search(payload) is not None
 
 
-def _encode_with_care(value: object, where: str, *, only_numbers: bool = False) -> bytes:
-    encoder = _Encoder(where, only_numbers=only_numbers)
+def _encode_with_care(encoder: _Encoder, value: object) -> bytes:
+    where = encoder.path[0]
     try:
         prepared = encoder.prepare(value, 0)
         if encoder.shared:
@@ -188,8 +191,11 @@ def _is_plain(value: Any, seen: set[int], depth: int, count: list[int]) -> bool:
 class _Encoder:
     """One value on its way out. Keeps the path, and which containers were met."""
 
-    def __init__(self, where: str, *, only_numbers: bool) -> None:
+    def __init__(
+        self, where: str, *, only_numbers: bool = False, maps: Container[int] = ()
+    ) -> None:
         self.only_numbers = only_numbers
+        self.maps = maps
         self.path: list[str] = [where]
         self.met: dict[int, object] = {}  # id -> the container, which keeps the id its own
         self.shared: set[int] = set()  # ids met twice
@@ -199,7 +205,7 @@ class _Encoder:
 
     def again(self) -> _Encoder:
         """An encoder for the second pass, which knows what is shared."""
-        made = _Encoder(self.path[0], only_numbers=self.only_numbers)
+        made = _Encoder(self.path[0], only_numbers=self.only_numbers, maps=self.maps)
         made.shared, made.dumped, made.numbers = self.shared, self.dumped, {}
         return made
 
@@ -306,7 +312,7 @@ class _Encoder:
 
     def mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
         pairs: list[tuple[Any, Any]] = []
-        plain = True
+        plain = bool(value) or id(value) not in self.maps
         for key, item in value.items():
             self.path.append(f".{key}" if isinstance(key, str) else f"[{show(key)}]")
             name = self.key(key, depth + 1)

@@ -241,14 +241,14 @@ class Attempt:
             return encode_here(
                 value if in_time else None,
                 where=self._where,
-                says_number=self._step.returns_numbers,
+                returns=self._step.returns,
             )
         except BaseException as exc:  # of whatever kind: data
             thread.settle()
             return Raised(exc)
 
     def _encoded(self, result: object) -> Awaitable[bytes]:
-        return encode_aside(result, where=self._where, says_number=self._step.returns_numbers)
+        return encode_aside(result, where=self._where, returns=self._step.returns)
 
     @property
     def _where(self) -> str:

@@ -14,12 +14,13 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from .._protocol.codec import decode, encode, encode_error, may_have_bigint
+from .._protocol.codec import decode, encode, encode_error
 from .._protocol.frames import Limits
 from .._protocol.show import show
 from .._protocol.weight import SMALL_BYTES, is_small, parts_of_text
 from .._vm.interval import short_interval
 from ..errors import GuestError, ValueNotCarriableError
+from .returns import Returns
 
 __all__ = (
     "MAX_BYTES",
@@ -41,25 +42,18 @@ _MAX_THREADS = 2  # more would only take the interpreter from each other and fro
 _threads: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("perdure_payloads")
 
 
-def _says_nothing() -> bool:
-    return False
-
-
-def encode_payload(
-    value: object, *, where: str, says_number: Callable[[], bool] = _says_nothing
-) -> bytes:
+def encode_payload(value: object, *, where: str, returns: Returns | None = None) -> bytes:
     """The payload of a value.
 
     Args:
-        says_number: whether its type in TypeScript says number, so that no int in it may be a
-            bigint; asked where there may be one.
+        returns: the annotation of the step whose result it is.
 
     Raises:
         ValueNotCarriableError: it has no form in JavaScript, or is too large; names its path.
     """
     data = encode(value, where=where)
-    if may_have_bigint(data) and says_number():
-        encode(value, where=where, only_numbers=True)
+    if returns is not None:
+        data = returns.kept(value, data, where=where)
     if len(data) > MAX_BYTES:
         raise ValueNotCarriableError(
             where,
@@ -69,20 +63,18 @@ def encode_payload(
     return data
 
 
-async def encode_aside(
-    value: object, *, where: str, says_number: Callable[[], bool] = _says_nothing
-) -> bytes:
+async def encode_aside(value: object, *, where: str, returns: Returns | None = None) -> bytes:
     """The payload of a value, which nobody must write to until this returns.
 
     Args:
-        says_number: as of ``encode_payload``.
+        returns: as of ``encode_payload``.
 
     Raises:
         ValueNotCarriableError: as ``encode_payload``.
     """
     if type(value) in _SCALARS or is_small(value):
-        return encode_payload(value, where=where, says_number=says_number)
-    return await do_aside(partial(encode_payload, value, where=where, says_number=says_number))
+        return encode_payload(value, where=where, returns=returns)
+    return await do_aside(partial(encode_payload, value, where=where, returns=returns))
 
 
 async def decode_aside(data: bytes, use: Callable[[Any], T]) -> T:
@@ -97,11 +89,11 @@ async def decode_aside(data: bytes, use: Callable[[Any], T]) -> T:
     return await do_aside(lambda: use(decode(data)))
 
 
-def encode_here(value: object, *, where: str, says_number: Callable[[], bool]) -> bytes:
+def encode_here(value: object, *, where: str, returns: Returns) -> bytes:
     """As ``encode_aside``, for a caller that is in a thread of its own."""
     if is_small(value):
-        return encode_payload(value, where=where, says_number=says_number)
-    return _give_way(partial(encode_payload, value, where=where, says_number=says_number))
+        return encode_payload(value, where=where, returns=returns)
+    return _give_way(partial(encode_payload, value, where=where, returns=returns))
 
 
 def decode_here(data: bytes, use: Callable[[Any], T]) -> T:

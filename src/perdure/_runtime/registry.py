@@ -11,7 +11,6 @@ import inspect
 import sys
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import (
@@ -26,7 +25,8 @@ from typing import (
 )
 
 from ..errors import UsageError
-from .parameters import Parameters, annotation_of
+from .parameters import Parameters
+from .returns import Returns
 from .step_options import DEFAULT_QUEUE, StepOptions, checked_name, checked_options
 
 __all__ = (
@@ -56,7 +56,7 @@ class Step(Generic[P, R_co]):
         self.is_async: bool = inspect.iscoroutinefunction(function)
         self.signature: inspect.Signature = inspect.signature(function)
         self._parameters = Parameters(function, self.signature, step_id=step_id)
-        self._returns_numbers: bool | None = None
+        self.returns = Returns(function)
         self._accepted: set[int] = set()  # numbers of arguments it can be called with
         self.__name__: str = function.__name__
         self.__doc__ = function.__doc__
@@ -90,17 +90,6 @@ class Step(Generic[P, R_co]):
         elif len(args) not in self._accepted:
             self.signature.bind(*args)
             self._accepted.add(len(args))
-
-    def returns_numbers(self) -> bool:
-        """Whether its type in TypeScript says that there are numbers in its result."""
-        if self._returns_numbers is None:
-            try:
-                annotation = annotation_of(self.function, "return")
-            except NameError:  # for type checkers only
-                annotation = Any
-            says_number = import_module("perdure._types.forms").says_number
-            self._returns_numbers = bool(says_number(annotation))
-        return self._returns_numbers
 
     @property
     def takes_keywords(self) -> bool:

@@ -31,7 +31,7 @@ from ..values import ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray,
 from .structures import Field, Structure, key_word, structure_of
 from .texts import RESERVED, RESERVED_TYPES, comment, is_identifier, quoted
 
-__all__ = ("Forms", "listed", "says_number")
+__all__ = ("Forms", "listed", "says_map", "says_number")
 
 _PLAIN: dict[Any, str] = {
     int: "number",
@@ -104,9 +104,18 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 def says_number(annotation: Any) -> bool:
     """Whether ``number`` is the TypeScript type of something in values of this type."""
+    return any(_NUMBER.search(text) for text in _texts_of(annotation))
+
+
+def says_map(annotation: Any) -> bool:
+    """Whether ``Map`` is the TypeScript type of something in values of this type."""
+    return any("Map<" in text for text in _texts_of(annotation))
+
+
+def _texts_of(annotation: Any) -> list[str]:
+    """A type and all that it names, without comments and literals."""
     forms = Forms()
-    texts = [forms.of(annotation), *forms.declarations()]
-    return any(_NUMBER.search(_ASIDE.sub("", text)) for text in texts)
+    return [_ASIDE.sub("", text) for text in (forms.of(annotation), *forms.declarations())]
 
 
 @final

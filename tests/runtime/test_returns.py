@@ -1,4 +1,4 @@
-"""Large integers: a result that its type calls a number is no bigint."""
+"""Results as their types declare them: a number is no bigint, a Map no object."""
 
 from __future__ import annotations
 
@@ -71,6 +71,14 @@ async def small() -> BigInt:
     return BigInt(5)
 
 
+async def table() -> dict[int, str]:
+    return {}
+
+
+def tables() -> list[dict[int, str]]:
+    return [{}, {1: "à"}]
+
+
 async def outcome(world: World, function: Any, call: str) -> object:
     body = step(name="large:body", max_retries=0)(function)
     source = (
@@ -108,6 +116,9 @@ async def test_an_int_that_is_no_number_is_refused_where_the_type_says_number(
         (marked, "return typeof (await body()).id;", "bigint"),
         (marked, "return (await body()).id + 1n;", HUGE + 1),
         (small, "return typeof await body();", "bigint"),
+        (table, "return (await body()) instanceof Map;", True),
+        (tables, "return (await body()).map((one) => one.size);", [0, 1]),
+        (anything, "return (await body()) instanceof Map;", False),
     ],
 )
 async def test_what_no_type_calls_a_number_is_a_bigint(
