@@ -195,6 +195,10 @@ def test_a_file_that_is_not_read_is_named_with_the_reason() -> None:
         compile_workflow("b.ts", read=sources.get)
 
 
+def test_an_import_does_not_lead_out_of_the_root() -> None:
+    assert "leads out of the workflow's root" in refused({"a.ts": f"import '../b';\n{W}"})
+
+
 def test_a_bundle_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "MAX_BUNDLE_BYTES", 100)
     assert "1 modules of" in refused({"a.ts": W + "// more" * 10})

@@ -113,6 +113,7 @@ def doubled(value: Any) -> Any:
         (datetime | int | str | date, "2026-01-01", "2026-01-01"),
         (Annotated[Tree | Point, Field(union_mode="smart")] | int, {"x": 1}, Point(1)),
         (Any | date, 5, 5),
+        (datetime | Annotated[int | None, Field(ge=0)], 0, 0),
     ],
     ids=repr,
 )  # fmt: skip
