@@ -41,9 +41,14 @@ def make_world(url: str | None = None, **options: object) -> World:
 
     Raises:
         WorldNotFoundError: no installed package serves the scheme; names those that are.
-        UsageError: *url* has no scheme.
+        UsageError: *url* is no text, or has no scheme.
     """
-    where = url or default_url()
+    if url is not None and not isinstance(cast(object, url), str):
+        raise UsageError(
+            f"a world's URL is a text, not a value of type {type(url).__name__}; write for example"
+            f" {DEFAULT_URL}"
+        )
+    where = default_url() if url is None else url
     scheme, mark, _ = where.partition("://")
     if not mark or not _SCHEME.fullmatch(scheme):
         shown = shown_url(where)

@@ -85,8 +85,8 @@ async def test_a_payload_that_is_no_error_has_no_name(world: World) -> None:
 @pytest.mark.parametrize(
     ("named", "says"),
     [
-        ({"limit": 0}, "at least 1 run"),
-        ({"limit": -1}, "at least 1 run"),
+        ({"limit": 0}, "at least 1"),
+        ({"limit": -1}, "at least 1"),
         ({"status": "done"}, "there is no status 'done'; there is: pending, running"),
         ({"status": "completed", "error": "E"}, "only failed runs have an error"),
         ({"cursor": "nonsense"}, "'nonsense' is not a cursor"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import threading
 import time
@@ -14,7 +16,7 @@ import anyio.to_thread
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step, timeout_event
-from perdure._runtime import registry
+from perdure._runtime import bodies, registry
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
 from perdure.model import EventType
@@ -211,6 +213,24 @@ async def test_its_errors_and_its_timeout_count(world: World) -> None:
     registry._registered.clear()
     late = step(name="steps:body", timeout=0.02, max_retries=0)(traced(waits))
     assert await value_of(world, late, CAUGHT) == "StepTimeoutError"
+
+
+async def test_one_that_swallows_the_cancellation_of_its_timeout_is_left_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bodies, "GRACE", 0.02)
+
+    async def swallows() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    with anyio.fail_after(10):
+        body = step(name="steps:body", timeout=0.02, max_retries=0)(traced(swallows))
+        assert await value_of(world, body, CAUGHT) == "StepTimeoutError"
+        while any("steps:body" in task.get_name() for task in asyncio.all_tasks()):
+            await anyio.lowlevel.checkpoint()
+    assert "left behind" in caplog.text
 
 
 # --- keyword-only parameters -------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..display import shown_option, shown_url
@@ -38,6 +39,10 @@ def parse_url(url: str, *, scheme: str, options: Collection[str] | None, example
     Raises:
         UsageError: it is another URL, or one of whose parts it cannot be told what is meant.
     """
+    if not isinstance(cast(object, url), str):
+        raise UsageError(
+            f"a world's URL is a text, not a value of type {type(url).__name__}; write {example}"
+        )
     shown = shown_url(url)
     if "#" in url:
         raise UsageError(f"{shown!r} has a '#': in a world's URL it is written %23")

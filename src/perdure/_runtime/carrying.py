@@ -14,7 +14,8 @@ from .._model.ids import RunId
 from .._model.runs import RunRecord
 from .._protocol.frames import Limits
 from .._vm.pool import VmPool
-from ..abc import Capability, DirectStorage, World
+from ..abc import DirectStorage, World
+from .arguments import direct_storage
 from .cache import Baselines, WarmHeaps
 from .execution import Execution
 from .renewal import Leases
@@ -72,8 +73,4 @@ class Carrying:
     direct: DirectStorage | None = field(init=False)  # where a VM thread may commit
 
     def __post_init__(self) -> None:
-        storage = self.world.storage
-        self.direct = None
-        if Capability.DIRECT_COMMIT in self.world.capabilities:
-            assert isinstance(storage, DirectStorage)
-            self.direct = storage
+        self.direct = direct_storage(self.world)

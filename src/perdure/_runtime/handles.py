@@ -26,6 +26,7 @@ from ..errors import (
     ValueNotCarriableError,
 )
 from .ambient import current_world, workers
+from .arguments import checked_position, checked_text, checked_timeout, checked_world
 from .hints import why_waiting
 from .listener import Listener
 from .log_fields import of_run
@@ -46,8 +47,8 @@ class Run:
     """A run of a workflow. Cheap to make, holds nothing open."""
 
     def __init__(self, run_id: str, world: World | None = None) -> None:
-        self.id: RunId = RunId(run_id)
-        self._world = world
+        self.id: RunId = RunId(checked_text("run_id", run_id))
+        self._world = None if world is None else checked_world("world", world)
 
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
@@ -83,7 +84,7 @@ class Run:
             ValueNotCarriableError: it returned a value that Python has no form for.
             RunTimeoutError: it had not ended in time; it goes on.
         """
-        limit = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+        limit = None if timeout is None else checked_timeout("timeout", timeout)
         left_ms = None if limit is None else limit / timedelta(milliseconds=1)
         world = await self._reach()
         hint = ""
@@ -108,6 +109,8 @@ class Run:
             RunEndedError: it completed or failed before.
             RunMovedError: it goes on in another world.
         """
+        if reason is not None:
+            checked_text("reason", reason)
         world = await self._reach()
         event = Event(
             type=EventType.RUN_CANCELLED,
@@ -126,6 +129,7 @@ class Run:
 
     async def events(self, *, after: int = 0) -> AsyncIterator[LoggedEvent]:
         """The log so far, in order, from the position above *after*."""
+        checked_position("after", after)
         world = await self._reach()
         while page := await world.storage.read_events(self.id, after=after, limit=_PAGE):
             for logged in page:
@@ -138,6 +142,7 @@ class Run:
         Args:
             start: the first line's number; below 0 it counts from the end.
         """
+        checked_position("start", start)
         world = await self._reach()
         lines: list[str] = []
         while True:

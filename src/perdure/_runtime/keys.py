@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 
 from ..errors import UsageError
 
@@ -19,7 +20,9 @@ def snapshot_key(given: bytes | str | None = None) -> bytes | None:
         UsageError: it is too short to keep anybody out.
     """
     text = os.environ.get(SNAPSHOT_KEY, "").strip() if given is None else given
-    key = text.encode() if isinstance(text, str) else text
+    if not isinstance(cast(object, text), str | bytes):
+        raise UsageError(f"the snapshot key is text or bytes, not a {type(text).__name__}")
+    key = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if not key and given is None:
         return None
     if len(key) < MIN_KEY_BYTES:

@@ -9,6 +9,7 @@ from .._protocol.codec import decode
 from ..abc import World
 from ..errors import GuestError, PerdureError, UsageError
 from .ambient import current_world
+from .arguments import checked_attributes, checked_count, checked_text, checked_world
 
 __all__ = ("list_runs",)
 
@@ -39,12 +40,14 @@ async def list_runs(
     Raises:
         UsageError: a limit below 1, no such status, or a cursor of another list.
     """
-    if limit < 1:
-        raise UsageError(f"a page has at least 1 run, not {limit}")
+    checked_count("limit", limit, least=1)
+    for option, text in (("workflow", workflow), ("error", error), ("cursor", cursor)):
+        if text is not None:
+            checked_text(option, text)
     where = RunFilter(
-        status=_status(status, error), workflow=workflow, attributes=dict(attributes or {})
+        status=_status(status, error), workflow=workflow, attributes=checked_attributes(attributes)
     )
-    target = world if world is not None else await current_world()
+    target = await current_world() if world is None else checked_world("world", world)
     found: list[RunRecord] = []
     while len(found) < limit:
         runs, cursor = await _part(target, where, error, cursor, limit - len(found))

@@ -25,6 +25,7 @@ from typing import (
 )
 
 from ..errors import UsageError
+from .arguments import iterable
 from .parameters import Parameters
 from .returns import Returns
 from .step_options import DEFAULT_QUEUE, StepOptions, checked_name, checked_options
@@ -246,7 +247,7 @@ def collect_steps(
     if sources is None:
         return dict(_registered)
     found: dict[str, AnyStep] = {}
-    for source in sources:
+    for source in iterable("steps", sources, "steps=[charge]"):
         if isinstance(source, Step):
             found[source.id] = source
         elif isinstance(source, ModuleType):

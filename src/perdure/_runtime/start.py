@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 
+from .._compiler import Bundle
 from .._core.transfer import check_here
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
@@ -23,6 +24,7 @@ from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import current_world, workers
+from .arguments import checked_attributes, checked_text, checked_world
 from .check import check_bundle
 from .handles import Run
 from .payloads import do_aside, encode_aside
@@ -69,7 +71,8 @@ async def start(
         raise UsageError(
             f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]"
         )
-    target = world if world is not None else await current_world()
+    chosen, texts = _choose_id(run_id, idempotency_key), checked_attributes(attributes)
+    target = await current_world() if world is None else checked_world("world", world)
     bundle = workflow.compiled
     if bundle is None:
         bundle = await anyio.to_thread.run_sync(workflow.compile)
@@ -77,24 +80,28 @@ async def start(
     engine = await _engine()
     known = _known_to(target)
     if bundle.digest not in known or engine.digest not in known:
-        await check_bundle(engine, bundle)
-        await _store(target, Digest(bundle.digest), bundle.encoded)
-        await _store(target, Digest(engine.digest), engine.wasm)
+        await _bring_code(target, engine, bundle)
         known |= {bundle.digest, engine.digest}
     new = NewRun(
-        run_id=_choose_id(run_id, idempotency_key),
+        run_id=chosen,
         workflow=bundle.name,
         bundle=Digest(bundle.digest),
         engine=Digest(engine.digest),
         input=payload,
         created_at_ms=target.now_ms(),
         idempotency_key=idempotency_key,
-        attributes=dict(attributes or {}),
+        attributes=texts,
     )
     worker = workers.get(target)
     if worker is None or not await worker.begin(new):
         await _create(target, new)
     return Run(new.run_id, target)
+
+
+async def _bring_code(world: World, engine: GuestEngine, bundle: Bundle) -> None:
+    await check_bundle(engine, bundle)
+    await _store(world, Digest(bundle.digest), bundle.encoded)
+    await _store(world, Digest(engine.digest), engine.wasm)
 
 
 async def _create(world: World, new: NewRun) -> None:
@@ -153,11 +160,14 @@ def _choose_id(run_id: str | None, key: str | None) -> RunId:
         raise UsageError("give run_id or idempotency_key, not both")
     if key == "":
         raise UsageError("an idempotency key must not be empty: all such starts would be one run")
+    if key is not None:
+        return run_id_for_key(checked_text("idempotency_key", key))
     if run_id is not None:
+        checked_text("run_id", run_id)
         if not run_id or len(run_id) > 200 or any(c in run_id for c in "/\0 \n"):
             raise UsageError(f"run id {run_id!r} must be 1 to 200 characters without '/' or blanks")
         return RunId(run_id)
-    return _fresh_id() if key is None else run_id_for_key(key)
+    return _fresh_id()
 
 
 class _Fresh:

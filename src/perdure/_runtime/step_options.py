@@ -14,6 +14,7 @@ from typing import cast
 from .._core.retries import MAX_DELAY_MS, RetryPolicy
 from .._frozen import frozen
 from ..errors import UsageError
+from .arguments import checked_text
 
 __all__ = ("DEFAULT_QUEUE", "StepOptions", "checked_name", "checked_options", "checked_queues")
 
@@ -142,7 +143,7 @@ def checked_name(option: str, value: object) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise UsageError(f"{option}={value!r}: it is a text that is not empty")
-    return value
+    return checked_text(option, value)
 
 
 def checked_queues(values: object) -> frozenset[str]:

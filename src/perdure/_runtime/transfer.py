@@ -31,6 +31,7 @@ from ..errors import (
     RunNotFoundError,
     UsageError,
 )
+from .arguments import checked_text, checked_timeout, checked_world
 from .handles import Run
 from .inspection import read_log
 
@@ -72,12 +73,14 @@ async def copy_run(
         HookTokenHeldError: another run in the target holds one of its hooks' tokens.
         UsageError: source and target are one world.
     """
-    record = await source.storage.get_run(RunId(run_id))
+    checked_world("source", source)
+    checked_world("target", target)
+    limit = checked_timeout("timeout", timeout).total_seconds()
+    record = await source.storage.get_run(RunId(checked_text("run_id", run_id)))
     if not _is_away(record, target):
         await _check(record, source, target)
     await _bring_code(record, source, target)
     departure = Departure(run_id=record.run_id, to=target.url, lose_claims=lose_claims)
-    limit = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     record = await _depart(source, departure, limit)
     if record.status is RunStatus.MOVING:
         await _arrive(record, source, target)

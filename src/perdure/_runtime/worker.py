@@ -27,6 +27,7 @@ from .._vm.pool import VmPool
 from ..abc import World
 from ..errors import UsageError
 from .ambient import entered_world, workers
+from .arguments import checked_count, checked_limits, checked_number, checked_world
 from .attempt import StepCall
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
@@ -89,17 +90,15 @@ class Worker:
         snapshot_key: bytes | str | None = None,
         limits: Limits | None = None,
     ) -> None:
-        if max_turns < 1 or max_steps < 1 or snapshot_lag < 0:
-            raise UsageError("max_turns and max_steps are at least 1, snapshot_lag at least 0")
-        self.world = world
+        self.world = checked_world("world", world)
         self.steps: Mapping[str, AnyStep] = collect_steps(steps)
         self.queues: frozenset[str] = checked_queues(queues)
         self._pool = VmPool()
-        self._turns = Slots(max_turns)
-        self._slots = Slots(max_steps)
+        self._turns = Slots(checked_count("max_turns", max_turns, least=1))
+        self._slots = Slots(checked_count("max_steps", max_steps, least=1))
         self._leases = Leases(world)
         self._watch = LoopWatch(world, self._leases)
-        self._room = Room(warm_bytes)
+        self._room = Room(checked_count("warm_bytes", warm_bytes, least=0))
         self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
         self._beginning: set[asyncio.Future[bool]] = set()
@@ -127,10 +126,10 @@ class Worker:
             leases=self._leases,
             run=self._run,
             forget=self._forget,
-            snapshot_lag=snapshot_lag,
-            turn_deadline=turn_deadline,
+            snapshot_lag=checked_count("snapshot_lag", snapshot_lag, least=0),
+            turn_deadline=checked_number("turn_deadline", turn_deadline),
             key=configured_key(snapshot_key),
-            limits=limits or Limits(),
+            limits=checked_limits(limits),
         )
 
     def __repr__(self) -> str:

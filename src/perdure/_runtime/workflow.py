@@ -10,6 +10,7 @@ from typing import final
 
 from .._compiler import Bundle, Diagnostic, Refusal, compile_workflow
 from ..errors import CompileError, UsageError
+from .arguments import checked_path, checked_text
 from .python_modules import python_module
 from .sources import Sources, file_of, find_root, raised
 
@@ -51,7 +52,14 @@ class Workflow:
         Args:
             filename: for stack traces; its ending chooses TypeScript or JavaScript.
             name: the exported function, where there is more than one.
+
+        Raises:
+            UsageError: one of them is no text.
         """
+        checked_text("filename", filename)
+        checked_text("text", text)
+        if name is not None:
+            checked_text("name", name)
         return cls(file=None, entry=filename, export=name, sources={filename: text})
 
     @property
@@ -178,12 +186,12 @@ def workflow(
     Raises:
         UsageError: there is no path, or the file is not below *root*.
     """
-    path, _, export = os.fspath(where).partition("#")
+    path, _, export = checked_path("workflow()'s path", where).partition("#")
     if not path:
         raise UsageError("workflow() needs a path, for example workflow('flows/checkout.ts')")
     file, chosen = Path(os.path.abspath(path)), None
     if root is not None:
-        chosen = Path(os.path.abspath(root))
+        chosen = Path(os.path.abspath(checked_path("root", root)))
         if not file.is_relative_to(chosen):
             raise UsageError(f"{file} is not below its root {chosen}")
     return Workflow(file=file, root=chosen, entry=file.name, export=export or None, sources={})
