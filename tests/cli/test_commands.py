@@ -19,6 +19,11 @@ import pytest
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.slow
+FROZEN = """
+import atexit, gc, sys
+tell = lambda: print("what is loaded is no garbage:", gc.get_freeze_count() > 9999, file=sys.stderr)
+atexit.register(tell)
+"""
 
 
 def test_run_prints_the_result_and_leaves_a_run_that_verifies(perdure: Run, folder: Path) -> None:
@@ -61,6 +66,8 @@ def test_a_worker_carries_on_what_was_started_and_drains_on_sigterm(
     perdure: Run, folder: Path, environment: dict[str, str]
 ) -> None:
     run_id = json.loads(perdure("start", "flow.ts#flow", "[3]", "--json").stdout)["id"]
+    with open(folder / "cli_steps.py", "a") as file:
+        file.write(FROZEN)
     command = [sys.executable, "-m", "perdure", "worker", "--steps", "cli_steps"]
     worker = subprocess.Popen(
         command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
@@ -77,6 +84,7 @@ def test_a_worker_carries_on_what_was_started_and_drains_on_sigterm(
         _, said = worker.communicate(timeout=30)
     assert worker.returncode == 0
     assert "draining" in said
+    assert "what is loaded is no garbage: True" in said
 
 
 def test_cancel_ends_a_run_and_a_second_time_is_fine(perdure: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 from collections.abc import Collection
 from typing import Annotated, Any
 
@@ -190,6 +191,7 @@ def worker(
                 max_steps=max_steps,
                 max_turns=max_turns,
             ) as made:
+                gc.freeze()  # what is loaded stays: to look through it took 20 ms each time
                 await told.wait()
                 made.drain()
 
