@@ -19,6 +19,7 @@ import pytest
 from perdure import Worker, Workflow, start, step
 from perdure._runtime import registry
 from perdure._runtime.loop_guard import guarded
+from perdure._runtime.metadata import entered
 from perdure.errors import UsageError
 from perdure.worlds import open_world
 from tests.runtime.endings import Panic, me
@@ -68,6 +69,23 @@ async def interrupts() -> None:
 
 async def panics() -> None:
     raise Panic("p")
+
+
+class Hidden(SystemExit):
+    """Whoever looks at it gets another one."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise SystemExit(name)
+
+
+async def raises_what_hides() -> None:
+    raise Hidden
+
+
+async def hides_itself() -> None:
+    entered.set(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    loop().call_soon(sys.exit, 3)
+    await asyncio.sleep(0.005)
 
 
 def loop() -> asyncio.AbstractEventLoop:
@@ -179,6 +197,9 @@ ODD: dict[str, tuple[Callable[[], Awaitable[object]], str | None]] = {
     "exit in a generator that was left": (in_a_left_generator, None),
     "exit that nobody awaits": (not_awaited, None),
     "stop soon": (stops_the_loop_soon, None),
+    "what hides in a task": (in_task(raises_what_hides), "Hidden"),
+    "what hides in a step": (raises_what_hides, "Hidden"),
+    "a step that hides itself": (hides_itself, None),
 }
 
 

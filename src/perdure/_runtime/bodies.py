@@ -309,7 +309,7 @@ class _Host(Coroutine[Any, Any, None]):
     def throw(self, error: Any, /, *_: Any) -> Any:
         awaited, self._awaited = self._awaited, None
         cancel = getattr(awaited, "cancel", None)
-        if isinstance(error, asyncio.CancelledError) and cancel is not None and cancel():
+        if issubclass(type(error), asyncio.CancelledError) and cancel is not None and cancel():
             return awaited  # cancelled before the task came to wait for it
         return self._handed_on(None, error)
 

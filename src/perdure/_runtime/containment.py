@@ -15,17 +15,19 @@ from typing import Any
 
 import anyio
 
-__all__ = ("ends_worker", "is_interrupt")
+__all__ = ("ends_worker", "is_interrupt", "traceback_of")
 
+_traceback_of: Any = vars(BaseException)["__traceback__"].__get__
 # Where a ``raise``, or an error that is handed on, raises; a signal comes between other codes.
 _OWN = {"RAISE_VARARGS", "SEND", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT"}
 
 
 def ends_worker(error: BaseException) -> bool:
     """Whether *error*, just caught in a task of a worker, is to be raised again."""
-    if isinstance(error, asyncio.CancelledError):
+    kind = type(error)  # its __class__ may raise
+    if issubclass(kind, asyncio.CancelledError):
         return _is_cancelled()  # else somebody let one of his own out
-    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+    return issubclass(kind, KeyboardInterrupt | SystemExit | GeneratorExit)
 
 
 def _is_cancelled() -> bool:
@@ -35,11 +37,11 @@ def _is_cancelled() -> bool:
 
 def is_interrupt(error: BaseException) -> bool:
     """Whether a signal raised *error*: Ctrl-C, as a rule."""
-    if not isinstance(error, KeyboardInterrupt):
+    if not issubclass(type(error), KeyboardInterrupt):
         return False
     handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
     last: TracebackType | None = None
-    traceback = error.__traceback__
+    traceback = traceback_of(error)
     while traceback is not None:
         if traceback.tb_frame.f_code in handlers:
             return True
@@ -47,6 +49,12 @@ def is_interrupt(error: BaseException) -> bool:
     if last is None:
         return False
     return dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] not in _OWN
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """An error's traceback, though its own attributes may raise."""
+    traceback: TracebackType | None = _traceback_of(error)
+    return traceback
 
 
 def _code_of(handler: Any) -> CodeType | None:

@@ -17,12 +17,13 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, final
 
 from ..errors import UsageError
-from .containment import is_interrupt
-from .log_fields import of_step
+from .containment import is_interrupt, traceback_of
+from .log_fields import first_line, of_step
 from .metadata import StepMetadata, entered, step_metadata
 
 __all__ = ("guarded",)
@@ -30,6 +31,9 @@ __all__ = ("guarded",)
 _log = logging.getLogger("perdure")
 _ROUND = "_run_once"
 _RUN = asyncio.Handle._run.__code__  # what runs a callback
+_UNKNOWN = StepMetadata(
+    id="?/?", step="?", attempt=1, started_at=datetime.fromtimestamp(0, UTC)
+)  # one that hides itself
 _REFUSED = ("stop", "shutdown_asyncgens", "shutdown_default_executor")
 
 
@@ -86,14 +90,14 @@ class _Guard:
         try:
             self._run_once()
         except (SystemExit, KeyboardInterrupt) as exc:
-            step = _step_of(exc.__traceback__)
+            step = _step_of(traceback_of(exc))
             if step is None or is_interrupt(exc):
                 raise
             _log.error(
-                "a task or callback of step %s raised %r: the step fails with it where it awaits"
+                "a task or callback of step %s raised %s: the step fails with it where it awaits"
                 " the task; the worker goes on",
                 step.step,
-                exc,
+                first_line(exc),
                 extra=of_step(step.id, step=step.step, attempt=step.attempt),
             )
 
@@ -127,7 +131,12 @@ def _step_of(traceback: TracebackType | None) -> StepMetadata | None:
 
 
 def _step_in(context: Context) -> StepMetadata | None:
-    return context.run(step_metadata) if entered in context else None
+    if entered not in context:
+        return None
+    try:
+        return context.run(step_metadata)
+    except BaseException:  # the step put something of its own there
+        return _UNKNOWN
 
 
 def _nothing() -> None:
