@@ -7,6 +7,7 @@ A step whose process died after paying runs again with the same key, and pays no
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 __all__ = ("decide", "decision_on", "pay_once", "payments")
 
 FILE = Path(__file__).with_name("ledger.db")
+BANK_S = 0.3  # seconds a bank takes to answer when it has the money; the process may die meanwhile
 TABLES = """
 CREATE TABLE IF NOT EXISTS payments (key TEXT PRIMARY KEY, order_id TEXT, customer TEXT, cents INT);
 CREATE TABLE IF NOT EXISTS decisions (order_id TEXT PRIMARY KEY, approved INT);
@@ -34,6 +36,7 @@ def pay_once(key: str, order_id: str, customer: str, cents: int) -> None:
     with _opened() as ledger:
         row = (key, order_id, customer, cents)
         ledger.execute("INSERT INTO payments VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+    time.sleep(BANK_S)
 
 
 def payments() -> list[tuple[str, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ __all__ = ("Contents", "add_once", "contents", "create", "source_rows")
 
 FILE = Path(__file__).with_name("warehouse.db")
 ITEM_BYTES = 100_000
+CONFIRMED_S = 0.1  # seconds in which a warehouse confirms a row; a worker may die meanwhile
 
 
 def source_rows(item: int) -> bytes:
@@ -45,6 +47,7 @@ def add_once(key: str, item: int, data: bytes) -> None:
     """Load an item; a row with this key that is there is the same row."""
     with _opened() as db:
         db.execute("INSERT INTO rows VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, item, data))
+    time.sleep(CONFIRMED_S)
 
 
 def contents(name: str) -> Contents:
