@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -61,6 +60,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding="utf-8",
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -79,11 +79,17 @@ class Program:
         self._reader.join()
         return code
 
-    def end(self, number: signal.Signals) -> int:
-        """Send it a signal; its exit code."""
+    def stop(self) -> int:
+        """Ask it to end, by SIGTERM; its exit code."""
         self.measure()
-        self.process.send_signal(number)
+        self.process.terminate()
         return self.wait()
+
+    def kill(self) -> None:
+        """End it at once, by SIGKILL where there is one."""
+        self.measure()
+        self.process.kill()
+        self.wait()
 
     def measure(self) -> int:
         """The most memory that it had resident, in bytes, as far as that was looked at."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -71,11 +70,11 @@ async def test_no_round_is_lost_or_doubled_when_the_worker_is_killed(tmp_path: P
         with running(work, folder) as first, running(ask, folder) as agent:
             run = run_of(agent, world)
             reached = await wait_rounds(run, world, ROUNDS * 2 // 5)
-            first.end(signal.SIGKILL)
+            first.kill()
             assert reached < ROUNDS
             with running(work, folder) as last:
                 assert agent.wait() == 0, agent.told
-                assert last.end(signal.SIGTERM) == 0, last.told
+                assert last.stop() == 0, last.told
         answer = cast("dict[str, Any]", await run.result(timeout=1))
         asked = [logged async for logged in run.events() if asks(logged)]
     messages = answer["transcript"]
@@ -99,7 +98,7 @@ async def test_a_cancelled_run_ends_where_it_is(tmp_path: Path) -> None:
                 assert cancel.wait() == 0, cancel.told
             assert agent.wait() == 1
             assert agent.lines[-1] == f"run {run.id} was cancelled: enough"
-            assert worker.end(signal.SIGTERM) == 0, worker.told
+            assert worker.stop() == 0, worker.told
         *_, last = [logged async for logged in run.events()]
         asked = [logged async for logged in run.events() if asks(logged)]
     assert last.event.type is EventType.RUN_CANCELLED

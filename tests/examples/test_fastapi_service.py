@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import anyio
 import anyio.to_thread
@@ -18,8 +18,9 @@ from tests.examples.programs import FULL, LIMIT, Program, commands, copied, runn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.crash]
 
-RESTARTS = (signal.SIGTERM, signal.SIGKILL) * (10 if FULL else 1)
+RESTARTS = (Program.stop, Program.kill) * (10 if FULL else 1)
 AT_ONCE = 10  # orders around each restart
+Ending: TypeAlias = Callable[[Program], object]
 BASKETS = (("lamp", 1, 39_00), ("chair", 2, 240_00), ("piano", 1, 4_800_00), ("lamp", 3, 117_00))
 
 
@@ -41,20 +42,20 @@ class Shop:
         self.url: str = self.program.wait_line(r"running on (http://\S+)")[1]
         self.gone = anyio.Event()
 
-    async def restart(self, number: signal.Signals) -> None:
-        """End it by a signal, and open again."""
+    async def restart(self, end: Ending) -> None:
+        """End it, stopped or killed, and open again."""
         gone, before = self.gone, self.program
-        await anyio.to_thread.run_sync(before.end, number)
+        await anyio.to_thread.run_sync(end, before)
         await anyio.to_thread.run_sync(self.open)
-        assert number is signal.SIGKILL or "Application shutdown complete" in before.told
+        assert end is Program.kill or "Application shutdown complete" in before.told
         gone.set()
 
-    async def restart_while_charging(self, number: signal.Signals, paid: int) -> None:
+    async def restart_while_charging(self, end: Ending, paid: int) -> None:
         """End it once more than *paid* payments were made: others wait for the bank's answer."""
         with anyio.fail_after(LIMIT):
             while len(self.payments()) <= paid:  # noqa: ASYNC110 # the ledger tells nobody
                 await anyio.sleep(0.01)
-        await self.restart(number)
+        await self.restart(end)
 
     async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Ask whichever process is up until one answers."""
@@ -110,9 +111,9 @@ class Shop:
 async def test_no_order_is_lost_or_charged_twice_over_restarts(tmp_path: Path) -> None:
     with ExitStack() as stack:
         shop = Shop(copied("fastapi_service", tmp_path), stack)
-        for count, number in enumerate(RESTARTS):
+        for count, end in enumerate(RESTARTS):
             async with anyio.create_task_group() as group:
-                group.start_soon(shop.restart_while_charging, number, len(shop.payments()))
+                group.start_soon(shop.restart_while_charging, end, len(shop.payments()))
                 for wanted in range(count * AT_ONCE, (count + 1) * AT_ONCE):
                     group.start_soon(shop.place, wanted)
         await shop.decide()
@@ -172,5 +173,5 @@ async def test_a_long_poll_does_not_delay_a_stop(tmp_path: Path) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(shop.ask, "GET", path)
             with anyio.fail_after(20):
-                await shop.restart(signal.SIGTERM)
+                await shop.restart(Program.stop)
             group.cancel_scope.cancel()

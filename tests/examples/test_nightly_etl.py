@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def test_each_item_is_loaded_once_though_workers_are_killed(tmp_path: Path) -> N
         nightly = stack.enter_context(running(load, folder))
         for killed, batches in enumerate((2, 4)):
             nightly.wait_line(f"^{batches} of .* batches are loaded")
-            workers[killed].end(signal.SIGKILL)
+            workers[killed].kill()
             assert not nightly.lines[-1].startswith(f"{ITEMS} items")
             workers.append(stack.enter_context(running(work[0], folder)))
         ended(nightly, folder, workers)
@@ -39,7 +38,7 @@ def test_each_item_is_loaded_once_though_workers_are_killed(tmp_path: Path) -> N
         ended(stack.enter_context(running(load, folder)), folder, workers)
         ended(stack.enter_context(running(f"{load} --by-reference", folder)), folder, workers)
         for worker in workers[2:]:
-            assert worker.end(signal.SIGTERM) == 0, worker.told
+            assert worker.stop() == 0, worker.told
 
 
 def ended(nightly: Program, folder: Path, workers: list[Program]) -> None:
