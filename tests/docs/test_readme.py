@@ -63,7 +63,7 @@ def test_the_demo_loses_and_doubles_nothing(
     said = dict(
         re.findall(r"^[│|] (.+?) +[│|] (.+?) +[│|]$", capsys.readouterr().out, re.MULTILINE)
     )
-    assert said["workers, killed with SIGKILL"] == "5, 4"
+    assert said[f"workers, {_play._KILLED}"] == "5, 4"
     assert said["results lost"] == said["results doubled"] == "0"
     assert said["replay of the log"] == "gives what was stored"
 

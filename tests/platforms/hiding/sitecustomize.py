@@ -108,20 +108,28 @@ def _is_ours(depth: int) -> bool:
     return name.startswith(OURS)
 
 
-def _refuse(*_: object, **__: object) -> None:
-    raise NotImplementedError
+def refused(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A loop's method that Windows' own loop has not; asyncio itself needs it here."""
+
+    def asked(*arguments: Any, **more: Any) -> Any:
+        if not str(sys._getframe(1).f_globals.get("__name__")).startswith("asyncio."):
+            raise NotImplementedError
+        return call(*arguments, **more)
+
+    return asked
 
 
 def hide_loops() -> None:
     """As Windows' own loop, which reads completions and nothing else."""
     selector = asyncio.selector_events.BaseSelectorEventLoop
     for name in ("add_reader", "add_writer", "remove_reader", "remove_writer"):
-        setattr(selector, name, _refuse)
+        setattr(selector, name, refused(getattr(selector, name)))
     unix = asyncio.unix_events._UnixSelectorEventLoop
-    for name in ("add_signal_handler", "remove_signal_handler"):
-        setattr(unix, name, _refuse)
-    for name in ("create_unix_connection", "create_unix_server"):
-        setattr(unix, name, _refuse)
+    for name in (
+        *("add_signal_handler", "remove_signal_handler"),
+        *("create_unix_connection", "create_unix_server"),
+    ):
+        setattr(unix, name, refused(getattr(unix, name)))
 
 
 def _is_open(path: Any) -> bool:
