@@ -22,25 +22,30 @@ IMPORTS = ("perdure.cli", "perdure.testing.memory", "perdure_sqlite", "pydantic"
 
 
 class Forks:
-    """A process that runs programs, one at a time, in forks of itself."""
+    """A process that runs programs, one at a time, in forks of itself; or none, without fork."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._server = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**env},
-        )
+        self._server: subprocess.Popen[str] | None = None
+        if hasattr(os, "fork"):
+            self._server = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**env},
+            )
 
     def __enter__(self) -> Forks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.communicate(timeout=ENDS_IN)
+        if self._server is not None:
+            self._server.communicate(timeout=ENDS_IN)
 
     def run(self, argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str]:
         """Run ``perdure …`` or ``python file …``; returns its exit code, and what it printed."""
+        if self._server is None:
+            return _run_alone(argv, folder, env)
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         request = {"argv": [*argv], "folder": str(folder), "env": {**env}}
@@ -48,6 +53,21 @@ class Forks:
         self._server.stdin.flush()
         code = int(self._server.stdout.readline())
         return code, Path(folder, "output").read_text(encoding="utf-8")
+
+
+def _run_alone(argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str]:
+    program = ("-m", "perdure") if argv[0] == "perdure" else ()
+    done = subprocess.run(
+        [sys.executable, *program, *argv[1:]],
+        cwd=folder,
+        env={**env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=ENDS_IN,
+        check=False,
+    )
+    return done.returncode, done.stdout
 
 
 def _serve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -84,6 +85,20 @@ def test_what_a_page_may_say(tmp_path: Path, forks: Forks) -> None:
     )
     with Reader(tmp_path, forks) as reader:
         reader.read(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_fork", [True, False])
+def test_programs_run_with_and_without_forks(
+    has_fork: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_fork:
+        monkeypatch.delattr(os, "fork", raising=False)
+    (tmp_path / "ends.py").write_text("print('said')\nraise SystemExit(3)\n", encoding="utf-8")
+    with Forks(environment()) as forks:
+        assert forks.run(["python", "ends.py"], tmp_path, environment()) == (3, "said\n")
+        code, output = forks.run(["perdure", "--version"], tmp_path, environment())
+        assert (code, output.partition(" ")[0]) == (0, "perdure")
 
 
 def test_blocks_know_their_line() -> None:
