@@ -152,7 +152,7 @@ def lint(session: nox.Session) -> None:
     """ruff: rules and formatting; codespell: words."""
     session.run("ruff", "check", *CHECKED)
     session.run("ruff", "format", "--check", *CHECKED)
-    session.run("codespell", *CHECKED, "README.md", "CONTRIBUTING.md", "examples")
+    session.run("codespell", *CHECKED, "README.md", "CONTRIBUTING.md")
 
 
 @nox.session(venv_backend="none")
