@@ -135,5 +135,13 @@ def test_a_worlds_readme_opens_it(tmp_path: Path) -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     is_fragment = page.parent.name == "changelog.d" and page.name != "README.md"
     folder = page.parents[is_fragment]  # a fragment becomes a part of the changelog above
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", text):
         assert (folder / target).exists(), target
+        assert not anchor or anchor in anchors(folder / target), (target, anchor)
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
