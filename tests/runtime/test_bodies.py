@@ -17,6 +17,7 @@ import pytest
 
 from perdure._runtime import bodies
 from perdure._runtime.bodies import Body, Hosts, Raised
+from perdure._vm.reply import Reply
 from tests.runtime.endings import Panic, me
 
 pytestmark = pytest.mark.anyio
@@ -446,3 +447,21 @@ async def test_a_body_that_ends_at_the_moment_of_its_cancellation_ends(
     with caplog.at_level(logging.DEBUG):
         await asyncio.sleep(0)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("outcome", ["a value", "an error"])
+async def test_an_answer_that_comes_before_the_task_waits_for_it_wakes_it(
+    hosts: Hosts, outcome: str
+) -> None:
+    """The first piece of a body runs before its task: a thread may be faster."""
+    reply, error = Reply[int](), ValueError("from the thread")
+    body = Body(reply.wait())
+    assert not body.begin("a body", hosts)
+    if outcome == "a value":
+        reply._answer.set(1, None)
+    else:
+        reply._answer.set(None, error)
+    with anyio.fail_after(5):
+        await body.wait()
+    ended = body.outcome()
+    assert ended == 1 if outcome == "a value" else ended == Raised(error)

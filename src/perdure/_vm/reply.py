@@ -75,6 +75,8 @@ class _Answer(Generic[T]):
     ) -> None:
         assert context is not None  # as tasks do
         self._wake = lambda: context.run(call, self)
+        if self.done():  # since a step's first piece awaited it, which ran before its task
+            self._loop.call_soon(self._rouse)
 
     def cancel(self, msg: object = None) -> bool:
         if self.is_given or self._is_cancelled:
