@@ -7,18 +7,40 @@ heeds an ``Ending``, as a worker does that is to drain, can end its wait; nothin
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import final
+from typing import Any, TypeVar, final
 
 import anyio
 
 from ._ending import Ending as Ending, ends_waiting as ends_waiting
 from .testing.clock import Bell, Clock
 
-__all__ = ("Attempt", "Bells", "Ending", "ends_waiting")
+__all__ = ("Attempt", "Bells", "Ending", "ends_waiting", "run_to_end")
+
+T = TypeVar("T")
+
+
+async def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """What *work* gives, in a task of its own that nothing cuts short.
+
+    A cancellation of the caller, be it asyncio's or of a scope of anyio's, is raised once *work*
+    has ended. For what closes a store: half of that would leave threads and locks behind.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait({task})
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 @dataclass(slots=True)

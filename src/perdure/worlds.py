@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, cast, final
 
-from ._opened import note_url
+from ._opened import Block, note_url, running_loop
 from .abc import World
 from .display import shown_url
 from .errors import UsageError, WorldNotFoundError
@@ -21,13 +21,11 @@ from .errors import UsageError, WorldNotFoundError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ("DEFAULT_URL", "default_url", "entered_world", "make_world", "open_world")
+__all__ = ("DEFAULT_URL", "default_url", "make_world", "open_world")
 
 DEFAULT_URL = "sqlite:///.perdure/perdure.db"
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 
-# What calls without ``world=`` use, such as ``start``: that of the innermost block around them.
-entered_world: ContextVar[World] = ContextVar("perdure_world")
 _found: dict[str, EntryPoint] = {}  # by scheme: looking through what is installed takes 3 ms
 
 
@@ -64,17 +62,57 @@ def make_world(url: str | None = None, **options: object) -> World:
     return world
 
 
-@asynccontextmanager
-async def open_world(url: str | None = None, **options: object) -> AsyncGenerator[World, None]:
+def open_world(url: str | None = None, **options: object) -> AbstractAsyncContextManager[World]:
     """The world at *url* (default: ``default_url()``), open within the block.
 
     Calls within the block that take a world use this one by default. So do calls elsewhere in the
     same event loop, such as a web framework's handlers, if it is the only one that is open there.
+
+    The block may be entered in one task and left in another, as fixtures and hooks are, but in one
+    event loop. What this returns opens one world, once.
+
+    Raises:
+        UsageError: on entering: the URL is none, it was entered before, or no asyncio event loop
+            runs here.
+        WorldNotFoundError: on entering: no installed package serves the scheme.
     """
-    async with make_world(url, **options) as world:
-        entered = entered_world.set(world)
+    return _Opening(url, options)
+
+
+@final
+class _Opening(AbstractAsyncContextManager[World]):
+    """One opening of one world."""
+
+    def __init__(self, url: str | None, options: Mapping[str, object]) -> None:
+        self._url = url
+        self._options = options
+        self._world: World | None = None
+        self._block: Block | None = None
+
+    def __repr__(self) -> str:
+        return f"<open_world({shown_url(self._url or default_url())!r})>"
+
+    async def __aenter__(self) -> World:
+        running_loop()
+        if self._world is not None:
+            raise UsageError(
+                f"{self!r} was entered before, and opens one world once; call open_world() for "
+                f"each block"
+            )
+        world = self._world = make_world(self._url, **self._options)
+        await world.__aenter__()
+        self._block = Block(world)
+        return world
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._world is not None
         try:
-            yield world
+            await self._world.__aexit__(exc_type, exc, traceback)
         finally:
-            with suppress(ValueError):  # left in another context than it was entered in
-                entered_world.reset(entered)
+            if self._block is not None:
+                self._block.leave()

@@ -272,3 +272,40 @@ def test_failures_name_their_step_and_say_when_it_runs_again(
     assert re.search(rf"step slip_steps:slip \(\S+\) failed for good at attempt 3: {error}", shown)
     assert shown.count("(3).upper()") >= 1
     assert "slip.ts:2" in shown
+
+
+def test_a_worker_drains_no_longer_than_it_is_told(
+    perdure: Run, folder: Path, environment: dict[str, str]
+) -> None:
+    """Though a step of its blocks a thread, which its process would wait for."""
+    (folder / "stuck_steps.py").write_text(
+        "import pathlib, threading\n"
+        "from perdure import step\n"
+        "@step\ndef stick() -> None:\n"
+        "    pathlib.Path('begun').touch()\n"
+        "    threading.Event().wait(60)\n"
+    )
+    (folder / "stuck.ts").write_text(
+        'import { stick } from "python:stuck_steps";\n'
+        'export async function w() { "use workflow"; await stick(); }\n'
+    )
+    perdure("start", "stuck.ts")
+    command = [sys.executable, "-m", "perdure", "worker", "--steps", "stuck_steps"]
+    worker = subprocess.Popen(
+        [*command, "--drain-timeout", "0.1"],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    until = time.monotonic() + 30
+    while not (folder / "begun").exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    worker.send_signal(signal.SIGTERM)
+    _, shown = worker.communicate(timeout=20)
+    assert worker.returncode == 0
+    assert "has drained for 0.1 s" in shown
+    assert "stuck_steps:stick goes on in its thread" in shown
+    assert "left with 1 step that cannot be cancelled" in shown
+    assert "drain_timeout=nan" in perdure("worker", "--drain-timeout", "nan", code=2).stderr

@@ -17,14 +17,23 @@ from weakref import WeakKeyDictionary
 
 from .._model.ids import RunId
 from .._model.runs import NewRun
-from .._opened import note_open, opened_elsewhere, opened_here, url_of
+from .._opened import (
+    Block,
+    check_here,
+    note_open,
+    opened_elsewhere,
+    opened_here,
+    running_loop,
+    url_of,
+)
 from ..abc import Capability, World
 from ..display import HIDDEN, shown_url
 from ..errors import UsageError
-from ..worlds import default_url, entered_world, make_world
+from ..worlds import default_url, make_world
+from .arguments import checked_world
 from .listener import Listener
 
-__all__ = ("LocalWorker", "current_world", "entered_world", "workers")
+__all__ = ("LocalWorker", "current_world", "meant_world", "workers")
 
 
 _log = logging.getLogger("perdure")
@@ -57,6 +66,19 @@ class _Default:
 _defaults: WeakKeyDictionary[asyncio.AbstractEventLoop, _Default] = WeakKeyDictionary()
 
 
+async def meant_world(world: World | None) -> World:
+    """The world that a call with ``world=`` names, or means without it.
+
+    Raises:
+        UsageError: no event loop runs here, *world* is open in others only, or there is none and
+            it cannot be told which one is meant.
+    """
+    if world is None:
+        return await current_world()
+    check_here(checked_world("world", world))
+    return world
+
+
 async def current_world() -> World:
     """The world that a call without ``world=`` means.
 
@@ -64,11 +86,12 @@ async def current_world() -> World:
         UsageError: several are open in this event loop and the call is in no block of theirs, or
             the default world is another than one that this process has open.
     """
-    try:
-        return entered_world.get()
-    except LookupError:
-        pass
-    default = _defaults.setdefault(asyncio.get_running_loop(), _Default())
+    loop = running_loop()
+    world = Block.world_here()
+    if world is not None:
+        check_here(world)
+        return world
+    default = _defaults.setdefault(loop, _Default())
     here = opened_here()
     if any(world is not default.world for world in here):
         return _only(here)

@@ -28,7 +28,7 @@ from .._frozen import frozen
 from .._model.commands import ScheduleStep
 from .._model.events import Event, EventType, Fact
 from .._model.ids import EntityId
-from .._model.queue import MessageClaim
+from .._model.queue import Lease, MessageClaim
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Hosts, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
@@ -114,13 +114,14 @@ class Attempt:
     raised here but the caller's own cancellation.
     """
 
-    __slots__ = ("_body", "_call", "_claim", "_now_ms", "_step", "number", "overrun")
+    __slots__ = ("_body", "_call", "_claim", "_now_ms", "_step", "is_left", "number", "overrun")
 
     def __init__(
         self, step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: Callable[[], int]
     ) -> None:
         self.number = claim.attempt  # among the executions
         self.overrun: Thread | None = None  # which goes on, though the execution has failed
+        self.is_left = False  # its body goes on, though whoever was to finish it was cancelled
         self._body: Body[bytes] | None = None
         self._call = call
         self._claim = claim
@@ -162,7 +163,11 @@ class Attempt:
             self._body = None
             return self._result(outcome)
         thread = Thread(self._work, self._step.options.timeout)
-        value = await thread.run(self._step.id, threads)
+        try:
+            value = await thread.run(self._step.id, threads)
+        except asyncio.CancelledError:
+            self.is_left = thread.is_left
+            raise
         if thread.is_late:
             self.overrun = thread
         if not isinstance(value, Awaited):
@@ -178,6 +183,16 @@ class Attempt:
             self._body.cancel()
 
     @property
+    def lease(self) -> Lease:
+        """Its claim's."""
+        return self._claim.lease
+
+    @property
+    def may_run_again(self) -> bool:
+        """Whether it may, though its body has begun and its outcome is not known."""
+        return self._step.options.max_retries > 0
+
+    @property
     def _name(self) -> str:
         """The name of the body's task."""
         return f"{self._step.id} ({self._claim.lease.item})"
@@ -187,7 +202,11 @@ class Attempt:
     async def _settled(self, body: Body[bytes]) -> bytes | Raised:
         """What comes of a body that waits, in time."""
         limit = self._step.options.timeout
-        await body.wait(limit=None if limit is None else limit.total_seconds())
+        try:
+            await body.wait(limit=None if limit is None else limit.total_seconds())
+        except asyncio.CancelledError:
+            self.is_left = body.is_left
+            raise
         if limit is not None and body.is_left:
             return Raised(StepTimeoutError(self._step.id, timeout=limit))
         return body.outcome()

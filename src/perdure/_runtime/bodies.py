@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Coroutine
 from contextvars import copy_context
 from sys import getrefcount
@@ -35,6 +37,7 @@ _enter = asyncio.tasks._enter_task  # pyright: ignore[reportPrivateUsage] # docu
 _leave = asyncio.tasks._leave_task  # pyright: ignore[reportPrivateUsage] # documented there
 IDLE = "perdure: the next step's body"  # a task that has none
 LOOK_EVERY = 0.05  # seconds between looks whether it has left a shielded scope
+SHIELDED = 5.0  # seconds that a shielded scope may last once its worker is cancelled
 
 
 @frozen(kw_only=False)
@@ -122,8 +125,9 @@ class Body(Generic[T]):
         Args:
             limit: seconds after which it was to end by itself; ``GRACE`` later it is cancelled.
 
-        Cancelled, it cancels the body once that is in no shielded scope. One that has not ended
-        after ``GRACE`` is left behind, and closed at the next place where it waits.
+        Cancelled, it cancels the body once that is in no shielded scope, or after ``SHIELDED``. One
+        that has not ended after ``GRACE`` is left behind, and closed at the next place where it
+        waits.
         """
         if self.is_done:
             return
@@ -137,7 +141,7 @@ class Body(Generic[T]):
             await self._waiter
         except asyncio.CancelledError:
             with anyio.CancelScope(shield=True):
-                await self._end()
+                await self._end(shielded=SHIELDED)
             raise
 
     def outcome(self) -> T | Raised:
@@ -151,11 +155,15 @@ class Body(Generic[T]):
         await asyncio.wait({self._waiter}, timeout=seconds)
         return self.is_done
 
-    async def _end(self) -> None:
-        """Have it end, whatever it does against that."""
-        task = self._task
+    async def _end(self, *, shielded: float = math.inf) -> None:
+        """Have it end, whatever it does against that.
+
+        Args:
+            shielded: seconds that a shielded scope is waited for.
+        """
+        task, until = self._task, time.monotonic() + shielded
         assert task is not None
-        while _is_shielded(task) and not task.done():
+        while _is_shielded(task) and not task.done() and time.monotonic() < until:
             await asyncio.wait({task}, timeout=LOOK_EVERY)
         task.cancel()
         if not (await asyncio.wait({task}, timeout=GRACE))[0]:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, final
 
+import anyio
+
 from .._model.ids import RunId
 from .._model.queue import WakeClaim
 from .._model.runs import NewRun, RunOutcome
@@ -41,7 +43,7 @@ from .log_fields import of_run
 from .run_failures import log_failure
 from .turn_handler import StepResult, Turn
 from .turns import Turns
-from .writes import GONE, Writes
+from .writes import GONE, HAND_BACK, Writes, hand_back
 
 __all__ = ("Carrier",)
 
@@ -100,6 +102,9 @@ class Carrier:
                     step = None
                 elif step is None:
                     return
+        except asyncio.CancelledError:
+            await self._hand_back()
+            raise
         finally:
             self._release_task()
 
@@ -212,6 +217,9 @@ class Carrier:
                 self._turning = False
             self._tasks += 1
             await self.carry()
+        except asyncio.CancelledError:
+            await self._hand_back()
+            raise
         finally:
             self._release_task()
 
@@ -261,6 +269,8 @@ class Carrier:
             await self._abandon(claim, results, delay_ms=delay_ms)
         except BaseException as exc:
             if ends_worker(exc):
+                self._claims[:0] = claims
+                turns.results[:0] = results
                 raise
             _log.error(
                 "run %s: a turn failed; it is tried again, and fails the run at the %dth time in a"
@@ -278,6 +288,16 @@ class Carrier:
             await self._follow(taken)
 
     # --- when it does not go well ----------------------------------------------------------------
+
+    async def _hand_back(self) -> None:
+        """The worker ends: keep the results there are, and let others have what was claimed."""
+        turns = self._turns
+        results, turns.results = turns.results, []
+        claims, self._claims = self._claims, []
+        with anyio.move_on_after(HAND_BACK, shield=True):
+            await self._append_all(results)
+            for lease in [claim.lease for claim in claims] + [step.lease for step in turns.ready]:
+                await hand_back(self._shared.world, lease)
 
     async def _append_all(self, results: Iterable[StepResult]) -> None:
         await self._writes.append_all(results)

@@ -16,6 +16,7 @@ from ..errors import LeaseLostError, WorldClosedError, WorldError, WorldReplaced
 from .containment import ends_worker
 from .renewal import VISIBILITY_MS
 from .slots import Slots
+from .writes import HAND_BACK
 
 __all__ = ("Claimer",)
 
@@ -120,8 +121,9 @@ class Claimer:
                 claims = await call()
             if not self._draining:
                 return claims
-            for claim in claims:
-                await self._give_back(claim)
+            with anyio.move_on_after(HAND_BACK, shield=True):
+                for claim in claims:
+                    await self._give_back(claim)
         except (WorldClosedError, WorldReplacedError):
             raise  # there is nothing to claim from any more
         except BaseException as exc:

@@ -1,13 +1,15 @@
 """Execution: runs the steps that its worker has claimed, and sees to what comes of them.
 
 Whatever happens to one of them, its slot is given back. An execution that has begun is counted,
-also where its outcome could not be written: no body runs without end.
+also where its outcome could not be written: no body runs without end. One that its worker cut short
+is not, unless the step must not run twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from typing import final
 
@@ -28,7 +30,7 @@ from .runners import Job
 from .slots import Slots
 from .threads import Thread
 from .turn_handler import StepResult
-from .writes import GONE, Writes
+from .writes import GONE, HAND_BACK, Writes, hand_back
 
 __all__ = ("Begun", "Execution")
 
@@ -63,7 +65,7 @@ class Execution:
 
         Args:
             leases: those of claims, which are held by the caller.
-            slots: of bodies, of which each claim has one; as many plain functions run at once.
+            slots: of bodies, of which each claim has one.
             run: runs a job in a task of its own.
         """
         self._world = world
@@ -74,6 +76,7 @@ class Execution:
         self._hosts: Hosts | None = None
         self._waiting: set[Attempt] = set()  # whose bodies are under way
         self._spawn = run
+        self.left = 0  # bodies that went on when their worker was cancelled
 
     def __repr__(self) -> str:
         return f"<Execution of {len(self._steps)} steps>"
@@ -106,9 +109,13 @@ class Execution:
         self._slots.give_back()
 
     def close(self) -> None:
-        """No step is run any more; bodies that nobody waits for are cancelled. Idempotent."""
+        """No step is run any more; bodies that nobody waits for are cancelled. Idempotent.
+
+        What came of those is not known: their claims are left to their leases.
+        """
         for attempt in self._waiting:
             attempt.cancel()
+            self._leases.let_go(attempt.lease)
         self._waiting.clear()
         if self._hosts is not None:
             self._hosts.close()
@@ -149,6 +156,10 @@ class Execution:
             elif outcome is not None:
                 await self._give_back(claim, outcome, ran=attempt is not None)
             return None
+        except asyncio.CancelledError:
+            with anyio.move_on_after(HAND_BACK, shield=True):
+                await self._hand_back(begun, outcome, keep=overrun is not None)
+            raise
         finally:
             if overrun is None:
                 self.drop(claim)
@@ -160,7 +171,7 @@ class Execution:
         """What comes of a body that waits, or of a plain function."""
         assert self._hosts is not None
         if self._threads is None:
-            self._threads = anyio.CapacityLimiter(self._slots.total)
+            self._threads = anyio.CapacityLimiter(math.inf)  # those that run have slots
         try:
             return await attempt.finish(self._hosts, self._threads)
         except BaseException as exc:
@@ -216,6 +227,23 @@ class Execution:
             if ends_worker(exc):
                 raise
             await self._give_back(claim, exc, ran=True)
+
+    async def _hand_back(
+        self, begun: Begun, outcome: Result | BaseException | None, *, keep: bool
+    ) -> None:
+        """Let others have a claim at once whose body was cut short: it runs again, as if for once.
+
+        An outcome that there is counts. A step that must not run twice has run: it fails where it
+        is claimed next.
+        """
+        attempt = begun.attempt
+        if isinstance(outcome, Ended | Retrying):
+            await self._append(begun.claim, outcome, keep=keep)
+        elif attempt is not None and attempt.is_left:
+            self.left += 1  # until its lease has run out nobody runs it beside this one
+        else:
+            ran = attempt is not None and not attempt.may_run_again
+            await hand_back(self._world, begun.claim.lease, ran=ran)
 
     async def _give_back(self, claim: MessageClaim, error: BaseException, *, ran: bool) -> None:
         _log.error(

@@ -25,7 +25,7 @@ from ..errors import (
     RunTimeoutError,
     ValueNotCarriableError,
 )
-from .ambient import current_world, workers
+from .ambient import meant_world, workers
 from .arguments import checked_position, checked_text, checked_timeout, checked_world
 from .hints import why_waiting
 from .listener import Listener
@@ -171,8 +171,7 @@ class Run:
         return listener.outcome if record is None else _ended(record)
 
     async def _reach(self) -> World:
-        if self._world is None:
-            self._world = await current_world()
+        self._world = await meant_world(self._world)
         return self._world
 
     async def _warn(self, world: World, before: str, *, pause: float) -> str:

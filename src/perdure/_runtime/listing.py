@@ -8,8 +8,8 @@ from .._model.runs import RunFilter, RunPage, RunRecord, RunStatus
 from .._protocol.codec import decode
 from ..abc import World
 from ..errors import GuestError, PerdureError, UsageError
-from .ambient import current_world
-from .arguments import checked_attributes, checked_count, checked_text, checked_world
+from .ambient import meant_world
+from .arguments import checked_attributes, checked_count, checked_text
 
 __all__ = ("list_runs",)
 
@@ -47,7 +47,7 @@ async def list_runs(
     where = RunFilter(
         status=_status(status, error), workflow=workflow, attributes=checked_attributes(attributes)
     )
-    target = await current_world() if world is None else checked_world("world", world)
+    target = await meant_world(world)
     found: list[RunRecord] = []
     while len(found) < limit:
         runs, cursor = await _part(target, where, error, cursor, limit - len(found))

@@ -42,7 +42,8 @@ class StepMetadata:
 
 # Makes them: most steps never ask.
 entered: ContextVar[Callable[[], tuple[RunMetadata, StepMetadata]]] = ContextVar("perdure_step")
-expiry: ContextVar[Event] = ContextVar("perdure_step_expiry")  # of a step that has a timeout
+# Of a plain step, and of one that has a timeout.
+expiry: ContextVar[Event] = ContextVar("perdure_step_expiry")
 
 
 def run_metadata() -> RunMetadata:
@@ -67,7 +68,8 @@ def timeout_event() -> Event:
     """An event that is set once the running step has passed its ``timeout``.
 
     No thread can be cut short. A plain ``def`` step, or one that works in threads of its own, looks
-    here and ends: its result counts no more. Without a ``timeout`` the event is never set.
+    here and ends: its result counts no more. For a plain ``def`` step it is also set when its
+    worker gives it up, as one that drains past its ``drain_timeout`` does.
 
     Raises:
         UsageError: no step is running here.

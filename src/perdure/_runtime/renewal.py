@@ -18,7 +18,7 @@ from .._vm.watch import StopReason, Watch
 from ..abc import World
 from .containment import ends_worker
 from .log_fields import of_item
-from .writes import GONE, foreign_errors
+from .writes import GONE, HAND_BACK, foreign_errors, hand_back
 
 __all__ = ("VISIBILITY_MS", "Leases")
 
@@ -98,6 +98,14 @@ class Leases:
             if ends_worker(exc):
                 raise
             return False
+
+    async def hand_back(self) -> None:
+        """Let others have at once what is still held, as the worker ends. Raises nothing."""
+        held, self._held = list(self._held.values()), {}
+        with anyio.move_on_after(HAND_BACK, shield=True):
+            async with anyio.create_task_group() as group:
+                for lease in held:
+                    group.start_soon(hand_back, self._world, lease)
 
     async def renew(self, world: World) -> None:
         """Renew what is held through *world*, from any event loop. Raises nothing of the world's.

@@ -37,6 +37,7 @@ class Runners:
         self._context = context
         self._idle: list[asyncio.Future[Job | None]] = []  # of those that wait for a job
         self._closed = False
+        self._unbegun: set[Job] = set()  # handed to tasks that have not begun either
 
     def __repr__(self) -> str:
         return f"<Runners {len(self._idle)} idle>"
@@ -48,6 +49,7 @@ class Runners:
             if not waiter.done():  # it was cancelled, and has not noticed yet
                 waiter.set_result(job)
                 return
+        self._unbegun.add(job)
         self._context.run(self._group.start_soon, self._serve, job)
 
     def close(self) -> None:
@@ -58,7 +60,14 @@ class Runners:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def abandon(self) -> None:
+        """Close the jobs whose tasks were cancelled before they began. After the group's end."""
+        unbegun, self._unbegun = self._unbegun, set()
+        for job in unbegun:
+            job.close()
+
     async def _serve(self, job: Job) -> None:
+        self._unbegun.discard(job)
         next_job: Job | None = job
         while next_job is not None:
             try:

@@ -23,8 +23,8 @@ from .._protocol.weight import SMALL_BYTES
 from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import IdempotencyConflictError, RunLiveError, UsageError
-from .ambient import current_world, workers
-from .arguments import checked_attributes, checked_text, checked_world
+from .ambient import meant_world, workers
+from .arguments import checked_attributes, checked_text
 from .check import check_bundle
 from .handles import Run
 from .payloads import do_aside, encode_aside
@@ -72,7 +72,7 @@ async def start(
             f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]"
         )
     chosen, texts = _choose_id(run_id, idempotency_key), checked_attributes(attributes)
-    target = await current_world() if world is None else checked_world("world", world)
+    target = await meant_world(world)
     bundle = workflow.compiled
     if bundle is None:
         bundle = await anyio.to_thread.run_sync(workflow.compile)

@@ -16,7 +16,14 @@ from .._frozen import frozen
 from ..errors import UsageError
 from .arguments import checked_text
 
-__all__ = ("DEFAULT_QUEUE", "StepOptions", "checked_name", "checked_options", "checked_queues")
+__all__ = (
+    "DEFAULT_QUEUE",
+    "StepOptions",
+    "checked_drain_timeout",
+    "checked_name",
+    "checked_options",
+    "checked_queues",
+)
 
 DEFAULT_QUEUE = "default"
 MAX_BACKOFF = 1000.0
@@ -133,6 +140,17 @@ def _span(value: object) -> timedelta | None:
         return timedelta(seconds=value) if math.isfinite(value) else None
     except OverflowError:
         return None
+
+
+def checked_drain_timeout(value: object) -> float | None:
+    """Seconds that a worker may drain; None: as long as it takes.
+
+    Raises:
+        UsageError: it is no length of time.
+    """
+    if value is None:
+        return None
+    return _checked_span("drain_timeout", value, least=timedelta(0)).total_seconds()
 
 
 def checked_name(option: str, value: object) -> str:

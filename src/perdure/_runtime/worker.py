@@ -6,27 +6,27 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
+from datetime import timedelta
 from functools import partial
 from types import ModuleType, TracebackType
 from typing import Self, final
 
 import anyio
-import anyio.to_thread
+from anyio.abc import TaskGroup
 
 from .._core.turn import StepRoute
 from .._model.commands import ScheduleStep
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
 from .._model.runs import NewRun, RunRecord
-from .._opened import note_closed, note_open
+from .._opened import Block, note_closed, note_open
 from .._protocol.frames import Limits
 from .._vm.guest import default_engine
 from .._vm.pool import VmPool
 from ..abc import World
-from ..errors import UsageError
-from .ambient import entered_world, workers
+from .ambient import workers
 from .arguments import checked_count, checked_limits, checked_number, checked_world
 from .attempt import StepCall
 from .cache import Baselines, WarmHeaps
@@ -35,15 +35,15 @@ from .carrying import Carrying
 from .claimer import Claimer
 from .execution import Execution
 from .keys import snapshot_key as configured_key
+from .lifetime import Lifetime
 from .listener import Listener
-from .loop_guard import guarded
 from .loop_watch import LoopWatch
 from .registry import AnyStep, collect_steps, topic_of, topics_of
 from .renewal import VISIBILITY_MS, Leases
 from .room import Room
 from .runners import Job, Runners
 from .slots import Slots, TakenSlots
-from .step_options import DEFAULT_QUEUE, checked_queues
+from .step_options import DEFAULT_QUEUE, checked_drain_timeout, checked_queues
 
 __all__ = ("Worker",)
 
@@ -55,7 +55,13 @@ _GUESTS_END_S = 5.0  # of a worker that drains; then their turns are given back
 class Worker:
     """Runs runs. Use as ``async with Worker(world):``; leaving the block drains what is running.
 
-    Workflow code that is still running five seconds later is stopped, and its turn given back.
+    Or as ``await worker.start()`` and ``await worker.aclose()``, where a block does not fit: in the
+    fixtures of a test, the hooks of a web framework. Either way it may be begun in one task and
+    ended in another, in the same event loop. An error that ends the worker before, such as that of
+    a world that was closed, is logged, cancels the task in the block, and is raised as a group by
+    what ends the worker.
+
+    Workflow code that is still running five seconds after that is stopped, and its turn given back.
 
     Calls within the block that take a world, such as ``start``, use this one by default.
 
@@ -65,6 +71,11 @@ class Worker:
             of runs belong to no queue: every worker takes them.
         max_turns: runs that are carried at a time.
         max_steps: step bodies at a time.
+        drain_timeout: seconds or a ``timedelta`` that draining may take; None is as long as it
+            takes. Past it the steps that still run are cancelled and given back: another worker
+            runs them again at once, and no attempt is used up (but a step with ``max_retries=0``
+            fails with ``StepLostError``). A plain ``def`` step cannot be cancelled: it is told by
+            ``timeout_event()`` and left behind, and runs again once its lease has run out.
         snapshot_lag: turns a run that is busy here may go without a snapshot; 0 is none. A small
             heap is frozen while the steps of its turn run, and kept with the next turn. After a
             crash one turn more than this is taken again at most, a tenth of a millisecond each.
@@ -84,6 +95,7 @@ class Worker:
         queues: Iterable[str] = (DEFAULT_QUEUE,),
         max_turns: int = 256,
         max_steps: int = 1000,
+        drain_timeout: float | timedelta | None = None,
         snapshot_lag: int = 128,
         turn_deadline: float = 30.0,
         warm_bytes: int = 256 << 20,
@@ -102,7 +114,11 @@ class Worker:
         self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
         self._beginning: set[asyncio.Future[bool]] = set()
-        self._stack = AsyncExitStack()
+        self._lifetime = Lifetime(world)
+        self._runners: Runners | None = None  # until it has begun, and when it is over
+        self._block: Block | None = None
+        self._drain_timeout = checked_drain_timeout(drain_timeout)
+        self._giving_up: asyncio.TimerHandle | None = None
         self._claimer = Claimer(
             world,
             topics=topics_of(self.steps.values(), self.queues),
@@ -114,11 +130,21 @@ class Worker:
         self._execution = Execution(
             world, self.steps, leases=self._leases, slots=self._slots, run=self._run
         )
-        self._shared = Carrying(
-            world=world,
+        self._shared = self._carrying(
+            snapshot_lag=checked_count("snapshot_lag", snapshot_lag, least=0),
+            turn_deadline=checked_number("turn_deadline", turn_deadline),
+            key=configured_key(snapshot_key),
+            limits=checked_limits(limits),
+        )
+
+    def _carrying(
+        self, *, snapshot_lag: int, turn_deadline: float, key: bytes | None, limits: Limits
+    ) -> Carrying:
+        return Carrying(
+            world=self.world,
             name=secrets.token_hex(8),
             pool=self._pool,
-            baselines=Baselines(world, self._pool, self._room, seconds=turn_deadline),
+            baselines=Baselines(self.world, self._pool, self._room, seconds=turn_deadline),
             warm=self._warm,
             slots=self._slots,
             route=self._route,
@@ -126,17 +152,20 @@ class Worker:
             leases=self._leases,
             run=self._run,
             forget=self._forget,
-            snapshot_lag=checked_count("snapshot_lag", snapshot_lag, least=0),
-            turn_deadline=checked_number("turn_deadline", turn_deadline),
-            key=configured_key(snapshot_key),
-            limits=checked_limits(limits),
+            snapshot_lag=snapshot_lag,
+            turn_deadline=turn_deadline,
+            key=key,
+            limits=limits,
         )
 
     def __repr__(self) -> str:
         return f"<Worker {self.world.url} steps={len(self.steps)} runs={len(self._carriers)}>"
 
     def statistics(self) -> dict[str, int]:
-        """Turns taken, heaps thawed and rebuilt, blockings of the loop, what is held now."""
+        """Turns taken, heaps thawed and rebuilt, blockings of the loop, what is held now.
+
+        ``left_behind`` are steps that went on, as threads do, when the worker was cancelled.
+        """
         tally = self._shared.tally
         return {
             "turns": tally.turns,
@@ -151,18 +180,36 @@ class Worker:
             "lost_leases": self._leases.lost,
             "blocked": self._watch.blocked,
             "free_slots": self._slots.free,
+            "left_behind": self._execution.left,
         }
 
+    async def start(self) -> None:
+        """Claim and run from now on, in tasks of the worker's own, until ``aclose``. Once.
+
+        Cancelled, nothing has begun.
+
+        Raises:
+            UsageError: it was started or closed before, its world is open in another event loop,
+                or no asyncio event loop runs here.
+        """
+        await self._begin(in_block=False)
+
+    async def aclose(self) -> None:
+        """Drain, and return once nothing runs here any more. Idempotent; in any task of its loop.
+
+        Cancelled, it ends at once what runs, which other workers run again, and then raises.
+
+        Raises:
+            BaseExceptionGroup: what ended the worker before, to the first that closes it.
+            UsageError: it was started in another event loop, or this is one of its own steps.
+        """
+        self._lifetime.close()
+        self.drain()
+        await self._lifetime.wait()
+
     async def __aenter__(self) -> Self:
-        await anyio.to_thread.run_sync(default_engine)
-        self._loop = asyncio.get_running_loop()
-        self._ambient = entered_world.set(self.world)
-        workers[self.world] = self
-        note_open(self.world)
-        self._stack.enter_context(guarded(self._loop))
-        group = await self._stack.enter_async_context(anyio.create_task_group())
-        self._runners = Runners(group, copy_context())
-        group.start_soon(self._work)
+        await self._begin(in_block=True)
+        self._block = Block(self.world)
         return self
 
     async def __aexit__(
@@ -171,27 +218,11 @@ class Worker:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with suppress(ValueError):  # left in another context than it was entered in
-            entered_world.reset(self._ambient)
+        if self._block is not None:
+            self._block.leave()
+        self._lifetime.close()
         self.drain()
-        try:
-            if await self._stack.__aexit__(exc_type, exc, traceback) and exc is not None:
-                raise UsageError(
-                    "a task of the worker was cancelled from outside, so it has ended; its runs go"
-                    " on in another worker. Cancel your own tasks, not all of asyncio.all_tasks()"
-                ) from exc
-        except BaseExceptionGroup as group:
-            # What the block raised leaves it as it is, not in a group of one.
-            if exc is None or group.split(lambda error: error is exc)[1] is not None:
-                raise
-        finally:
-            for durable in self._beginning:  # their tasks were cancelled before they ran
-                _tell(durable, False)
-            note_closed(self.world)
-            self._execution.close()
-            self._warm.clear()
-            self._shared.baselines.clear()
-            self._pool.close()
+        await self._lifetime.leave(exc)
 
     def drain(self) -> None:
         """Claim nothing more; what is running goes on to its next suspension. Idempotent.
@@ -202,11 +233,63 @@ class Worker:
             return
         if workers.get(self.world) is self:
             del workers[self.world]
-        self._claimer.drain()
         self._pool.empty_within(_GUESTS_END_S)
+        loop = self._lifetime.loop
+        if loop is not None and loop.is_closed():
+            return  # nothing runs any more
+        self._claimer.drain()
+        if self._runners is None or loop is None:
+            return
         self._runners.close()
+        if self._drain_timeout is not None:
+            self._giving_up = loop.call_later(self._drain_timeout, self._give_up)
 
-    async def _work(self) -> None:
+    def _give_up(self) -> None:
+        """The drain took too long: others go on with what runs here."""
+        _log.warning(
+            "the worker of %s has drained for %g s: what still runs of %d runs and %d steps is"
+            " cancelled and given back, for other workers to go on with",
+            self.world.url,
+            self._drain_timeout,
+            len(self._carriers),
+            self._slots.total - self._slots.free,
+        )
+        self._lifetime.cancel()
+
+    async def _begin(self, *, in_block: bool) -> None:
+        await self._lifetime.begin(
+            self._work, self._tidy, prepare=default_engine, in_block=in_block
+        )
+
+    async def _work(self, group: TaskGroup) -> None:
+        self._runners = Runners(group, copy_context())
+        note_open(self.world)
+        workers[self.world] = self
+        try:
+            await self._claim_and_drain()
+            if not self._claimer.draining:  # a task that claims was cancelled from outside
+                group.cancel_scope.cancel()
+        finally:
+            self.drain()
+
+    async def _tidy(self) -> None:
+        """Nothing runs any more."""
+        runners, self._runners = self._runners, None
+        if runners is None:
+            return
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        runners.abandon()
+        self._execution.close()
+        await self._leases.hand_back()
+        for durable in self._beginning:  # their tasks were cancelled before they ran
+            _tell(durable, False)
+        note_closed(self.world)
+        self._warm.clear()
+        self._shared.baselines.clear()
+        self._pool.close()
+
+    async def _claim_and_drain(self) -> None:
         with self._watch.watching():
             async with anyio.create_task_group() as renewing:
                 renewing.start_soon(self._leases.keep)
@@ -225,14 +308,18 @@ class Worker:
             Whether it is durable. If not, nothing was lost: create it without a turn.
         """
         loop = asyncio.get_running_loop()
-        if self._claimer.draining or loop is not self._loop or new.run_id in self._carriers:
+        if (
+            self._claimer.draining
+            or loop is not self._lifetime.loop
+            or new.run_id in self._carriers
+        ):
             return False
         if not self._turns.take():
             return False
         carrier = self._carriers[new.run_id] = Carrier(new.run_id, self._shared)
         durable: asyncio.Future[bool] = loop.create_future()
         self._beginning.add(durable)
-        self._runners.run(carrier.begin(new, partial(_tell, durable)))
+        self._run(carrier.begin(new, partial(_tell, durable)))
         try:
             return await durable
         finally:
@@ -242,7 +329,7 @@ class Worker:
     def watching(self, run_id: RunId, listener: Listener) -> Generator[bool, None, None]:
         """Tell *listener*, as ``Carrier.watch``, within the block; gives whether it is carried."""
         carrier = self._carriers.get(run_id)
-        if carrier is None or asyncio.get_running_loop() is not self._loop:
+        if carrier is None or asyncio.get_running_loop() is not self._lifetime.loop:
             yield False
             return
         carrier.watch(listener)
@@ -262,9 +349,10 @@ class Worker:
     def _perform(self, claim: MessageClaim) -> None:
         self._slots.take()
         self._leases.hold(claim.lease)
-        self._runners.run(self._execution.run_alone(claim))
+        self._run(self._execution.run_alone(claim))
 
     def _run(self, job: Job) -> None:
+        assert self._runners is not None
         self._runners.run(job)
 
     def _forget(self, run_id: RunId) -> None:

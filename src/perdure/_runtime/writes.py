@@ -41,12 +41,13 @@ from .log_fields import of_run
 from .payloads import do_aside
 from .turn_handler import StepResult, Turn
 
-__all__ = ("GONE", "Writes", "foreign_errors")
+__all__ = ("GONE", "HAND_BACK", "Writes", "foreign_errors", "hand_back")
 
 T = TypeVar("T")
 GONE = (RunEndedError, RunNotFoundError)  # there is nothing left to write
 _log = logging.getLogger("perdure")
 _TRIES = 6
+HAND_BACK = 2.0  # seconds that a worker which is cancelled takes to give its claims back
 PAUSE = 0.025  # seconds, doubled at each try
 
 
@@ -162,6 +163,15 @@ class Writes:
                 exc_info=trace,
                 extra=of_run(self._run_id),
             )
+
+
+async def hand_back(world: World, lease: Lease, *, ran: bool = False) -> None:
+    """Give a claim back at once, as its worker ends; it runs out by itself where that fails."""
+    try:
+        with foreign_errors(world):
+            await world.queue.release(lease, ran=ran)
+    except Exception as exc:  # above all, of a world that is closed
+        _log.debug("%s was not given back: %r", lease.item, exc)
 
 
 @contextlib.contextmanager

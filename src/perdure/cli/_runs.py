@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import os
 from collections.abc import Collection
 from typing import Annotated, Any
 
@@ -163,6 +164,14 @@ def worker(
     world: WorldOption = None,
     max_steps: Annotated[int, typer.Option(help="Step bodies at a time.")] = 1000,
     max_turns: Annotated[int, typer.Option(help="Runs that are carried at a time.")] = 256,
+    drain_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Cancel what still runs so long after being told to stop, for other workers to "
+            "run again; default: never.",
+        ),
+    ] = None,
 ) -> None:
     """Carry runs on until told to stop (SIGTERM or Ctrl-C); what is running is drained.
 
@@ -190,12 +199,18 @@ def worker(
                 queues=queues,
                 max_steps=max_steps,
                 max_turns=max_turns,
+                drain_timeout=drain_timeout,
             ) as made:
                 gc.freeze()  # what is loaded stays: to look through it took 20 ms each time
                 await told.wait()
                 made.drain()
+        left_behind.append(made.statistics()["left_behind"])
 
+    left_behind: list[int] = []
     run_async(main)
+    if any(left_behind):
+        say(f"left with {counted(sum(left_behind), 'step')} that cannot be cancelled")
+        os._exit(0)  # this process would wait for their threads
 
 
 def _served(steps: Collection[AnyStep], queues: Collection[str]) -> str:

@@ -15,7 +15,7 @@ import anyio
 
 from perdure.errors import PerdureError, UsageError, WorldClosedError
 from perdure.testing.clock import Clock
-from perdure.waiting import Attempt, Bells
+from perdure.waiting import Attempt, Bells, run_to_end
 
 from ._connection import Connection, MakeDriver
 from ._driver import DRIVERS, Driver, mapped_errors
@@ -203,11 +203,13 @@ class Handle:
             return
         self._closing = True
         self.bells.ring_all()  # whoever waits hears that it is closed
-        with anyio.CancelScope(shield=True):
-            while self._tasks:
-                await asyncio.wait(set(self._tasks))
-            self._connection = self._collections = None
-            await connection.leave(self.bells)
+        await run_to_end(self._close(connection))
+
+    async def _close(self, connection: Connection) -> None:
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+        self._connection = self._collections = None
+        await connection.leave(self.bells)
         self._closing = False
 
     def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  #
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
 from perdure.testing.clock import Clock, SystemClock
-from perdure.waiting import Attempt, Bells
+from perdure.waiting import Attempt, Bells, run_to_end
 
 from ._cas import Cas, Client, Found, Refusal
 from ._client import Place, connect
@@ -127,13 +127,7 @@ class Handle:
         if opened is None:
             return
         self.bells.ring_all()  # whoever waits hears that it is closed
-        with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(_CLOSING):
-                await opened.runs.settle()
-                await opened.due.settle()
-            opened.due.close()
-            opened.cas.close()
-            await opened.closing.__aexit__(None, None, None)
+        await run_to_end(_close(opened))
 
     def statistics(self) -> dict[str, int]:
         """The counters, and the requests sent since it was opened last."""
@@ -156,6 +150,15 @@ class Handle:
             return pause
 
         return self.bells.attempts(bell, wait_ms, check=self.check_open, poll_s=poll_s or longer)
+
+
+async def _close(opened: _Open) -> None:
+    with anyio.move_on_after(_CLOSING):
+        await opened.runs.settle()
+        await opened.due.settle()
+    opened.due.close()
+    opened.cas.close()
+    await opened.closing.__aexit__(None, None, None)
 
 
 async def _probe(cas: Cas, url: str) -> None:

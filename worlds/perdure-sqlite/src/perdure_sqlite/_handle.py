@@ -22,7 +22,7 @@ import anyio.to_thread
 from perdure.errors import WorldClosedError, WorldReplacedError, WorldUnavailableError
 from perdure.files import has_full_sync
 from perdure.testing.clock import Clock
-from perdure.waiting import Attempt, Bells
+from perdure.waiting import Attempt, Bells, run_to_end
 
 from ._owners import Owner
 from ._place import Identity, Place, change_since, is_locked
@@ -145,9 +145,11 @@ class Handle:
             return
         if self._look is not None:
             self._look.cancel()
-        with anyio.CancelScope(shield=True):
-            await writer.aclose()
-            await reader.close()
+        await run_to_end(self._close(writer, reader))
+
+    async def _close(self, writer: Writer, reader: aiosqlite.Connection) -> None:
+        await writer.aclose()
+        await reader.close()
         self.owner.resign()
         self.bells.ring_all()  # whoever waits hears that it is closed
 
