@@ -181,7 +181,8 @@ def environment() -> dict[str, str]:
     """A reader's environment: no settings of Perdure's, its programs on the path, no colours."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PERDURE_")}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-    return {**kept, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+    plugins = "-p no:asyncio -p no:faker"  # what only tests/frameworks installs
+    return {**kept, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1", "PYTEST_ADDOPTS": plugins}
 
 
 def _check_output(expected: str, output: str) -> None:
