@@ -18,7 +18,7 @@ from typing import Any, final
 
 import anyio
 
-from .._model.ids import RunId
+from .._model.ids import EntityId, RunId
 from .._model.queue import WakeClaim
 from .._model.runs import NewRun, RunOutcome
 from .._vm.watch import StoppedError, StopReason
@@ -65,6 +65,7 @@ class Carrier:
         self._listeners: list[Listener] = []
         self._tasks = 0  # that carry this run
         self._turning = False  # one of them takes turns
+        self._waiting: set[EntityId] = set()  # steps in flight that wait for other runs
 
     def __repr__(self) -> str:
         return f"<Carrier of {self.run_id}, {len(self._turns.in_flight)} steps in flight>"
@@ -73,6 +74,24 @@ class Carrier:
         """Have the run looked at."""
         self._claims.append(claim)
         if not self._turning:
+            self._add_task(None)
+
+    def waits(self, entity: EntityId) -> bool:
+        """A step of the run waits for another run; gives whether it is one that runs here."""
+        if entity not in self._turns.in_flight:
+            return False
+        self._waiting.add(entity)
+        return True
+
+    def goes_on(self, entity: EntityId) -> None:
+        """The step waits no more."""
+        self._waiting.discard(entity)
+
+    async def park(self) -> None:
+        """Put the heap away if nothing of the run does more than wait."""
+        turns = self._turns
+        idle = 0 < len(turns.in_flight) <= len(self._waiting)
+        if idle and turns.custody.heap is not None and not self._turning:
             self._add_task(None)
 
     def watch(self, listener: Listener) -> None:
@@ -149,7 +168,7 @@ class Carrier:
                 try:
                     if self._claims or turns.results:
                         await self._advance()
-                    elif turns.in_flight or turns.custody.heap is None:
+                    elif len(turns.in_flight) > len(self._waiting) or turns.custody.heap is None:
                         return
                     else:
                         await turns.custody.put_away()

@@ -23,6 +23,7 @@ from ..errors import LeaseLostError, StepNotRegisteredError
 from .attempt import Attempt, Ended, Result, Retrying, StepCall
 from .bodies import Hosts
 from .containment import ends_worker
+from .lending import Lending
 from .log_fields import of_step
 from .registry import AnyStep
 from .renewal import Leases
@@ -77,6 +78,7 @@ class Execution:
         self._waiting: set[Attempt] = set()  # whose bodies are under way
         self._spawn = run
         self.left = 0  # bodies that went on when their worker was cancelled
+        self.lending: Lending | None = None  # once the worker has begun
 
     def __repr__(self) -> str:
         return f"<Execution of {len(self._steps)} steps>"
@@ -105,6 +107,8 @@ class Execution:
 
     def drop(self, claim: MessageClaim) -> None:
         """A claim is done with. Once for each."""
+        if self.lending is not None and self.lending.waits:
+            self.lending.over(claim.message.run_id, claim.message.message_id)
         self._leases.let_go(claim.lease)
         self._slots.give_back()
 

@@ -28,6 +28,7 @@ from ..errors import (
 from .ambient import meant_world, workers
 from .arguments import checked_position, checked_text, checked_timeout, checked_world
 from .hints import why_waiting
+from .lending import lent
 from .listener import Listener
 from .log_fields import of_run
 from .payloads import decode_aside, encode_payload
@@ -72,7 +73,8 @@ class Run:
     async def result(self, timeout: float | timedelta | None = None) -> object:
         """What the workflow returned, as soon as it has.
 
-        Says so in a warning when nothing seems to work on the run.
+        Says so in a warning when nothing seems to work on the run. A step that waits here counts
+        neither as one of its worker's ``max_steps`` nor its run as one of the ``max_turns``.
 
         Args:
             timeout: seconds or a ``timedelta``; None waits as long as it takes.
@@ -87,6 +89,10 @@ class Run:
         limit = None if timeout is None else checked_timeout("timeout", timeout)
         left_ms = None if limit is None else limit / timedelta(milliseconds=1)
         world = await self._reach()
+        with lent():
+            return await self._result(world, limit, left_ms)
+
+    async def _result(self, world: World, limit: timedelta | None, left_ms: float | None) -> object:
         hint = ""
         while True:
             slice_ms = _SLICE_MS if left_ms is None else max(0, min(_SLICE_MS, int(left_ms)))

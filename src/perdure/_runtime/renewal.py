@@ -51,6 +51,10 @@ class Leases:
         """It was ended, or may run out. Idempotent."""
         self._held.pop(lease.token, None)
 
+    def holds(self, item: str) -> bool:
+        """Whether a lease on this item is held. Looks through all of them."""
+        return any(lease.item == item for lease in self._held.values())
+
     @property
     def every(self) -> float:
         """Seconds between renewals."""

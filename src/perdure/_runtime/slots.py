@@ -20,7 +20,8 @@ class Slots:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.free = total
+        self.free = total  # below 0 when more is here than there is room for
+        self.away = 0  # lent by those that have them
         self._lock = threading.Lock()
         self._given_back: anyio.Event | None = None  # while somebody waits
 
@@ -30,9 +31,14 @@ class Slots:
     def take(self, wanted: int = 1) -> int:
         """Take up to *wanted* slots; gives how many. From any thread; never blocks."""
         with self._lock:
-            taken = min(wanted, self.free)
+            taken = max(0, min(wanted, self.free))
             self.free -= taken
             return taken
+
+    def take_anyway(self) -> None:
+        """Take one for what is here already, whether one is free or not. From any thread."""
+        with self._lock:
+            self.free -= 1
 
     def give_back(self, count: int = 1) -> None:
         """Give slots back. In the event loop."""
@@ -42,19 +48,30 @@ class Slots:
             self._given_back.set()
             self._given_back = None
 
+    def lend(self) -> None:
+        """Let others have one for a while. In the event loop."""
+        self.away += 1
+        self.give_back()
+
+    def take_back(self) -> None:
+        """Have one again that was lent, at once, whether one is free or not."""
+        self.away -= 1
+        self.take_anyway()
+
     async def wait_free(self) -> None:
         """Return once there is a free slot; somebody else may be faster to take it."""
-        await self._wait_for(1)
+        while self.free < 1:
+            await self._wait_given_back()
 
     async def wait_all_free(self) -> None:
-        """Return once every slot is free."""
-        await self._wait_for(self.total)
+        """Return once every slot is free, and none is lent."""
+        while self.free < self.total or self.away:
+            await self._wait_given_back()
 
-    async def _wait_for(self, count: int) -> None:
-        while self.free < count:
-            if self._given_back is None:
-                self._given_back = anyio.Event()
-            await self._given_back.wait()
+    async def _wait_given_back(self) -> None:
+        if self._given_back is None:
+            self._given_back = anyio.Event()
+        await self._given_back.wait()
 
 
 @final

@@ -35,6 +35,7 @@ from .carrying import Carrying
 from .claimer import Claimer
 from .execution import Execution
 from .keys import snapshot_key as configured_key
+from .lending import Lending, worker_lending
 from .lifetime import Lifetime
 from .listener import Listener
 from .loop_watch import LoopWatch
@@ -262,6 +263,11 @@ class Worker:
         )
 
     async def _work(self, group: TaskGroup) -> None:
+        lending = Lending(
+            steps=self._slots, turns=self._turns, leases=self._leases, carriers=self._carriers
+        )
+        worker_lending.set(lending)
+        self._execution.lending = lending
         self._runners = Runners(group, copy_context())
         note_open(self.world)
         workers[self.world] = self
@@ -343,11 +349,11 @@ class Worker:
         carrier = self._carriers.get(claim.run_id)
         if carrier is None:
             carrier = self._carriers[claim.run_id] = Carrier(claim.run_id, self._shared)
-            self._turns.take()
+            self._turns.take_anyway()
         carrier.wake(claim)
 
     def _perform(self, claim: MessageClaim) -> None:
-        self._slots.take()
+        self._slots.take_anyway()
         self._leases.hold(claim.lease)
         self._run(self._execution.run_alone(claim))
 
