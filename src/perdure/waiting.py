@@ -17,11 +17,53 @@ from typing import Any, TypeVar, final
 import anyio
 
 from ._ending import Ending as Ending, ends_waiting as ends_waiting
+from ._opened import elsewhere_text, running_loop
+from .errors import UsageError
 from .testing.clock import Bell, Clock
 
-__all__ = ("Attempt", "Bells", "Ending", "ends_waiting", "run_to_end")
+__all__ = ("Attempt", "Bells", "Ending", "Home", "ends_waiting", "run_to_end")
 
 T = TypeVar("T")
+
+
+@final
+class Home:
+    """The event loop that a world was opened in, which alone may use it."""
+
+    __slots__ = ("_loop", "_url")
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._loop: asyncio.AbstractEventLoop | None = None  # until it is opened
+
+    def __repr__(self) -> str:
+        return f"<Home of {self._url}>"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether that loop is closed: nothing in it can be waited for."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def enter(self) -> None:
+        """The world is opened in the running loop.
+
+        Raises:
+            UsageError: no asyncio event loop runs here.
+        """
+        self._loop = running_loop()
+
+    def check(self) -> None:
+        """Pass in that loop, and before the world is opened.
+
+        Raises:
+            UsageError: another loop runs here, or none.
+        """
+        try:
+            if self._loop is None or asyncio.get_running_loop() is self._loop:
+                return
+        except RuntimeError:
+            running_loop()  # which says so
+        raise UsageError(elsewhere_text(self._url, is_over=self.is_gone))
 
 
 async def run_to_end(work: Coroutine[Any, Any, T]) -> T:

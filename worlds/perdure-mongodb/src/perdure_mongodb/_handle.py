@@ -15,7 +15,7 @@ import anyio
 
 from perdure.errors import PerdureError, UsageError, WorldClosedError
 from perdure.testing.clock import Clock
-from perdure.waiting import Attempt, Bells, run_to_end
+from perdure.waiting import Attempt, Bells, Home, run_to_end
 
 from ._connection import Connection, MakeDriver
 from ._driver import DRIVERS, Driver, mapped_errors
@@ -44,6 +44,7 @@ class Handle:
         self.counters = {"commits": 0, "appends": 0, "claims": 0, "retries": 0}
         self.bells = Bells(clock)
         self.recent = Recent()
+        self._home = Home(url)
         self._uri = uri
         self._name = name
         self._make: MakeDriver = DRIVERS[driver]
@@ -92,9 +93,11 @@ class Handle:
 
         Raises:
             WorldClosedError: it is not, or is being closed.
+            UsageError: it is open in another event loop.
         """
         if self._collections is None or self._closing:
             raise WorldClosedError(self.url)
+        self._home.check()
 
     def now_ms(self) -> int:
         """The world's clock."""
@@ -177,7 +180,9 @@ class Handle:
     async def open(self) -> None:
         """Connect, and make what is missing."""
         if self._collections is not None:
+            self._home.check()
             return
+        self._home.enter()
         with mapped_errors(self.url):
             connection = self._join()
             try:
@@ -201,6 +206,10 @@ class Handle:
         connection = self._connection
         if connection is None or self._closing:
             return
+        if self._home.is_gone:  # and the client's tasks with it
+            self._connection = self._collections = None
+            return
+        self._home.check()
         self._closing = True
         self.bells.ring_all()  # whoever waits hears that it is closed
         await run_to_end(self._close(connection))
@@ -215,6 +224,7 @@ class Handle:
     def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
         """Look once, then again whenever *bell* rang or it is time to, until it is over."""
         connection = self.connection
+        self._home.check()  # before anything begins in this loop
         if wait_ms > 0:
             connection.watcher.begin()
             connection.reaper.begin()

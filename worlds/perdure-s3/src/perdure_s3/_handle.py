@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  #
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
 from perdure.testing.clock import Clock, SystemClock
-from perdure.waiting import Attempt, Bells, run_to_end
+from perdure.waiting import Attempt, Bells, Home, run_to_end
 
 from ._cas import Cas, Client, Found, Refusal
 from ._client import Place, connect
@@ -53,6 +53,7 @@ class Handle:
         self.counters = {"commits": 0, "appends": 0, "claims": 0}
         self.bells = Bells(clock)
         self.wrap: Callable[[Client], Client] = lambda client: client  # for tests, before ``open``
+        self._home = Home(url)
         self._open: _Open | None = None
         self._requests: dict[str, int] = {}
 
@@ -63,6 +64,7 @@ class Handle:
     def _opened(self) -> _Open:
         if self._open is None:
             raise WorldClosedError(self.url)
+        self._home.check()
         return self._open
 
     @property
@@ -100,7 +102,9 @@ class Handle:
     async def open(self) -> None:
         """Connect, check that the server keeps conditions, and make what is missing."""
         if self._open is not None:
+            self._home.check()
             return
+        self._home.enter()
         place = self.place
         try:
             closing = connect(place)
@@ -123,8 +127,10 @@ class Handle:
 
     async def aclose(self) -> None:
         """Finish what is under way, and disconnect. Idempotent."""
+        if self._open is not None and not self._home.is_gone:
+            self._home.check()
         opened, self._open = self._open, None
-        if opened is None:
+        if opened is None or self._home.is_gone:  # with the client's connections
             return
         self.bells.ring_all()  # whoever waits hears that it is closed
         await run_to_end(_close(opened))

@@ -22,7 +22,7 @@ import anyio.to_thread
 from perdure.errors import WorldClosedError, WorldReplacedError, WorldUnavailableError
 from perdure.files import has_full_sync
 from perdure.testing.clock import Clock
-from perdure.waiting import Attempt, Bells, run_to_end
+from perdure.waiting import Attempt, Bells, Home, run_to_end
 
 from ._owners import Owner
 from ._place import Identity, Place, change_since, is_locked
@@ -54,6 +54,7 @@ class Handle:
         self.counters = {"commits": 0, "appends": 0, "claims": 0}
         self.owner = Owner(self.place)
         self.bells = Bells(clock)
+        self._home = Home(url)
         self._synchronous = synchronous
         self._writer: Writer | None = None
         self._reader: aiosqlite.Connection | None = None
@@ -95,10 +96,12 @@ class Handle:
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run a transaction; durable once this returns."""
+        self._home.check()
         return await self.writer.run(work)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function that only reads; it sees every write that has returned."""
+        self._home.check()
         self.check_open()
         assert self._reader is not None
         return await read(self._reader, self.place, work)
@@ -111,6 +114,7 @@ class Handle:
         """
         if self._writer is not None:
             return
+        self._home.enter()
         self._version, self._grown = None, False
         self.place = Place(self.url, self.place.name).resolved()
         async with contextlib.AsyncExitStack() as undo:
