@@ -315,8 +315,8 @@ class Carrier:
         claims, self._claims = self._claims, []
         with anyio.move_on_after(HAND_BACK, shield=True):
             await self._append_all(results)
-            for lease in [claim.lease for claim in claims] + [step.lease for step in turns.ready]:
-                await hand_back(self._shared.world, lease)
+            for claimed in (*claims, *[step for step, _ in turns.ready]):
+                await hand_back(self._shared.world, claimed.lease)
 
     async def _append_all(self, results: Iterable[StepResult]) -> None:
         await self._writes.append_all(results)

@@ -2,8 +2,8 @@
 
 SQLite makes ``-wal`` and ``-shm`` with the mode of the file. What has the file open does not see
 that it was deleted or that another was put in its place, and would write on into nothing; so its
-number in the file system is compared where a run is created, and every now and then. Nothing here keeps
-a file open: closing it would let go of SQLite's own locks.
+number in the file system is compared where a run is created, and every now and then. Nothing here
+keeps a file open: closing it would let go of SQLite's own locks.
 """
 
 from __future__ import annotations
