@@ -91,7 +91,7 @@ def _delta(make: Callable[[], bytes]) -> Forgery:
     return forge
 
 
-def _body(make: Callable[[int], bytes]) -> Forgery:
+def _body(make: Callable[[int], bytes | bytearray]) -> Forgery:
     """A delta whose decompressed form is made up, for a memory of the right size."""
 
     def forge(sound: Sound) -> list[Snapshot]:

@@ -315,8 +315,10 @@ class Carrier:
         claims, self._claims = self._claims, []
         with anyio.move_on_after(HAND_BACK, shield=True):
             await self._append_all(results)
-            for claimed in (*claims, *[step for step, _ in turns.ready]):
-                await hand_back(self._shared.world, claimed.lease)
+            leases = [claim.lease for claim in claims]
+            leases += [claim.lease for claim, _ in turns.ready]
+            for lease in leases:
+                await hand_back(self._shared.world, lease)
 
     async def _append_all(self, results: Iterable[StepResult]) -> None:
         await self._writes.append_all(results)
