@@ -15,6 +15,8 @@ from perdure._core.turn import (
     check_repeated,
     created_key,
     end_key,
+    foreign_step,
+    new_steps,
     plan_turn,
     wait_completed,
 )
@@ -53,19 +55,21 @@ ALL: list[Command] = [STEP, ELSEWHERE, WAIT, HOOK, ATTRIBUTES]
 COMMANDS = st.lists(st.sampled_from(ALL), max_size=5, unique_by=lambda command: command.id)
 
 
-def request(known_through: int = 0) -> TurnRequest:
+def request(
+    made: Answer | None = None, known_through: int = 0, *, failure: bytes | None = None
+) -> TurnRequest:
     def route(command: ScheduleStep) -> StepRoute:
         here = command.step != "m:elsewhere"
         return StepRoute(topic=f"q/{command.step}", body=b"body", lease_ms=10_000 if here else None)
 
+    steps = new_steps(made or answer(*ALL), known_through)
     return TurnRequest(
         run_id=RUN,
         now_ms=NOW,
         known_through=known_through,
-        route=route,
-        stalled_error=lambda: b"stalled",
-        steps=frozenset({STEP.step, ELSEWHERE.step}),
-        foreign_error=lambda step: f"no {step}".encode(),
+        routes={command.id: route(command) for command in steps},
+        stalled_error=b"stalled",
+        failure=failure,
     )
 
 
@@ -83,7 +87,7 @@ def answer(*commands: Command, outcome: Outcome | None = None, position: int = 1
 
 
 def plan(made: Answer, *, known_through: int = 0) -> TurnPlan:
-    return plan_turn(request(known_through), made, Ledger.empty())
+    return plan_turn(request(made, known_through), made, Ledger.empty())
 
 
 def test_a_step_is_recorded_and_sent() -> None:
@@ -222,14 +226,18 @@ def test_a_wait_is_never_over_before_its_time(resume_at: int, now: int) -> None:
 
 def test_a_step_that_the_bundle_does_not_import_ends_the_run() -> None:
     forged = replace(STEP, step="m:forged")
-    plan = plan_turn(request(), answer(STEP, forged, ATTRIBUTES), Ledger.empty())
+    made = answer(STEP, forged, ATTRIBUTES)
+    name = foreign_step(new_steps(made, 0), {STEP.step})
+    assert name == "m:forged"
+    plan = plan_turn(request(made, failure=b"no m:forged"), made, Ledger.empty())
     assert plan.outcome == RunOutcome(status=RunStatus.FAILED, payload=b"no m:forged", at_ms=NOW)
     assert (plan.messages, plan.inline) == ((), ())
     assert [event.type for event in plan.events] == [EventType.ATTRIBUTES_SET]
 
 
 def test_a_step_made_again_is_not_looked_at() -> None:
-    plan = plan_turn(
-        request(known_through=1), answer(replace(STEP, step="m:forged")), Ledger.empty()
-    )
+    made = answer(replace(STEP, step="m:forged"))
+    assert new_steps(made, 1) == []
+    assert foreign_step([STEP], {STEP.step}) is None
+    plan = plan_turn(request(made, known_through=1), made, Ledger.empty())
     assert plan.outcome == RunOutcome(status=RunStatus.FAILED, payload=b"stalled", at_ms=NOW)

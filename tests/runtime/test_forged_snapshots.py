@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._core.turn import StepRoute
+from perdure._core.landing import fresh_record
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import Limits
 from perdure._protocol.snapshot_format import MAGIC, decode_snapshot, encode_snapshot
@@ -29,6 +29,7 @@ from perdure._runtime.cache import Baselines
 from perdure._runtime.custody import Custody
 from perdure._runtime.giving_up import MAX_FRUITLESS
 from perdure._runtime.heap import Heap
+from perdure._runtime.routing import Routing
 from perdure._runtime.slots import Slots, TakenSlots
 from perdure._runtime.turn_handler import Turn, TurnInput, take_turn
 from perdure._vm import image
@@ -47,6 +48,7 @@ from perdure.model import (
     RunState,
     Snapshot,
 )
+from perdure.testing.conformance._case import new_run
 from perdure.testing.memory import MemoryWorld
 from tests.runtime.forgeries import FOLDS, FORGERIES, PATCHES, PLAUSIBLE, Sound, sealed
 from tests.systems import needs_usage
@@ -214,7 +216,8 @@ def turn_input(world: World, events: Sequence[LoggedEvent]) -> TurnInput:
         freeze=False,
         key=None,
         slots=TakenSlots(Slots(1)),
-        route=lambda command: StepRoute(topic="topic", body=b"", lease_ms=None),
+        routing=Routing({}, (), lease_ms=1),
+        record=fresh_record(new_run()),
     )
 
 

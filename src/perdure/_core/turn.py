@@ -1,13 +1,13 @@
 """Turn planning: what one turn of a run's VM means for its world.
 
-Pure. The VM's answer goes in; the events, messages, hook claims and outcome of one
-``TurnCommit`` come out. Commands made again while catching up with the log (after a thaw from a
-snapshot that lags, or a rebuild) are compared with it and not written again.
+Pure. The VM's answer goes in, with the routes of its new steps; the events, messages, hook claims
+and outcome of one ``TurnCommit`` come out. Commands made again while catching up with the log
+(after a thaw from a snapshot that lags, or a rebuild) are compared with it and not written again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import assert_never
 
 from .._frozen import frozen
@@ -38,6 +38,8 @@ __all__ = (
     "check_repeated",
     "created_key",
     "end_key",
+    "foreign_step",
+    "new_steps",
     "plan_turn",
     "wait_completed",
 )
@@ -59,10 +61,9 @@ class TurnRequest:
     run_id: RunId
     now_ms: int
     known_through: int  # deliveries up to here were told before; their commands are in the log
-    route: Callable[[ScheduleStep], StepRoute]
-    stalled_error: Callable[[], bytes]  # the error of a run that waits for nothing
-    steps: frozenset[str]  # those that the run's bundle imports; it may call no other
-    foreign_error: Callable[[str], bytes]  # the error of a run that calls another
+    routes: Mapping[EntityId, StepRoute]  # of each of the ``new_steps``
+    stalled_error: bytes  # of a run that waits for nothing
+    failure: bytes | None = None  # the run fails by this, whatever it asks for
 
 
 @frozen
@@ -98,16 +99,26 @@ def wait_completed(entity: EntityId, *, resume_at_ms: int, now_ms: int) -> Event
     )
 
 
+def new_steps(answer: Answer, known_through: int) -> list[ScheduleStep]:
+    """The steps that an answer asks for and the log does not hold; none if the run ends by it."""
+    if isinstance(answer.outcome, Completed | Failed):
+        return []
+    return [command for command in _new(answer, known_through) if isinstance(command, ScheduleStep)]
+
+
+def foreign_step(steps: Iterable[ScheduleStep], imported: Container[str]) -> str | None:
+    """The first of these that is not among the imported ones, which are all that may be called.
+
+    The guest refuses such a call itself; only one that was tampered with comes to this.
+    """
+    return next((command.step for command in steps if command.step not in imported), None)
+
+
 def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     """What to commit after a turn; *ledger* takes note of the new commands."""
-    fresh = [
-        command
-        for output in answer.turns
-        if output.position > request.known_through
-        for command in output.commands
-    ]
+    fresh = _new(answer, request.known_through)
     ledger.note(fresh)
-    outcome = _refusal(fresh, request) or _outcome(answer, ledger, request)
+    outcome = _outcome(answer, ledger, request)
     if outcome is not None:
         fresh = [c for c in fresh if isinstance(c, SetAttributes)]
     messages: list[NewMessage] = []
@@ -166,18 +177,18 @@ def _same_facts(left: Mapping[str, Fact], right: Mapping[str, Fact]) -> bool:
     }
 
 
-def _refusal(fresh: Iterable[Command], request: TurnRequest) -> RunOutcome | None:
-    """The end of a run that calls a step its bundle does not import.
-
-    The guest refuses such a call itself; only one that was tampered with comes to this.
-    """
-    for command in fresh:
-        if isinstance(command, ScheduleStep) and command.step not in request.steps:
-            return _ended(RunStatus.FAILED, request.foreign_error(command.step), request.now_ms)
-    return None
+def _new(answer: Answer, known_through: int) -> list[Command]:
+    return [
+        command
+        for output in answer.turns
+        if output.position > known_through
+        for command in output.commands
+    ]
 
 
 def _outcome(answer: Answer, ledger: Ledger, request: TurnRequest) -> RunOutcome | None:
+    if request.failure is not None:
+        return _ended(RunStatus.FAILED, request.failure, request.now_ms)
     match answer.outcome:
         case Completed(value):
             return _ended(RunStatus.COMPLETED, value, request.now_ms)
@@ -185,7 +196,7 @@ def _outcome(answer: Answer, ledger: Ledger, request: TurnRequest) -> RunOutcome
             return _ended(RunStatus.FAILED, error, request.now_ms)
         case Interrupted() | None:
             if answer.outcome is None and ledger.is_empty:
-                return _ended(RunStatus.FAILED, request.stalled_error(), request.now_ms)
+                return _ended(RunStatus.FAILED, request.stalled_error, request.now_ms)
             return None
         case _:
             assert_never(answer.outcome)
@@ -257,7 +268,7 @@ def _started(command: ScheduleStep, now_ms: int) -> Event:
 
 
 def _message(request: TurnRequest, command: ScheduleStep) -> NewMessage:
-    route = request.route(command)
+    route = request.routes[command.id]
     return NewMessage(
         message_id=f"{request.run_id}/{command.id}",
         run_id=request.run_id,

@@ -6,12 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol
 
-from .._core.turn import StepRoute
-from .._model.commands import ScheduleStep
 from .._model.ids import RunId
-from .._model.runs import RunRecord
 from .._protocol.frames import Limits
 from .._vm.pool import VmPool
 from ..abc import DirectStorage, World
@@ -19,19 +15,12 @@ from .arguments import direct_storage
 from .cache import Baselines, WarmHeaps
 from .execution import Execution
 from .renewal import Leases
+from .routing import Routing
 from .runners import Job
-from .slots import Slots, TakenSlots
+from .slots import Slots
 from .slow_runs import SlowRuns
 
-__all__ = ("Carrying", "Route", "Tally")
-
-
-class Route(Protocol):
-    """Says where a step's message goes; a slot is taken for one that is to run inline."""
-
-    def __call__(
-        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, now_ms: int, /
-    ) -> StepRoute: ...
+__all__ = ("Carrying", "Tally")
 
 
 @dataclass(slots=True)
@@ -55,7 +44,7 @@ class Carrying:
     baselines: Baselines
     warm: WarmHeaps
     slots: Slots
-    route: Route
+    routing: Routing
     execution: Execution
     leases: Leases
     run: Callable[[Job], None]  # in a task of its own

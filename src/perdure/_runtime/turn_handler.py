@@ -6,27 +6,42 @@ landed. It never raises for what workflow code does: failure is an outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from typing import TypeAlias, final
 
-from .._core.turn import StepRoute, TurnPlan, TurnRequest, plan_turn, wait_completed
+from .._core.turn import (
+    TurnPlan,
+    TurnRequest,
+    foreign_step,
+    new_steps,
+    plan_turn,
+    wait_completed,
+)
 from .._frozen import frozen
 from .._model.commands import Answer, DeliveryOutput, Failed, Interrupted, ScheduleStep
 from .._model.commit import TurnCommit
 from .._model.events import Event, LoggedEvent
 from .._model.queue import Lease, LeaseEnd, WakeClaim
-from .._model.runs import NewRun, RunStatus
+from .._model.runs import NewRun, RunRecord, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import encode
 from .._vm.interval import short_interval
 from ..errors import GuestError
 from .heap import Heap
 from .probation import UnconfirmedFailureError, check_open, refusal
+from .routing import Routing
 from .slots import TakenSlots
 
 __all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
 
+_STALLED = encode(
+    GuestError(
+        name="RunStalledError",
+        message="the workflow awaits a promise that nothing will ever settle",
+    ),
+    where="error",
+)
 _MANY = 500  # commands; to plan them takes milliseconds
 
 
@@ -43,6 +58,7 @@ class TurnInput:
     """What a turn works on besides the heap."""
 
     commit_id: str  # of the commit that the turn makes
+    record: RunRecord
     events: Sequence[LoggedEvent]  # the log above what the heap has consumed
     results: Sequence[StepResult]  # inline results, in the order they came
     claim: WakeClaim | None
@@ -52,8 +68,8 @@ class TurnInput:
     frozen: Snapshot | None  # of an earlier turn, frozen while steps ran, and not kept yet
     freeze: bool  # there was no time for that
     key: bytes | None = field(repr=False)  # a secret
-    slots: TakenSlots  # where ``route`` takes them; whoever made this gives them back
-    route: Callable[[ScheduleStep], StepRoute]
+    routing: Routing
+    slots: TakenSlots  # for new steps; given back by the caller where nobody has them
     new: NewRun | None = None  # the run is created by this turn's commit
 
 
@@ -136,14 +152,17 @@ def _plan(
     answer: Answer,
     again: Answer | None,
 ) -> Turn:
+    steps = new_steps(answer, heap.recorded)
+    foreign = foreign_step(steps, heap.baseline.steps)
+    if foreign is not None:
+        steps = []
     request = TurnRequest(
         run_id=heap.run_id,
         now_ms=given.now_ms,
         known_through=heap.recorded,
-        route=given.route,
-        stalled_error=_stalled,
-        steps=heap.baseline.steps,
-        foreign_error=_foreign,
+        routes=given.routing.routes(given.record, steps, given.slots, now_ms=given.now_ms),
+        stalled_error=_STALLED,
+        failure=None if foreign is None else _foreign(foreign),
     )
     plan = plan_turn(request, answer, heap.ledger)
     if heap.thawed:
@@ -221,14 +240,6 @@ def _leases(given: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:
             LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=plan.wake_at_ms)
         )
     return tuple(ends)
-
-
-def _stalled() -> bytes:
-    error = GuestError(
-        name="RunStalledError",
-        message="the workflow awaits a promise that nothing will ever settle",
-    )
-    return encode(error, where="error")
 
 
 def _foreign(step: str) -> bytes:

@@ -151,21 +151,21 @@ class Turns:
     ) -> TurnInput:
         shared, record = self._shared, self.custody.record
         assert record is not None
-        slots, now_ms = TakenSlots(shared.slots), shared.world.now_ms()
         return TurnInput(
             commit_id=f"{shared.name}-{next(shared.commits)}",
+            record=record,
             events=events,
             results=results,
             claim=claim,
             new=new,
-            now_ms=now_ms,
+            now_ms=shared.world.now_ms(),
             busy=bool(self.in_flight or self.results),
             snapshot_lag=shared.snapshot_lag,
             frozen=self.custody.frozen,
             freeze=freeze,
             key=shared.key,
-            slots=slots,
-            route=lambda command: shared.route(record, command, slots, now_ms),
+            routing=shared.routing,
+            slots=TakenSlots(shared.slots),
         )
 
     async def _take(self, given: TurnInput, deadline: float) -> Turn | Idle:

@@ -16,11 +16,9 @@ from typing import Self, final
 import anyio
 from anyio.abc import TaskGroup
 
-from .._core.turn import StepRoute
-from .._model.commands import ScheduleStep
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
-from .._model.runs import NewRun, RunRecord
+from .._model.runs import NewRun
 from .._opened import Block, note_closed, note_open
 from .._protocol.frames import Limits
 from .._vm.guest import default_engine
@@ -28,7 +26,6 @@ from .._vm.pool import VmPool
 from ..abc import World
 from .ambient import workers
 from .arguments import checked_count, checked_limits, checked_number, checked_world
-from .attempt import StepCall
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
@@ -39,11 +36,12 @@ from .lending import Lending, worker_lending
 from .lifetime import Lifetime
 from .listener import Listener
 from .loop_watch import LoopWatch
-from .registry import AnyStep, collect_steps, topic_of, topics_of
+from .registry import AnyStep, collect_steps, topics_of
 from .renewal import VISIBILITY_MS, Leases
 from .room import Room
+from .routing import Routing
 from .runners import Job, Runners
-from .slots import Slots, TakenSlots
+from .slots import Slots
 from .step_options import DEFAULT_QUEUE, checked_drain_timeout, checked_queues
 
 __all__ = ("Worker",)
@@ -120,6 +118,7 @@ class Worker:
         self._block: Block | None = None
         self._drain_timeout = checked_drain_timeout(drain_timeout)
         self._giving_up: asyncio.TimerHandle | None = None
+        self._routing = Routing(self.steps, self.queues, lease_ms=VISIBILITY_MS)
         self._claimer = Claimer(
             world,
             topics=topics_of(self.steps.values(), self.queues),
@@ -148,7 +147,7 @@ class Worker:
             baselines=Baselines(self.world, self._pool, self._room, seconds=turn_deadline),
             warm=self._warm,
             slots=self._slots,
-            route=self._route,
+            routing=self._routing,
             execution=self._execution,
             leases=self._leases,
             run=self._run,
@@ -239,6 +238,7 @@ class Worker:
         if loop is not None and loop.is_closed():
             return  # nothing runs any more
         self._claimer.drain()
+        self._routing.close()
         if self._runners is None or loop is None:
             return
         self._runners.close()
@@ -364,21 +364,6 @@ class Worker:
     def _forget(self, run_id: RunId) -> None:
         del self._carriers[run_id]
         self._turns.give_back()
-
-    def _route(
-        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, now_ms: int
-    ) -> StepRoute:
-        step = self.steps.get(command.step)
-        body = StepCall.encode(
-            command,
-            workflow=record.workflow,
-            run_started_ms=record.created_at_ms,
-            created_ms=now_ms,
-        )
-        topic = topic_of(command.step) if step is None else step.topic
-        served = step is not None and step.options.queue in self.queues
-        inline = served and not self._claimer.draining and slots.take()
-        return StepRoute(topic=topic, body=body, lease_ms=VISIBILITY_MS if inline else None)
 
 
 def _tell(durable: asyncio.Future[bool], begun: bool) -> None:
