@@ -143,7 +143,8 @@ def values(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def platforms(session: nox.Session) -> None:
-    """The suite's main part with all hidden that Windows lacks: twenty minutes."""
+    """Types as on Windows and macOS; the suite's main part with all hidden that Windows lacks."""
+    session.run("python", "-m", "tests.platforms.elsewhere")
     session.run("python", "-m", "tests.platforms.selection", *session.posargs)
 
 

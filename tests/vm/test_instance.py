@@ -79,11 +79,17 @@ def test_counted_limits_fail_the_run_by_name(run_of: RunOf) -> None:
 
 
 def test_an_interrupt_from_another_thread_ends_the_call_and_the_guest(run_of: RunOf) -> None:
-    run = run_of(SPIN)
-    timer = threading.Timer(0.02, run.guest.interrupt)
-    timer.start()
+    run, answered = run_of(SPIN), threading.Event()
+
+    def interrupt() -> None:  # one that comes before the call is forgotten
+        while not answered.wait(0.005):
+            run.guest.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     answer = run.start(limits=Limits(instructions=0))
-    timer.join()
+    answered.set()
+    thread.join()
     assert isinstance(answer.outcome, Interrupted)
     assert run.guest.dead
 
