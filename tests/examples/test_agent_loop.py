@@ -85,6 +85,7 @@ async def test_no_round_is_lost_or_doubled_when_the_worker_is_killed(tmp_path: P
     assert messages == list(transcript())
     assert answer["rounds"] == len(asked) == ROUNDS + 1
     assert [line for line in agent.lines if line.endswith("ms each")] == agent.lines[-4:]
+    print(f"\n{agent.told}")
 
 
 async def test_a_cancelled_run_ends_where_it_is(tmp_path: Path) -> None:
