@@ -9,9 +9,11 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
+from perdure._runtime import handles
 from perdure._runtime.hints import why_waiting
 from perdure.abc import World
 from perdure.errors import RunTimeoutError
+from perdure.model import RunRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -103,3 +105,42 @@ async def test_what_others_wait_for_is_no_reason(
     await start(flow("return 1"), world=world)  # nor has another run
     assert await said(world, sleeping, caplog) == ""
     assert caplog.text == ""
+
+
+async def test_the_log_of_a_run_that_goes_on_is_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes as long as the log is; a waiter looks every two seconds."""
+    run = await parked(world, "return await add(1, 2)")
+    position = (await run.info()).position
+    looks: list[int] = []
+
+    async def looked(world: World, record: RunRecord) -> str:
+        looks.append(record.position)
+        return await why_waiting(world, record)
+
+    monkeypatch.setattr(handles, "why_waiting", looked)
+    assert await run._warn(world, "", position - 1, pause=0) == ("", position)
+    assert looks == []
+    hint, end = await run._warn(world, "", position, pause=0)
+    assert ("hinted:add" in hint, end) == (True, position)
+    assert set(looks) == {position}
+
+
+async def test_a_waiter_looks_again_from_where_it_looked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await parked(world, "return await add(1, 2)")
+    lasts: list[int | None] = []
+
+    async def warn(
+        self: Run, world: World, before: str, last: int | None, *, pause: float
+    ) -> tuple[str, int]:
+        lasts.append(last)
+        return "", 10 + len(lasts)
+
+    monkeypatch.setattr(handles, "_SLICE_MS", 10)
+    monkeypatch.setattr(Run, "_warn", warn)
+    with pytest.raises(RunTimeoutError):
+        await run.result(timeout=0.03)
+    assert lasts == [None, 11, 12]

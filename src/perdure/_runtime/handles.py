@@ -93,14 +93,14 @@ class Run:
             return await self._result(world, limit, left_ms)
 
     async def _result(self, world: World, limit: timedelta | None, left_ms: float | None) -> object:
-        hint = ""
+        hint, position = "", None
         while True:
             slice_ms = _SLICE_MS if left_ms is None else max(0, min(_SLICE_MS, int(left_ms)))
             outcome = await self._wait_outcome(world, slice_ms)
             if outcome is not None:
                 return await _unwrap(self.id, outcome)
             pause = _SECOND_LOOK if left_ms is None else min(_SECOND_LOOK, left_ms / 1000)
-            hint = await self._warn(world, hint, pause=pause)
+            hint, position = await self._warn(world, hint, position, pause=pause)
             if left_ms is not None:
                 left_ms -= slice_ms
                 if left_ms <= 0 and limit is not None:
@@ -180,16 +180,24 @@ class Run:
         self._world = await meant_world(self._world)
         return self._world
 
-    async def _warn(self, world: World, before: str, *, pause: float) -> str:
+    async def _warn(
+        self, world: World, before: str, last: int | None, *, pause: float
+    ) -> tuple[str, int]:
+        """Why nothing works on the run, told if that is not *before*; and where its log ends.
+
+        A log that has grown beyond *last* is reason enough not to look: that reads all of it.
+        """
         record = await self.info()
+        if last is not None and record.position > last:
+            return "", record.position
         hint = await why_waiting(world, record)
         if hint and hint != before:
             await anyio.sleep(pause)
             again = await self.info()
             if again.position != record.position or hint != await why_waiting(world, again):
-                return ""
+                return "", again.position
             _log.warning("run %s: %s", self.id, hint, extra=of_run(self.id))
-        return hint
+        return hint, record.position
 
 
 def _ended(record: RunRecord) -> RunRecord | None:
