@@ -48,7 +48,7 @@ async def passing(world: MemoryWorld, clock: ManualClock) -> AsyncGenerator[None
 
     async def pass_on() -> None:
         while True:
-            wakes = [run.wake for run in world._store.runs.values() if run.wake is not None]
+            wakes = [run.wake for run in list(world._store.runs.values()) if run.wake is not None]
             waiting = [*wakes, *world._store.messages.values()]
             due = min((w.due_ms for w in waiting if w.due_ms is not None), default=0)
             if due > clock.now_ms() and all(w.lease is None for w in waiting):
