@@ -8,7 +8,6 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from perdure._vm import delta
 from perdure._vm.delta import compress, pack
 from perdure._vm.image import CHAIN_BYTES, Baseline, make_delta, take_image
 from perdure._vm.lineage import MAX_LINKS, Lineage
@@ -179,12 +178,3 @@ def _bundle(source: str) -> bytes:
         },
         where="bundle",
     )
-
-
-@given(st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=9)), max_size=9))
-def test_a_large_body_is_joined_as_a_small_one(parts: list[tuple[bytes, bytes]]) -> None:
-    small = pack(65536, range(len(parts)), parts)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delta, "_AT_ONCE", 7)
-        large = pack(65536, range(len(parts)), parts)
-    assert large == small  # one join of 100 MB kept the interpreter for 54 ms

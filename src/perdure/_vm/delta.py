@@ -21,7 +21,6 @@ import zstandard
 
 from .._frozen import frozen
 from ..errors import SnapshotRejectedError
-from .interval import short_interval
 from .kernel import BATCH, PAGE, thread_kernel
 
 __all__ = ("Dictionary", "Patch", "apply", "claimed_memory", "compress", "decompress", "pack")
@@ -30,7 +29,6 @@ LEVEL = 3
 MAX_WINDOW_BYTES = 8 << 20  # of frames that are longer; level 3 needs 2 MiB
 _PAGE_BYTES = PAGE + PAGE // 4 + 64  # the most a changed page takes: words, gaps, its number
 _TABLE_BYTES = 192 << 10
-_AT_ONCE = 1 << 20  # bytes that are copied while other threads wait
 _PAIR = struct.Struct("<II")
 _local = threading.local()
 
@@ -64,34 +62,16 @@ class Patch:
     parts: tuple[tuple[int, int, int], ...]  # of each BATCH pages: where words begin, gaps, the end
 
 
-def pack(
-    memory_bytes: int, pages: Sequence[int], parts: Sequence[tuple[bytes, bytes]]
-) -> bytes | bytearray:
+def pack(memory_bytes: int, pages: Sequence[int], parts: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A delta's body, before compression."""
     steps = array("I", (b - a for a, b in zip((0, *pages), pages, strict=False)))
     pieces = [_PAIR.pack(memory_bytes, len(pages)), steps.tobytes()]
     for words, gaps in parts:
         pieces += (_PAIR.pack(len(words), len(gaps)), words, gaps)
-    total = sum(map(len, pieces))
-    return b"".join(pieces) if total <= _AT_ONCE else _joined(pieces, total)
+    return b"".join(pieces)
 
 
-def _joined(pieces: Sequence[bytes], total: int) -> bytearray:
-    """The pieces in one; other threads get the interpreter meanwhile, which a join keeps.
-
-    100 MB took 54 ms.
-    """
-    body, at = bytearray(total), 0
-    with short_interval():
-        for piece in pieces:
-            for begin in range(0, len(piece), _AT_ONCE):
-                part = memoryview(piece)[begin : begin + _AT_ONCE]
-                body[at : at + len(part)] = part
-                at += len(part)
-    return body
-
-
-def compress(body: bytes | bytearray, dictionary: Dictionary | None) -> bytes:
+def compress(body: bytes, dictionary: Dictionary | None) -> bytes:
     """A body as it is kept."""
     made = _compressor(dictionary)
     return (b"\x01" if dictionary else b"\x00") + made.compress(body)

@@ -161,7 +161,7 @@ def make_delta(instance: Instance, parent: Image, *, advance: bool = False) -> b
     return compress(body, parent.dictionary)
 
 
-def _body(instance: Instance, parent: Image) -> tuple[bytes | bytearray, list[int]]:
+def _body(instance: Instance, parent: Image) -> tuple[bytes, list[int]]:
     changed = _changed(instance, parent)
     kernel = thread_kernel()
     parts = [
@@ -271,7 +271,7 @@ class Baseline:
         """What the guest's delta would be before compression; None if it is very large."""
         if guest.memory_bytes - self.image.memory_bytes > MAX_REHEARSED_BYTES:
             return None
-        return bytes(_body(guest, self.image)[0])
+        return _body(guest, self.image)[0]
 
     @classmethod
     def build(cls, engine: GuestEngine, bundle: bytes, spares: Spares | None = None) -> Baseline:
