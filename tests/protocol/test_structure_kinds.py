@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -346,6 +347,8 @@ ROUND_TRIPS: list[tuple[Any, Any]] = [
     (pydantic.HttpUrl, pydantic.HttpUrl("http://a/b?c=d")),
     (dict[str, pydantic.PostgresDsn], {"a": pydantic.PostgresDsn("postgres://u:p@h/d")}),
     (Decimal, Decimal("-Infinity")),
+    (Annotated[Decimal, Field(max_digits=4)], Decimal("1.50")),
+    (pydantic.IPvAnyAddress, IPv4Address("127.0.0.1")),
     (time, time(1, 2, 3, 4)),
     (timedelta, timedelta(days=999999999)),
 ]
@@ -443,6 +446,10 @@ class Holding(BaseModel):
         list[Holding],
         Never[timedelta],
         Literal[Pet.CAT, "cat"],
+        Literal[1.5],  # pyright: ignore[reportInvalidTypeForm]
+        lambda: None,
+        set[list[int]],
+        dict[frozenset[int], set[dict[str, int]]],
         enum.Enum("Broken", {"A": "\ud800"}),
     ],
     ids=repr,
