@@ -91,7 +91,7 @@ def _delta(make: Callable[[], bytes]) -> Forgery:
     return forge
 
 
-def _body(make: Callable[[int], bytes | bytearray]) -> Forgery:
+def _body(make: Callable[[int], bytes]) -> Forgery:
     """A delta whose decompressed form is made up, for a memory of the right size."""
 
     def forge(sound: Sound) -> list[Snapshot]:
@@ -258,7 +258,7 @@ _FOLDS: dict[str, Callable[[list[Any]], Any]] = {
     "is twice the same key": lambda _: b"\x84\xa2\x61a\x61b\x61a\x61c\xa0\xa0\x40",
     "has no end": lambda _: b"\x9f\xa0\xa0\xa0\x40\xff",
 }
-_BODIES: dict[str, Callable[[int], bytes | bytearray]] = {
+_BODIES: dict[str, Callable[[int], bytes]] = {
     "is cut short": lambda size: pack(size, [1, 2], [])[:9],
     "has fewer parts than pages": lambda size: pack(size, [1, 2], []),
     "has more parts than pages": lambda size: pack(size, [], [(b"abcd", b"\0")]),
