@@ -85,7 +85,7 @@ def test_an_interrupt_from_another_thread_ends_the_call_and_the_guest(run_of: Ru
         while not answered.wait(0.005):
             run.guest.interrupt()
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     answer = run.start(limits=Limits(instructions=0))
     answered.set()
@@ -118,7 +118,7 @@ def test_an_interrupt_while_a_value_is_read_is_an_interrupt(run_of: RunOf) -> No
         while not answered.wait(0.005):
             run.guest.interrupt()
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     answer = run.guest.resume([delivery])
     answered.set()

@@ -15,6 +15,7 @@ import struct
 import threading
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, final
 
 import zstandard
@@ -125,15 +126,16 @@ def _most_bytes(heap_bytes: int) -> int:
 
 def _unpack(body: bytes) -> Patch:
     size, count = _PAIR.unpack_from(body)
-    at, number = _PAIR.size + 4 * count, 0
+    at = _PAIR.size + 4 * count
     if at > len(body):
         raise ValueError("it is cut short")
-    pages: Any = array("I", body[_PAIR.size : at])
-    for index, step in enumerate(pages):
-        number += step
-        if (index and not step) or number >> 32:
-            raise ValueError("its pages are not in order")
-        pages[index] = number
+    steps: Any = array("I", body[_PAIR.size : at])
+    if steps[1:].count(0):
+        raise ValueError("its pages are not in order")
+    try:
+        pages = array("I", accumulate(steps))
+    except OverflowError:
+        raise ValueError("its pages are past all memory") from None
     parts: list[tuple[int, int, int]] = []
     for _ in range(-(-count // BATCH)):
         words, gaps = _PAIR.unpack_from(body, at)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import mmap
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import final
@@ -188,27 +189,36 @@ def _joined(pages: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, 
 
 
 def _runs(parts: Sequence[_Part], base: int, pages: Sequence[int]) -> list[tuple[int, int]]:
-    """Address in this process and length of what these pages cover, adjoining ones in one.
+    """Address in this process and length of what these rising pages cover, adjoining ones in one.
 
     Raises:
         SnapshotRejectedError: memory does not reach so far.
     """
     runs: list[tuple[int, int]] = []
-    ends, index = -1, 0
-    part = parts[0]
+    begin = 0
+    for index, part in enumerate(parts):
+        last = index + 1 == len(parts)
+        end = len(pages) if last else bisect_left(pages, parts[index + 1].first, begin)
+        if begin < end:
+            runs += _runs_within(part, base, pages[begin:end])
+        begin = end
+    return runs
+
+
+def _runs_within(part: _Part, base: int, pages: Sequence[int]) -> list[tuple[int, int]]:
+    """The same for pages of one part, whose last page may be cut short."""
+    zero = base + part.start - part.first * PAGE
+    runs: list[tuple[int, int]] = []
+    first = before = pages[0]
     for page in pages:
-        while index + 1 < len(parts) and page >= parts[index + 1].first:
-            index += 1
-            part = parts[index]
-        start = part.start + (page - part.first) * PAGE
-        length = min(PAGE, part.end - start)
-        if length <= 0:
-            raise SnapshotRejectedError("its delta reaches outside memory")
-        if start == ends:
-            runs[-1] = (runs[-1][0], runs[-1][1] + length)
-        else:
-            runs.append((base + start, length))
-        ends = start + length if length == PAGE else -1
+        if page > before + 1:
+            runs.append((zero + first * PAGE, (before + 1 - first) * PAGE))
+            first = page
+        before = page
+    if zero + before * PAGE >= base + part.end:
+        raise SnapshotRejectedError("its delta reaches outside memory")
+    start, end = zero + first * PAGE, min(zero + (before + 1) * PAGE, base + part.end)
+    runs.append((start, end - start))
     return runs
 
 
