@@ -9,10 +9,12 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
 import pytest
+from files_world import FilesWorld
 
 from perdure import Run, Worker, Workflow, get_run, list_runs, open_world, start, step
 from perdure.abc import World
@@ -108,6 +110,16 @@ async def test_a_worker_begins_in_one_task_and_ends_in_another(
         await run.info()
     tasks = [task for task in asyncio.all_tasks() if "worker" in task.get_name()]
     assert tasks == []
+
+
+async def test_a_world_of_an_author_of_their_own_does_so_too(tmp_path: Path) -> None:
+    stack = AsyncExitStack()
+    world = await in_task(stack.enter_async_context(FilesWorld(f"files://{tmp_path}?sync=no")))
+    async with entered(world):
+        assert await (await start(FLOW)).result(timeout=20) == "done"
+    await in_task(stack.aclose(), own_context=True)
+    with pytest.raises(WorldClosedError):
+        await world.settle()
 
 
 async def test_a_world_that_was_left_elsewhere_is_meant_by_no_call(tmp_path: Any) -> None:
@@ -241,6 +253,23 @@ async def waiting_step() -> AsyncGenerator[tuple[Any, asyncio.Event, asyncio.Eve
         return "done"
 
     yield wait, begun, go_on
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_worker_that_is_closed_while_it_starts_runs_nothing(
+    world: World, turns: int
+) -> None:
+    worker = Worker(world, steps=[work])
+    starting = asyncio.create_task(worker.start())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await worker.aclose()
+    await asyncio.wait({starting})
+    error = starting.exception()
+    assert error is None or (isinstance(error, UsageError) and "was closed before" in str(error))
+    await worker.aclose()
+    assert not [task for task in asyncio.all_tasks() if "worker of" in task.get_name()]
+    assert worker.statistics()["runs"] == 0
 
 
 @pytest.mark.parametrize("turns", range(6))

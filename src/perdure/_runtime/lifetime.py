@@ -83,14 +83,13 @@ class Lifetime:
                 no asyncio event loop runs here.
         """
         loop = running_loop()
-        if self._loop is not None or self._closed:
-            before = "closed" if self._closed else "started"
-            raise UsageError(
-                f"{self._name} was {before} before, and works once; make another Worker"
-            )
+        if self._loop is not None:
+            raise self._used("closed" if self._closed else "started")
+        self._check_not_closed()
         check_here(self._world)
         self._loop = loop
         await anyio.to_thread.run_sync(prepare)
+        self._check_not_closed()  # meanwhile
         self._host = asyncio.current_task() if in_block else None
         ready: asyncio.Future[None] = loop.create_future()
         context = copy_context()
@@ -106,6 +105,13 @@ class Lifetime:
             task.cancel()
             await self._outlast(task)
             raise
+
+    def _check_not_closed(self) -> None:
+        if self._closed:
+            raise self._used("closed")
+
+    def _used(self, before: str) -> UsageError:
+        return UsageError(f"{self._name} was {before} before, and works once; make another Worker")
 
     def close(self) -> None:
         """It may not begin any more, and is about to be ended. Idempotent.
