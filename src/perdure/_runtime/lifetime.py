@@ -245,5 +245,6 @@ class Lifetime:
 def _from_outside() -> UsageError:
     return UsageError(
         "a task of the worker was cancelled from outside, so it has ended; its runs go on in"
-        " another worker. Cancel your own tasks, not all of asyncio.all_tasks()"
+        " another worker. Cancel your own tasks, not all of asyncio.all_tasks(), and close a worker"
+        " before its event loop ends: await worker.aclose()"
     )
