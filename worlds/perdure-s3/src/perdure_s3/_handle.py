@@ -21,7 +21,7 @@ from ._cas import Cas, Client, Found, Refusal
 from ._client import Place, connect
 from ._due import Due
 from ._runs import Runs
-from ._schema import FORMAT, Layout, dumps, loads
+from ._schema import FORMAT, Layout, dumps, loads, readable
 from ._tokens import Tokens
 
 __all__ = ("Handle",)
@@ -221,7 +221,8 @@ async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
             body = await _described(cas)  # another has made it, just now
     if body is None:
         raise WorldContractError(f"world {url}: what was just written is not there")
-    written, shards, *_ = loads(body)
+    with readable(f"what world {url} says of itself"):
+        written, shards, *_ = loads(body)
     if written != FORMAT:
         raise WorldContractError(
             f"world {url} was made by a later version (format {written}); upgrade perdure-s3"

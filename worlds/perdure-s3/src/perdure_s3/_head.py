@@ -28,6 +28,7 @@ from ._schema import (
     pack_flat,
     pack_mailbox,
     pack_queued,
+    readable,
     unpack_committed,
     unpack_event,
     unpack_flat,
@@ -179,6 +180,7 @@ class Head:
         )
 
     @classmethod
+    @readable("a run's head")
     def parse(cls, body: bytes, etag: str, known: Head | None = None) -> Head:
         """The version that these bytes are.
 

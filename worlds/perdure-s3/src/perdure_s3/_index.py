@@ -28,7 +28,7 @@ import anyio.lowlevel
 from perdure.errors import WorldUnavailableError
 
 from ._cas import UNCHANGED, Cas, Refusal
-from ._schema import dumps, loads, new_mark
+from ._schema import dumps, loads, new_mark, readable
 
 __all__ = ("GUARD_MS", "Item", "Shelf", "View", "due_of")
 
@@ -304,6 +304,7 @@ def _pack(entries: Mapping[str, tuple[Item, ...]]) -> bytes:
     return dumps([new_mark(), packed])
 
 
+@readable("a shelf of what is due")
 def _unpack(body: bytes) -> dict[str, tuple[Item, ...]]:
     _, packed = loads(body)
     return {run_id: tuple(Item(*parts) for parts in items) for run_id, items in packed.items()}

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar, cast, final
 
 import cbor2
+from cbor2 import CBORError
 
+from perdure.errors import WorldContractError
 from perdure.lowlevel import Mailbox, QueuedMessage
 from perdure.model import (
     Committed,
@@ -40,6 +43,7 @@ __all__ = (
     "pack_lease",
     "pack_mailbox",
     "pack_queued",
+    "readable",
     "run_of",
     "unpack_committed",
     "unpack_event",
@@ -170,6 +174,22 @@ def dumps(value: object) -> bytes:
     return data
 
 
+@contextmanager
+def readable(what: str) -> Generator[None, None, None]:
+    """Within the block, or in the function that is decorated, stored bytes are read.
+
+    Raises:
+        WorldContractError: they are not what this package writes.
+    """
+    try:
+        yield
+    except (CBORError, EOFError, LookupError, TypeError, ValueError, AttributeError) as exc:
+        raise WorldContractError(
+            f"{what} cannot be read ({type(exc).__name__}): the store is damaged, or a later"
+            " version of perdure-s3 has written to it"
+        ) from exc
+
+
 def loads(data: bytes) -> Any:
     """A value from CBOR that this world wrote."""
     return cbor2.loads(data)
@@ -210,6 +230,7 @@ def pack_event(event: Event) -> bytes:
     )
 
 
+@readable("an event")
 def unpack_event(data: bytes) -> Event:
     """An event."""
     kind, key, at_ms, entity, payload, facts = loads(data)

@@ -22,7 +22,7 @@ from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage, StreamWrite
 from ._cas import UNCHANGED, Refusal
 from ._handle import Handle
 from ._packing import pack, sized, unpack
-from ._schema import Layout, dumps, loads, new_mark
+from ._schema import Layout, dumps, loads, new_mark, readable
 from ._together import each
 
 __all__ = ("S3Streams",)
@@ -58,6 +58,7 @@ class _Stream:
         return dumps([new_mark(), self.name, self.closed, parts, list(self.tail), self.writes])
 
     @classmethod
+    @readable("a stream")
     def parse(cls, body: bytes, etag: str) -> _Stream:
         _, name, closed, parts, tail, writes = loads(body)
         return cls(

@@ -17,7 +17,7 @@ from ._cas import UNCHANGED, Listed
 from ._handle import Handle
 from ._head import Head
 from ._parts import part_names
-from ._schema import Layout, loads
+from ._schema import Layout, loads, readable
 from ._together import each
 from ._txn import view_of
 from ._world import S3World
@@ -113,7 +113,8 @@ async def _sweep_tokens(
         found = await handle.cas.get(listed.key)
         if found is None or found is UNCHANGED:
             continue
-        run_id, claim, _, token = loads(found.body)
+        with readable(f"the hook token's object {listed.key}"):
+            run_id, claim, _, token = loads(found.body)
         head = heads.get(run_id)
         held = None if head is None else head.claimed.get(token)
         if held is None or held.claim != claim:

@@ -24,7 +24,7 @@ from ._cas import UNCHANGED, Cas, Refusal
 from ._head import Claimed
 from ._index import GUARD_MS
 from ._runs import Runs
-from ._schema import Layout, dumps, loads, new_mark
+from ._schema import Layout, dumps, loads, new_mark, readable
 from ._txn import Txn
 
 __all__ = ("Tokens",)
@@ -104,7 +104,8 @@ class Tokens:
         found = await self._cas.get(Layout.token(token))
         if found is None or found is UNCHANGED:
             return None
-        run_id, claim, at_ms, _ = loads(found.body)
+        with readable(f"the object of hook token {token!r}"):
+            run_id, claim, at_ms, _ = loads(found.body)
         return _Object(RunId(run_id), claim, at_ms, found.etag)
 
     async def _bar(self, found: _Object, token: str, txn: Txn) -> HookRecord | None:
