@@ -14,7 +14,7 @@ import pytest
 from perdure import Worker, Workflow, start, step
 from perdure._protocol import codec, decoding
 from perdure._protocol.codec import decode, encode, encode_error
-from perdure._runtime import registry
+from perdure._runtime import payloads, registry
 from perdure._runtime.inspection import inspect_run
 from perdure._runtime.payloads import decode_aside, encode_aside, encode_failure
 from perdure.abc import World
@@ -248,3 +248,34 @@ async def test_what_is_malformed_is_refused_aside_too() -> None:
         await decode_aside(b"\xff" * 100_000, len)
     with pytest.raises(ValueNotCarriableError, match="at most"):
         await encode_aside(b"a" * 9_000_000, where="v")
+
+
+def test_a_text_that_is_too_long_is_cut_before_it_is_encoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """100 MB of it kept the loop for half a second."""
+    encoded = list[BaseException]()
+
+    def encoding(error: BaseException) -> bytes:
+        encoded.append(error)
+        return encode_error(error)
+
+    class Long(Exception):
+        def __str__(self) -> str:
+            return "x" * (payloads.MAX_BYTES + 1)
+
+    monkeypatch.setattr(payloads, "encode_error", encoding)
+    shown = decode(encode_failure(Long()))
+    assert isinstance(shown, GuestError)
+    assert shown.name == "Long"
+    assert [type(error) for error in encoded] == [GuestError]
+    assert "(cut: it has 8,388,609 characters)" in shown.text
+
+
+def test_a_text_that_cannot_be_made_is_the_callers_matter() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise KeyError("mute")
+
+    with pytest.raises(KeyError, match="mute"):
+        encode_failure(Mute())

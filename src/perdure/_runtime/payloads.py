@@ -120,6 +120,9 @@ def encode_failure(error: BaseException) -> bytes:
     """The payload of an error; one that is too large is cut."""
     if not is_small(error):
         return _cut(error, "it has many parts")
+    length = _own_length(error)
+    if length > MAX_BYTES:
+        return _cut(error, f"it has {length:,} characters")
     data = encode_error(error)
     return data if len(data) <= MAX_BYTES else _cut(error, f"the error took {len(data):,} bytes")
 
@@ -138,6 +141,16 @@ def _text_of(error: BaseException) -> str:
     is_copied = len(parts) == 1 and isinstance(error.args[0], str)
     text = str(error) if is_copied or is_small(parts) else show(parts)
     return str.__getitem__(text, slice(None))  # it may be of a class of its own
+
+
+def _own_length(error: BaseException) -> int:
+    """How long the text is that the error's own class makes: none of its parts tell."""
+    if parts_of_text(error):
+        return 0
+    try:
+        return len(_text_of(error))
+    except BaseException:  # of a user's class; it is shown without a text
+        return 0
 
 
 def _cut(error: BaseException, reason: str) -> bytes:
