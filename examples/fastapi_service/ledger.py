@@ -12,10 +12,10 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-__all__ = ("decide", "decision_on", "pay_once", "payments")
+__all__ = ("decide", "decision_on", "pay_once")
 
 FILE = Path(__file__).with_name("ledger.db")
-BANK_S = 0.3  # seconds a bank takes to answer when it has the money; the process may die meanwhile
+BANK_S = 0.3  # seconds until the bank answers, which has the money; the process may die meanwhile
 TABLES = """
 CREATE TABLE IF NOT EXISTS payments (key TEXT PRIMARY KEY, order_id TEXT, customer TEXT, cents INT);
 CREATE TABLE IF NOT EXISTS decisions (order_id TEXT PRIMARY KEY, approved INT);
@@ -37,12 +37,6 @@ def pay_once(key: str, order_id: str, customer: str, cents: int) -> None:
         row = (key, order_id, customer, cents)
         ledger.execute("INSERT INTO payments VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
     time.sleep(BANK_S)
-
-
-def payments() -> list[tuple[str, int]]:
-    """Every payment: order and cents."""
-    with _opened() as ledger:
-        return ledger.execute("SELECT order_id, cents FROM payments").fetchall()
 
 
 def decide(order_id: str, *, approved: bool) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -125,7 +126,7 @@ async def result(order_id: str, wait: Annotated[float, Query(ge=0, le=60)] = 20)
 async def decide(order_id: str, decision: Decision) -> Decision:
     """Approve or decline a large order; the first decision counts."""
     await get_run(order_id).info()  # there is such an order
-    ledger.decide(order_id, approved=decision.approved)
+    await run_in_threadpool(ledger.decide, order_id, approved=decision.approved)
     return decision
 
 
