@@ -16,8 +16,9 @@ from perdure._core.turn import (
     created_key,
     end_key,
     foreign_step,
-    new_steps,
+    new_commands,
     plan_turn,
+    steps_to_run,
     wait_completed,
 )
 from perdure._model.commands import (
@@ -62,12 +63,13 @@ def request(
         here = command.step != "m:elsewhere"
         return StepRoute(topic=f"q/{command.step}", body=b"body", lease_ms=10_000 if here else None)
 
-    steps = new_steps(made or answer(*ALL), known_through)
+    made = made or answer(*ALL)
+    commands = new_commands(made, known_through)
     return TurnRequest(
         run_id=RUN,
         now_ms=NOW,
-        known_through=known_through,
-        routes={command.id: route(command) for command in steps},
+        commands=commands,
+        routes={command.id: route(command) for command in steps_to_run(made, commands)},
         stalled_error=b"stalled",
         failure=failure,
     )
@@ -227,7 +229,7 @@ def test_a_wait_is_never_over_before_its_time(resume_at: int, now: int) -> None:
 def test_a_step_that_the_bundle_does_not_import_ends_the_run() -> None:
     forged = replace(STEP, step="m:forged")
     made = answer(STEP, forged, ATTRIBUTES)
-    name = foreign_step(new_steps(made, 0), {STEP.step})
+    name = foreign_step(steps_to_run(made, new_commands(made, 0)), {STEP.step})
     assert name == "m:forged"
     plan = plan_turn(request(made, failure=b"no m:forged"), made, Ledger.empty())
     assert plan.outcome == RunOutcome(status=RunStatus.FAILED, payload=b"no m:forged", at_ms=NOW)
@@ -237,7 +239,7 @@ def test_a_step_that_the_bundle_does_not_import_ends_the_run() -> None:
 
 def test_a_step_made_again_is_not_looked_at() -> None:
     made = answer(replace(STEP, step="m:forged"))
-    assert new_steps(made, 1) == []
+    assert new_commands(made, 1) == []
     assert foreign_step([STEP], {STEP.step}) is None
     plan = plan_turn(request(made, known_through=1), made, Ledger.empty())
     assert plan.outcome == RunOutcome(status=RunStatus.FAILED, payload=b"stalled", at_ms=NOW)

@@ -7,7 +7,7 @@ and outcome of one ``TurnCommit`` come out. Commands made again while catching u
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from .._frozen import frozen
@@ -39,8 +39,9 @@ __all__ = (
     "created_key",
     "end_key",
     "foreign_step",
-    "new_steps",
+    "new_commands",
     "plan_turn",
+    "steps_to_run",
     "wait_completed",
 )
 
@@ -60,8 +61,8 @@ class TurnRequest:
 
     run_id: RunId
     now_ms: int
-    known_through: int  # deliveries up to here were told before; their commands are in the log
-    routes: Mapping[EntityId, StepRoute]  # of each of the ``new_steps``
+    commands: Sequence[Command]  # those that are new
+    routes: Mapping[EntityId, StepRoute]  # of each of their ``steps_to_run``
     stalled_error: bytes  # of a run that waits for nothing
     failure: bytes | None = None  # the run fails by this, whatever it asks for
 
@@ -99,11 +100,25 @@ def wait_completed(entity: EntityId, *, resume_at_ms: int, now_ms: int) -> Event
     )
 
 
-def new_steps(answer: Answer, known_through: int) -> list[ScheduleStep]:
-    """The steps that an answer asks for and the log does not hold; none if the run ends by it."""
+def new_commands(answer: Answer, known_through: int) -> list[Command]:
+    """The commands that the log does not hold.
+
+    Args:
+        known_through: deliveries up to here were told before; their commands are in the log.
+    """
+    return [
+        command
+        for output in answer.turns
+        if output.position > known_through
+        for command in output.commands
+    ]
+
+
+def steps_to_run(answer: Answer, commands: Iterable[Command]) -> list[ScheduleStep]:
+    """The steps among an answer's new commands; none if the run ends by it."""
     if isinstance(answer.outcome, Completed | Failed):
         return []
-    return [command for command in _new(answer, known_through) if isinstance(command, ScheduleStep)]
+    return [command for command in commands if isinstance(command, ScheduleStep)]
 
 
 def foreign_step(steps: Iterable[ScheduleStep], imported: Container[str]) -> str | None:
@@ -111,12 +126,15 @@ def foreign_step(steps: Iterable[ScheduleStep], imported: Container[str]) -> str
 
     The guest refuses such a call itself; only one that was tampered with comes to this.
     """
-    return next((command.step for command in steps if command.step not in imported), None)
+    for command in steps:
+        if command.step not in imported:
+            return command.step
+    return None
 
 
 def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     """What to commit after a turn; *ledger* takes note of the new commands."""
-    fresh = _new(answer, request.known_through)
+    fresh = request.commands
     ledger.note(fresh)
     outcome = _outcome(answer, ledger, request)
     if outcome is not None:
@@ -175,15 +193,6 @@ def _same_facts(left: Mapping[str, Fact], right: Mapping[str, Fact]) -> bool:
     return {k: v for k, v in left.items() if k != "at"} == {
         k: v for k, v in right.items() if k != "at"
     }
-
-
-def _new(answer: Answer, known_through: int) -> list[Command]:
-    return [
-        command
-        for output in answer.turns
-        if output.position > known_through
-        for command in output.commands
-    ]
 
 
 def _outcome(answer: Answer, ledger: Ledger, request: TurnRequest) -> RunOutcome | None:

@@ -44,21 +44,18 @@ class Routing:
         self, record: RunRecord, commands: Iterable[ScheduleStep], slots: TakenSlots, *, now_ms: int
     ) -> dict[EntityId, StepRoute]:
         """The routes of a turn's new steps; *slots* takes one for each that is to run here."""
-        return {
-            command.id: self._route(record, command, slots, now_ms=now_ms) for command in commands
-        }
-
-    def _route(
-        self, record: RunRecord, command: ScheduleStep, slots: TakenSlots, *, now_ms: int
-    ) -> StepRoute:
-        step = self._steps.get(command.step)
-        body = StepCall.encode(
-            command,
-            workflow=record.workflow,
-            run_started_ms=record.created_at_ms,
-            created_ms=now_ms,
-        )
-        topic = topic_of(command.step) if step is None else step.topic
-        is_served = step is not None and step.options.queue in self._queues
-        is_inline = is_served and not self._is_closed and slots.take()
-        return StepRoute(topic=topic, body=body, lease_ms=self._lease_ms if is_inline else None)
+        routes: dict[EntityId, StepRoute] = {}
+        for command in commands:
+            step = self._steps.get(command.step)
+            body = StepCall.encode(
+                command,
+                workflow=record.workflow,
+                run_started_ms=record.created_at_ms,
+                created_ms=now_ms,
+            )
+            topic = topic_of(command.step) if step is None else step.topic
+            is_served = step is not None and step.options.queue in self._queues
+            is_inline = is_served and not self._is_closed and slots.take()
+            lease_ms = self._lease_ms if is_inline else None
+            routes[command.id] = StepRoute(topic=topic, body=body, lease_ms=lease_ms)
+        return routes

@@ -14,8 +14,9 @@ from .._core.turn import (
     TurnPlan,
     TurnRequest,
     foreign_step,
-    new_steps,
+    new_commands,
     plan_turn,
+    steps_to_run,
     wait_completed,
 )
 from .._frozen import frozen
@@ -152,14 +153,15 @@ def _plan(
     answer: Answer,
     again: Answer | None,
 ) -> Turn:
-    steps = new_steps(answer, heap.recorded)
+    commands = new_commands(answer, heap.recorded)
+    steps = steps_to_run(answer, commands)
     foreign = foreign_step(steps, heap.baseline.steps)
     if foreign is not None:
         steps = []
     request = TurnRequest(
         run_id=heap.run_id,
         now_ms=given.now_ms,
-        known_through=heap.recorded,
+        commands=commands,
         routes=given.routing.routes(given.record, steps, given.slots, now_ms=given.now_ms),
         stalled_error=_STALLED,
         failure=None if foreign is None else _foreign(foreign),
