@@ -74,6 +74,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 def test_each_of_two_members_comes_back_in_either_order() -> None:
     wrong: list[str] = []
     for (one, value), (other, _) in PAIRS:

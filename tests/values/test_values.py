@@ -42,6 +42,7 @@ PAIRS = kinds().flatmap(lambda kind: st.tuples(st.just(kind.annotation), kind.va
 verdicts = Counter[str]()
 
 
+@pytest.mark.slow
 @seed(SEED)
 @SOME
 @given(PAIRS)
