@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from perdure._protocol.annotations import converter
-from perdure._protocol.codec import decode, encode, may_have_bigint
+from perdure._protocol.codec import decode, encode, encode_noting
 from perdure._protocol.equality import same_value
 from perdure.errors import ValueNotCarriableError
 from perdure.values import BigInt
@@ -52,17 +53,32 @@ def test_a_bigint_is_tagged_whatever_its_size(number: int) -> None:
     payload = encode(BigInt(number), where="value")
     assert payload[0] in (0xC2, 0xC3)
     assert decode(payload) == number
-    assert may_have_bigint(payload)
+    assert encode_noting(BigInt(number), where="value") == (payload, False)
 
 
-@given(st.integers(-(2**66), 2**66))
-def test_a_plain_int_that_may_be_a_bigint_is_seen_in_the_bytes(number: int) -> None:
-    if abs(number) > SAFE:
-        assert may_have_bigint(encode([number], where="value"))
-        with pytest.raises(ValueNotCarriableError, match=r"value\[0\].*BigInt"):
-            encode([number], where="value", only_numbers=True)
+AROUND: list[Callable[[int], Any]] = [
+    lambda n: n,
+    lambda n: [0, (n,)],
+    lambda n: {"a": [1, {"b": n}]},
+    lambda n: [{"id": 27, "text": "à;"}, n, 0.5],
+    lambda n: {n: 1},
+    lambda n: Row(BigInt(n), n),
+    lambda n: [Cents(n)],
+    lambda n: {(n, "a")},
+]
+
+
+@given(st.sampled_from(AROUND), st.integers(-(2**66), 2**66) | st.sampled_from([SAFE, -SAFE - 1]))
+def test_an_int_that_is_no_number_is_noted(around: Callable[[int], Any], number: int) -> None:
+    value = around(number)
+    payload, has_bigint = encode_noting(value, where="value")
+    assert payload == encode(value, where="value")
+    assert has_bigint is (abs(number) > SAFE)
+    if has_bigint:
+        with pytest.raises(ValueNotCarriableError, match=r"value.*BigInt"):
+            encode(value, where="value", only_numbers=True)
     else:
-        assert encode([number], where="value", only_numbers=True) == encode([number], where="value")
+        assert encode(value, where="value", only_numbers=True) == payload
 
 
 @pytest.mark.parametrize(

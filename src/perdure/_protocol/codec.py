@@ -12,7 +12,6 @@ containers keep their identity through tags 28 and 29, which are written only wh
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from array import array
 from collections import deque
@@ -37,7 +36,7 @@ from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
 from .tracebacks import user_traceback
 
-__all__ = ("decode", "decode_error", "encode", "encode_error", "may_have_bigint")
+__all__ = ("decode", "decode_error", "encode", "encode_error", "encode_noting")
 
 MAX_DEPTH = 200
 MAX_SAFE_INTEGER = 2**53 - 1  # above, an integer crosses as a BigInt
@@ -45,8 +44,6 @@ _SMALL_ITEMS = 1000  # take cbor2 0.2 ms
 _TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels"
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
-# Integers of eight bytes from 2**53 on, and tags 2 and 3 over bytes.
-_LIKE_BIGINT = re.compile(rb"[\x1b\x3b](?:[\1-\xff]|\0[\x20-\xff])|[\xc2\xc3][\x40-\x5b]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -66,9 +63,31 @@ def encode(
     Raises:
         ValueNotCarriableError: something in it cannot cross; names its path.
     """
+    data = None if only_numbers or maps else _encode_plain(value, where)
+    if data is None:
+        data = _encode_with_care(_Encoder(where, only_numbers=only_numbers, maps=maps), value)
+    return data
+
+
+def encode_noting(value: object, *, where: str) -> tuple[bytes, bool]:
+    """The payload of *value*, and whether there is a plain int in it that is no number.
+
+    Raises:
+        ValueNotCarriableError: as ``encode``.
+    """
+    data = _encode_plain(value, where)
+    if data is not None:
+        # Such an integer has one of these bytes; most values have none.
+        may_have = 0x1B in data or 0x3B in data or 0xC2 in data or 0xC3 in data
+        return data, may_have and _has_bigint(value)
+    encoder = _Encoder(where)
+    data = _encode_with_care(encoder, value)
+    return data, encoder.has_bigint
+
+
+def _encode_plain(value: object, where: str) -> bytes | None:
+    """The payload of a plain value; None if it is not plain."""
     count = [1]
-    if only_numbers or maps:
-        return _encode_with_care(_Encoder(where, only_numbers=only_numbers, maps=maps), value)
     try:
         if _is_plain(value, set(), 0, count):
             return _dump(value, count[0])
@@ -76,12 +95,26 @@ def encode(
         pass  # The slow way finds out where.
     if count[0] > MAX_ITEMS:
         raise too_many_items(where)
-    return _encode_with_care(_Encoder(where), value)
+    return None
 
 
-def may_have_bigint(payload: bytes) -> bool:
-    """Whether some bytes of a payload are as those of an integer that is no number."""
-    return _LIKE_BIGINT.search(payload) is not None
+def _has_bigint(value: Any) -> bool:
+    """Whether a plain value has an int that is no number."""
+    kind = type(value)
+    if kind is int:
+        return not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+    if kind is dict:
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return False
+    for item in value:
+        kind = type(item)
+        if kind is int:
+            if not -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER:
+                return True
+        elif (kind is dict or kind is list or kind is tuple) and _has_bigint(item):
+            return True
+    return False
 
 
 def _encode_with_care(encoder: _Encoder, value: object) -> bytes:
@@ -196,6 +229,7 @@ class _Encoder:
     ) -> None:
         self.only_numbers = only_numbers
         self.maps = maps
+        self.has_bigint = False  # a plain int that is no number was met
         self.path: list[str] = [where]
         self.met: dict[int, object] = {}  # id -> the container, which keeps the id its own
         self.shared: set[int] = set()  # ids met twice
@@ -221,8 +255,8 @@ class _Encoder:
         self.tally()
         kind = type(value)
         if kind in _SCALARS:
-            if kind is int and self.only_numbers:
-                return self.number(value)
+            if kind is int and not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+                return self.bigint(value)
             return self.checked(value) if kind is str else value
         if depth > MAX_DEPTH:
             raise self.refuse(_TOO_DEEP)
@@ -233,8 +267,9 @@ class _Encoder:
             return made
         return self.container(value, depth)
 
-    def number(self, value: int) -> int:
-        if abs(value) > MAX_SAFE_INTEGER:
+    def bigint(self, value: int) -> int:
+        self.has_bigint = True
+        if self.only_numbers:
             raise self.refuse(
                 f"{show(value)} is past 2**53 - 1, so it is a bigint in JavaScript, and its type"
                 " says number; annotate it as perdure.values.BigInt, and pass BigInt(…)"
@@ -413,7 +448,8 @@ class _Encoder:
             case BigInt():
                 return _bigint(value)
             case int():
-                return self.number(int(value)) if self.only_numbers else int(value)
+                is_number = -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+                return int(value) if is_number else self.bigint(int(value))
             case float():
                 return float(value)
             case _:

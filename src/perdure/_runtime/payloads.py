@@ -51,9 +51,8 @@ def encode_payload(value: object, *, where: str, returns: Returns | None = None)
     Raises:
         ValueNotCarriableError: it has no form in JavaScript, or is too large; names its path.
     """
-    data = encode(value, where=where)
-    if returns is not None:
-        data = returns.kept(value, data, where=where)
+    encoder = encode if returns is None else returns.encode
+    data = encoder(value, where=where)
     if len(data) > MAX_BYTES:
         raise ValueNotCarriableError(
             where,

@@ -3,7 +3,7 @@
 The declarations of ``perdure types`` are made of annotations alone. Where the form of a value does
 not follow from the value, the annotation is asked: an int is a number, and never a bigint; a dict
 without entries is a Map if its keys would be no texts. Most results have neither in them, which
-their bytes tell; only for others the annotation is read, once.
+their bytes tell; for others the annotation is read, once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, final
 
-from .._protocol.codec import encode, may_have_bigint
+from .._protocol.codec import encode, encode_noting
 from .parameters import annotation_of
 
 __all__ = ("Returns",)
@@ -31,13 +31,15 @@ class Returns:
     def __repr__(self) -> str:
         return f"<Returns of {getattr(self._function, '__qualname__', self._function)}>"
 
-    def kept(self, value: object, payload: bytes, *, where: str) -> bytes:
+    def encode(self, value: object, *, where: str) -> bytes:
         """The payload of a result as its type says that it is.
 
         Raises:
-            ValueNotCarriableError: there is an int in it that is no number; names its path.
+            ValueNotCarriableError: as ``encode``, or there is an int in it that is no number; names
+                its path.
         """
-        only_numbers = may_have_bigint(payload) and self._says_number
+        payload, has_bigint = encode_noting(value, where=where)
+        only_numbers = has_bigint and self._says_number
         maps: dict[int, object] = {}
         if _EMPTY in payload and self._says_map:
             maps = import_module("perdure._types.maps").empty_maps(self._annotation, value)
