@@ -159,7 +159,7 @@ def test_bigints_are_keys_of_their_own_and_equal_the_same_numbers() -> None:
     assert same_value(encode([BigInt(5)], where="value"), encode([5], where="value"))
 
 
-FLOATS: list[tuple[Any, Any]] = [
+FLOATS: list[tuple[Any, Callable[[Any], Any]]] = [
     (float, lambda value: value),
     (float | None, lambda value: value),
     (list[float], lambda value: [value]),
