@@ -81,6 +81,10 @@ def test_an_int_that_is_no_number_is_noted(around: Callable[[int], Any], number:
         assert encode(value, where="value", only_numbers=True) == payload
 
 
+def test_a_text_with_like_bytes_is_no_integer() -> None:
+    assert encode_noting("à;", where="value") == (encode("à;", where="value"), False)
+
+
 @pytest.mark.parametrize(
     ("value", "path"),
     [

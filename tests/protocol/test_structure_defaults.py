@@ -7,11 +7,19 @@ from dataclasses import InitVar, dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypedDict, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    NamedTuple,
+    NotRequired,  # pydantic takes no other before Python 3.12
+    TypeVar,
+)
 
 import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from perdure._protocol.annotations import converter
 from perdure._protocol.codec import decode, encode
@@ -192,6 +200,20 @@ class Broken(BaseModel):
     table: dict[str, Colour] = {}
 
 
+class Point(NamedTuple):
+    shape: Shape
+
+
+class Keys(TypedDict):
+    point: Point
+    more: NotRequired[list[Keys]]
+
+
+class UnscalarInside(BaseModel):
+    model_config = ConfigDict(use_enum_values=True)
+    shape: list[Keys]
+
+
 class Checked(BaseModel):
     model_config = ConfigDict(use_enum_values=True, validate_default=True)
     colour: Colour = Colour.RED
@@ -241,9 +263,10 @@ def test_only_a_text_is_read_as_a_class_of_texts(kind: Any, value: object) -> No
         converter(kind)([value] if kind == list[IPv4Address] else value, "value")
 
 
-def test_an_enum_whose_values_are_no_scalars_does_not_cross_by_them() -> None:
-    with pytest.raises(TypeError, match=r"Unscalar\.shape.*use_enum_values.*Shape"):
-        converter(Unscalar)
+@pytest.mark.parametrize("kind", [Unscalar, UnscalarInside])
+def test_an_enum_whose_values_are_no_scalars_does_not_cross_by_them(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"Unscalar(Inside)?\.shape.*use_enum_values.*Shape"):
+        converter(kind)
 
 
 @pytest.mark.parametrize(

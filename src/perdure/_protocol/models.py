@@ -24,6 +24,7 @@ from typing import Any
 from .._frozen import frozen
 from .annotations import LossyTypeError
 from .enums import crosses_by_value
+from .typed_dicts import is_typed_dict
 
 __all__ = ("check_enum_values", "content_of", "is_encoder", "is_model", "serialized_fields")
 
@@ -144,10 +145,17 @@ def _dataclass_of_enums(annotation: Any, seen: tuple[Any, ...] = ()) -> Any:
     return next((o for part in parts if (o := _dataclass_of_enums(part, seen))), None)
 
 
-def _enums_in(annotation: Any) -> list[type[Enum]]:
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return [annotation]
-    return [enum for part in typing.get_args(annotation) for enum in _enums_in(part)]
+def _enums_in(annotation: Any, seen: tuple[Any, ...] = ()) -> list[type[Enum]]:
+    """The enums in an annotation, and in the tuples and dicts with named parts that it names."""
+    origin = typing.get_origin(annotation) or annotation
+    parts = typing.get_args(annotation)
+    if isinstance(origin, type) and origin not in seen:
+        if issubclass(origin, Enum):
+            return [origin]
+        if hasattr(origin, "_fields") or is_typed_dict(origin):
+            parts = (*parts, *typing.get_type_hints(origin, include_extras=True).values())
+            seen = (*seen, origin)
+    return [enum for part in parts for enum in _enums_in(part, seen)]
 
 
 def _with_texts(value: Any) -> Any:
