@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -80,3 +82,10 @@ def test_no_password_is_ever_shown(before: str, after: str, scheme: str, broken:
     with pytest.raises(UsageError) as told:
         parse(url)
     assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize("url", [None, b"sqlite:///a", 5])
+def test_a_url_is_a_text(url: object) -> None:
+    wrong: Any = url
+    with pytest.raises(UsageError, match=f"not a value of type {type(url).__name__}"):
+        parse_url(wrong, scheme="sqlite", options=(), example="sqlite:///x.db")
