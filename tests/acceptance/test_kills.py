@@ -90,7 +90,7 @@ async def surviving(workers: Workers) -> AsyncGenerator[None, None]:
         yield
     finally:
         last.terminate()
-        await anyio.to_thread.run_sync(last.communicate)
+        await anyio.to_thread.run_sync(last.wait)
     assert last.returncode == 0
 
 

@@ -14,7 +14,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from unittest.mock import patch
 
 import anyio
@@ -48,6 +48,12 @@ def _work(arguments: list[str], environment: dict[str, str], errors: Connection)
         patch.object(renewal, "RENEW_EVERY", RENEW_EVERY),
     ):
         main()
+
+
+def _read_on(said: IO[bytes]) -> None:
+    with said:
+        while said.read(1 << 16):
+            continue
 
 
 def _join(process: multiprocessing.process.BaseProcess) -> None:
@@ -91,6 +97,8 @@ class Workers:
         assert process.stderr is not None
         line = await anyio.to_thread.run_sync(process.stderr.readline)
         assert b"working on" in line, (line, process.wait(5))
+        # A pipe that is full would hold it: it tells of every step that fails.
+        threading.Thread(target=_read_on, args=(process.stderr,), daemon=True).start()
         return process
 
     async def kill_after(self, delay: float) -> None:
