@@ -34,7 +34,7 @@ def with_a_lifespan(url: str) -> Litestar:
         async with open_world(url) as world, Worker(world, steps=[add]):
             yield
 
-    return Litestar([begin, result], lifespan=[service])
+    return Litestar([begin, result], lifespan=[service], logging_config=None)
 
 
 def with_hooks(url: str) -> Litestar:
@@ -44,7 +44,12 @@ def with_hooks(url: str) -> Litestar:
         world = await service.enter_async_context(open_world(url))
         await service.enter_async_context(Worker(world, steps=[add]))
 
-    return Litestar([begin, result], on_startup=[open_service], on_shutdown=[service.aclose])
+    return Litestar(
+        [begin, result],
+        on_startup=[open_service],
+        on_shutdown=[service.aclose],
+        logging_config=None,  # the log is the process's
+    )
 
 
 @pytest.mark.parametrize("application", [with_a_lifespan, with_hooks])
