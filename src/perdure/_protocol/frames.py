@@ -236,15 +236,14 @@ def _line(level: object, text: object) -> tuple[str, str]:
 
 
 def _outcome(kind: object, *payload: object) -> Outcome:
-    match kind, payload:
-        case "completed", (bytes(value),):
-            return Completed(value)
-        case "failed", (bytes(error),):
-            return Failed(error)
-        case "interrupted", ():
-            return Interrupted()
-        case _:
-            raise _wrong("an outcome", kind)
+    if kind == "interrupted" and not payload:
+        return Interrupted()
+    if len(payload) == 1 and type(payload[0]) is bytes:
+        if kind == "completed":
+            return Completed(payload[0])
+        if kind == "failed":
+            return Failed(payload[0])
+    raise _wrong("an outcome", kind)
 
 
 def _command(kind: object, *fields: object) -> Command:

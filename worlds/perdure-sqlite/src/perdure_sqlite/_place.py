@@ -23,11 +23,10 @@ from perdure.files import make_folder
 
 from ._locks import holder_of
 
-__all__ = ("Identity", "Place", "change_since", "is_locked")
+__all__ = ("Identity", "Place", "change_since", "is_locked", "loss_since")
 
 Identity: TypeAlias = "dict[str, tuple[int, int]]"  # by file name: device and number there
-_LOG = "-wal"
-_BESIDE = (_LOG, "-shm")
+_BESIDE = ("-wal", "-shm")
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _READ_ONLY = (
     "is not to be written to: its file system is mounted read-only, or this user may not write to"
@@ -134,19 +133,9 @@ class Place:
         )
 
 
-def change_since(identity: Identity, *, quickly: bool = False) -> str | None:
-    """What became of the files, if they are not those of then any more.
-
-    Args:
-        quickly: of the log only whether it is there, and nothing of the index, which is made again
-            from the log. A log that is asked for its times has them written at the next sync,
-            which takes 50 µs.
-    """
+def change_since(identity: Identity) -> str | None:
+    """What became of the files, if they are not those of then any more."""
     for name, number in identity.items():
-        if quickly and name.endswith(_BESIDE):
-            if name.endswith(_LOG) and not os.access(name, os.F_OK):
-                return f"{name}: it is not there any more"
-            continue
         try:
             now = os.stat(name)
         except OSError as exc:
@@ -154,6 +143,23 @@ def change_since(identity: Identity, *, quickly: bool = False) -> str | None:
         if (now.st_dev, now.st_ino) != number:
             return f"{name}: another file is in its place"
     return None
+
+
+def loss_since(identity: Identity) -> str | None:
+    """The same in a few microseconds, for each commit that is a promise.
+
+    Of the log only whether it is there: one that is asked for its times has them written at the
+    next sync, which takes 50 µs. Nothing of the index, which is made again from the log.
+    """
+    main, log, _ = identity
+    if os.access(log, os.F_OK):
+        try:
+            now = os.stat(main)
+        except OSError:
+            return change_since(identity)
+        if (now.st_dev, now.st_ino) == identity[main]:
+            return None
+    return change_since(identity)
 
 
 def is_locked(exc: BaseException | None) -> bool:

@@ -23,7 +23,7 @@ import aiosqlite
 from perdure.errors import WorldClosedError, WorldReplacedError
 from perdure.posting import post, posted_together
 
-from ._place import Identity, Place, change_since
+from ._place import Identity, Place, loss_since
 
 __all__ = ("Transaction", "Writer", "join", "make_daemon", "read")
 
@@ -249,7 +249,7 @@ class Writer:
         A run that is created in a file which was removed would be gone though it was acknowledged.
         Of one that was there before everything is gone, and the next look tells.
         """
-        self.lost = change_since(self._data, quickly=True) or ""
+        self.lost = loss_since(self._data) or ""
         if self.lost:
             raise WorldReplacedError(self._place.url, reason=self.lost)
 
