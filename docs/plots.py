@@ -142,8 +142,8 @@ def _table(lines: list[str]) -> str:
         rows.append(f"| {steps:,} | " + " | ".join(cells) + " |")
     where = (
         f"Measured on {machine['at'][:10]} on a machine of {machine['processors']} virtual cores "
-        f"with Python {machine['python']}, while other work ran beside it (load "
-        f"{machine['load']}); medians. Syncing 4 KiB to its disk took {machine['fdatasync_us']} µs."
+        f"with Python {machine['python']}, in one run that began at a load of {machine['load']}; "
+        f"medians. Syncing 4 KiB to its disk took {machine['fdatasync_us']} µs."
     )
     return "\n".join([*rows, "", where, ""])
 
