@@ -152,11 +152,11 @@ class Attempt:
         self._body = body  # which refers to this by its context: not for longer than it waits
         return None
 
-    async def finish(self, hosts: Hosts, threads: anyio.CapacityLimiter | None = None) -> Result:
+    async def finish(self, hosts: Hosts, threads: anyio.CapacityLimiter) -> Result:
         """The result, once the body has come to it, or its time is over.
 
         Args:
-            threads: how many plain functions run at once; None is anyio's limit for all threads.
+            threads: how many plain functions run at once.
         """
         if self._body is not None:
             outcome = await self._settled(self._body)
@@ -216,9 +216,7 @@ class Attempt:
         entered.set(self._metadata)
         step = self._step
         running: Any = _called(step, await decode_aside(self._call.args, step.convert))
-        if step.options.timeout is None:
-            return await self._encoded(await running)
-        return await self._in_time(running, step.options.timeout)
+        return await self._payload(running)
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:
         """The same for what a plain function returned."""

@@ -16,6 +16,7 @@ import threading
 from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from operator import sub
 from typing import Any, final
 
 import zstandard
@@ -65,7 +66,7 @@ class Patch:
 
 def pack(memory_bytes: int, pages: Sequence[int], parts: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A delta's body, before compression."""
-    steps = array("I", (b - a for a, b in zip((0, *pages), pages, strict=False)))
+    steps = array("I", map(sub, pages, (0, *pages)))
     pieces = [_PAIR.pack(memory_bytes, len(pages)), steps.tobytes()]
     for words, gaps in parts:
         pieces += (_PAIR.pack(len(words), len(gaps)), words, gaps)

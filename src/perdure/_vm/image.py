@@ -177,14 +177,20 @@ def _joined(pages: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, 
     """The same bytes, new and old, with whole pages that adjoin in one."""
     runs: list[tuple[int, int, int, int]] = []
     ends = -1
+    first_new = first_old = size = 0  # of the run that is being joined
     for page in pages:
-        new, count, _, known = page
+        new, count, old, known = page
         if new == ends and count == known:
-            first_new, before, first_old, _ = runs[-1]
-            runs[-1] = (first_new, before + count, first_old, before + count)
+            size += count
         else:
-            runs.append(page)
+            if size:
+                runs.append((first_new, size, first_old, size))
+            first_new, first_old, size = new, old, count if count == known else 0
+            if not size:
+                runs.append(page)
         ends = new + count if count == known == PAGE else -1
+    if size:
+        runs.append((first_new, size, first_old, size))
     return runs
 
 
@@ -238,7 +244,10 @@ def _changed(guest: Instance | Cell, parent: Image) -> list[tuple[int, tuple[int
         for at in range(inside, length, PAGE):
             n = min(PAGE, length - at)
             m = max(0, min(n, known - at))
-            if compare(new + at, old + at, m) or compare(new + at + m, _ZEROS_AT, n - m):
+            grown = n - m  # past the parent's end, where it counts as zeros
+            if compare(new + at, old + at, m) or (
+                grown and compare(new + at + m, _ZEROS_AT, grown)
+            ):
                 found.append((part.first + at // PAGE, (new + at, n, old + at, m)))
     return found
 
