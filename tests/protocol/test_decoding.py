@@ -13,6 +13,7 @@ import cbor2
 import pytest
 from hypothesis import given, strategies as st
 
+from perdure._protocol import decoding
 from perdure._protocol.codec import decode, decode_error, encode
 from perdure._protocol.decoding import decode_frame
 from perdure._protocol.survey import MAX_BIG_KEYS, MAX_ITEMS, MAX_KEY_PARTS, survey
@@ -565,3 +566,25 @@ def test_typed_arrays_and_urls_keep_their_kind() -> None:
 def test_a_frame_shares_no_objects() -> None:
     with pytest.raises(ProtocolError, match="a frame has shared objects"):
         decode_frame(tagged(28, b"\x80"))
+
+
+HEADS = st.sampled_from(
+    [
+        *[bytes([head]) for head in (0x00, 0x17, 0x20, 0x37, 0x80, 0x82, 0xF4, 0xF5, 0xF6, 0xF7)],
+        *[b"\x18\x18", b"\x18\x01", b"\x19\x01\x00", b"\x1a\x00\x01\x00\x00", b"\x38\xff"],
+        *[b"\x61a", b"\x62\xc3\xa9", b"\x61\xff", b"\x41\xff", b"\x60", b"\xa0", b"\xc2\x41\x01"],
+        *[b"\xfb" + bytes(8), b"\xfb\x80" + bytes(7), b"\xfb\x7f\xf8" + bytes(6), b"\xf9\x3c\x00"],
+    ]
+)
+
+
+@given(st.lists(HEADS, max_size=8).map(b"".join) | st.binary(max_size=64))
+def test_a_short_payload_is_what_the_long_way_makes_of_it(data: bytes) -> None:
+    """The same value of the same types, or the same error."""
+    answers = list[str]()
+    for way in (decode, decoding._decode_all):
+        try:
+            answers.append(repr(way(data)))
+        except (ProtocolError, ValueNotCarriableError) as exc:
+            answers.append(f"{type(exc).__name__}: {exc}")
+    assert answers[0] == answers[1]

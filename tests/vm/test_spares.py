@@ -24,7 +24,8 @@ export async function w(secret, much) {
   deep(40, secret);
   try { await work({ a: secret.repeat(much), get b() { throw secret } }); } catch {}
   console.log(secret.repeat(much), [secret].sort(), new RegExp(secret + "+").test(secret));
-  return secret.repeat(much);
+  const shared = { secret };
+  return [secret.repeat(much), shared, shared];
 }
 """
 
@@ -65,7 +66,7 @@ def test_nothing_of_a_run_is_left_for_the_next(much: int) -> None:
     stack = memory[: again.layout.stack_pointer]
     assert not is_kept or stack.count(0) == len(stack)
     slot = again.layout.answer - again.layout.arena
-    slots = memory[again.layout.arena : again.layout.arena + 3 * slot]
+    slots = memory[again.layout.arena : again.layout.arena + 4 * slot]
     assert slots.count(0) == len(slots)
     again.close()
 
