@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 import pytest
 
-from perdure._protocol.annotations import converter, without_undefined
+from perdure._protocol.annotations import converter, unconverted_types, without_undefined
 from perdure.errors import GuestError, ValueNotCarriableError
-from perdure.values import UNDEFINED, ArrayBuffer, Undefined
+from perdure.values import UNDEFINED, ArrayBuffer, BigInt, Undefined
 
 ERROR = GuestError(name="E", message="m")
 
@@ -51,6 +52,50 @@ def test_plain_values_take_the_type_asked_for(
     converted = converter(annotation)(value, "arguments[0]")
     assert converted == expected
     assert type(converted) is type(expected)
+
+
+SCALARS = [None, True, 0, 2**60, 1.5, 2.0, "a", b"a", UNDEFINED, BigInt(1)]
+TYPES = [
+    int,
+    float,
+    str,
+    bool,
+    bytes,
+    None,
+    int | None,
+    str | float,
+    Undefined,
+    BigInt,
+    Any,
+    object,
+]
+
+
+@pytest.mark.parametrize(
+    "annotation", [*TYPES, object, Undefined, list, dict, list[int], date], ids=repr
+)
+@pytest.mark.parametrize("value", SCALARS, ids=repr)
+def test_what_needs_no_conversion_is_converted_to_itself(annotation: Any, value: object) -> None:
+    if type(value) in unconverted_types(annotation):
+        assert converter(annotation)(value, "arguments[0]") is value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "types"),
+    [
+        (int, {int}),
+        (int | None, {int, type(None)}),
+        (Any, {int, float, str, bool, bytes, type(None)}),
+        (dict, set[type]()),
+        (list[int], set[type]()),
+        (BigInt, set[type]()),
+    ],
+    ids=repr,
+)
+def test_scalars_of_the_annotated_type_need_no_conversion(
+    annotation: Any, types: set[type]
+) -> None:
+    assert unconverted_types(annotation) == types
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from perdure._protocol.codec import decode, decode_error, encode, encode_error
+from perdure._protocol.codec import decode, decode_error, encode, encode_error, encode_scalar
 from perdure.errors import FatalError, GuestError, ProtocolError, ValueNotCarriableError
 from perdure.values import (
     UNDEFINED,
@@ -75,6 +75,38 @@ def _same(left: Any, right: Any) -> bool:
 @given(VALUES)
 def test_values_come_back_as_they_went(value: Any) -> None:
     assert _same(decode(encode(value, where="value")), value)
+
+
+AT_ONCE: list[Any] = [
+    0,
+    -1,
+    2**53 - 1,
+    1 - 2**53,
+    True,
+    None,
+    1.5,
+    -0.0,
+    float("nan"),
+    float("inf"),
+    "",
+    "a",
+]
+NOT_AT_ONCE: list[Any] = [2**53, -(2**53), 2**80, "ä", "\ud800", "a" * 5000, b"", [], {}]
+
+
+@pytest.mark.parametrize("value", AT_ONCE, ids=repr)
+def test_a_scalar_is_encoded_at_once_in_the_same_bytes(value: object) -> None:
+    assert encode_scalar(value) == encode(value, where="value")
+
+
+@pytest.mark.parametrize("value", NOT_AT_ONCE, ids=lambda value: repr(value)[:20])
+def test_what_takes_a_closer_look_is_no_scalar(value: object) -> None:
+    assert encode_scalar(value) is None
+
+
+@given(VALUES)
+def test_a_scalar_or_not_its_bytes_are_the_same(value: Any) -> None:
+    assert encode_scalar(value) in (None, encode(value, where="value"))
 
 
 @given(st.binary(max_size=40))

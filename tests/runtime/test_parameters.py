@@ -64,7 +64,7 @@ class OpaqueLater:
 
 def convert(target: Any, *args: object) -> list[Any]:
     found: AnyStep = target
-    return found.convert(args)
+    return found.parameters.convert(args)
 
 
 def test_an_annotation_that_nothing_fits_is_refused_at_the_decorator() -> None:
@@ -80,7 +80,8 @@ def test_a_name_for_type_checkers_leaves_its_parameter_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="perdure"):
-        late._parameters._named[1]._converter = None
+        other = late.parameters._named[1]
+        other._converter, other.as_it_is = None, frozenset()
         converted = convert(late, {"number": 1}, "1.5", 2)
     assert converted == [Later(1.0), "1.5", 2]
     assert "parameter 'other' gets plain values" in caplog.text
@@ -102,7 +103,7 @@ def test_undefined_takes_the_default() -> None:
 
 def test_the_rest_is_converted_each() -> None:
     assert convert(rest, 1, 2, 3) == [1, 2.0, 3.0]
-    assert repr(rest._parameters) == "<Parameters of parameters:rest: 1>"
+    assert repr(rest.parameters) == "<Parameters of parameters:rest: 1>"
 
 
 def test_more_arguments_than_parameters_are_left_to_the_call() -> None:

@@ -23,7 +23,14 @@ from ..errors import GuestError, ValueNotCarriableError
 from ..values import UNDEFINED, BigInt, Undefined
 from .show import show
 
-__all__ = ("Converter", "LossyTypeError", "converter", "exact_float", "without_undefined")
+__all__ = (
+    "Converter",
+    "LossyTypeError",
+    "converter",
+    "exact_float",
+    "unconverted_types",
+    "without_undefined",
+)
 
 Converter: TypeAlias = "Callable[[Any, str], Any]"
 """A decoded value and the place it has in an error's path -> the value in the type asked for."""
@@ -37,6 +44,7 @@ _PLAIN = frozenset(
     {str, int, float, bool, bytes, bytearray, dict, list, type(None), Undefined, BigInt}
 )
 _ERRORS = frozenset(GuestError.__mro__) - {object}
+_SCALARS: frozenset[type] = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def converter(annotation: Any) -> Converter:
@@ -58,6 +66,13 @@ def converter(annotation: Any) -> Converter:
         return lambda value, where: without_undefined(value)
     made: Converter = import_module("perdure._protocol.structure").structured(annotation)
     return made
+
+
+def unconverted_types(annotation: Any) -> frozenset[type]:
+    """The types of scalars that the converter to *annotation* returns as they are."""
+    if annotation is Any or annotation is object:
+        return _SCALARS
+    return _SCALARS & (_plain_types(annotation) or frozenset())
 
 
 def without_undefined(value: Any) -> Any:

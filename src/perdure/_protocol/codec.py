@@ -36,13 +36,14 @@ from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
 from .tracebacks import user_traceback
 
-__all__ = ("decode", "decode_error", "encode", "encode_error", "encode_noting")
+__all__ = ("decode", "decode_error", "encode", "encode_error", "encode_noting", "encode_scalar")
 
 MAX_DEPTH = 200
 MAX_SAFE_INTEGER = 2**53 - 1  # above, an integer crosses as a BigInt
 _SMALL_ITEMS = 1000  # take cbor2 0.2 ms
 _TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels"
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
+_SHORT_TEXT = 4096  # characters
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -83,6 +84,22 @@ def encode_noting(value: object, *, where: str) -> tuple[bytes, bool]:
     encoder = _Encoder(where)
     data = _encode_with_care(encoder, value)
     return data, encoder.has_bigint
+
+
+def encode_scalar(value: Any) -> bytes | None:
+    """The payload of None, a boolean, a number that is one in JavaScript, or a short ASCII text.
+
+    Returns:
+        None for any other value; of these ``encode`` returns the same bytes.
+    """
+    kind = type(value)
+    if kind is int:
+        is_sure = -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+    elif kind is str:
+        is_sure = len(value) <= _SHORT_TEXT and value.isascii()
+    else:
+        is_sure = kind is bool or kind is float or value is None
+    return cbor2.dumps(value) if is_sure else None
 
 
 def _encode_plain(value: object, where: str) -> bytes | None:

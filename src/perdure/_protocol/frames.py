@@ -254,12 +254,14 @@ def _command(kind: object, *fields: object) -> Command:
 
 
 def _schedule_step(entity: object, step: object, args: object, at: object) -> Command:
-    return ScheduleStep(
-        id=_id("step_", entity),
-        step=_text("a step", step, MAX_NAME),
-        args=_bytes(args),
-        at=_text("a position", at, MAX_POSITION),
-    )
+    # Most answers have one of these: what a call of ``_text`` and the like would check, is here.
+    if type(step) is not str or len(step) > MAX_NAME:
+        raise _wrong("a step", step)
+    if type(args) is not bytes:
+        raise _wrong("a payload", args)
+    if type(at) is not str or len(at) > MAX_POSITION:
+        raise _wrong("a position", at)
+    return ScheduleStep(id=_id("step_", entity), step=step, args=args, at=at)
 
 
 def _start_wait(entity: object, resume_at_ms: Any, at: object) -> Command:

@@ -29,6 +29,7 @@ from .._model.commands import ScheduleStep
 from .._model.events import Event, EventType, Fact
 from .._model.ids import EntityId
 from .._model.queue import Lease, MessageClaim
+from .._protocol.codec import encode_scalar
 from ..errors import FatalError, StepLostError, StepTimeoutError
 from .bodies import Body, Hosts, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
@@ -134,16 +135,17 @@ class Attempt:
     def begin(self, hosts: Hosts) -> Result | None:
         """Run the body, if it may, up to where it waits; gives the result if it came to one."""
         step, claim = self._step, self._claim
-        allowed = before_execution(
-            attempt=claim.attempt,
-            lost=claim.lost,
-            returned=claim.returned,
-            max_retries=step.options.max_retries,
-        )
-        if isinstance(allowed, Fail):
-            gone = claim.lost or claim.attempt - claim.returned - 1
-            return self._failed(StepLostError(step.id, lost=gone))
-        self.number = allowed.execution
+        if claim.attempt > 1:  # the first claim of a step may always run it
+            allowed = before_execution(
+                attempt=claim.attempt,
+                lost=claim.lost,
+                returned=claim.returned,
+                max_retries=step.options.max_retries,
+            )
+            if isinstance(allowed, Fail):
+                gone = claim.lost or claim.attempt - claim.returned - 1
+                return self._failed(StepLostError(step.id, lost=gone))
+            self.number = allowed.execution
         if not step.is_async:
             return None
         body = Body(self._value())
@@ -215,7 +217,7 @@ class Attempt:
         """The result's payload. In the body's task."""
         entered.set(self._metadata)
         step = self._step
-        running: Any = _called(step, await decode_aside(self._call.args, step.convert))
+        running: Any = _called(step, await decode_aside(self._call.args, step.parameters.convert))
         return await self._payload(running)
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:
@@ -226,7 +228,9 @@ class Attempt:
     async def _payload(self, running: Awaitable[object]) -> bytes:
         if self._step.options.timeout is not None:
             return await self._in_time(running, self._step.options.timeout)
-        return await self._encoded(await running)
+        result = await running
+        payload = encode_scalar(result)  # most results are scalars, and all of these are small
+        return await self._encoded(result) if payload is None else payload
 
     async def _in_time(self, running: Awaitable[object], limit: timedelta) -> bytes:
         """The payload of its result, if that comes in time."""
@@ -249,7 +253,7 @@ class Attempt:
         entered.set(self._metadata)
         expiry.set(thread.timed_out)
         try:
-            value = _called(self._step, decode_here(self._call.args, self._step.convert))
+            value = _called(self._step, decode_here(self._call.args, self._step.parameters.convert))
             in_time = thread.settle()
             if not in_time and iscoroutine(value):
                 value.close()

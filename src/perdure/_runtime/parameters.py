@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast, final
 
-from .._protocol.annotations import Converter, converter
+from .._protocol.annotations import Converter, converter, unconverted_types
 from ..errors import UsageError, ValueNotCarriableError
 from ..values import UNDEFINED
 
@@ -69,14 +69,16 @@ class Parameters:
     def convert(self, args: Sequence[Any]) -> list[Any]:
         """Arguments in the types that the annotations ask for.
 
-        An argument that is ``undefined`` takes its parameter's default, as in JavaScript.
+        An argument that is ``undefined`` takes its parameter's default, as in JavaScript. Where
+        there are keyword-only parameters, the last may be the ``Keywords`` for them.
 
         Raises:
             ValueNotCarriableError: one is not of its annotated type; names its path.
         """
         if not self.takes_keywords and len(args) <= len(self._named):
             return [
-                one.convert(value, one.where) for one, value in zip(self._named, args, strict=False)
+                value if type(value) in one.as_it_is else one.convert(value, one.where)
+                for one, value in zip(self._named, args, strict=False)
             ]
         if not self._is_last_keywords(args):
             return list(self._converted(args))
@@ -131,6 +133,7 @@ class _Parameter:
         self._default: Any = parameter.default
         self._around: Mapping[str, Any] | None = _names_around(function)
         self._converter: Converter | None = None
+        self.as_it_is: frozenset[type] = frozenset()  # types of values that need no conversion
         with contextlib.suppress(NameError):  # of a class further down in the module, perhaps
             self._converter = self._read()
         if self._converter is not None:
@@ -145,7 +148,8 @@ class _Parameter:
 
     def _read(self) -> Converter:
         try:
-            return converter(annotation_of(self._function, self._name, self._around))
+            annotation = annotation_of(self._function, self._name, self._around)
+            converted = converter(annotation)
         except NameError:
             raise
         except Exception as exc:  # an annotation is an expression: it may raise anything
@@ -153,6 +157,8 @@ class _Parameter:
             raise UsageError(
                 f"step {self._step_id}: parameter {self._name!r} cannot be converted: {reason}"
             ) from exc
+        self.as_it_is = unconverted_types(annotation)
+        return converted
 
     def _read_again(self, where: str) -> Converter:
         try:

@@ -37,7 +37,6 @@ __all__ = (
 T = TypeVar("T")
 MAX_BYTES = Limits().payload_bytes
 _SHOWN = 10_000  # characters of a message that is too long
-_SCALARS = frozenset({int, float, bool, type(None)})
 _MAX_THREADS = 2  # more would only take the interpreter from each other and from the loop
 _threads: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("perdure_payloads")
 
@@ -71,7 +70,7 @@ async def encode_aside(value: object, *, where: str, returns: Returns | None = N
     Raises:
         ValueNotCarriableError: as ``encode_payload``.
     """
-    if type(value) in _SCALARS or is_small(value):
+    if is_small(value):
         return encode_payload(value, where=where, returns=returns)
     return await do_aside(partial(encode_payload, value, where=where, returns=returns))
 

@@ -56,7 +56,8 @@ class Step(Generic[P, R_co]):
         self.options = options
         self.is_async: bool = inspect.iscoroutinefunction(function)
         self.signature: inspect.Signature = inspect.signature(function)
-        self._parameters = Parameters(function, self.signature, step_id=step_id)
+        self.topic = topic_of(step_id, options.queue)  # of the queue its messages go to
+        self.parameters = Parameters(function, self.signature, step_id=step_id)
         self.returns = Returns(function)
         self._accepted: set[int] = set()  # numbers of arguments it can be called with
         self.__name__: str = function.__name__
@@ -70,37 +71,17 @@ class Step(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<Step {self.id} max_retries={self.options.max_retries}>"
 
-    def convert(self, args: Sequence[Any]) -> list[Any]:
-        """Arguments in the types that the function's annotations ask for.
-
-        Where it has keyword-only parameters, the last may be the ``Keywords`` for them.
-
-        Raises:
-            ValueNotCarriableError: one is not of its annotated type; names its path.
-        """
-        return self._parameters.convert(args)
-
     def check_call(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         """Pass arguments that the function can be called with.
 
         Raises:
             TypeError: there are too few, too many or others; says which.
         """
-        if keywords or self.takes_keywords:
+        if keywords or self.parameters.takes_keywords:
             self.signature.bind(*args, **keywords)
         elif len(args) not in self._accepted:
             self.signature.bind(*args)
             self._accepted.add(len(args))
-
-    @property
-    def takes_keywords(self) -> bool:
-        """Whether it has keyword-only parameters."""
-        return self._parameters.takes_keywords
-
-    @property
-    def topic(self) -> str:
-        """The queue topic its messages go to."""
-        return topic_of(self.id, self.options.queue)
 
 
 AnyStep: TypeAlias = "Step[..., object]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from .._model.commands import Interrupted
@@ -60,7 +61,7 @@ async def take_in_thread(
 
     def commit_soon(direct: DirectStorage, taken: Turn) -> None:
         try:
-            direct.commit_soon(taken.commit, lambda answer: answered(taken, answer))
+            direct.commit_soon(taken.commit, partial(answered, taken))
         except Exception:  # which it promises not to: nobody knows what it did
             reply.give((taken, None))
 

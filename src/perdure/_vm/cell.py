@@ -36,6 +36,7 @@ class Cell:
     """A live instance. ``close`` it; what is left open is closed with the last reference."""
 
     __slots__ = (
+        "_address",
         "_argument",
         "_argument_at",
         "_call",
@@ -79,6 +80,7 @@ class Cell:
         if not found.is_memory:
             raise ProtocolError("the guest exports no memory")
         self._memory = found
+        self._locate()
 
     def __del__(self, _delete: Callable[[int], object] = foreign.delete_store) -> None:
         # Bound early: at the interpreter's end modules go before objects.
@@ -93,10 +95,16 @@ class Cell:
 
     @property
     def address(self) -> int:
-        """Where memory lies in this process, until it grows."""
+        """Where memory lies in this process; asked for after all that may let it grow.
+
+        On processors of 64 bits it grows where it lies: there all that it may come to is reserved.
+        """
         if self._store is None:
             raise ProtocolError("this guest has ended")
-        return foreign.memory_address(self._context, self._memory.address)
+        return self._address
+
+    def _locate(self) -> None:
+        self._address = foreign.memory_address(self._context, self._memory.address)
 
     @property
     def memory_bytes(self) -> int:
@@ -121,6 +129,7 @@ class Cell:
                 ctypes.addressof(before),
             )
             foreign.raise_error(error, None)
+            self._locate()
 
     def call(self, name: bytes, argument: int = 0) -> int:
         """Call an export that takes at most one i32, and give its result as a signed 64-bit number.
@@ -141,6 +150,7 @@ class Cell:
         error = self._call(self._context, function.address, self._argument_at, 1, self._trap_at)
         if error or trap.value:
             _raise(error, trap.value)
+        self._address = foreign.memory_address(self._context, self._memory.address)
         return value.value
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Generator
 from contextvars import Context
+from functools import partial
 from typing import Any, Generic, TypeVar, final
 
 import anyio
@@ -40,7 +41,7 @@ class _Answer(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._loop = loop
-        self._wake: Callable[[], object] | None = None
+        self._wake: tuple[Context, Callable[[Any], object]] | None = None
         self._value: Any = None
         self._error: BaseException | None = None
         self._message: object = None  # of the cancellation
@@ -63,7 +64,8 @@ class _Answer(Generic[T]):
     def _rouse(self) -> None:
         wake, self._wake = self._wake, None
         if wake is not None:
-            wake()
+            context, call = wake
+            context.run(call, self)
 
     # --- what asyncio's tasks ask of a future -----------------------------------------------------
 
@@ -74,8 +76,8 @@ class _Answer(Generic[T]):
         self, call: Callable[[Any], object], *, context: Context | None = None
     ) -> None:
         assert context is not None  # as tasks do
-        self._wake = lambda: context.run(call, self)
-        if self.done():  # since a step's first piece awaited it, which ran before its task
+        self._wake = context, call
+        if self._is_cancelled or self.is_given:  # since a step's first piece awaited it
             self._loop.call_soon(self._rouse)
 
     def cancel(self, msg: object = None) -> bool:
@@ -124,11 +126,11 @@ class Reply(Generic[T]):
 
     def give(self, value: T) -> None:
         """Answer. From any thread, once."""
-        post(self._loop, lambda: self._answer.set(value, None))
+        post(self._loop, partial(self._answer.set, value, None))
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error. From any thread, once."""
-        post(self._loop, lambda: self._answer.set(None, error))
+        post(self._loop, partial(self._answer.set, None, error))
 
     async def wait(self, cancelled: Callable[[], None] | None = None) -> T:
         """The answer.
