@@ -175,7 +175,7 @@ async def test_so_may_the_conversion_of_its_values(
         raise Panic("in the model")
 
     if where == "arguments":
-        monkeypatch.setattr(odd, "convert", convert)
+        monkeypatch.setattr(odd.parameters, "convert", convert)
     async with Worker(world, steps=[odd, plain]):
         found = await (await start(FLOW, world=world)).result(timeout=10)
         assert found == ["plain", "Panic", "plain", ["plain", "plain"]]
