@@ -228,7 +228,8 @@ class Instance:
         if len(request) > layout.answer - layout.arena:
             raise ProtocolError(f"a frame of {len(request)} bytes is larger than the arena")
         address = cell.address
-        foreign.copy(address + layout.arena, request, len(request))
+        at = address + layout.arena
+        foreign.memory[at : at + len(request)] = request
         if self._flagged:  # too late for the last call: it must not stop this one
             self._flagged = False
             foreign.copy(address + layout.interrupt, b"\0", 1)
@@ -247,7 +248,8 @@ class Instance:
             raise ProtocolError(f"the guest refused {name.decode()}: {reason}")
         if size > self._widest or len(request) > self._widest:
             self._widest = max(size, len(request))
-        return ctypes.string_at(cell.address + layout.answer, size)
+        at = cell.address + layout.answer
+        return bytes(foreign.memory[at : at + size])
 
 
 def _large_answer(data: bytes) -> Answer:

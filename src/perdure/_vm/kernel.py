@@ -8,7 +8,6 @@ the old ones: pointers then repeat, and a compressor sees it (a fifth smaller, m
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import threading
 from collections.abc import Sequence
@@ -117,20 +116,23 @@ class Kernel:
             runs: of at most ``BATCH`` pages: address of the new bytes, their count, address of
                 the old ones, their count; what is missing of the last page counts as zeros.
         """
-        at, copy = self._address, foreign.copy
+        at, memory = self._address, foreign.memory
         for new, new_bytes, old, old_bytes in runs:
             size = -(-new_bytes // PAGE) * PAGE
-            copy(at, new, new_bytes)
-            copy(at + _OLD, old, old_bytes)
+            before = at + _OLD
+            memory[at : at + new_bytes] = memory[new : new + new_bytes]
+            memory[before : before + old_bytes] = memory[old : old + old_bytes]
             if new_bytes != size:
-                copy(at + new_bytes, _ZEROS, size - new_bytes)
+                memory[at + new_bytes : at + size] = _ZEROS[: size - new_bytes]
             if old_bytes != size:
-                copy(at + _OLD + old_bytes, _ZEROS, size - old_bytes)
+                memory[before + old_bytes : before + size] = _ZEROS[: size - old_bytes]
             at += size
         counts = self._cell.call(b"diff", at - self._address)
         words, gaps = counts >> 32, counts & 0xFFFFFFFF
-        at = self._address
-        return ctypes.string_at(at + _WORDS, 4 * words), ctypes.string_at(at + _GAPS, gaps)
+        words_at, gaps_at = self._address + _WORDS, self._address + _GAPS
+        return bytes(memory[words_at : words_at + 4 * words]), bytes(
+            memory[gaps_at : gaps_at + gaps]
+        )
 
     def patch(self, runs: Sequence[tuple[int, int]], words: bytes, gaps: bytes) -> bool:
         """Patch pages where they are; says whether words and gaps fit them. If not, none changed.
@@ -141,12 +143,12 @@ class Kernel:
         """
         if len(words) > SLOT or len(gaps) > 5 * SLOT // 4:
             return False
-        at, copy = self._address, foreign.copy
+        at, memory, copy = self._address, foreign.memory, foreign.copy
         for address, count in runs:
-            copy(at, address, count)
+            memory[at : at + count] = memory[address : address + count]
             at += count
             if count % PAGE:
-                copy(at, _ZEROS, PAGE - count % PAGE)
+                memory[at : at + PAGE - count % PAGE] = _ZEROS[count % PAGE :]
                 at += PAGE - count % PAGE
         size, at = at - self._address, self._address
         counts = (len(words) // 4).to_bytes(4, "little") + len(gaps).to_bytes(4, "little")
@@ -156,7 +158,7 @@ class Kernel:
         if self._cell.call(b"patch", size) & 1 == 0:
             return False
         for address, count in runs:
-            copy(address, at, count)
+            memory[address : address + count] = memory[at : at + count]
             at += -(-count // PAGE) * PAGE
         return True
 
