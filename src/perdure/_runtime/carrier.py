@@ -373,7 +373,7 @@ class Carrier:
             return
         if failed[self.run_id] < budget and claim.attempt <= MAX_LOST:
             # One that took too long comes aside of the others, and need not wait.
-            slow = self.run_id in self._shared.slow
+            slow = self.run_id in self._shared.slow.refusals
             delay_ms = 0 if slow else min(1000 * 2 ** (failed[self.run_id] - 1), 60_000)
             await self._writes.give_back(claim.lease, delay_ms, ran=True)
             return

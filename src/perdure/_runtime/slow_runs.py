@@ -22,28 +22,25 @@ class SlowRuns:
     """Runs, and how often each had no room. Used in one event loop."""
 
     def __init__(self) -> None:
-        self._refusals: OrderedDict[RunId, int] = OrderedDict()  # the one met last is last
+        self.refusals: OrderedDict[RunId, int] = OrderedDict()  # by run; the one met last is last
 
     def __repr__(self) -> str:
-        return f"<SlowRuns {len(self._refusals)}>"
-
-    def __contains__(self, run_id: RunId) -> bool:
-        return run_id in self._refusals
+        return f"<SlowRuns {len(self.refusals)}>"
 
     def note(self, run_id: RunId) -> None:
         """A turn of the run was stopped."""
-        self._refusals.setdefault(run_id, 0)
-        self._refusals.move_to_end(run_id)
-        if len(self._refusals) > MAX_RUNS:
-            self._refusals.popitem(last=False)
+        self.refusals.setdefault(run_id, 0)
+        self.refusals.move_to_end(run_id)
+        if len(self.refusals) > MAX_RUNS:
+            self.refusals.popitem(last=False)
 
     def refuse(self, run_id: RunId) -> int:
         """There was no room for the run; gives after how many milliseconds it may come again."""
         self.note(run_id)
-        refusals = self._refusals[run_id] = self._refusals[run_id] + 1
+        refusals = self.refusals[run_id] = self.refusals[run_id] + 1
         return int(min(_FIRST_MS * 2 ** min(refusals - 1, 16), _LAST_MS))
 
     def forget(self, run_id: RunId) -> None:
         """A turn of the run has landed, or it has ended. Idempotent."""
-        if self._refusals:
-            self._refusals.pop(run_id, None)
+        if self.refusals:
+            self.refusals.pop(run_id, None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .._model.commands import Interrupted
 from .._model.commit import Committed
@@ -22,26 +22,24 @@ __all__ = ("Posted", "take_in_thread")
 Posted: TypeAlias = "tuple[Turn | Idle, Committed | None]"  # the world's answer, if it was posted
 
 
-async def take_in_thread(
-    shared: Carrying, heap: Heap, given: TurnInput, *, deadline: float
-) -> Posted:
-    """Take a turn in a VM thread; returns when its commit, if it was posted there, is answered.
+def take_in_thread(
+    shared: Carrying, heap: Heap, given: TurnInput, watch: Watch
+) -> Coroutine[Any, Any, Posted]:
+    """Take a turn in a VM thread, under *watch*; it has begun when this returns.
 
     A run that was stopped before begins aside of all others.
 
     Returns:
-        the turn, and the world's answer to its commit if there was one that settles it.
+        what waits until the turn's commit, if it was posted there, is answered: for the turn, and
+        the world's answer if there was one that settles it.
 
-    Cancelled, it stops the guest and waits for the thread to be done with the heap.
-
-    Args:
-        deadline: seconds after which the guest is stopped.
+    Cancelled, that stops the guest and waits for the thread to be done with the heap.
 
     Raises:
-        StoppedError: it was.
+        StoppedError: in what waits: the guest was stopped.
     """
     reply: Reply[Posted] = Reply()
-    direct, watch = shared.direct, Watch(deadline)
+    direct = shared.direct
 
     def work() -> Callable[[], None] | None:
         if not reply.begin():
@@ -73,12 +71,8 @@ async def take_in_thread(
         else:
             reply.give((taken, answer))
 
-    shared.leases.watches[heap.run_id] = watch
-    try:
-        shared.pool.hand_over(work, aside=heap.run_id in shared.slow)
-        return await reply.wait(lambda: watch.stop(StopReason.ABANDONED))
-    finally:
-        del shared.leases.watches[heap.run_id]
+    shared.pool.hand_over(work, aside=heap.run_id in shared.slow.refusals)
+    return reply.wait(partial(watch.stop, StopReason.ABANDONED))
 
 
 def _take_watched(heap: Heap, given: TurnInput, watch: Watch) -> Turn | Idle:

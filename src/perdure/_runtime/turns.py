@@ -18,7 +18,7 @@ from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import Message, MessageClaim, WakeClaim
 from .._model.runs import NewRun
-from .._vm.watch import StoppedError, StopReason
+from .._vm.watch import StoppedError, StopReason, Watch
 from ..errors import SnapshotRejectedError, WorldError
 from .attempt import StepCall
 from .carrying import Carrying
@@ -115,7 +115,7 @@ class Turns:
             WorldError: the world failed; the turn has not landed.
         """
         custody, shared = self.custody, self._shared
-        if self._run_id in shared.slow and shared.pool.is_crowded:
+        if self._run_id in shared.slow.refusals and shared.pool.is_crowded:
             raise StoppedError(StopReason.CROWDED)
         events: Sequence[LoggedEvent] = ()
         if claim is not None or custody.unseen or custody.heap is None:
@@ -172,18 +172,21 @@ class Turns:
         """Take a turn and land it; a heap whose snapshot was wrong is made from the log first."""
         custody, shared = self.custody, self._shared
         assert custody.heap is not None
+        watch = shared.leases.watches[self._run_id] = Watch(deadline)
         try:
             try:
-                posted = await take_in_thread(shared, custody.heap, given, deadline=deadline)
+                posted = await take_in_thread(shared, custody.heap, given, watch)
             except SnapshotRejectedError as exc:
                 given = replace(given, events=await custody.rebuild(exc), frozen=None)
-                posted = await take_in_thread(shared, custody.heap, given, deadline=deadline)
+                watch = shared.leases.watches[self._run_id] = Watch(deadline)
+                posted = await take_in_thread(shared, custody.heap, given, watch)
             taken, committed = posted
             if isinstance(taken, Turn):
                 committed = committed or await self._writes.commit(taken.commit)
                 self._landed(taken, committed, given.slots)
             return taken
         finally:
+            del shared.leases.watches[self._run_id]
             given.slots.give_back()
 
     def _landed(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
