@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 
 from perdure._runtime.containment import is_interrupt
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer's signal")
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="needs a signal for a thread"
+)
 
 
 def numbers() -> Iterator[int]:
@@ -63,13 +66,16 @@ def sleeps() -> None:
 
 def raised_by(handler: Any, work: Callable[[], object]) -> BaseException:
     signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.002)
+    # To this thread: CPython does not tell it at once of one that another thread is handed, as
+    # those of the process are now and then, and what never asks for the interpreter never hears.
+    alarm = threading.Timer(0.002, signal.pthread_kill, (threading.get_ident(), signal.SIGALRM))
     try:
+        alarm.start()
         work()
     except BaseException as exc:
         return exc
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm.join()
     raise AssertionError("no signal")
 
 
