@@ -20,7 +20,7 @@ from .abc import World
 from .display import shown_url
 from .errors import WorldClosedError, WorldUnavailableError
 from .testing.clock import Clock
-from .waiting import Bells
+from .waiting import Bells, Home
 
 __all__ = ("BlockingStore", "BlockingWorld", "Part", "reads", "writes")
 
@@ -38,6 +38,7 @@ class BlockingStore(ABC):
         self.counters: dict[str, int] = {"commits": 0, "appends": 0, "claims": 0}
         self.is_open = False
         self._bells = Bells(clock)
+        self._home = Home(self.url)
 
     @abstractmethod
     def create(self) -> None:
@@ -48,13 +49,28 @@ class BlockingStore(ABC):
         """Held while something is changed: one writer at a time, of all threads and processes."""
 
     def check(self) -> None:
-        """Pass only while the world is open.
+        """Pass only while the world is open, and in the event loop that opened it.
 
         Raises:
-            WorldClosedError: it is not.
+            UsageError: another event loop runs here.
+            WorldClosedError: it is not open.
         """
+        self._home.check()
         if not self.is_open:
             raise WorldClosedError(self.url)
+
+    async def open(self) -> None:
+        """Be open in the running event loop; make what is missing.
+
+        Raises:
+            UsageError: it is open in another one, or none runs here.
+        """
+        if self.is_open and not self._home.is_gone:
+            self._home.check()
+            return
+        self._home.enter()
+        await self.blocking(self.create)
+        self.is_open = True
 
     def changed(self) -> None:
         """Wake whoever waits. From any thread; never blocks."""
@@ -148,8 +164,7 @@ class BlockingWorld(World):
         return self._store.url
 
     async def open(self) -> None:
-        await self._store.blocking(self._store.create)
-        self._store.is_open = True
+        await self._store.open()
 
     async def aclose(self) -> None:
         self._store.is_open = False

@@ -25,6 +25,7 @@ from ..._model.queue import Message
 from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
 from ...errors import RunNotFoundError, WorldClosedError
+from ...waiting import Home
 from ..clock import Bell, Clock
 
 __all__ = ("Handle", "Store", "StoredMessage", "StoredRun", "StoredStream")
@@ -127,6 +128,7 @@ class Handle:
         self.clock = clock
         self.is_open = False
         self.counters = {"commits": 0, "appends": 0, "claims": 0}
+        self._home = Home(url)
         self._store = store
 
     @property
@@ -139,6 +141,18 @@ class Handle:
         if not self.is_open:
             raise WorldClosedError(self.url)
         return self._store
+
+    def open(self) -> None:
+        """Be open in the running event loop.
+
+        Raises:
+            UsageError: it is open in another one, or none runs here.
+        """
+        if self.is_open and not self._home.is_gone:
+            self._home.check()
+            return
+        self._home.enter()
+        self.is_open = True
 
     def replace(self, store: Store) -> Store:
         """Be open on another store."""
@@ -153,8 +167,10 @@ class Handle:
         """The store, after other tasks had their turn, as with a real one.
 
         Raises:
+            UsageError: the world was opened in another event loop.
             WorldClosedError: the world is not open.
         """
+        self._home.check()
         await anyio.lowlevel.checkpoint()
         return self.store
 
@@ -164,6 +180,7 @@ class Handle:
         Or until the caller's ``Ending`` has come. By the world's clock, or by the machine's if
         that is sooner: a clock that stands still must not hang its callers.
         """
+        self._home.check()
         until_ms = self.now_ms() + wait_ms
         until = anyio.current_time() + wait_ms / 1000
         changed = self.store.changed

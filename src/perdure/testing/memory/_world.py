@@ -75,7 +75,7 @@ class MemoryWorld(World):
         return frozenset({Capability.ATOMIC_QUEUE, Capability.DIRECT_COMMIT})
 
     async def open(self) -> None:
-        self._handle.is_open = True
+        self._handle.open()
 
     async def aclose(self) -> None:
         self._handle.is_open = False
