@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import traceback
 from datetime import timedelta
 from typing import Any
 
@@ -85,6 +86,33 @@ def test_a_thrown_value_that_unfolds_without_end_is_told_by_its_beginning() -> N
     assert "..." in str(errors.RunFailedError("run_1", error=cyclic))
     assert "int" in str(errors.RunFailedError("run_1", error=10**5000))
     assert str(errors.RunFailedError("run_1", error="all of it " * 50)).endswith("all of it " * 50)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "notes"),
+    [
+        (errors.GuestError(name="E", message="m"), "E: m", ["    at w.ts:1\n    at w.ts:2"]),
+        (
+            errors.GuestError(name="E", message="one\ntwo"),
+            "E: one",
+            ["two\n    at w.ts:1\n    at w.ts:2"],
+        ),
+        ("a\nb\n\n", "a", ["b\n\n\n    at w.ts:1\n    at w.ts:2"]),
+        (["a\nb"], "['a\\nb']", ["    at w.ts:1\n    at w.ts:2"]),
+    ],
+)
+def test_a_failed_run_is_told_in_a_line_and_its_stack_in_a_note(
+    error: object, text: str, notes: list[str]
+) -> None:
+    failed = errors.RunFailedError("run_1", error=error, stack="    at w.ts:1\n    at w.ts:2")
+    assert str(failed) == f"run run_1 failed: {text}"
+    assert failed.__notes__ == notes
+    assert pickle.loads(pickle.dumps(failed)).__notes__ == notes
+    assert "".join(traceback.format_exception(failed)).endswith(f"{text}\n{notes[0]}\n")
+
+
+def test_a_failed_run_without_a_stack_has_no_note() -> None:
+    assert not hasattr(errors.RunFailedError("run_1", error="x"), "__notes__")
 
 
 @pytest.mark.parametrize(("lost", "text"), [(1, "lost 1 time, "), (2, "lost 2 times, ")])

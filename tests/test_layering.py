@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/perdure"
 LAYERS = (
+    "_duration",
     "_frozen",
     "_names",
     "_platform",

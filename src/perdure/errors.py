@@ -4,23 +4,25 @@
 world's author; ``retryable`` says whether the same call may succeed later. ``ProtocolError``:
 guest and host disagree, a bug or a damaged file. ``UsageError``: the caller.
 Constructors take facts and build the message; facts stay as attributes; every error survives
-pickling. This module imports nothing of ours.
+pickling. This module imports nothing of ours but what a duration's text means.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import reprlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
+
+from ._duration import duration_of
 
 __all__ = (
     "BlobNotFoundError",
     "BundleMissingError",
     "CertificationError",
     "CompileError",
+    "CursorError",
     "DivergenceError",
     "EngineMissingError",
     "FatalError",
@@ -167,7 +169,7 @@ def _wait(after: object) -> float | timedelta | datetime | None:
                 return after
             reason = "a naive datetime names no instant; write datetime.now(UTC) + …"
         case str():
-            if (wait := _duration(after)) is not None:
+            if (wait := duration_of(after)) is not None:
                 return wait
             reason = 'a text names a duration, such as "30s", "5 minutes" or "1h 30m"'
         case int() | float():
@@ -177,34 +179,6 @@ def _wait(after: object) -> float | timedelta | datetime | None:
         case _:
             reason = "it is seconds, a timedelta, an aware datetime or a text"
     raise UsageError(f"retry_after={after!r}: {reason}")
-
-
-# Seconds by a unit's name, the same as the workflow's own ``sleep`` knows.
-_NAMES = {
-    "ms msec msecs millisecond milliseconds": 0.001,
-    "s sec secs second seconds": 1.0,
-    "m min mins minute minutes": 60.0,
-    "h hr hrs hour hours": 3600.0,
-    "d day days": 86_400.0,
-    "w week weeks": 604_800.0,
-    "y yr yrs year years": 31_557_600.0,
-}
-_UNITS = {"": 0.001} | {name: of for names, of in _NAMES.items() for name in names.split()}
-_PART = re.compile(r"\s*(-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))\s*([a-z]*)\s*", re.IGNORECASE)
-_LONGEST = 36_525 * 86_400.0  # longer waits are cut to this anyway
-
-
-def _duration(text: str) -> timedelta | None:
-    """The duration that a text such as ``1h 30m`` names, if it names one."""
-    seconds, at = 0.0, 0
-    while at < len(text):
-        part = _PART.match(text, at)
-        unit = None if part is None else _UNITS.get(part[2].lower())
-        if part is None or unit is None or (not part[2] and part.end() < len(text)):
-            return None
-        seconds += float(part[1]) * unit
-        at = part.end()
-    return timedelta(seconds=max(-_LONGEST, min(_LONGEST, seconds))) if at else None
 
 
 class StepLostError(UserCodeError):
@@ -287,7 +261,7 @@ class ValueNotCarriableError(UserCodeError):
 
 
 class RunFailedError(UserCodeError):
-    """The run ended in failure.
+    """The run ended in failure. Its text is one line; what is more is a note of it.
 
     Attributes:
         error: what the workflow threw: a ``GuestError`` or the thrown value.
@@ -295,9 +269,10 @@ class RunFailedError(UserCodeError):
     """
 
     def __init__(self, run_id: str, *, error: object, stack: str = "") -> None:
-        super().__init__(
-            f"run {run_id} failed: {_text_of(error)}" + (f"\n{stack}" if stack else "")
-        )
+        line, *more = _text_of(error).split("\n")
+        super().__init__(f"run {run_id} failed: {line}")
+        if details := "\n".join([*more, stack]).strip("\n"):
+            self.add_note(details)
         self.run_id = run_id
         self.error = error
         self.stack = stack
@@ -481,6 +456,17 @@ class RunNotFoundError(UsageError):
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id} is not in this world; 'perdure runs' lists those that are")
         self.run_id = run_id
+
+
+class CursorError(UsageError):
+    """The cursor is none that a page of this list has."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(
+            f"{_brief.repr(cursor)} is not a cursor of a list of runs; go on with that of "
+            f"the page before, or leave it out to begin with the newest run"
+        )
+        self.cursor = cursor
 
 
 class RunLiveError(UsageError):

@@ -20,7 +20,7 @@ from perdure._core.landing import (
     merged_attributes,
     parse_cursor,
 )
-from perdure.errors import RunEndedError, StaleTurnError, UsageError
+from perdure.errors import CursorError, RunEndedError, StaleTurnError
 from perdure.model import (
     Digest,
     EntityId,
@@ -187,9 +187,11 @@ def test_a_list_begins_above_every_run(created: int, run_id: str) -> None:
     assert parse_cursor(None) > (created, run_id)
 
 
-@pytest.mark.parametrize("cursor", ["", "5", "x/run_1", "-1/run_1", "/run_1", "1" * 17 + "/run_1"])
+@pytest.mark.parametrize(
+    "cursor", ["", "5", "x/run_1", "-1/run_1", "/run_1", "5/", "1" * 17 + "/r"]
+)
 def test_another_text_is_no_cursor(cursor: str) -> None:
-    with pytest.raises(UsageError, match="is not a cursor this world gave"):
+    with pytest.raises(CursorError, match="is not a cursor of a list of runs; go on with"):
         parse_cursor(cursor)
 
 

@@ -120,7 +120,7 @@ async def test_a_rethrown_error_names_both_files_and_every_function(
 ) -> None:
     failed = await failure_of(world, tmp_path, "rethrown", 7)
     assert frames(failed.stack)[0] == "guarded (lib/guard.ts:8"
-    assert failed.stack in str(failed)
+    assert failed.__notes__ == [failed.stack.rstrip("\n")]
     assert isinstance(failed.error, GuestError)
     cause = failed.error.cause
     assert isinstance(cause, GuestError)

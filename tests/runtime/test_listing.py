@@ -10,7 +10,7 @@ import pytest
 from perdure import get_run, list_runs
 from perdure._protocol.codec import encode
 from perdure.abc import World
-from perdure.errors import GuestError, UsageError
+from perdure.errors import CursorError, GuestError, UsageError
 from perdure.model import RunOutcome, RunStatus
 from perdure.testing.conformance._case import commit_of, new_run
 
@@ -96,8 +96,9 @@ async def test_a_payload_that_is_no_error_has_no_name(world: World) -> None:
 async def test_a_page_that_cannot_be_is_refused(
     world: World, named: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=says) as caught:
         await list_runs(world=world, **named)
+    assert isinstance(caught.value, CursorError) == ("cursor" in named)
 
 
 @pytest.mark.slow

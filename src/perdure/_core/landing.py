@@ -13,7 +13,7 @@ from typing import Any
 from .._model.commit import HookRecord, TurnCommit
 from .._model.events import Event, EventType
 from .._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
-from ..errors import RunEndedError, StaleTurnError, UsageError
+from ..errors import CursorError, RunEndedError, StaleTurnError
 
 __all__ = (
     "advanced_record",
@@ -159,13 +159,13 @@ def parse_cursor(cursor: str | None) -> tuple[int, str]:
     """The (created, run id) below which a list goes on; None is its beginning.
 
     Raises:
-        UsageError: it is not a cursor of ``list_cursor``.
+        CursorError: it is not one of ``list_cursor``.
     """
     if cursor is None:
         return _ABOVE_ALL
     created, mark, run_id = cursor.partition("/")
-    if not mark or not created.isdecimal() or len(created) > 16:
-        raise UsageError(f"{cursor!r} is not a cursor this world gave")
+    if not mark or not run_id or not created.isdecimal() or len(created) > 16:
+        raise CursorError(cursor)
     return int(created), run_id
 
 

@@ -90,7 +90,7 @@ def list_page(
     """What ``Catalogue.list_runs`` answers, of all the runs there are.
 
     Raises:
-        UsageError: it is not a cursor of ``list_cursor``.
+        CursorError: it is not one of ``list_cursor``.
     """
     last = parse_cursor(cursor)
     found = sorted(

@@ -38,7 +38,8 @@ async def list_runs(
         world: default: as for ``start``.
 
     Raises:
-        UsageError: a limit below 1, no such status, or a cursor of another list.
+        UsageError: a limit below 1, or no such status.
+        CursorError: a cursor of another list.
     """
     checked_count("limit", limit, least=1)
     for option, text in (("workflow", workflow), ("error", error), ("cursor", cursor)):

@@ -24,7 +24,7 @@ class Catalogue(ABC):
         empty page that is the last. The first page costs the same however many runs there are.
 
         Raises:
-            UsageError: a cursor this world did not give.
+            CursorError: a cursor this world did not give.
         """
 
     @abstractmethod

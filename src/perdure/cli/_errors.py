@@ -51,7 +51,8 @@ def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
 
 def report(error: PerdureError) -> int:
     """Say what went wrong; gives the exit code."""
-    say(f"error: {error}", style="red")
+    notes = getattr(error, "__notes__", ())  # where in the workflow
+    say("\n".join([f"error: {error}", *notes]), style="red")
     failure = error.error if isinstance(error, RunFailedError) else None
     cause = failure.cause if isinstance(failure, GuestError) else None
     while isinstance(cause, GuestError):
