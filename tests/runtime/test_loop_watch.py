@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -116,6 +117,16 @@ class Held:
         self.renewed.append(threading.current_thread().name)
 
 
+class Plain:
+    """The threads of plain steps, as many as the test says."""
+
+    def __init__(self, **counts: int) -> None:
+        self.counts = Counter(counts)
+
+    def plain_steps(self) -> Counter[str]:
+        return self.counts
+
+
 @pytest.fixture
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop_watch, "LOOK_EVERY", 0.005)
@@ -135,7 +146,7 @@ async def test_each_blocking_is_told_once_and_renewed_again_and_again(
 ) -> None:
     async with MemoryWorld() as world:
         leases = Held(1)
-        watch = LoopWatch(world, leases)
+        watch = LoopWatch(world, leases, Plain())
         with watch.watching():
             for times in (1, 2):
                 leases.renewed.clear()
@@ -162,7 +173,7 @@ async def test_nothing_is_asked_while_no_lease_is_held(monkeypatch: pytest.Monke
 
     async with MemoryWorld() as world:
         leases = Held(0)
-        with monkeypatch.context() as patch, LoopWatch(world, leases).watching():
+        with monkeypatch.context() as patch, LoopWatch(world, leases, Plain()).watching():
             patch.setattr(loop, "call_soon_threadsafe", counted)
             time.sleep(0.1)  # noqa: ASYNC251 # the loop is blocked, and nobody minds
             assert asked == 0
@@ -187,7 +198,7 @@ async def test_a_world_may_do_without_a_twin(
             monkeypatch.setattr(MemoryWorld, "twin", World.twin)
         else:
             monkeypatch.setattr(MemoryWorld, "open", unreachable)
-        watch = LoopWatch(world, leases)
+        watch = LoopWatch(world, leases, Plain())
         with watch.watching():
             block_until(lambda: watch.blocked == 1)
             time.sleep(0.05)  # noqa: ASYNC251 # longer than a renewal takes to come
@@ -198,7 +209,7 @@ async def test_a_world_may_do_without_a_twin(
 @pytest.mark.usefixtures("_hurried")
 async def test_what_blocks_in_a_callback_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
     async with MemoryWorld() as world:
-        watch = LoopWatch(world, Held(1))
+        watch = LoopWatch(world, Held(1), Plain())
         with watch.watching(), caplog.at_level(logging.WARNING):
             done = asyncio.Event()
 
@@ -209,3 +220,83 @@ async def test_what_blocks_in_a_callback_is_told_too(caplog: pytest.LogCaptureFi
             asyncio.get_running_loop().call_soon(callback)
             await done.wait()
     assert "by a callback" in caplog.text
+
+
+async def warning_of(steps: Plain, *, busy: bool, name: str | None) -> str:
+    """The text about a loop that is blocked beside a thread, in a task of this name."""
+    async with MemoryWorld() as world:
+        watch, texts = LoopWatch(world, Held(1), steps), list[str]()
+
+        def burn() -> None:
+            while busy and not watch.blocked:
+                pass
+
+        async def block() -> None:
+            block_until(lambda: watch.blocked == 1)
+
+        thread = threading.Thread(target=burn)
+        handler = logging.Handler()
+        handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
+        logging.getLogger("perdure").addHandler(handler)
+        try:
+            with watch.watching():
+                thread.start()
+                await asyncio.create_task(block(), name=name)
+        finally:
+            logging.getLogger("perdure").removeHandler(handler)
+            thread.join()
+    (text,) = texts
+    return text
+
+
+@pytest.mark.usefixtures("_hurried")
+async def test_threads_that_keep_the_interpreter_are_told_by_their_steps() -> None:
+    text = await warning_of(Plain(a=7, b=1, c=2, d=300), busy=True, name="Runners._serve")
+    assert "by threads of plain steps" in text
+    assert "(300 of d, 7 of a, 2 of c, …)" in text
+    assert "max_steps" in text
+    assert "Runners" not in text
+    assert "\n" not in text
+
+
+@pytest.mark.usefixtures("_hurried")
+@pytest.mark.parametrize(
+    ("steps", "busy", "name"),
+    [
+        (Plain(), True, "Runners._serve"),  # they are not ours
+        (Plain(a=7), False, "Runners._serve"),  # they wait
+        (Plain(a=7), True, "m:f (run_1/step_1)"),  # a step that blocks is mistaken all the same
+    ],
+)
+async def test_what_blocks_by_itself_is_told_beside_threads(
+    steps: Plain, busy: bool, name: str
+) -> None:
+    text = await warning_of(steps, busy=busy, name=name)
+    assert f"s by {name}: use await" in text
+    assert "block_until" in text
+
+
+async def test_the_plain_steps_that_run_are_counted() -> None:
+    go_on = threading.Event()
+
+    @step(name="counting:waits")
+    def waits() -> None:
+        go_on.wait(20)
+
+    @step(name="counting:sleeps")
+    async def sleeps() -> None:
+        await anyio.to_thread.run_sync(go_on.wait, 20)
+
+    source = """import { waits, sleeps } from "python:counting";
+    export async function flow() { "use workflow";
+      await Promise.all([waits(), sleeps(), waits()]); }"""
+    async with MemoryWorld() as world, Worker(world, steps=[waits, sleeps]) as worker:
+        run = await start(Workflow.from_source(source), world=world)
+        execution = worker._execution
+        with anyio.fail_after(20):
+            while worker.statistics()["free_slots"] > 997:
+                await anyio.lowlevel.checkpoint()
+            assert execution.plain_steps() == {"counting:waits": 2}
+            go_on.set()
+            await run.result()
+        assert execution.plain_steps() == {}

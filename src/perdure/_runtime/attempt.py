@@ -190,6 +190,11 @@ class Attempt:
         return self._claim.lease
 
     @property
+    def plain_step(self) -> str | None:
+        """The step's id, if its body runs in a thread."""
+        return None if self._step.is_async else self._step.id
+
+    @property
     def may_run_again(self) -> bool:
         """Whether it may, though its body has begun and its outcome is not known."""
         return self._step.options.max_retries > 0

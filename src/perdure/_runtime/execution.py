@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import final
 
@@ -104,6 +105,10 @@ class Execution:
     async def run_alone(self, claim: MessageClaim) -> None:
         """Run a claimed step of a run that is not carried here, and append its result."""
         await self._finish(Begun(claim, *self._begin(claim, None)), alone=True)
+
+    def plain_steps(self) -> Counter[str]:
+        """How many threads each plain step has just now. From any thread."""
+        return Counter(step for one in list(self._waiting) if (step := one.plain_step) is not None)
 
     def drop(self, claim: MessageClaim) -> None:
         """A claim is done with. Once for each."""

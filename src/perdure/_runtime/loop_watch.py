@@ -1,7 +1,8 @@
 """Loop watch: a thread that notices when the event loop of a worker is blocked.
 
 It asks the loop for a sign several times a second, while leases are held; one that does not come
-within a second is told once, with the name of the task that blocks and its stack. A loop that is
+within a second is told once, with the name of the task that blocks and its stack, or with the plain
+steps whose threads keep the interpreter from it. A loop that is
 blocked renews no leases, so that is done here meanwhile, through a twin of the world in an event
 loop of this thread: opened when it is needed, closed when the loop is back. Sleeps otherwise.
 """
@@ -14,17 +15,19 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import PurePath
 from types import FrameType
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 from .._logs import Lines
+from .._platform import thread_clock
 from ..abc import World
 from .log_fields import of_task
 
-__all__ = ("LoopWatch", "Renewing")
+__all__ = ("LoopWatch", "Renewing", "Working")
 
 _log = logging.getLogger("perdure")
 _OURS = str(PurePath(__file__).parent.parent)
@@ -32,6 +35,7 @@ LOOK_EVERY = 0.25  # seconds between signs
 BLOCKED_AFTER = 1.0  # seconds without one
 CLOSING = 5.0  # seconds that closing waits for the thread
 FRAMES = 20  # of a stack, the innermost
+NAMED = 3  # steps whose threads are at work, those with the most
 
 
 class Renewing(Protocol):
@@ -49,14 +53,25 @@ class Renewing(Protocol):
         ...
 
 
+class Working(Protocol):
+    """The steps to name."""
+
+    def plain_steps(self) -> Counter[str]:
+        """How many threads each plain step has just now. From any thread."""
+        ...
+
+
 @final
 class LoopWatch:
     """Watches one event loop: that in which ``watching`` is entered."""
 
-    def __init__(self, world: World, leases: Renewing) -> None:
+    def __init__(self, world: World, leases: Renewing, steps: Working) -> None:
         self._world = world
         self._leases = leases
+        self._steps = steps
+        self._clock: int | None = None  # of the loop's processor time
         self._asked = 0.0  # when the loop was asked for a sign, by ``time.monotonic``
+        self._used = 0.0, 0.0  # seconds of a processor by then: by the loop, by all threads
         self._is_awaited = False  # and has not given it
         self._closed = threading.Event()
         self.blocked = 0  # so often
@@ -68,6 +83,7 @@ class LoopWatch:
     def watching(self) -> Generator[None, None, None]:
         """Watch, within the block. Once."""
         self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        self._clock = thread_clock()
         thread = threading.Thread(target=self._watch, name="perdure-loop-watch", daemon=True)
         thread.start()
         try:
@@ -96,6 +112,7 @@ class LoopWatch:
     def _ask(self) -> None:
         if not len(self._leases):
             return  # nothing depends on it
+        self._used = self._processor_times()
         self._asked, self._is_awaited = time.monotonic(), True
         try:
             self._loop.call_soon_threadsafe(self._answered)
@@ -136,9 +153,39 @@ class LoopWatch:
             return None
         return twin
 
+    def _processor_times(self) -> tuple[float, float]:
+        loop = 0.0 if self._clock is None else time.clock_gettime(self._clock)
+        return loop, time.process_time()
+
+    @property
+    def _is_starved(self) -> bool:
+        """Whether other threads had the interpreter meanwhile, as far as times tell."""
+        (loop, every), (loop_then, every_then) = self._processor_times(), self._used
+        loop, every = loop - loop_then, every - every_then
+        return loop < self._blocked_for / 2 and every - loop > max(loop, self._blocked_for / 10)
+
     def _tell(self) -> None:
         self.blocked += 1
         task = asyncio.current_task(self._loop)
+        steps = self._steps.plain_steps()
+        is_step = task is not None and bool(of_task(task.get_name()))
+        if steps and not is_step and self._is_starved:
+            self._tell_threads(steps)
+        else:
+            self._tell_task(task)
+
+    def _tell_threads(self, steps: Counter[str]) -> None:
+        named = ", ".join(f"{count} of {step}" for step, count in steps.most_common(NAMED))
+        _log.warning(
+            "the event loop has been blocked for %.1f s by threads of plain steps, with which it"
+            " shares the interpreter (%s%s): compute in another process, or have fewer at a time,"
+            " by Worker(max_steps=…)",
+            self._blocked_for,
+            named,
+            "" if len(steps) <= NAMED else ", …",
+        )
+
+    def _tell_task(self, task: asyncio.Task[Any] | None) -> None:
         frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] # documented
         frame = frames.get(self._loop_thread)
         name = "a callback" if task is None else task.get_name()

@@ -108,7 +108,6 @@ class Worker:
         self._turns = Slots(checked_count("max_turns", max_turns, least=1))
         self._slots = Slots(checked_count("max_steps", max_steps, least=1))
         self._leases = Leases(world)
-        self._watch = LoopWatch(world, self._leases)
         self._room = Room(checked_count("warm_bytes", warm_bytes, least=0))
         self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
@@ -130,6 +129,7 @@ class Worker:
         self._execution = Execution(
             world, self.steps, leases=self._leases, slots=self._slots, run=self._run
         )
+        self._watch = LoopWatch(world, self._leases, self._execution)
         self._shared = self._carrying(
             snapshot_lag=checked_count("snapshot_lag", snapshot_lag, least=0),
             turn_deadline=checked_number("turn_deadline", turn_deadline),
