@@ -66,13 +66,16 @@ async def test_json_is_imported(tmp_path: Path) -> None:
     assert await result_of(workflow(tmp_path / "w.ts")) == [data, "1.2"]
 
 
-async def test_lines_stay_true() -> None:
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+async def test_lines_stay_true(end: str, tmp_path: Path) -> None:
     source = (
+        "\ufeff#!/usr/bin/env perdure\n"
         "enum A {\n  B,\n\n  C = 2,\n}\n"
         "class D {\n  constructor(\n    private e: A,\n    readonly f: string,\n  ) {}\n}\n"
         'export async function w() {\n  "use workflow";\n  const d = new D(A.C, "f");\n'
         "  throw new Error(String(d.f));\n}\n"
     )
+    (tmp_path / "w.ts").write_bytes(source.replace("\n", end).encode())
     with pytest.raises(RunFailedError) as caught:
-        await result_of(Workflow.from_source(source))
-    assert "workflow.ts:15" in str(caught.value) + repr(vars(caught.value))
+        await result_of(workflow(tmp_path / "w.ts"))
+    assert "w.ts:16" in str(caught.value) + repr(vars(caught.value))

@@ -29,6 +29,7 @@ from .imports import (
     resolve,
 )
 from .json_module import json_module
+from .letters import plain_text
 from .parse import Source, parse
 
 __all__ = ("MAX_BUNDLE_BYTES", "Bundle", "Read", "compile_workflow")
@@ -100,7 +101,8 @@ class _Compiler:
 
     def text(self, specifier: str) -> str | Refusal | None:
         if specifier not in self.texts:
-            self.texts[specifier] = self.read(specifier)
+            text = self.read(specifier)
+            self.texts[specifier] = plain_text(text) if isinstance(text, str) else text
         return self.texts[specifier]
 
     def add(self, entry: str) -> None:

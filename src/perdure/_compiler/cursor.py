@@ -11,6 +11,7 @@ import re
 from typing import Protocol
 
 from .diagnostics import Diagnostic, diagnose_at
+from .letters import spelled
 from .linkage import Linkage
 from .tokens import END, NAME, Tokens
 
@@ -205,7 +206,7 @@ class Cursor:
     def is_hidden(self, at: int, start: int) -> bool:
         """Whether a scope around the name at a token declares it, from the token *start* on."""
         for bound in self.bound:
-            if bound >= start and self.words[bound] == self.words[at]:
+            if bound >= start and spelled(self.words[bound]) == spelled(self.words[at]):
                 around = [s for s in self.spans if s[0] >= start and s[0] <= bound < s[1]]
                 first, last = min(around, key=lambda span: span[1] - span[0], default=(0, 0))
                 if first <= at < last:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .classes import read_class_tail
 from .cursor import Cursor, Edit, Mark
 from .enums import is_enum, read_enum
+from .letters import spelled
 from .linkage import Linkage
 from .tokens import STRING, words_of
 from .type_syntax import read_heritage, read_members, read_type, read_type_parameters
@@ -94,7 +95,7 @@ def _read_name(cursor: Cursor) -> None:
 
 def _note_type(cursor: Cursor, name: str) -> None:
     if cursor.scope < 0:
-        cursor.linkage.types.add(name)
+        cursor.linkage.types.add(spelled(name))
 
 
 def read_ambient(cursor: Cursor, start: int) -> bool:

@@ -160,8 +160,8 @@ def _exported_name(source: Source, function: Node) -> str | None:
     if holder is not None and holder.type == "export_statement":
         if any(c.type == "default" for c in holder.children):
             return "default"
-        return None if name_node is None else source.of(name_node)
-    return None if name_node is None else _listed_name(source, source.of(name_node))
+        return None if name_node is None else source.name(name_node)
+    return None if name_node is None else _listed_name(source, source.name(name_node))
 
 
 def _listed_name(source: Source, name: str) -> str | None:
@@ -169,10 +169,10 @@ def _listed_name(source: Source, name: str) -> str | None:
         if node.type != "export_statement":
             continue
         value = node.child_by_field_name("value")
-        if value is not None and source.of(value) == name:
+        if value is not None and source.name(value) == name:
             return "default"
         for spec in (n for n in walk(node) if n.type == "export_specifier"):
             inner, alias = spec.child_by_field_name("name"), spec.child_by_field_name("alias")
-            if inner is not None and source.of(inner) == name:
-                return source.of(alias or inner)
+            if inner is not None and source.name(inner) == name:
+                return source.name(alias or inner)
     return None

@@ -7,9 +7,8 @@ neither a number nor a string by its looks is asked at run time which it is.
 
 from __future__ import annotations
 
-import re
-
 from .cursor import Cursor, Unreadable
+from .letters import spelled
 from .tokens import NAME, NUMBER, PUNCTUATOR, STRING, TEMPLATE
 
 __all__ = ("is_enum", "read_enum")
@@ -82,14 +81,7 @@ def _read_member(cursor: Cursor, enum: _Enum) -> None:
     else:
         cursor.replace(*span, f"{enum.name}[{member} = {enum.follower}] = {key};")
         enum.follower = _plus_one(enum.follower, member)
-    enum.members.add(_spelled(word if kind == NAME else word[1:-1]))
-
-
-def _spelled(name: str) -> str:
-    """A name without escapes."""
-    if "\\" not in name:
-        return name
-    return re.sub(r"\\u\{?([\da-fA-F]+)\}?", lambda escape: chr(int(escape[1], 16)), name)
+    enum.members.add(spelled(word if kind == NAME else word[1:-1]))
 
 
 def _read_value(cursor: Cursor, enum: _Enum, member: str, key: str) -> tuple[str, str, str | None]:
@@ -99,7 +91,7 @@ def _read_value(cursor: Cursor, enum: _Enum, member: str, key: str) -> tuple[str
     members = [
         token
         for token in cursor.values[values:]
-        if _spelled(cursor.words[token]) in enum.members and not cursor.is_hidden(token, start)
+        if spelled(cursor.words[token]) in enum.members and not cursor.is_hidden(token, start)
     ]
     for token in members:  # which are no names of the file's, such as imports
         cursor.write(cursor.tokens.starts[token], f"{enum.name}.")

@@ -8,13 +8,16 @@ which become JavaScript where they stand. All else that has a meaning at run tim
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 from .._frozen import frozen
 from .cursor import Cursor, Edit, Unreadable
 from .diagnostics import Diagnostic, diagnose_at
+from .gaps import comments_between_lines, comments_of_many_lines, decrements, odd_letters
 from .modules import drop_types
+from .names import check_names
 from .statements import StatementGrammar, read_program
 from .tokens import END
 
@@ -51,11 +54,15 @@ def erase(file: str, text: str) -> Erasure:
         return Erasure(script=text, mask=text, problems=cursor.problems, is_unreadable=True)
     if cursor.is_typed:
         drop_types(cursor)
+    tokens = cursor.tokens
+    if not text.isascii() or "\\u" in text:
+        check_names(cursor)
+        cursor.edits = _apart(cursor.edits, comments_of_many_lines(tokens))
+    gaps = decrements(tokens), comments_between_lines(tokens), odd_letters(tokens)
     script = mask = _written(text, cursor.edits, _blank_letter)
-    if not text.isascii():
-        cursor.masks += _odd_blanks(cursor)
-    if cursor.masks or not text.isascii():
-        mask = _written(text, _masked(cursor), _blank_bytes)
+    masked = _apart(cursor.edits, chain(cursor.masks, *gaps))
+    if len(masked) > len(cursor.edits) or not text.isascii():
+        mask = _written(text, masked, _blank_bytes)
     return Erasure(script=script, mask=mask, problems=cursor.problems)
 
 
@@ -70,25 +77,14 @@ def _unreadable(cursor: Cursor) -> Diagnostic:
     return diagnose_at(cursor.file, cursor.tokens.text, place, f"syntax error near {near}")
 
 
-def _masked(cursor: Cursor) -> list[Edit]:
-    """The edits, and the masks of what is not erased anyhow."""
-    edits = sorted(cursor.edits, key=_place_of)
-    places = [_place_of(edit) for edit in edits]
-    masked = list(edits)
-    for mask in cursor.masks:
-        index = bisect_left(places, _place_of(mask))
-        if not index or places[index - 1][1] <= mask.start:
-            masked.append(mask)
-    return masked
-
-
-def _odd_blanks(cursor: Cursor) -> Iterator[Edit]:
-    """Masks of blanks between tokens before which tree-sitter's grammar ends no statement."""
-    starts, ends = cursor.tokens.starts, cursor.tokens.ends
-    for odd in re.finditer("[\u00a0\u202f\ufeff]", cursor.tokens.text):
-        at = bisect_right(starts, odd.start()) - 1
-        if at < 0 or ends[at] <= odd.start():
-            yield Edit(odd.start(), odd.end(), _blank_bytes(odd[0]))
+def _apart(edits: Iterable[Edit], others: Iterable[Edit]) -> list[Edit]:
+    """The edits in order, and of the others each that meets none before it."""
+    apart = sorted(edits, key=_place_of)
+    for other in others:
+        index = bisect_left(apart, _place_of(other), key=_place_of)
+        if not index or apart[index - 1].end <= other.start:
+            apart.insert(index, other)
+    return apart
 
 
 def _written(text: str, edits: Iterable[Edit], blank: Callable[[str], str]) -> str:

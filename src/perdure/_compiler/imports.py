@@ -122,7 +122,7 @@ class _Reader:
         target = node.child_by_field_name("source")
         if target is None:
             return
-        name = self.erased.of(target)[1:-1]
+        name = self.erased.name(target)
         names = tuple(_names(self.erased, node))
         if name == "workflow":
             self.builtin(node, names)
@@ -163,7 +163,7 @@ class _Reader:
         """Report what the module is asked for that is no step of it."""
         for node in walk(statement):
             if node.type in {"import_specifier", "export_specifier"}:
-                name = self.erased.of(node.children_by_field_name("name")[0])
+                name = self.erased.name(node.children_by_field_name("name")[0])
                 if name not in known.steps and (told := _no_step(target, name, known)):
                     self.report(node, *told)
 
@@ -205,7 +205,7 @@ def _names(source: Source, statement: Node) -> Iterable[str]:
     """The names asked of the other module."""
     for node in walk(statement):
         if node.type in {"import_specifier", "export_specifier"}:
-            yield from map(source.of, node.children_by_field_name("name"))
+            yield from map(source.name, node.children_by_field_name("name"))
         elif node.type == "import_clause":
             yield from ("default" for c in node.children if c.type == "identifier")
         elif node.type == "*" and statement.type == "export_statement":
@@ -222,12 +222,12 @@ def exported_names(source: Source) -> set[str] | None:
         if "*" in words:
             return None
         for space in (c for c in node.children if c.type == "namespace_export"):
-            found.update(source.of(name) for name in space.named_children)
+            found.update(source.name(name) for name in space.named_children)
         if "default" in words:
             found.add("default")
         for spec in (n for n in walk(node) if n.type == "export_specifier"):
             alias = spec.children_by_field_name("alias")
-            found.update(map(source.of, alias or spec.children_by_field_name("name")))
+            found.update(map(source.name, alias or spec.children_by_field_name("name")))
         declaration = node.child_by_field_name("declaration")
         if declaration is not None:
             found.update(_declared(source, declaration))
@@ -237,12 +237,12 @@ def exported_names(source: Source) -> set[str] | None:
 def _declared(source: Source, declaration: Node) -> Iterable[str]:
     name = declaration.child_by_field_name("name")
     if name is not None:
-        yield source.of(name)
+        yield source.name(name)
     for node in declaration.named_children:
         if node.type == "variable_declarator":
             for pattern in node.children_by_field_name("name"):
                 yield from (
-                    source.of(n)
+                    source.name(n)
                     for n in walk(pattern)
                     if n.type in {"identifier", "shorthand_property_identifier_pattern"}
                 )

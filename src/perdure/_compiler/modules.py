@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cursor import Cursor, Edit, Unreadable
+from .letters import spelled, string_value
 from .linkage import Import, Specifier
 from .tokens import NAME, RESERVED, STRING
 
@@ -75,13 +76,13 @@ def read_exports(cursor: Cursor, start: int) -> None:
 
 def export_default(cursor: Cursor, start: int, name: str) -> None:
     """``export default name``: maybe a type's."""
-    cursor.linkage.defaults.append(Specifier(name, start, cursor.at))
+    cursor.linkage.defaults.append(Specifier(spelled(name), start, cursor.at))
 
 
 def drop_types(cursor: Cursor) -> None:
     """Take away the imports and exports of names that turned out to be types."""
     words = cursor.words
-    bound = {words[at] for at in cursor.bound}
+    bound = {spelled(words[at]) for at in cursor.bound}
     linkage = cursor.linkage
     imported: set[str] = set()
     for found in linkage.imports:
@@ -105,14 +106,15 @@ def _used(cursor: Cursor, names: set[str]) -> set[str]:
     words = cursor.words
     hidden: dict[str, list[tuple[int, int]]] = {}
     for at in cursor.bound:
-        if words[at] in names:
+        name = spelled(words[at])
+        if name in names:
             around = [span for span in cursor.spans if span[0] <= at < span[1]]
-            hidden.setdefault(words[at], []).append(min(around, key=_length, default=(0, 0)))
+            hidden.setdefault(name, []).append(min(around, key=_length, default=(0, 0)))
     return {
-        words[at]
+        name
         for at in cursor.values
-        if words[at] in names
-        and not any(first <= at < last for first, last in hidden.get(words[at], ()))
+        if (name := spelled(words[at])) in names
+        and not any(first <= at < last for first, last in hidden.get(name, ()))
     }
 
 
@@ -153,13 +155,13 @@ def _read_clause(cursor: Cursor, found: Import) -> None:
         if cursor.words[cursor.at] != "*":
             name = cursor.name()
             comma = cursor.take(",")
-            found.heads.append(Specifier(name, first, cursor.at))
+            found.heads.append(Specifier(spelled(name), first, cursor.at))
             if not comma:
                 return
     if cursor.take("*"):
         first = cursor.at - 1
         cursor.expect("as")
-        found.heads.append(Specifier(cursor.name(), first, cursor.at))
+        found.heads.append(Specifier(spelled(cursor.name()), first, cursor.at))
     else:
         found.listed = _read_list(cursor, -1)
 
@@ -181,7 +183,7 @@ def _read_list(cursor: Cursor, local: int) -> list[Specifier]:
             if cursor.words[at] in RESERVED:
                 cursor.mask(at, "x" * len(cursor.words[at]))
         comma = cursor.take(",")
-        listed.append(Specifier(plain[local], first, cursor.at, is_type))
+        listed.append(Specifier(spelled(plain[local]), first, cursor.at, is_type))
         if not comma:
             break
     cursor.expect("}")
@@ -204,4 +206,6 @@ def _read_source(cursor: Cursor) -> None:
     cursor.at = end + 1
     place = Edit(cursor.tokens.starts[start], cursor.tokens.ends[end], None)
     # The guest reads JSON as a module like any other; the rest only tree-sitter does not know.
-    (cursor.edits if cursor.words[at][1:-1].endswith(".json") else cursor.masks).append(place)
+    (cursor.edits if string_value(cursor.words[at]).endswith(".json") else cursor.masks).append(
+        place
+    )

@@ -12,6 +12,7 @@ import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser
 
 from .diagnostics import Diagnostic, diagnose
+from .letters import spelled, string_value
 
 __all__ = ("Source", "parse", "walk")
 
@@ -30,6 +31,11 @@ class Source:
     def of(self, node: Node) -> str:
         """A node's text."""
         return self.script[node.start_byte : node.end_byte].decode("utf-8", "replace")
+
+    def name(self, node: Node) -> str:
+        """The name that an identifier or a string spells."""
+        text = self.of(node)
+        return string_value(text) if node.type == "string" else spelled(text)
 
 
 def parse(

@@ -46,9 +46,11 @@ _BEFORE_A_VALUE = words_of(
 )
 _ENDS_A_VALUE = frozenset({")", "]", "}", "++", "--"})
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
-_BLANK = r"[\s\ufeff]"
+# As ECMA-262 has them: a few of what Python takes for blanks are none.
+_BLANKS = r"\t-\r \xa0\ufeff\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_BLANK = f"[{_BLANKS}]"
 # Compiled when they are first used: a process that compiles no workflow has no use for them.
-_LETTER = r"[\w$\u200c\u200d]|[^\x00-\x7f\s\ufeff]|\\u(?:[\da-fA-F]{4}|\{[\da-fA-F]+\})"
+_LETTER = rf"[\w$\u200c\u200d]|[^\x00-\x7f{_BLANKS}]|\\u(?:[\da-fA-F]{{4}}|\{{[\da-fA-F]+\}})"
 _TOKEN = (
     rf"{_BLANK}*(?:(?://[^\n\r\u2028\u2029]*|/\*[\s\S]*?\*/){_BLANK}*)*"
     rf"(?:((?!\d)(?:{_LETTER})+)"

@@ -128,8 +128,7 @@ def _read_plain(path: Path, info: os.stat_result) -> str | Refusal | None:
     if len(data) > MAX_SOURCE_BYTES:
         return _too_large()
     try:
-        # As text mode has it: a carriage return and a line feed are one line's end.
-        return data.decode().replace("\r\n", "\n").replace("\r", "\n")
+        return data.decode()
     except UnicodeDecodeError:
         return Refusal(reason="it is not UTF-8 text", hint="save it as UTF-8")
 
