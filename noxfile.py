@@ -217,7 +217,7 @@ def s3(session: nox.Session) -> None:
 def transfers(session: nox.Session) -> None:
     """Runs through all pairs of worlds, cut short and killed at every moment: minutes."""
     session.env["PERDURE_TIER"] = "full"
-    session.run("python", "-m", "pytest", "tests/transfer", "tests/cli/test_copy.py")
+    session.run("python", "-m", "pytest", "tests/transfer", "tests/cli/test_move.py")
 
 
 @nox.session(venv_backend="none")

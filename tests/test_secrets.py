@@ -184,7 +184,7 @@ def test_a_url_that_is_refused_or_closed_is_shown_without_secrets(url: str) -> N
 def test_the_command_line_repeats_no_secret_of_a_url(url: str) -> None:
     done = CliRunner().invoke(app, ["certify", url, "--only", "!"])
     _clean(done.output)
-    done = CliRunner().invoke(app, ["runs", "copy", "run_a", "--to", url, "--world", "nosuch://x"])
+    done = CliRunner().invoke(app, ["move", "run_a", "--to", url, "--world", "nosuch://x"])
     _clean(done.output)
     assert done.exit_code == 2, done.output
 
@@ -379,7 +379,7 @@ def test_the_command_line_shows_no_secret(
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 3, done.output
     _clean(done.output)
-    arguments = ["runs", "--world", "memory://x", "copy", "run_a", "--to", url]
+    arguments = ["move", "run_a", "--world", "memory://x", "--to", url]
     _clean(CliRunner().invoke(app, arguments).output)
 
 

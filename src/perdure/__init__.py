@@ -15,9 +15,9 @@ from ._runtime.metadata import (
     step_metadata as step_metadata,
     timeout_event as timeout_event,
 )
+from ._runtime.move import move_run as move_run
 from ._runtime.registry import Step as Step, step as step
 from ._runtime.start import start as start
-from ._runtime.transfer import copy_run as copy_run
 from ._runtime.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow
 from .errors import (

@@ -485,7 +485,7 @@ class RunMovedError(UsageError):
             f"run {run_id} has moved to {to}; ask for it there"
             if arrived
             else f"run {run_id} is on its way to {to}, and not known to have arrived; complete "
-            f"that with: perdure runs copy {run_id} --to {to} (with --keep-here, if that world is "
+            f"that with: perdure move {run_id} --to {to} (with --keep-here, if that world is "
             f"gone for good)"
         )
         self.run_id = run_id

@@ -54,8 +54,8 @@ COMMANDS = (
     ("verify", "RUN"),
     ("cancel", "RUN", "--reason", "RUN"),
     ("rerun", "RUN"),
-    ("runs", "copy", "RUN", "--to", "memory://elsewhere"),
-    ("runs", "copy", "RUN", "--to", "sqlite:///RUN"),
+    ("move", "RUN", "--to", "memory://elsewhere"),
+    ("move", "RUN", "--to", "sqlite:///RUN"),
 )
 
 
@@ -101,7 +101,7 @@ def test_any_run_is_shown(
     arguments = (
         [*named[:1], "--world", URL, *named[1:]] if named[0] == "runs" else [*named, "--world", URL]
     )
-    if "copy" not in arguments and any(part.startswith("-") for part in named[1:2]):
+    if any(part.startswith("-") for part in named[1:2]):
         arguments = [*arguments[:1], "--world", URL, "--", *named[1:]]
     call(*arguments, codes=(0, 1, 2, 3))
     shown = call(*arguments[:1], "--json", *arguments[1:], codes=(0, 1, 2, 3))

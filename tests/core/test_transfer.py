@@ -210,7 +210,7 @@ def test_only_a_run_that_is_away_is_refused_for_that() -> None:
     made, log = book()
     check_here(made.record)
     send(made, log)
-    with pytest.raises(RunMovedError, match=f"perdure runs copy {RUN} --to there://") as caught:
+    with pytest.raises(RunMovedError, match=f"perdure move {RUN} --to there://") as caught:
         check_here(made.record)
     assert not caught.value.arrived
     with pytest.raises(RunMovedError, match="ask for it there") as caught:

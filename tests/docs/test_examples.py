@@ -83,7 +83,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     live = json.loads(shell(tmp_path, "perdure start checkout.ts '[\"c\", 1]' --json"))["id"]
     for command in commands[1:]:
         run_id = live if "cancel" in command else done["id"]
-        if "runs copy" in command:  # it moves one that has not ended
+        if "perdure move" in command:  # it moves one that has not ended
             made = shell(tmp_path, "perdure start checkout.ts '[\"d\", 1]' --json")
             run_id = json.loads(made)["id"]
         written = command.replace("RUN", run_id).replace("FILE", "checkout.ts")

@@ -15,12 +15,12 @@ from typing import cast
 import anyio
 import pytest
 
-from perdure import Run, Worker, Workflow, copy_run, start, step
+from perdure import Run, Worker, Workflow, move_run, start, step
 from perdure._protocol.codec import encode
 from perdure._runtime.audit import verify_run
 from perdure._runtime.inspection import inspect_run, read_log
+from perdure._runtime.move import keep_here
 from perdure._runtime.registry import AnyStep
-from perdure._runtime.transfer import keep_here
 from perdure.abc import World
 from perdure.errors import (
     HookNotFoundError,
@@ -149,7 +149,7 @@ async def deliver(worlds: Mapping[str, tuple[World, Worker]], token: str, n: int
 
 async def move(run: Run, source: World, target: World, *, lose_claims: bool) -> Run:
     """Move it, and take away what it has left: it may come again."""
-    there = await copy_run(run.id, source, target, timeout=20, lose_claims=lose_claims)
+    there = await move_run(run.id, source, target, timeout=20, lose_claims=lose_claims)
     assert (await run.status()) is RunStatus.MOVED
     assert (await run.moved_to()) == target.url
     with pytest.raises(RunMovedError, match="moved to"):
@@ -259,7 +259,7 @@ async def leave_for_good(run: Run, home: World, url: str) -> str:
 
     async with make_world(url) as away:
         with pytest.raises(WorldUnavailableError):
-            await copy_run(run.id, home, FaultyWorld(away, fail), timeout=20)
+            await move_run(run.id, home, FaultyWorld(away, fail), timeout=20)
     assert (await run.status()) is RunStatus.MOVING
     return away.url
 
@@ -283,9 +283,9 @@ async def test_a_step_that_runs_bars_the_move_and_says_which(urls: dict[str, str
         run = await start(Workflow.from_source(source, filename="held.ts"), world=here)
         await begun.wait()
         with pytest.raises(RunBusyError, match=r"step_1\. .*--lose-claims"):
-            await copy_run(run.id, here, there, timeout=0)
+            await move_run(run.id, here, there, timeout=0)
         assert (await run.status()) is RunStatus.RUNNING
         go.set()
         assert await run.result(timeout=20) == "held"
         with pytest.raises(RunEndedError, match="completed"):
-            await copy_run(run.id, here, there)
+            await move_run(run.id, here, there)

@@ -15,10 +15,10 @@ from typing import Any
 import anyio
 import pytest
 
-from perdure import Worker, Workflow, copy_run, get_run, start, step
+from perdure import Worker, Workflow, get_run, move_run, start, step
 from perdure._runtime.audit import verify_run
+from perdure._runtime.move import bring_back, keep_here
 from perdure._runtime.start import start_again
-from perdure._runtime.transfer import bring_back, keep_here
 from perdure.abc import World
 from perdure.errors import (
     BundleMissingError,
@@ -127,10 +127,10 @@ async def test_a_move_that_is_cut_short_anywhere_is_completed(
             make_world(urls[there].replace("{n}", f"{name}-{number}-b")) as target,
         ):
             with contextlib.suppress(WorldUnavailableError):
-                await copy_run(run_id, FaultyWorld(source, cut), FaultyWorld(target, cut))
+                await move_run(run_id, FaultyWorld(source, cut), FaultyWorld(target, cut))
             places = [await workable(world, run_id) for world in (source, target)]
             assert places != [True, True]
-            run = await copy_run(run_id, source, target)
+            run = await move_run(run_id, source, target)
             places = [await workable(world, run_id) for world in (source, target)]
             assert places == [False, True]
             assert await run.log_lines() == ("before",)
@@ -183,7 +183,7 @@ async def test_what_the_last_turn_printed_comes_along_however_late_it_is_written
             run = await start(program, world=source)
             try:
                 await unwritten.asked.wait()
-                moved = await copy_run(run.id, source, target)
+                moved = await move_run(run.id, source, target)
                 assert await moved.log_lines() == ()
                 async with Worker(target, steps=[once]):
                     assert await moved.result(timeout=10) == "once"
@@ -201,21 +201,21 @@ async def test_what_bars_a_move_is_told_before_anything_is_changed(urls: dict[st
     ):
         before = await source.storage.get_run(RunId(run_id))
         with pytest.raises(RunNotFoundError):
-            await copy_run("run_none", source, target)
+            await move_run("run_none", source, target)
         with pytest.raises(UsageError, match="already; name another"):
-            await copy_run(run_id, source, source)
+            await move_run(run_id, source, source)
         await hold_token(target, "run_b", "resuming")
         with pytest.raises(HookTokenHeldError, match="run_b"):
-            await copy_run(run_id, source, target)
+            await move_run(run_id, source, target)
         await target.storage.create_run(new_run(run_id))
         with pytest.raises(RunExistsError, match="pending"):
-            await copy_run(run_id, source, target)
+            await move_run(run_id, source, target)
         await source.storage.create_run(new_run("run_c"))
         with pytest.raises(BundleMissingError):
-            await copy_run("run_c", source, target)
+            await move_run("run_c", source, target)
         await source.storage.create_run(replace(new_run("run_d"), bundle=before.bundle))
         with pytest.raises(EngineMissingError):
-            await copy_run("run_d", source, target)
+            await move_run("run_d", source, target)
         assert await source.storage.get_run(RunId(run_id)) == before
 
 
@@ -226,12 +226,12 @@ async def test_a_run_that_left_for_one_world_goes_to_no_other(urls: dict[str, st
         make_world(urls["memory"].replace("{n}", f"{name}-b")) as target,
         make_world(urls["memory"].replace("{n}", f"{name}-c")) as other,
     ):
-        there = await copy_run(run_id, source, target, timeout=1)
+        there = await move_run(run_id, source, target, timeout=1)
         assert (await there.status()) is RunStatus.RUNNING
         with pytest.raises(RunMovedError) as caught:
-            await copy_run(run_id, source, other)
+            await move_run(run_id, source, other)
         assert caught.value.to == target.url
-        await copy_run(run_id, source, target)  # once more is fine
+        await move_run(run_id, source, target)  # once more is fine
         assert await there.moved_to() is None
 
 
@@ -246,7 +246,7 @@ async def test_a_run_comes_back_wherever_that_is_cut_short(urls: dict[str, str],
         ):
             left = Cut("transfer.arrive", Fault.BEFORE if number % 2 else Fault.AFTER)
             with contextlib.suppress(WorldUnavailableError):
-                await copy_run(run_id, home, FaultyWorld(away, left))
+                await move_run(run_id, home, FaultyWorld(away, left))
             with contextlib.suppress(WorldUnavailableError):
                 await bring_back(run_id, FaultyWorld(home, cut), FaultyWorld(away, cut))
             places = [await workable(world, run_id) for world in (home, away)]
@@ -303,7 +303,7 @@ async def test_what_is_not_on_its_way_is_not_kept(urls: dict[str, str]) -> None:
         before = await home.storage.get_run(RunId(run_id))
         assert (await keep_here(run_id, home, shelter, to=away.url)).id == run_id  # it is here
         assert await home.storage.get_run(RunId(run_id)) == before
-        await copy_run(run_id, home, away)
+        await move_run(run_id, home, away)
         with pytest.raises(RunMovedError) as arrived:  # what it did there is not known here
             await keep_here(run_id, home, shelter, to=away.url)
         assert arrived.value.arrived
@@ -330,11 +330,11 @@ async def test_a_run_lives_twice_if_the_world_that_was_gone_had_taken_it_in(
     ):
         cut = Cut("transfer.arrive", Fault.AFTER)
         with pytest.raises(WorldUnavailableError):
-            await copy_run(run_id, home, FaultyWorld(away, cut))
+            await move_run(run_id, home, FaultyWorld(away, cut))
         await keep_here(run_id, home, shelter, to=away.url)
         assert [await workable(world, run_id) for world in (home, away)] == [True, True]
         with pytest.raises(RunExistsError):
-            await copy_run(run_id, home, away)
+            await move_run(run_id, home, away)
         await get_run(run_id, away).cancel()  # as the warning says
         assert [await workable(world, run_id) for world in (home, away)] == [True, False]
 
@@ -350,9 +350,9 @@ async def test_a_move_that_was_never_confirmed_is_not_made_again_once_the_run_we
     ):
         cut = Cut("transfer.arrive", Fault.AFTER)
         with pytest.raises(WorldUnavailableError):
-            await copy_run(run_id, first, FaultyWorld(second, cut))
-        await copy_run(run_id, second, third)
-        await copy_run(run_id, first, second)
+            await move_run(run_id, first, FaultyWorld(second, cut))
+        await move_run(run_id, second, third)
+        await move_run(run_id, first, second)
         statuses = [
             (await world.storage.get_run(RunId(run_id))).status for world in (first, second, third)
         ]
@@ -367,9 +367,9 @@ async def test_a_run_on_its_way_says_how_to_complete_that(urls: dict[str, str]) 
     ):
         cut = Cut("transfer.arrive", Fault.BEFORE)
         with pytest.raises(WorldUnavailableError):
-            await copy_run(run_id, source, FaultyWorld(target, cut))
+            await move_run(run_id, source, FaultyWorld(target, cut))
         run = get_run(run_id, source)
-        command = f"perdure runs copy {run_id} --to {target.url}"
+        command = f"perdure move {run_id} --to {target.url}"
         for asked in (run.result(), run.cancel(), start_again(source, run_id)):
             with pytest.raises(RunMovedError, match=re.escape(command)):
                 await asked
@@ -384,10 +384,10 @@ async def test_a_token_that_is_taken_meanwhile_leaves_the_run_whole(urls: dict[s
         await source.transfer.depart(Departure(run_id=RunId(run_id), to=target.url))
         await hold_token(target, "run_b", "resuming")
         with pytest.raises(HookTokenHeldError):
-            await copy_run(run_id, source, target)
+            await move_run(run_id, source, target)
         assert (await source.storage.get_run(RunId(run_id))).status is RunStatus.MOVING
         await hold_token(target, "run_b", "resuming", release=True)
-        assert (await (await copy_run(run_id, source, target)).status()) is RunStatus.RUNNING
+        assert (await (await move_run(run_id, source, target)).status()) is RunStatus.RUNNING
 
 
 async def test_a_run_is_not_waited_for_longer_than_asked(urls: dict[str, str]) -> None:
@@ -406,7 +406,7 @@ async def test_a_run_is_not_waited_for_longer_than_asked(urls: dict[str, str]) -
 
         busy.transfer.depart = depart  # type: ignore[method-assign,assignment] # of the wrapper
         with pytest.raises(RunBusyError):
-            await copy_run(run_id, busy, target, timeout=0.05)
+            await move_run(run_id, busy, target, timeout=0.05)
         assert asked > 2
 
 

@@ -10,10 +10,10 @@ import perdure
 
 from . import _compile, _runs
 from ._certify import certify
-from ._copy import copy
 from ._inspect import inspect
 from ._list import runs
 from ._logging import show_logs
+from ._move import ANY, former, move
 from ._output import show
 from ._program import Program
 from ._rerun import rerun
@@ -59,15 +59,16 @@ for _command in (
     inspect,
     _runs.log,
     _runs.cancel,
+    move,
     rerun,
     _runs.verify,
     types,
     certify,
 ):
     app.command()(_command)
-_of_runs = typer.Typer(invoke_without_command=True, help="List runs, or move one.")
+_of_runs = typer.Typer(invoke_without_command=True, subcommand_metavar="")
 _of_runs.callback()(runs)
-_of_runs.command()(copy)
+_of_runs.command("copy", hidden=True, context_settings=ANY)(former)
 app.add_typer(_of_runs, name="runs")
 app.command("compile")(_compile.compile_file)
 

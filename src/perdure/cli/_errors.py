@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ._output import say
 
-__all__ = ("DEFECT", "FAILED", "INTERRUPTED", "USAGE", "WORLD", "run_async")
+__all__ = ("DEFECT", "FAILED", "INTERRUPTED", "USAGE", "WORLD", "report", "run_async")
 
 T = TypeVar("T")
 FAILED, USAGE, WORLD, DEFECT, INTERRUPTED = 1, 2, 3, 70, 130

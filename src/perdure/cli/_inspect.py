@@ -83,7 +83,7 @@ def _print(shown: dict[str, Any], left_out: int) -> None:
         to, arrived = head["moved_to"], head["status"] == "moved"
         show(f"moved to: {to}")
         if not arrived:
-            show(f"not known to have arrived: perdure runs copy {head['id']} --to {to}")
+            show(f"not known to have arrived: perdure move {head['id']} --to {to}")
     if shown["waiting"]:
         show(f"waiting: {shown['waiting']}")
     if head["output"] is not None:

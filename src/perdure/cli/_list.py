@@ -34,7 +34,7 @@ def runs(
     world: WorldOption = None,
     as_json_: JsonOption = False,
 ) -> None:
-    """List runs, the newest first; or do something with one: perdure runs COMMAND --help."""
+    """List runs, the newest first."""
     if context.invoked_subcommand is not None:
         return
 

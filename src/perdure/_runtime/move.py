@@ -1,4 +1,4 @@
-"""Transfer: taking a run from one world to another, step by step, each of which can be repeated.
+"""Move: a run goes from one world to another, step by step, each of which can be repeated.
 
 First everything that the run needs is put into the target, and what could bar it there is looked
 for. Then it departs, which is the moment it moves: from then on the source works on it no more.
@@ -35,13 +35,13 @@ from .arguments import checked_text, checked_timeout, checked_world
 from .handles import Run
 from .inspection import read_log
 
-__all__ = ("bring_back", "copy_run", "keep_here")
+__all__ = ("bring_back", "keep_here", "move_run")
 
 _FIRST_LOOK = 0.01  # seconds between looks whether the run's steps are done; they grow
 _LAST_LOOK = 0.25
 
 
-async def copy_run(
+async def move_run(
     run_id: str,
     source: World,
     target: World,
@@ -49,7 +49,7 @@ async def copy_run(
     timeout: float | timedelta = 30.0,
     lose_claims: bool = False,
 ) -> Run:
-    """Move a run that has not ended to another world, where it goes on; gives it there.
+    """Move a run that has not ended to another world, where it goes on; returns it there.
 
     Its log, positions, times, attempts, snapshots, streams, bundle, engine, waits and hooks go with
     it. In the source it stays as ``moved``, and says where it went. It can be called again after a
@@ -96,26 +96,26 @@ async def bring_back(
     timeout: float | timedelta = 30.0,
     lose_claims: bool = False,
 ) -> Run:
-    """Have a run in *home* again that moved to *away*, or is on its way there; gives it there.
+    """Have a run in *home* again that moved to *away*, or is on its way there; returns it there.
 
-    A departure is for good, so one that was cut short is completed first. As ``copy_run``, it can
+    A departure is for good, so one that was cut short is completed first. As ``move_run``, it can
     be called again after a failure at any moment.
 
     Raises:
-        PerdureError: as ``copy_run`` does.
+        PerdureError: as ``move_run`` does.
     """
     left = await _find(home, RunId(run_id))
     if left is not None and moved_to(left) is not None:
-        await copy_run(run_id, home, away)
-    return await copy_run(run_id, away, home, timeout=timeout, lose_claims=lose_claims)
+        await move_run(run_id, home, away)
+    return await move_run(run_id, away, home, timeout=timeout, lose_claims=lose_claims)
 
 
 async def keep_here(run_id: str, home: World, shelter: World, *, to: str) -> Run:
-    """Have a run go on in *home* that was on its way to a world which is gone; gives it there.
+    """Have a run go on in *home* that was on its way to a world which is gone; returns it there.
 
     Nothing of it is lost: until it has arrived, all of it is here. The other world is not asked, so
     should it have taken the run in without anybody knowing, and come back, the run lives twice.
-    Where it answers, ``bring_back`` is right. As ``copy_run``, this can be called again after a
+    Where it answers, ``bring_back`` is right. As ``move_run``, this can be called again after a
     failure at any moment.
 
     Args:
@@ -140,7 +140,7 @@ async def keep_here(run_id: str, home: World, shelter: World, *, to: str) -> Run
         if left.status.is_ended:
             raise RunEndedError(run_id, status=left.status)
         return Run(left.run_id, home)
-    run = await copy_run(run_id, shelter, home)
+    run = await move_run(run_id, shelter, home)
     await shelter.catalogue.delete_run(RunId(run_id))
     return run
 

@@ -1,4 +1,4 @@
-"""``perdure runs copy``: what it prints, with what it exits, and what a kill leaves."""
+"""``perdure move``: what it prints, with what it exits, and what a kill leaves."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def carried_on(run_id: str, url: str) -> object:
 
 def test_a_run_goes_on_where_it_was_moved_to(call: Call) -> None:
     run_id = started(call)
-    moved = json.loads(call("runs", "copy", run_id, "--to", THERE, "--json").stdout)
+    moved = json.loads(call("move", run_id, "--to", THERE, "--json").stdout)
     assert (moved["from"], moved["to"]) == (HERE, THERE)
     assert (moved["run"]["id"], moved["run"]["status"]) == (run_id, "pending")
     here = shown(call, run_id)
@@ -94,7 +94,7 @@ def test_a_run_goes_on_where_it_was_moved_to(call: Call) -> None:
     assert f"moved to: {THERE}\n" in call("inspect", run_id).stdout
     (listed,) = json.loads(call("runs", "--status", "moved", "--json").stdout)
     assert listed["id"] == run_id
-    assert "goes on in" in call("runs", "copy", run_id, "--to", THERE).stdout  # once more
+    assert "goes on in" in call("move", run_id, "--to", THERE).stdout  # once more
 
     assert carried_on(run_id, THERE) == 3
     there = shown(call, run_id, "--world", THERE)
@@ -105,30 +105,37 @@ def test_a_run_goes_on_where_it_was_moved_to(call: Call) -> None:
 
 def test_what_cannot_be_moved_says_why_and_exits_with_2(call: Call) -> None:
     def refused(*arguments: str) -> str:
-        return call("runs", *arguments, code=2).stderr
+        return call("move", *arguments, code=2).stderr
 
     run_id = started(call)
-    assert "no run run_none in" in refused("copy", "run_none", "--to", THERE)
-    assert run_id in refused("copy", run_id[:-2], "--to", THERE)  # did you mean
-    assert "name another" in refused("copy", run_id, "--to", HERE)
+    assert "no run run_none in" in refused("run_none", "--to", THERE)
+    assert run_id in refused(run_id[:-2], "--to", THERE)  # did you mean
+    assert "name another" in refused(run_id, "--to", HERE)
     same = "sqlite:///./.perdure/perdure.db"  # by another name
-    assert "has a run" in refused("copy", run_id, "--to", same)
-    unknown = refused("copy", run_id, "--to", "nosuch://there")
+    assert "has a run" in refused(run_id, "--to", same)
+    unknown = refused(run_id, "--to", "nosuch://there")
     assert "no world is installed for 'nosuch://'" in unknown
-    assert "lives in one process" in refused("copy", run_id, "--to", "memory://x")
-    call("runs", "--world", HERE, "copy", run_id, "--to", THERE)
-    elsewhere = refused("copy", run_id, "--to", "sqlite:///elsewhere.db")
+    assert "lives in one process" in refused(run_id, "--to", "memory://x")
+    call("move", run_id, "--world", HERE, "--to", THERE)
+    elsewhere = refused(run_id, "--to", "sqlite:///elsewhere.db")
     assert f"has moved to {THERE}" in elsewhere
     assert f"has moved to {THERE}" in call("cancel", run_id, code=2).stderr
     call("cancel", run_id, "--world", THERE)
-    ended = refused("--world", THERE, "copy", run_id, "--to", "sqlite:///elsewhere.db")
+    ended = refused(run_id, "--world", THERE, "--to", "sqlite:///elsewhere.db")
     assert "has already ended (cancelled)" in ended
+
+
+def test_the_former_name_says_the_new_one(call: Call) -> None:
+    for arguments in (("copy",), ("copy", "run_a", "--to", THERE), ("--world", HERE, "copy", "-x")):
+        told = call("runs", *arguments, code=2).stderr
+        assert "perdure move RUN --to URL" in " ".join(told.split())
+    assert "copy" not in call("runs", "--help").stdout + call("--help").stdout
 
 
 def test_a_run_on_its_way_is_shown_with_what_completes_that(call: Call) -> None:
     run_id = started(call)
     departed(run_id, THERE)
-    command = f"runs copy {run_id} --to {THERE}"
+    command = f"move {run_id} --to {THERE}"
     assert f"not known to have arrived: perdure {command}\n" in call("inspect", run_id).stdout
     assert f"perdure {command}" in call("cancel", run_id, code=2).stderr
     assert f"perdure {command}" in call("rerun", run_id, code=2).stderr
@@ -138,17 +145,17 @@ def test_a_run_on_its_way_is_shown_with_what_completes_that(call: Call) -> None:
 
 def test_a_run_is_brought_back(call: Call) -> None:
     run_id = started(call)
-    call("runs", "copy", run_id, "--to", THERE)
-    back = json.loads(call("runs", "copy", run_id, "--to", THERE, "--back", "--json").stdout)
+    call("move", run_id, "--to", THERE)
+    back = json.loads(call("move", run_id, "--to", THERE, "--back", "--json").stdout)
     assert (back["from"], back["to"], back["run"]["status"]) == (THERE, HERE, "pending")
     here = shown(call, run_id)
     assert [event["type"] for event in here["events"]] == ["run_created"] + ["run_moved"] * 2
     assert shown(call, run_id, "--world", THERE)["run"]["moved_to"] == HERE
-    assert f"goes on in {THERE}" in call("runs", "copy", run_id, "--to", THERE).stdout
-    said = call("runs", "copy", run_id, "--to", THERE, "--back").stdout
+    assert f"goes on in {THERE}" in call("move", run_id, "--to", THERE).stdout
+    said = call("move", run_id, "--to", THERE, "--back").stdout
     assert f"goes on in {HERE}" in said
     assert f"perdure worker --world {HERE} " in said
-    stays = call("runs", "copy", started(call), "--to", THERE, "--back", code=2).stderr
+    stays = call("move", started(call), "--to", THERE, "--back", code=2).stderr
     assert f"in {THERE}" in stays
 
 
@@ -156,7 +163,7 @@ def test_a_run_goes_on_here_if_the_other_world_is_gone_for_good(call: Call, fold
     run_id, there = started(call), "sqlite:///lost/there.db"
     departed(run_id, there)
     (folder / "lost").write_text("no folder any more")
-    command = ("runs", "copy", run_id, "--to", there)
+    command = ("move", run_id, "--to", there)
     assert "lost" in call(*command, "--back", code=3).stderr
     assert "--keep-here, if that world is gone" in call("cancel", run_id, code=2).stderr
     kept = call(*command, "--keep-here")
@@ -172,7 +179,7 @@ def test_a_run_goes_on_here_if_the_other_world_is_gone_for_good(call: Call, fold
     assert json.loads(call("verify", run_id, "--json").stdout)["passed"]
     assert (
         "no run run_none"
-        in call(*command[:2], "run_none", *command[3:], "--keep-here", code=2).stderr
+        in call(*command[:1], "run_none", *command[2:], "--keep-here", code=2).stderr
     )
 
 
@@ -181,25 +188,25 @@ def test_keeping_a_run_here_is_bringing_it_back_where_the_other_world_answers(
 ) -> None:
     run_id = started(call)
     departed(run_id, THERE)
-    kept = call("runs", "copy", run_id, "--to", THERE, "--keep-here")  # its file is made anew
+    kept = call("move", run_id, "--to", THERE, "--keep-here")  # its file is made anew
     assert f"goes on in {HERE}" in kept.stdout
     assert kept.stderr == ""
     assert shown(call, run_id, "--world", THERE)["run"]["moved_to"] == HERE  # not there as well
-    call("runs", "copy", run_id, "--to", THERE)
-    call("runs", "copy", run_id, "--to", THERE, "--keep-here")
+    call("move", run_id, "--to", THERE)
+    call("move", run_id, "--to", THERE, "--keep-here")
     assert carried_on(run_id, HERE) == 3
     assert not (folder / ".perdure" / "kept.db").exists()
 
 
 CHILD = """
 import anyio, sys
-from perdure import copy_run
+from perdure import move_run
 from perdure.worlds import make_world
 
 async def main() -> None:
     async with make_world(sys.argv[2]) as source, make_world(sys.argv[3]) as target:
         print("ready", flush=True)
-        await copy_run(sys.argv[1], source, target)
+        await move_run(sys.argv[1], source, target)
 
 anyio.run(main)
 """
@@ -218,7 +225,7 @@ def test_a_move_that_is_killed_is_completed_by_the_command(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 killed.wait(random.random() * 0.04)
             killed.kill()
-        call("runs", "copy", run_id, "--to", there)
+        call("move", run_id, "--to", there)
         assert shown(call, run_id)["run"]["status"] == "moved"
         found = shown(call, run_id, "--world", there)
         assert found["run"]["status"] == "pending"

@@ -1,4 +1,4 @@
-"""Copy: a run taken from one world to another."""
+"""Move: a run goes to another world, or comes back."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Annotated, TypeAlias
 import typer
 
 from .._runtime.inspection import record_json
-from .._runtime.transfer import bring_back, copy_run, keep_here
+from .._runtime.move import bring_back, keep_here, move_run
 from ..abc import World
 from ..display import shown_url
-from ..errors import WorldError
+from ..errors import UsageError, WorldError
 from ..worlds import make_world, open_world
 from ._arguments import JsonOption, RunArgument, WorldOption, check_shared, near
-from ._errors import run_async
+from ._errors import report, run_async
 from ._output import print_json, say, show
 
-__all__ = ("copy",)
+__all__ = ("ANY", "former", "move")
 
+# Settings of a command that takes any arguments.
+ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
 SHELTER = "sqlite:///.perdure/kept.db"  # where a run is for the moment in which it is put back
 LIVES_TWICE = (
     "should that world have taken the run in, and come back, the run lives twice and its steps run "
@@ -34,8 +36,7 @@ KeepOption: TypeAlias = Annotated[
 ]
 
 
-def copy(
-    context: typer.Context,
+def move(
     run_id: RunArgument,
     to: Annotated[str, typer.Option(metavar="URL", help="The world it is to go to.")],
     world: WorldOption = None,
@@ -63,9 +64,6 @@ def copy(
     Should it be cut short, the same command completes it.
     """
 
-    if world is None and context.parent is not None:
-        world = context.parent.params.get("world")  # perdure runs --world URL copy …
-
     async def main() -> None:
         other = make_world(to)  # a URL that nobody serves is told before anything is opened
         async with AsyncExitStack() as stack:
@@ -80,8 +78,8 @@ def copy(
                     run = await keep_here(run_id, home, shelter, to=other.url)
                     _warn(f"{LIVES_TWICE}: perdure cancel {run_id} --world {shown_url(to)}")
                 else:
-                    move = bring_back if back or keep else copy_run
-                    run = await move(run_id, home, away, timeout=timeout, lose_claims=lose_claims)
+                    carry = bring_back if back or keep else move_run
+                    run = await carry(run_id, home, away, timeout=timeout, lose_claims=lose_claims)
             record = await run.info()
         if as_json_:
             print_json({"from": source.url, "to": target.url, "run": record_json(record)})
@@ -91,6 +89,12 @@ def copy(
         show(f"carry it on: perdure worker --world {where} --steps MODULE")
 
     run_async(main)
+
+
+def former() -> None:
+    """Refuse the name that ``perdure move`` once had."""
+    refused = UsageError("perdure runs copy is now perdure move: perdure move RUN --to URL")
+    raise typer.Exit(report(refused))
 
 
 async def _reach(stack: AsyncExitStack, url: str, *, needed: bool) -> World | None:
