@@ -42,6 +42,11 @@ def test_names_that_every_user_needs_are_at_the_top() -> None:
     assert inspect.iscoroutinefunction(perdure.list_runs)
 
 
+def test_a_worker_has_no_more_than_its_users_need() -> None:
+    public = {name for name in vars(perdure.Worker) if not name.startswith("_")}
+    assert public == {"start", "aclose", "drain", "statistics"}
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert perdure.__version__ == importlib.metadata.version("perdure")
     with pytest.raises(AttributeError, match="nope"):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from contextvars import copy_context
 from datetime import timedelta
-from functools import partial
 from types import ModuleType, TracebackType
 from typing import Self, final
 
@@ -18,7 +16,6 @@ from anyio.abc import TaskGroup
 
 from .._model.ids import RunId
 from .._model.queue import MessageClaim, WakeClaim
-from .._model.runs import NewRun
 from .._opened import Block, note_closed, note_open
 from .._protocol.frames import Limits
 from .._vm.guest import default_engine
@@ -34,7 +31,7 @@ from .execution import Execution
 from .keys import snapshot_key as configured_key
 from .lending import Lending, worker_lending
 from .lifetime import Lifetime
-from .listener import Listener
+from .local_runs import LocalRuns
 from .loop_watch import LoopWatch
 from .registry import AnyStep, collect_steps, topics_of
 from .renewal import VISIBILITY_MS, Leases
@@ -111,7 +108,6 @@ class Worker:
         self._room = Room(checked_count("warm_bytes", warm_bytes, least=0))
         self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
-        self._beginning: set[asyncio.Future[bool]] = set()
         self._lifetime = Lifetime(world)
         self._runners: Runners | None = None  # until it has begun, and when it is over
         self._block: Block | None = None
@@ -135,6 +131,13 @@ class Worker:
             turn_deadline=checked_number("turn_deadline", turn_deadline),
             key=configured_key(snapshot_key),
             limits=checked_limits(limits),
+        )
+        self._local = LocalRuns(
+            self._carriers,
+            self._shared,
+            claimer=self._claimer,
+            lifetime=self._lifetime,
+            turns=self._turns,
         )
 
     def _carrying(
@@ -231,7 +234,7 @@ class Worker:
         """
         if self._claimer.draining:
             return
-        if workers.get(self.world) is self:
+        if workers.get(self.world) is self._local:
             del workers[self.world]
         self._pool.empty_within(_GUESTS_END_S)
         loop = self._lifetime.loop
@@ -270,7 +273,7 @@ class Worker:
         self._execution.lending = lending
         self._runners = Runners(group, copy_context())
         note_open(self.world)
-        workers[self.world] = self
+        workers[self.world] = self._local
         try:
             await self._claim_and_drain()
             if not self._claimer.draining:  # a task that claims was cancelled from outside
@@ -288,8 +291,7 @@ class Worker:
         runners.abandon()
         self._execution.close()
         await self._leases.hand_back()
-        for durable in self._beginning:  # their tasks were cancelled before they ran
-            _tell(durable, False)
+        self._local.abandon()
         note_closed(self.world)
         self._warm.clear()
         self._shared.baselines.clear()
@@ -306,43 +308,6 @@ class Worker:
                 renewing.cancel_scope.cancel()
 
     # --- runs ----------------------------------------------------------------------------------
-
-    async def begin(self, new: NewRun) -> bool:
-        """Create the run and take its first turn in one write.
-
-        Returns:
-            Whether it is durable. If not, nothing was lost: create it without a turn.
-        """
-        loop = asyncio.get_running_loop()
-        if (
-            self._claimer.draining
-            or loop is not self._lifetime.loop
-            or new.run_id in self._carriers
-        ):
-            return False
-        if not self._turns.take():
-            return False
-        carrier = self._carriers[new.run_id] = Carrier(new.run_id, self._shared)
-        durable: asyncio.Future[bool] = loop.create_future()
-        self._beginning.add(durable)
-        self._run(carrier.begin(new, partial(_tell, durable)))
-        try:
-            return await durable
-        finally:
-            self._beginning.discard(durable)
-
-    @contextmanager
-    def watching(self, run_id: RunId, listener: Listener) -> Generator[bool, None, None]:
-        """Tell *listener*, as ``Carrier.watch``, within the block; gives whether it is carried."""
-        carrier = self._carriers.get(run_id)
-        if carrier is None or asyncio.get_running_loop() is not self._lifetime.loop:
-            yield False
-            return
-        carrier.watch(listener)
-        try:
-            yield True
-        finally:
-            carrier.unwatch(listener)
 
     def _carry(self, claim: WakeClaim) -> None:
         self._leases.hold(claim.lease)
@@ -364,8 +329,3 @@ class Worker:
     def _forget(self, run_id: RunId) -> None:
         del self._carriers[run_id]
         self._turns.give_back()
-
-
-def _tell(durable: asyncio.Future[bool], begun: bool) -> None:
-    if not durable.done():
-        durable.set_result(begun)
