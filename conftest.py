@@ -1,3 +1,3 @@
-"""What the tests of every package share: see ``tests/servers.py``."""
+"""What the tests of every package share."""
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.hypothesis_profile", "tests.servers", "tests.world_choice"]

@@ -210,7 +210,7 @@ def s3(session: nox.Session) -> None:
     """The S3 world on its servers: the full tier, every fault at every request: half an hour."""
     session.env.update(LONG)
     session.run("python", "-m", "pytest", "worlds/perdure-s3/tests", *session.posargs)
-    session.run("python", "-m", "pytest", *WHOLE, "-k", "s3")
+    session.run("python", "-m", "pytest", *WHOLE, "--world", "s3")
 
 
 @nox.session(venv_backend="none")
@@ -231,7 +231,7 @@ def mongodb_full(session: nox.Session) -> None:
     """The MongoDB world with both drivers: the full tier, and more kills. Minutes."""
     session.env.update(LONG)
     session.run("python", "-m", "pytest", "worlds/perdure-mongodb/tests")
-    session.run("python", "-m", "pytest", *WHOLE, "-k", "mongodb")
+    session.run("python", "-m", "pytest", *WHOLE, "--world", "mongodb")
 
 
 @nox.session(venv_backend="none")

@@ -1,15 +1,20 @@
-"""Fixtures of the tests of every package: the backend, and real servers, one of each a session."""
+"""Fixtures of the tests of every package: the backend, and real servers, one of each a session.
+
+What a server takes to import is imported by its fixture: a test without a server does without.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from perdure_mongodb.testing import Mongod, replica_set
-from perdure_s3.testing import KEYS, Server, running_ministack, running_seaweed
+if TYPE_CHECKING:
+    from perdure_mongodb.testing import Mongod
+    from perdure_s3.testing import Server
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +37,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mongod, None, None]:
     """A mongod that is a replica set of its own."""
+    from perdure_mongodb.testing import replica_set
+
     with replica_set(tmp_path_factory.mktemp("mongod")) as (server,):
         yield server
 
@@ -39,6 +46,8 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mongod, None, 
 @pytest.fixture(scope="session")
 def credentials() -> Generator[None, None, None]:
     """Of the S3 servers, in the environment: the usual way, also for processes that tests start."""
+    from perdure_s3.testing import KEYS
+
     with pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
@@ -48,6 +57,8 @@ def credentials() -> Generator[None, None, None]:
 @pytest.fixture(scope="session")
 def ministack(credentials: None) -> Generator[Server, None, None]:
     """The quick S3 server, for races."""
+    from perdure_s3.testing import running_ministack
+
     with running_ministack() as server:
         yield server
 
@@ -57,5 +68,7 @@ def seaweed(
     credentials: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Server, None, None]:
     """The S3 server that keeps what it has."""
+    from perdure_s3.testing import running_seaweed
+
     with running_seaweed(tmp_path_factory.mktemp("weed")) as server:
         yield server

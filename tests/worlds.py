@@ -1,4 +1,4 @@
-"""On which worlds a test runs in the default session; see ``conftest.py``."""
+"""On which worlds a test runs in the default session; see ``world_choice.py``."""
 
 from __future__ import annotations
 

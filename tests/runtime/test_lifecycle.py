@@ -466,18 +466,19 @@ CONTRACTS: dict[str, Callable[[World, RunId], Awaitable[object]]] = {
     "the catalogue": lambda world, run_id: world.catalogue.list_runs(RunFilter(), limit=1),
     "closing": lambda world, run_id: world.aclose(),
 }
+ANYWHERE = {"closing": pytest.mark.never_on("memory", "sqlite")}  # a file is closed in any loop
 
 
 @EVERY_WORLD
-@pytest.mark.parametrize("name", CONTRACTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=ANYWHERE.get(name, ())) for name in CONTRACTS]
+)
 async def test_a_contract_of_a_world_of_another_loop_is_refused(world: World, name: str) -> None:
     run = await start(FLOW, world=world)
 
     async def call() -> object:
         return await CONTRACTS[name](world, run.id)
 
-    if name == "closing" and world.url.startswith(("memory:", "sqlite:")):
-        pytest.skip("closed in any loop")
     (error,) = in_other_loop(call())
     assert isinstance(error, UsageError)
     assert "is open in another event loop" in str(error)
@@ -493,11 +494,10 @@ async def test_a_context_that_is_copied_to_another_loop_does_not_take_its_world_
 
 
 @EVERY_WORLD
+@pytest.mark.never_on("s3")  # aiohttp's transports warn at some later time, in another test
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_world_of_a_closed_loop_is_refused(url: str) -> None:
     """Clients of stores warn that nobody closed them."""
-    if url.startswith("s3:"):
-        pytest.skip("aiohttp's transports warn at some later time, in another test")
     openings: list[Entered] = []
 
     async def open_and_leave_open() -> tuple[World, Run]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from perdure_mongodb.testing import Mongod
-from perdure_s3.testing import Server
+if TYPE_CHECKING:
+    from perdure_mongodb.testing import Mongod
+    from perdure_s3.testing import Server
 
 
 @pytest.fixture(scope="session")
