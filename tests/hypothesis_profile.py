@@ -1,29 +1,29 @@
-"""The suite's profile of hypothesis, loaded before the first module that uses hypothesis.
+"""The suite's profile of hypothesis, loaded by the first import of hypothesis, whoever needs it.
 
-Its import takes as long as that of everything else together, so a test without it goes without.
+That import takes as long as all the rest of a session of one test, which goes without it where it
+can. Later than that import is too late: settings take the profile's values when they are created.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
 
 import pytest
 
 PROFILE = "suite"
 
 
-def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Load the profile before the settings of a module's own, which take its values."""
-    if "hypothesis" in sys.modules or not isinstance(collector, pytest.Module):
-        return
-    if b"hypothesis" in collector.path.read_bytes():
-        _load()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Load it for modules that use hypothesis by way of another."""
+def pytest_configure() -> None:
+    """Watch for the import."""
     if "hypothesis" in sys.modules:
-        _load()
+        _load_profile()
+    else:
+        sys.meta_path.insert(0, _Finder())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -32,10 +32,40 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.pluginmanager.unregister(name="hypothesispytest")
 
 
-def _load() -> None:
+def _load_profile() -> None:
     from hypothesis import settings
 
-    if settings.get_current_profile_name() != PROFILE:
-        # How long an example takes says more about the machine than about us.
-        settings.register_profile(PROFILE, deadline=None)
-        settings.load_profile(PROFILE)
+    # How long an example takes says more about the machine than about us.
+    settings.register_profile(PROFILE, deadline=None)
+    settings.load_profile(PROFILE)
+
+
+class _Finder(MetaPathFinder):
+    """Has hypothesis found by the others, once, and loaded by ``_Loading``."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != "hypothesis":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loading(spec.loader)
+        return spec
+
+
+class _Loading(Loader):
+    """Loads a module as its own loader does; then the profile."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _load_profile()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hypothesis_profile import PROFILE
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 SERVERS = {"aiobotocore", "aiohttp", "motor", "perdure_mongodb", "perdure_s3", "pymongo"}
@@ -65,3 +67,11 @@ def test_the_usual_session_has_each_test_on_the_worlds_it_names() -> None:
     name = "test_a_worker_is_closed_in_its_own_loop"
     on = {re.sub(r".*\[|\]", "", test) for test in tests if f"::{name}[" in test}
     assert on == {"memory", "sqlite"}
+
+
+def test_examples_may_take_their_time() -> None:
+    """In every process of the suite, and for settings of a module that another imports."""
+    from hypothesis import settings  # not for the sessions above
+
+    assert settings.get_current_profile_name() == PROFILE
+    assert settings().deadline is None
