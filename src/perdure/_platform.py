@@ -202,9 +202,9 @@ def _find_asking() -> Callable[[], int] | None:
     return function
 
 
-_ask = _find_asking()
+def _nowhere() -> int | None:
+    return None
 
 
-def processor_here() -> int | None:
-    """The processor that this thread runs on just now; None where the system does not tell."""
-    return None if _ask is None else _ask()
+processor_here: Callable[[], int | None] = _find_asking() or _nowhere
+"""The processor that this thread runs on just now; None where the system does not tell."""

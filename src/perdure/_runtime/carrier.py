@@ -103,12 +103,22 @@ class Carrier:
         with suppress(ValueError):
             self._listeners.remove(listener)
 
-    async def carry(self, step: Begun | None = None) -> None:
+    async def carry(
+        self,
+        step: Begun | None = None,
+        new: NewRun | None = None,
+        told: Callable[[bool], None] | None = None,
+    ) -> None:
         """Finish *step*, take the turns there are to take, and so on; returns when others do that.
 
         The last task to leave finds the run put away.
+
+        Args:
+            new: the run is created first, as ``begin`` has it.
         """
         try:
+            if new is not None and told is not None:
+                await self._create(new, told)
             while True:
                 if step is not None:
                     await self._finish(step)
@@ -220,27 +230,19 @@ class Carrier:
         """
         self._turning = True  # from now on: a claim that comes meanwhile waits
         self._tasks += 1
-        return self._begin(new, told)
+        return self.carry(None, new, told)
 
-    async def _begin(self, new: NewRun, told: Callable[[bool], None]) -> None:
+    async def _create(self, new: NewRun, told: Callable[[bool], None]) -> None:
         try:
-            try:
-                turn = await self._turns.take_first(new)
-                told(turn is not None)
-                if turn is not None:
-                    await self._follow(turn)
-            except BaseException as exc:
-                self._contain(exc)
-            finally:
-                told(False)  # unless it was told otherwise
-                self._turning = False
-            self._tasks += 1
-            await self.carry()
-        except asyncio.CancelledError:
-            await self._hand_back()
-            raise
+            turn = await self._turns.take_first(new)
+            told(turn is not None)
+            if turn is not None:
+                await self._follow(turn)
+        except BaseException as exc:
+            self._contain(exc)
         finally:
-            self._release_task()
+            told(False)  # unless it was told otherwise
+            self._turning = False
 
     async def _follow(self, turn: Turn) -> None:
         """What is left to do once a turn has landed."""
@@ -303,7 +305,7 @@ class Carrier:
         finally:
             for ended in claims:
                 self._shared.leases.let_go(ended.lease)
-        if isinstance(taken, Turn):
+        if taken is not None and (taken.prints or taken.commit.outcome is not None):
             await self._follow(taken)
 
     # --- when it does not go well ----------------------------------------------------------------

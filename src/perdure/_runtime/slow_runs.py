@@ -42,5 +42,4 @@ class SlowRuns:
 
     def forget(self, run_id: RunId) -> None:
         """A turn of the run has landed, or it has ended. Idempotent."""
-        if self.refusals:
-            self.refusals.pop(run_id, None)
+        self.refusals.pop(run_id, None)

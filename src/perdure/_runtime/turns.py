@@ -193,7 +193,8 @@ class Turns:
         shared, commit, custody = self._shared, turn.commit, self.custody
         shared.tally.turns += 1
         shared.failed.pop(self._run_id, None)
-        shared.slow.forget(self._run_id)
+        if self._run_id in shared.slow.refusals:
+            shared.slow.forget(self._run_id)
         if commit.snapshot is not None:
             shared.tally.snapshots += 1
             shared.tally.snapshot_bytes += len(commit.snapshot.data)

@@ -58,8 +58,9 @@ class _Answer(Generic[T]):
     def set(self, value: T | None, error: BaseException | None) -> None:
         """Answer, and wake the task. In its loop, from outside of any task; once."""
         self._value, self._error, self.is_given = value, error, True
-        if not self._is_cancelled:  # else it is about to wake
-            self._rouse()
+        if self._wake is not None and not self._is_cancelled:  # else it is about to wake
+            (context, call), self._wake = self._wake, None
+            context.run(call, self)
 
     def _rouse(self) -> None:
         wake, self._wake = self._wake, None
