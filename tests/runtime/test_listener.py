@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from perdure._runtime.listener import Listener
+from perdure._runtime.listener import SOON, Listener, Patience
 from perdure.model import RunOutcome, RunStatus
 
 pytestmark = pytest.mark.anyio
@@ -16,10 +16,10 @@ ENDED = RunOutcome(status=RunStatus.COMPLETED, payload=b"", at_ms=1)
 
 
 async def test_a_listener_hears_of_a_run_that_goes_on_elsewhere() -> None:
-    listener = Listener()
+    listener = Listener(Patience())
     assert repr(listener) == "<Listener waiting>"
     async with anyio.create_task_group() as group:
-        group.start_soon(partial(listener.wait, seconds=60))
+        group.start_soon(listener.wait)
         await anyio.wait_all_tasks_blocked()
         listener.tell(None)
     with anyio.fail_after(5), anyio.CancelScope() as scope, listener.cutting_short(scope):
@@ -31,7 +31,30 @@ async def test_a_listener_hears_of_a_run_that_goes_on_elsewhere() -> None:
     assert repr(listener) == "<Listener completed>"
 
 
-async def test_a_listener_that_is_told_nothing_goes_on_after_a_while() -> None:
-    listener = Listener()
-    await listener.wait(seconds=0)
+@pytest.mark.parametrize("seconds", [0, SOON])
+async def test_a_listener_that_is_told_nothing_goes_on_after_a_while(seconds: float) -> None:
+    patience = Patience()
+    listener = Listener(patience)
+    await listener.wait(seconds=seconds)
     assert listener.outcome is None
+    assert repr(patience) == "<Patience of 0>"
+
+
+async def test_each_of_those_that_wait_goes_on_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience, loop = Patience(), asyncio.get_running_loop()
+    early, told, cancelled, late = (loop.create_future() for _ in range(4))
+    now = loop.time()
+    with monkeypatch.context() as patch:
+        for waiter, after in ((early, 0.0), (told, 0.0), (cancelled, 0.0), (late, 3600.0)):
+            patch.setattr(loop, "time", lambda at=now + after - SOON: at)
+            patience.add(waiter, loop)
+    patience.remove(told)
+    patience.remove(told)
+    cancelled.cancel()
+    await early
+    assert not told.done()
+    assert not late.done()
+    assert repr(patience) == "<Patience of 1>"
+    timer = patience._timer
+    assert timer is not None
+    timer.cancel()

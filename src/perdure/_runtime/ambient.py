@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -31,7 +30,7 @@ from ..display import HIDDEN, shown_url
 from ..errors import UsageError
 from ..worlds import default_url, make_world
 from .arguments import checked_world
-from .listener import Listener
+from .listener import Listener, Patience
 
 __all__ = ("LocalWorker", "current_world", "meant_world", "workers")
 
@@ -46,8 +45,17 @@ class LocalWorker(Protocol):
         """Create a run with its first turn; False: it was not, and nothing was lost."""
         ...
 
-    def watching(self, run_id: RunId, listener: Listener) -> AbstractContextManager[bool]:
-        """Tell *listener* how the run ends, within the block; gives whether it is carried there."""
+    @property
+    def patience(self) -> Patience:
+        """That of its event loop's listeners."""
+        ...
+
+    def watch(self, run_id: RunId, listener: Listener) -> bool:
+        """Tell *listener* how the run ends, until ``unwatch``; whether it is carried there."""
+        ...
+
+    def unwatch(self, run_id: RunId, listener: Listener) -> None:
+        """Tell it nothing more. Idempotent."""
         ...
 
 

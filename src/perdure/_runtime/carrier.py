@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, final
 
@@ -20,7 +19,7 @@ import anyio
 
 from .._model.ids import EntityId, RunId
 from .._model.queue import WakeClaim
-from .._model.runs import NewRun, RunOutcome
+from .._model.runs import NewRun, RunOutcome, RunStatus
 from .._vm.watch import StoppedError, StopReason
 from ..errors import (
     LeaseLostError,
@@ -100,7 +99,7 @@ class Carrier:
 
     def unwatch(self, listener: Listener) -> None:
         """Tell *listener* nothing more. Idempotent."""
-        with suppress(ValueError):
+        if listener in self._listeners:
             self._listeners.remove(listener)
 
     async def carry(
@@ -248,7 +247,8 @@ class Carrier:
         """What is left to do once a turn has landed."""
         if turn.commit.outcome is not None:
             self._tell(turn.commit.outcome)
-            await log_failure(self.run_id, turn.commit.outcome)
+            if turn.commit.outcome.status is RunStatus.FAILED:
+                await log_failure(self.run_id, turn.commit.outcome)
         if turn.prints:
             self._hand_on(await self._begin_steps())  # none waits for what was printed before it
             await self._writes.write_console(turn)

@@ -28,8 +28,8 @@ from ..errors import (
 from .ambient import meant_world, workers
 from .arguments import checked_position, checked_text, checked_timeout, checked_world
 from .hints import why_waiting
-from .lending import lent
-from .listener import Listener
+from .lending import is_in_step, lent
+from .listener import SOON, Listener
 from .log_fields import of_run
 from .payloads import decode_aside, encode_payload
 
@@ -40,7 +40,7 @@ _SLICE_MS = 2000
 _SECOND_LOOK = 0.2  # seconds; what is about to be claimed is no reason to warn
 _PAGE = 500
 _LINES = 10_000
-_SOON_MS = 50  # a run that ends within this time spares its waiter a look at the store
+_SOON_MS = int(SOON * 1000)
 
 
 @final
@@ -89,6 +89,8 @@ class Run:
         limit = None if timeout is None else checked_timeout("timeout", timeout)
         left_ms = None if limit is None else limit / timedelta(milliseconds=1)
         world = await self._reach()
+        if not is_in_step():
+            return await self._result(world, limit, left_ms)
         with lent():
             return await self._result(world, limit, left_ms)
 
@@ -160,11 +162,13 @@ class Run:
 
     async def _wait_outcome(self, world: World, wait_ms: int) -> RunOutcome | RunRecord | None:
         """How the run ended; told by the worker beside us if it is carried there."""
-        storage, worker, listener = world.storage, workers.get(world), Listener()
+        storage, worker = world.storage, workers.get(world)
         if worker is None:
             return _ended(await storage.wait_ended(self.id, wait_ms=wait_ms))
-        with worker.watching(self.id, listener) as carried:
-            if carried:
+        listener = Listener(worker.patience)
+        is_carried = worker.watch(self.id, listener)
+        try:
+            if is_carried:
                 soon_ms = min(wait_ms, _SOON_MS)
                 await listener.wait(seconds=soon_ms / 1000)
                 wait_ms -= soon_ms
@@ -174,6 +178,8 @@ class Run:
             record: RunRecord | None = None
             with anyio.CancelScope() as scope, listener.cutting_short(scope):
                 record = await storage.wait_ended(self.id, wait_ms=wait_ms)
+        finally:
+            worker.unwatch(self.id, listener)
         return listener.outcome if record is None else _ended(record)
 
     async def _reach(self) -> World:

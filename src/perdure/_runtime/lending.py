@@ -101,6 +101,11 @@ class Lending:
 worker_lending: ContextVar[Lending | None] = ContextVar("perdure_lending", default=None)
 
 
+def is_in_step() -> bool:
+    """Whether this runs in a step, or in a context that one has made."""
+    return entered.get(None) is not None
+
+
 @contextmanager
 def lent() -> Generator[None, None, None]:
     """Within the block the step that is running here, if one is, waits for another run."""

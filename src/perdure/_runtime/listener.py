@@ -11,17 +11,60 @@ import anyio
 
 from .._model.runs import RunOutcome
 
-__all__ = ("Listener",)
+__all__ = ("SOON", "Listener", "Patience")
+
+SOON = 0.05  # seconds; a run that ends within this time spares its waiter a look at the store
+
+
+@final
+class Patience:
+    """Ends the waits of one event loop that have lasted ``SOON``, by one timer for all of them."""
+
+    __slots__ = ("_timer", "_waiters")
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: dict[asyncio.Future[None], float] = {}  # with the end of each, in order
+
+    def __repr__(self) -> str:
+        return f"<Patience of {len(self._waiters)}>"
+
+    def add(self, waiter: asyncio.Future[None], loop: asyncio.AbstractEventLoop) -> None:
+        """Let *waiter* wait no longer than ``SOON``."""
+        self._waiters[waiter] = end = loop.time() + SOON
+        if self._timer is None:
+            self._timer = loop.call_at(end, self._look, loop)
+
+    def remove(self, waiter: asyncio.Future[None]) -> None:
+        """It waits no more. Idempotent."""
+        self._waiters.pop(waiter, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._waiters:
+            waiter, end = next(iter(self._waiters.items()))
+            if end > now:
+                self._timer = loop.call_at(end, self._look, loop)
+                return
+            del self._waiters[waiter]
+            _wake(waiter)
 
 
 @final
 class Listener:
     """One that waits. Used in one event loop."""
 
-    __slots__ = ("_wake", "outcome")
+    __slots__ = ("_patience", "_wake", "outcome")
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
+        """Have been told nothing.
+
+        Args:
+            patience: of the event loop that this is used in.
+        """
         self.outcome: RunOutcome | None = None
+        self._patience = patience
         self._wake: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
@@ -33,21 +76,19 @@ class Listener:
         if self._wake is not None:
             self._wake()
 
-    async def wait(self, *, seconds: float) -> None:
-        """Return once something was told, or after *seconds*."""
+    async def wait(self, *, seconds: float = SOON) -> None:
+        """Return once something was told, or after *seconds*, ``SOON`` at most."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        self._wake = wake
-        timer = loop.call_later(seconds, wake)
+        self._wake = lambda: _wake(waiter)
+        timer = loop.call_later(seconds, _wake, waiter) if seconds < SOON else None
+        self._patience.add(waiter, loop)
         try:
             await waiter
         finally:
-            timer.cancel()
+            self._patience.remove(waiter)
+            if timer is not None:
+                timer.cancel()
             self._wake = None
 
     @contextmanager
@@ -63,3 +104,8 @@ class Listener:
             yield
         finally:
             self._wake = None
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -7,8 +7,6 @@ run ends. It is a worker's, noted in ``ambient.workers`` from its start until it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
 from functools import partial
 from typing import final
 
@@ -18,7 +16,7 @@ from .carrier import Carrier
 from .carrying import Carrying
 from .claimer import Claimer
 from .lifetime import Lifetime
-from .listener import Listener
+from .listener import Listener, Patience
 from .slots import Slots
 
 __all__ = ("LocalRuns",)
@@ -28,7 +26,15 @@ __all__ = ("LocalRuns",)
 class LocalRuns:
     """The runs that one worker carries."""
 
-    __slots__ = ("_beginning", "_carriers", "_claimer", "_lifetime", "_shared", "_turns")
+    __slots__ = (
+        "_beginning",
+        "_carriers",
+        "_claimer",
+        "_lifetime",
+        "_shared",
+        "_turns",
+        "patience",
+    )
 
     def __init__(
         self,
@@ -44,6 +50,7 @@ class LocalRuns:
         self._claimer = claimer
         self._lifetime = lifetime
         self._turns = turns
+        self.patience = Patience()
         self._beginning: set[asyncio.Future[bool]] = set()
 
     def __repr__(self) -> str:
@@ -73,17 +80,18 @@ class LocalRuns:
         finally:
             self._beginning.discard(durable)
 
-    @contextmanager
-    def watching(self, run_id: RunId, listener: Listener) -> Generator[bool, None, None]:
-        """Tell *listener*, as ``Carrier.watch``, within the block; yields whether it is carried."""
+    def watch(self, run_id: RunId, listener: Listener) -> bool:
+        """Tell *listener*, as ``Carrier.watch``, until ``unwatch``, if the run is carried here."""
         carrier = self._carriers.get(run_id)
         if carrier is None or asyncio.get_running_loop() is not self._lifetime.loop:
-            yield False
-            return
+            return False
         carrier.watch(listener)
-        try:
-            yield True
-        finally:
+        return True
+
+    def unwatch(self, run_id: RunId, listener: Listener) -> None:
+        """Tell *listener* nothing more. Idempotent."""
+        carrier = self._carriers.get(run_id)
+        if carrier is not None:
             carrier.unwatch(listener)
 
     def abandon(self) -> None:
