@@ -19,7 +19,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from perdure._protocol.codec import decode, decode_error, encode, encode_error, encode_scalar
+from perdure._protocol.codec import (
+    decode,
+    decode_error,
+    encode,
+    encode_error,
+    encode_scalar,
+    encode_scalars,
+)
 from perdure.errors import FatalError, GuestError, ProtocolError, ValueNotCarriableError
 from perdure.values import (
     UNDEFINED,
@@ -102,6 +109,15 @@ def test_a_scalar_is_encoded_at_once_in_the_same_bytes(value: object) -> None:
 @pytest.mark.parametrize("value", NOT_AT_ONCE, ids=lambda value: repr(value)[:20])
 def test_what_takes_a_closer_look_is_no_scalar(value: object) -> None:
     assert encode_scalar(value) is None
+
+
+@given(st.lists(st.sampled_from([*AT_ONCE, *NOT_AT_ONCE]), max_size=18))
+def test_so_are_a_few_of_them(values: list[Any]) -> None:
+    payload = encode_scalars(values)
+    if payload is None:
+        assert len(values) > 16 or any(encode_scalar(value) is None for value in values)
+    else:
+        assert payload == encode(values, where="arguments")
 
 
 @given(VALUES)

@@ -15,7 +15,7 @@ import dataclasses
 import sys
 from array import array
 from collections import deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -36,7 +36,15 @@ from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
 from .tracebacks import user_traceback
 
-__all__ = ("decode", "decode_error", "encode", "encode_error", "encode_noting", "encode_scalar")
+__all__ = (
+    "decode",
+    "decode_error",
+    "encode",
+    "encode_error",
+    "encode_noting",
+    "encode_scalar",
+    "encode_scalars",
+)
 
 MAX_DEPTH = 200
 MAX_SAFE_INTEGER = 2**53 - 1  # above, an integer crosses as a BigInt
@@ -44,6 +52,7 @@ _SMALL_ITEMS = 1000  # take cbor2 0.2 ms
 _TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels"
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 _SHORT_TEXT = 4096  # characters
+_FEW = 16  # values
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -92,14 +101,28 @@ def encode_scalar(value: Any) -> bytes | None:
     Returns:
         None for any other value; of these ``encode`` returns the same bytes.
     """
+    return cbor2.dumps(value) if _is_scalar(value) else None
+
+
+def encode_scalars(values: Sequence[Any]) -> bytes | None:
+    """The payload of a list of a few such values; None if it is another."""
+    if len(values) > _FEW:
+        return None
+    for value in values:
+        if not _is_scalar(value):
+            return None
+    return cbor2.dumps(list(values))
+
+
+def _is_scalar(value: Any) -> bool:
     kind = type(value)
     if kind is int:
-        is_sure = -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
-    elif kind is str:
-        is_sure = len(value) <= _SHORT_TEXT and value.isascii()
-    else:
-        is_sure = kind is bool or kind is float or value is None
-    return cbor2.dumps(value) if is_sure else None
+        number: int = value
+        return -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER
+    if kind is str:
+        text: str = value
+        return len(text) <= _SHORT_TEXT and text.isascii()
+    return kind is bool or kind is float or value is None
 
 
 def _encode_plain(value: object, where: str) -> bytes | None:

@@ -14,6 +14,8 @@ from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunOutcome, RunRecord, RunStatus
+from .._protocol.codec import decode
+from .._protocol.weight import SMALL_BYTES
 from ..abc import World
 from ..errors import (
     GuestError,
@@ -215,7 +217,10 @@ async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
         error: Any = await _failure(end.payload)
         stack = error.stack if isinstance(error, GuestError) else ""
         raise RunFailedError(run_id, error=error, stack=stack)
-    value: Any = None if end.payload is None else await decode_aside(end.payload, _same)
+    value: Any = None
+    if end.payload is not None:
+        is_small = len(end.payload) <= SMALL_BYTES
+        value = decode(end.payload) if is_small else await decode_aside(end.payload, _same)
     if end.status is RunStatus.COMPLETED:
         return value
     if end.status in (RunStatus.MOVING, RunStatus.MOVED):

@@ -18,6 +18,7 @@ from .._core.transfer import check_here
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
 from .._platform import after_fork
+from .._protocol.codec import encode_scalars
 from .._protocol.equality import same_value
 from .._protocol.weight import SMALL_BYTES
 from .._vm.guest import GuestEngine, default_engine
@@ -76,8 +77,10 @@ async def start(
     bundle = workflow.compiled
     if bundle is None:
         bundle = await anyio.to_thread.run_sync(workflow.compile)
-    payload = await encode_aside(list(args), where="arguments")
-    engine = await _engine()
+    payload = encode_scalars(args)
+    if payload is None:
+        payload = await encode_aside(list(args), where="arguments")
+    engine = _Engine.default or await _Engine.load()
     known = _known_to(target)
     if bundle.digest not in known or engine.digest not in known:
         await _bring_code(target, engine, bundle)
@@ -143,11 +146,16 @@ async def start_again(world: World, run_id: str) -> Run:
     return Run(new.run_id, world)
 
 
-async def _engine() -> GuestEngine:
+class _Engine:
     """The engine new runs begin on; the first call in a process loads it."""
-    if default_engine.cache_info().currsize:
-        return default_engine()
-    return await anyio.to_thread.run_sync(default_engine)
+
+    default: GuestEngine | None = None
+
+    @classmethod
+    async def load(cls) -> GuestEngine:
+        """Load it in a thread."""
+        cls.default = engine = await anyio.to_thread.run_sync(default_engine)
+        return engine
 
 
 def run_id_for_key(key: str) -> RunId:
