@@ -135,9 +135,7 @@ def _patched(patch: Callable[[Instance], object]) -> Forgery:
         heap = Heap.thaw(sound.baseline, sound.record, [snapshot], limits=Limits(), key=sound.key)
         assert heap._instance is not None
         patch(heap._instance)
-        frozen = heap.freeze(
-            turn=snapshot.turn, consumed=snapshot.consumed, commit_id="", key=sound.key
-        )
+        frozen = heap.freeze(commit_id="", key=sound.key)
         heap.close()
         return [frozen]
 

@@ -238,7 +238,7 @@ def resumed(world: World, sound: Sound, chain: Sequence[Snapshot]) -> RunOutcome
     try:
         taken: object = None
         for number, value in ((2, "last"), (3, "after")):
-            event = completed(world, heap.position + 1, f"step_{number}", value)
+            event = completed(world, heap.cursor.position + 1, f"step_{number}", value)
             taken = take_turn(heap, turn_input(world, [event]))
         assert isinstance(taken, Turn)
         return taken.commit.outcome

@@ -21,8 +21,6 @@ MADE = Snapshot(turn=3, parent_turn=None, consumed=4, data=b"x")
 class Frozen:
     """What of a heap is looked at: it is frozen when told to, and closed once."""
 
-    turn, consumed = 3, 4
-
     def __init__(self, make: Callable[[], Snapshot]) -> None:
         self.make = make
         self.begun, self.may_end, self.closed = (threading.Event() for _ in range(3))

@@ -113,16 +113,19 @@ async def measure_run(
 def _measure(
     record: RunRecord, events: Sequence[LoggedEvent], baseline: Baseline, limits: Limits
 ) -> Iterator[SuspensionCost]:
-    heap = Heap(baseline, record, limits=limits)
+    unborn = replace(record, turn=0, position=0, consumed=0)
+    heap = Heap(baseline, unborn, limits=limits)
     chain: list[Snapshot] = []
     try:
         for turn, logged in enumerate(heap.undelivered(events), start=1):
+            heap.read([logged])
             with Watch(SECONDS, patience=None).here():
                 answer = heap.deliver([logged], recorded=True)
             if answer.outcome is not None:
                 return
+            heap.end_turn(0)
             began = time.perf_counter()
-            snapshot = heap.freeze(turn=turn, consumed=logged.position, commit_id="", key=None)
+            snapshot = heap.freeze(commit_id="", key=None)
             frozen = time.perf_counter()
             chain = [*chain, snapshot] if snapshot.parent_turn is not None else [snapshot]
             at = replace(record, turn=turn, consumed=logged.position, log_digest=heap.ledger.digest)
@@ -173,7 +176,7 @@ class _Audit:
                 self._report.problems.append("the record's log digest is not the log's")
             self._compare_end(answer)
         except PerdureError as exc:
-            self._report.problems.append(f"position {heap.consumed}: {exc}")
+            self._report.problems.append(f"position {heap.cursor.consumed}: {exc}")
         finally:
             heap.close()
         return self._report
@@ -182,7 +185,7 @@ class _Audit:
         told = [
             e
             for e in self._events
-            if heap.consumed < e.position <= position and e.event.type in DELIVERED
+            if heap.cursor.consumed < e.position <= position and e.event.type in DELIVERED
         ]
         answer: Answer | None = None
         commands: list[Command] = []

@@ -68,8 +68,8 @@ class Custody:
         shared = self._shared
         heap = self.heap or shared.warm.take(self._run_id)
         self.heap, self.unseen = heap, False
-        state = await self._read(None if heap is None else heap.consumed)
-        if heap is not None and heap.turn != state.record.turn:
+        state = await self._read(None if heap is None else heap.cursor.consumed)
+        if heap is not None and heap.cursor.turn != state.record.turn:
             self.discard()  # another worker carried the run on
             heap = None
             state = await self._read(None)
@@ -79,7 +79,7 @@ class Custody:
             return ()
         if heap is None:
             heap = self.heap = await self._source.thaw(state, wary=wary)
-            if state.chain and not heap.consumed:  # the chain was refused
+            if state.chain and not heap.cursor.consumed:  # the chain was refused
                 return await self._source.read_log()
         return state.events
 
@@ -99,8 +99,7 @@ class Custody:
         """The heap's turn has landed."""
         heap = self.heap
         assert heap is not None
-        heap.turn, heap.recorded = committed.turn, commit.consumed
-        heap.position = committed.position
+        heap.land(committed)
         if committed.first_position != commit.expected_position + 1 or committed.conflicts:
             self.unseen = True
         self.frozen = None
@@ -146,11 +145,10 @@ class Custody:
         heap = self.heap
         if heap is None:
             return
-        if heap.snapshot_turn < heap.turn and heap.consumed == heap.recorded:
+        cursor = heap.cursor
+        if cursor.snapshot_turn < cursor.turn and cursor.consumed == cursor.recorded:
             key = self._shared.key
-            self.frozen = await self._shared.pool.run(
-                lambda: heap.freeze(turn=heap.turn, consumed=heap.consumed, commit_id="", key=key)
-            )
+            self.frozen = await self._shared.pool.run(lambda: heap.freeze(commit_id="", key=key))
         if self.frozen is not None:
             await self._writes.save(self.frozen)
             self.frozen = None

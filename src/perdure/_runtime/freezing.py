@@ -58,9 +58,7 @@ class Freezing:
         heap = self._heap
         made: Snapshot | BaseException
         try:
-            made = heap.freeze(
-                turn=heap.turn, consumed=heap.consumed, commit_id=self._commit_id, key=self._key
-            )
+            made = heap.freeze(commit_id=self._commit_id, key=self._key)
         except BaseException as exc:  # handed on
             made = exc
         with self._lock:

@@ -12,9 +12,11 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, final
 
+from .._core.cursor import Cursor
 from .._core.ledger import Ledger
 from .._core.turn import check_repeated
 from .._model.commands import Answer, DeliveryOutput
+from .._model.commit import Committed
 from .._model.events import DELIVERED, Event, EventType, LoggedEvent
 from .._model.ids import Digest, EntityId
 from .._model.runs import RunRecord
@@ -52,22 +54,19 @@ class Heap:
         self.workflow = record.workflow
         self.baseline = baseline
         self.ledger = Ledger.empty()
-        self.consumed = 0  # position delivered through
-        self.turn = record.turn  # the run's, which the next commit builds on
-        self.recorded = record.consumed  # the commands of deliveries up to here are in the log
-        self.position = record.position  # the log's last position known of
-        self.snapshot_turn = -1  # of the newest snapshot
-        self.printed: tuple[DeliveryOutput, ...] = ()  # by its turn, and perhaps not written
+        self.cursor = Cursor.start(record)  # only this class sets it
         self.thawed = False  # it comes from a snapshot, so its word must be checked
         self.vouched = True  # by the log, or by a snapshot's tag
         self._untried = False
+        self._printed: tuple[DeliveryOutput, ...] = ()  # by its turn, and perhaps not written
         self._record = record
         self._limits = limits
         self._instance: Instance | None = None
         self._lineage = Lineage(baseline)
 
     def __repr__(self) -> str:
-        return f"<Heap of {self.run_id} at turn {self.turn}, position {self.consumed}>"
+        cursor = self.cursor
+        return f"<Heap of {self.run_id} at turn {cursor.turn}, position {cursor.consumed}>"
 
     @classmethod
     def thaw(
@@ -109,8 +108,8 @@ class Heap:
         deltas = [delta for _, _, delta in parts]
         steps, waits, hooks, digest, *printed = decode_ledger(fold)
         self.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
-        self.consumed, self.snapshot_turn = header.consumed, header.turn
-        self.printed = tuple(_as_output(*parts) for parts in printed)
+        self.cursor = self.cursor.thawed(turn=header.turn, consumed=header.consumed)
+        self._printed = tuple(_as_output(*parts) for parts in printed)
         self.thawed, self.vouched = True, key is not None
         if digest != header.log_digest or (
             header.consumed == record.consumed and digest != record.log_digest
@@ -136,9 +135,10 @@ class Heap:
         """Whether the next snapshot may build on the one before, which must have been kept."""
         return self._lineage.chains
 
-    def lags(self, turn: int, *, allowed: int) -> bool:
-        """Whether the newest snapshot is more than *allowed* turns older than *turn*."""
-        return turn - max(self.snapshot_turn, 0) > allowed
+    def lags(self, *, allowed: int) -> bool:
+        """Whether the newest snapshot is more than *allowed* turns old."""
+        cursor = self.cursor
+        return cursor.turn - max(cursor.snapshot_turn, 0) > allowed
 
     def close(self) -> None:
         """Free memory. Idempotent."""
@@ -148,19 +148,26 @@ class Heap:
 
     def undelivered(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
         """Those of the log's events that the guest is told and has not been."""
-        return [e for e in events if e.position > self.consumed and e.event.type in DELIVERED]
+        consumed = self.cursor.consumed
+        return [e for e in events if e.position > consumed and e.event.type in DELIVERED]
+
+    def read(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
+        """Take note of the log's newest events; returns those that are ``undelivered``."""
+        self.cursor = self.cursor.read(events[-1].position)
+        return self.undelivered(events)
 
     def catch_up(self, events: Sequence[LoggedEvent]) -> Answer | None:
         """Tell the guest again what the run's earlier turns told it, and compare what it asks for.
 
         Args:
-            events: the log from above ``consumed``.
+            events: the log from above the cursor's ``consumed``.
 
         Raises:
             SnapshotRejectedError: the heap's past is not the log's.
             DivergenceError: the guest asks for something else than the log says.
         """
-        again = [e for e in self.undelivered(events) if e.position <= self.recorded]
+        recorded_through = self.cursor.recorded
+        again = [e for e in self.undelivered(events) if e.position <= recorded_through]
         if not again:
             if self.ledger.digest != self._record.log_digest:
                 raise SnapshotRejectedError("it has seen another log")
@@ -182,7 +189,8 @@ class Heap:
         """Tell the guest these events, in order; one answer for all of them.
 
         Args:
-            recorded: the log holds what the guest asks for, so the ledger takes note of it here.
+            recorded: the log holds what the guest asks for, so ledger and cursor take note of it
+                here. Else the planner notes that in the ledger, and ``end_turn`` in the cursor.
         """
         if self._instance is not None and len(deliveries) == 1:
             return self._tell(deliveries, recorded=recorded)
@@ -223,22 +231,35 @@ class Heap:
             assert self._instance is not None
             check_open(self._instance.resume([]), self.ledger)
 
-    def freeze(
-        self,
-        *,
-        turn: int,
-        consumed: int,
-        commit_id: str,
-        key: bytes | None,
-        printed: Iterable[DeliveryOutput] = (),
-    ) -> Snapshot:
-        """The heap as the snapshot at the end of *turn*.
+    def end_turn(self, inline: int) -> Cursor:
+        """Take note that a turn is planned; it must land, or the heap be discarded.
 
         Args:
-            printed: what whoever thaws it is to write to the console, lest nobody has; of very
-                much only what came first is kept.
+            inline: deliveries of the turn that are not in the log yet.
+        """
+        self.cursor = cursor = self.cursor.planned(inline)
+        return cursor
+
+    def land(self, committed: Committed) -> None:
+        """Take note that the turn which was planned last has landed."""
+        self.cursor = self.cursor.landed(turn=committed.turn, position=committed.position)
+
+    def take_printed(self) -> tuple[DeliveryOutput, ...]:
+        """What the turn of its snapshot printed, the first time it is asked; then nothing."""
+        printed, self._printed = self._printed, ()
+        return printed
+
+    def freeze(
+        self, *, commit_id: str, key: bytes | None, printed: Iterable[DeliveryOutput] = ()
+    ) -> Snapshot:
+        """The heap as the snapshot at the end of the turn that was planned, or landed, last.
+
+        Args:
+            printed: by that turn; a worker that thaws the snapshot writes it to the console, lest
+                nobody has. Of very much only the beginning is kept.
         """
         assert self._instance is not None
+        turn, consumed = self.cursor.turn, self.cursor.consumed
         delta, parent = self._lineage.freeze(self._instance, turn=turn)
         ledger, record = self.ledger, self._record
         header = SnapshotHeader(
@@ -257,7 +278,7 @@ class Heap:
         fields = [ledger.steps, ledger.waits, ledger.hooks, ledger.digest]
         fold = encode_ledger([*fields, *_as_parts(printed)])
         data = encode_snapshot(header, fold, delta, key=key)
-        self.snapshot_turn = turn
+        self.cursor = self.cursor.with_snapshot()
         return Snapshot(turn=turn, parent_turn=parent, consumed=consumed, data=data)
 
     def image_digest(self) -> bytes:
@@ -266,13 +287,15 @@ class Heap:
         return take_image(self._instance).digest()
 
     def _note(self, told: Sequence[LoggedEvent], answer: Answer, *, recorded: bool) -> None:
-        # In order: what one delivery asks for, a later one may end.
-        asked = {output.position: output.commands for output in answer.turns} if recorded else {}
-        for logged in told:
+        if not recorded:
+            for logged in told:
+                self.ledger.deliver(logged.event)
+            return
+        asked = {output.position: output.commands for output in answer.turns}
+        for logged in told:  # in order: what one delivery asks for, a later one may end
             self.ledger.deliver(logged.event)
-            if recorded:
-                self.ledger.note(asked.get(logged.position, ()))
-            self.consumed = logged.position
+            self.ledger.note(asked.get(logged.position, ()))
+        self.cursor = self.cursor.told(told[-1].position)
 
     def _start_frame(self, created: Event) -> StartFrame:
         return StartFrame(

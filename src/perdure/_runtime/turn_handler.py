@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
+from operator import attrgetter
 from typing import TypeAlias, final
 
 from .._core.turn import (
@@ -43,6 +44,7 @@ _STALLED = encode(
     ),
     where="error",
 )
+_CONSOLE = attrgetter("console")
 _MANY = 500  # commands; to plan them takes milliseconds
 
 
@@ -114,13 +116,11 @@ def take_turn(heap: Heap, given: TurnInput) -> Taken:
 
 
 def _take_turn(heap: Heap, given: TurnInput) -> Taken:
-    again = heap.catch_up(given.events) if heap.consumed < heap.recorded else None
+    cursor = heap.cursor
+    again = heap.catch_up(given.events) if cursor.consumed < cursor.recorded else None
     if again is not None and isinstance(again.outcome, Interrupted):
         return again.outcome
-    told: list[LoggedEvent] = []
-    if given.events:
-        told = heap.undelivered(given.events)
-        heap.position = max(heap.position, given.events[-1].position)
+    told = heap.read(given.events) if given.events else []
     inline = _inline(heap, told, given)
     if not told and not inline:
         return Idle(heap.ledger.next_due_ms())
@@ -135,14 +135,14 @@ def _take_turn(heap: Heap, given: TurnInput) -> Taken:
 
 def _inline(heap: Heap, told: list[LoggedEvent], given: TurnInput) -> list[LoggedEvent]:
     """Results that ran here and timers that are due, at the positions they will have."""
-    ended = {logged.event.entity for logged in told}
+    ended = {logged.event.entity for logged in told} if told else ()
     events = [result.event for result in given.results if result.event.entity not in ended]
     for entity, at in heap.ledger.due_waits(given.now_ms):
         if entity not in ended:
             events.append(wait_completed(entity, resume_at_ms=at, now_ms=given.now_ms))
     return [
         LoggedEvent(position=position, event=event)
-        for position, event in enumerate(events, start=heap.position + 1)
+        for position, event in enumerate(events, start=heap.cursor.position + 1)
     ]
 
 
@@ -153,7 +153,8 @@ def _plan(
     answer: Answer,
     again: Answer | None,
 ) -> Turn:
-    commands = new_commands(answer, heap.recorded)
+    start = heap.cursor
+    commands = new_commands(answer, start.recorded)
     steps = steps_to_run(answer, commands)
     foreign = foreign_step(steps, heap.baseline.steps)
     if foreign is not None:
@@ -171,16 +172,15 @@ def _plan(
         check_open(answer, heap.ledger)
         if not heap.vouched and _fails(plan):
             raise UnconfirmedFailureError("the run fails by it")
-    consumed = heap.position + len(inline)
-    heap.consumed = consumed
+    end = heap.end_turn(len(inline))
     outputs = (*(again.turns if again else ()), *answer.turns)
-    printed, heap.printed = heap.printed, ()
+    printed = heap.take_printed() if heap.thawed else ()
     commit = TurnCommit(
         run_id=heap.run_id,
         commit_id=given.commit_id,
-        turn=heap.turn,
-        expected_position=heap.position,
-        consumed=consumed,
+        turn=start.turn,
+        expected_position=start.position,
+        consumed=end.consumed,
         log_digest=heap.ledger.digest,
         deliveries=tuple([logged.event for logged in inline]),
         events=plan.events,
@@ -195,7 +195,7 @@ def _plan(
     )
     unhandled = answer.unhandled if plan.outcome else ()
     outputs = (*printed, *outputs)
-    prints = bool(unhandled) or any(output.console for output in outputs)
+    prints = bool(unhandled) or any(map(_CONSOLE, outputs))
     return Turn(
         commit=commit, inline=plan.inline, outputs=outputs, unhandled=unhandled, prints=prints
     )
@@ -214,13 +214,7 @@ def _snapshot(
 ) -> Snapshot | None:
     """What the commit keeps: the turn's own, or the one of an earlier turn that is at hand."""
     if _wants_snapshot(heap, given, plan, answer):
-        return heap.freeze(
-            turn=heap.turn + 1,
-            consumed=heap.consumed,
-            commit_id=given.commit_id,
-            key=given.key,
-            printed=outputs,
-        )
+        return heap.freeze(commit_id=given.commit_id, key=given.key, printed=outputs)
     return given.frozen if plan.outcome is None else None
 
 
@@ -231,7 +225,7 @@ def _wants_snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer
         return True  # the run is put away
     # A small one is frozen while the steps run, and kept with the next turn.
     due = given.freeze or heap.chains
-    return due and heap.lags(heap.turn + 1, allowed=given.snapshot_lag)
+    return due and heap.lags(allowed=given.snapshot_lag)
 
 
 def _leases(given: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:

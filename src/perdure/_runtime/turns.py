@@ -203,7 +203,7 @@ class Turns:
         heap = custody.heap
         if heap is None or heap.chains or not self.in_flight:
             return
-        if heap.lags(heap.turn, allowed=shared.snapshot_lag):
+        if heap.lags(allowed=shared.snapshot_lag):
             custody.freeze_soon(commit.commit_id)
 
     def _start_steps(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
