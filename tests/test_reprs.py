@@ -10,7 +10,6 @@ from perdure import UNDEFINED, Run, Worker, Workflow, step, workflow
 from perdure._ending import Ending
 from perdure._runtime.cache import Baselines, WarmHeaps
 from perdure._runtime.carrier import Carrier
-from perdure._runtime.heap_source import HeapSource
 from perdure._runtime.renewal import Leases
 from perdure._runtime.room import Room
 from perdure._runtime.slots import Slots, TakenSlots
@@ -51,7 +50,6 @@ async def test_what_has_state_shows_it(tmp_path: Path) -> None:
             Spares(64 << 20): "<Spares of 0 baselines, 0 of 64 MiB>",
             Watch(1.5): "<Watch of 1.5 s>",
             Writes(RunId("run_a"), world): "<Writes of run_a>",
-            HeapSource(RunId("run_a"), worker._shared): "<HeapSource of run_a>",
             Carrier(RunId("run_a"), worker._shared): "<Carrier of run_a, 0 steps in flight>",
             Run("run_a", world): "<Run run_a>",
             idle: "<Step reprs:idle max_retries=7>",

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._core.landing import fresh_record
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import Limits
 from perdure._protocol.snapshot_format import MAGIC, decode_snapshot, encode_snapshot
@@ -48,7 +47,6 @@ from perdure.model import (
     RunState,
     Snapshot,
 )
-from perdure.testing.conformance._case import new_run
 from perdure.testing.memory import MemoryWorld
 from tests.runtime.forgeries import FOLDS, FORGERIES, PATCHES, PLAUSIBLE, Sound, sealed
 from tests.systems import needs_usage
@@ -212,12 +210,9 @@ def turn_input(world: World, events: Sequence[LoggedEvent]) -> TurnInput:
         now_ms=world.now_ms(),
         busy=False,
         snapshot_lag=1,
-        frozen=None,
-        freeze=False,
         key=None,
         slots=TakenSlots(Slots(1)),
         routing=Routing({}, (), lease_ms=1),
-        record=fresh_record(new_run()),
     )
 
 
@@ -380,12 +375,14 @@ async def test_a_turn_that_raised_is_tried_again_from_the_log(
     run, load = await parked(world, key=None), Custody.load
     broken = [True]
 
-    async def load_once(custody: Custody, *, wary: bool = False) -> Sequence[LoggedEvent]:
-        events = await load(custody, wary=wary)
+    async def load_once(
+        custody: Custody, *, wary: bool = False
+    ) -> tuple[Heap | None, Sequence[LoggedEvent]]:
+        loaded = await load(custody, wary=wary)
         if broken:
             broken.clear()
             raise RuntimeError("something of the host's")
-        return events
+        return loaded
 
     monkeypatch.setattr(Custody, "load", load_once)
     value, rebuilt = await ended(world, run, key=None)

@@ -117,7 +117,8 @@ def _measure(
     heap = Heap(baseline, unborn, limits=limits)
     chain: list[Snapshot] = []
     try:
-        for turn, logged in enumerate(heap.undelivered(events), start=1):
+        deliveries = [logged for logged in events if logged.event.type in DELIVERED]
+        for turn, logged in enumerate(deliveries, start=1):
             heap.read([logged])
             with Watch(SECONDS, patience=None).here():
                 answer = heap.deliver([logged], recorded=True)

@@ -29,6 +29,7 @@ from ..errors import (
 )
 from .carrying import Carrying
 from .containment import ends_worker
+from .custody import Custody
 from .execution import Begun
 from .giving_up import (
     MAX_FRUITLESS,
@@ -59,7 +60,8 @@ class Carrier:
         self.run_id = run_id
         self._shared = shared
         self._writes = Writes(run_id, shared.world)
-        self._turns = Turns(run_id, shared, self._writes)
+        self._custody = Custody(run_id, shared, self._writes)
+        self._turns = Turns(run_id, shared, self._writes, self._custody)
         self._claims: list[WakeClaim] = []
         self._listeners: list[Listener] = []
         self._tasks = 0  # that carry this run
@@ -90,7 +92,7 @@ class Carrier:
         """Put the heap away if nothing of the run does more than wait."""
         turns = self._turns
         idle = 0 < len(turns.in_flight) <= len(self._waiting)
-        if idle and turns.custody.heap is not None and not self._turning:
+        if idle and self._custody.has_heap and not self._turning:
             self._add_task(None)
 
     def watch(self, listener: Listener) -> None:
@@ -177,10 +179,10 @@ class Carrier:
                 try:
                     if self._claims or turns.results:
                         await self._advance()
-                    elif len(turns.in_flight) > len(self._waiting) or turns.custody.heap is None:
+                    elif len(turns.in_flight) > len(self._waiting) or not self._custody.has_heap:
                         return
                     else:
-                        await turns.custody.put_away()
+                        await self._custody.put_away()
                 except BaseException as exc:
                     self._contain(exc)
         finally:
@@ -199,7 +201,7 @@ class Carrier:
             exc_info=error,
             extra=of_run(self.run_id),
         )
-        self._turns.custody.discard()
+        self._custody.discard()
 
     def _add_task(self, step: Begun | None) -> None:
         self._tasks += 1
@@ -210,7 +212,7 @@ class Carrier:
         self._tasks -= 1
         if self._tasks:
             return
-        self._turns.custody.discard()
+        self._custody.discard()
         for claim, _ in self._turns.ready:
             self._shared.execution.drop(claim)
         self._tell(None)
@@ -254,22 +256,21 @@ class Carrier:
             await self._writes.write_console(turn)
 
     async def _advance(self) -> None:
-        turns, custody = self._turns, self._turns.custody
+        turns = self._turns
         claims, self._claims = self._claims, []
         results, turns.results = turns.results, []
         claim = claims[-1] if claims else None  # a later claim of ours replaces what ran out
         taken: Turn | None = None
-        freeze = custody.forgo_freezing()
         try:
-            if custody.is_lent:
-                await custody.collect()
+            if self._custody.is_lent:
+                await self._custody.reclaim()
             if results and turns.has_steps_elsewhere(results):
                 await self._append_all(results)
                 results = []
             if claim is not None and claim.attempt > MAX_LOST:  # those who tried did not live
                 await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             elif claim is not None or results:
-                taken = await turns.take(claim, results, freeze=freeze)
+                taken = await turns.take(claim, results)
         except StoppedError as exc:
             await self._stopped(claim, results, exc.reason)
         except (StaleTurnError, LeaseLostError) as exc:
@@ -324,13 +325,13 @@ class Carrier:
 
     async def _append_all(self, results: Iterable[StepResult]) -> None:
         await self._writes.append_all(results)
-        self._turns.custody.unseen = True
+        self._custody.expect_events()
 
     async def _abandon(
         self, claim: WakeClaim | None, results: Iterable[StepResult], *, delay_ms: int
     ) -> None:
         """Give the turn up: results are kept under their keys, the claim is given back."""
-        self._turns.custody.discard()
+        self._custody.discard()
         await self._append_all(results)
         await self._writes.give_back(None if claim is None else claim.lease, delay_ms)
 
@@ -367,7 +368,7 @@ class Carrier:
         budget: int = MAX_FRUITLESS,
     ) -> None:
         """Give the turn up; the run is tried again later, or, past its budget, fails for good."""
-        self._turns.custody.discard()
+        self._custody.discard()
         await self._append_all(results)  # which wakes the run
         failed = self._shared.failed
         failed[self.run_id] += 1  # by this worker: those that were lost are no sign against a run

@@ -1,31 +1,43 @@
 """Custody: the one heap that a carrier has: where it comes from, who has it now, where it goes.
 
-It comes from the warm heaps of this worker, the run's snapshot or its log; a VM thread may have it
-to freeze while steps run; it goes back to the warm heaps, or is closed. Nothing of a run is lost
-with it.
+It comes from the warm heaps of this worker, from the run's snapshot or from its log. A VM thread
+may have it to freeze while steps run; it goes back to the warm heaps, or is closed. A snapshot is a
+checked cache: a wrong one is warned of, and costs time alone. ``snapshot_due`` decides when to take
+one; it reaches the world by one of two roads:
+
+- in the commit of a turn, which costs no write. A turn that parks its run, or is late, takes its
+  own along; one that was taken while steps ran goes with the next.
+- by itself (``_save``) where no commit will take it: the run is put away, or the next snapshot may
+  build on it, and a commit has room for one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Sequence, Set
 from typing import final
 
+from .._core.fold import was_put_away
 from .._core.landing import created_event, fresh_record
+from .._core.snapshot_due import SnapshotDue, snapshot_due
 from .._model.commit import Committed, TurnCommit
 from .._model.events import LoggedEvent
-from .._model.ids import RunId
+from .._model.ids import EntityId, RunId
 from .._model.runs import NewRun, RunRecord
-from .._model.snapshot import Snapshot
 from .._model.state import RunState
 from ..errors import SnapshotRejectedError
 from .carrying import Carrying
 from .freezing import Freezing
 from .heap import Heap
-from .heap_source import HeapSource
+from .log_fields import of_run
+from .probation import UnconfirmedFailureError
 from .writes import Writes, foreign_errors
 
 __all__ = ("Custody",)
+
+_log = logging.getLogger("perdure")
+_PAGE = 1000
 
 
 @final
@@ -33,134 +45,210 @@ class Custody:
     """Has the heap of one run, or none."""
 
     def __init__(self, run_id: RunId, shared: Carrying, writes: Writes) -> None:
-        self.heap: Heap | None = None
-        self.record: RunRecord | None = None  # as it was when it was last read
-        self.frozen: Snapshot | None = None  # of an earlier turn, to be kept with the next
-        self.unseen = False  # the log holds events that were not read here
         self._run_id = run_id
         self._shared = shared
         self._writes = writes
-        self._source = HeapSource(run_id, shared)
-        self._to_freeze: asyncio.Handle | None = None  # begins that once steps are under way
+        self._heap: Heap | None = None
+        self._is_outdated = False  # the log has events that were not read here
+        self._scheduled: asyncio.Handle | None = None  # begins to freeze once steps are under way
         self._freezing: Freezing | None = None  # which has the heap
 
     def __repr__(self) -> str:
-        return f"<Custody of {self.heap!r}>"
+        return f"<Custody of {self._heap!r}>"
+
+    @property
+    def has_heap(self) -> bool:
+        """Whether there is one, here or lent."""
+        return self._heap is not None
+
+    @property
+    def current(self) -> Heap | None:
+        """The heap, if it has seen the log; else ``load`` it."""
+        return None if self._is_outdated else self._heap
 
     @property
     def is_lent(self) -> bool:
-        """Whether a VM thread has the heap, to freeze it."""
-        return self._freezing is not None
+        """Whether a VM thread has the heap to freeze it, or is about to: then ``reclaim`` it."""
+        return self._scheduled is not None or self._freezing is not None
 
-    async def begin(self, new: NewRun) -> Sequence[LoggedEvent]:
-        """Have the heap of a run that is not in the world yet; gives its log."""
-        self.record = record = fresh_record(new)
-        baseline = await self._shared.baselines.get(record)
-        self.heap = Heap(baseline, record, limits=self._shared.limits)
-        return [LoggedEvent(position=1, event=created_event(new))]
+    def has_steps_besides(self, steps: Set[EntityId]) -> bool:
+        """Whether other steps of the run are open than these."""
+        heap = self._heap
+        return heap is not None and bool(heap.ledger.steps.keys() - steps)
 
-    async def load(self, *, wary: bool = False) -> Sequence[LoggedEvent]:
-        """Have the run's heap, unless the run has ended; gives the log above what it consumed.
+    def expect_events(self) -> None:
+        """Have the log read before the next turn, since it has events that were not read here."""
+        self._is_outdated = True
+
+    # --- where it comes from ----------------------------------------------------------------------
+
+    async def begin(self, new: NewRun) -> tuple[Heap, Sequence[LoggedEvent]]:
+        """Have the heap of a run that is not in the world yet; returns it with its log."""
+        heap = self._heap = await self._unborn(fresh_record(new))
+        return heap, [LoggedEvent(position=1, event=created_event(new))]
+
+    async def load(self, *, wary: bool = False) -> tuple[Heap | None, Sequence[LoggedEvent]]:
+        """Have the run's heap; returns it with the log above what it consumed.
 
         Args:
             wary: use no snapshot, since turns of the run came to nothing.
+
+        Returns:
+            None, and no log, if the run has ended.
         """
-        shared = self._shared
-        heap = self.heap or shared.warm.take(self._run_id)
-        self.heap, self.unseen = heap, False
+        heap = self._heap or self._shared.warm.take(self._run_id)
+        self._heap, self._is_outdated = heap, False
         state = await self._read(None if heap is None else heap.cursor.consumed)
         if heap is not None and heap.cursor.turn != state.record.turn:
             self.discard()  # another worker carried the run on
             heap = None
             state = await self._read(None)
-        self.record = state.record
         if state.record.status.is_ended:
             self.discard()
-            return ()
-        if heap is None:
-            heap = self.heap = await self._source.thaw(state, wary=wary)
-            if state.chain and not heap.cursor.consumed:  # the chain was refused
-                return await self._source.read_log()
-        return state.events
+            return None, ()
+        if heap is not None:
+            return heap, state.events
+        heap = self._heap = await self._thaw(state, wary=wary)
+        is_refused = bool(state.chain) and not heap.cursor.consumed
+        return heap, await self._read_log() if is_refused else state.events
+
+    async def rebuild(self, reason: SnapshotRejectedError) -> tuple[Heap, Sequence[LoggedEvent]]:
+        """Have a heap from the log alone, since its snapshot was found wrong; returns it with that.
+
+        Args:
+            reason: what is wrong.
+        """
+        self.discard()
+        record = await self._shared.world.storage.get_run(self._run_id)
+        if isinstance(reason, UnconfirmedFailureError):
+            _log.info(
+                "run %s fails by a snapshot without a tag; its log is asked",
+                self._run_id,
+                extra=of_run(self._run_id),
+            )
+        else:
+            self._warn_rebuilt(reason)
+        heap = self._heap = await self._unborn(record)
+        return heap, await self._read_log()
 
     async def _read(self, after: int | None) -> RunState:
         world = self._shared.world
         with foreign_errors(world):
             return await world.storage.load_run(self._run_id, after=after)
 
-    async def rebuild(self, reason: SnapshotRejectedError) -> Sequence[LoggedEvent]:
-        """Have a heap from the log alone, since the snapshot's was found wrong; gives the log."""
-        self.discard()
-        self.record = record = await self._shared.world.storage.get_run(self._run_id)
-        self.heap = await self._source.rebuild(record, reason)
-        return await self._source.read_log()
+    async def _read_log(self) -> Sequence[LoggedEvent]:
+        """The whole log."""
+        storage, events = self._shared.world.storage, list[LoggedEvent]()
+        after = 0
+        while True:
+            page = await storage.read_events(self._run_id, after=after, limit=_PAGE)
+            events.extend(page)
+            if len(page) < _PAGE:
+                return events
+            after = page[-1].position
 
-    def advance(self, commit: TurnCommit, committed: Committed) -> None:
-        """The heap's turn has landed."""
-        heap = self.heap
+    async def _thaw(self, state: RunState, *, wary: bool) -> Heap:
+        """The heap of the run's snapshot; one before its first delivery if that cannot be used."""
+        shared, record, chain = self._shared, state.record, state.chain
+        baseline = await shared.baselines.get(record)
+        shared.tally.thawed += bool(chain)
+        reason: SnapshotRejectedError | str | None = None
+        if chain and not wary:
+            try:
+                return await shared.pool.run(
+                    lambda: Heap.thaw(baseline, record, chain, limits=shared.limits, key=shared.key)
+                )
+            except SnapshotRejectedError as exc:
+                reason = exc
+        elif chain:
+            reason = "a turn by its snapshot came to nothing"
+        elif record.turn and was_put_away(state.events, consumed=record.consumed):
+            reason = "its snapshot is missing"
+        if reason is not None:
+            self._warn_rebuilt(reason)
+        return Heap(baseline, record, limits=shared.limits)
+
+    async def _unborn(self, record: RunRecord) -> Heap:
+        """A heap before its first delivery."""
+        shared = self._shared
+        return Heap(await shared.baselines.get(record), record, limits=shared.limits)
+
+    def _warn_rebuilt(self, reason: SnapshotRejectedError | str) -> None:
+        _log.warning(
+            "run %s: %s; rebuilding it from its log. Nothing is lost but time; if it happens again"
+            " and again, see that all workers have one version and one snapshot key",
+            self._run_id,
+            reason,
+            extra=of_run(self._run_id),
+        )
+        self._shared.tally.rebuilt += 1
+
+    # --- who has it -------------------------------------------------------------------------------
+
+    def land(self, commit: TurnCommit, committed: Committed) -> None:
+        """Take note that the heap's turn has landed."""
+        heap = self._heap
         assert heap is not None
         heap.land(committed)
         if committed.first_position != commit.expected_position + 1 or committed.conflicts:
-            self.unseen = True
-        self.frozen = None
+            self._is_outdated = True
         if commit.outcome is not None:
-            self.heap = None  # its thread closes it
-
-    # --- frozen while steps run -------------------------------------------------------------------
+            self._heap = None  # its thread closes it
 
     def freeze_soon(self, commit_id: str) -> None:
         """Lend the heap to a VM thread once the loop has done what it is about to do."""
         loop = asyncio.get_running_loop()
-        self._to_freeze = loop.call_soon(self._freeze, commit_id)
+        self._scheduled = loop.call_soon(self._freeze, commit_id)
 
     def _freeze(self, commit_id: str) -> None:
-        shared, self._to_freeze = self._shared, None
-        assert self.heap is not None
-        self._freezing = Freezing(self.heap, shared.pool, commit_id=commit_id, key=shared.key)
+        shared, self._scheduled = self._shared, None
+        assert self._heap is not None
+        self._freezing = Freezing(self._heap, shared.pool, commit_id=commit_id, key=shared.key)
 
-    def forgo_freezing(self) -> bool:
-        """Whether the heap was to be lent and, as it is needed now, will not be."""
-        handle, self._to_freeze = self._to_freeze, None
-        if handle is not None:
-            handle.cancel()
-        return handle is not None
-
-    async def collect(self) -> None:
-        """Have the heap back if it is lent, and its snapshot for the next commit."""
+    async def reclaim(self) -> None:
+        """Have the heap back if it is lent; if its freezing has not begun, it is forgone."""
+        self._forgo_freezing()
         freezing, self._freezing = self._freezing, None
         if freezing is None:
             return
         snapshot = await freezing.wait()
-        if self.heap is not None and self.heap.chains:  # the next one may build on it
+        heap = self._heap
+        assert heap is not None
+        heap.keep(snapshot)
+        if heap.chains:
+            await self._save(heap)
+
+    def _forgo_freezing(self) -> None:
+        handle, self._scheduled = self._scheduled, None
+        if handle is not None:
+            handle.cancel()
+
+    async def _save(self, heap: Heap) -> None:
+        """Save the heap's snapshot by itself, if one has not reached the world yet."""
+        snapshot = heap.take_unsaved()
+        if snapshot is not None:
             await self._writes.save(snapshot)
-        else:
-            self.frozen = snapshot
 
     # --- where it goes ----------------------------------------------------------------------------
 
     async def put_away(self) -> None:
         """Keep the heap warm, and a snapshot of it if its last turn left none."""
-        self.forgo_freezing()
-        await self.collect()
-        heap = self.heap
+        await self.reclaim()
+        heap, shared = self._heap, self._shared
         if heap is None:
             return
-        cursor = heap.cursor
-        if cursor.snapshot_turn < cursor.turn and cursor.consumed == cursor.recorded:
-            key = self._shared.key
-            self.frozen = await self._shared.pool.run(lambda: heap.freeze(commit_id="", key=key))
-        if self.frozen is not None:
-            await self._writes.save(self.frozen)
-            self.frozen = None
-        self.heap = None  # whoever cancels before this line has it closed
-        self._shared.warm.put(heap)
+        due = snapshot_due(heap.cursor, parks=True, chains=heap.chains, lag=shared.snapshot_lag)
+        if due is SnapshotDue.NOW:
+            heap.keep(await shared.pool.run(lambda: heap.freeze(commit_id="", key=shared.key)))
+        await self._save(heap)
+        self._heap = None  # whoever cancels before this line has it closed
+        shared.warm.put(heap)
 
     def discard(self) -> None:
         """Have no heap any more. Idempotent."""
-        self.forgo_freezing()
+        self._forgo_freezing()
         freezing, self._freezing = self._freezing, None
-        heap, self.heap = self.heap, None
-        self.frozen = None
+        heap, self._heap = self._heap, None
         if freezing is not None:
             freezing.leave()  # which closes it
         elif heap is not None:

@@ -26,8 +26,8 @@ class Freezing:
         self._commit_id = commit_id
         self._key = key
         self._lock = threading.Lock()
-        self._made: Snapshot | BaseException | None = None
-        self._reply: Reply[Snapshot] | None = None  # of whoever came before it was made
+        self._outcome: Snapshot | BaseException | None = None
+        self._reply: Reply[Snapshot] | None = None  # of the task that waits for it
         self._left = False
         pool.hand_over(self._work)
 
@@ -37,37 +37,37 @@ class Freezing:
     async def wait(self) -> Snapshot:
         """The snapshot. However this ends, the heap is free again."""
         with self._lock:
-            made = self._made
+            outcome = self._outcome
             reply: Reply[Snapshot] = Reply()
             reply.begin()
             self._reply = reply
-        if isinstance(made, Snapshot):
-            return made
-        if made is not None:
-            raise made
+        if isinstance(outcome, Snapshot):
+            return outcome
+        if outcome is not None:
+            raise outcome
         return await reply.wait()
 
     def leave(self) -> None:
         """Have the heap closed as soon as it is free; the snapshot is of no use."""
         with self._lock:
-            self._left, made = True, self._made
-        if made is not None:
+            self._left, outcome = True, self._outcome
+        if outcome is not None:
             self._heap.close()
 
     def _work(self) -> None:
         heap = self._heap
-        made: Snapshot | BaseException
+        outcome: Snapshot | BaseException
         try:
-            made = heap.freeze(commit_id=self._commit_id, key=self._key)
+            outcome = heap.freeze(commit_id=self._commit_id, key=self._key)
         except BaseException as exc:  # handed on
-            made = exc
+            outcome = exc
         with self._lock:
-            self._made, reply, left = made, self._reply, self._left
+            self._outcome, reply, left = outcome, self._reply, self._left
         if left:
             heap.close()
         elif reply is None:
             pass
-        elif isinstance(made, Snapshot):
-            reply.give(made)
+        elif isinstance(outcome, Snapshot):
+            reply.give(outcome)
         else:
-            reply.fail(made)
+            reply.fail(outcome)

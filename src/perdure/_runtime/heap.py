@@ -51,15 +51,18 @@ class Heap:
     def __init__(self, baseline: Baseline, record: RunRecord, *, limits: Limits) -> None:
         """A heap before ``run_created``."""
         self.run_id = record.run_id
-        self.workflow = record.workflow
         self.baseline = baseline
         self.ledger = Ledger.empty()
         self.cursor = Cursor.start(record)  # only this class sets it
         self.thawed = False  # it comes from a snapshot, so its word must be checked
         self.vouched = True  # by the log, or by a snapshot's tag
+        self.chains = (
+            False  # its next snapshot may build on the newest, so that must be saved first
+        )
+        self.record = record  # of the run, as it was when this was made
         self._untried = False
         self._printed: tuple[DeliveryOutput, ...] = ()  # by its turn, and perhaps not written
-        self._record = record
+        self._unsaved: Snapshot | None = None  # taken while steps ran
         self._limits = limits
         self._instance: Instance | None = None
         self._lineage = Lineage(baseline)
@@ -100,7 +103,7 @@ class Heap:
     def _thaw(self, chain: Sequence[Snapshot], key: bytes | None) -> None:
         if len(chain) > MAX_LINKS + 1:
             raise SnapshotRejectedError(f"its chain has {len(chain)} links")
-        baseline, record = self.baseline, self._record
+        baseline, record = self.baseline, self.record
         parts = [decode_snapshot(snapshot.data, key=key) for snapshot in chain]
         _check_chain(parts, chain, record, baseline)
         sizes = _sizes(parts, baseline, self._limits)
@@ -117,6 +120,7 @@ class Heap:
             raise SnapshotRejectedError("it has seen another log")
         self._instance = instance = baseline.thaw(deltas, sizes=sizes)
         self._lineage = Lineage.resume(baseline, instance, turn=header.turn, deltas=deltas)
+        self.chains = self._lineage.chains
         self._untried = True
 
     @property
@@ -128,17 +132,7 @@ class Heap:
     @property
     def baseline_key(self) -> tuple[Digest, Digest]:
         """Engine and bundle of its baseline."""
-        return self._record.engine, self._record.bundle
-
-    @property
-    def chains(self) -> bool:
-        """Whether the next snapshot may build on the one before, which must have been kept."""
-        return self._lineage.chains
-
-    def lags(self, *, allowed: int) -> bool:
-        """Whether the newest snapshot is more than *allowed* turns old."""
-        cursor = self.cursor
-        return cursor.turn - max(cursor.snapshot_turn, 0) > allowed
+        return self.record.engine, self.record.bundle
 
     def close(self) -> None:
         """Free memory. Idempotent."""
@@ -146,15 +140,10 @@ class Heap:
         if instance is not None:
             instance.close()
 
-    def undelivered(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
-        """Those of the log's events that the guest is told and has not been."""
-        consumed = self.cursor.consumed
-        return [e for e in events if e.position > consumed and e.event.type in DELIVERED]
-
     def read(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
-        """Take note of the log's newest events; returns those that are ``undelivered``."""
-        self.cursor = self.cursor.read(events[-1].position)
-        return self.undelivered(events)
+        """Take note of the log's newest events; returns the deliveries new to the guest."""
+        self.cursor = cursor = self.cursor.read(events[-1].position)
+        return _deliveries(events, above=cursor.consumed)
 
     def catch_up(self, events: Sequence[LoggedEvent]) -> Answer | None:
         """Tell the guest again what the run's earlier turns told it, and compare what it asks for.
@@ -166,10 +155,11 @@ class Heap:
             SnapshotRejectedError: the heap's past is not the log's.
             DivergenceError: the guest asks for something else than the log says.
         """
-        recorded_through = self.cursor.recorded
-        again = [e for e in self.undelivered(events) if e.position <= recorded_through]
+        cursor = self.cursor
+        deliveries = _deliveries(events, above=cursor.consumed)
+        again = [logged for logged in deliveries if logged.position <= cursor.recorded]
         if not again:
-            if self.ledger.digest != self._record.log_digest:
+            if self.ledger.digest != self.record.log_digest:
                 raise SnapshotRejectedError("it has seen another log")
             return None
         answer = self.deliver(again, recorded=True)
@@ -177,7 +167,7 @@ class Heap:
         recorded: Mapping[str, Event] = {e.event.key: e.event for e in events}
         try:
             check_repeated(self.run_id, commands, recorded)
-            if self.ledger.digest != self._record.log_digest:
+            if self.ledger.digest != self.record.log_digest:
                 raise DivergenceError(self.run_id, reason="its record has another log digest")
         except DivergenceError as exc:
             if self.thawed:  # the log is the truth: ask it alone before giving up
@@ -201,7 +191,9 @@ class Heap:
             if created.event.type is not EventType.RUN_CREATED:
                 raise SnapshotRejectedError("the log does not begin with run_created")
             self._instance = self.baseline.instantiate()
-            answers.append(self._instance.start(self._start_frame(created.event)))
+            answers.append(
+                self._instance.start(_start_frame(self.record, created.event, self._limits))
+            )
             self._note([created], answers[-1], recorded=recorded)
         for call in _calls(rest):
             if answers and answers[-1].outcome is not None:
@@ -261,7 +253,7 @@ class Heap:
         assert self._instance is not None
         turn, consumed = self.cursor.turn, self.cursor.consumed
         delta, parent = self._lineage.freeze(self._instance, turn=turn)
-        ledger, record = self.ledger, self._record
+        ledger, record = self.ledger, self.record
         header = SnapshotHeader(
             engine=bytes.fromhex(record.engine),
             bundle=bytes.fromhex(record.bundle),
@@ -279,7 +271,17 @@ class Heap:
         fold = encode_ledger([*fields, *_as_parts(printed)])
         data = encode_snapshot(header, fold, delta, key=key)
         self.cursor = self.cursor.with_snapshot()
+        self.chains, self._unsaved = self._lineage.chains, None
         return Snapshot(turn=turn, parent_turn=parent, consumed=consumed, data=data)
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keep the newest snapshot here until it is saved; one that is taken later replaces it."""
+        self._unsaved = snapshot
+
+    def take_unsaved(self) -> Snapshot | None:
+        """The snapshot that was kept, for the caller to save; the second time there is none."""
+        snapshot, self._unsaved = self._unsaved, None
+        return snapshot
 
     def image_digest(self) -> bytes:
         """sha256 of the guest's memory as it is."""
@@ -297,15 +299,21 @@ class Heap:
             self.ledger.note(asked.get(logged.position, ()))
         self.cursor = self.cursor.told(told[-1].position)
 
-    def _start_frame(self, created: Event) -> StartFrame:
-        return StartFrame(
-            run_id=self.run_id,
-            workflow=self.workflow,
-            seed=hashlib.sha256(self.run_id.encode()).digest(),
-            at_ms=created.at_ms,
-            input=created.payload or b"\x80",
-            limits=self._limits,
-        )
+
+def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFrame:
+    return StartFrame(
+        run_id=record.run_id,
+        workflow=record.workflow,
+        seed=hashlib.sha256(record.run_id.encode()).digest(),
+        at_ms=created.at_ms,
+        input=created.payload or b"\x80",
+        limits=limits,
+    )
+
+
+def _deliveries(events: Sequence[LoggedEvent], *, above: int) -> list[LoggedEvent]:
+    """Those of the log's events past a position that guests are told."""
+    return [e for e in events if e.position > above and e.event.type in DELIVERED]
 
 
 def _check_chain(

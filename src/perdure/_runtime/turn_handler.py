@@ -11,6 +11,7 @@ from dataclasses import field
 from operator import attrgetter
 from typing import TypeAlias, final
 
+from .._core.snapshot_due import SnapshotDue, snapshot_due
 from .._core.turn import (
     TurnPlan,
     TurnRequest,
@@ -21,11 +22,11 @@ from .._core.turn import (
     wait_completed,
 )
 from .._frozen import frozen
-from .._model.commands import Answer, DeliveryOutput, Failed, Interrupted, ScheduleStep
+from .._model.commands import Answer, DeliveryOutput, Interrupted, ScheduleStep
 from .._model.commit import TurnCommit
 from .._model.events import Event, LoggedEvent
 from .._model.queue import Lease, LeaseEnd, WakeClaim
-from .._model.runs import NewRun, RunRecord, RunStatus
+from .._model.runs import NewRun, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import encode
 from .._vm.interval import short_interval
@@ -61,15 +62,12 @@ class TurnInput:
     """What a turn works on besides the heap."""
 
     commit_id: str  # of the commit that the turn makes
-    record: RunRecord
     events: Sequence[LoggedEvent]  # the log above what the heap has consumed
     results: Sequence[StepResult]  # inline results, in the order they came
     claim: WakeClaim | None
     now_ms: int
     busy: bool  # other steps of the run are running inline, so it is not put away
     snapshot_lag: int  # turns that a warm run may go without a snapshot
-    frozen: Snapshot | None  # of an earlier turn, frozen while steps ran, and not kept yet
-    freeze: bool  # there was no time for that
     key: bytes | None = field(repr=False)  # a secret
     routing: Routing
     slots: TakenSlots  # for new steps; given back by the caller where nobody has them
@@ -86,6 +84,7 @@ class Turn:
     outputs: tuple[DeliveryOutput, ...]  # for the console
     unhandled: tuple[bytes, ...]  # rejections that nobody handled, at the run's end
     prints: bool  # whether there is anything for the console
+    defers_snapshot: bool  # one is due, to be taken while the steps run
 
 
 @final
@@ -99,7 +98,7 @@ class Idle:
 Taken: TypeAlias = "Turn | Idle | Interrupted"
 
 
-def take_turn(heap: Heap, given: TurnInput) -> Taken:
+def take_turn(heap: Heap, work: TurnInput) -> Taken:
     """Take a turn. The heap must be discarded unless the commit lands.
 
     Raises:
@@ -107,39 +106,39 @@ def take_turn(heap: Heap, given: TurnInput) -> Taken:
         DivergenceError: the guest does not repeat what the log says it did.
     """
     if not heap.thawed:
-        return _take_turn(heap, given)
+        return _take_turn(heap, work)
     try:
         heap.try_out()
-        return _take_turn(heap, given)
+        return _take_turn(heap, work)
     except Exception as exc:
         raise refusal(exc) from exc
 
 
-def _take_turn(heap: Heap, given: TurnInput) -> Taken:
+def _take_turn(heap: Heap, work: TurnInput) -> Taken:
     cursor = heap.cursor
-    again = heap.catch_up(given.events) if cursor.consumed < cursor.recorded else None
-    if again is not None and isinstance(again.outcome, Interrupted):
-        return again.outcome
-    told = heap.read(given.events) if given.events else []
-    inline = _inline(heap, told, given)
-    if not told and not inline:
+    repeat = heap.catch_up(work.events) if cursor.consumed < cursor.recorded else None
+    if repeat is not None and isinstance(repeat.outcome, Interrupted):
+        return repeat.outcome
+    news = heap.read(work.events) if work.events else []
+    inline = _inline(heap, news, work)
+    if not news and not inline:
         return Idle(heap.ledger.next_due_ms())
-    answer = heap.deliver([*told, *inline])
+    answer = heap.deliver([*news, *inline])
     if isinstance(answer.outcome, Interrupted):
         return answer.outcome
     if sum([len(turn.commands) for turn in answer.turns]) < _MANY:
-        return _plan(heap, given, inline, answer, again)
+        return _plan(heap, work, inline, answer, repeat)
     with short_interval():
-        return _plan(heap, given, inline, answer, again)
+        return _plan(heap, work, inline, answer, repeat)
 
 
-def _inline(heap: Heap, told: list[LoggedEvent], given: TurnInput) -> list[LoggedEvent]:
+def _inline(heap: Heap, news: list[LoggedEvent], work: TurnInput) -> list[LoggedEvent]:
     """Results that ran here and timers that are due, at the positions they will have."""
-    ended = {logged.event.entity for logged in told} if told else ()
-    events = [result.event for result in given.results if result.event.entity not in ended]
-    for entity, at in heap.ledger.due_waits(given.now_ms):
-        if entity not in ended:
-            events.append(wait_completed(entity, resume_at_ms=at, now_ms=given.now_ms))
+    entities = {logged.event.entity for logged in news} if news else ()
+    events = [result.event for result in work.results if result.event.entity not in entities]
+    for entity, at in heap.ledger.due_waits(work.now_ms):
+        if entity not in entities:
+            events.append(wait_completed(entity, resume_at_ms=at, now_ms=work.now_ms))
     return [
         LoggedEvent(position=position, event=event)
         for position, event in enumerate(events, start=heap.cursor.position + 1)
@@ -148,10 +147,10 @@ def _inline(heap: Heap, told: list[LoggedEvent], given: TurnInput) -> list[Logge
 
 def _plan(
     heap: Heap,
-    given: TurnInput,
+    work: TurnInput,
     inline: list[LoggedEvent],
     answer: Answer,
-    again: Answer | None,
+    repeat: Answer | None,  # of what earlier turns told it
 ) -> Turn:
     start = heap.cursor
     commands = new_commands(answer, start.recorded)
@@ -161,9 +160,9 @@ def _plan(
         steps = []
     request = TurnRequest(
         run_id=heap.run_id,
-        now_ms=given.now_ms,
+        now_ms=work.now_ms,
         commands=commands,
-        routes=given.routing.routes(given.record, steps, given.slots, now_ms=given.now_ms),
+        routes=work.routing.routes(heap.record, steps, work.slots, now_ms=work.now_ms),
         stalled_error=_STALLED,
         failure=None if foreign is None else _foreign(foreign),
     )
@@ -173,31 +172,37 @@ def _plan(
         if not heap.vouched and _fails(plan):
             raise UnconfirmedFailureError("the run fails by it")
     end = heap.end_turn(len(inline))
-    outputs = (*(again.turns if again else ()), *answer.turns)
+    outputs = (*(repeat.turns if repeat else ()), *answer.turns)
     printed = heap.take_printed() if heap.thawed else ()
+    snapshot, defers_snapshot = _snapshot(heap, work, plan, outputs)
     commit = TurnCommit(
         run_id=heap.run_id,
-        commit_id=given.commit_id,
+        commit_id=work.commit_id,
         turn=start.turn,
         expected_position=start.position,
         consumed=end.consumed,
         log_digest=heap.ledger.digest,
         deliveries=tuple([logged.event for logged in inline]),
         events=plan.events,
-        snapshot=_snapshot(heap, given, plan, answer, outputs),
+        snapshot=snapshot,
         messages=plan.messages,
         hooks_claimed=plan.hooks_claimed,
         hooks_released=plan.hooks_released,
         outcome=plan.outcome,
         wake_at_ms=plan.wake_at_ms,
-        leases=_leases(given, plan),
-        new=given.new,
+        leases=_leases(work, plan),
+        new=work.new,
     )
     unhandled = answer.unhandled if plan.outcome else ()
     outputs = (*printed, *outputs)
     prints = bool(unhandled) or any(map(_CONSOLE, outputs))
     return Turn(
-        commit=commit, inline=plan.inline, outputs=outputs, unhandled=unhandled, prints=prints
+        commit=commit,
+        inline=plan.inline,
+        outputs=outputs,
+        unhandled=unhandled,
+        prints=prints,
+        defers_snapshot=defers_snapshot,
     )
 
 
@@ -206,31 +211,24 @@ def _fails(plan: TurnPlan) -> bool:
 
 
 def _snapshot(
-    heap: Heap,
-    given: TurnInput,
-    plan: TurnPlan,
-    answer: Answer,
-    outputs: Sequence[DeliveryOutput],
-) -> Snapshot | None:
-    """What the commit keeps: the turn's own, or the one of an earlier turn that is at hand."""
-    if _wants_snapshot(heap, given, plan, answer):
-        return heap.freeze(commit_id=given.commit_id, key=given.key, printed=outputs)
-    return given.frozen if plan.outcome is None else None
+    heap: Heap, work: TurnInput, plan: TurnPlan, outputs: Sequence[DeliveryOutput]
+) -> tuple[Snapshot | None, bool]:
+    """The snapshot that the commit saves, and whether one is to be taken while the steps run.
+
+    What it saves is the turn's own, or an earlier turn's that was taken while steps ran.
+    """
+    if plan.outcome is not None:
+        return None, False
+    parks = not (plan.inline or work.busy)
+    due = snapshot_due(heap.cursor, parks=parks, chains=heap.chains, lag=work.snapshot_lag)
+    if due is SnapshotDue.NOW:
+        return heap.freeze(commit_id=work.commit_id, key=work.key, printed=outputs), False
+    return heap.take_unsaved(), due is SnapshotDue.BESIDE_STEPS
 
 
-def _wants_snapshot(heap: Heap, given: TurnInput, plan: TurnPlan, answer: Answer) -> bool:
-    if plan.outcome is not None or isinstance(answer.outcome, Failed):
-        return False
-    if not (plan.inline or given.busy):
-        return True  # the run is put away
-    # A small one is frozen while the steps run, and kept with the next turn.
-    due = given.freeze or heap.chains
-    return due and heap.lags(allowed=given.snapshot_lag)
-
-
-def _leases(given: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:
-    ends = [LeaseEnd(lease=result.lease) for result in given.results]
-    claim = given.claim
+def _leases(work: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:
+    ends = [LeaseEnd(lease=result.lease) for result in work.results]
+    claim = work.claim
     if claim is not None:
         ends.append(
             LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=plan.wake_at_ms)

@@ -11,13 +11,14 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import final
 
 from .._model.commit import Committed
 from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.queue import Message, MessageClaim, WakeClaim
-from .._model.runs import NewRun
+from .._model.runs import NewRun, RunRecord
 from .._vm.watch import StoppedError, StopReason, Watch
 from ..errors import SnapshotRejectedError, WorldError
 from .attempt import StepCall
@@ -25,6 +26,7 @@ from .carrying import Carrying
 from .containment import ends_worker
 from .custody import Custody
 from .giving_up import MAX_FRUITLESS
+from .heap import Heap
 from .log_fields import of_run
 from .slots import TakenSlots
 from .turn_handler import Idle, StepResult, Turn, TurnInput
@@ -34,6 +36,7 @@ from .writes import Writes
 __all__ = ("Turns",)
 
 _log = logging.getLogger("perdure")
+_ENTITY = attrgetter("event.entity")  # of a result
 _FIRST_DEADLINE = 0.1  # seconds; a first turn that takes longer is not waited for by ``start``
 
 
@@ -41,14 +44,14 @@ _FIRST_DEADLINE = 0.1  # seconds; a first turn that takes longer is not waited f
 class Turns:
     """The turns of one run, and its steps here."""
 
-    def __init__(self, run_id: RunId, shared: Carrying, writes: Writes) -> None:
-        self.custody = Custody(run_id, shared, writes)
+    def __init__(self, run_id: RunId, shared: Carrying, writes: Writes, custody: Custody) -> None:
         self.in_flight: set[EntityId] = set()  # steps that are running here
         self.ready: deque[tuple[MessageClaim, StepCall]] = deque()  # of these, what has not begun
         self.results: list[StepResult] = []  # of steps that ended, for the next turn
         self._run_id = run_id
         self._shared = shared
         self._writes = writes
+        self._custody = custody
 
     def __repr__(self) -> str:
         return f"<Turns of {self._run_id}, {len(self.in_flight)} steps in flight>"
@@ -57,23 +60,20 @@ class Turns:
         """A step that ran here has ended; without a result it goes on elsewhere, or later."""
         self.in_flight.discard(_entity_of(claim))
         if result is None:
-            self.custody.unseen = True
+            self._custody.expect_events()
         else:
             self.results.append(result)
 
     def has_steps_elsewhere(self, results: Iterable[StepResult]) -> bool:
         """Whether other workers may append to the log: then *results* must not be kept back."""
-        heap = self.custody.heap
-        if heap is None:
-            return False
-        here = self.in_flight | {r.event.entity for r in (*results, *self.results)}
-        return bool(heap.ledger.steps.keys() - here)
+        here = self.in_flight.union(map(_ENTITY, results), map(_ENTITY, self.results))
+        return self._custody.has_steps_besides(here)
 
     async def take_first(self, new: NewRun) -> Turn | None:
         """Create the run and take its first turn, in one write; None if that did not go well."""
         try:
-            log = await self.custody.begin(new)
-            taken = await self._take(self._given(log, new=new), _FIRST_DEADLINE)
+            heap, log = await self._custody.begin(new)
+            taken = await self._take(heap, self._given(log, new=new), _FIRST_DEADLINE)
         except StoppedError as exc:
             self._shared.slow.note(self._run_id)
             _log.debug(
@@ -96,17 +96,14 @@ class Turns:
         else:
             if isinstance(taken, Turn):
                 return taken
-        self.custody.discard()
+        self._custody.discard()
         return None
 
-    async def take(
-        self, claim: WakeClaim | None, results: list[StepResult], *, freeze: bool
-    ) -> Turn | None:
+    async def take(self, claim: WakeClaim | None, results: list[StepResult]) -> Turn | None:
         """Take the turn that *results* and the log make, and land it; None if there is none.
 
         Args:
             claim: the one that this turn ends; with it the log is read first.
-            freeze: the heap's last turn left no snapshot for want of time.
 
         Raises:
             StaleTurnError: another worker was faster.
@@ -114,17 +111,17 @@ class Turns:
             StoppedError: the guest was stopped, or there is no room for one that was before.
             WorldError: the world failed; the turn has not landed.
         """
-        custody, shared = self.custody, self._shared
+        shared, heap = self._shared, self._custody.current
         if self._run_id in shared.slow.refusals and shared.pool.is_crowded:
             raise StoppedError(StopReason.CROWDED)
         events: Sequence[LoggedEvent] = ()
-        if claim is not None or custody.unseen or custody.heap is None:
-            events = await custody.load(wary=self._is_wary(claim))
-        if custody.heap is None:
+        if claim is not None or heap is None:
+            heap, events = await self._custody.load(wary=self._is_wary(claim))
+        if heap is None:
             await self._writes.give_back(None if claim is None else claim.lease, 0)  # it has ended
             return None
-        given = self._given(events, results=results, claim=claim, freeze=freeze)
-        taken = await self._take(given, shared.turn_deadline)
+        given = self._given(events, results=results, claim=claim)
+        taken = await self._take(heap, given, shared.turn_deadline)
         if isinstance(taken, Turn):
             return taken
         if claim is not None:
@@ -147,13 +144,10 @@ class Turns:
         results: Sequence[StepResult] = (),
         claim: WakeClaim | None = None,
         new: NewRun | None = None,
-        freeze: bool = False,
     ) -> TurnInput:
-        shared, record = self._shared, self.custody.record
-        assert record is not None
+        shared = self._shared
         return TurnInput(
             commit_id=f"{shared.name}-{next(shared.commits)}",
-            record=record,
             events=events,
             results=results,
             claim=claim,
@@ -161,36 +155,33 @@ class Turns:
             now_ms=shared.world.now_ms(),
             busy=bool(self.in_flight or self.results),
             snapshot_lag=shared.snapshot_lag,
-            frozen=self.custody.frozen,
-            freeze=freeze,
             key=shared.key,
             routing=shared.routing,
             slots=TakenSlots(shared.slots),
         )
 
-    async def _take(self, given: TurnInput, deadline: float) -> Turn | Idle:
+    async def _take(self, heap: Heap, given: TurnInput, deadline: float) -> Turn | Idle:
         """Take a turn and land it; a heap whose snapshot was wrong is made from the log first."""
-        custody, shared = self.custody, self._shared
-        assert custody.heap is not None
+        shared = self._shared
         watch = shared.leases.watches[self._run_id] = Watch(deadline)
         try:
             try:
-                posted = await take_in_thread(shared, custody.heap, given, watch)
+                posted = await take_in_thread(shared, heap, given, watch)
             except SnapshotRejectedError as exc:
-                given = replace(given, events=await custody.rebuild(exc), frozen=None)
+                heap, log = await self._custody.rebuild(exc)
                 watch = shared.leases.watches[self._run_id] = Watch(deadline)
-                posted = await take_in_thread(shared, custody.heap, given, watch)
+                posted = await take_in_thread(shared, heap, replace(given, events=log), watch)
             taken, committed = posted
             if isinstance(taken, Turn):
                 committed = committed or await self._writes.commit(taken.commit)
-                self._landed(taken, committed, given.slots)
+                self._landed(heap, taken, committed, given.slots)
             return taken
         finally:
             del shared.leases.watches[self._run_id]
             given.slots.give_back()
 
-    def _landed(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
-        shared, commit, custody = self._shared, turn.commit, self.custody
+    def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
+        shared, commit = self._shared, turn.commit
         shared.tally.turns += 1
         shared.failed.pop(self._run_id, None)
         if self._run_id in shared.slow.refusals:
@@ -198,19 +189,15 @@ class Turns:
         if commit.snapshot is not None:
             shared.tally.snapshots += 1
             shared.tally.snapshot_bytes += len(commit.snapshot.data)
-        custody.advance(commit, committed)
-        self._start_steps(turn, committed, slots)
-        heap = custody.heap
-        if heap is None or heap.chains or not self.in_flight:
-            return
-        if heap.lags(allowed=shared.snapshot_lag):
-            custody.freeze_soon(commit.commit_id)
+        self._custody.land(commit, committed)
+        if committed.leases:
+            self._start_steps(heap.record, turn, committed, slots)
+        if turn.defers_snapshot and self.in_flight:
+            self._custody.freeze_soon(commit.commit_id)
 
-    def _start_steps(self, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
-        if not committed.leases:
-            return
-        record = self.custody.record
-        assert record is not None
+    def _start_steps(
+        self, record: RunRecord, turn: Turn, committed: Committed, slots: TakenSlots
+    ) -> None:
         sent = {message.message_id: message for message in turn.commit.messages}
         commands = {f"{self._run_id}/{command.id}": command for command in turn.inline}
         for lease in committed.leases:  # a message that was sent before has none
