@@ -15,5 +15,5 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³
 
 
 def is_windows_name(name: str) -> bool:
-    """Whether a file or folder of this name would have this very name on Windows."""
+    """Whether a file or folder called *name* would have this very name on Windows."""
     return bool(name) and not _ODD.search(name) and not _DEVICE.fullmatch(name)

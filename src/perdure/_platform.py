@@ -44,7 +44,7 @@ _REPLACE_TRIES, _REPLACE_AGAIN = 40, 0.005
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file for this opening of it alone, unless another has it; whether that was done.
+    """Lock the open file *descriptor* for this opening alone; False if another has it.
 
     The lock goes when the file is closed, and with the process, however that ends. Another opening
     in the same process does not get it either.
@@ -89,7 +89,7 @@ def wait_lock(descriptor: int) -> None:
 
 
 def set_mode(descriptor: int, mode: int) -> None:
-    """Say who may use an open file; Windows takes that from its folder."""
+    """Give the open file *descriptor* the *mode* of chmod; Windows takes that from its folder."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, mode)
 

@@ -30,7 +30,12 @@ LOOK_EVERY_S = 0.05  # for what other processes wrote
 
 
 class BlockingStore(ABC):
-    """One open store: its clock, its bells, its counters. Subclasses say what is kept, and how."""
+    """One open store: its clock, its bells, its counters. Subclasses say what is kept, and how.
+
+    Args:
+        url: the world's; secrets in it are not shown.
+        clock: the world's time.
+    """
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.url: str = shown_url(url)
@@ -79,7 +84,7 @@ class BlockingStore(ABC):
     async def until(
         self, wait_ms: int, look: Callable[[], Awaitable[T]], enough: Callable[[T], object]
     ) -> T:
-        """What *look* gives once that is enough, or when *wait_ms* have passed."""
+        """The answer of *look*, once it is *enough* or when *wait_ms* have passed."""
         self.check()
         found = await look()
         if wait_ms <= 0 or enough(found):
@@ -98,7 +103,7 @@ class BlockingStore(ABC):
         return await self.blocking(work)
 
     async def blocking(self, work: Callable[[], T]) -> T:
-        """The same of a store that is not open yet."""
+        """Do *work* so for a store that is not open yet."""
 
         def run() -> T:
             try:
@@ -125,7 +130,7 @@ PartT = TypeVar("PartT", bound=Part[Any])
 def reads(
     work: Callable[Concatenate[PartT, P], T],
 ) -> Callable[Concatenate[PartT, P], CoroutineType[Any, Any, T]]:
-    """A method of a ``Part`` that looks at the store, run in a thread."""
+    """A method of a ``Part`` that looks at the store: *work*, run in a thread."""
 
     @functools.wraps(work)
     async def method(self: PartT, /, *args: P.args, **named: P.kwargs) -> T:
@@ -138,7 +143,7 @@ def reads(
 def writes(
     work: Callable[Concatenate[PartT, P], T],
 ) -> Callable[Concatenate[PartT, P], CoroutineType[Any, Any, T]]:
-    """A method of a ``Part`` that changes the store, run in a thread under the store's lock.
+    """A method of a ``Part`` that changes the store: *work*, in a thread, under the store's lock.
 
     One that is cancelled may still land, whole.
     """
@@ -174,7 +179,7 @@ class BlockingWorld(World):
         return self._store.now_ms()
 
     async def settle(self) -> None:
-        """What has returned is there."""
+        """All that has returned is visible: nothing to wait for."""
         self._store.check()
 
     def statistics(self) -> dict[str, int]:

@@ -58,7 +58,7 @@ def shown_lines(value: object) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A world's URL without secrets: what is one, or might be one, is replaced by ``***``.
+    """A world's *url* without secrets: what is one, or might be one, is replaced by ``***``.
 
     User and password are one, and so is any option's value but numbers, a few words, and names in
     options that hold a name. A URL that is not understood is shown by its scheme alone.
@@ -82,7 +82,7 @@ def shown_url(url: str) -> str:
 
 
 def shown_option(name: str) -> str:
-    """An option's name, for a message; one that is no name may be a part of a password."""
+    """An option's *name*, for a message; one that is no name may be a part of a password."""
     return name if re.fullmatch(r"[\w.-]{1,40}", name) else HIDDEN
 
 

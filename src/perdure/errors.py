@@ -88,7 +88,7 @@ def _rebuild(cls: type[PerdureError], state: dict[str, object]) -> PerdureError:
 
 
 class PerdureError(Exception):
-    """Anything Perdure raises on purpose."""
+    """The root of all errors that Perdure raises on purpose."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -264,7 +264,7 @@ class RunFailedError(UserCodeError):
     """The run ended in failure. Its text is one line; what is more is a note of it.
 
     Attributes:
-        error: what the workflow threw: a ``GuestError`` or the thrown value.
+        error: a ``GuestError``, or the value that the workflow threw if that is no error.
         stack: the workflow's stack, naming the user's own files and lines.
     """
 
@@ -279,7 +279,7 @@ class RunFailedError(UserCodeError):
 
 
 class RunCancelledError(UserCodeError):
-    """The run was cancelled."""
+    """The run was cancelled; *reason* is the text that came with that, or None."""
 
     def __init__(self, run_id: str, *, reason: str | None) -> None:
         super().__init__(f"run {run_id} was cancelled" + (f": {reason}" if reason else ""))
@@ -531,12 +531,11 @@ class RunTimeoutError(UsageError, TimeoutError):
     """``run.result(timeout=…)`` ran out; the run goes on."""
 
     def __init__(self, run_id: str, *, timeout: timedelta, hint: str = "") -> None:
-        super().__init__(
-            f"run {run_id} had not ended after {timeout}; it goes on"
-            + (f". {hint}" if hint else "")
-        )
+        advice = f". {hint}" if hint else ""
+        super().__init__(f"run {run_id} had not ended after {timeout}; it goes on{advice}")
         self.run_id = run_id
         self.timeout = timeout
+        self.hint = hint  # why nothing seems to work on it; empty if something does
 
 
 class HookNotFoundError(UsageError):

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and those above it where they are missing, for this user alone.
+    """Make the folder *path* and those above it where they are missing, for this user alone.
 
     Raises:
         OSError: that cannot be done, or a file is in its place.
@@ -50,7 +50,7 @@ def _private(path: str, flags: int) -> int:
 
 @contextlib.contextmanager
 def file_lock(path: Path) -> Generator[None, None, None]:
-    """One holder at a time, of all threads and processes; the lock goes with its holder."""
+    """Lock the file *path*, for one holder of all threads and processes; goes with its holder."""
     with open(path, "ab", opener=_private) as file:
         wait_lock(file.fileno())
         yield
@@ -76,7 +76,7 @@ def replace_file(path: Path, data: bytes, *, part: Path, sync: bool = True) -> N
 
 
 def dump_values(value: object) -> bytes:
-    """A dataclass and all its values as CBOR that holds no code and names no class.
+    """A dataclass, *value*, and all in it as CBOR that holds no code and names no class.
 
     Its fields, and theirs, are declared as texts, bytes, numbers, truths, None, enumerations, other
     dataclasses, lists, tuples and mappings of these; a union has at most one that is no scalar.
@@ -88,7 +88,7 @@ def dump_values(value: object) -> bytes:
 
 
 def load_values(data: bytes, kind: type[T]) -> T:
-    """The value of this dataclass that ``dump_values`` wrote; nothing else is ever made of *data*.
+    """The value of the dataclass *kind* that ``dump_values`` wrote; *data* becomes nothing else.
 
     Raises:
         WorldContractError: *data* is damaged, or of a version with other fields.

@@ -1,4 +1,10 @@
-"""The pure functions that world authors may call."""
+"""The pure functions that world authors may call.
+
+Some parameters mean the same in all of them. *now_ms* is the world's clock. *limit* is the most
+that is claimed, listed or read, *cursor* that of the page before. *topics* are those of messages
+that are asked for. *holder* returns the live hook that has a token. A claim's lease is dead at
+*until_ms*; *new_token* returns a token that no lease has.
+"""
 
 from __future__ import annotations
 

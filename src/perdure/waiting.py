@@ -28,7 +28,11 @@ T = TypeVar("T")
 
 @final
 class Home:
-    """The event loop that a world was opened in, which alone may use it."""
+    """The event loop that a world was opened in, which alone may use it.
+
+    Args:
+        url: the world's, without secrets.
+    """
 
     __slots__ = ("_loop", "_url")
 
@@ -67,7 +71,7 @@ class Home:
 
 
 async def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """What *work* gives, in a task of its own that nothing cuts short.
+    """The result of *work*, in a task of its own that nothing cuts short.
 
     A cancellation of the caller, be it asyncio's or of a scope of anyio's, is raised once *work*
     has ended. For what closes a store: half of that would leave threads and locks behind.
@@ -105,7 +109,7 @@ class Bells:
         return f"<Bells {sorted(self._bells)}>"
 
     def ring(self, *names: str) -> None:
-        """Wake who listens to these. From any thread; never blocks."""
+        """Wake who listens to the bells of these *names*. From any thread; never blocks."""
         for name in names:
             found = self._bells.get(name)
             if found is not None:

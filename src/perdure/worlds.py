@@ -1,6 +1,6 @@
 """Finding a world by its URL, through the entry-point group ``perdure.worlds``.
 
-An entry point's name is the URL scheme; its object is called with the URL and gives a ``World``
+An entry point's name is the URL scheme; its object is called with the URL and returns a ``World``
 that is not open yet. Keyword options are handed through (a clock for tests, say).
 """
 
@@ -37,6 +37,10 @@ def default_url() -> str:
 def make_world(url: str | None = None, **options: object) -> World:
     """The world for *url*, not opened.
 
+    Args:
+        url: default: ``default_url()``.
+        options: for the world's own constructor, such as ``clock=`` in tests.
+
     Raises:
         WorldNotFoundError: no installed package serves the scheme; names those that are.
         UsageError: *url* is no text, or has no scheme.
@@ -69,7 +73,10 @@ def open_world(url: str | None = None, **options: object) -> AbstractAsyncContex
     same event loop, such as a web framework's handlers, if it is the only one that is open there.
 
     The block may be entered in one task and left in another, as fixtures and hooks are, but in one
-    event loop. What this returns opens one world, once.
+    event loop. One call opens one world, once.
+
+    Args:
+        options: for the world's own constructor, such as ``clock=`` in tests.
 
     Raises:
         UsageError: on entering: the URL is none, it was entered before, or no asyncio event loop

@@ -62,7 +62,7 @@ def created_event(new: NewRun) -> Event:
 
 
 def check_turn(commit: TurnCommit, *, status: RunStatus, turn: int, position: int) -> None:
-    """Pass only a commit that builds on the run as it is.
+    """Pass only a commit that builds on the run as it is: at *turn*, its log at *position*.
 
     The caller looks for the ``commit_id`` before, and for the deliveries' keys after.
 
@@ -103,7 +103,7 @@ def ended_event(outcome: RunOutcome) -> Event:
 
 
 def merged_attributes(attributes: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, str]:
-    """A run's attributes after an ``attributes_set`` with these facts; None takes one away."""
+    """A run's *attributes* after an ``attributes_set`` with *facts*; None takes one away."""
     merged = dict(attributes)
     for name, value in facts.items():
         merged.pop(name, None)
@@ -125,6 +125,7 @@ def advanced_record(
 
     Args:
         position: the log's last position after it.
+        attributes: the run's after it.
         first_at_ms: the time of the first event it wrote; None if it wrote none.
     """
     started = record.started_at_ms

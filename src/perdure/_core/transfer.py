@@ -54,7 +54,7 @@ _AWAY = (RunStatus.MOVING, RunStatus.MOVED)
 
 
 def moved_key(position: int) -> str:
-    """The key of the ``run_moved`` at this position of a log."""
+    """The key of the ``run_moved`` at *position* of a log."""
     return f"run/moved/{position}"
 
 

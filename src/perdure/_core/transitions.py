@@ -90,7 +90,7 @@ def is_ended(kind: EntityKind, state: str) -> bool:
 
 
 def transition(kind: EntityKind, state: str, event: EventType) -> str:
-    """The state after *event*.
+    """The state of an entity in *state* after *event*.
 
     Raises:
         IllegalTransitionError: the table has no such row; nothing was changed.

@@ -33,6 +33,8 @@ def parse_url(url: str, *, scheme: str, options: Collection[str] | None, example
     """Take a world's URL apart.
 
     Args:
+        url: as it was written, with secrets.
+        scheme: the one that the world serves.
         options: those that there are; None leaves that to the caller.
         example: how the URL is written, for messages.
 

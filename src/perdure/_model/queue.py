@@ -24,7 +24,7 @@ class Lease:
     expires_at_ms: int  # dead *at* this instant, not after it
 
     def is_live(self, *, now_ms: int) -> bool:
-        """Whether this lease still bars every other claim."""
+        """Whether this lease still bars every other claim at *now_ms*."""
         return now_ms < self.expires_at_ms
 
 

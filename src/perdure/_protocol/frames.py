@@ -60,9 +60,15 @@ LARGE_BYTES = 64 << 10  # a frame so long takes milliseconds to decode
 
 @frozen
 class Limits:
-    """What one run may use; 0 is no limit."""
+    """The most that one run may use; 0 is no limit. Past one of them the run fails.
 
-    instructions: int = 2_000_000_000  # per delivery, in the engine's own ticks
+    Args:
+        instructions: of the engine, for each delivery, in its own ticks.
+        heap_bytes: memory for the workflow's values.
+        payload_bytes: one value that crosses: arguments, a step's arguments or result, the result.
+    """
+
+    instructions: int = 2_000_000_000
     heap_bytes: int = 256 << 20
     payload_bytes: int = 8 << 20
 

@@ -47,7 +47,12 @@ _SOON_MS = int(SOON * 1000)
 
 @final
 class Run:
-    """A run of a workflow. Cheap to make, holds nothing open."""
+    """A run of a workflow. Cheap to make, holds nothing open.
+
+    Args:
+        run_id: which run; whether there is one, the methods tell.
+        world: where it is; default: as for ``start``, when a method first needs it.
+    """
 
     def __init__(self, run_id: str, world: World | None = None) -> None:
         self.id: RunId = RunId(checked_text("run_id", run_id))
@@ -57,7 +62,7 @@ class Run:
         return f"<Run {self.id}>"
 
     async def info(self) -> RunRecord:
-        """What the world knows of the run.
+        """The run as its world knows it: workflow, status, times, attributes.
 
         Raises:
             RunNotFoundError: no such run.
@@ -65,7 +70,7 @@ class Run:
         return await (await self._reach()).storage.get_run(self.id)
 
     async def status(self) -> RunStatus:
-        """Where the run is in its life."""
+        """The run's status: pending, running, completed, failed, cancelled, moving or moved."""
         return (await self.info()).status
 
     async def moved_to(self) -> str | None:
@@ -73,9 +78,9 @@ class Run:
         return moved_to(await self.info())
 
     async def result(self, timeout: float | timedelta | None = None) -> object:
-        """What the workflow returned, as soon as it has.
+        """Wait until the run ends, and return its result.
 
-        Says so in a warning when nothing seems to work on the run. A step that waits here counts
+        Logs a warning when nothing seems to work on the run. A step that waits here counts
         neither as one of its worker's ``max_steps`` nor its run as one of the ``max_turns``.
 
         Args:
@@ -115,6 +120,9 @@ class Run:
 
         Cancelling a cancelled run again is fine.
 
+        Args:
+            reason: a text that is kept with the run; ``RunCancelledError.reason`` has it.
+
         Raises:
             RunEndedError: it completed or failed before.
             RunMovedError: it goes on in another world.
@@ -147,7 +155,7 @@ class Run:
             after = page[-1].position
 
     async def log_lines(self, *, start: int = 0) -> tuple[str, ...]:
-        """What the workflow wrote to the console so far: all of it, a line each.
+        """The lines that the workflow wrote to the console so far.
 
         Args:
             start: the first line's number; below 0 it counts from the end.
@@ -246,6 +254,7 @@ def get_run(run_id: str, world: World | None = None) -> Run:
     """A handle on a run by its id. Does not look whether there is one; its methods do.
 
     Args:
+        run_id: ``Run.id`` of a run that was started anywhere.
         world: default: as for ``start``, when a method first needs it.
     """
     return Run(run_id, world)

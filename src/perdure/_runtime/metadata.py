@@ -23,7 +23,7 @@ __all__ = (
 
 @frozen
 class RunMetadata:
-    """The run a step works for."""
+    """The run that a step works for."""
 
     run_id: str
     workflow: str
@@ -67,9 +67,9 @@ def step_metadata() -> StepMetadata:
 def timeout_event() -> Event:
     """An event that is set once the running step has passed its ``timeout``.
 
-    No thread can be cut short. A plain ``def`` step, or one that works in threads of its own, looks
-    here and ends: its result counts no more. For a plain ``def`` step it is also set when its
-    worker gives it up, as one that drains past its ``drain_timeout`` does.
+    No thread can be cut short: a plain ``def`` step, or one that works in threads of its own, looks
+    at this event and ends. Its result counts no more. For a plain ``def`` step it is also set when
+    its worker drains past ``drain_timeout``.
 
     Raises:
         UsageError: no step is running here.

@@ -49,15 +49,16 @@ async def move_run(
     timeout: float | timedelta = 30.0,
     lose_claims: bool = False,
 ) -> Run:
-    """Move a run that has not ended to another world, where it goes on; returns it there.
+    """Move a run that has not ended to another world, where it goes on. Returns it there.
 
     Its log, positions, times, attempts, snapshots, streams, bundle, engine, waits and hooks go with
     it. In the source it stays as ``moved``, and says where it went. It can be called again after a
-    failure at any moment, with the same worlds, and completes what was begun; until then the run
-    is whole in one of them and no worker works on it in the other. A run may come back: what it
-    left in *target* when it moved on from there is taken away.
+    failure at any moment, with the same worlds, and completes the move; until then the run is whole
+    in one of them and no worker works on it in the other. A run may come back: its remains in
+    *target*, from when it moved on from there, are deleted.
 
     Args:
+        run_id: which run.
         source: where it is; open.
         target: where it is to go; open. Workers there need its steps, and the same snapshot key.
         timeout: how long to wait for steps that are running, in seconds or a ``timedelta``.

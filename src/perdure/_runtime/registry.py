@@ -48,7 +48,13 @@ R_co = TypeVar("R_co", covariant=True)
 
 @final
 class Step(Generic[P, R_co]):
-    """A registered step. Called directly it is the plain function it wraps."""
+    """A registered step, made by ``@step``. Called directly it is the plain function it wraps.
+
+    Args:
+        function: the body.
+        step_id: the id by which workflows call it.
+        options: retries, timeout and queue, checked.
+    """
 
     def __init__(self, function: Callable[P, R_co], *, step_id: str, options: StepOptions) -> None:
         self.function = function
@@ -73,6 +79,10 @@ class Step(Generic[P, R_co]):
 
     def check_call(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         """Pass arguments that the function can be called with.
+
+        Args:
+            args: the positional ones.
+            keywords: the others, by name.
 
         Raises:
             TypeError: there are too few, too many or others; says which.
@@ -140,7 +150,9 @@ def step(
     timeout: float | timedelta | None = None,
     queue: str = DEFAULT_QUEUE,
 ) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
-    """Make an ``async def`` (or plain ``def``, run in a thread) callable from workflows.
+    """Make *function*, ``async def`` or ``def``, callable from workflows.
+
+    A plain ``def`` runs in a thread. Without options it is ``@step``, with some ``@step(…)``.
 
     The body runs at least once; its result counts exactly once.
 
@@ -153,7 +165,7 @@ def step(
         max_delay: the longest wait; None is a hundred years.
         jitter: the share of a wait, 0 to 1, by which it may be shorter, so that steps that failed
             together are not tried again together. It follows from the step's id.
-        retry_on: errors that are tried again, and no others; None is whatever is not fatal.
+        retry_on: errors that are tried again, and no others; None is all that are not fatal.
         fatal_on: errors that fail the step at once, also if ``retry_on`` has them.
         timeout: seconds or a ``timedelta`` for one execution; None is no limit. Past it an
             ``async def`` is cancelled. A plain ``def`` is told by ``timeout_event()``;

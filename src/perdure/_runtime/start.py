@@ -47,7 +47,7 @@ async def start(
     idempotency_key: str | None = None,
     attributes: Mapping[str, str] | None = None,
 ) -> Run:
-    """Start a run; it is durable once this returns, and any worker may carry it on.
+    """Start a run of *workflow*; durable once this returns, and any worker may carry it on.
 
     Args:
         args: the workflow function's arguments, as one list. Large ones are encoded in a thread:
@@ -57,6 +57,7 @@ async def start(
         run_id: an id of your own; starting it again returns the same run.
         idempotency_key: the run's id derives from it; the same key returns the same run. Not
             empty. Arguments are equal by value: the order of keys says nothing, nor 1.0 for 1.
+        attributes: texts by name, by which ``list_runs`` finds the run; the workflow may set more.
 
     Raises:
         CompileError: the workflow's source has errors.

@@ -49,19 +49,21 @@ _GUESTS_END_S = 5.0  # of a worker that drains; then their turns are given back
 
 @final
 class Worker:
-    """Runs runs. Use as ``async with Worker(world):``; leaving the block drains what is running.
+    """Carries on the runs of one world: their turns and their steps.
 
-    Or as ``await worker.start()`` and ``await worker.aclose()``, where a block does not fit: in the
-    fixtures of a test, the hooks of a web framework. Either way it may be begun in one task and
-    ended in another, in the same event loop. An error that ends the worker before, such as that of
-    a world that was closed, is logged, cancels the task in the block, and is raised as a group by
-    what ends the worker.
+    Use it as ``async with Worker(world):``; leaving the block drains it: steps that are running
+    finish. Workflow code that is still running five seconds later is stopped, and its turn given
+    back. Calls within the block that take a world, such as ``start``, use this one by default.
 
-    Workflow code that is still running five seconds after that is stopped, and its turn given back.
+    Where a block does not fit, as in a test's fixture or a web framework's hooks, use ``await
+    worker.start()`` and ``await worker.aclose()``. Either way it may begin in one task and end in
+    another of the same event loop.
 
-    Calls within the block that take a world, such as ``start``, use this one by default.
+    An error may end the worker sooner, for example if its world is closed. The error is logged, the
+    task in the block is cancelled, and leaving the block or ``aclose`` raises the error in a group.
 
     Args:
+        world: the store whose runs it carries on; open, and open until the worker has ended.
         steps: steps and modules to serve; None serves every one registered in this process.
         queues: of these steps, those of which queues are run here; see ``@step(queue=…)``. Turns
             of runs belong to no queue: every worker takes them.
@@ -76,11 +78,14 @@ class Worker:
             heap is frozen while the steps of its turn run, and kept with the next turn. After a
             crash one turn more than this is taken again at most, a tenth of a millisecond each.
         turn_deadline: seconds one turn of workflow code may take on a healthy machine.
-        warm_bytes: what the heaps of runs that are put away, and the bundles that were loaded, may
-            cost in memory; a quarter as much may be ready for new runs.
+        warm_bytes: memory for the heaps of runs that are put away and for bundles that are loaded;
+            a quarter as much may be ready for new runs.
         snapshot_key: secret of at least 16 bytes that snapshots are tagged with; default:
             ``PERDURE_SNAPSHOT_KEY``, else no tag. A snapshot tagged otherwise is refused, and its
             run rebuilt from the log: every worker of a world needs the same key.
+        limits: instructions, memory and size of values that each run may use here; None is
+            ``Limits()``. A run keeps those of the worker that began it; one that is rebuilt from
+            its log has those of the worker that rebuilds it, so all should have the same.
     """
 
     def __init__(
@@ -203,7 +208,7 @@ class Worker:
         Cancelled, it ends at once what runs, which other workers run again, and then raises.
 
         Raises:
-            BaseExceptionGroup: what ended the worker before, to the first that closes it.
+            BaseExceptionGroup: the error that ended the worker before; raised once.
             UsageError: it was started in another event loop, or this is one of its own steps.
         """
         self._lifetime.close()
@@ -228,9 +233,9 @@ class Worker:
         await self._lifetime.leave(exc)
 
     def drain(self) -> None:
-        """Claim nothing more; what is running goes on to its next suspension. Idempotent.
+        """Claim nothing more; runs and steps here go on to their next suspension. Idempotent.
 
-        A turn that goes on for long after this is given back.
+        A turn that takes longer than five seconds after this is given back.
         """
         if self._claimer.draining:
             return

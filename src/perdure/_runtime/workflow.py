@@ -22,7 +22,15 @@ _SKIPPED = ("node_modules", "__pycache__", "venv")
 
 @final
 class Workflow:
-    """A workflow's source. Make one with ``workflow(path)`` or ``Workflow.from_source``."""
+    """A workflow's source. Make one with ``workflow(path)`` or ``Workflow.from_source``.
+
+    Args:
+        file: the file, absolute; None if its text is in *sources*.
+        root: the folder that all its sources lie in; None finds it when it is compiled.
+        entry: the name of the module that the workflow is in.
+        export: which exported workflow; None if there is one.
+        sources: texts by module, where there is no file.
+    """
 
     def __init__(
         self,
@@ -50,6 +58,7 @@ class Workflow:
         """A workflow from source text.
 
         Args:
+            text: TypeScript or JavaScript; it imports no file.
             filename: for stack traces; its ending chooses TypeScript or JavaScript.
             name: the exported function, where there is more than one.
 
@@ -64,7 +73,7 @@ class Workflow:
 
     @property
     def compiled(self) -> Bundle | None:
-        """The bundle, if it was compiled and its files have not changed since."""
+        """The bundle; None if it was not compiled yet, or its files have changed since."""
         return self._bundle if self._is_fresh() else None
 
     def compile(self) -> Bundle:
@@ -174,11 +183,10 @@ def _levels_up(error: CompileError) -> list[int]:
 def workflow(
     where: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
 ) -> Workflow:
-    """The workflow in a file: ``"path/file.ts"``, or ``"path/file.ts#export"`` to choose one.
-
-    The file is read when the workflow is first started or compiled.
+    """The workflow in a file, which is read when the workflow is first started or compiled.
 
     Args:
+        where: ``"path/file.ts"``, or ``"path/file.ts#export"`` to choose one of several.
         root: the folder that all its sources lie in; nothing outside is read, also by a link.
             None is the nearest folder upwards with a ``package.json``, ``tsconfig.json``,
             ``pyproject.toml`` or ``.git``, else the file's own.

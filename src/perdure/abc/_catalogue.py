@@ -20,11 +20,12 @@ class Catalogue(ABC):
         """Runs that match, the newest first: in falling order of (created, id), after *cursor*.
 
         Paging is stable: a run that matched throughout is listed exactly once, whatever is
-        created meanwhile. A page may be short, or empty, before the last. A limit below 1 gives an
-        empty page that is the last. The first page costs the same however many runs there are.
+        created meanwhile. A page has *limit* runs at most; it may be short, or empty, before the
+        last. A limit below 1 is answered by an empty page that is the last. The first page costs
+        the same however many runs there are.
 
         Raises:
-            CursorError: a cursor this world did not give.
+            CursorError: the cursor is not one of this world.
         """
 
     @abstractmethod
@@ -40,7 +41,7 @@ class Catalogue(ABC):
 
     @abstractmethod
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        """Delete up to *limit* runs that ended before that time; gives how many. No live one.
+        """Delete up to *limit* runs that ended before *ended_before_ms*; returns how many.
 
-        A limit below 1 deletes nothing.
+        No live run goes. A limit below 1 deletes nothing.
         """

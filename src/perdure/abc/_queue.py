@@ -16,7 +16,10 @@ __all__ = ("Queue",)
 
 
 class Queue(ABC):
-    """Wakes and step messages."""
+    """Wakes and step messages.
+
+    A lease is dead *visibility_ms* after the claim. *topics* are those of messages: queue and step.
+    """
 
     @abstractmethod
     async def wake(self, run_id: RunId, *, due_ms: int) -> None:
@@ -56,7 +59,7 @@ class Queue(ABC):
 
         However often its claims were lost a message stays, and ``lost`` is exact.
 
-        Waits, and is cancelled, as ``claim_wakes``; an empty answer is no error.
+        Waits up to *wait_ms*, and is cancelled, as ``claim_wakes``; an empty answer is no error.
         """
 
     @abstractmethod
@@ -75,7 +78,7 @@ class Queue(ABC):
     async def release(self, lease: Lease, *, delay_ms: int = 0, ran: bool = False) -> None:
         """Give a claim back, due again after *delay_ms*.
 
-        With ``ran`` False the claim counts among a message's ``returned``, and not in a wake's
+        With *ran* False the claim counts among a message's ``returned``, and not in a wake's
         ``attempt``.
 
         Raises:

@@ -24,7 +24,7 @@ class Storage(ABC):
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
         """Create a run with its ``run_created`` event at position 1 and a wake that is due at once.
 
-        Atomic and idempotent: a run id that is there already gives the stored run and False.
+        Atomic and idempotent: a run id that is there already returns the stored run and False.
         The event's key is ``run/created``, its payload the input, its facts ``workflow``,
         ``bundle`` and ``engine``, its time ``new.created_at_ms``.
 
@@ -39,7 +39,7 @@ class Storage(ABC):
         """Write one event from outside a turn, and make the run due if ``wake``.
 
         Atomic with the end (or release) of ``append.lease``. Idempotent by the event's key: a
-        key that is there already changes nothing in the log, gives the first position, and still
+        key that is there already changes nothing in the log, returns the first position, and still
         wakes and still ends the lease. ``run_cancelled`` ends the run: status, ``payload`` and
         ended time are set, hooks freed, its wake and messages dropped, in the same write.
 
@@ -80,7 +80,7 @@ class Storage(ABC):
         wake that is not due; ``turn`` is 0 and ``expected_position`` 1. Should the run id be there
         already, nothing is changed and the commit is stale.
 
-        Idempotent by ``commit_id``: the last one again gives the first answer, leases included.
+        Idempotent by ``commit_id``: the last one again has the first answer, leases included.
 
         A token that another run holds becomes ``hook_conflict`` instead of ``hook_created``: the
         event at that place (the one whose entity is the hook) is stored with that type, key
@@ -107,11 +107,11 @@ class Storage(ABC):
 
     @abstractmethod
     async def load_run(self, run_id: RunId, *, after: int | None = None) -> RunState:
-        """What a worker needs to go on with a run, read at one instant.
+        """All that a worker needs to go on with a run, read at one instant.
 
         Args:
-            after: None gives the snapshot chain and the log above what its newest snapshot has
-                consumed (all of the log if there is none); a position gives no chain, and the log
+            after: None reads the snapshot chain and the log above what its newest snapshot has
+                consumed (all of the log if there is none); a position reads no chain, and the log
                 above that position.
 
         An ended run has an empty chain and no events here.

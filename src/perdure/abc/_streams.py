@@ -12,16 +12,19 @@ __all__ = ("Streams",)
 
 
 class Streams(ABC):
-    """Named streams of a run. Writing to an ended run is allowed: output may trail the end."""
+    """Named streams of a run: *name* is one of them, made by the first who writes to or closes it.
+
+    Writing to an ended run is allowed: output may trail the end.
+    """
 
     @abstractmethod
     async def append(
         self, run_id: RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
     ) -> int:
-        """Add chunks, all or none, in order; gives the stream's length after them.
+        """Add *chunks*, all or none, in order; returns the stream's length after them.
 
-        Idempotent per (writer, sequence): the same pair again adds nothing and gives the length
-        that the first call gave.
+        Idempotent per (*writer*, *sequence*): the same pair again adds nothing and returns the
+        length that the first call returned.
 
         Raises:
             RunNotFoundError: no such run.
@@ -32,9 +35,10 @@ class Streams(ABC):
     async def read(
         self, run_id: RunId, name: str, *, start: int = 0, limit: int = 1000, wait_ms: int = 0
     ) -> StreamPage:
-        """Chunks from index *start*; a negative one counts from the present end, clamped to 0.
+        """Up to *limit* chunks from index *start*.
 
-        Waits up to *wait_ms* for a first chunk or the close. A stream nobody wrote is empty.
+        A negative start counts from the present end, clamped to 0. Waits up to *wait_ms* for a
+        first chunk or the close. A stream nobody wrote is empty.
 
         Raises:
             RunNotFoundError: no such run.

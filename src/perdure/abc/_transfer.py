@@ -21,7 +21,7 @@ class Transfer(ABC):
 
     @abstractmethod
     async def depart(self, departure: Departure) -> RunRecord:
-        """End the run here, keeping all of it for the world it goes to; gives it as it is then.
+        """End the run here, keeping all of it for the world it goes to; returns it as it is then.
 
         Atomic: ``run_moved`` is written at the log's next position (key ``run/moved/<position>``,
         facts ``from`` and ``to``, what waits for the run as its payload: ``lowlevel.moved_event``),
@@ -53,7 +53,7 @@ class Transfer(ABC):
 
     @abstractmethod
     async def arrive(self, copy: RunCopy) -> RunRecord:
-        """Take a departed run in, so that it goes on here; gives it as it is then.
+        """Take a departed run in, so that it goes on here; returns it as it is then.
 
         Atomic: record, log, snapshots, streams, hooks, messages and wake are there at once, every
         position, time, id, counter and due time as it was, or nothing is. The status is what it

@@ -57,7 +57,7 @@ class World(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> frozenset[Capability]:
-        """What this world can do beyond the contracts."""
+        """The powers of this world beyond the contracts."""
 
     @abstractmethod
     async def open(self) -> None:

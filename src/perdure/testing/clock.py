@@ -28,7 +28,7 @@ class Clock(Protocol):
         ...
 
     def call_at(self, at_ms: int, call: Callable[[], None]) -> Callable[[], None]:
-        """Have *call* called once the time is *at_ms*; gives the function that calls it off.
+        """Have *call* called once the time is *at_ms*; returns the function that calls it off.
 
         Called in an event loop. *call* must be quick and may run in any thread.
         """
@@ -54,7 +54,11 @@ class SystemClock:
 
 @final
 class ManualClock:
-    """A clock that stands still until it is advanced."""
+    """A clock that stands still until it is advanced.
+
+    Args:
+        now_ms: the time at first, in milliseconds UTC.
+    """
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Fault(Enum):
-    """What happens to a call."""
+    """The fate of a call."""
 
     NONE = "none"
     BEFORE = "before"  # fails, nothing was done
@@ -47,7 +47,7 @@ class FaultPlan(Protocol):
 def random_faults(
     rng: random.Random, *, rate: float, calls: frozenset[str] | None = None
 ) -> FaultPlan:
-    """A plan that fails calls with this probability, before and after alike.
+    """A plan that fails calls before and after alike, at the probability *rate* by *rng*.
 
     Args:
         calls: only these; None is all.
@@ -76,7 +76,7 @@ class FaultyCalls:
         strike: Callable[[str], Fault],
         error: Callable[[str], Exception] = WorldUnavailableError,
     ) -> None:
-        """Wrap *inner*.
+        """Wrap *inner*, whose calls *name* goes before: ``storage.commit``.
 
         Args:
             strike: asked about each call, by ``<name>.<method>``.

@@ -82,7 +82,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a world was checked for."""
+    """The verdicts of all checks of a world."""
 
     tier: Tier
     seed: int
@@ -127,6 +127,7 @@ def check_world(
 
     Args:
         store: makes fresh storage; see the package.
+        tier: ``smoke`` takes seconds, ``full`` minutes, ``soak`` longer.
         seed: None chooses one; a failure names it.
         opener: ``module:function`` that makes the world from a URL and ``clock=`` in another
             process; the default finds installed worlds.
@@ -175,6 +176,8 @@ def certify(
     """Check a world, all checks whatever fails; the report says what held.
 
     Args:
+        store: makes fresh storage; see the package.
+        tier: as in ``check_world``, and so *seed*.
         only: which checks, by name.
         until_failure: stop at the first that fails.
         in_time: leave out rounds and programs of a slow world rather than take longer than the

@@ -211,7 +211,7 @@ def play(store: Store, calls: Sequence[Call]) -> Difference | None:
 
 
 def replay(store: Store, program: Callable[[Pair], None]) -> None:
-    """Play a printed program on fresh storage.
+    """Play a printed *program* on fresh storage, which *store* makes.
 
     Raises:
         Difference: the world still breaks the promise.

@@ -51,7 +51,12 @@ def _find_store(url: str) -> Store:
 
 @final
 class MemoryWorld(World):
-    """A world in this process's memory."""
+    """A world in this process's memory.
+
+    Args:
+        url: ``memory://``, or ``memory://name`` for a store that others of this process share.
+        clock: default: the machine's.
+    """
 
     def __init__(self, url: str = "memory://", *, clock: Clock | None = None) -> None:
         self._store = _find_store(url)
@@ -71,7 +76,7 @@ class MemoryWorld(World):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What a commit sends is there at once, and any thread may commit."""
+        """Messages are there when a commit returns, and any thread may commit."""
         return frozenset({Capability.ATOMIC_QUEUE, Capability.DIRECT_COMMIT})
 
     async def open(self) -> None:
@@ -103,7 +108,7 @@ class MemoryWorld(World):
         return made
 
     def hand_out(self, tokens: Iterable[str]) -> None:
-        """Give the next leases these tokens, to follow what another world did."""
+        """Give the next leases these *tokens*, to follow what another world did."""
         rest = iter(tokens)
         made = self._store.new_token
         self._store.new_token = lambda: next(rest, None) or made()
