@@ -118,6 +118,29 @@ def test_types_declares_the_steps(perdure: Run) -> None:
     assert "no module" in perdure("types", "gone_steps", code=2).stderr
 
 
+def test_types_declares_the_classes_of_a_module(perdure: Run, folder: Path) -> None:
+    (folder / "shapes.py").write_text(
+        "from dataclasses import dataclass\nfrom decimal import Decimal\n"
+        "@dataclass\nclass Order:\n  total: Decimal\n  note: str = ''\n"
+        "@dataclass\nclass _Own:\n  x: int\n"
+    )
+    (folder / "shop.py").write_text(
+        "from shapes import Order\nfrom perdure import step\n"
+        "__all__ = ['Order', 'quote', 'GONE']\n"
+        "class Left:\n  pass\n@step\nasync def quote(sku: str) -> int: ...\n"
+    )
+    (folder / "nothing.py").write_text("from shapes import Order\n")
+    said = perdure("types", "shop", "shapes").stdout
+    shop, shapes = said[said.index('module "python:shapes"') :].split('module "python:shop"')[::-1]
+    for text in (shop, shapes):
+        assert "export interface Order {\n    total: string;\n    note: string;" in text
+        assert "export interface OrderInput {\n    total: string;\n    note?: string;" in text
+        assert "_Own" not in text
+    assert "function quote" in shop
+    refused = perdure("types", "nothing", code=2).stderr
+    assert "nothing has no steps, and no classes with fields" in " ".join(refused.split())
+
+
 def test_certify_prints_each_check(perdure: Run) -> None:
     done = perdure("certify", "memory://", "--seed", "3", "--json")
     report = json.loads(done.stdout)

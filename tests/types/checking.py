@@ -63,6 +63,12 @@ class Order(pydantic.BaseModel):
     tags: dict[Literal["a", "b"], set[int]] = {}
 
 
+@dataclass
+class Parcel:  # only a workflow takes and returns it
+    weight: float
+    size: Size = Size.SMALL
+
+
 @step
 async def place(order: Order, *points: Point) -> Box[Order]: ...
 
@@ -149,6 +155,13 @@ export async function flow(): Promise<number | undefined> {
 """
 FLOW = """
 import { place, same, size, type Order } from "python:shapes";
+import type { Parcel, ParcelInput, Size } from "python:shapes";
+
+export async function pack(parcel: Parcel): Promise<ParcelInput> {
+  "use workflow";
+  const size: Size = parcel.size;
+  return size === 1 ? { weight: parcel.weight } : parcel;
+}
 
 export async function flow(): Promise<Order> {
   "use workflow";

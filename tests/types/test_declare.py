@@ -5,17 +5,18 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NotRequired, TypedDict, get_type_hints
+from enum import Enum, Flag
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict, get_type_hints
 from uuid import UUID
 
 import pytest
 import tree_sitter_typescript
 from tree_sitter import Language, Parser
 
-from perdure._types import AMBIENT, Declared, declare_module
+from perdure._types import AMBIENT, Declared, declare_module, is_declarable
 from perdure.display import shown_text
 
 PARSER = Parser(Language(tree_sitter_typescript.language_typescript()))
@@ -125,6 +126,54 @@ def test_structures_become_interfaces_once() -> None:
     assert "/** Where. */" in made
     assert "size?: number;" in made
     assert parses(made)
+
+
+class Request(NamedTuple):
+    """Asked for."""
+
+    text: str
+    limit: int = 10
+
+
+class Unused:
+    x: int
+
+
+def test_a_class_that_only_a_workflow_takes_or_returns_is_declared_too() -> None:
+    def paint(colour: Colour) -> Point:
+        return Point(1, None)
+
+    classes = [Colour, Point, Options, Request, Empty]
+    text = declare_module("m", [declared(paint)], classes)
+    assert parses(text)
+    lines = [line.strip() for line in text.splitlines()]
+    assert 'export type Colour = "red" | "blue";' in lines
+    assert "export type Empty = never;" in lines
+    assert lines.count("export interface Point {") == lines.count("export interface Options {") == 1
+    # As Python hands it over, and as a workflow may return it.
+    assert "export type Request = [text: string, limit: number];" in lines
+    assert "export type RequestInput = [text: string, limit?: number];" in lines
+    assert lines.count("/** Asked for. */") == 2
+
+
+def test_a_class_keeps_its_name_if_a_step_names_another_of_that_name() -> None:
+    def paint(colour: Point) -> None: ...
+
+    other = make_dataclass("Point", [("z", int)])
+    text = declare_module("m", [declared(paint)], [other])
+    assert "paint(colour: Point)" in text
+    assert "export interface Point2 {\n    z: number;" in text
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_one"),
+    [
+        *((Colour, True), (Point, True), (Options, True), (Request, True), (Opaque, False)),
+        *((Unused, False), (int, False), (ValueError, False), (Enum, False), (Flag, False)),
+    ],
+)
+def test_classes_with_fields_and_enums_can_be_declared(owner: type[Any], is_one: bool) -> None:
+    assert is_declarable(owner) == is_one
 
 
 def test_the_ambient_declarations_parse() -> None:

@@ -1,14 +1,8 @@
 import { FatalError, getWorkflowMetadata, setAttributes, sleep } from "workflow";
-import { charge, decision, quote, ship, type Order } from "python:orders";
+import { charge, decision, quote, ship, type Fulfilled, type Order } from "python:orders";
 
 const APPROVED_ABOVE = 1_000_00; // cents; a person decides about larger orders
 const DECIDED_WITHIN = 24 * 60 * 60 * 1000;
-
-interface Fulfilled {
-  cents: number;
-  payment: string;
-  parcel: string;
-}
 
 /** From basket to parcel. The process may stop or die at each await, and the order goes on there. */
 export async function fulfil(order: Order): Promise<Fulfilled> {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
@@ -30,10 +30,19 @@ class Declared:
     doc: str = ""
 
 
-def declare_module(module: str, steps: Sequence[Declared]) -> str:
-    """The declaration of ``python:<module>`` with these steps."""
+def declare_module(
+    module: str, steps: Sequence[Declared], classes: Iterable[type[Any]] = ()
+) -> str:
+    """The declaration of ``python:<module>`` with these steps.
+
+    Args:
+        classes: to be declared whether a step names them or not, as a workflow may take and return
+            them itself; see ``is_declarable``.
+    """
     forms = Forms()
     functions = [_function(declared, forms) for declared in steps]
+    for owner in classes:
+        forms.declare(owner)
     body = "\n".join([*forms.declarations(), *functions])
     indented = "\n".join(f"  {line}" if line else "" for line in body.splitlines())
     return f"declare module {quoted(f'python:{module}')} {{\n{indented}\n}}\n"

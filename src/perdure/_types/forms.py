@@ -31,7 +31,7 @@ from ..values import ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray,
 from .structures import Field, Structure, key_word, structure_of
 from .texts import RESERVED, RESERVED_TYPES, comment, is_identifier, quoted
 
-__all__ = ("Forms", "listed", "says_map", "says_number")
+__all__ = ("Forms", "is_declarable", "listed", "says_map", "says_number")
 
 _PLAIN: dict[Any, str] = {
     int: "number",
@@ -118,6 +118,13 @@ def _texts_of(annotation: Any) -> list[str]:
     return [_ASIDE.sub("", text) for text in (forms.of(annotation), *forms.declarations())]
 
 
+def is_declarable(owner: type[Any]) -> bool:
+    """Whether a class has fields that cross by themselves, or is an enum with members."""
+    if issubclass(owner, Enum):
+        return owner.__module__ != Enum.__module__
+    return structure_of(owner) is not None
+
+
 @final
 class Forms:
     """The types of one module."""
@@ -183,6 +190,16 @@ class Forms:
         if hasattr(named, "__value__"):  # type X = … since Python 3.12
             return self._alias((named,), named.__value__, taken)
         return self._class(annotation, (), taken) if isinstance(annotation, type) else "unknown"
+
+    def declare(self, owner: type[Any]) -> None:
+        """Declare a class by its name, as Python returns it and as it takes it."""
+        if not issubclass(owner, Enum):
+            self.of(owner)
+            self.of(owner, taken=True)
+            return
+        key = owner, False
+        name = self._free_name(owner.__name__, key)
+        self._declared[key] = f"export type {name} = {_enum(owner)};"
 
     def _generic(self, origin: Any, arguments: tuple[Any, ...], taken: bool) -> str:
         if hasattr(origin, "__value__"):

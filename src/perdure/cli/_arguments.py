@@ -28,6 +28,7 @@ __all__ = (
     "StepsOption",
     "WorldOption",
     "check_shared",
+    "load_module",
     "load_steps",
     "near",
     "parse_args",
@@ -113,11 +114,9 @@ def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:
     Raises:
         UsageError: no such module, or it has no steps.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     found: dict[str, AnyStep] = {}
     for name in names:
-        module = _load(name.removesuffix(".py").replace("/", ".") if name.endswith(".py") else name)
+        module = load_module(name)
         steps = collect_steps([module])
         if not steps:
             raise UsageError(f"module {name} has no steps; decorate its functions with @step")
@@ -125,7 +124,16 @@ def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:
     return found
 
 
-def _load(name: str) -> ModuleType:
+def load_module(name: str) -> ModuleType:
+    """The module of this name or path; the current folder is searched first.
+
+    Raises:
+        UsageError: there is none, or it cannot be imported.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    if name.endswith(".py"):
+        name = name.removesuffix(".py").replace("/", ".")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:

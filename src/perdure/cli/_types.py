@@ -1,17 +1,19 @@
-"""Types: TypeScript declarations of "workflow" and of Python steps, for an editor."""
+"""Types: TypeScript declarations of "workflow", Python steps and classes, for an editor."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 
 from .._runtime.parameters import annotation_of
-from .._runtime.registry import AnyStep
-from .._types import AMBIENT, Declared, declare_module
-from ..errors import PerdureError
-from ._arguments import load_steps
+from .._runtime.registry import AnyStep, collect_steps
+from .._types import AMBIENT, Declared, declare_module, is_declarable
+from ..errors import PerdureError, UsageError
+from ._arguments import load_module
 from ._errors import report
 from ._output import print_source
 
@@ -19,20 +21,47 @@ __all__ = ("types",)
 
 
 def types(
-    modules: Annotated[list[str], typer.Argument(metavar="MODULE...", help="Modules with steps.")],
+    modules: Annotated[
+        list[str], typer.Argument(metavar="MODULE...", help="Modules with steps or classes.")
+    ],
 ) -> None:
-    """Print declarations: perdure types shop.steps > perdure.d.ts"""
+    """Print declarations: perdure types shop.steps > perdure.d.ts
+
+    Of steps, and of classes with fields and enums: those in a module's __all__, or if it has none,
+    the public ones that are defined in it.
+    """
+    steps: dict[str, list[Declared]] = defaultdict(list)
+    classes: dict[str, list[type[Any]]] = {}
     try:
-        steps = load_steps(modules)
+        for module in map(load_module, modules):
+            classes[module.__name__] = _classes_of(module)
+            found = collect_steps([module])
+            if not found and not classes[module.__name__]:
+                raise UsageError(
+                    f"module {module.__name__} has no steps, and no classes with fields; decorate "
+                    "functions with @step, or name the module that has them"
+                )
+            for step in found.values():
+                home, _, name = step.id.partition(":")
+                if name.isidentifier():  # others cannot be imported by name
+                    steps[home].append(_declared(name, step))
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
-    found: dict[str, list[Declared]] = defaultdict(list)
-    for step in steps.values():
-        module, _, name = step.id.partition(":")
-        if name.isidentifier():  # others cannot be imported by name
-            found[module].append(_declared(name, step))
-    parts = [AMBIENT, *[declare_module(module, found[module]) for module in sorted(found)]]
-    print_source("\n".join(parts).removesuffix("\n"))
+    names = sorted({*steps, *(name for name, found in classes.items() if found)})
+    parts = [declare_module(name, steps[name], classes.get(name, ())) for name in names]
+    print_source("\n".join([AMBIENT, *parts]).removesuffix("\n"))
+
+
+def _classes_of(module: ModuleType) -> list[type[Any]]:
+    listed: Sequence[str] | None = getattr(module, "__all__", None)
+    names = [name for name in vars(module) if name[0] != "_"] if listed is None else listed
+    return [
+        value
+        for value in (getattr(module, name, None) for name in names)
+        if isinstance(value, type)
+        and (listed is not None or value.__module__ == module.__name__)
+        and is_declarable(value)
+    ]
 
 
 def _declared(name: str, step: AnyStep) -> Declared:
