@@ -306,6 +306,7 @@ class Carrier:
         finally:
             for ended in claims:
                 self._shared.leases.let_go(ended.lease)
+                self._shared.backlog.remove()
         if taken is not None and (taken.prints or taken.commit.outcome is not None):
             await self._follow(taken)
 

@@ -12,6 +12,7 @@ from .._protocol.frames import Limits
 from .._vm.pool import VmPool
 from ..abc import DirectStorage, World
 from .arguments import direct_storage
+from .backlog import Backlog
 from .cache import Baselines, WarmHeaps
 from .execution import Execution
 from .renewal import Leases
@@ -47,6 +48,7 @@ class Carrying:
     routing: Routing
     execution: Execution
     leases: Leases
+    backlog: Backlog
     run: Callable[[Job], None]  # in a task of its own
     forget: Callable[[RunId], None]  # it is carried here no more
     snapshot_lag: int

@@ -13,6 +13,7 @@ from .._ending import Ending
 from .._model.queue import MessageClaim, WakeClaim
 from ..abc import World
 from ..errors import LeaseLostError, WorldClosedError, WorldError, WorldReplacedError
+from .backlog import Backlog
 from .containment import ends_worker
 from .renewal import VISIBILITY_MS
 from .slots import Slots
@@ -37,6 +38,7 @@ class Claimer:
         *,
         topics: Iterable[str],
         turns: Slots,
+        backlog: Backlog,
         steps: Slots,
         carry: Callable[[WakeClaim], None],
         perform: Callable[[MessageClaim], None],
@@ -46,6 +48,7 @@ class Claimer:
         Args:
             topics: of the messages to claim.
             turns: how many wakes there is room for.
+            backlog: of wakes before; *carry* adds to it.
             steps: how many messages there is room for.
             carry: called with each wake that is claimed; takes a slot.
             perform: called with each message that is claimed; takes a slot.
@@ -53,6 +56,7 @@ class Claimer:
         self._world = world
         self._topics = sorted(topics)
         self._turns = turns
+        self._backlog = backlog
         self._steps = steps
         self._carry = carry
         self._perform = perform
@@ -89,8 +93,8 @@ class Claimer:
                 loops.start_soon(self._claim_messages)
 
     async def _claim_wakes(self) -> None:
-        while await self._may_claim(self._turns):
-            limit = min(CLAIM_LIMIT, self._turns.free)
+        while await self._may_claim_wakes():
+            limit = min(self._backlog.room, self._turns.free)
             for claim in await self._claimed(
                 lambda limit=limit: self._world.queue.claim_wakes(  # type: ignore[misc]
                     limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
@@ -107,6 +111,11 @@ class Claimer:
                 )
             ):
                 self._perform(claim)
+
+    async def _may_claim_wakes(self) -> bool:
+        with self._pause():
+            await self._backlog.wait_room()
+        return await self._may_claim(self._turns)
 
     async def _may_claim(self, slots: Slots) -> bool:
         """Wait for a slot; whether there is one before the drain."""

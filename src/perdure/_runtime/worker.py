@@ -23,6 +23,7 @@ from .._vm.pool import VmPool
 from ..abc import World
 from .ambient import workers
 from .arguments import checked_count, checked_limits, checked_number, checked_world
+from .backlog import Backlog
 from .cache import Baselines, WarmHeaps
 from .carrier import Carrier
 from .carrying import Carrying
@@ -110,6 +111,7 @@ class Worker:
         self._turns = Slots(checked_count("max_turns", max_turns, least=1))
         self._slots = Slots(checked_count("max_steps", max_steps, least=1))
         self._leases = Leases(world)
+        self._backlog = Backlog()
         self._room = Room(checked_count("warm_bytes", warm_bytes, least=0))
         self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
@@ -123,6 +125,7 @@ class Worker:
             world,
             topics=topics_of(self.steps.values(), self.queues),
             turns=self._turns,
+            backlog=self._backlog,
             steps=self._slots,
             carry=self._carry,
             perform=self._perform,
@@ -159,6 +162,7 @@ class Worker:
             execution=self._execution,
             leases=self._leases,
             run=self._run,
+            backlog=self._backlog,
             forget=self._forget,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
@@ -320,6 +324,7 @@ class Worker:
         if carrier is None:
             carrier = self._carriers[claim.run_id] = Carrier(claim.run_id, self._shared)
             self._turns.take_anyway()
+        self._backlog.add()
         carrier.wake(claim)
 
     def _perform(self, claim: MessageClaim) -> None:

@@ -1,0 +1,89 @@
+"""What is due is shared by the workers that ask for it, and no busy guest bars what comes after."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import anyio
+import pytest
+
+from perdure import Worker, Workflow, start, step
+from perdure._runtime import backlog
+from perdure._runtime.ambient import workers
+from perdure._runtime.backlog import MOST, Backlog
+from perdure.testing.memory import MemoryWorld
+
+pytestmark = pytest.mark.anyio
+
+
+def full() -> Backlog:
+    wakes = Backlog()
+    for _ in range(MOST):
+        wakes.add()
+    return wakes
+
+
+async def test_it_has_room_again_once_half_of_it_has_had_its_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backlog, "HELD_UP", math.inf)
+    wakes = full()
+    assert wakes.room == 1
+    waiting = asyncio.create_task(wakes.wait_room())
+    for left in range(MOST // 2, 0, -1):
+        await anyio.wait_all_tasks_blocked()
+        assert not waiting.done(), left
+        wakes.remove()
+    await waiting
+    assert wakes.room == MOST // 2
+    assert repr(wakes) == f"<Backlog {MOST // 2}, 0 slow>"
+    await wakes.wait_room()  # at once
+
+
+async def test_busy_guests_bar_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "HELD_UP", 0.001)
+    wakes = full()
+    await wakes.wait_room()
+    assert (wakes.room, repr(wakes)) == (MOST, f"<Backlog {MOST}, {MOST} slow>")
+    wakes.add()  # others have their turns beside them
+    wakes.remove()
+    assert wakes.room == MOST
+    for _ in range(MOST):
+        wakes.remove()
+    assert (wakes.room, repr(wakes)) == (MOST, "<Backlog 0, 0 slow>")
+
+
+async def test_two_workers_share_what_is_due() -> None:
+    """The first one to ask took all of it."""
+    go_on, all_begun, bodies = anyio.Event(), anyio.Event(), 0
+
+    @step(name="sharing:waits")
+    async def waits() -> None:
+        nonlocal bodies
+        bodies += 1
+        if bodies == 32:
+            all_begun.set()
+        await go_on.wait()
+
+    flow = Workflow.from_source("""import { waits } from "python:sharing";
+        export async function flow() { "use workflow"; await waits(); }""")
+    name = "memory://shared-by-two"
+    async with MemoryWorld(name) as world:
+        runs = [await start(flow, world=world) for _ in range(32)]
+        both = [Worker(MemoryWorld(name), steps=[waits]) for _ in range(2)]
+        for worker in both:
+            await worker.world.open()
+        await asyncio.gather(*[worker.start() for worker in both])
+        with anyio.fail_after(20):
+            await all_begun.wait()
+        carried = [worker.statistics()["runs"] for worker in both]
+        go_on.set()
+        for run in runs:
+            await run.result(timeout=20)
+        for worker in both:
+            await worker.aclose()
+            await worker.world.aclose()
+    assert sum(carried) == len(runs)
+    assert min(carried) >= 8, carried
+    assert not [world for world in workers if world.url.startswith("memory://shared-by")]
