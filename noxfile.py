@@ -28,6 +28,8 @@ CHECKED = (
     "hatch_build.py",
     "conftest.py",
 )
+GUEST = Path("src", "perdure", "_guest")
+C_SOURCES = sorted(str(path) for suffix in ("c", "h", "cpp") for path in GUEST.glob(f"*.{suffix}"))
 LONG = {"PERDURE_TIER": "full", "PERDURE_KILLS": "50"}
 WHOLE = ("tests/acceptance", "tests/runtime")  # the tests that run on every world
 
@@ -150,10 +152,21 @@ def platforms(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """ruff: rules and formatting; codespell: words."""
+    """ruff: rules and formatting; the guest's C and JavaScript: formatting; codespell: words."""
     session.run("ruff", "check", *CHECKED)
     session.run("ruff", "format", "--check", *CHECKED)
+    session.run("clang-format", "--dry-run", "-Werror", *C_SOURCES)
+    session.run("deno", "fmt", "--check")
     session.run("codespell", *CHECKED, "README.md", "CONTRIBUTING.md")
+
+
+@nox.session(name="format", venv_backend="none")
+def format_(session: nox.Session) -> None:
+    """Format all that lint checks: Python, the guest's C, its JavaScript."""
+    session.run("ruff", "check", "--fix", "--select", "I", *CHECKED)
+    session.run("ruff", "format", *CHECKED)
+    session.run("clang-format", "-i", *C_SOURCES)
+    session.run("deno", "fmt")
 
 
 @nox.session(venv_backend="none")

@@ -63,8 +63,7 @@ static JSModuleDef *load_synthetic(JSContext *c, const char *name) {
     JSModuleDef *m = JS_NewCModule(c, name, init_synthetic);
     JSPropertyEnum *names;
     uint32_t count;
-    if (m && JS_GetOwnPropertyNames(c, &names, &count, values,
-                                    JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) >= 0) {
+    if (m && JS_GetOwnPropertyNames(c, &names, &count, values, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) >= 0) {
         for (uint32_t k = 0; k < count; k++) {
             const char *s = JS_AtomToCString(c, names[k].atom);
             JS_AddModuleExport(c, m, s);
@@ -140,9 +139,7 @@ static void out_named_error(struct out *o, const char *name, const char *message
     out_blob(o, s.base, s.len);
 }
 
-static struct out answer(void) {
-    return (struct out){arena.answer, 0, sizeof arena.answer, false};
-}
+static struct out answer(void) { return (struct out){arena.answer, 0, sizeof arena.answer, false}; }
 
 static int finish(struct out *o) {
     note_used(o);
@@ -151,8 +148,7 @@ static int finish(struct out *o) {
 
 /* The name and the words of the limit that was met. */
 static void out_limit_error(struct out *o) {
-    if (host_interrupt)
-        out_named_error(o, "InterruptedError", "it ran for too long and was stopped");
+    if (host_interrupt) out_named_error(o, "InterruptedError", "it ran for too long and was stopped");
     else if (limit_heap)
         out_named_error(o, "HeapLimitError", "the workflow needs more memory than its limit");
     else if (limit_output)
@@ -191,8 +187,8 @@ static int answer_ok(void) {
 
 /* ---- turns ---------------------------------------------------------------------------------- */
 
-static void track_rejection(JSContext *c, JSValueConst promise, JSValueConst reason,
-                            bool is_handled, void *opaque) {
+static void track_rejection(JSContext *c, JSValueConst promise, JSValueConst reason, bool is_handled,
+                            void *opaque) {
     JSValueConst argv[3] = {promise, reason, JS_NewBool(c, is_handled)};
     JSValue r = call_helper(c, "trackRejection", 3, argv);
     if (JS_IsException(r)) r = JS_GetException(c); /* no room for a call: a limit that is told */
@@ -353,8 +349,8 @@ static void end_turns(struct out *o) {
 
 static bool run_prelude(JSValueConst natives) {
     for (size_t k = 0; k < sizeof prelude_files / sizeof *prelude_files; k++) {
-        JSValue f = JS_Eval(ctx, prelude_files[k].text, strlen(prelude_files[k].text),
-                            prelude_files[k].name, JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_STRICT);
+        JSValue f = JS_Eval(ctx, prelude_files[k].text, strlen(prelude_files[k].text), prelude_files[k].name,
+                            JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_STRICT);
         JSValueConst argv[3] = {natives, helpers, builtins};
         JSValue r = JS_IsException(f) ? f : JS_Call(ctx, f, JS_UNDEFINED, 3, argv);
         JS_FreeValue(ctx, f);
@@ -510,8 +506,7 @@ static bool in_span(struct in *i, unsigned major, const uint8_t **p, size_t *n) 
 static bool in_delivery(struct in *i, struct delivery *d) {
     struct head h;
     *d = (struct delivery){0};
-    return in_head(i, &h) && h.major == 4 && h.n == 5 && in_int(i, &d->position) &&
-           d->position >= 0 &&
+    return in_head(i, &h) && h.major == 4 && h.n == 5 && in_int(i, &d->position) && d->position >= 0 &&
            in_int(i, &d->at_ms) && in_span(i, 3, &d->kind, &d->kind_len) && d->kind &&
            in_span(i, 3, &d->id, &d->id_len) && d->id && in_span(i, 2, &d->value, &d->value_len);
 }

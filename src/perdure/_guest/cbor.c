@@ -112,8 +112,7 @@ static JSValue malformed(struct dec *d, const char *why) {
 static void remember(struct dec *d, JSValueConst v) {
     if (d->slot < 0) return;
     if (JS_IsUndefined(d->refs)) d->refs = JS_NewArray(d->ctx);
-    JS_DefinePropertyValueUint32(d->ctx, d->refs, (uint32_t)d->slot, JS_DupValue(d->ctx, v),
-                                 JS_PROP_C_W_E);
+    JS_DefinePropertyValueUint32(d->ctx, d->refs, (uint32_t)d->slot, JS_DupValue(d->ctx, v), JS_PROP_C_W_E);
     d->slot = -1;
 }
 
@@ -141,8 +140,7 @@ static JSValue decode_object(struct dec *d, uint64_t n) {
         JSAtom name = JS_IsException(key) ? JS_ATOM_NULL : JS_ValueToAtom(d->ctx, key);
         JS_FreeValue(d->ctx, key);
         JSValue item = name == JS_ATOM_NULL ? JS_EXCEPTION : decode_item(d);
-        bool ok = !JS_IsException(item) &&
-                  JS_DefinePropertyValue(d->ctx, o, name, item, JS_PROP_C_W_E) >= 0;
+        bool ok = !JS_IsException(item) && JS_DefinePropertyValue(d->ctx, o, name, item, JS_PROP_C_W_E) >= 0;
         JS_FreeAtom(d->ctx, name);
         if (!ok) {
             JS_FreeValue(d->ctx, o);
@@ -199,9 +197,8 @@ static JSValue decode_date(struct dec *d) {
 static JSValue decode_instant(struct dec *d) {
     struct head list, ms, past;
     d->slot = -1;
-    if (!in_head(&d->in, &list) || list.major != 4 || list.n != 2 || !in_head(&d->in, &ms) ||
-        ms.major > 1 || ms.n > 8640000000000000u || !in_head(&d->in, &past) || past.major ||
-        past.n > 999)
+    if (!in_head(&d->in, &list) || list.major != 4 || list.n != 2 || !in_head(&d->in, &ms) || ms.major > 1 ||
+        ms.n > 8640000000000000u || !in_head(&d->in, &past) || past.major || past.n > 999)
         return malformed(d, "an instant that is none");
     return new_instant(d->ctx, ms.major ? -1 - (double)ms.n : (double)ms.n, (int)past.n);
 }
@@ -249,9 +246,10 @@ static JSValue decode_tag(struct dec *d, uint64_t tag) {
 
 static double half(uint16_t h) {
     int exp = h >> 10 & 31, mant = h & 1023;
-    double v = exp == 0 ? ldexp(mant, -24)
+    double v = exp == 0    ? ldexp(mant, -24)
                : exp != 31 ? ldexp(mant + 1024, exp - 25)
-               : mant ? (double)NAN : (double)INFINITY;
+               : mant      ? (double)NAN
+                           : (double)INFINITY;
     return h & 0x8000 ? -v : v;
 }
 
@@ -290,8 +288,11 @@ static JSValue decode_int(struct dec *d, const struct head *h) {
 static bool is_utf8(const uint8_t *p, size_t n) {
     for (size_t k = 0; k < n;) {
         uint8_t b = p[k];
-        int more = b < 0x80 ? 0 : b >= 0xc2 && b < 0xe0 ? 1 : b >= 0xe0 && b < 0xf0 ? 2
-                   : b >= 0xf0 && b < 0xf5 ? 3 : -1;
+        int more = b < 0x80                ? 0
+                   : b >= 0xc2 && b < 0xe0 ? 1
+                   : b >= 0xe0 && b < 0xf0 ? 2
+                   : b >= 0xf0 && b < 0xf5 ? 3
+                                           : -1;
         if (more < 0 || k + (size_t)more >= n + (more == 0)) return false;
         for (int m = 1; m <= more; m++)
             if (k + (size_t)m >= n || (p[k + m] & 0xc0) != 0x80) return false;
@@ -324,24 +325,13 @@ static JSValue decode_item(struct dec *d) {
     d->depth++;
     switch (h.major) {
     case 0:
-    case 1:
-        v = decode_int(d, &h);
-        break;
+    case 1: v = decode_int(d, &h); break;
     case 2:
-    case 3:
-        v = decode_span(d, &h);
-        break;
-    case 4:
-        v = decode_array(d, h.n);
-        break;
-    case 5:
-        v = is_text_keyed(d->in, h.n) ? decode_object(d, h.n) : decode_entries(d, h.n);
-        break;
-    case 6:
-        v = decode_tag(d, h.n);
-        break;
-    default:
-        v = decode_simple(d, &h);
+    case 3: v = decode_span(d, &h); break;
+    case 4: v = decode_array(d, h.n); break;
+    case 5: v = is_text_keyed(d->in, h.n) ? decode_object(d, h.n) : decode_entries(d, h.n); break;
+    case 6: v = decode_tag(d, h.n); break;
+    default: v = decode_simple(d, &h);
     }
     d->depth--;
     return v;

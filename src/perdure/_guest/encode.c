@@ -20,7 +20,7 @@
 #define MAX_LEVELS 1000 /* of CBOR: containers and tags within each other; survey.py has it, too */
 #define LEVELS_PER_VALUE 4 /* at most: a shared reference, a tag, and what the tag is of */
 
-struct step {
+struct segment { /* of the path to a value */
     JSAtom atom; /* JS_ATOM_NULL: index */
     uint32_t index;
 };
@@ -29,9 +29,9 @@ struct enc {
     struct out *o;
     const char *where;
     uint32_t first; /* of the objects met in this encoding */
-    bool shared;    /* some object was met twice */
+    bool shared; /* some object was met twice */
     int depth, deepest;
-    struct step path[MAX_DEPTH + 2];
+    struct segment path[MAX_DEPTH + 2];
 };
 
 static size_t path_of(struct enc *e, char *path, size_t cap) {
@@ -86,8 +86,7 @@ static uint32_t meet(struct enc *e, JSValueConst v) {
     uint32_t at = (key * 2654435761u) >> (32 - SEEN_BITS);
     for (;; at = (at + 1) & (SEEN_SIZE - 1)) {
         if (!arena.seen_key[at]) break;
-        if (arena.seen_key[at] == key && arena.seen_number[at] >= e->first)
-            return arena.seen_number[at];
+        if (arena.seen_key[at] == key && arena.seen_number[at] >= e->first) return arena.seen_number[at];
     }
     uint32_t number = arena.met_count++;
     arena.seen_key[at] = key;
@@ -147,8 +146,7 @@ static bool encode_wide(struct enc *e, JSValueConst v) {
     const char *s = JS_ToCStringLen(e->ctx, &n, v);
     if (!s) return false;
     bool sound = true;
-    for (size_t k = 0; k + 1 < n && sound; k++)
-        sound = (uint8_t)s[k] != 0xed || (uint8_t)s[k + 1] < 0xa0;
+    for (size_t k = 0; k + 1 < n && sound; k++) sound = (uint8_t)s[k] != 0xed || (uint8_t)s[k + 1] < 0xa0;
     bool ok = sound ? has_room(e, n) : refuse(e, "a string with a lone surrogate has no UTF-8 form");
     if (ok) {
         out_head(e->o, 3, n);
@@ -176,8 +174,8 @@ static bool encode_blob(struct enc *e, const void *p, size_t n) {
 static bool encode_big(struct enc *e, JSValueConst v) {
     JSBigIntBuf buf;
     bool is_short = JS_VALUE_GET_TAG(v) == JS_TAG_SHORT_BIG_INT;
-    const JSBigInt *n = is_short ? js_bigint_set_si(&buf, JS_VALUE_GET_SHORT_BIG_INT(v))
-                                 : JS_VALUE_GET_PTR(v);
+    const JSBigInt *n =
+        is_short ? js_bigint_set_si(&buf, JS_VALUE_GET_SHORT_BIG_INT(v)) : JS_VALUE_GET_PTR(v);
     bool negative = js_bigint_sign(n);
     size_t size = n->len * sizeof(js_limb_t), skip = 0;
 #define BIG_BYTE(k) \
@@ -196,7 +194,7 @@ static bool encode_big(struct enc *e, JSValueConst v) {
 
 static bool push(struct enc *e, JSAtom atom, uint32_t index) {
     if (e->depth >= MAX_DEPTH) return refuse(e, "values nest deeper than 500 levels");
-    e->path[e->depth++] = (struct step){atom, index};
+    e->path[e->depth++] = (struct segment){atom, index};
     if (e->depth > e->deepest) e->deepest = e->depth;
     return true;
 }
@@ -359,24 +357,17 @@ static bool is_plain(JSContext *ctx, JSObject *p) {
 
 static bool encode_kind(struct enc *e, JSValueConst v, JSObject *p) {
     switch (p->class_id) {
-    case JS_CLASS_PROXY:
-        return refuse(e, "a Proxy is not data");
-    case JS_CLASS_ARRAY:
-        return encode_array(e, v);
+    case JS_CLASS_PROXY: return refuse(e, "a Proxy is not data");
+    case JS_CLASS_ARRAY: return encode_array(e, v);
     case JS_CLASS_OBJECT:
     case JS_CLASS_ARGUMENTS:
     case JS_CLASS_MAPPED_ARGUMENTS:
-    case JS_CLASS_MODULE_NS:
-        return is_plain(e->ctx, p) ? encode_object(e, v) : encode_described(e, v);
+    case JS_CLASS_MODULE_NS: return is_plain(e->ctx, p) ? encode_object(e, v) : encode_described(e, v);
     case JS_CLASS_MAP:
-    case JS_CLASS_SET:
-        return encode_entries(e, p, p->class_id == JS_CLASS_MAP);
-    case JS_CLASS_DATE:
-        return encode_date(e, p);
-    case JS_CLASS_ARRAY_BUFFER:
-        return encode_buffer(e, v);
-    case JS_CLASS_DATAVIEW:
-        return encode_view(e, p);
+    case JS_CLASS_SET: return encode_entries(e, p, p->class_id == JS_CLASS_MAP);
+    case JS_CLASS_DATE: return encode_date(e, p);
+    case JS_CLASS_ARRAY_BUFFER: return encode_buffer(e, v);
+    case JS_CLASS_DATAVIEW: return encode_view(e, p);
     }
     if (p->class_id >= JS_CLASS_UINT8C_ARRAY && p->class_id <= JS_CLASS_FLOAT64_ARRAY)
         return encode_typed(e, p);
@@ -398,30 +389,17 @@ static bool encode_heap_object(struct enc *e, JSValueConst v) {
 static bool encode_value(struct enc *e, JSValueConst v) {
     if (js_charge(e->ctx, TICKS_PER_ITEM) || !has_room(e, 1)) return false;
     switch (JS_VALUE_GET_NORM_TAG(v)) {
-    case JS_TAG_INT:
-        out_int(e->o, JS_VALUE_GET_INT(v));
-        return true;
-    case JS_TAG_FLOAT64:
-        return encode_number(e, JS_VALUE_GET_FLOAT64(v));
-    case JS_TAG_BOOL:
-        out_head(e->o, 7, JS_VALUE_GET_BOOL(v) ? 21 : 20);
-        return true;
-    case JS_TAG_NULL:
-        out_head(e->o, 7, 22);
-        return true;
-    case JS_TAG_UNDEFINED:
-        out_head(e->o, 7, 23);
-        return true;
+    case JS_TAG_INT: out_int(e->o, JS_VALUE_GET_INT(v)); return true;
+    case JS_TAG_FLOAT64: return encode_number(e, JS_VALUE_GET_FLOAT64(v));
+    case JS_TAG_BOOL: out_head(e->o, 7, JS_VALUE_GET_BOOL(v) ? 21 : 20); return true;
+    case JS_TAG_NULL: out_head(e->o, 7, 22); return true;
+    case JS_TAG_UNDEFINED: out_head(e->o, 7, 23); return true;
     case JS_TAG_STRING:
-    case JS_TAG_STRING_ROPE:
-        return encode_string(e, v);
+    case JS_TAG_STRING_ROPE: return encode_string(e, v);
     case JS_TAG_BIG_INT:
-    case JS_TAG_SHORT_BIG_INT:
-        return encode_big(e, v);
-    case JS_TAG_OBJECT:
-        return encode_heap_object(e, v);
-    default:
-        return encode_described(e, v);
+    case JS_TAG_SHORT_BIG_INT: return encode_big(e, v);
+    case JS_TAG_OBJECT: return encode_heap_object(e, v);
+    default: return encode_described(e, v);
     }
 }
 
@@ -482,8 +460,7 @@ static bool is_too_deep(const struct out *o, size_t begin) {
 }
 
 static bool is_in_reach(struct enc *e, size_t begin) {
-    if (e->deepest <= MAX_LEVELS / LEVELS_PER_VALUE || e->o->full || !is_too_deep(e->o, begin))
-        return true;
+    if (e->deepest <= MAX_LEVELS / LEVELS_PER_VALUE || e->o->full || !is_too_deep(e->o, begin)) return true;
     return refuse(e, "it nests deeper than 1,000 levels of CBOR; a Map or an Error has two, "
                      "what is shared one more");
 }

@@ -31,8 +31,8 @@ static JSValueConst promise_behind(JSValueConst settle) {
 
 /* What rejects the promise of the request that an async generator is at. */
 static JSValueConst generator_reject(JSObject *generator) {
-    JSAsyncGeneratorData *s = generator->class_id == JS_CLASS_ASYNC_GENERATOR
-                                  ? generator->u.async_generator_data : NULL;
+    JSAsyncGeneratorData *s =
+        generator->class_id == JS_CLASS_ASYNC_GENERATOR ? generator->u.async_generator_data : NULL;
     if (!s || list_empty(&s->queue)) return JS_UNDEFINED;
     return list_entry(s->queue.next, JSAsyncGeneratorRequest, link)->resolving_funcs[1];
 }
@@ -69,8 +69,7 @@ static JSValueConst only_reaction(JSPromiseData *s) {
     JSObject *p = object_of(rd->handler);
     switch (p ? p->class_id : 0) {
     case JS_CLASS_ASYNC_FUNCTION_REJECT:
-    case JS_CLASS_PROMISE_REJECT_FUNCTION:
-        return rd->handler;
+    case JS_CLASS_PROMISE_REJECT_FUNCTION: return rd->handler;
     case JS_CLASS_C_FUNCTION_DATA:
         if (p->u.c_function_data_record->func == js_async_generator_resolve_function ||
             p->u.c_function_data_record->func == js_promise_all_resolve_element)
@@ -119,8 +118,8 @@ JSValue waiting_frames(JSContext *ctx, JSValueConst promise) {
     DynBuf out;
     js_dbuf_init(ctx, &out);
     out_waiting(ctx, &out, promise, 10);
-    JSValue text = dbuf_error(&out) ? JS_ThrowOutOfMemory(ctx)
-                                    : JS_NewStringLen(ctx, (char *)out.buf, out.size);
+    JSValue text =
+        dbuf_error(&out) ? JS_ThrowOutOfMemory(ctx) : JS_NewStringLen(ctx, (char *)out.buf, out.size);
     dbuf_free(&out);
     return text;
 }
@@ -143,8 +142,8 @@ JSValue regexp_flags(JSContext *ctx, JSValueConst v) {
     static const struct {
         char letter;
         uint16_t flag;
-    } table[] = {{'d', LRE_FLAG_INDICES}, {'g', LRE_FLAG_GLOBAL}, {'i', LRE_FLAG_IGNORECASE},
-                 {'m', LRE_FLAG_MULTILINE}, {'s', LRE_FLAG_DOTALL}, {'u', LRE_FLAG_UNICODE},
+    } table[] = {{'d', LRE_FLAG_INDICES},      {'g', LRE_FLAG_GLOBAL}, {'i', LRE_FLAG_IGNORECASE},
+                 {'m', LRE_FLAG_MULTILINE},    {'s', LRE_FLAG_DOTALL}, {'u', LRE_FLAG_UNICODE},
                  {'v', LRE_FLAG_UNICODE_SETS}, {'y', LRE_FLAG_STICKY}};
     char text[8];
     size_t n = 0;

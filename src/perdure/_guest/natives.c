@@ -77,8 +77,7 @@ static void *guest_realloc(void *opaque, void *p, size_t size) {
 
 static size_t guest_usable(const void *p) { return malloc_usable_size((void *)p); }
 
-const JSMallocFunctions guest_malloc = {guest_calloc, guest_alloc, guest_free, guest_realloc,
-                                        guest_usable};
+const JSMallocFunctions guest_malloc = {guest_calloc, guest_alloc, guest_free, guest_realloc, guest_usable};
 
 /* ---- clock: the compiler renames libc's two calls to these, so no clock is imported ----------- */
 
@@ -132,9 +131,7 @@ static JSValue js_fill(JSContext *ctx, JSValueConst this_val, int argc, JSValueC
 
 /* ---- limits --------------------------------------------------------------------------------- */
 
-bool over_limit(void) {
-    return limit_instructions || limit_heap || limit_output || host_interrupt;
-}
+bool over_limit(void) { return limit_instructions || limit_heap || limit_output || host_interrupt; }
 
 bool guest_charge(int64_t ticks) {
     spent += ticks;
@@ -352,17 +349,17 @@ static JSValue js_typed(JSContext *ctx, JSValueConst this_val, int argc, JSValue
 
 static JSValue js_kind(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
     JSValueConst v = argv[0];
-    const char *kind = JS_IsFunction(ctx, v)      ? "function"
-                       : JS_IsError(v)            ? "error"
-                       : JS_IsMap(v)              ? "map"
-                       : JS_IsSet(v)              ? "set"
-                       : JS_IsDate(v)             ? "date"
-                       : JS_IsRegExp(v)           ? "regexp"
-                       : JS_IsArrayBuffer(v)      ? "buffer"
-                       : JS_IsDataView(v)         ? "view"
-                       : JS_IsPromise(v)          ? "promise"
+    const char *kind = JS_IsFunction(ctx, v)          ? "function"
+                       : JS_IsError(v)                ? "error"
+                       : JS_IsMap(v)                  ? "map"
+                       : JS_IsSet(v)                  ? "set"
+                       : JS_IsDate(v)                 ? "date"
+                       : JS_IsRegExp(v)               ? "regexp"
+                       : JS_IsArrayBuffer(v)          ? "buffer"
+                       : JS_IsDataView(v)             ? "view"
+                       : JS_IsPromise(v)              ? "promise"
                        : JS_GetTypedArrayType(v) >= 0 ? "typed"
-                                                  : "object";
+                                                      : "object";
     return JS_NewString(ctx, kind);
 }
 
@@ -376,10 +373,18 @@ JSValue make_natives(JSContext *ctx) {
         const char *name;
         JSCFunction *f;
         int argc;
-    } table[] = {{"random", js_random, 0}, {"fill", js_fill, 1},     {"position", js_position, 0},
-                 {"encode", js_encode, 2}, {"decode", js_decode, 1}, {"utf8", js_utf8, 1},
-                 {"text", js_text, 1},     {"now", js_now, 0},       {"emit", js_emit, 1},
-                 {"log", js_log, 1},       {"typed", js_typed, 1},   {"kind", js_kind, 1},
+    } table[] = {{"random", js_random, 0},
+                 {"fill", js_fill, 1},
+                 {"position", js_position, 0},
+                 {"encode", js_encode, 2},
+                 {"decode", js_decode, 1},
+                 {"utf8", js_utf8, 1},
+                 {"text", js_text, 1},
+                 {"now", js_now, 0},
+                 {"emit", js_emit, 1},
+                 {"log", js_log, 1},
+                 {"typed", js_typed, 1},
+                 {"kind", js_kind, 1},
                  {"cleanStack", js_clean_stack, 1},
                  {"buffer", js_buffer, 1},
                  {"regexpFlags", js_regexp_flags, 1},

@@ -8,8 +8,7 @@
 #include "ada_c.h"
 #include "guest.h"
 
-#define NATIVE(name) \
-    static JSValue name(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
+#define NATIVE(name) static JSValue name(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
 
 /* ---- text out ------------------------------------------------------------------------------- */
 
@@ -42,7 +41,12 @@ struct bytes {
 /* A maximal part of a sequence that cannot be continued is one BAD. */
 static size_t read_utf8(struct bytes b, uint32_t *c) {
     uint8_t first = b.p[0];
-    size_t more = first < 0x80 ? 0 : first < 0xc2 ? 9 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 9;
+    size_t more = first < 0x80   ? 0
+                  : first < 0xc2 ? 9
+                  : first < 0xe0 ? 1
+                  : first < 0xf0 ? 2
+                  : first < 0xf5 ? 3
+                                 : 9;
     *c = BAD;
     if (more == 9) return 1;
     uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
@@ -79,10 +83,10 @@ static size_t read_utf16(struct bytes b, bool big, uint32_t *c) {
 }
 
 static size_t read_windows1252(struct bytes b, uint32_t *c) {
-    static const uint16_t high[32] = {
-        0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160,
-        0x2039, 0x152, 0x8d, 0x17d, 0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-        0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178};
+    static const uint16_t high[32] = {0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021,
+                                      0x2c6,  0x2030, 0x160,  0x2039, 0x152,  0x8d,   0x17d,  0x8f,
+                                      0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
+                                      0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
     *c = (*b.p & 0xe0) == 0x80 ? high[*b.p & 0x1f] : *b.p;
     return 1;
 }
@@ -96,8 +100,7 @@ static size_t read_point(struct bytes b, enum encoding encoding, uint32_t *c) {
 }
 
 /* Returns how many bytes were read; -1: bad ones, and fatal. With flush, the rest is one BAD. */
-static int64_t decode_all(struct bytes b, enum encoding encoding, bool fatal, bool flush,
-                          struct units *u) {
+static int64_t decode_all(struct bytes b, enum encoding encoding, bool fatal, bool flush, struct units *u) {
     const uint8_t *start = b.p;
     while (b.p < b.end) {
         uint32_t c = BAD;
@@ -149,8 +152,9 @@ static size_t percent_decode(uint8_t *p, size_t n) {
     size_t used = 0;
     for (size_t k = 0; k < n; k++) {
         bool coded = p[k] == '%' && k + 2 < n && hex_digit(p[k + 1]) >= 0 && hex_digit(p[k + 2]) >= 0;
-        p[used++] = coded ? (uint8_t)(hex_digit(p[k + 1]) << 4 | hex_digit(p[k + 2]))
-                    : p[k] == '+' ? ' ' : p[k];
+        p[used++] = coded         ? (uint8_t)(hex_digit(p[k + 1]) << 4 | hex_digit(p[k + 2]))
+                    : p[k] == '+' ? ' '
+                                  : p[k];
         if (coded) k += 2;
     }
     return used;
@@ -174,8 +178,8 @@ NATIVE(js_form_decode) {
 }
 
 static bool form_keeps(uint8_t c) {
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '*' ||
-           c == '-' || c == '.' || c == '_';
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '*' || c == '-' ||
+           c == '.' || c == '_';
 }
 
 /* formEncode(well-formed text) -> text */
@@ -236,9 +240,7 @@ static int base64_digit(uint16_t c) {
     return at ? (int)(at - alphabet) : -1;
 }
 
-static bool is_blank(uint16_t c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
-}
+static bool is_blank(uint16_t c) { return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r'; }
 
 /* Forgiving decode in place: blanks nowhere, at most two "=" and only where they fill up. */
 static bool from_base64(uint16_t *s, size_t n, size_t *used) {
@@ -301,8 +303,8 @@ static JSValue describe_url(JSContext *ctx, ada_url url) {
     if (!url || !ada_is_valid(url)) return JS_NULL;
     const ada_url_components *c = ada_get_components(url);
     ada_string href = ada_get_href(url);
-    const uint32_t offsets[] = {c->protocol_end, c->username_end, c->host_start, c->host_end,
-                                c->port, c->pathname_start, c->search_start, c->hash_start};
+    const uint32_t offsets[] = {c->protocol_end, c->username_end,   c->host_start,   c->host_end,
+                                c->port,         c->pathname_start, c->search_start, c->hash_start};
     JSValue list = JS_NewArray(ctx);
     if (JS_IsException(list)) return list;
     JS_DefinePropertyValueUint32(ctx, list, 0, JS_NewStringLen(ctx, href.data, href.length), JS_PROP_C_W_E);
@@ -328,8 +330,8 @@ NATIVE(js_parse_url) {
     JSValue list = JS_EXCEPTION;
     if (!get_text(ctx, argv[0], &input)) return JS_EXCEPTION;
     if ((!has_base || get_text(ctx, argv[1], &base)) && has_room(ctx, input.n + base.n)) {
-        ada_url url = has_base ? ada_parse_with_base(input.p, input.n, base.p, base.n)
-                               : ada_parse(input.p, input.n);
+        ada_url url =
+            has_base ? ada_parse_with_base(input.p, input.n, base.p, base.n) : ada_parse(input.p, input.n);
         list = describe_url(ctx, url);
         if (url) ada_free(url);
     }
@@ -340,8 +342,8 @@ NATIVE(js_parse_url) {
 
 static void set_part(ada_url url, int part, struct text value) {
     typedef bool setter(ada_url, const char *, size_t);
-    static setter *const setters[] = {ada_set_protocol, ada_set_username, ada_set_password,
-                                      ada_set_host, ada_set_hostname, ada_set_port, ada_set_pathname};
+    static setter *const setters[] = {ada_set_protocol, ada_set_username, ada_set_password, ada_set_host,
+                                      ada_set_hostname, ada_set_port,     ada_set_pathname};
     if (part < 7) setters[part](url, value.p, value.n);
     else (part == 7 ? ada_set_search : ada_set_hash)(url, value.p, value.n);
 }
@@ -371,18 +373,15 @@ NATIVE(js_set_url) {
 
 /* What an ASCII character weighs, its case apart; 0: nothing. */
 static const uint8_t rank[128] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    6, 12, 16, 28, 38, 29, 27, 15, 17, 18, 24, 32, 9, 8, 14, 25,
-    39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 11, 10, 33, 34, 35, 13,
-    23, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
-    64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 19, 26, 20, 31, 7,
-    30, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
-    64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 21, 36, 22, 37, 0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  1,  2,  3,  4,  5,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  6,  12, 16, 28, 38, 29, 27, 15, 17, 18, 24, 32, 9,  8,  14, 25, 39, 40, 41, 42,
+    43, 44, 45, 46, 47, 48, 11, 10, 33, 34, 35, 13, 23, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61,
+    62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 19, 26, 20, 31, 7,  30, 49, 50, 51, 52, 53, 54, 55,
+    56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 21, 36, 22, 37, 0,
 };
-static const uint16_t accents[] = {0x301, 0x300, 0x306, 0x302, 0x30c, 0x30a, 0x308, 0x30b,
-                                   0x303, 0x307, 0x327, 0x328, 0x304, 0x309, 0x30f, 0x311,
-                                   0x31b, 0x323, 0x324, 0x325, 0x326, 0x32d, 0x32e, 0x330, 0x331};
+static const uint16_t accents[] = {0x301, 0x300, 0x306, 0x302, 0x30c, 0x30a, 0x308, 0x30b, 0x303,
+                                   0x307, 0x327, 0x328, 0x304, 0x309, 0x30f, 0x311, 0x31b, 0x323,
+                                   0x324, 0x325, 0x326, 0x32d, 0x32e, 0x330, 0x331};
 enum level { PRIMARY, SECONDARY, TERTIARY, CASE }; /* CASE: without accents */
 
 /* A unit's weight at a level; 0: none there, -1: not among those known. */
@@ -423,8 +422,7 @@ static int compare_numbers(struct word *a, struct word *b) {
     while (b->at + 1 < b->n && b->p[b->at] == '0' && digits_at(b) > 1) b->at++;
     size_t n = digits_at(a), m = digits_at(b);
     int difference = n < m ? -1 : n > m;
-    for (size_t k = 0; k < n && !difference; k++)
-        difference = (int)a->p[a->at + k] - (int)b->p[b->at + k];
+    for (size_t k = 0; k < n && !difference; k++) difference = (int)a->p[a->at + k] - (int)b->p[b->at + k];
     a->at += n;
     b->at += m;
     return difference;
@@ -486,11 +484,16 @@ void add_web_natives(JSContext *ctx, JSValueConst natives) {
         const char *name;
         JSCFunction *f;
         int argc;
-    } table[] = {{"decodeText", js_decode_text, 4}, {"formDecode", js_form_decode, 1},
-                 {"formEncode", js_form_encode, 1}, {"btoa", js_btoa, 1},
-                 {"atob", js_atob, 1},              {"parseUrl", js_parse_url, 2},
-                 {"setUrl", js_set_url, 3},         {"hide", js_hide, 1},
-                 {"classOf", js_class, 1},           {"collate", js_collate, 4}};
+    } table[] = {{"decodeText", js_decode_text, 4},
+                 {"formDecode", js_form_decode, 1},
+                 {"formEncode", js_form_encode, 1},
+                 {"btoa", js_btoa, 1},
+                 {"atob", js_atob, 1},
+                 {"parseUrl", js_parse_url, 2},
+                 {"setUrl", js_set_url, 3},
+                 {"hide", js_hide, 1},
+                 {"classOf", js_class, 1},
+                 {"collate", js_collate, 4}};
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         JS_SetPropertyStr(ctx, natives, table[k].name,
                           JS_NewCFunction(ctx, table[k].f, table[k].name, table[k].argc));

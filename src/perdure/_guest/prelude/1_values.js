@@ -3,22 +3,43 @@
 // prototype: nothing that workflow code replaces or adds is reached.
 (function (native, helpers, builtins) {
   "use strict";
-  const { defineProperty, freeze, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object;
+  const { defineProperty, freeze, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, keys, setPrototypeOf } =
+    Object;
   const uncurry = (f) => Function.prototype.call.bind(f);
-  const mapSet = uncurry(Map.prototype.set), setAdd = uncurry(Set.prototype.add), setHas = uncurry(Set.prototype.has);
+  const mapSet = uncurry(Map.prototype.set);
+  const setAdd = uncurry(Set.prototype.add);
+  const setHas = uncurry(Set.prototype.has);
   const mapGet = uncurry(Map.prototype.get), weakGet = uncurry(WeakMap.prototype.get);
   const getter = (proto, name) => uncurry(getOwnPropertyDescriptor(proto, name).get);
   const regexpSource = getter(RegExp.prototype, "source");
   const lengthOf = getter(getPrototypeOf(Uint8Array.prototype), "byteLength");
-  const { Map: M, Set: S, Date: D, RegExp: R, DataView: DV, BigInt: Big, Error: E, AggregateError: AE } = globalThis;
+  const { Map: M, Set: S, Date: D, RegExp: R, DataView: DV, BigInt: Big, Error: E, AggregateError: AE } =
+    globalThis;
   const { isArray } = Array;
   const constructors = {
-    __proto__: null, Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError, AggregateError,
+    __proto__: null,
+    Error,
+    TypeError,
+    RangeError,
+    SyntaxError,
+    ReferenceError,
+    EvalError,
+    URIError,
+    AggregateError,
   };
   // RFC 8746 little-endian tags; encode.c has them the other way.
   const typedOfTag = new Map([
-    [68, Uint8ClampedArray], [69, Uint16Array], [70, Uint32Array], [71, BigUint64Array], [72, Int8Array],
-    [77, Int16Array], [78, Int32Array], [79, BigInt64Array], [84, Float16Array], [85, Float32Array], [86, Float64Array],
+    [68, Uint8ClampedArray],
+    [69, Uint16Array],
+    [70, Uint32Array],
+    [71, BigUint64Array],
+    [72, Int8Array],
+    [77, Int16Array],
+    [78, Int32Array],
+    [79, BigInt64Array],
+    [84, Float16Array],
+    [85, Float32Array],
+    [86, Float64Array],
   ]);
   const ERROR = 1347571201, BUFFER = 1347571202, STEP = 1347571204, VIEW = 1347571208;
   setPrototypeOf(builtins, null);
@@ -36,14 +57,18 @@
   helpers.define = define;
   helpers.append = (list, item) => define(list, list.length, item, true);
   helpers.serializationError = (path, why) =>
-    named("SerializationError", ("cannot carry the value at " + path + ": " + why));
+    named("SerializationError", "cannot carry the value at " + path + ": " + why);
   helpers.payloadLimitError = (path, limit) =>
-    named("PayloadLimitError", ("the value at " + path + " is larger than the limit of " + limit + " bytes"));
+    named("PayloadLimitError", "the value at " + path + " is larger than the limit of " + limit + " bytes");
   helpers.negative = (n) => -1n - n;
 
   // What the user's own getters answer, if they do.
   const read = (value, name) => {
-    try { return value[name]; } catch { return undefined; }
+    try {
+      return value[name];
+    } catch {
+      return undefined;
+    }
   };
   const text = (value, name) => {
     const found = read(value, name);
@@ -58,20 +83,36 @@
   const stackOf = (error) => {
     const found = own(error, "stack");
     if (found !== undefined) return found;
-    try { return capturedStack(error); } catch { return undefined; }
+    try {
+      return capturedStack(error);
+    } catch {
+      return undefined;
+    }
   };
   const skipped = new S(["message", "stack", "cause", "errors", "fatal", "name"]);
-  const carriable = (value) => value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+  const carriable = (value) =>
+    value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
   const describeError = (error) => {
-    const inner = { __proto__: null, name: text(error, "name") || "Error", message: text(error, "message") || "" };
+    const inner = {
+      __proto__: null,
+      name: text(error, "name") || "Error",
+      message: text(error, "message") || "",
+    };
     const stack = stackOf(error);
-    if (typeof stack === "string") { const clean = native.cleanStack(stack); if (clean) inner.stack = clean; }
+    if (typeof stack === "string") {
+      const clean = native.cleanStack(stack);
+      if (clean) inner.stack = clean;
+    }
     if (own(error, "cause") !== undefined) inner.cause = own(error, "cause");
-    if (isArray(own(error, "errors"))) inner.errors = own(error, "errors"); // libraries put other things there
+    // Libraries put other things there.
+    if (isArray(own(error, "errors"))) inner.errors = own(error, "errors");
     if (read(error, "fatal") === true) inner.fatal = true;
     const props = { __proto__: null }, names = keys(error);
-    for (let k = 0; k < names.length; k++)
-      if (!setHas(skipped, names[k]) && carriable(own(error, names[k]))) props[names[k]] = own(error, names[k]);
+    for (let k = 0; k < names.length; k++) {
+      if (!setHas(skipped, names[k]) && carriable(own(error, names[k]))) {
+        props[names[k]] = own(error, names[k]);
+      }
+    }
     if (keys(props).length) inner.props = props;
     return [ERROR, inner];
   };
@@ -95,7 +136,8 @@
     if (describer) return describer(value);
     if (helpers.isUrl && helpers.isUrl(value)) return [32, helpers.hrefOf(value)];
     const proto = getPrototypeOf(value), maker = proto && read(proto, "constructor");
-    return ("an instance of class " + ((maker && text(maker, "name")) || "?") + " is not data; pass its fields");
+    const name = (maker && text(maker, "name")) || "?";
+    return "an instance of class " + name + " is not data; pass its fields";
   };
 
   // What can be referred to while its inside is still being read.
@@ -130,8 +172,14 @@
     return error;
   };
   helpers.fill = (shell, tag, inner) => {
-    if (tag === 259) { for (let k = 0; k < inner.length; k += 2) mapSet(shell, inner[k], inner[k + 1]); return shell; }
-    if (tag === 258) { for (let k = 0; k < inner.length; k++) setAdd(shell, inner[k]); return shell; }
+    if (tag === 259) {
+      for (let k = 0; k < inner.length; k += 2) mapSet(shell, inner[k], inner[k + 1]);
+      return shell;
+    }
+    if (tag === 258) {
+      for (let k = 0; k < inner.length; k++) setAdd(shell, inner[k]);
+      return shell;
+    }
     if (tag === ERROR) return fillError(shell, inner);
     if (tag === 0) return new D(inner);
     if (tag === 2) return bigFrom(inner);

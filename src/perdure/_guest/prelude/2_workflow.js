@@ -5,8 +5,11 @@
   "use strict";
   const { freeze, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object;
   const { uncurry, named, define, append, steps } = helpers;
-  const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete);
-  const mapSize = uncurry(getOwnPropertyDescriptor(Map.prototype, "size").get), mapForEach = uncurry(Map.prototype.forEach);
+  const mapGet = uncurry(Map.prototype.get);
+  const mapSet = uncurry(Map.prototype.set);
+  const mapDelete = uncurry(Map.prototype.delete);
+  const mapSize = uncurry(getOwnPropertyDescriptor(Map.prototype, "size").get);
+  const mapForEach = uncurry(Map.prototype.forEach);
   const setAdd = uncurry(Set.prototype.add), setHas = uncurry(Set.prototype.has);
   const weakSet = uncurry(WeakMap.prototype.set);
   const then = uncurry(Promise.prototype.then), exec = uncurry(RegExp.prototype.exec);
@@ -21,25 +24,58 @@
   const importable = new S(); // the ids of the steps that the bundle imports
   let counter = 0;
   let metadata = null;
-  const nextId = (kind) => ("" + kind + "_" + ++counter);
+  const nextId = (kind) => "" + kind + "_" + ++counter;
   const isError = (value) => native.kind(value) === "error";
   const isObject = (value) => typeof value === "object" && value !== null;
   const isDate = (value) => isObject(value) && native.kind(value) === "date";
 
   class FatalError extends Error {
-    constructor(message, options) { super(message, options); }
-    static is(value) { return value !== null && typeof value === "object" && (value.name === "FatalError" || value.fatal === true); }
-    static revive(error) { setPrototypeOf(error, FatalError.prototype); }
+    constructor(message, options) {
+      super(message, options);
+    }
+    static is(value) {
+      return isObject(value) && (value.name === "FatalError" || value.fatal === true);
+    }
+    static revive(error) {
+      setPrototypeOf(error, FatalError.prototype);
+    }
   }
   define(FatalError.prototype, "name", "FatalError");
   define(FatalError.prototype, "fatal", true);
 
   const units = {
     __proto__: null,
-    ms: 1, millisecond: 1, milliseconds: 1, msec: 1, msecs: 1, s: 1e3, sec: 1e3, secs: 1e3, second: 1e3, seconds: 1e3,
-    m: 6e4, min: 6e4, mins: 6e4, minute: 6e4, minutes: 6e4, h: 36e5, hr: 36e5, hrs: 36e5, hour: 36e5, hours: 36e5,
-    d: 864e5, day: 864e5, days: 864e5, w: 6048e5, week: 6048e5, weeks: 6048e5,
-    y: 315576e5, yr: 315576e5, yrs: 315576e5, year: 315576e5, years: 315576e5,
+    ms: 1,
+    millisecond: 1,
+    milliseconds: 1,
+    msec: 1,
+    msecs: 1,
+    s: 1e3,
+    sec: 1e3,
+    secs: 1e3,
+    second: 1e3,
+    seconds: 1e3,
+    m: 6e4,
+    min: 6e4,
+    mins: 6e4,
+    minute: 6e4,
+    minutes: 6e4,
+    h: 36e5,
+    hr: 36e5,
+    hrs: 36e5,
+    hour: 36e5,
+    hours: 36e5,
+    d: 864e5,
+    day: 864e5,
+    days: 864e5,
+    w: 6048e5,
+    week: 6048e5,
+    weeks: 6048e5,
+    y: 315576e5,
+    yr: 315576e5,
+    yrs: 315576e5,
+    year: 315576e5,
+    years: 315576e5,
   };
   const durationMs = (value) => {
     if (typeof value === "number") return value;
@@ -66,7 +102,10 @@
     const ms = dated ? getTime(value) - native.now() : durationMs(value);
     const end = native.now() + ms;
     if ((dated || ms >= 0) && end <= latest) return end < 0 ? 0 : end;
-    throw new TypeError(what + " takes milliseconds from 0 on, a Date, or a text like \"10 minutes\" or \"1h 30m\", not " + show(value));
+    throw new TypeError(
+      what + ' takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not ' +
+        show(value),
+    );
   };
 
   class RetryableError extends Error {
@@ -75,19 +114,28 @@
       const after = options.retryAfter;
       define(this, "retryAfter", new D(endOf(after === undefined ? 1000 : after, "retryAfter")), true);
     }
-    static is(value) { return value !== null && typeof value === "object" && value.name === "RetryableError"; }
+    static is(value) {
+      return isObject(value) && value.name === "RetryableError";
+    }
     static revive(error) {
       setPrototypeOf(error, RetryableError.prototype);
       define(error, "retryAfter", new D(native.now() + 1000), true);
     }
   }
   define(RetryableError.prototype, "name", "RetryableError");
-  const show = (value) => (typeof value === "string" ? ("\"" + value + "\"") : isObject(value) || typeof value === "function" ? ("a " + (typeof value)) : Str(value));
+  const show = (value) => {
+    if (typeof value === "string") return '"' + value + '"';
+    if (isObject(value) || typeof value === "function") return "a " + (typeof value);
+    return Str(value);
+  };
 
   const callStep = (step, args) => {
     const trace = native.trace(), caller = native.caller();
     return new P((resolve, reject) => {
-      if (!setHas(importable, step)) throw named("StepNotImportedError", ("this workflow imports no step '" + step + "'; it can pass a reference on, and call what it imports by name"));
+      if (!setHas(importable, step)) {
+        const advice = "it can pass a reference on, and call what it imports by name";
+        throw named("StepNotImportedError", "this workflow imports no step '" + step + "'; " + advice);
+      }
       const bytes = native.encode(args, "arguments");
       const id = nextId("step");
       mapSet(open, id, { __proto__: null, resolve, reject, trace, caller });
@@ -124,7 +172,8 @@
   const queue = () => ({ __proto__: null, first: null, last: null });
   const put = (q, item) => {
     const link = { __proto__: null, item, next: null };
-    if (q.last === null) q.first = link; else q.last.next = link;
+    if (q.last === null) q.first = link;
+    else q.last.next = link;
     q.last = link;
   };
   const take = (q) => {
@@ -137,13 +186,26 @@
   const MAX_TOKEN = 500;
   let receive, fail;
   class Hook {
-    #payloads = queue(); #waiters = queue(); #ended = false; #failure = undefined; #id; #token;
+    #payloads = queue();
+    #waiters = queue();
+    #ended = false;
+    #failure = undefined;
+    #id;
+    #token;
     constructor(options = {}) {
-      if (!isObject(options)) throw new TypeError("createHook takes an object of options, not " + show(options));
+      if (!isObject(options)) {
+        throw new TypeError("createHook takes an object of options, not " + show(options));
+      }
       const { token = randomToken(), metadata: about, webhook = false } = options;
-      if (typeof token !== "string" || !token || token.length > MAX_TOKEN) throw new TypeError("a hook's token is a text of 1 to " + MAX_TOKEN + " characters");
-      if (!isWellFormed(token)) throw new TypeError("a hook's token has a lone surrogate, which has no UTF-8 form");
-      if (typeof webhook !== "boolean") throw new TypeError("a hook's option webhook is true or false, not " + show(webhook));
+      if (typeof token !== "string" || !token || token.length > MAX_TOKEN) {
+        throw new TypeError("a hook's token is a text of 1 to " + MAX_TOKEN + " characters");
+      }
+      if (!isWellFormed(token)) {
+        throw new TypeError("a hook's token has a lone surrogate, which has no UTF-8 form");
+      }
+      if (typeof webhook !== "boolean") {
+        throw new TypeError("a hook's option webhook is true or false, not " + show(webhook));
+      }
       const at = native.position(), metadata = about === undefined ? null : native.encode(about, "metadata");
       this.#token = token;
       this.#id = nextId("hook");
@@ -151,16 +213,18 @@
       native.emit(["hook", this.#id, token, metadata, webhook, at]);
       freeze(this);
     }
-    get token() { return this.#token; }
+    get token() {
+      return this.#token;
+    }
     // What comes next, as {value, done} or as what `pick` takes of it.
     #next(pick) {
       return new P((resolve, reject) => {
         const settle = (value, done) => resolve(pick ? value : { value, done });
         if (this.#payloads.first !== null) {
           const { value, isOdd } = take(this.#payloads);
-          if (isOdd) reject(value); else settle(value, false);
-        }
-        else if (this.#failure !== undefined) reject(this.#failure);
+          if (isOdd) reject(value);
+          else settle(value, false);
+        } else if (this.#failure !== undefined) reject(this.#failure);
         else if (this.#ended) settle(undefined, true);
         else put(this.#waiters, { __proto__: null, settle, reject });
       });
@@ -172,8 +236,13 @@
     [Symbol.asyncIterator]() {
       return {
         next: () => this.#next(false),
-        return: (value) => { this.dispose(); return new P((resolve) => resolve({ value, done: true })); },
-        [Symbol.asyncIterator]() { return this; },
+        return: (value) => {
+          this.dispose();
+          return new P((resolve) => resolve({ value, done: true }));
+        },
+        [Symbol.asyncIterator]() {
+          return this;
+        },
       };
     }
     dispose() {
@@ -187,14 +256,16 @@
       receive = (hook, value, isOdd) => {
         if (hook.#waiters.first === null) return put(hook.#payloads, { __proto__: null, value, isOdd });
         const waiter = take(hook.#waiters);
-        if (isOdd) waiter.reject(value); else waiter.settle(value, false);
+        if (isOdd) waiter.reject(value);
+        else waiter.settle(value, false);
       };
       fail = (hook, error) => {
         hook.#failure = error;
         hook.#ended = true;
         while (hook.#waiters.first !== null) {
           const waiter = take(hook.#waiters);
-          if (error === undefined) waiter.settle(undefined, true); else waiter.reject(error);
+          if (error === undefined) waiter.settle(undefined, true);
+          else waiter.reject(error);
         }
       };
     }
@@ -208,60 +279,92 @@
     for (let k = 0; k < names.length; k++) {
       const value = changes[names[k]];
       const text = value === undefined || value === null ? null : Str(value);
-      if (names[k].length > MAX_ATTRIBUTE || (text !== null && text.length > MAX_ATTRIBUTE)) throw new TypeError("an attribute has at most " + MAX_ATTRIBUTE + " characters");
-      if (!isWellFormed(names[k]) || (text !== null && !isWellFormed(text))) throw new TypeError("an attribute has a lone surrogate, which has no UTF-8 form");
+      if (names[k].length > MAX_ATTRIBUTE || (text !== null && text.length > MAX_ATTRIBUTE)) {
+        throw new TypeError("an attribute has at most " + MAX_ATTRIBUTE + " characters");
+      }
+      if (!isWellFormed(names[k]) || (text !== null && !isWellFormed(text))) {
+        throw new TypeError("an attribute has a lone surrogate, which has no UTF-8 form");
+      }
       clean[names[k]] = text;
     }
     native.emit(["attributes", nextId("attributes"), clean, native.position()]);
   };
 
+  const settleHook = (hook, kind, value, isOdd) => {
+    if (kind === "hook_received") return receive(hook, value, isOdd);
+    const isTaken = kind === "hook_conflict";
+    const message = "the hook's token is already in use by another workflow";
+    return fail(hook, isTaken ? named("HookConflictError", message) : undefined);
+  };
+  // A step's own stack does not know where the workflow waited for it.
+  const addWorkflowFrames = (error, entity) => {
+    const own = error.stack ? error.stack + "\n" : "";
+    define(error, "stack", own + entity.trace + native.waitingFrames(entity.caller));
+  };
   // Odd is a value that could not be made here: the error of making it rejects what waits for it.
   helpers.deliver = (kind, id, value, isOdd) => {
     const entity = mapGet(open, id);
     if (entity === undefined) return;
-    if (entity.hook) {
-      if (kind === "hook_received") return receive(entity.hook, value, isOdd);
-      mapDelete(open, id);
-      return fail(entity.hook, kind === "hook_conflict" ? named("HookConflictError", "the hook's token is already in use by another workflow") : undefined);
-    }
-    mapDelete(open, id);
-    if (kind === "step_failed") {
-      // What the step's own stack does not know: where the workflow waited for it.
-      if (isError(value)) define(value, "stack", (value.stack ? value.stack + "\n" : "") + entity.trace + native.waitingFrames(entity.caller));
-      entity.reject(value);
-    }
-    else if (isOdd) entity.reject(value);
+    if (!entity.hook || kind !== "hook_received") mapDelete(open, id);
+    if (entity.hook) return settleHook(entity.hook, kind, value, isOdd);
+    if (kind === "step_failed" && isError(value)) addWorkflowFrames(value, entity);
+    if (kind === "step_failed" || isOdd) entity.reject(value);
     else entity.resolve(value);
   };
   helpers.openCount = () => mapSize(open);
 
   helpers.run = (evaluated, workflow, frame, failure) => {
-    metadata = freeze({ __proto__: null, workflowName: frame.workflow, workflowRunId: frame.run_id, startedAt: frame.at_ms });
+    metadata = freeze({
+      __proto__: null,
+      workflowName: frame.workflow,
+      workflowRunId: frame.run_id,
+      startedAt: frame.at_ms,
+    });
     const call = () => {
-      if (typeof workflow !== "function") throw named("WorkflowNotFoundError", ("the entry module has no function '" + frame.workflow + "'"));
+      if (typeof workflow !== "function") {
+        throw named("WorkflowNotFoundError", "the entry module has no function '" + frame.workflow + "'");
+      }
       return apply(workflow, undefined, native.decode(frame.input));
     };
     if (failure !== undefined) return new P((resolve, reject) => reject(failure));
-    return (async () => { await evaluated; return await call(); })();
+    return (async () => {
+      await evaluated;
+      return await call();
+    })();
   };
   helpers.encodeResult = (value, where) => native.encode(value, where);
 
   // Rejections nobody handles are no error yet; what is left at the end is reported.
   const unhandled = new M();
   helpers.trackRejection = (promise, reason, isHandled) => {
-    if (isHandled) mapDelete(unhandled, promise); else mapSet(unhandled, promise, reason);
+    if (isHandled) mapDelete(unhandled, promise);
+    else mapSet(unhandled, promise, reason);
   };
   helpers.unhandledReasons = () => {
     const out = [];
-    mapForEach(unhandled, (reason) => { if (out.length < 20) append(out, reason); });
+    mapForEach(unhandled, (reason) => {
+      if (out.length < 20) append(out, reason);
+    });
     return out;
   };
 
   const getWorkflowMetadata = () => {
     if (!metadata) throw new Error("getWorkflowMetadata() works only while a workflow runs");
-    return { workflowName: metadata.workflowName, workflowRunId: metadata.workflowRunId, workflowStartedAt: new D(metadata.startedAt) };
+    return {
+      workflowName: metadata.workflowName,
+      workflowRunId: metadata.workflowRunId,
+      workflowStartedAt: new D(metadata.startedAt),
+    };
   };
-  const exported = { __proto__: null, sleep, FatalError, RetryableError, getWorkflowMetadata, createHook: (options) => new Hook(options), setAttributes };
+  const exported = {
+    __proto__: null,
+    sleep,
+    FatalError,
+    RetryableError,
+    getWorkflowMetadata,
+    createHook: (options) => new Hook(options),
+    setAttributes,
+  };
   for (const name of keys(exported)) freeze(exported[name]);
   builtins.FatalError = FatalError;
   builtins.RetryableError = RetryableError;
@@ -276,7 +379,9 @@
   };
   helpers.moduleExports = (name, tables) => {
     if (name === "workflow") return exported;
-    if (!isObject(tables) || !hasOwn(tables, name)) throw new ReferenceError("the bundle has no module '" + name + "'");
+    if (!isObject(tables) || !hasOwn(tables, name)) {
+      throw new ReferenceError("the bundle has no module '" + name + "'");
+    }
     const table = tables[name], made = { __proto__: null }, names = keys(table);
     for (let k = 0; k < names.length; k++) made[names[k]] = helpers.stepFunction(table[names[k]]);
     return made;
@@ -291,20 +396,34 @@
     return parts;
   };
   const endings = ["", ".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js"];
+  const sources = [".ts", ".tsx", ".mts"];
+  const withEnding = (stem, endings, modules) => {
+    for (let k = 0; k < endings.length; k++) {
+      if (hasOwn(modules, stem + endings[k])) return stem + endings[k];
+    }
+    return undefined;
+  };
   helpers.resolve = (base, name, modules) => {
     if (name === "workflow" || slice(name, 0, 7) === "python:") return name;
-    if (name[0] !== ".") throw new ReferenceError("cannot import '" + name + "': only relative modules, \"workflow\" and \"python:…\" are there");
+    if (name[0] !== ".") {
+      throw new ReferenceError(
+        "cannot import '" + name + '\': only relative modules, "workflow" and "python:…" are there',
+      );
+    }
     const parts = split(base), steps = split(name);
     let depth = parts.length - 1, path = "";
     for (let k = 0; k < steps.length; k++) {
-      if (steps[k] === "..") { if (!depth) throw new ReferenceError("'" + name + "' is outside the bundle"); depth--; }
-      else if (steps[k] !== "." && steps[k]) define(parts, depth++, steps[k], true);
+      if (steps[k] === "..") {
+        if (!depth) throw new ReferenceError("'" + name + "' is outside the bundle");
+        depth--;
+      } else if (steps[k] !== "." && steps[k]) define(parts, depth++, steps[k], true);
     }
     for (let k = 0; k < depth; k++) path += (k ? "/" : "") + parts[k];
-    for (let k = 0; k < endings.length; k++) if (hasOwn(modules, path + endings[k])) return path + endings[k];
-    const found = exec(/^(.*)\.(?:js|mjs|jsx)$/s, path), stem = found ? found[1] : path;
-    for (let k = 1; k < 3; k++) if (hasOwn(modules, stem + endings[k])) return stem + endings[k];
-    if (hasOwn(modules, stem + ".mts")) return stem + ".mts";
+    const file = withEnding(path, endings, modules);
+    if (file !== undefined) return file;
+    const emitted = exec(/^(.*)\.(?:js|mjs|jsx)$/s, path); // by TypeScript, of one of these
+    const written = withEnding(emitted ? emitted[1] : path, sources, modules);
+    if (written !== undefined) return written;
     throw new ReferenceError("there is no module '" + name + "' (from " + base + ")");
   };
 });

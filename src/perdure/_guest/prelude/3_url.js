@@ -3,27 +3,41 @@
   "use strict";
   const { getOwnPropertyDescriptor, setPrototypeOf, defineProperty, getPrototypeOf } = Object;
   const { uncurry, usvString, coded, publish } = helpers;
-  const slice = uncurry(String.prototype.slice), split = uncurry(String.prototype.split), indexOf = uncurry(String.prototype.indexOf);
+  const slice = uncurry(String.prototype.slice);
+  const split = uncurry(String.prototype.split);
+  const indexOf = uncurry(String.prototype.indexOf);
   const ownKeys = Reflect.ownKeys;
   const { iterator } = Symbol;
-  const fail = (message) => { throw coded(new TypeError(message), "ERR_INVALID_ARG_TYPE"); };
-  const needs = (args, count) => { if (args.length < count) throw coded(new TypeError(`${count === 1 ? "an argument is" : "two arguments are"} missing`), "ERR_MISSING_ARGS"); };
+  const fail = (message) => {
+    throw coded(new TypeError(message), "ERR_INVALID_ARG_TYPE");
+  };
+  const needs = (args, count) => {
+    if (args.length >= count) return;
+    const error = new TypeError(`${count === 1 ? "an argument is" : "two arguments are"} missing`);
+    throw coded(error, "ERR_MISSING_ARGS");
+  };
 
   const fromText = (text) => {
     const list = [];
     for (const part of split(text, "&")) {
       if (part === "") continue;
       const at = indexOf(part, "=");
-      list.push([native.formDecode(at < 0 ? part : slice(part, 0, at)), at < 0 ? "" : native.formDecode(slice(part, at + 1))]);
+      list.push([
+        native.formDecode(at < 0 ? part : slice(part, 0, at)),
+        at < 0 ? "" : native.formDecode(slice(part, at + 1)),
+      ]);
     }
     return list;
   };
+  const isObject = (value) => value !== null && (typeof value === "object" || typeof value === "function");
+  const oddPair = () =>
+    coded(new TypeError("each pair is a name and a value, in an array"), "ERR_INVALID_TUPLE");
   const fromPairs = (init) => {
     const list = [];
     for (const pair of init) {
-      if (pair === null || (typeof pair !== "object" && typeof pair !== "function") || typeof pair[iterator] !== "function") throw coded(new TypeError("each pair is a name and a value, in an array"), "ERR_INVALID_TUPLE");
+      if (!isObject(pair) || typeof pair[iterator] !== "function") throw oddPair();
       const both = [...pair];
-      if (both.length !== 2) throw coded(new TypeError("each pair is a name and a value, in an array"), "ERR_INVALID_TUPLE");
+      if (both.length !== 2) throw oddPair();
       list.push([usvString(both[0]), usvString(both[1])]);
     }
     return list;
@@ -40,29 +54,49 @@
   };
   const pairsOf = (init) => {
     if (init === undefined) return [];
-    if (init === null || (typeof init !== "object" && typeof init !== "function")) {
+    if (!isObject(init)) {
       const text = usvString(init);
       return fromText(text[0] === "?" ? slice(text, 1) : text);
     }
     const method = init[iterator];
     if (method === undefined || method === null) return fromRecord(init);
-    if (typeof method !== "function") throw coded(new TypeError("query pairs must be iterable"), "ERR_ARG_NOT_ITERABLE");
+    if (typeof method !== "function") {
+      throw coded(new TypeError("query pairs must be iterable"), "ERR_ARG_NOT_ITERABLE");
+    }
     return fromPairs(init);
   };
-  const textOf = (list) => list.map(([name, value]) => `${native.formEncode(name)}=${native.formEncode(value)}`).join("&");
+  const textOf = (list) =>
+    list.map(([name, value]) => `${native.formEncode(name)}=${native.formEncode(value)}`).join("&");
+
+  const byName = ([a], [b]) => {
+    if (a < b) return -1;
+    return a > b ? 1 : 0;
+  };
 
   let pairs, attach, replacePairs;
   class URLSearchParams {
-    #pairs; #url;
-    constructor(init = undefined) { this.#pairs = pairsOf(init); }
+    #pairs;
+    #url;
+    constructor(init = undefined) {
+      this.#pairs = pairsOf(init);
+    }
     static {
       helpers.isParams = (value) => #pairs in value;
       pairs = (params) => params.#pairs;
-      replacePairs = (params, list) => { params.#pairs = list; };
-      attach = (params, url) => { params.#url = url; return params; };
+      replacePairs = (params, list) => {
+        params.#pairs = list;
+      };
+      attach = (params, url) => {
+        params.#url = url;
+        return params;
+      };
     }
-    #update() { if (this.#url) setQuery(this.#url, textOf(this.#pairs)); }
-    get size() { return this.#pairs.length; }
+    #update() {
+      if (this.#url) setQuery(this.#url, textOf(this.#pairs));
+    }
+    get size() {
+      return this.#pairs.length;
+    }
     append(name, value) {
       const list = this.#pairs;
       needs(arguments, 2);
@@ -111,20 +145,32 @@
       this.#update();
     }
     sort() {
-      this.#pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+      this.#pairs.sort(byName);
       this.#update();
     }
-    entries() { return iterate(this, this.#pairs, 2); }
+    entries() {
+      return iterate(this, this.#pairs, 2);
+    }
     forEach(callback, self = undefined) {
       let list = this.#pairs;
       if (typeof callback !== "function") fail("forEach takes a function");
-      for (let at = 0; at < (list = this.#pairs).length; at++) callback.call(self, list[at][1], list[at][0], this);
+      for (let at = 0; at < (list = this.#pairs).length; at++) {
+        callback.call(self, list[at][1], list[at][0], this);
+      }
     }
-    keys() { return iterate(this, this.#pairs, 0); }
-    values() { return iterate(this, this.#pairs, 1); }
-    toString() { return textOf(this.#pairs); }
+    keys() {
+      return iterate(this, this.#pairs, 0);
+    }
+    values() {
+      return iterate(this, this.#pairs, 1);
+    }
+    toString() {
+      return textOf(this.#pairs);
+    }
   }
-  const steps = new WeakMap(), stepOf = uncurry(WeakMap.prototype.get), keepStep = uncurry(WeakMap.prototype.set);
+  const steps = new WeakMap();
+  const stepOf = uncurry(WeakMap.prototype.get);
+  const keepStep = uncurry(WeakMap.prototype.set);
   const iteratorProto = {
     __proto__: getPrototypeOf(getPrototypeOf([][iterator]())),
     next() {
@@ -136,7 +182,10 @@
       return { value: state.part === 2 ? [item[0], item[1]] : item[state.part], done: false };
     },
   };
-  defineProperty(iteratorProto, Symbol.toStringTag, { value: "URLSearchParams Iterator", configurable: true });
+  defineProperty(iteratorProto, Symbol.toStringTag, {
+    value: "URLSearchParams Iterator",
+    configurable: true,
+  });
   const iterate = (params, list, part) => {
     const made = { __proto__: iteratorProto };
     keepStep(steps, made, { params, at: 0, part });
@@ -144,7 +193,17 @@
   };
 
   const END = 1, USERNAME = 2, HOST = 3, HOST_END = 4, PORT = 5, PATH = 6, SEARCH = 7, HASH = 8;
-  const PARTS = { protocol: 0, username: 1, password: 2, host: 3, hostname: 4, port: 5, pathname: 6, search: 7, hash: 8 };
+  const PARTS = {
+    protocol: 0,
+    username: 1,
+    password: 2,
+    host: 3,
+    hostname: 4,
+    port: 5,
+    pathname: 6,
+    search: 7,
+    hash: 8,
+  };
   const specials = { __proto__: null, "http:": 1, "https:": 1, "ws:": 1, "wss:": 1, "ftp:": 1 };
   const invalid = (input, base) => {
     const error = coded(new TypeError(`Invalid URL: ${input}`), "ERR_INVALID_URL");
@@ -152,9 +211,11 @@
     if (base !== undefined) error.base = base;
     return error;
   };
+  const hashOrEnd = (parts) => (parts[HASH] >= 0 ? parts[HASH] : parts[0].length);
   let setQuery;
   class URL {
-    #parts; #params;
+    #parts;
+    #params;
     constructor(input, base = undefined) {
       needs(arguments, 1);
       const text = usvString(input), under = base === undefined ? undefined : usvString(base);
@@ -165,7 +226,9 @@
     static {
       helpers.isUrl = (value) => #parts in value;
       helpers.hrefOf = (url) => url.#parts[0];
-      setQuery = (url, text) => { url.#parts = native.setUrl(url.#parts[0], PARTS.search, text) ?? url.#parts; };
+      setQuery = (url, text) => {
+        url.#parts = native.setUrl(url.#parts[0], PARTS.search, text) ?? url.#parts;
+      };
     }
     static canParse(input, base = undefined) {
       needs(arguments, 1);
@@ -181,9 +244,16 @@
       if (parts !== null) this.#parts = parts;
       if (part === PARTS.search && this.#params) replacePairs(this.#params, fromText(slice(this.search, 1)));
     }
-    #hostStart() { const p = this.#parts; return p[HOST_END] > p[HOST] && p[0][p[HOST]] === "@" ? p[HOST] + 1 : p[HOST]; }
-    toString() { return this.#parts[0]; }
-    get href() { return this.#parts[0]; }
+    #hostStart() {
+      const p = this.#parts;
+      return p[HOST_END] > p[HOST] && p[0][p[HOST]] === "@" ? p[HOST] + 1 : p[HOST];
+    }
+    toString() {
+      return this.#parts[0];
+    }
+    get href() {
+      return this.#parts[0];
+    }
     set href(value) {
       const text = usvString(value), parts = native.parseUrl(text);
       if (parts === null) throw invalid(text);
@@ -197,25 +267,62 @@
       const inner = native.parseUrl(this.pathname) && new URL(this.pathname);
       return inner && (inner.protocol === "http:" || inner.protocol === "https:") ? inner.origin : "null";
     }
-    get protocol() { return slice(this.#parts[0], 0, this.#parts[END]); }
-    set protocol(value) { this.#set(PARTS.protocol, value); }
-    get username() { const p = this.#parts; return p[END] + 2 < p[USERNAME] ? slice(p[0], p[END] + 2, p[USERNAME]) : ""; }
-    set username(value) { this.#set(PARTS.username, value); }
-    get password() { const p = this.#parts; return p[HOST] > p[USERNAME] ? slice(p[0], p[USERNAME] + 1, p[HOST]) : ""; }
-    set password(value) { this.#set(PARTS.password, value); }
-    get host() { const p = this.#parts, start = this.#hostStart(); return start === p[HOST_END] ? "" : slice(p[0], start, p[PATH]); }
-    set host(value) { this.#set(PARTS.host, value); }
-    get hostname() { const p = this.#parts; return slice(p[0], this.#hostStart(), p[HOST_END]); }
-    set hostname(value) { this.#set(PARTS.hostname, value); }
-    get port() { const p = this.#parts; return p[PORT] < 0 ? "" : `${p[PORT]}`; }
-    set port(value) { this.#set(PARTS.port, value); }
-    get pathname() { const p = this.#parts; return slice(p[0], p[PATH], p[SEARCH] >= 0 ? p[SEARCH] : p[HASH] >= 0 ? p[HASH] : p[0].length); }
-    set pathname(value) { this.#set(PARTS.pathname, value); }
+    get protocol() {
+      return slice(this.#parts[0], 0, this.#parts[END]);
+    }
+    set protocol(value) {
+      this.#set(PARTS.protocol, value);
+    }
+    get username() {
+      const p = this.#parts;
+      return p[END] + 2 < p[USERNAME] ? slice(p[0], p[END] + 2, p[USERNAME]) : "";
+    }
+    set username(value) {
+      this.#set(PARTS.username, value);
+    }
+    get password() {
+      const p = this.#parts;
+      return p[HOST] > p[USERNAME] ? slice(p[0], p[USERNAME] + 1, p[HOST]) : "";
+    }
+    set password(value) {
+      this.#set(PARTS.password, value);
+    }
+    get host() {
+      const p = this.#parts, start = this.#hostStart();
+      return start === p[HOST_END] ? "" : slice(p[0], start, p[PATH]);
+    }
+    set host(value) {
+      this.#set(PARTS.host, value);
+    }
+    get hostname() {
+      const p = this.#parts;
+      return slice(p[0], this.#hostStart(), p[HOST_END]);
+    }
+    set hostname(value) {
+      this.#set(PARTS.hostname, value);
+    }
+    get port() {
+      const p = this.#parts;
+      return p[PORT] < 0 ? "" : `${p[PORT]}`;
+    }
+    set port(value) {
+      this.#set(PARTS.port, value);
+    }
+    get pathname() {
+      const p = this.#parts;
+      return slice(p[0], p[PATH], p[SEARCH] >= 0 ? p[SEARCH] : hashOrEnd(p));
+    }
+    set pathname(value) {
+      this.#set(PARTS.pathname, value);
+    }
     get search() {
-      const p = this.#parts, text = p[SEARCH] < 0 ? "" : slice(p[0], p[SEARCH], p[HASH] >= 0 ? p[HASH] : p[0].length);
+      const p = this.#parts;
+      const text = p[SEARCH] < 0 ? "" : slice(p[0], p[SEARCH], hashOrEnd(p));
       return text.length > 1 ? text : "";
     }
-    set search(value) { this.#set(PARTS.search, value); }
+    set search(value) {
+      this.#set(PARTS.search, value);
+    }
     get searchParams() {
       if (!this.#params) {
         this.#params = attach(new URLSearchParams(), this);
@@ -223,12 +330,23 @@
       }
       return this.#params;
     }
-    get hash() { const p = this.#parts, text = p[HASH] < 0 ? "" : slice(p[0], p[HASH]); return text.length > 1 ? text : ""; }
-    set hash(value) { this.#set(PARTS.hash, value); }
-    toJSON() { return this.#parts[0]; }
+    get hash() {
+      const p = this.#parts, text = p[HASH] < 0 ? "" : slice(p[0], p[HASH]);
+      return text.length > 1 ? text : "";
+    }
+    set hash(value) {
+      this.#set(PARTS.hash, value);
+    }
+    toJSON() {
+      return this.#parts[0];
+    }
   }
   builtins.URL = URL;
   publish(URL);
   publish(URLSearchParams);
-  defineProperty(URLSearchParams.prototype, iterator, { value: URLSearchParams.prototype.entries, writable: true, configurable: true });
+  defineProperty(URLSearchParams.prototype, iterator, {
+    value: URLSearchParams.prototype.entries,
+    writable: true,
+    configurable: true,
+  });
 });

@@ -27,7 +27,7 @@
     AbortSignal: 'use Promise.race with sleep from "workflow"; the loser is left behind',
     WeakRef: collected,
     FinalizationRegistry: collected,
-    SharedArrayBuffer: ("" + shared + ", and ArrayBuffer"),
+    SharedArrayBuffer: shared + ", and ArrayBuffer",
     require: 'use import; only relative modules, "workflow" and "python:…" are there',
     eval: source,
     Buffer: "use Uint8Array, TextEncoder, atob and btoa",
@@ -45,11 +45,17 @@
     performance: "use Date.now(), the run's own clock",
     Intl: "format in a Python step; the language data would tie a run to a machine",
   };
-  const forbidden = (name, advice) => helpers.named("ForbiddenGlobalError", ("" + name + " is not there in a workflow; " + advice));
+  const forbidden = (name, advice) =>
+    helpers.named("ForbiddenGlobalError", name + " is not there in a workflow; " + advice);
   // Code that looks before it leaps finds typeof "undefined" and a value that is not truthy; any use throws.
-  const everything = "get set has deleteProperty defineProperty getOwnPropertyDescriptor ownKeys getPrototypeOf setPrototypeOf isExtensible preventExtensions apply construct".split(" ");
+  const everything = [
+    ...["get", "set", "has", "deleteProperty", "defineProperty", "getOwnPropertyDescriptor", "ownKeys"],
+    ...["getPrototypeOf", "setPrototypeOf", "isExtensible", "preventExtensions", "apply", "construct"],
+  ];
   const traps = (name, advice) => {
-    const refuse = () => { throw forbidden(name, advice); };
+    const refuse = () => {
+      throw forbidden(name, advice);
+    };
     const table = { __proto__: null };
     for (const trap of everything) table[trap] = refuse;
     return table;
@@ -66,9 +72,16 @@
   for (const name of keys(callables)) install(name, refused(function () {}, name, callables[name]));
   for (const name of keys(namespaces)) install(name, refused({}, name, namespaces[name]));
   delete globalThis.gc;
-  const makers = [Function, (async () => {}).constructor, (function* () {}).constructor, (async function* () {}).constructor];
+  const makers = [
+    Function,
+    (async () => {}).constructor,
+    (function* () {}).constructor,
+    (async function* () {}).constructor,
+  ];
   for (const maker of makers) {
-    const blocked = function Function(text) { throw forbidden("new Function", source); };
+    const blocked = function Function(text) {
+      throw forbidden("new Function", source);
+    };
     blocked.prototype = maker.prototype;
     defineProperty(maker.prototype, "constructor", { value: blocked, writable: false, configurable: false });
     if (maker === Function) install("Function", blocked);
