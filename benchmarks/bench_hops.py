@@ -38,7 +38,7 @@ export async function seq(n) {
 }
 """
 FLOW = Workflow.from_source(SOURCE)
-ROOTS = tuple(str(Path(package.__file__).parent) for package in (perdure, perdure_sqlite))
+ROOTS = tuple(str(Path(str(package.__file__)).parent) for package in (perdure, perdure_sqlite))
 HERE = __file__
 
 Call: TypeAlias = "tuple[str, str, str]"  # thread, file, function
