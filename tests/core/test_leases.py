@@ -103,7 +103,7 @@ def test_a_wake_during_a_claim_is_never_swallowed(
     generation: int, seen: int, due: int | None, next_due: int | None
 ) -> None:
     found = rearmed_due_ms(
-        generation=generation, seen=seen, due_ms=due, next_due_ms=next_due, now_ms=50
+        generation=generation, claim_generation=seen, due_ms=due, next_due_ms=next_due, now_ms=50
     )
     if generation == seen:
         assert found == next_due

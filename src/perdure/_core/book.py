@@ -1,7 +1,7 @@
 """Book: one run as a value that is read whole, changed in memory, and written whole or not at all.
 
 For worlds whose transaction is one document (a conditional PUT, a file, a guarded row). Pure: the
-world brings what it has stored, the time and fresh tokens, and writes what the book holds after.
+world brings its stored document, the time and fresh tokens, and writes the book's fields after.
 A call that raises has changed nothing, so that many calls can share one write and fail alone. Log
 entries may stay behind in the store: a book needs the positions of the keys that a call may
 repeat, no event.
@@ -77,7 +77,7 @@ class Book(Claims):
 
         Args:
             commit: one with ``new``.
-            holder: who else holds a token.
+            holder: returns the hook of another run that holds a token, or None.
 
         Raises:
             StaleTurnError: as the contract says.
@@ -98,7 +98,7 @@ class Book(Claims):
             raise IdempotencyConflictError(new.idempotency_key or new.run_id, run_id=new.run_id)
 
     def append(self, append: Append, *, now_ms: int) -> Appended:
-        """What ``Storage.append`` does.
+        """Append an event as ``Storage.append`` promises.
 
         Raises:
             RunEndedError: the run has ended.
@@ -127,10 +127,10 @@ class Book(Claims):
     def commit(
         self, commit: TurnCommit, *, now_ms: int, holder: Holder, new_token: Callable[[], str]
     ) -> Committed:
-        """What ``Storage.commit`` does to a run that is there.
+        """Commit a turn of a run that is there, as ``Storage.commit`` promises.
 
         Args:
-            holder: who else holds a token.
+            holder: returns the hook of another run that holds a token, or None.
 
         Raises:
             StaleTurnError, RunEndedError: as the contract says.
@@ -239,12 +239,12 @@ class Book(Claims):
     def _write_turn(
         self, commit: TurnCommit, conflicts: Mapping[EntityId, HookRecord]
     ) -> Mapping[str, str]:
-        """Write the commit's events; gives the run's attributes after them."""
+        """Write the commit's events. Returns the run's attributes after them."""
         attributes = self.record.attributes
         for event in (*commit.deliveries, *commit.events):
-            held = conflicts.get(event.entity) if event.entity is not None else None
-            if event.type is EventType.HOOK_CREATED and held is not None:
-                event = conflict_event(event, held)
+            holder = conflicts.get(event.entity) if event.entity is not None else None
+            if event.type is EventType.HOOK_CREATED and holder is not None:
+                event = conflict_event(event, holder)
             if self._write(event) and event.type is EventType.ATTRIBUTES_SET:
                 attributes = merged_attributes(attributes, event.facts)
         if commit.outcome is not None:
@@ -254,11 +254,11 @@ class Book(Claims):
     def _finish_turn(
         self, commit: TurnCommit, conflicts: bool, *, now_ms: int, new_token: Callable[[], str]
     ) -> tuple[Lease, ...]:
-        """Messages, leases and the wake; gives the leases of messages that were sent leased."""
+        """Settle messages, leases and the wake. Returns the leases of messages sent leased."""
         if commit.outcome is not None:
             self._end()
             return ()
-        sent = [
+        leases = [
             self.send(new, now_ms=now_ms, token=new_token() if new.lease_ms is not None else None)
             for new in commit.messages
         ]
@@ -274,7 +274,7 @@ class Book(Claims):
             self.arm(commit.wake_at_ms)
         if conflicts:
             self.arm(now_ms)
-        return tuple(lease for lease in sent if lease is not None)
+        return tuple(lease for lease in leases if lease is not None)
 
     def _end(self) -> None:
         self._drop_claims()

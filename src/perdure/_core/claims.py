@@ -1,4 +1,4 @@
-"""Claims: what of a run can be claimed, and by whom it is: its wake and its messages.
+"""Claims: the wake and the messages of a run, and the leases on them.
 
 Pure. A call that raises has changed nothing.
 """

@@ -43,16 +43,16 @@ def fold(events: Iterable[LoggedEvent]) -> tuple[Entity, ...]:
         kind = ENTITY_OF.get(event.type)  # None: of a later version of this package
         if kind is None or kind is EntityKind.RUN or event.entity is None:
             continue
-        known = entities.get(event.entity)
-        if known is not None and known.kind is not kind:
+        entity = entities.get(event.entity)
+        if entity is not None and entity.kind is not kind:
             continue
-        state = TABLES[kind][known.state if known else "absent"].get(event.type)
+        state = TABLES[kind][entity.state if entity else "absent"].get(event.type)
         if state is None:
             continue
         entities[event.entity] = (
             _created(kind, event.entity, state, event)
-            if known is None
-            else _moved(known, state, event)
+            if entity is None
+            else _moved(entity, state, event)
         )
     return tuple(entities.values())
 
@@ -97,11 +97,11 @@ def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> En
 
 
 def _moved(entity: Entity, state: str, event: Event) -> Entity:
-    attempt, lost = event.facts.get("attempt"), event.facts.get("lost")
+    attempt, losses = event.facts.get("attempt"), event.facts.get("lost")
     attempts = max(entity.attempts, attempt) if isinstance(attempt, int) else entity.attempts
     if event.type in _STEP_ENDED:
         attempts = max(attempts, 1)
     ended = event.at_ms if is_ended(entity.kind, state) else None
-    if isinstance(lost, int):
-        entity = replace(entity, lost=max(entity.lost, lost))
+    if isinstance(losses, int):
+        entity = replace(entity, lost=max(entity.lost, losses))
     return replace(entity, state=state, attempts=attempts, ended_ms=ended)

@@ -11,18 +11,20 @@ from .._model.ids import EntityId
 __all__ = ("Holder", "Hooks", "claim_hooks", "free_hooks", "is_held")
 
 Hooks: TypeAlias = "MutableMapping[str, HookRecord]"
-Holder: TypeAlias = Callable[[str], "HookRecord | None"]  # who else holds a token
+Holder: TypeAlias = Callable[
+    [str], "HookRecord | None"
+]  # the hook of another run that holds a token
 
 
 def claim_hooks(hooks: Hooks, commit: TurnCommit, holder: Holder) -> dict[EntityId, HookRecord]:
-    """Take the tokens that are free; gives the holders of those that are not, by our hook."""
+    """Take the tokens that are free. Returns the holders of the others, by our hook."""
     free_hooks(hooks, commit.hooks_released)
     conflicts: dict[EntityId, HookRecord] = {}
     for claim in commit.hooks_claimed:
-        held = hooks.get(claim.token) or holder(claim.token)
-        if held is not None and held.run_id == commit.run_id and claim.token not in hooks:
-            held = None  # the store's word on what this commit has just released
-        if held is None:
+        record = hooks.get(claim.token) or holder(claim.token)
+        if record is not None and record.run_id == commit.run_id and claim.token not in hooks:
+            record = None  # the store's word on a token that this commit has just released
+        if record is None:
             hooks[claim.token] = HookRecord(
                 run_id=commit.run_id,
                 hook_id=claim.hook_id,
@@ -30,8 +32,8 @@ def claim_hooks(hooks: Hooks, commit: TurnCommit, holder: Holder) -> dict[Entity
                 metadata=claim.metadata,
                 is_webhook=claim.is_webhook,
             )
-        elif (held.run_id, held.hook_id) != (commit.run_id, claim.hook_id):
-            conflicts[claim.hook_id] = held
+        elif (record.run_id, record.hook_id) != (commit.run_id, claim.hook_id):
+            conflicts[claim.hook_id] = record
     free_hooks(hooks, commit.hooks_released)  # those claimed just now, too
     return conflicts
 

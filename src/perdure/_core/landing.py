@@ -1,7 +1,7 @@
-"""Landing: what a write means for a run, its log and its place in lists.
+"""Landing: the effect of a write on a run, its log and its place in lists.
 
-Pure, and the same for every world: a world reads, asks here what becomes of it, and writes that in
-one transaction. Nothing here knows how anything is stored.
+Pure, and the same for every world: a world reads a run, asks here for its next state, and writes
+that in one transaction. Nothing here knows how anything is stored.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def check_turn(commit: TurnCommit, *, status: RunStatus, turn: int, position: in
 
 
 def conflict_event(event: Event, holder: HookRecord) -> Event:
-    """What is logged in place of ``hook_created`` when another hook holds the token."""
+    """The event in place of ``hook_created`` when another hook holds the token."""
     return Event(
         type=EventType.HOOK_CONFLICT,
         key=f"{event.entity}/conflict",

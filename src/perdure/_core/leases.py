@@ -1,7 +1,7 @@
 """Leases: which worker may handle an item, and until when.
 
 Pure. Time is an argument (integer milliseconds, world clock); nothing here sleeps, reads a
-clock or touches storage. Worlds call this in a transaction, on what they read there.
+clock or touches storage. Worlds call this in a transaction, on items that they read there.
 Invariant: at most one live lease per item; ``attempt`` falls only where a claim is ended or given
 back, never by a lease that runs out.
 """
@@ -18,7 +18,7 @@ __all__ = ("Claimable", "Mailbox", "check_lease", "rearmed_due_ms")
 
 @dataclass(slots=True, kw_only=True)
 class Claimable:
-    """What a world keeps of an item that workers claim."""
+    """An item that workers claim, as a world keeps it."""
 
     due_ms: int | None
     lease: Lease | None = None  # the latest that nobody ended; it may have run out
@@ -46,13 +46,13 @@ class Claimable:
         self.attempt = max(0, self.attempt - 1)
 
     def drop(self) -> None:
-        """End the latest claim, whatever becomes of the item."""
+        """End the latest claim; the item itself stays as it is."""
         self.lease = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Mailbox(Claimable):
-    """A run's wake; while it is claimed ``due_ms`` holds what came meanwhile."""
+    """A run's wake. While it is claimed ``due_ms`` is the time that was asked for meanwhile."""
 
     generation: int = 0
 
@@ -62,7 +62,7 @@ class Mailbox(Claimable):
         self.generation += 1
 
     def take(self, lease: Lease) -> None:
-        """Give it to the holder of *lease*: what was due is consumed, what comes starts afresh."""
+        """Give it to the holder of *lease*; its due time is consumed, a later one starts afresh."""
         Claimable.take(self, lease)
         self.due_ms = None
 
@@ -81,7 +81,7 @@ class Mailbox(Claimable):
         self.attempt = 0
         self.due_ms = rearmed_due_ms(
             generation=self.generation,
-            seen=end.generation,
+            claim_generation=end.generation,
             due_ms=self.due_ms,
             next_due_ms=min(timers, default=None),
             now_ms=now_ms,
@@ -100,29 +100,34 @@ class Mailbox(Claimable):
         self.due_ms = min(times, default=None)
 
 
-def check_lease(current: Lease | None, held: Lease, *, now_ms: int) -> None:
+def check_lease(current: Lease | None, lease: Lease, *, now_ms: int) -> None:
     """Pass only the holder of the item's live lease.
 
     Raises:
-        LeaseLostError: *held* is not the item's latest lease, or has run out.
+        LeaseLostError: *lease* is not the item's latest lease, or has run out.
     """
-    if current is None or current.token != held.token or not current.is_live(now_ms=now_ms):
-        raise LeaseLostError(held.item)
+    if current is None or current.token != lease.token or not current.is_live(now_ms=now_ms):
+        raise LeaseLostError(lease.item)
 
 
 def rearmed_due_ms(
-    *, generation: int, seen: int, due_ms: int | None, next_due_ms: int | None, now_ms: int
+    *,
+    generation: int,
+    claim_generation: int,
+    due_ms: int | None,
+    next_due_ms: int | None,
+    now_ms: int,
 ) -> int | None:
     """When a wake whose claim just ended is due again; None: not before somebody wakes it.
 
     Args:
         generation: the mailbox's present generation.
-        seen: the generation the ended claim saw.
+        claim_generation: the generation the ended claim saw.
         due_ms: the mailbox's due time; None if it has none.
-        next_due_ms: what the ender asks for.
+        next_due_ms: the time that the ender asks for; None for none.
     """
-    if generation == seen:
+    if generation == claim_generation:
         return next_due_ms
-    # Woken during the claim: what it was woken for counts, and the next timer besides.
-    woken = now_ms if due_ms is None else due_ms
-    return woken if next_due_ms is None else min(woken, next_due_ms)
+    # Woken during the claim: the time it was woken for counts, and the next timer besides.
+    wake_ms = now_ms if due_ms is None else due_ms
+    return wake_ms if next_due_ms is None else min(wake_ms, next_due_ms)

@@ -1,7 +1,7 @@
 """Ledger: the open entities of a run, as the planner needs them.
 
-Pure. It rides in every snapshot, so that a thaw reads no old events: what is open, the rolling
-digest of what was delivered, and nothing of what has ended.
+Pure. It rides in every snapshot, so that a thaw reads no old events: it has the open entities and
+the rolling digest of the deliveries, and nothing of entities that have ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def next_digest(digest: bytes, event: Event) -> bytes:
 
 @dataclass(slots=True, kw_only=True)
 class Ledger:
-    """What is open in a run. Mutable: owned by the one turn that works on it."""
+    """The open entities of a run. Mutable: owned by the one turn that works on it."""
 
     steps: dict[EntityId, str]  # entity -> step id
     waits: dict[EntityId, int]  # entity -> resume_at_ms
@@ -81,7 +81,7 @@ class Ledger:
             self.hooks.pop(event.entity, None)
 
     def note(self, commands: Iterable[Command]) -> None:
-        """Note what the guest asked for."""
+        """Note the guest's commands."""
         for command in commands:
             match command:
                 case ScheduleStep():

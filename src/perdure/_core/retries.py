@@ -1,4 +1,4 @@
-"""Retries: what follows a step's failure.
+"""Retries: whether and when a step runs again after a failure.
 
 Pure. The arithmetic is the reference SDK's where nothing else is asked for: 3 retries are 4
 executions; a plain failure is tried again after one second. A policy may let the wait grow, bound
@@ -31,7 +31,7 @@ __all__ = (
 )
 
 MIN_DELAY_MS = 1000
-MAX_DELAY_MS = 36_525 * 86_400_000  # a hundred years: what is due then, every store can hold
+MAX_DELAY_MS = 36_525 * 86_400_000  # a hundred years: a time that every store can hold
 LOST_BUDGET = 10
 
 
@@ -71,31 +71,33 @@ class Fail:
 Verdict: TypeAlias = "Retry | Fail"
 
 
-def before_execution(*, attempt: int, lost: int, returned: int, max_retries: int) -> Proceed | Fail:
+def before_execution(
+    *, attempt: int, losses: int, returned: int, max_retries: int
+) -> Proceed | Fail:
     """Whether a claimed step may run its body."""
-    if lost and max_retries == 0:
+    if losses and max_retries == 0:
         return Fail(retries=0, exhausted=False)
-    if lost > LOST_BUDGET:
-        return Fail(retries=lost, exhausted=False)
+    if losses > LOST_BUDGET:
+        return Fail(retries=losses, exhausted=False)
     execution = attempt - returned
-    if execution - lost > max_retries + 1:
+    if execution - losses > max_retries + 1:
         return Fail(retries=max_retries, exhausted=False)
     return Proceed(execution)
 
 
 def after_failure(
-    *, execution: int, lost: int, max_retries: int, fatal: bool, delay_ms: int = MIN_DELAY_MS
+    *, execution: int, losses: int, max_retries: int, fatal: bool, delay_ms: int = MIN_DELAY_MS
 ) -> Verdict:
-    """What follows an execution that raised.
+    """Whether and when a step runs again after an execution that raised.
 
     Args:
         execution: which execution it was, from 1, lost ones included.
-        lost: how many of them were lost; they do not use up retries.
+        losses: how many of them were lost; they do not use up retries.
         delay_ms: the wait before a retry.
     """
     if fatal:
         return Fail(retries=0, exhausted=False)
-    failures = execution - lost
+    failures = execution - losses
     if failures > max_retries:
         return Fail(retries=max_retries, exhausted=True)
     return Retry(delay_ms=delay_ms)
@@ -109,10 +111,10 @@ def planned_delay_ms(policy: RetryPolicy, *, failures: int, key: str) -> int:
         key: the step's id in its run, which the jitter follows from.
     """
     try:
-        grown = policy.delay_ms * policy.backoff ** (failures - 1)
+        wait_ms = policy.delay_ms * policy.backoff ** (failures - 1)
     except OverflowError:
-        grown = math.inf
-    longest = min(grown, policy.max_delay_ms) if policy.delay_ms else 0
+        wait_ms = math.inf
+    longest = min(wait_ms, policy.max_delay_ms) if policy.delay_ms else 0
     if not policy.jitter:
         return math.ceil(longest)
     return math.ceil(longest * (1 - policy.jitter * _share(f"{key}/{failures}")))
@@ -126,7 +128,7 @@ def _share(key: str) -> float:
 def delay_ms(seconds: float) -> int:
     """A wait of *seconds* in milliseconds: whole seconds up, as in the reference.
 
-    At least one second, also for what is no number, and at most a hundred years.
+    At least one second, also for NaN, and at most a hundred years.
     """
     if not MIN_DELAY_MS < seconds * 1000 < math.inf:
         return MIN_DELAY_MS

@@ -1,7 +1,7 @@
-"""Shelf: many books at once: which are due, what is listed, how a stream grows.
+"""Shelf: many books at once: claims of those that are due, pages of lists, and streams.
 
 For worlds that hold runs as ``Book`` values. Pure: books are changed in memory, and the world
-writes each that is given back.
+writes each that is returned.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def claim_due_messages(
 def count_due(
     books: Iterable[Book], topics: Collection[str] | None, *, now_ms: int
 ) -> dict[str, int]:
-    """What ``Queue.count_waiting`` answers."""
+    """The answer of ``Queue.count_waiting``."""
     counts = {"": 0}
     for book in books:
         counts[""] += book.wake is not None and book.wake.is_claimable(now_ms)
@@ -87,19 +87,19 @@ def count_due(
 def list_page(
     records: Iterable[RunRecord], where: RunFilter, *, cursor: str | None, limit: int
 ) -> RunPage:
-    """What ``Catalogue.list_runs`` answers, of all the runs there are.
+    """The answer of ``Catalogue.list_runs``, from all the runs there are.
 
     Raises:
         CursorError: it is not one of ``list_cursor``.
     """
     last = parse_cursor(cursor)
-    found = sorted(
+    matches = sorted(
         (r for r in records if _order(r) < last and matches_filter(r, where)),
         key=_order,
         reverse=True,
     )
-    page = tuple(found[: max(limit, 0)])
-    more = len(found) > len(page) and page
+    page = tuple(matches[: max(limit, 0)])
+    more = len(matches) > len(page) and page
     return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
 
@@ -132,7 +132,7 @@ def run_state(
 @final
 @dataclass(slots=True)
 class StreamLog:
-    """A stream as one value: its chunks, and the length that each write gave."""
+    """A stream as one value: its chunks, and its length after each write."""
 
     chunks: list[bytes] = field(default_factory=list[bytes])
     closed: bool = False
@@ -141,7 +141,7 @@ class StreamLog:
     def append(
         self, chunks: Sequence[bytes], *, writer: str, sequence: int, run_id: str, name: str
     ) -> int:
-        """What ``Streams.append`` does.
+        """Add chunks as ``Streams.append`` promises.
 
         Raises:
             StreamClosedError: the stream is closed.
@@ -159,11 +159,11 @@ class StreamLog:
         return self.closed or len(self.chunks) > start
 
     def read(self, *, start: int, limit: int) -> StreamPage:
-        """What ``Streams.read`` answers now; a negative *start* counts from the end."""
+        """The answer of ``Streams.read`` now; a negative *start* counts from the end."""
         start = max(0, len(self.chunks) + start) if start < 0 else start
         chunks = tuple(self.chunks[start : start + max(limit, 0)])
-        done = self.closed and start + len(chunks) >= len(self.chunks)
-        return StreamPage(start=start, chunks=chunks, done=done)
+        is_last = self.closed and start + len(chunks) >= len(self.chunks)
+        return StreamPage(start=start, chunks=chunks, done=is_last)
 
     def copied(self, name: str) -> StreamCopy:
         """What ``Transfer.read_streams`` answers of the stream *name*."""
@@ -185,7 +185,7 @@ class StreamLog:
         return cls(chunks=list(stream.chunks), closed=stream.closed, writes=writes)
 
     def info(self, name: str) -> StreamInfo:
-        """What ``Streams.info`` answers."""
+        """The answer of ``Streams.info``."""
         return StreamInfo(name=name, length=len(self.chunks), closed=self.closed)
 
 

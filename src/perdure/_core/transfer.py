@@ -1,6 +1,6 @@
-"""Transfer: what becomes of a run that leaves a world, and of one that comes.
+"""Transfer: a run as it leaves a world, and as it arrives in another.
 
-Pure, and the same for every world. What waits for the run is written into the event that ends its
+Pure, and the same for every world. The run's pending work is written into the event that ends its
 log here, so a departure that was cut short can be finished from the log alone, by anybody.
 """
 
@@ -64,7 +64,7 @@ def moved_to(record: RunRecord) -> str | None:
         return None
     try:
         url = cbor2.loads(record.payload)
-    except Exception:  # of whatever kind a damaged payload brings forth: it is away, still
+    except Exception:  # any kind: a damaged payload decides; the run is away, still
         url = None
     return url if isinstance(url, str) else "(a url that cannot be read)"
 
@@ -117,7 +117,7 @@ def pending_work(
     *,
     now_ms: int,
 ) -> PendingWork:
-    """What a run has waiting, free of claims: a turn that is under way is lost, so it is due.
+    """The run's pending work, free of claims: a turn that is under way is lost, so it is due.
 
     Args:
         messages: each with its claims, its lost ones and its returned ones.
@@ -125,10 +125,10 @@ def pending_work(
     Raises:
         RunBusyError: a step is running, and *departure* is not to lose it.
     """
-    held = list(messages)
+    items = list(messages)
     live = [
         (message.message_id, item.lease.expires_at_ms)
-        for message, item, _, _ in held
+        for message, item, _, _ in items
         if item.lease is not None and item.lease.is_live(now_ms=now_ms)
     ]
     if live and not departure.lose_claims:
@@ -136,8 +136,8 @@ def pending_work(
         raise RunBusyError(departure.run_id, steps=names, until_ms=max(at for _, at in live))
     due_ms = wake.due_ms if wake.lease is None else min(wake.lease.expires_at_ms, now_ms)
     pending = [
-        pending_message(message, item, lost=lost, returned=returned, now_ms=now_ms)
-        for message, item, lost, returned in held
+        pending_message(message, item, lost=losses, returned=returned, now_ms=now_ms)
+        for message, item, losses, returned in items
     ]
     return PendingWork(
         wake_due_ms=due_ms,
@@ -166,7 +166,7 @@ def moved_event(
 
 
 def departed_outcome(departure: Departure, *, now_ms: int) -> RunOutcome:
-    """What ends the run here until it is known to have arrived."""
+    """The run's outcome here until it is known to have arrived."""
     payload: bytes = cbor2.dumps(departure.to)
     return RunOutcome(status=RunStatus.MOVING, payload=payload, at_ms=now_ms)
 
@@ -190,7 +190,7 @@ def arrived_record(copy: RunCopy) -> RunRecord:
 
 
 def work_of(copy: RunCopy) -> PendingWork:
-    """What waits for the run.
+    """The run's pending work, from the last event of its copy.
 
     Raises:
         WorldContractError: its log is not whole, or does not end with its departure.
@@ -230,10 +230,10 @@ def check_same_arrival(record: RunRecord, at: int | None, copy: RunCopy) -> None
 
 
 def remains_of(record: RunRecord, log: Sequence[LoggedEvent]) -> bool:
-    """Whether a run is what one with this log left behind when it moved on from there.
+    """Whether this record is the remains of the run with this log, left when it moved on from here.
 
-    That holds nothing which the log does not tell: it is an earlier part of it. A run that has
-    moved on since this log ends is no such thing, since its own is longer.
+    Remains hold nothing that the log does not hold: their log is an earlier part of it. A run that
+    has moved on since this log ends is none, since its own log is longer.
     """
     at, created = record.position, log[0].event
     return (
@@ -251,9 +251,9 @@ def check_tokens_free(work: PendingWork, holder: Callable[[str], HookRecord | No
         HookTokenHeldError: another run does.
     """
     for hook in work.hooks:
-        held = holder(hook.token)
-        if held is not None:
-            raise HookTokenHeldError(hook.token, run_id=held.run_id)
+        record = holder(hook.token)
+        if record is not None:
+            raise HookTokenHeldError(hook.token, run_id=record.run_id)
 
 
 # --- books ----------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def depart(
     now_ms: int,
     bodies: Mapping[str, bytes] | None = None,
 ) -> RunRecord:
-    """What ``Transfer.depart`` does to a book, which must know the run's hooks and messages.
+    """Depart as ``Transfer.depart`` promises; the book must know the run's hooks and messages.
 
     Args:
         url: of the world that the run leaves.
@@ -280,11 +280,11 @@ def depart(
         return book.record
     assert book.wake is not None  # it has not ended
     whole = bodies or {}
-    held = [
+    items = [
         (replace(q.message, body=whole.get(name, q.message.body)), q, q.lost, q.returned)
         for name, q in book.messages.items()
     ]
-    work = pending_work(departure, book.wake, held, book.hooks.values(), now_ms=now_ms)
+    work = pending_work(departure, book.wake, items, book.hooks.values(), now_ms=now_ms)
     event = moved_event(book.record, departure, work, url=url, now_ms=now_ms)
     book.leave(event, departed_outcome(departure, now_ms=now_ms))
     return book.record
@@ -294,7 +294,7 @@ def arrive(copy: RunCopy, *, holder: Callable[[str], HookRecord | None]) -> Book
     """The book of a run that comes from another world; its streams are the world's to keep.
 
     Args:
-        holder: who holds a token here.
+        holder: returns the hook that holds a token here, or None.
 
     Raises:
         HookTokenHeldError: another run holds one that it brings.
@@ -362,13 +362,13 @@ def _pack(work: PendingWork) -> bytes:
 
 
 def _unpack(data: bytes) -> PendingWork:
-    found = cbor2.loads(data)
-    due_ms, generation, attempt = found["wake"]
+    fields = cbor2.loads(data)
+    due_ms, generation, attempt = fields["wake"]
     return PendingWork(
         wake_due_ms=due_ms,
         wake_generation=generation,
         wake_attempt=attempt,
-        messages=tuple(_message(*parts) for parts in found["messages"]),
+        messages=tuple(_message(*parts) for parts in fields["messages"]),
         hooks=tuple(
             HookRecord(
                 run_id=RunId(run_id),
@@ -377,17 +377,17 @@ def _unpack(data: bytes) -> PendingWork:
                 metadata=metadata,
                 is_webhook=is_webhook,
             )
-            for run_id, hook_id, token, metadata, is_webhook in found["hooks"]
+            for run_id, hook_id, token, metadata, is_webhook in fields["hooks"]
         ),
     )
 
 
 def _message(
-    message_id: str, topic: str, body: bytes, due_ms: int, attempt: int, lost: int, returned: int
+    message_id: str, topic: str, body: bytes, due_ms: int, attempt: int, losses: int, returned: int
 ) -> PendingMessage:
     message = Message(
         message_id=message_id, run_id=RunId(message_id.partition("/")[0]), topic=topic, body=body
     )
     return PendingMessage(
-        message=message, due_ms=due_ms, attempt=attempt, lost=lost, returned=returned
+        message=message, due_ms=due_ms, attempt=attempt, lost=losses, returned=returned
     )

@@ -16,7 +16,7 @@ __all__ = ("ENTITY_OF", "TABLES", "EntityKind", "is_ended", "transition")
 
 
 class EntityKind(StrEnum):
-    """What events are about."""
+    """The kinds of entity that events are about."""
 
     RUN = "run"
     STEP = "step"

@@ -1,4 +1,4 @@
-"""Turn planning: what one turn of a run's VM means for its world.
+"""Turn planning: the writes that follow from one turn of a run's VM.
 
 Pure. The VM's answer goes in, with the routes of its new steps; the events, messages, hook claims
 and outcome of one ``TurnCommit`` come out. Commands made again while catching up with the log
@@ -57,14 +57,14 @@ class StepRoute:
 
 @frozen
 class TurnRequest:
-    """What the planner needs to know besides the answer."""
+    """The facts that the planner needs besides the answer."""
 
     run_id: RunId
     now_ms: int
     commands: Sequence[Command]  # those that are new
     routes: Mapping[EntityId, StepRoute]  # of each of their ``steps_to_run``
     stalled_error: bytes  # of a run that waits for nothing
-    failure: bytes | None = None  # the run fails by this, whatever it asks for
+    failure: bytes | None = None  # the run fails by this, also if it asks for more
 
 
 @frozen
@@ -133,7 +133,7 @@ def foreign_step(steps: Iterable[ScheduleStep], imported: Container[str]) -> str
 
 
 def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
-    """What to commit after a turn; *ledger* takes note of the new commands."""
+    """The writes to commit after a turn; *ledger* notes the new commands."""
     fresh = request.commands
     ledger.note(fresh)
     outcome = _outcome(answer, ledger, request)
@@ -142,8 +142,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     messages: list[NewMessage] = []
     inline: list[ScheduleStep] = []
     events: list[Event] = []
-    claimed: list[HookClaim] = []
-    released: list[EntityId] = []
+    claims: list[HookClaim] = []
+    releases: list[EntityId] = []
     for command in fresh:
         events.append(_event(command, request.now_ms))
         if isinstance(command, ScheduleStep):
@@ -153,15 +153,15 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
                 inline.append(command)
                 events.append(_started(command, request.now_ms))
         elif isinstance(command, OpenHook):
-            claimed.append(_claim(command))
+            claims.append(_claim(command))
         elif isinstance(command, DisposeHook):
-            released.append(command.id)
+            releases.append(command.id)
     return TurnPlan(
         events=tuple(events),
         messages=tuple(messages),
         inline=tuple(inline),
-        hooks_claimed=tuple(claimed),
-        hooks_released=tuple(released),
+        hooks_claimed=tuple(claims),
+        hooks_released=tuple(releases),
         outcome=outcome,
         wake_at_ms=None if outcome else ledger.next_due_ms(),
     )
@@ -177,14 +177,14 @@ def check_repeated(
     """
     for command in commands:
         event = _event(command, 0)
-        found = recorded.get(event.key)
-        if found is None:
+        entry = recorded.get(event.key)
+        if entry is None:
             # A token another run held is recorded as the conflict it became.
             if isinstance(command, OpenHook) and f"{command.id}/conflict" in recorded:
                 continue
             raise DivergenceError(run_id, reason=f"the log holds no {event.key}")
-        if (found.type, found.payload) != (event.type, event.payload) or not _same_facts(
-            found.facts, event.facts
+        if (entry.type, entry.payload) != (event.type, event.payload) or not _same_facts(
+            entry.facts, event.facts
         ):
             raise DivergenceError(run_id, reason=f"{event.key} is another command in the log")
 

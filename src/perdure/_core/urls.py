@@ -1,7 +1,7 @@
-"""URLs of worlds: parsed alike, and shown without what may be secret.
+"""URLs of worlds: parsed alike, and shown without parts that may be secret.
 
-Pure. A character that ends a part of a URL (``?``, ``#``) never ends a name in silence, an option
-that nobody knows is refused, and no message repeats a password, whatever is wrong with its URL.
+Pure. A character that ends a part of a URL (``?``, ``#``) never ends a name in silence, an unknown
+option is refused, and no message repeats a password, not even of a URL that cannot be parsed.
 """
 
 from __future__ import annotations
@@ -39,38 +39,39 @@ def parse_url(url: str, *, scheme: str, options: Collection[str] | None, example
         example: how the URL is written, for messages.
 
     Raises:
-        UsageError: it is another URL, or one of whose parts it cannot be told what is meant.
+        UsageError: it is another kind of URL, or one of its parts is ambiguous.
+
     """
     if not isinstance(cast(object, url), str):
         raise UsageError(
             f"a world's URL is a text, not a value of type {type(url).__name__}; write {example}"
         )
-    shown = shown_url(url)
+    text = shown_url(url)
     if "#" in url:
-        raise UsageError(f"{shown!r} has a '#': in a world's URL it is written %23")
+        raise UsageError(f"{text!r} has a '#': in a world's URL it is written %23")
     if _CONTROL.search(url):
-        raise UsageError(f"{shown!r} has a control character; percent-encode it")
+        raise UsageError(f"{text!r} has a control character; percent-encode it")
     try:
         parts = urlsplit(url)
         path = unquote(parts.path, errors="strict").removeprefix("/")
-        found = tuple(parse_qsl(parts.query, keep_blank_values=True, errors="strict"))
+        pairs = tuple(parse_qsl(parts.query, keep_blank_values=True, errors="strict"))
     except ValueError:  # its words may repeat a password
-        raise UsageError(f"{shown!r} is no URL; write {example}") from None
+        raise UsageError(f"{text!r} is no URL; write {example}") from None
     if parts.scheme != scheme or "://" not in url or "\x00" in path:
-        raise UsageError(f"{shown!r} is no URL of such a world; write {example}")
-    _check_options(shown, [name for name, _ in found], options)
+        raise UsageError(f"{text!r} is no URL of such a world; write {example}")
+    _check_options(text, [name for name, _ in pairs], options)
     if url.endswith("?"):
-        raise UsageError(f"{shown!r} ends in '?' without an option; in a name it is written %3F")
-    return WorldUrl(authority=parts.netloc, path=path, options=found)
+        raise UsageError(f"{text!r} ends in '?' without an option; in a name it is written %3F")
+    return WorldUrl(authority=parts.netloc, path=path, options=pairs)
 
 
-def _check_options(shown: str, names: list[str], known: Collection[str] | None) -> None:
+def _check_options(text: str, names: list[str], options: Collection[str] | None) -> None:
     for name in names:
-        if known is not None and name not in known:
-            there = f"the options are {', '.join(known)}" if known else "there are no options"
+        if options is not None and name not in options:
+            there = f"the options are {', '.join(options)}" if options else "there are no options"
             raise UsageError(
-                f"{shown!r} has an unknown option {shown_option(name)!r}; {there} "
+                f"{text!r} has an unknown option {shown_option(name)!r}; {there} "
                 "(in a name, '?' is written %3F)"
             )
-        if known is not None and names.count(name) > 1:
-            raise UsageError(f"{shown!r} has the option {shown_option(name)!r} twice")
+        if options is not None and names.count(name) > 1:
+            raise UsageError(f"{text!r} has the option {shown_option(name)!r} twice")

@@ -1,4 +1,4 @@
-"""Commands: what a guest asks for in a turn; and how a turn left it.
+"""Commands: a guest's requests in a turn, and the state in which a turn left it.
 
 Commands are imperative; the events that record them are in the past tense. Payloads are opaque
 CBOR bytes. ``at`` is the source position of the await (``checkout.ts:7:19``), for people.
@@ -49,7 +49,7 @@ class StartWait:
 
 @frozen
 class OpenHook:
-    """Claim a token and deliver what is sent to it."""
+    """Claim a token and deliver the payloads that are sent to it."""
 
     id: EntityId
     token: str
@@ -79,7 +79,7 @@ Command: TypeAlias = "ScheduleStep | StartWait | OpenHook | DisposeHook | SetAtt
 
 @frozen
 class DeliveryOutput:
-    """What the guest did with one delivery."""
+    """The guest's commands and console lines after one delivery."""
 
     position: int
     commands: tuple[Command, ...]

@@ -1,6 +1,6 @@
-"""What one turn did, in one value, and what the world answered.
+"""Commit: the changes of one turn as one value, and the world's answer.
 
-A ``TurnCommit`` lands whole or not at all. The same ``commit_id`` again gives the first answer,
+A ``TurnCommit`` lands whole or not at all. The same ``commit_id`` again gets the first answer,
 so an ambiguous time-out is resolved by asking again.
 """
 
@@ -28,7 +28,7 @@ class HookClaim:
 
 @frozen
 class HookRecord:
-    """A live hook: who holds a token."""
+    """A live hook, the holder of a token."""
 
     run_id: RunId
     hook_id: EntityId
@@ -62,7 +62,7 @@ class Appended:
 
 @frozen
 class TurnCommit:
-    """What one turn did."""
+    """The changes of one turn, to be written together."""
 
     run_id: RunId
     commit_id: str  # random, unique to this attempt to commit

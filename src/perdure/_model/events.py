@@ -21,7 +21,7 @@ Fact: TypeAlias = "str | int | bool | None"
 
 
 class EventType(StrEnum):
-    """What happened."""
+    """The kinds of event."""
 
     RUN_CREATED = "run_created"
     RUN_STARTED = "run_started"

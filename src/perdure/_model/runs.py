@@ -1,4 +1,4 @@
-"""Runs as a world keeps them: what is asked for, what is stored, what is listed.
+"""Runs as a world keeps them: requests for new ones, stored records, pages of lists.
 
 Everything about steps, hooks and waits is folded from the log; a world indexes runs only.
 """

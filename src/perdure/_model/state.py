@@ -1,4 +1,4 @@
-"""State: what a worker needs to go on with a run, read at one instant."""
+"""State: the parts of a run that a worker needs to go on with it, read at one instant."""
 
 from __future__ import annotations
 

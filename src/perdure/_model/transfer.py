@@ -39,7 +39,7 @@ class PendingMessage:
 
 @frozen
 class PendingWork:
-    """What waits for a run that departs, and what it holds."""
+    """The wake and messages that wait for a departing run, and the hooks that it holds."""
 
     wake_due_ms: int | None  # None: not before somebody wakes it
     wake_generation: int
@@ -50,7 +50,7 @@ class PendingWork:
 
 @frozen
 class StreamWrite:
-    """What one write to a stream answered, so that it can be told again."""
+    """The answer to one write to a stream, so that the same write again gets it too."""
 
     writer: str
     sequence: int

@@ -138,7 +138,7 @@ class Attempt:
         if claim.attempt > 1:  # the first claim of a step may always run it
             allowed = before_execution(
                 attempt=claim.attempt,
-                lost=claim.lost,
+                losses=claim.lost,
                 returned=claim.returned,
                 max_retries=step.options.max_retries,
             )
@@ -310,7 +310,7 @@ class Attempt:
         step, now_ms = self._step, self._now_ms()
         verdict = after_failure(
             execution=self.number,
-            lost=self._claim.lost,
+            losses=self._claim.lost,
             max_retries=step.options.max_retries,
             fatal=is_fatal(error, step.options),
             delay_ms=self._delay_ms(error, now_ms),

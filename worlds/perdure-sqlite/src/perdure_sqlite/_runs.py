@@ -173,7 +173,7 @@ class Wake:
         times = [due for due in (end.next_due_ms, next_due_ms) if due is not None]
         self.due_ms = rearmed_due_ms(
             generation=self.generation,
-            seen=end.generation,
+            claim_generation=end.generation,
             due_ms=self.due_ms,
             next_due_ms=min(times, default=None),
             now_ms=now_ms,
