@@ -24,7 +24,9 @@ from perdure._core.retries import (
 
 
 def test_three_retries_are_four_executions() -> None:
-    verdicts = [after_failure(execution=n, losses=0, max_retries=3, fatal=False) for n in range(1, 5)]
+    verdicts = [
+        after_failure(execution=n, losses=0, max_retries=3, fatal=False) for n in range(1, 5)
+    ]
     assert verdicts == [Retry(1000)] * 3 + [Fail(3, True)]
 
 

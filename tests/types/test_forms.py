@@ -213,13 +213,13 @@ def test_an_annotation_has_its_form(annotation: Any, form: str) -> None:
 )
 def test_a_class_is_declared(annotation: Any, taken: bool, declaration: str) -> None:
     forms = Forms()
-    forms.of(annotation, taken=taken)
+    forms.of(annotation, is_input=taken)
     assert forms.declarations() == [declaration]
 
 
 def test_a_class_within_a_class_is_taken_as_well() -> None:
     forms = Forms()
-    assert forms.of(Cart, taken=True) == "CartInput"
+    assert forms.of(Cart, is_input=True) == "CartInput"
     assert forms.declarations() == [
         "export interface CartInput {\n  items: ItemInput[];\n  parent?: CartInput | null;\n}",
         "export interface ItemInput {\n  price: number;\n  count?: number;\n}",

@@ -125,7 +125,7 @@ def test_a_type_has_the_form_in_which_values_cross(annotation: Any, form: str) -
 
 def test_what_only_init_takes_is_passed_and_never_returned() -> None:
     forms = Forms()
-    assert forms.of(DayBox, taken=True) == "DayBoxInput"
+    assert forms.of(DayBox, is_input=True) == "DayBoxInput"
     passed = "\n".join(forms.declarations())
     assert "start: number;" in passed
     assert "end?: number;" in passed
@@ -147,7 +147,7 @@ def test_an_alias_that_names_itself_is_declared() -> None:
     forms = Forms()
     assert forms.of(Nest()) == "Nest"
     assert forms.declarations() == ["export type Nest = number | Nest[];"]
-    assert Forms().of(Nest(), taken=True) == "NestInput"
+    assert Forms().of(Nest(), is_input=True) == "NestInput"
 
 
 def test_an_alias_may_name_itself_twice() -> None:

@@ -41,7 +41,7 @@ Read: TypeAlias = "Callable[[str], str | Refusal | None]"
 
 @frozen
 class Bundle:
-    """What a run executes."""
+    """The code that a run executes."""
 
     entry: str
     export: str
@@ -67,20 +67,20 @@ def compile_workflow(
     """Compile the workflow in *entry* and everything it imports.
 
     Args:
-        read: gives a specifier's source, None if there is none, or why it is not read.
+        read: returns a specifier's source, None if there is none, or the reason why it is not read.
         export: which exported workflow; None if there is only one.
-        look: gives what a Python module has, so that a name that is no step of it is an error;
-            None where that is not known.
+        look: returns the contents of a Python module, so that a name that is no step of it is an
+            error; None where they are not known.
 
     Raises:
         CompileError: with every diagnostic found.
     """
     compiler = _Compiler(read, look)
     compiler.add(entry)
-    chosen = compiler.choose(entry, export) if not compiler.problems else ""
+    workflow = compiler.choose(entry, export) if not compiler.problems else ""
     if compiler.problems:
         raise CompileError(compiler.problems)
-    bundle = compiler.bundle(entry, chosen)
+    bundle = compiler.bundle(entry, workflow)
     if len(bundle.encoded) > MAX_BUNDLE_BYTES:
         message = f"{len(bundle.modules)} modules of {len(bundle.encoded)} bytes are too large"
         hint = f"a workflow and all it imports take at most {MAX_BUNDLE_BYTES >> 20} MiB"
@@ -150,17 +150,17 @@ class _Compiler:
             return self.data(specifier, text)
         erasure = erase(specifier, text)
         self.problems += erasure.problems
-        source, broken = parse(specifier, erasure.script, text=text, mask=erasure.mask)
+        source, failures = parse(specifier, erasure.script, text=text, mask=erasure.mask)
         self.sources[specifier] = source
         self.modules[specifier] = erasure.script
         self.workflows[specifier] = []
-        if erasure.is_unreadable or broken:
-            self.problems += () if erasure.problems else broken
+        if erasure.is_unreadable or failures:
+            self.problems += () if erasure.problems else failures
             return ModuleImports()
         if not erasure.problems:
             self.erased[specifier] = source
-        found, misuses = find_workflows(source)
-        self.workflows[specifier] = found
+        workflows, misuses = find_workflows(source)
+        self.workflows[specifier] = workflows
         self.problems += misuses
         imports = read_imports(source, source, self.look)
         self.problems += imports.problems
@@ -184,16 +184,16 @@ class _Compiler:
             if target is None:
                 self.problems.append(self.unresolved(specifier, name, node))
                 continue
-            known = exported_names(self.erased[target]) if target in self.erased else None
-            for asked in names if known is not None else ():
-                if asked not in known and asked != "*":  # type: ignore[operator] # narrowed above
+            exports = exported_names(self.erased[target]) if target in self.erased else None
+            for export in names if exports is not None else ():
+                if export not in exports and export != "*":  # type: ignore[operator] # narrowed above
                     self.problems.append(
                         diagnose(
                             specifier,
                             source.text,
                             node,
-                            f"{target} does not export {asked!r}",
-                            hint=suggest(asked, known or ()),
+                            f"{target} does not export {export!r}",
+                            hint=suggest(export, exports or ()),
                         )
                     )
 

@@ -36,7 +36,7 @@ class Edit:
 class Mark:
     """How far a cursor has come."""
 
-    __slots__ = ("at", "bound", "edits", "masks", "problems", "spans", "values")
+    __slots__ = ("at", "bindings", "edits", "masks", "problems", "spans", "values")
 
     def __init__(self, cursor: Cursor) -> None:
         self.at = cursor.at
@@ -44,12 +44,12 @@ class Mark:
         self.values = len(cursor.values)
         self.problems = len(cursor.problems)
         self.masks = len(cursor.masks)
-        self.bound = len(cursor.bound)
+        self.bindings = len(cursor.bindings)
         self.spans = len(cursor.spans)
 
 
 class Grammar(Protocol):
-    """The parts of the grammar that contain what contains them."""
+    """The parts of the grammar that contain each other."""
 
     def value(self, cursor: Cursor) -> None:
         """An expression up to a comma."""
@@ -72,7 +72,7 @@ class Cursor:
 
     __slots__ = (
         "at",
-        "bound",
+        "bindings",
         "breaks",
         "edits",
         "enums",
@@ -112,7 +112,7 @@ class Cursor:
         self.edits: list[Edit] = []
         self.masks: list[Edit] = []  # further ones, for a parser that lacks a piece of the grammar
         self.values: list[int] = []  # names that stand for values
-        self.bound: list[int] = []  # names that are declared, in whatever scope
+        self.bindings: list[int] = []  # names that are declared, in whatever scope
         self.spans: list[tuple[int, int]] = []  # scopes below the top: first and last token
         self.enums: dict[tuple[int, str], set[str]] = {}  # scope and name -> members
         self.scope = -1  # the token that opens the innermost block; -1 at the top
@@ -144,7 +144,7 @@ class Cursor:
         del self.values[mark.values :]
         del self.problems[mark.problems :]
         del self.masks[mark.masks :]
-        del self.bound[mark.bound :]
+        del self.bindings[mark.bindings :]
         del self.spans[mark.spans :]
 
     def take(self, word: str) -> bool:
@@ -205,9 +205,9 @@ class Cursor:
 
     def is_hidden(self, at: int, start: int) -> bool:
         """Whether a scope around the name at a token declares it, from the token *start* on."""
-        for bound in self.bound:
-            if bound >= start and spelled(self.words[bound]) == spelled(self.words[at]):
-                around = [s for s in self.spans if s[0] >= start and s[0] <= bound < s[1]]
+        for binding in self.bindings:
+            if binding >= start and spelled(self.words[binding]) == spelled(self.words[at]):
+                around = [s for s in self.spans if s[0] >= start and s[0] <= binding < s[1]]
                 first, last = min(around, key=lambda span: span[1] - span[0], default=(0, 0))
                 if first <= at < last:
                     return True

@@ -47,7 +47,7 @@ def read_class(cursor: Cursor, start: int) -> bool:
     """A class."""
     cursor.at += 1
     if cursor.is_name():
-        cursor.bound.append(cursor.at)
+        cursor.bindings.append(cursor.at)
     read_class_tail(cursor)
     return True
 
@@ -99,7 +99,7 @@ def _note_type(cursor: Cursor, name: str) -> None:
 
 
 def read_ambient(cursor: Cursor, start: int) -> bool:
-    """``declare``: whatever it declares goes."""
+    """``declare``: the whole declaration goes."""
     if not cursor.is_typed or cursor.breaks[cursor.at + 1] or cursor.word(1) not in _AMBIENT:
         return False
     mark, enums, linkage = cursor.mark(), dict(cursor.enums), cursor.linkage
@@ -158,7 +158,7 @@ def _is_blank(cursor: Cursor, mark: Mark, brace: int) -> bool:
         place = cursor.tokens.starts[at]
         while index < len(edits) and edits[index].end <= place:
             index += 1
-        gone = index < len(edits) and edits[index].start <= place
-        if cursor.words[at] != ";" and not (gone and edits[index].text in {None, ";"}):
+        is_inside = index < len(edits) and edits[index].start <= place
+        if cursor.words[at] != ";" and not (is_inside and edits[index].text in {None, ";"}):
             return False
     return True

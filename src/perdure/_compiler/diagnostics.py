@@ -1,4 +1,4 @@
-"""Diagnostics: what is wrong with a source, where, and what to write instead. Pure."""
+"""Diagnostics: an error in a source, its place, and the code to write instead. Pure."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def diagnose_at(file: str, text: str, place: int, message: str, *, hint: str = "
     )
 
 
-def is_close(name: str, known: Iterable[str]) -> bool:
-    """Whether a name that is known is so like this one that it may have been meant."""
+def is_close(name: str, names: Iterable[str]) -> bool:
+    """Whether one of *names* is so like this one that it may have been meant."""
     from difflib import get_close_matches  # for errors alone
 
-    return bool(get_close_matches(name, list(known), n=1))
+    return bool(get_close_matches(name, list(names), n=1))
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean …?" or what is there."""
+def suggest(name: str, names: Iterable[str]) -> str:
+    """ "; did you mean …?" or a list of the known names."""
     from difflib import get_close_matches  # for errors alone
 
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1)
+    choices = sorted(names)
+    close = get_close_matches(name, choices, n=1)
     if close:
         return f"did you mean {close[0]}?"
-    return f"there is: {', '.join(names)}" if names else "there is nothing"
+    return f"there is: {', '.join(choices)}" if choices else "there is nothing"

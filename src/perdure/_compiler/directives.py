@@ -43,13 +43,13 @@ def find_workflows(source: Source) -> tuple[list[FoundWorkflow], list[Diagnostic
             finder.check(node)
     if finder.whole_file:
         finder.take_all()
-    return finder.found, finder.problems
+    return finder.workflows, finder.problems
 
 
 class _Finder:
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.found: list[FoundWorkflow] = []
+        self.workflows: list[FoundWorkflow] = []
         self.problems: list[Diagnostic] = []
         self.whole_file = False
 
@@ -111,14 +111,14 @@ class _Finder:
             self.report(function, "a workflow must be exported", "write export before it")
             return
         row, column = function.start_point
-        self.found.append(FoundWorkflow(name=name, line=row + 1, column=column + 1))
+        self.workflows.append(FoundWorkflow(name=name, line=row + 1, column=column + 1))
 
     def take_all(self) -> None:
-        seen = {workflow.name for workflow in self.found}
+        names = {workflow.name for workflow in self.workflows}
         for function in _top_functions(self.source.root):
             name = _exported_name(self.source, function)
-            if name and name not in seen:
-                seen.add(name)
+            if name and name not in names:
+                names.add(name)
                 self.take(function)
 
 
@@ -139,7 +139,8 @@ def _resembles_directive(text: str) -> bool:
 
     plain = " ".join(text.lower().split())
     return any(
-        SequenceMatcher(None, plain, known).ratio() > 0.8 for known in (WORKFLOW, "use step")
+        SequenceMatcher(None, plain, directive).ratio() > 0.8
+        for directive in (WORKFLOW, "use step")
     )
 
 

@@ -38,7 +38,7 @@ def read_enum(cursor: Cursor, start: int) -> None:
     keyword = cursor.at
     cursor.expect("enum")
     name = cursor.name()
-    cursor.bound.append(cursor.at - 1)
+    cursor.bindings.append(cursor.at - 1)
     key = (cursor.scope, name)
     if key in cursor.enums:  # TypeScript merges them
         if start < keyword and cursor.words[start] == "export":

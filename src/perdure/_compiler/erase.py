@@ -35,9 +35,9 @@ class Erasure:
 
 
 def erase(file: str, text: str) -> Erasure:
-    """JavaScript on the same lines, and what could not be erased.
+    """JavaScript on the same lines, and a problem for each piece that cannot be erased.
 
-    A file of JavaScript stays as it is, but that a semicolon which is understood may be written.
+    A file of JavaScript stays as it is, but for semicolons that are understood and may be written.
     """
     cursor = Cursor(file, text, StatementGrammar())
     try:

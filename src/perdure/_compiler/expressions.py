@@ -1,8 +1,8 @@
 """Expressions: where a value stands and where an operator, and the types between them. Pure.
 
 An expression is read as it is written: operands and operators by turns, without a tree, since types
-do not depend on precedence. Brackets and functions are the only recursion. What JavaScript itself
-forbids may pass; the parser of JavaScript has the last word.
+do not depend on precedence. Brackets and functions are the only recursion. Code that JavaScript
+itself forbids may pass; the parser of JavaScript has the last word.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def read_expression(cursor: Cursor, flags: int = 0) -> None:
 
 
 def _read_operand(cursor: Cursor, flags: int) -> bool:
-    """A value with what stands before it; whether an operator may follow."""
+    """A value with the operators before it; returns whether an operator may follow."""
     words, kinds = cursor.words, cursor.kinds
     while True:
         at = cursor.at
@@ -298,7 +298,7 @@ def _read_old_cast(cursor: Cursor, flags: int) -> bool:
 
 
 def _read_arrow(cursor: Cursor, flags: int) -> bool:
-    """An arrow function from its parameters on, if that is what this is."""
+    """An arrow function from its parameters on; returns whether this is one."""
     words, start = cursor.words, cursor.at
     generic = words[start] == "<"
     if not generic:
@@ -369,7 +369,7 @@ def _blank_result(cursor: Cursor, closing: int) -> None:
 def _read_short_arrow(cursor: Cursor, flags: int) -> bool:
     """An arrow function with a name for parameters; no operator follows."""
     start = cursor.at
-    cursor.bound.append(start)
+    cursor.bindings.append(start)
     cursor.at += 2
     _read_arrow_body(cursor, flags, start)
     return False
@@ -388,7 +388,7 @@ def _read_arrow_body(cursor: Cursor, flags: int, start: int) -> None:
 
 
 def _read_operators(cursor: Cursor, flags: int, chain: list[int]) -> bool:
-    """What follows a value; whether another value must follow that."""
+    """The operators after a value; returns whether another value must follow."""
     words, kinds = cursor.words, cursor.kinds
     while True:
         at = cursor.at

@@ -137,7 +137,7 @@ def read_target(cursor: Cursor) -> None:
     elif word == "[":
         _read_array(cursor)
     elif cursor.kinds[cursor.at] == NAME and word not in RESERVED:
-        cursor.bound.append(cursor.at)
+        cursor.bindings.append(cursor.at)
         cursor.at += 1
     else:
         raise Unreadable
@@ -154,7 +154,7 @@ def _read_object(cursor: Cursor) -> None:
             if cursor.take(":"):
                 read_target(cursor)
             else:
-                cursor.bound.append(key)
+                cursor.bindings.append(key)
             _read_default(cursor)
         if not cursor.take(","):
             break

@@ -1,4 +1,4 @@
-"""Imports: what a module asks for, resolved and checked. Pure."""
+"""Imports: the modules and names that a module asks for, resolved and checked. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Refusal:
 
 @frozen
 class PythonModule:
-    """What a Python module has for workflows, where it can be seen."""
+    """The contents of a Python module that a workflow may import, where they can be seen."""
 
     steps: frozenset[str] = frozenset()  # by the names that workflows import
     others: Mapping[str, str] = field(default_factory=dict[str, str])  # names of steps -> their ids
@@ -53,13 +53,13 @@ class PythonModule:
     is_whole: bool = True  # False: modules that are not seen may add steps to it
 
 
-# Gives what a Python module has; None where that is not known.
+# Returns the contents of a Python module; None where they are not known.
 Look: TypeAlias = "Callable[[str], PythonModule | None]"
 
 
 @dataclass(slots=True, kw_only=True)
 class ModuleImports:
-    """What one module imports."""
+    """The imports of one module, and problems with them."""
 
     relative: list[tuple[str, Node, tuple[str, ...]]] = field(
         default_factory=list[tuple[str, Node, tuple[str, ...]]]
@@ -98,7 +98,7 @@ def read_imports(source: Source, erased: Source, look: Look = lambda name: None)
     Args:
         source: as written, for excerpts.
         erased: the JavaScript, at the same places.
-        look: gives what a Python module has; None where that is not known.
+        look: returns the contents of a Python module; None where they are not known.
     """
     reader = _Reader(source, erased, look)
     for node in walk(erased.root):
@@ -155,17 +155,17 @@ class _Reader:
         else:
             table = self.imports.steps.setdefault(module, {})
             table.update({name: f"{target}:{name}" for name in names})
-            known = self.look(target)
-            if known is not None:
-                self.steps(node, target, known)
+            contents = self.look(target)
+            if contents is not None:
+                self.steps(node, target, contents)
 
-    def steps(self, statement: Node, target: str, known: PythonModule) -> None:
-        """Report what the module is asked for that is no step of it."""
+    def steps(self, statement: Node, target: str, contents: PythonModule) -> None:
+        """Report each imported name that is no step of the module."""
         for node in walk(statement):
             if node.type in {"import_specifier", "export_specifier"}:
                 name = self.erased.name(node.children_by_field_name("name")[0])
-                if name not in known.steps and (told := _no_step(target, name, known)):
-                    self.report(node, *told)
+                if name not in contents.steps and (advice := _no_step(target, name, contents)):
+                    self.report(node, *advice)
 
     def call(self, node: Node) -> None:
         function = node.child_by_field_name("function")
@@ -183,21 +183,21 @@ class _Reader:
             )
 
 
-def _no_step(target: str, name: str, known: PythonModule) -> tuple[str, str] | None:
+def _no_step(target: str, name: str, contents: PythonModule) -> tuple[str, str] | None:
     """A message and advice for a name that is no step of a module; None: it may be one."""
-    if name in known.others:
-        module, _, step = known.others[name].partition(":")
+    if name in contents.others:
+        module, _, step = contents.others[name].partition(":")
         return (
-            f"{target}.{name} is the step {known.others[name]!r}",
+            f"{target}.{name} is the step {contents.others[name]!r}",
             f'write import {{ {step} }} from "python:{module}"',
         )
-    if name in known.functions:
+    if name in contents.functions:
         return f"{target}.{name} is no step", "decorate the function with @step"
-    if not known.is_whole and not is_close(name, known.steps):
+    if not contents.is_whole and not is_close(name, contents.steps):
         return None
     message = f"Python module {target!r} has no step {name!r}"
-    if known.steps:
-        return message, suggest(name, known.steps)
+    if contents.steps:
+        return message, suggest(name, contents.steps)
     return message, "it has no steps; decorate its functions with @step"
 
 
@@ -213,8 +213,8 @@ def _names(source: Source, statement: Node) -> Iterable[str]:
 
 
 def exported_names(source: Source) -> set[str] | None:
-    """What a module exports; None if ``export *`` makes that open."""
-    found: set[str] = set()
+    """The names that a module exports; None if ``export *`` makes that open."""
+    exports: set[str] = set()
     for node in source.root.children:
         if node.type != "export_statement":
             continue
@@ -222,16 +222,16 @@ def exported_names(source: Source) -> set[str] | None:
         if "*" in words:
             return None
         for space in (c for c in node.children if c.type == "namespace_export"):
-            found.update(source.name(name) for name in space.named_children)
+            exports.update(source.name(name) for name in space.named_children)
         if "default" in words:
-            found.add("default")
+            exports.add("default")
         for spec in (n for n in walk(node) if n.type == "export_specifier"):
             alias = spec.children_by_field_name("alias")
-            found.update(map(source.name, alias or spec.children_by_field_name("name")))
+            exports.update(map(source.name, alias or spec.children_by_field_name("name")))
         declaration = node.child_by_field_name("declaration")
         if declaration is not None:
-            found.update(_declared(source, declaration))
-    return found
+            exports.update(_declared(source, declaration))
+    return exports
 
 
 def _declared(source: Source, declaration: Node) -> Iterable[str]:

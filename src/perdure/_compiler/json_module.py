@@ -19,7 +19,7 @@ _NO_NAMES = RESERVED | words_of(
 
 
 def json_module(file: str, text: str) -> tuple[str, list[Diagnostic]]:
-    """The JavaScript of a file of JSON, and what is wrong with the file."""
+    """The JavaScript of a file of JSON, and the problems of the file."""
     import json  # for data alone
 
     try:

@@ -1,4 +1,4 @@
-"""Linkage: what a source imports and exports, as far as it has been read. Pure data."""
+"""Linkage: the imports and exports of a source, as far as it has been read. Pure data."""
 
 from __future__ import annotations
 

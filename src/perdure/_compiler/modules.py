@@ -15,20 +15,20 @@ def read_import(cursor: Cursor) -> None:
     start = cursor.at
     cursor.at += 1
     is_type = _takes_type(cursor)
-    found = Import(start)
+    clause = Import(start)
     if cursor.kinds[cursor.at] != STRING:
         if _read_alias(cursor, start, is_type):
             return
-        _read_clause(cursor, found)
+        _read_clause(cursor, clause)
         cursor.expect("from")
     _read_source(cursor)
     cursor.end_statement()
-    found.end = cursor.at
+    clause.end = cursor.at
     if is_type:
         cursor.blank_as(start, cursor.at, ";")
-        cursor.linkage.types.update(s.name for s in (*found.heads, *found.listed))
+        cursor.linkage.types.update(s.name for s in (*clause.heads, *clause.listed))
     else:
-        cursor.linkage.imports.append(found)
+        cursor.linkage.imports.append(clause)
 
 
 def _read_alias(cursor: Cursor, start: int, is_type: bool) -> bool:
@@ -82,13 +82,13 @@ def export_default(cursor: Cursor, start: int, name: str) -> None:
 def drop_types(cursor: Cursor) -> None:
     """Take away the imports and exports of names that turned out to be types."""
     words = cursor.words
-    bound = {spelled(words[at]) for at in cursor.bound}
+    bindings = {spelled(words[at]) for at in cursor.bindings}
     linkage = cursor.linkage
     imported: set[str] = set()
-    for found in linkage.imports:
-        imported.update(s.name for s in (*found.heads, *found.listed) if not s.is_type)
-        linkage.types.update(s.name for s in found.listed if s.is_type)
-    types = linkage.types - bound - imported
+    for clause in linkage.imports:
+        imported.update(s.name for s in (*clause.heads, *clause.listed) if not s.is_type)
+        linkage.types.update(s.name for s in clause.listed if s.is_type)
+    types = linkage.types - bindings - imported
     for specifier in linkage.exports:
         if specifier.name in types:
             cursor.blank(specifier.first, specifier.last)
@@ -97,24 +97,24 @@ def drop_types(cursor: Cursor) -> None:
             cursor.blank_as(specifier.first, specifier.last, ";")
     used = _used(cursor, imported)
     used.update(specifier.name for specifier in linkage.exports)
-    for found in linkage.imports:
-        _drop_unused(cursor, found, used)
+    for clause in linkage.imports:
+        _drop_unused(cursor, clause, used)
 
 
 def _used(cursor: Cursor, names: set[str]) -> set[str]:
     """Those of the imported names that stand for a value where nothing else has that name."""
     words = cursor.words
-    hidden: dict[str, list[tuple[int, int]]] = {}
-    for at in cursor.bound:
+    scopes: dict[str, list[tuple[int, int]]] = {}
+    for at in cursor.bindings:
         name = spelled(words[at])
         if name in names:
             around = [span for span in cursor.spans if span[0] <= at < span[1]]
-            hidden.setdefault(name, []).append(min(around, key=_length, default=(0, 0)))
+            scopes.setdefault(name, []).append(min(around, key=_length, default=(0, 0)))
     return {
         name
         for at in cursor.values
         if (name := spelled(words[at])) in names
-        and not any(first <= at < last for first, last in hidden.get(name, ()))
+        and not any(first <= at < last for first, last in scopes.get(name, ()))
     }
 
 
@@ -122,15 +122,15 @@ def _length(span: tuple[int, int]) -> int:
     return span[1] - span[0]
 
 
-def _drop_unused(cursor: Cursor, found: Import, used: set[str]) -> None:
-    every = (*found.heads, *found.listed)
+def _drop_unused(cursor: Cursor, clause: Import, used: set[str]) -> None:
+    every = (*clause.heads, *clause.listed)
     unused = [s for s in every if s.is_type or s.name not in used]
     if every and len(unused) == len(every):
-        cursor.blank_as(found.start, found.end, ";")
+        cursor.blank_as(clause.start, clause.end, ";")
         return
     for specifier in unused:
         # The comma between a default and a namespace is the default's.
-        is_second = specifier in found.heads and specifier is not found.heads[0]
+        is_second = specifier in clause.heads and specifier is not clause.heads[0]
         cursor.blank(specifier.first - is_second, specifier.last)
 
 
@@ -146,7 +146,7 @@ def _takes_type(cursor: Cursor) -> bool:
     return True
 
 
-def _read_clause(cursor: Cursor, found: Import) -> None:
+def _read_clause(cursor: Cursor, clause: Import) -> None:
     """The names between ``import`` and ``from``."""
     if cursor.kinds[cursor.at] == NAME:
         first = cursor.at
@@ -155,15 +155,15 @@ def _read_clause(cursor: Cursor, found: Import) -> None:
         if cursor.words[cursor.at] != "*":
             name = cursor.name()
             comma = cursor.take(",")
-            found.heads.append(Specifier(spelled(name), first, cursor.at))
+            clause.heads.append(Specifier(spelled(name), first, cursor.at))
             if not comma:
                 return
     if cursor.take("*"):
         first = cursor.at - 1
         cursor.expect("as")
-        found.heads.append(Specifier(spelled(cursor.name()), first, cursor.at))
+        clause.heads.append(Specifier(spelled(cursor.name()), first, cursor.at))
     else:
-        found.listed = _read_list(cursor, -1)
+        clause.listed = _read_list(cursor, -1)
 
 
 def _read_list(cursor: Cursor, local: int) -> list[Specifier]:

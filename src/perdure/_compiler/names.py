@@ -16,7 +16,7 @@ def check_names(cursor: Cursor) -> None:
     for token, kind in enumerate(cursor.kinds):
         if kind in {NAME, PRIVATE}:
             _check_letters(cursor, token)
-    for token in (*cursor.values, *cursor.bound):
+    for token in (*cursor.values, *cursor.bindings):
         word = cursor.words[token]
         if "\\" in word and spelled(word) in RESERVED:
             message = f"{word} spells {spelled(word)!r}, which is no name"

@@ -22,7 +22,7 @@ __all__ = ("StatementGrammar", "read_program")
 
 
 class StatementGrammar:
-    """The grammar's parts that contain what contains them."""
+    """The parts of the grammar that contain each other."""
 
     def value(self, cursor: Cursor) -> None:
         """An expression up to a comma."""
@@ -159,7 +159,7 @@ def _read_function(cursor: Cursor, start: int) -> bool:
     cursor.at += 1
     cursor.take("*")
     if cursor.is_name():
-        cursor.bound.append(cursor.at)
+        cursor.bindings.append(cursor.at)
         cursor.at += 1
     if not read_function_tail(cursor):
         if not cursor.is_typed:

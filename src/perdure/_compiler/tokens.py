@@ -92,7 +92,7 @@ class Tokens:
         start = self.starts[at]
         for column in (self.words, self.kinds, self.starts, self.ends):
             del column[at:]
-        broken = self.breaks[at]
+        is_first = self.breaks[at]
         del self.breaks[at:]
         self.pairs = {a: b for a, b in self.pairs.items() if b < at}
         self._open = [a for a in range(at) if self._opens(a) and a not in self.pairs]
@@ -102,7 +102,7 @@ class Tokens:
         else:
             length = 2 if self.text.startswith("/=", start) else 1
             self._add(PUNCTUATOR, start, start + length)
-        self.breaks.append(broken)
+        self.breaks.append(is_first)
         self._read(self.ends[-1])
 
     def _opens(self, at: int) -> bool:

@@ -41,7 +41,7 @@ def read_type(cursor: Cursor, *, conditional: bool = True) -> None:
 
 
 def read_result(cursor: Cursor) -> None:
-    """What a function returns: a type, ``x is T`` or ``asserts x is T``."""
+    """A function's result: a type, ``x is T`` or ``asserts x is T``."""
     at, words, breaks = cursor.at, cursor.words, cursor.breaks
     if (
         words[at] == "asserts"
@@ -223,7 +223,8 @@ def _read_primary(cursor: Cursor) -> None:
 
 
 def _read_reference(cursor: Cursor) -> None:
-    """A name, what ``typeof`` asks for, or another module's type."""
+    """A name, the type of a value (``typeof``), or another module's type."""
+
     if cursor.take("typeof"):
         cursor.name()
         cursor.at -= 1

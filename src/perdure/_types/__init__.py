@@ -1,4 +1,4 @@
-"""Types: TypeScript declarations, so that an editor knows what a workflow may import. Pure."""
+"""Types: TypeScript declarations, so that an editor knows the steps to import. Pure."""
 
 from __future__ import annotations
 

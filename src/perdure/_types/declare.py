@@ -56,8 +56,8 @@ def _function(declared: Declared, forms: Forms) -> str:
         result = forms.of(declared.hints.get("return", Any))
     variables = forms.parameters(open_)
     head = comment(declared.doc)
-    taken = ", ".join(parameters)
-    rest = f"{variables}({taken}): Promise<{result}>;"
+    parameter_list = ", ".join(parameters)
+    rest = f"{variables}({parameter_list}): Promise<{result}>;"
     if declared.name in RESERVED:
         own = f"{declared.name}_"
         return f"{head}function {own}{rest}\nexport {{ {own} as {declared.name} }};"
@@ -72,7 +72,7 @@ def _parameters(declared: Declared, forms: Forms) -> list[str]:
     parameters: list[str] = []
     rest: tuple[str, str] | None = None
     for parameter in members:
-        kind = forms.of(declared.hints.get(parameter.name, Any), taken=True)
+        kind = forms.of(declared.hints.get(parameter.name, Any), is_input=True)
         name = f"{parameter.name}_" if parameter.name in RESERVED else parameter.name
         if parameter.kind is parameter.VAR_POSITIONAL:
             rest = name, kind
@@ -103,7 +103,7 @@ def _options(declared: Declared, forms: Forms) -> _Options | None:
     names = declared.signature.parameters
     for parameter in names.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
-            kind = forms.of(declared.hints.get(parameter.name, Any), taken=True)
+            kind = forms.of(declared.hints.get(parameter.name, Any), is_input=True)
             may_miss = parameter.default is not parameter.empty
             is_optional = is_optional and may_miss
             name = parameter.name if is_identifier(parameter.name) else quoted(parameter.name)
@@ -120,7 +120,7 @@ def _names(name: str) -> Iterator[str]:
 
 
 def _rest(kind: str, options: _Options | None) -> str:
-    """What follows the named parameters, the object at its end included."""
+    """The type of the rest after the named parameters, the object at its end included."""
     items = listed(kind)
     if options is None:
         return items
@@ -144,4 +144,4 @@ def _variables(annotation: Any, *, in_models: bool) -> list[TypeVar]:
         *typing.get_args(annotation),
         *(generic.get("parameters", ()) if in_models else ()),
     )
-    return [found for part in parts for found in _variables(part, in_models=in_models)]
+    return [variable for part in parts for variable in _variables(part, in_models=in_models)]

@@ -1,7 +1,7 @@
 """Forms: annotations as TypeScript types, and the interfaces that they name.
 
 Pure. A class with fields becomes one exported type. Where a workflow may leave fields out that
-Python fills in, what it passes has a type of its own, with ``Input`` in its name.
+Python fills in, the value that it passes has a type of its own, with ``Input`` in its name.
 """
 
 # Classes are looked at by attributes that only some of them have:
@@ -130,7 +130,7 @@ class Forms:
     """The types of one module."""
 
     def __init__(self) -> None:
-        self._declared: dict[tuple[Any, bool], str] = {}  # (class, taken) -> declaration
+        self._declared: dict[tuple[Any, bool], str] = {}  # (class, is_input) -> declaration
         self._names: dict[tuple[Any, bool], str] = {}
         self._open: dict[tuple[Any, bool], str | None] = {}  # aliases -> name, if one is needed
         self._scope: frozenset[TypeVar] = frozenset()  # type variables that have a meaning here
@@ -157,15 +157,15 @@ class Forms:
         texts: list[str] = []
         for variable in variables:
             bounds = variable.__constraints__ or filter(None, [variable.__bound__])
-            limits = " | ".join(dict.fromkeys(self.of(bound, taken=True) for bound in bounds))
+            limits = " | ".join(dict.fromkeys(self.of(kind, is_input=True) for kind in bounds))
             texts.append(f"{variable.__name__} extends {limits}" if limits else variable.__name__)
         return f"<{', '.join(texts)}>" if texts else ""
 
-    def of(self, annotation: Any, *, taken: bool = False) -> str:
+    def of(self, annotation: Any, *, is_input: bool = False) -> str:
         """An annotation as a TypeScript type.
 
         Args:
-            taken: of a value that Python takes from a workflow, not one that it returns.
+            is_input: of a value that Python takes from a workflow, not one that it returns.
         """
         if isinstance(annotation, TypeVar):
             return annotation.__name__
@@ -174,22 +174,22 @@ class Forms:
             return plain
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
         if origin in _WRAPPERS or key_word(annotation) is not None:
-            return self.of(arguments[0], taken=taken)
+            return self.of(arguments[0], is_input=is_input)
         if origin is typing.Literal:
             return " | ".join(_literal(value) for value in arguments)
         if origin in (typing.Union, UnionType):
-            members = [self.of(member, taken=taken) for member in arguments]
+            members = [self.of(member, is_input=is_input) for member in arguments]
             return " | ".join(dict.fromkeys(_grouped(member) for member in members))
         if origin is not None:
             if not arguments and annotation in _BARE:  # such as List, without saying of what
-                return self.of(origin, taken=taken)
-            return self._generic(origin, arguments, taken)
+                return self.of(origin, is_input=is_input)
+            return self._generic(origin, arguments, is_input)
         named: Any = annotation
         if hasattr(named, "__supertype__"):  # NewType
-            return self.of(named.__supertype__, taken=taken)
+            return self.of(named.__supertype__, is_input=is_input)
         if hasattr(named, "__value__"):  # type X = … since Python 3.12
-            return self._alias((named,), named.__value__, taken)
-        return self._class(annotation, (), taken) if isinstance(annotation, type) else "unknown"
+            return self._alias((named,), named.__value__, is_input)
+        return self._class(annotation, (), is_input) if isinstance(annotation, type) else "unknown"
 
     def declare(self, owner: type[Any]) -> None:
         """Declare a class by its name, as Python returns it and as it takes it."""
@@ -203,42 +203,42 @@ class Forms:
 
     def _generic(self, origin: Any, arguments: tuple[Any, ...], taken: bool) -> str:
         if hasattr(origin, "__value__"):
-            return self._alias((origin, *arguments), origin.__value__[arguments], taken)
+            return self._alias((origin, *arguments), origin.__value__[arguments], is_input)
         if origin is tuple:
-            return self._tuple(arguments, taken)
+            return self._tuple(arguments, is_input)
         if origin in _LISTS:
-            return listed(self.of(arguments[0], taken=taken))
+            return listed(self.of(arguments[0], is_input=is_input))
         if origin in _SETS:
-            return f"Set<{self.of(arguments[0], taken=taken)}>"
+            return f"Set<{self.of(arguments[0], is_input=is_input)}>"
         if origin is Counter:
             arguments = (*arguments, int)
         if origin in _MAPS or origin is Counter:
-            return self._map(*arguments, taken=taken)
-        return self._class(origin, arguments, taken) if isinstance(origin, type) else "unknown"
+            return self._map(*arguments, is_input=is_input)
+        return self._class(origin, arguments, is_input) if isinstance(origin, type) else "unknown"
 
-    def _alias(self, alias: tuple[Any, ...], value: Any, taken: bool) -> str:
-        """What an alias and its arguments stand for; its name where it names itself."""
-        key = alias, taken
+    def _alias(self, alias: tuple[Any, ...], value: Any, is_input: bool) -> str:
+        """The type that an alias and its arguments stand for; its name where it names itself."""
+        key = alias, is_input
         if key in self._open:
             if self._open[key] is None:
-                wanted = alias[0].__name__ + ("Input" if taken else "")
-                self._open[key] = self._free_name(wanted, key)
+                base = alias[0].__name__ + ("Input" if is_input else "")
+                self._open[key] = self._free_name(base, key)
             return cast("str", self._open[key])
         self._open[key] = None
-        text = self.of(value, taken=taken)
+        text = self.of(value, is_input=is_input)
         name = self._open.pop(key)
         if name is None:
             return text
         self._declared[key] = f"export type {name} = {text};"
         return name
 
-    def _tuple(self, arguments: tuple[Any, ...], taken: bool) -> str:
+    def _tuple(self, arguments: tuple[Any, ...], is_input: bool) -> str:
         if len(arguments) == 2 and arguments[1] is ...:
-            return listed(self.of(arguments[0], taken=taken))
-        return f"[{', '.join(self.of(item, taken=taken) for item in arguments)}]"
+            return listed(self.of(arguments[0], is_input=is_input))
+        return f"[{', '.join(self.of(item, is_input=is_input) for item in arguments)}]"
 
-    def _map(self, key: Any, item: Any, *, taken: bool) -> str:
-        keys, items = self.of(key, taken=taken), self.of(item, taken=taken)
+    def _map(self, key: Any, item: Any, *, is_input: bool) -> str:
+        keys, items = self.of(key, is_input=is_input), self.of(item, is_input=is_input)
         parts = set(_QUOTED.sub('""', keys).split(" | "))
         if "string" in parts and parts <= {"string", '""'}:
             return f"Record<string, {items}>"
@@ -246,7 +246,7 @@ class Forms:
             return f"{{ [key in {keys}]?: {items} }}"
         return f"Map<{keys}, {items}>"
 
-    def _class(self, owner: type[Any], arguments: tuple[Any, ...], taken: bool) -> str:
+    def _class(self, owner: type[Any], arguments: tuple[Any, ...], is_input: bool) -> str:
         if issubclass(owner, Enum):
             return _enum(owner)
         if issubclass(owner, PurePath) or crosses_as_text(owner):
@@ -263,17 +263,17 @@ class Forms:
         structure = structure_of(owner)
         if structure is None or not is_identifier(structure.name):
             return _base(owner)
-        name = self._declare(owner, structure, taken)
+        name = self._declare(owner, structure, is_input)
         if not structure.variables:
             return name
         if not arguments:
             # Pydantic's Page[T], where T is the variable of Page itself, is Page.
             open_ = self._scope if generic else frozenset[TypeVar]()
             arguments = tuple(v if v in open_ else Any for v in structure.variables)
-        return f"{name}<{', '.join(self.of(a, taken=taken) for a in arguments)}>"
+        return f"{name}<{', '.join(self.of(a, is_input=is_input) for a in arguments)}>"
 
-    def _declare(self, owner: Any, structure: Structure, taken: bool) -> str:
-        key = owner, taken and self._differs(structure, [])
+    def _declare(self, owner: Any, structure: Structure, is_input: bool) -> str:
+        key = owner, is_input and self._differs(structure, [])
         if key not in self._names:
             self._names[key] = self._free_name(structure.name + ("Input" if key[1] else ""), key)
             self._declared[key] = ""  # keeps its place, and it may name itself
@@ -288,49 +288,49 @@ class Forms:
             name = f"{wanted}{number}"
         return name
 
-    def _differs(self, structure: Structure, seen: list[str]) -> bool:
+    def _differs(self, structure: Structure, outer: list[str]) -> bool:
         """Whether a workflow may pass something else than it is given."""
-        if structure.name in seen:
+        if structure.name in outer:
             return False
         for field in structure.fields:
             if field.has_default or field.is_computed or field.is_passed:
                 return True
             for owner in _classes_in(field.annotation):
                 inner = structure_of(owner)
-                if inner is not None and self._differs(inner, [*seen, structure.name]):
+                if inner is not None and self._differs(inner, [*outer, structure.name]):
                     return True
         return False
 
-    def _declaration(self, name: str, structure: Structure, taken: bool) -> str:
+    def _declaration(self, name: str, structure: Structure, is_input: bool) -> str:
         with self.within(structure.variables):
-            return self._written(name, structure, taken)
+            return self._declaration_text(name, structure, is_input)
 
-    def _written(self, name: str, structure: Structure, taken: bool) -> str:
+    def _declaration_text(self, name: str, structure: Structure, is_input: bool) -> str:
         head = comment(structure.doc)
         full = name + self.parameters(structure.variables)
         if structure.kind == "root":
-            root = self.of(structure.fields[0].annotation, taken=taken)
+            root = self.of(structure.fields[0].annotation, is_input=is_input)
             return f"{head}export type {full} = {root};"
         if structure.kind == "tuple":
-            items = ", ".join(self._item(field, taken) for field in structure.fields)
+            items = ", ".join(self._item(field, is_input) for field in structure.fields)
             return f"{head}export type {full} = [{items}];"
         lines = [
-            self._member(field, taken)
+            self._member(field, is_input)
             for field in structure.fields
-            if not (field.is_computed if taken else field.is_passed)
+            if not (field.is_computed if is_input else field.is_passed)
         ]
         return "\n".join([f"{head}export interface {full} {{", *lines, "}"])
 
-    def _item(self, field: Field, taken: bool) -> str:
-        mark = "?" if taken and field.has_default else ""
+    def _item(self, field: Field, is_input: bool) -> str:
+        mark = "?" if is_input and field.has_default else ""
         name = f"{field.name}_" if field.name in RESERVED else field.name
-        return f"{name}{mark}: {self.of(field.annotation, taken=taken)}"
+        return f"{name}{mark}: {self.of(field.annotation, is_input=is_input)}"
 
-    def _member(self, field: Field, taken: bool) -> str:
+    def _member(self, field: Field, is_input: bool) -> str:
         name = field.name if is_identifier(field.name) else quoted(field.name)
-        mark = "?" if field.may_miss or (taken and field.has_default) else ""
+        mark = "?" if field.may_miss or (is_input and field.has_default) else ""
         only = "readonly " if field.is_computed else ""
-        return f"  {only}{name}{mark}: {self.of(field.annotation, taken=taken)};"
+        return f"  {only}{name}{mark}: {self.of(field.annotation, is_input=is_input)};"
 
 
 def listed(item: str) -> str:
@@ -360,10 +360,10 @@ def _enum(owner: type[Enum]) -> str:
 
 def _classes_in(annotation: Any) -> list[type[Any]]:
     origin = typing.get_origin(annotation) or annotation
-    found = [origin] if isinstance(origin, type) else []
+    classes = [origin] if isinstance(origin, type) else []
     for part in typing.get_args(annotation):
-        found += _classes_in(part)
-    return found
+        classes += _classes_in(part)
+    return classes
 
 
 def _literal(value: object) -> str:

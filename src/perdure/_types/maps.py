@@ -1,7 +1,7 @@
 """Maps: empty dicts that are Maps in JavaScript, by the types that they are declared with.
 
 Pure. A dict with keys that are no texts is a Map, and so it is declared; one without entries does
-not show what its keys would be, so its type has to say.
+not show the type of its keys, so its annotation has to.
 """
 
 # Types are values here, and values of any type are walked:
@@ -38,14 +38,14 @@ class _Walker:
 
     def __init__(self) -> None:
         self.maps: dict[int, object] = {}
-        self._met: set[tuple[int, str]] = set()
+        self._visits: set[tuple[int, str]] = set()
 
     def walk(self, annotation: Any, value: object) -> None:
         annotation = _bare(annotation)
-        met = id(value), repr(annotation)
-        if met in self._met or isinstance(value, str | bytes | int | float | None):
+        place = id(value), repr(annotation)
+        if place in self._visits or isinstance(value, str | bytes | int | float | None):
             return
-        self._met.add(met)
+        self._visits.add(place)
         if typing.get_origin(annotation) in (typing.Union, UnionType):
             self._union([_bare(member) for member in typing.get_args(annotation)], value)
         elif isinstance(value, abc.Mapping) and not value:
@@ -72,7 +72,7 @@ def _is_object(annotation: Any) -> bool:
 
 
 def _bare(annotation: Any) -> Any:
-    """What stands behind names and words about a type."""
+    """The type behind its other names and behind words about it."""
     while True:
         origin = typing.get_origin(annotation)
         if origin in _WRAPPERS or key_word(annotation) is not None:

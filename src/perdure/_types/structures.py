@@ -49,23 +49,23 @@ def structure_of(owner: type[Any]) -> Structure | None:
     if isinstance(getattr(owner, "model_fields", None), dict):
         return _model(owner)
     if dataclasses.is_dataclass(owner):
-        return _made(owner, "object", _dataclass_fields(owner))
+        return _structure(owner, "object", _dataclass_fields(owner))
     if is_typed_dict(owner):
-        return _made(owner, "object", _typed_dict_fields(owner))
+        return _structure(owner, "object", _typed_dict_fields(owner))
     if issubclass(owner, tuple) and hasattr(owner, "_fields"):
-        return _made(owner, "tuple", _named_tuple_fields(owner))
+        return _structure(owner, "tuple", _named_tuple_fields(owner))
     return None
 
 
-def _made(owner: type[Any], kind: str, fields: list[Field]) -> Structure:
+def _structure(owner: type[Any], kind: str, fields: list[Field]) -> Structure:
     doc = owner.__doc__ or ""
-    written = doc and not doc.startswith(f"{owner.__name__}(")  # dataclass writes one of its own
+    is_own = doc and not doc.startswith(f"{owner.__name__}(")  # dataclass writes one of its own
     return Structure(
         name=owner.__name__,
         kind=kind,
         fields=tuple(fields),
         variables=getattr(owner, "__parameters__", ()),
-        doc=doc if written else "",
+        doc=doc if is_own else "",
     )
 
 
@@ -116,7 +116,7 @@ def _typed_dict_fields(owner: type[Any]) -> list[Field]:
 
 
 def key_word(annotation: Any) -> str | None:
-    """What an annotation of a TypedDict says of its key, in ``typing`` or ``typing_extensions``."""
+    """The word about a TypedDict's key in an annotation, of ``typing`` or ``typing_extensions``."""
     word = getattr(typing.get_origin(annotation), "_name", None)
     return word if word in ("Required", "NotRequired", "ReadOnly") else None
 
@@ -132,11 +132,11 @@ def _named_tuple_fields(owner: Any) -> list[Field]:
 
 def _model(owner: Any) -> Structure:
     generic = getattr(owner, "__pydantic_generic_metadata__", None) or {}
-    written = serialized_fields(owner)
+    names = serialized_fields(owner)
     fields = [
         Field(
             name=name,
-            annotation=Any if name in written else field.annotation,
+            annotation=Any if name in names else field.annotation,
             has_default=not field.is_required(),
         )
         for name, field in owner.model_fields.items()

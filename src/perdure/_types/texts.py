@@ -40,7 +40,7 @@ def is_identifier(name: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """A string literal, in which nothing but what has a form of its own stands for itself."""
+    """A string literal, in which only visible characters stand for themselves."""
     return "".join(
         [
             c if shown_text(c) == c else json.dumps(c)[1:-1]
