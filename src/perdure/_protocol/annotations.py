@@ -64,8 +64,8 @@ def converter(annotation: Any) -> Converter:
         return _checked(annotation, plain)
     if annotation is Any or annotation is object:
         return lambda value, where: without_undefined(value)
-    made: Converter = import_module("perdure._protocol.structure").structured(annotation)
-    return made
+    convert: Converter = import_module("perdure._protocol.structure").structured(annotation)
+    return convert
 
 
 def unconverted_types(annotation: Any) -> frozenset[type]:
@@ -147,22 +147,22 @@ def _name(annotation: Any) -> str:
     return getattr(annotation, "__name__", None) or str(annotation)
 
 
-def _strip(value: Any, seen: dict[int, Any]) -> Any:
+def _strip(value: Any, containers: dict[int, Any]) -> Any:
     if value is UNDEFINED:
         return None
     if isinstance(value, dict):
-        return _strip_dict(value, seen)
-    if isinstance(value, list) and id(value) not in seen:
-        seen[id(value)] = value
-        value[:] = [_strip(item, seen) for item in value]
+        return _strip_dict(value, containers)
+    if isinstance(value, list) and id(value) not in containers:
+        containers[id(value)] = value
+        value[:] = [_strip(item, containers) for item in value]
     return value
 
 
-def _strip_dict(value: dict[Any, Any], seen: dict[int, Any]) -> dict[Any, Any]:
-    if id(value) not in seen:
-        seen[id(value)] = value
+def _strip_dict(value: dict[Any, Any], containers: dict[int, Any]) -> dict[Any, Any]:
+    if id(value) not in containers:
+        containers[id(value)] = value
         for key in [key for key, item in value.items() if item is UNDEFINED]:
             del value[key]
         for key, item in value.items():
-            value[key] = _strip(item, seen)
+            value[key] = _strip(item, containers)
     return value

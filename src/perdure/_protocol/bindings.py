@@ -1,7 +1,7 @@
 """Bindings: which type stands for each type variable of a generic class.
 
-Pure. The arguments that a class is written with, and those that it gives the classes it is derived
-from: ``class Page(Box[Item])`` binds the variable of ``Box``.
+Pure. The arguments that a class is written with, and those of the classes it is derived from:
+``class Page(Box[Item])`` binds the variable of ``Box``.
 """
 
 # Typing forms are values of any type here:
@@ -19,19 +19,19 @@ Bindings: TypeAlias = "Mapping[TypeVar, Any]"
 
 
 def bindings_of(annotation: Any) -> dict[TypeVar, Any]:
-    """What the type variables of a class, with or without arguments, and of its bases stand for."""
+    """The types of the variables of a class, with or without arguments, and of its bases."""
     origin = typing.get_origin(annotation) or annotation
     variables: tuple[TypeVar, ...] = getattr(origin, "__parameters__", ())
-    bound: dict[TypeVar, Any] = dict(zip(variables, typing.get_args(annotation), strict=False))
+    bindings: dict[TypeVar, Any] = dict(zip(variables, typing.get_args(annotation), strict=False))
     for base in getattr(origin, "__orig_bases__", ()):
         if typing.get_origin(base) not in (None, typing.Generic, typing.Protocol):
             inner = bindings_of(base)
-            bound |= {variable: filled(kind, bound) for variable, kind in inner.items()}
-    return bound
+            bindings |= {variable: filled(kind, bindings) for variable, kind in inner.items()}
+    return bindings
 
 
 def filled(annotation: Any, bindings: Bindings) -> Any:
-    """*annotation* with what its type variables stand for."""
+    """*annotation* with the types that its type variables stand for."""
     if isinstance(annotation, TypeVar):
         return bindings.get(annotation, annotation)
     variables = getattr(annotation, "__parameters__", ())

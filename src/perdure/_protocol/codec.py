@@ -1,8 +1,8 @@
 """Codec: Python values to CBOR payloads and back, with the tags of docs/protocol.md.
 
 Pure. Plain data goes straight through cbor2; other values are first put into the form they cross
-in. What cannot be carried fails with the path of the offending value. Shared and cyclic
-containers keep their identity through tags 28 and 29, which are written only where needed.
+in. A value that cannot be carried fails with its path. Shared and cyclic containers keep their
+identity through tags 28 and 29, which are written only where needed.
 """
 
 # A codec takes and gives values of any type, so parts of what isinstance finds stay unknown:
@@ -66,7 +66,7 @@ def encode(
     """The payload of *value*.
 
     Args:
-        where: what the value is, to begin the path in an error ("arguments", "result").
+        where: a name for the value, to begin the path in an error ("arguments", "result").
         only_numbers: refuse a plain int that is no number in JavaScript but a bigint.
         maps: identities of empty mappings that are Maps.
 
@@ -173,17 +173,17 @@ def _encode_with_care(encoder: _Encoder, value: object) -> bytes:
 def encode_error(error: BaseException) -> bytes:
     """The payload of a Python exception: type, message, user traceback, causes, group members.
 
-    Never fails: what an error carries besides and cannot cross is shown as text.
+    Never fails: a further part of the error that cannot cross is shown as text.
     """
     try:
         return encode(error, where="error")
     except ValueNotCarriableError as exc:
-        shown = GuestError(
+        stand_in = GuestError(
             name=type(error).__name__,
             message=f"{error} (its details were left out: {exc})",
             fatal=getattr(error, "fatal", False) is True,
         )
-        fields = {key: _printable(item) for key, item in _fields(shown).items()}
+        fields = {key: _printable(item) for key, item in _fields(stand_in).items()}
         data: bytes = cbor2.dumps(cbor2.CBORTag(Tag.ERROR, fields))
         return data
 
@@ -193,7 +193,7 @@ def _printable(value: object) -> object:
 
 
 def _dump(prepared: object, count: int) -> bytes:
-    """The bytes of what cbor2 knows, *count* items.
+    """The bytes of a value that cbor2 knows, *count* items.
 
     Other threads may run each time a piece is written; within a piece they cannot.
     """
@@ -207,7 +207,7 @@ def _dump(prepared: object, count: int) -> bytes:
 
 @final
 class _Pieces:
-    """What cbor2 takes for a file."""
+    """A stand-in for the file that cbor2 writes to."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -235,7 +235,7 @@ def _encode_pairs(encoder: cbor2.CBOREncoder, value: _Pairs) -> None:
         encoder.encode(item)
 
 
-def _is_plain(value: Any, seen: set[int], depth: int, count: list[int]) -> bool:
+def _is_plain(value: Any, containers: set[int], depth: int, count: list[int]) -> bool:
     """Whether cbor2 alone does *value* justice: a tree of scalars, lists and string-keyed dicts."""
     kind = type(value)
     if kind in _SCALARS:
@@ -243,9 +243,9 @@ def _is_plain(value: Any, seen: set[int], depth: int, count: list[int]) -> bool:
     if (kind is not dict and kind is not list and kind is not tuple) or depth > MAX_DEPTH:
         return False
     if value or kind is not tuple:  # () is one object everywhere
-        if id(value) in seen:
+        if id(value) in containers:
             return False
-        seen.add(id(value))
+        containers.add(id(value))
     count[0] += len(value)
     if count[0] > MAX_ITEMS:
         return False
@@ -256,7 +256,7 @@ def _is_plain(value: Any, seen: set[int], depth: int, count: list[int]) -> bool:
                 return False
         value = value.values()
     for item in value:  # all() with a generator takes twice the time
-        if type(item) not in _SCALARS and not _is_plain(item, seen, depth + 1, count):
+        if type(item) not in _SCALARS and not _is_plain(item, containers, depth + 1, count):
             return False
     return True
 
@@ -271,17 +271,17 @@ class _Encoder:
         self.maps = maps
         self.has_bigint = False  # a plain int that is no number was met
         self.path: list[str] = [where]
-        self.met: dict[int, object] = {}  # id -> the container, which keeps the id its own
+        self.containers: dict[int, object] = {}  # id -> the container, which keeps the id its own
         self.shared: set[int] = set()  # ids met twice
         self.numbers: dict[int, int] | None = None  # second pass: id -> number of its tag 28
         self.dumped: dict[int, tuple[object, object]] = {}  # a model, and the one dump of it
         self.count = 0
 
     def again(self) -> _Encoder:
-        """An encoder for the second pass, which knows what is shared."""
-        made = _Encoder(self.path[0], only_numbers=self.only_numbers, maps=self.maps)
-        made.shared, made.dumped, made.numbers = self.shared, self.dumped, {}
-        return made
+        """An encoder for the second pass, which knows the shared containers."""
+        encoder = _Encoder(self.path[0], only_numbers=self.only_numbers, maps=self.maps)
+        encoder.shared, encoder.dumped, encoder.numbers = self.shared, self.dumped, {}
+        return encoder
 
     def refuse(self, reason: str) -> ValueNotCarriableError:
         return ValueNotCarriableError("".join(self.path), reason)
@@ -302,9 +302,9 @@ class _Encoder:
             raise self.refuse(_TOO_DEEP)
         if value is UNDEFINED:
             return cbor2.undefined
-        made = self.scalar(value)
-        if made is not _NO_FORM:
-            return made
+        form = self.scalar(value)
+        if form is not _NO_FORM:
+            return form
         return self.container(value, depth)
 
     def bigint(self, value: int) -> int:
@@ -327,12 +327,12 @@ class _Encoder:
     def container(self, value: Any, depth: int) -> Any:
         """*value* once; a reference where it was met before."""
         key = id(value)
-        if key in self.met:
+        if key in self.containers:
             self.shared.add(key)
             number = 0 if self.numbers is None else self.numbers[key]
             return cbor2.CBORTag(Tag.REFERENCE, number)
         if value or not isinstance(value, tuple):  # () is one object everywhere
-            self.met[key] = value
+            self.containers[key] = value
         if self.numbers is None or key not in self.shared:
             return self.content(value, depth)
         self.numbers[key] = len(self.numbers)
@@ -370,12 +370,12 @@ class _Encoder:
         return self.dumped[id(model)][1]
 
     def items(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
-        made: list[Any] = []
+        forms: list[Any] = []
         for index, item in enumerate(value):
             self.path.append(f"[{index}]")
-            made.append(self.prepare(item, depth + 1))
+            forms.append(self.prepare(item, depth + 1))
             self.path.pop()
-        return made
+        return forms
 
     def set(self, value: Iterable[Any], depth: int) -> Any:
         ordered = _in_order(value)
@@ -405,11 +405,11 @@ class _Encoder:
         Args:
             forms: of each, the form it crosses in and the value itself.
         """
-        met: dict[object, object] = {}
+        values: dict[object, object] = {}
         for form, value in forms:
             identity = _identity(form)
-            if identity is not None and met.setdefault(identity, value) is not value:
-                first = met[identity]
+            if identity is not None and values.setdefault(identity, value) is not value:
+                first = values[identity]
                 raise self.refuse(
                     f"{show(first)} and {show(value)} are two {kind} here and one in JavaScript"
                 )
@@ -518,7 +518,7 @@ def _in_order(items: Iterable[object]) -> list[object]:
 
 
 def _identity(form: Any) -> object:
-    """What a key or item of a set is to JavaScript; None for an object, which is like no other."""
+    """A key or item of a set as JavaScript compares it; None for an object, which is unique."""
     kind = type(form)
     if kind is str:
         return form
@@ -557,7 +557,7 @@ def _instant(value: datetime) -> cbor2.CBORTag:
 
 
 def _fields(error: BaseException) -> dict[str, object]:
-    """What of an error crosses."""
+    """The parts of an error that cross."""
     fields: dict[str, object]
     if isinstance(error, GuestError):
         fields = {"name": error.name, "message": error.text, "stack": error.stack}

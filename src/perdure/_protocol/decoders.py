@@ -56,19 +56,19 @@ class _Decoders(dict[int, Any]):
 def _shared(
     make: Callable[[], Any],
     fill: Callable[[Any, Any], Any],
-    frozen: Callable[[Any], Any] | None = None,
+    key_form: Callable[[Any], Any] | None = None,
 ) -> Any:
     """A decoder whose object exists before its content is read, so the content may refer to it.
 
     Args:
-        frozen: makes the hashable form that stands as a key; None if the object is hashable.
+        key_form: makes the hashable form that stands as a key; None if the object is hashable.
     """
 
     @cbor2.shareable_decoder(name="value", immutable=False)
     def start(immutable: bool) -> tuple[Any, Callable[[Any], Any]]:
         shell = make()
-        if immutable and frozen is not None:
-            return shell, frozen
+        if immutable and key_form is not None:
+            return shell, key_form
         return shell, lambda value: fill(shell, value)
 
     return start

@@ -157,7 +157,7 @@ def _load(data: bytes, decoders: dict[int, Any], *, allow_indefinite: bool = Fal
 
 
 def _raise_named(error: Exception, data: bytes) -> NoReturn:
-    """Raise what cbor2's error means; it wraps those of decoders, once for each level."""
+    """Raise the error behind cbor2's; it wraps those of decoders, once for each level."""
     for cause in _causes(error):
         if isinstance(cause, PerdureError | Unfit) or not isinstance(cause, Exception):
             raise cause
@@ -184,18 +184,18 @@ def _settle(value: Any) -> Any:
     """
     root = [value]
     stack: list[Any] = [root]
-    seen: set[int] = set()
+    visits: set[int] = set()
     while stack:
         container = stack.pop()
-        if id(container) in seen:
+        if id(container) in visits:
             continue
-        seen.add(id(container))
+        visits.add(id(container))
         stack.extend(_settle_items(container))
     return root[0]
 
 
 def _settle_items(container: Any) -> list[Any]:
-    """Settle what has no parts in one container; return the other containers in it."""
+    """Settle the items without parts in one container; return the other containers in it."""
     if type(container) is list:
         container[:] = items = [
             item if type(item) in _SCALARS else _settled(item) for item in container

@@ -26,13 +26,13 @@ def same_value(one: bytes, other: bytes) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     open_pairs = [(one, other)]
-    met: set[tuple[int, int]] = set()
+    visits: set[tuple[int, int]] = set()
     while open_pairs:
         left, right = open_pairs.pop()
         if isinstance(left, list | dict):
-            if (id(left), id(right)) in met:
+            if (id(left), id(right)) in visits:
                 continue
-            met.add((id(left), id(right)))
+            visits.add((id(left), id(right)))
             parts = _pairs(left, right)
             if parts is None:
                 return False

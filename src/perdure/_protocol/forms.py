@@ -1,8 +1,8 @@
 """Forms: values of a declared type as plain CBOR, and back.
 
 Pure. The type says all: a dataclass is the list of its fields, a mapping the list of its keys and
-values in turn. What is read never names a class, so nothing but the declared classes is ever made
-of it, whoever wrote the bytes; and each field has exactly the type it is declared with.
+values in turn. The bytes never name a class, so nothing but the declared classes is ever made of
+them, even if they are forged; and each field has exactly the type it is declared with.
 """
 
 # Types are values here, and values of any type are packed, so parts of both stay unknown:

@@ -1,4 +1,4 @@
-"""Frames: what crosses between host and guest, as bytes. See docs/protocol.md.
+"""Frames: the messages between host and guest, as bytes. See docs/protocol.md.
 
 Pure. Payloads inside frames stay opaque bytes.
 """
@@ -136,22 +136,24 @@ def encode_evaluate(source: str) -> bytes:
 
 
 def decode_answer(data: bytes) -> Answer:
-    """The guest's answer to start or resume, each field of the type and size that docs/protocol.md
-    gives it.
+    """The guest's answer to start or resume; each field has the type and size that docs/protocol.md
+    says.
 
     Raises:
         ProtocolError: it is not one; says which field.
     """
     try:
-        turns, consumed, outcome, unhandled, spent, heap_bytes, clock_ms, waiting = _load(data)
+        turns, consumed, outcome, unhandled, instructions, heap_bytes, clock_ms, waiting = _load(
+            data
+        )
         _check_lists(turns, unhandled)
-        _check_counts(consumed, spent, heap_bytes, clock_ms, waiting)
+        _check_counts(consumed, instructions, heap_bytes, clock_ms, waiting)
         return Answer(
             turns=tuple([_turn(*turn) for turn in turns]),
             consumed=consumed,
             outcome=None if outcome is None else _outcome(*outcome),
             unhandled=tuple([_bytes(reason) for reason in unhandled]) if unhandled else (),
-            instructions=spent,
+            instructions=instructions,
             heap_bytes=heap_bytes,
             clock_ms=clock_ms,
             open=waiting,

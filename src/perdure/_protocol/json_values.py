@@ -20,10 +20,10 @@ _MAX_INT_BITS = 10_000  # Python writes no longer integers in decimals
 
 
 def as_json(value: object) -> Any:
-    """*value* as JSON types: bytes as base64 text, times as ISO 8601, what has no form as text.
+    """*value* as JSON types: bytes as base64 text, times as ISO 8601, other values as text.
 
-    Null stands for what is nested deeper than 100 levels. A container that is referred to again is
-    shown again, up to a number; where it contains itself, it is ``(contains itself)``.
+    Null stands for a value that is nested deeper than 100 levels. A container that is referred to
+    again is shown again, up to a number; where it contains itself, it is ``(contains itself)``.
     """
     return _View().of(value, 0)
 
@@ -33,7 +33,7 @@ class _View:
     """One value on its way out. Keeps which containers were met, and which are open."""
 
     def __init__(self) -> None:
-        self._met: set[int] = set()
+        self._visits: set[int] = set()
         self._open: set[int] = set()
         self._repeats = 0
 
@@ -55,11 +55,11 @@ class _View:
         name = id(value)
         if name in self._open:
             return "(contains itself)"
-        if name in self._met:
+        if name in self._visits:
             self._repeats += 1 + _length(cast(object, value))
             if self._repeats > _MAX_REPEATS:
                 return "(shown before)"
-        self._met.add(name)
+        self._visits.add(name)
         self._open.add(name)
         try:
             return self._inside(value, depth + 1)
@@ -77,13 +77,13 @@ class _View:
         return [[self.of(key, depth), self.of(item, depth)] for key, item in pairs]
 
     def _error(self, error: GuestError, depth: int) -> dict[str, Any]:
-        shown: dict[str, Any] = {"name": error.name, "message": error.text, "stack": error.stack}
+        fields: dict[str, Any] = {"name": error.name, "message": error.text, "stack": error.stack}
         cause = error.cause if error.cause is not None else error.__cause__
         if cause is not None:
-            shown["cause"] = self.of(cause, depth)
+            fields["cause"] = self.of(cause, depth)
         if error.errors:
-            shown["errors"] = [self.of(member, depth) for member in error.errors]
-        return shown
+            fields["errors"] = [self.of(member, depth) for member in error.errors]
+        return fields
 
 
 def _length(value: object) -> int:

@@ -34,7 +34,7 @@ _ENCODED = ("EncodedBytes", "EncodedStr")  # such as Base64Bytes
 
 @frozen
 class _Shape:
-    """What of a model class decides how its instances cross."""
+    """The parts of a model class that decide how its instances cross."""
 
     is_root: bool
     is_serialized: bool  # by a serializer of the model
@@ -61,21 +61,21 @@ def content_of(model: Any) -> Any:
         return _dumped(model)
     if shape.is_root:
         return model.root
-    made = {name: getattr(model, name) for name in shape.fields if hasattr(model, name)}
+    content = {name: getattr(model, name) for name in shape.fields if hasattr(model, name)}
     if shape.serialized:
-        written = model.model_dump(include=set(shape.serialized), by_alias=False)
-        for name in shape.serialized & made.keys():  # one that is excluded crosses as it is
-            made[name] = _with_texts(written.get(name, made[name]))
-    made.update(getattr(model, "__pydantic_extra__", None) or {})
-    return made
+        dump = model.model_dump(include=set(shape.serialized), by_alias=False)
+        for name in shape.serialized & content.keys():  # one that is excluded crosses as it is
+            content[name] = _with_texts(dump.get(name, content[name]))
+    content.update(getattr(model, "__pydantic_extra__", None) or {})
+    return content
 
 
 def _dumped(model: Any) -> Mapping[Any, Any]:
     dumped = model.model_dump()
     if not isinstance(dumped, Mapping):
         raise ValueError(f"model_dump() of {type(model).__qualname__} returns no mapping")
-    written: Mapping[Any, Any] = _with_texts(dumped)
-    return written
+    texts: Mapping[Any, Any] = _with_texts(dumped)
+    return texts
 
 
 def serialized_fields(kind: Any) -> frozenset[str]:
@@ -90,8 +90,8 @@ def check_enum_values(kind: Any) -> None:
     """Pass a model class whose ``use_enum_values``, if it has that, leaves its values one form.
 
     Raises:
-        LossyTypeError: a default would be a member where what is given is the member's value, or
-            an enum's values do not cross as they are; says which field.
+        LossyTypeError: a default would be a member where an instance has the member's value, or an
+            enum's values do not cross as they are; says which field.
     """
     if not kind.model_config.get("use_enum_values"):
         return
@@ -133,29 +133,29 @@ def _has_member(value: object) -> bool:
     return isinstance(value, Enum)
 
 
-def _dataclass_of_enums(annotation: Any, seen: tuple[Any, ...] = ()) -> Any:
-    """A dataclass in an annotation that has an enum: the model's rule is for what it makes only."""
+def _dataclass_of_enums(annotation: Any, classes: tuple[Any, ...] = ()) -> Any:
+    """A dataclass in an annotation that has an enum; the model's rule does not reach into it."""
     origin = typing.get_origin(annotation) or annotation
     parts = typing.get_args(annotation)
-    if isinstance(origin, type) and dataclasses.is_dataclass(origin) and origin not in seen:
+    if isinstance(origin, type) and dataclasses.is_dataclass(origin) and origin not in classes:
         parts = (*parts, *typing.get_type_hints(origin, include_extras=True).values())
         if any(map(_enums_in, parts)):
             return origin
-        seen = (*seen, origin)
-    return next((o for part in parts if (o := _dataclass_of_enums(part, seen))), None)
+        classes = (*classes, origin)
+    return next((o for part in parts if (o := _dataclass_of_enums(part, classes))), None)
 
 
-def _enums_in(annotation: Any, seen: tuple[Any, ...] = ()) -> list[type[Enum]]:
+def _enums_in(annotation: Any, classes: tuple[Any, ...] = ()) -> list[type[Enum]]:
     """The enums in an annotation, and in the tuples and dicts with named parts that it names."""
     origin = typing.get_origin(annotation) or annotation
     parts = typing.get_args(annotation)
-    if isinstance(origin, type) and origin not in seen:
+    if isinstance(origin, type) and origin not in classes:
         if issubclass(origin, Enum):
             return [origin]
         if hasattr(origin, "_fields") or is_typed_dict(origin):
             parts = (*parts, *typing.get_type_hints(origin, include_extras=True).values())
-            seen = (*seen, origin)
-    return [enum for part in parts for enum in _enums_in(part, seen)]
+            classes = (*classes, origin)
+    return [enum for part in parts for enum in _enums_in(part, classes)]
 
 
 def _with_texts(value: Any) -> Any:

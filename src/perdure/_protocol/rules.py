@@ -41,7 +41,7 @@ def rule_of(kind: Any) -> Rule:
 
 
 def before(convert: Callable[[Any], Any], schema: Schema) -> Any:
-    """*schema* for what *convert* makes of the value."""
+    """*schema* for the value that *convert* returns."""
     return core_schema.no_info_before_validator_function(convert, typing.cast("Any", schema))
 
 
@@ -135,7 +135,7 @@ def _literal(schema: Schema) -> Any:
         other = members.setdefault((type(form), form), value)
         if other is not value and (type(other), other) != (type(value), value):
             raise LossyTypeError(f"{other!r} and {value!r} are the same in JavaScript")
-    shown = ", ".join(repr(read_as_crossed(value)) for value in expected)
+    choices = ", ".join(repr(read_as_crossed(value)) for value in expected)
 
     def member(value: Any) -> Any:
         if isinstance(value, Enum) and value in expected:
@@ -143,7 +143,7 @@ def _literal(schema: Schema) -> Any:
         form = read_as_crossed(value)
         key = type(form), form
         if not isinstance(form, str | int | float | bytes | None) or key not in members:
-            raise ValueError(f"it is none of {shown}")
+            raise ValueError(f"it is none of {choices}")
         return members[key]
 
     return core_schema.no_info_plain_validator_function(member)
@@ -180,7 +180,7 @@ def _list_of(schema: Schema) -> Any:
 
 
 def _json(schema: Schema) -> Any:
-    """What was read from JSON already, or the text itself."""
+    """The content that was read from JSON already, or the text itself."""
     inner = schema.get("schema")
     if inner is None:
         return core_schema.no_info_plain_validator_function(_read_json)
@@ -200,8 +200,8 @@ def _read_json(value: Any) -> Any:
 
 def _open(schema: Schema) -> Any:
     """A TypedDict keeps the keys that it does not name: its type promises no more than it says."""
-    said = "extra" in getattr(schema.get("cls"), "__pydantic_config__", {})
-    if schema.get("extra_behavior", "ignore") == "ignore" and not said:
+    has_extra = "extra" in getattr(schema.get("cls"), "__pydantic_config__", {})
+    if schema.get("extra_behavior", "ignore") == "ignore" and not has_extra:
         schema["extra_behavior"] = "allow"
     return schema
 

@@ -2,8 +2,8 @@
 
 Pure. Durations and instants are numbers of milliseconds, an enum is its member's form, numbers,
 booleans and texts are never taken for each other, and a class with aliases takes its own names
-first. Only schemas are walked: what merely looks like a part of one (a field named ``type`` or
-``strict``) is data.
+first. Only schemas are walked: a mapping that merely looks like a part of one (with a field named
+``type`` or ``strict``) is data.
 """
 
 # Core schemas are dictionaries of many shapes:
@@ -80,8 +80,8 @@ def mentions_undefined(schema: Any) -> bool:
     """Whether *schema* or a part of it asks for ``undefined``."""
     if not isinstance(schema, Mapping):
         return False
-    known = typing.cast("Schema", schema)
-    return known.get("cls") is Undefined or any(map(mentions_undefined, _parts(known)))
+    mapping = typing.cast("Schema", schema)
+    return mapping.get("cls") is Undefined or any(map(mentions_undefined, _parts(mapping)))
 
 
 @final
@@ -93,11 +93,11 @@ class Adapter:
         self._behind_function = False  # one that may make what nothing else can
         self._as_written = False  # by a serializer of the model's own
         self._in_model = False  # which has said what it takes
-        self._written = frozenset[str]()  # fields of the model that its serializers write
-        self._known: dict[str, Schema] = {}  # by reference
+        self._serializer_fields = frozenset[str]()  # fields of the model that its serializers write
+        self._definitions: dict[str, Schema] = {}  # by reference
 
     def __repr__(self) -> str:
-        return f"<Adapter of {len(self._known)} definitions>"
+        return f"<Adapter of {len(self._definitions)} definitions>"
 
     def adapt(self, schema: Any) -> Any:
         """*schema*, adapted, with all its parts.
@@ -110,10 +110,10 @@ class Adapter:
         copy: Schema = dict(schema)
         self._refuse_impossible(copy)
         if copy.get("type") == "definitions":
-            self._known.update({part["ref"]: part for part in copy["definitions"]})
+            self._definitions.update({part["ref"]: part for part in copy["definitions"]})
         reference = copy.pop("ref", None)
         adapted = self._adapted(copy)
-        if reference is not None:  # whatever was put around it is found by that name, too
+        if reference is not None:  # a wrapper that was put around it is found by that name, too
             adapted["ref"] = reference
         return adapted
 
@@ -122,16 +122,16 @@ class Adapter:
         strict = schema.pop("strict", None)
         if kind in _EXACT and strict is not False and not self._as_written:
             schema["strict"] = True
-        written = self._written
+        serializer_fields = self._serializer_fields
         if kind == "model":
             check_enum_values(schema["cls"])
-            written = serialized_fields(schema["cls"])
+            serializer_fields = serialized_fields(schema["cls"])
         if "config" in schema or kind in ("model", "dataclass", "typed-dict"):
             schema["config"] = _config(schema.get("config") or {})
         with (
             self._set(self._behind_function or kind in _FUNCTIONS, "_behind_function"),
             self._set(self._in_model or kind == "model", "_in_model"),
-            self._set(written, "_written"),
+            self._set(serializer_fields, "_serializer_fields"),
         ):
             for name in _PARTS:
                 if name in schema:
@@ -184,7 +184,9 @@ class Adapter:
             ordered = self._least_first(part)
             members = [item[0] if isinstance(item, tuple) else item for item in ordered]
             is_free = self._as_written  # then the forms are the serializer's
-            others = [frozenset[str]()] * len(part) if is_free else guards(members, self._known)
+            others = (
+                [frozenset[str]()] * len(part) if is_free else guards(members, self._definitions)
+            )
             return self._choices(ordered, others)
         if name == "fields":
             return self._fields(schema, part)
@@ -233,9 +235,9 @@ class Adapter:
 
     def _count_fields(self, choice: Any) -> int | None:
         schema = choice[0] if isinstance(choice, tuple) else choice
-        for _ in range(len(self._known) + 100):  # wrappers within each other
+        for _ in range(len(self._definitions) + 100):  # wrappers within each other
             if schema.get("type") == "definition-ref":
-                schema = self._known.get(schema["schema_ref"], {})
+                schema = self._definitions.get(schema["schema_ref"], {})
             if schema.get("type") in ("model-fields", "dataclass-args"):
                 return len(schema["fields"])
             if not isinstance(schema.get("schema"), Mapping):
@@ -247,9 +249,9 @@ class Adapter:
 
     def _fields(self, schema: Schema, fields: Any) -> Any:
         if isinstance(fields, Mapping):
-            written = self._written if schema["type"] == "model-fields" else ()
+            serializer_fields = self._serializer_fields if schema["type"] == "model-fields" else ()
             return {
-                name: self._field(name, field, as_written=name in written)
+                name: self._field(name, field, as_written=name in serializer_fields)
                 for name, field in fields.items()
             }
         if schema.get("type") == "dataclass":  # the names alone
@@ -298,7 +300,7 @@ class Adapter:
             self._bind(owner, inner["fields"], bindings)
         late = self._late(schema, inner["fields"], bindings)
         if has_descriptors(owner):
-            schema = _made_by_init(owner, inner)
+            schema = _set_by_init(owner, inner)
         if not late:
             return schema
         validator = SchemaValidator(core_schema.typed_dict_schema(late), _use_prebuilt=False)
@@ -308,7 +310,7 @@ class Adapter:
         )
 
     def _bind(self, owner: Any, fields: Iterable[Schema], bindings: Bindings) -> None:
-        """What fields of generic bases are: pydantic leaves their variables open."""
+        """Set the types of fields of generic bases: pydantic leaves their variables open."""
         hints = typing.get_type_hints(owner, include_extras=True)
         for field in fields:
             hint = hints.get(field["name"])
@@ -321,13 +323,13 @@ class Adapter:
     def _late(self, schema: Schema, fields: Iterable[Schema], bindings: Bindings) -> Schema:
         """The fields that ``__init__`` does not take."""
         owner = schema["cls"]
-        told = {field["name"]: field["schema"] for field in fields if field.get("init") is False}
+        schemas = {field["name"]: field["schema"] for field in fields if field.get("init") is False}
         hints: dict[str, Any] = {}
         late: dict[str, Any] = {}
         for field in dataclasses.fields(owner):
             if field.init:
                 continue
-            if field.name not in told:  # pydantic passes over one without a default
+            if field.name not in schemas:  # pydantic passes over one without a default
                 hints = hints or typing.get_type_hints(owner, include_extras=True)
                 kind = filled(hints[field.name], bindings)
                 if "generic_origin" in schema and is_open(kind):
@@ -335,8 +337,8 @@ class Adapter:
                         f"the type of {owner.__name__}.{field.name} is open, and __init__ does not"
                         " take it; give it a default"
                     )
-                told[field.name] = self.adapt(TypeAdapter(kind).core_schema)
-            late[field.name] = core_schema.typed_dict_field(told[field.name], required=False)
+                schemas[field.name] = self.adapt(TypeAdapter(kind).core_schema)
+            late[field.name] = core_schema.typed_dict_field(schemas[field.name], required=False)
         return late
 
 
@@ -408,16 +410,16 @@ def _fill_late(value: Any, handler: Any, validator: SchemaValidator, names: froz
     return whole
 
 
-def _made_by_init(owner: Any, arguments: Schema) -> Schema:
+def _set_by_init(owner: Any, arguments: Schema) -> Schema:
     """A dataclass with fields that are not its instances' own: only ``__init__`` sets them."""
     fields = [field for field in arguments["fields"] if field.get("init") is not False]
     passed = [field["name"] for field in fields if field.get("init_only")]
-    kept = [field["name"] for field in fields if not field.get("init_only")]
+    names = [field["name"] for field in fields if not field.get("init_only")]
 
     def make(parts: tuple[dict[str, Any], tuple[Any, ...] | None]) -> Any:
         values, others = parts
-        given = {name: values[name] for name in kept if name in values}
-        return owner(**given, **dict(zip(passed, others or (), strict=True)))
+        keywords = {name: values[name] for name in names if name in values}
+        return owner(**keywords, **dict(zip(passed, others or (), strict=True)))
 
     return typing.cast(
         "Schema",
@@ -441,8 +443,8 @@ def _initialized(owner: Any, schema: Schema) -> Schema:
     }
 
     def initialize(model: Any) -> Any:
-        given = {names[n]: getattr(model, n) for n in model.model_fields_set if n in names}
-        return owner(**given, **(model.__pydantic_extra__ or {}))
+        keywords = {names[n]: getattr(model, n) for n in model.model_fields_set if n in names}
+        return owner(**keywords, **(model.__pydantic_extra__ or {}))
 
     return typing.cast(
         "Schema",

@@ -1,4 +1,4 @@
-"""Show: a value as a short text for people, whatever its size or shape. Pure.
+"""Show: a value of any size or shape as a short text for people. Pure.
 
 ``repr`` follows a shared object as often as it is met, which takes time and memory without a bound
 for a value of a few hundred bytes.
@@ -47,11 +47,11 @@ class _Shown:
     """One value's text, in parts that are counted."""
 
     def __init__(self) -> None:
-        self.left = _MAX_PARTS
+        self.budget = _MAX_PARTS
 
     def text(self, value: Any, level: int) -> str:
-        self.left -= 1
-        if self.left < 0 or level > _MAX_LEVELS:
+        self.budget -= 1
+        if self.budget < 0 or level > _MAX_LEVELS:
             return _CUT
         if isinstance(value, str | bytes):
             return repr(value[:_MAX_TEXT]) + (_CUT if len(value) > _MAX_TEXT else "")
@@ -77,15 +77,15 @@ class _Shown:
         return ", ".join([self.text(item, level) for item in self._first(items)])
 
     def pairs(self, items: Mapping[Any, Any], level: int) -> str:
-        shown = [
+        texts = [
             f"{self.text(key, level)}: {self.text(item, level)}"
             for key, item in self._first(items.items())
         ]
-        return ", ".join(shown)
+        return ", ".join(texts)
 
     def _first(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items before the parts are used up, and one that is shown as cut."""
         for item in items:
             yield item
-            if self.left < 0:
+            if self.budget < 0:
                 return

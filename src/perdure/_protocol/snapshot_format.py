@@ -2,7 +2,7 @@
 
 Pure. Layout: magic with the format's version, one byte that says whether a keyed tag follows, one
 CBOR array (header fields, fold, delta), sha256 of all of it, and HMAC-SHA256 of all of it where a
-key is configured. A snapshot is executable state: whatever does not match is refused, and the
+key is configured. A snapshot is executable state: one that does not match is refused, and the
 run is rebuilt from its log. A digest that is right proves nothing without a key, so every field has
 a strict type and a bound, and no CBOR tag is read.
 """
@@ -46,7 +46,7 @@ _UNKEYED, _KEYED = b"\x00", b"\x01"
 
 @frozen
 class SnapshotHeader:
-    """What a snapshot is of."""
+    """The run, turn and code that a snapshot belongs to."""
 
     engine: bytes  # sha256 of guest.wasm
     bundle: bytes  # sha256 of the bundle
@@ -115,7 +115,7 @@ def decode_snapshot(
 
     Raises:
         SnapshotRejectedError: cut short, altered, of another format, tagged with another key, or
-            not what was expected; nothing of it must be used.
+            with other fields than expected; nothing of it must be used.
     """
     start = len(MAGIC) + 1
     if len(data) < start + DIGEST_BYTES or not data.startswith(MAGIC):
@@ -181,7 +181,7 @@ def encode_ledger(fields: list[Any]) -> bytes:
 
 
 def decode_ledger(data: bytes) -> list[Any]:
-    """What ``encode_ledger`` was given: steps, waits, hooks, digest, and what each turn printed.
+    """The arguments of ``encode_ledger``: steps, waits, hooks, digest, and each turn's output.
 
     Raises:
         SnapshotRejectedError: it is anything else.

@@ -79,26 +79,26 @@ class _Walk:
     def _run(self) -> None:
         data, items = self.data, 0
         # Of each open container: items that are left, whether it is a map, whether it is in a key.
-        left, is_map, is_key = 1, False, False
+        rest, is_map, is_key = 1, False, False
         outer: list[tuple[int, bool, bool]] = []
-        while left or outer:
-            if not left:
-                left, is_map, is_key = outer.pop()
-            before, at = left, self.at
-            while left and (length := _LENGTHS[data[at]]):
+        while rest or outer:
+            if not rest:
+                rest, is_map, is_key = outer.pop()
+            before, at = rest, self.at
+            while rest and (length := _LENGTHS[data[at]]):
                 at += length
-                left -= 1
+                rest -= 1
             self.at = at
-            items += before - left
-            if left:
-                in_key = is_key or (is_map and left % 2 == 0)
-                left -= 1
+            items += before - rest
+            if rest:
+                in_key = is_key or (is_map and rest % 2 == 0)
+                rest -= 1
                 major, number = self._head()
                 items += major != _TAG
                 inner = self._inner(major, number, in_key)
                 if inner:
-                    outer.append((left, is_map, is_key))
-                    left, is_map, is_key = inner, major == _MAP, in_key
+                    outer.append((rest, is_map, is_key))
+                    rest, is_map, is_key = inner, major == _MAP, in_key
                     if len(outer) > MAX_DEPTH:
                         _malformed(f"it nests deeper than {MAX_DEPTH} levels")
             if items > MAX_ITEMS:

@@ -11,7 +11,7 @@ FINE_SECONDS: Final = 2**33
 
 
 class Tag:
-    """Tag numbers by what they mark."""
+    """Tag numbers by the kind of value that they mark."""
 
     EPOCH: Final = 1
     BIGINT: Final = 2

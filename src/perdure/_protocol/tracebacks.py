@@ -29,12 +29,12 @@ def _frames(error: BaseException) -> str:
     first = 0
     while first < len(frames) and _is_plumbing(frames[first].filename):
         first += 1
-    kept = frames[first:]
-    if not kept:
+    own_frames = frames[first:]
+    if not own_frames:
         return ""
-    lines = traceback.format_list(kept[-MAX_FRAMES:])
-    if len(kept) > MAX_FRAMES:
-        lines.insert(0, f"  … {len(kept) - MAX_FRAMES} more …\n")
+    lines = traceback.format_list(own_frames[-MAX_FRAMES:])
+    if len(own_frames) > MAX_FRAMES:
+        lines.insert(0, f"  … {len(own_frames) - MAX_FRAMES} more …\n")
     return "Traceback (most recent call last):\n" + "".join(lines).rstrip("\n")
 
 

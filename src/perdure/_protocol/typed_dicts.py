@@ -27,12 +27,12 @@ def admit_typed_dicts(annotation: Any) -> None:
     _admit(annotation, set())
 
 
-def _admit(annotation: Any, seen: set[int]) -> None:
-    if id(annotation) in seen:
+def _admit(annotation: Any, visits: set[int]) -> None:
+    if id(annotation) in visits:
         return
-    seen.add(id(annotation))
+    visits.add(id(annotation))
     for part in typing.get_args(annotation):
-        _admit(part, seen)
+        _admit(part, visits)
     origin = typing.get_origin(annotation) or annotation
     if not isinstance(origin, type):
         return
@@ -40,7 +40,7 @@ def _admit(annotation: Any, seen: set[int]) -> None:
         origin.__get_pydantic_core_schema__ = _schema  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     if origin.__module__ != "builtins" and hasattr(origin, "__annotations__"):
         for part in _field_annotations(origin):
-            _admit(part, seen)
+            _admit(part, visits)
 
 
 def is_typed_dict(owner: Any) -> bool:

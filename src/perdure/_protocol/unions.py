@@ -51,15 +51,15 @@ _CHANGING = ("function-wrap", "function-before")  # what they take only they kno
 _EXACT = frozenset({"int", "float", "str", "bool", "bytes", "none", "literal", "enum", "model"})
 
 
-def guards(choices: Iterable[Schema], known: Mapping[str, Schema]) -> list[frozenset[str]]:
+def guards(choices: Iterable[Schema], definitions: Mapping[str, Schema]) -> list[frozenset[str]]:
     """For each member of a union, the forms in which it is to be passed over.
 
     Args:
         choices: core schemas, as pydantic made them.
-        known: definitions, by reference.
+        definitions: definitions, by reference.
     """
     schemas = list(choices)
-    own = [_Forms(known).of(schema) for schema in schemas]
+    own = [_Forms(definitions).of(schema) for schema in schemas]
     every = frozenset[str]().union(*[forms for forms in own if forms is not None])
     return [
         frozenset() if forms is None or schema["type"] in _EXACT else every - forms
@@ -83,8 +83,8 @@ def passed_over(schema: Schema, forms: frozenset[str]) -> Any:
 class _Forms:
     """Which forms values of a type cross in; None where nobody can tell."""
 
-    def __init__(self, known: Mapping[str, Schema]) -> None:
-        self._known = known
+    def __init__(self, definitions: Mapping[str, Schema]) -> None:
+        self._definitions = definitions
         self._open: set[str] = set()  # references that are being followed
 
     def of(self, schema: Schema) -> frozenset[str] | None:
@@ -117,14 +117,14 @@ class _Forms:
             return frozenset({"text"}) if is_text else self.of(schema["lax_schema"])
         if kind == "definition-ref" and schema["schema_ref"] not in self._open:
             self._open.add(schema["schema_ref"])
-            target = self._known.get(schema["schema_ref"])
+            target = self._definitions.get(schema["schema_ref"])
             return None if target is None else self.of(target)
         return None
 
     def _together(self, schemas: Iterable[Schema]) -> frozenset[str] | None:
         parts = [self.of(schema) for schema in schemas]
-        known = [part for part in parts if part is not None]
-        return frozenset[str]().union(*known) if len(known) == len(parts) else None
+        forms = [part for part in parts if part is not None]
+        return frozenset[str]().union(*forms) if len(forms) == len(parts) else None
 
 
 def _is_pydantics(schema: Schema) -> bool:
@@ -139,5 +139,5 @@ def _of_members(owner: Any, members: Iterable[Any]) -> frozenset[str] | None:
 
 def _of_values(values: Iterable[Any]) -> frozenset[str] | None:
     forms = [_OF_VALUES.get(type(read_as_crossed(value))) for value in values]
-    known = [form for form in forms if form is not None]
-    return frozenset(known) if len(known) == len(forms) else None
+    names = [form for form in forms if form is not None]
+    return frozenset(names) if len(names) == len(forms) else None
