@@ -133,16 +133,16 @@ async def test_a_commit_from_a_thread_may_raise(
     real, raised = type(world.storage).commit_soon, 0  # type: ignore[attr-defined]
 
     def commit_soon(
-        storage: object, commit: TurnCommit, done: Callable[[Committed | BaseException], None]
+        storage: object, commit: TurnCommit, callback: Callable[[Committed | BaseException], None]
     ) -> None:
         nonlocal raised
         raised += 1
         if raised == 1:
             raise error
         if raised == 2:
-            done(error)
+            callback(error)
             return
-        real(storage, commit, done)
+        real(storage, commit, callback)
 
     monkeypatch.setattr(type(world.storage), "commit_soon", commit_soon)
     flow = Workflow.from_source(

@@ -42,7 +42,7 @@ class Queue(ABC):
 
         Waits up to *wait_ms* for the first, or until the caller's ``Ending`` (``perdure.waiting``)
         has come; an empty answer is no error. Cancelling may leave a lease that runs out by
-        itself: a worker that drains ends the wait instead, and gives back what it was handed.
+        itself: a worker that drains ends the wait instead, and gives back claims that came of it.
         """
 
     @abstractmethod
@@ -64,7 +64,10 @@ class Queue(ABC):
 
     @abstractmethod
     async def extend(self, leases: Sequence[Lease], *, visibility_ms: int) -> tuple[Lease, ...]:
-        """Renew what is still live until now + *visibility_ms*; those lost are left out."""
+        """Renew the leases that are still live until now + *visibility_ms*; lost ones are left out.
+
+        Returns the renewed leases.
+        """
 
     @abstractmethod
     async def finish(self, end: LeaseEnd) -> None:

@@ -60,38 +60,39 @@ class Storage(ABC):
     async def commit(self, commit: TurnCommit) -> Committed:
         """Land everything one turn did, at once.
 
-        In order: the deliveries, then the events, at the next positions of the log; then, if
+        **Order.** The deliveries, then the events, at the next positions of the log; then, if
         there is an outcome, ``run_completed`` or ``run_failed`` (key ``run/ended``). The run's
         turn rises by one, its ``consumed`` and ``log_digest`` are replaced, a pending run becomes
-        running (``started_at_ms`` is the time of the first event written, or now). The snapshot,
-        which may be of an earlier turn, is kept as ``Snapshots.save`` does, messages are sent
-        (those with ``lease_ms`` are leased to this world handle, attempt 1), tokens claimed and
-        released, leases ended, and the run's wake is set: due at
-        ``wake_at_ms`` if that is earlier than what it was due, with the wake lease's rule in
-        ``LeaseEnd`` if one is ended here. The count of fruitless wake claims resets. An outcome
-        frees the run's hooks and drops its wake and messages; nothing is sent then. A lease that
-        is no longer live, or not on this run's own wake or messages, is passed over, not refused:
-        the turn number is the fence.
+        running (``started_at_ms`` is the time of the first event written, or now). An event
+        ``attributes_set`` merges its facts into the run's attributes (None removes). The snapshot,
+        of this turn or of an earlier one, is kept as by ``Snapshots.save``. Messages are sent;
+        those with ``lease_ms`` are leased to this world handle, attempt 1. Tokens are claimed and
+        released, and leases ended. The run's wake is set: due at ``wake_at_ms`` if that is earlier
+        than its due time, with the wake lease's rule in ``LeaseEnd`` if one is ended here. The
+        count of fruitless wake claims resets. An outcome frees the run's hooks and drops its wake
+        and messages; nothing is sent then.
 
-        An event ``attributes_set`` in the commit merges its facts into the run's attributes
-        (None removes).
+        **Hooks.** A token that another run holds becomes ``hook_conflict`` instead of
+        ``hook_created``: the event at that place (the one whose entity is the hook) is stored with
+        that type, key ``<hook id>/conflict``, no payload, facts ``token`` and ``run_id`` (the
+        holder), and the run is made due at once. Its own run claiming a token for the same hook
+        again is benign.
 
-        With ``new`` the run is created first, in the same write, as by ``create_run`` but with a
-        wake that is not due; ``turn`` is 0 and ``expected_position`` 1. Should the run id be there
-        already, nothing is changed and the commit is stale.
+        **New run.** With ``new`` the run is created first, in the same write, as by ``create_run``
+        but with a wake that is not due; ``turn`` is 0 and ``expected_position`` 1. Should the run
+        id be there already, nothing is changed and the commit is stale.
 
         Idempotent by ``commit_id``: the last one again has the first answer, leases included.
 
-        A token that another run holds becomes ``hook_conflict`` instead of ``hook_created``: the
-        event at that place (the one whose entity is the hook) is stored with that type, key
-        ``<hook id>/conflict``, no payload, facts ``token`` and ``run_id`` (the holder), and the
-        run is made due at once. Its own run claiming a token for the same hook again is benign.
+        **Refusals.** The turn number is the fence: a commit of another turn is refused whole, and
+        nothing is changed. A lease that is no longer live, or not on this run's own wake or
+        messages, is passed over, not refused.
 
         Raises:
             StaleTurnError: ``turn`` is not the run's; the ``new`` run is there already; or the
                 commit has deliveries or an outcome and the log has moved past
                 ``expected_position`` or one of the deliveries' keys is there already; nothing was
-                changed. Events whose key is there are passed over.
+                changed.
             RunNotFoundError: no such run.
             RunEndedError: the run has ended.
             WorldUnavailableError: the outcome is unknown; ask again with the same ``commit_id``.
@@ -124,7 +125,7 @@ class Storage(ABC):
     async def read_events(
         self, run_id: RunId, *, after: int = 0, limit: int = 1000
     ) -> tuple[LoggedEvent, ...]:
-        """Events at positions above *after*, in order, at most *limit*; a prefix of what follows.
+        """Events at positions above *after*, in order, at most *limit*, without a gap.
 
         Raises:
             RunNotFoundError: no such run.
@@ -132,7 +133,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def get_hook(self, token: str) -> HookRecord:
-        """Who holds *token* now.
+        """The hook that holds *token* now.
 
         Raises:
             HookNotFoundError: nobody.
@@ -155,10 +156,11 @@ class DirectStorage(Storage):
 
     @abstractmethod
     def commit_soon(
-        self, commit: TurnCommit, done: Callable[[Committed | BaseException], None]
+        self, commit: TurnCommit, callback: Callable[[Committed | BaseException], None]
     ) -> None:
-        """Start ``commit(commit)`` and call *done* once with its answer or error.
+        """Start ``commit(commit)`` and call *callback* once with its answer or error.
 
         Never raises. It may block for about as long as a write takes: not to be called in an event
-        loop's thread. *done* may run in any thread and must be quick.
+        loop's thread. *callback* may run in any thread and must be quick.
+
         """

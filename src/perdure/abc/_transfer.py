@@ -24,7 +24,7 @@ class Transfer(ABC):
         """End the run here, keeping all of it for the world it goes to; returns it as it is then.
 
         Atomic: ``run_moved`` is written at the log's next position (key ``run/moved/<position>``,
-        facts ``from`` and ``to``, what waits for the run as its payload: ``lowlevel.moved_event``),
+        facts ``from`` and ``to``, the run's pending work as its payload: ``lowlevel.moved_event``),
         the status becomes ``moving`` with the other world's url as ``payload`` and now as ended
         time; hooks are freed, wake and messages dropped, as when a run ends. From then on the run
         absorbs nothing: a turn that is under way cannot land, no result and no payload is written.
@@ -33,7 +33,7 @@ class Transfer(ABC):
         as lost instead, as if its lease had run out now. Log, snapshots and streams stay, and
         ``delete_run`` and ``purge`` pass over the run (``RunLiveError``) until ``confirm``.
 
-        Idempotent: a run that has departed to the same world is given as it is.
+        Idempotent: a run that has departed to the same world is returned as it is.
 
         Raises:
             RunNotFoundError: no such run.
@@ -45,7 +45,7 @@ class Transfer(ABC):
 
     @abstractmethod
     async def read_streams(self, run_id: RunId) -> tuple[StreamCopy, ...]:
-        """The run's streams by name, whole, with what tells a repeated write. Reads only.
+        """The run's streams by name, whole, with the marks of a repeated write. Reads only.
 
         Raises:
             RunNotFoundError: no such run.
@@ -56,16 +56,16 @@ class Transfer(ABC):
         """Take a departed run in, so that it goes on here; returns it as it is then.
 
         Atomic: record, log, snapshots, streams, hooks, messages and wake are there at once, every
-        position, time, id, counter and due time as it was, or nothing is. The status is what it
-        was before the departure, ``run_moved`` is the last event.
+        position, time, id, counter and due time as it was, or nothing is. The status is that of
+        before the departure, ``run_moved`` is the last event.
 
-        Idempotent: a run that is here because this copy arrived before, whatever became of it
-        since, is given as it is and not changed.
+        Idempotent: a run that is here because this copy arrived before is returned as it is and
+        not changed, also if it has gone on since.
 
         Raises:
             RunExistsError: another run of this id is here, or this one from before it left.
             HookTokenHeldError: another run holds a token that it brings; nothing was changed.
-            WorldContractError: the copy is not a whole departed run, whatever is here.
+            WorldContractError: the copy is not a whole departed run, also if the run is here.
             WorldUnavailableError: the outcome is unknown; ask again.
         """
 

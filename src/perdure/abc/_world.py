@@ -33,12 +33,11 @@ class World(ABC):
     """A store of runs. Made from a URL by its entry point; usable between open and aclose.
 
     Subclasses set the seven contracts as attributes. Use as ``async with world:``: calls without
-    ``world=`` find a world that is open in such a block. Before ``open``
-    and after ``aclose`` every method of every contract raises ``WorldClosedError``, also one that
-    is asked for nothing.
+    ``world=`` find a world that is open in such a block. Before ``open`` and after ``aclose`` every
+    method of every contract raises ``WorldClosedError``, also one that is asked for nothing.
 
-    A *limit*, of whatever is claimed, listed, read or deleted, is the most that is taken; one below
-    1 takes nothing, and the call does not wait.
+    A *limit* is the most items that are claimed, listed, read or deleted; one below 1 takes
+    nothing, and the call does not wait.
     """
 
     storage: Storage
@@ -61,11 +60,12 @@ class World(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Make the store ready, creating what is missing. Concurrent opens of one store are safe.
+        """Make the store ready, creating missing parts. Concurrent opens of one store are safe.
 
         Raises:
             WorldUnavailableError: the store cannot be reached.
             WorldContractError: the store lacks something the contracts need.
+
         """
 
     @abstractmethod

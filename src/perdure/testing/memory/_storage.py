@@ -60,13 +60,13 @@ class MemoryStorage(DirectStorage):
         return self._commit(commit)
 
     def commit_soon(
-        self, commit: TurnCommit, done: Callable[[Committed | BaseException], None]
+        self, commit: TurnCommit, callback: Callable[[Committed | BaseException], None]
     ) -> None:
         try:
             answer: Committed | BaseException = self._commit(commit)
         except Exception as error:  # handed on, not swallowed
             answer = error
-        done(answer)
+        callback(answer)
 
     async def get_run(self, run_id: RunId) -> RunRecord:
         return (await self._handle.enter()).run(run_id).record

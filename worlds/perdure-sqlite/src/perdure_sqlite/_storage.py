@@ -72,19 +72,19 @@ class SqliteStorage(DirectStorage):
         return committed
 
     def commit_soon(
-        self, commit: TurnCommit, done: Callable[[Committed | BaseException], None]
+        self, commit: TurnCommit, callback: Callable[[Committed | BaseException], None]
     ) -> None:
         owner = self._handle.owner
 
         def landed(answer: Committed | Exception) -> None:
             if isinstance(answer, Committed):
                 self._handle.counters["commits"] += 1
-            done(answer)
+            callback(answer)
 
         try:
             writer = self._handle.writer
         except Exception as error:  # handed on, not swallowed: the world is closed
-            done(error)
+            callback(error)
             return
         writer.land(lambda t: commit_turn(t, commit, owner, self._sequences), landed)
 
