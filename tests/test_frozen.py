@@ -90,7 +90,7 @@ def test_what_is_pickled_names_its_class_and_no_function() -> None:
     texts = {arg for _, arg, _ in pickletools.genops(written) if isinstance(arg, str)}
     assert pickle.loads(written) == values
     assert {"Pair", "Nothing", "Point"} <= texts
-    assert not {"_made", "frozen", "_initializer", "__init__"} & texts
+    assert not {"_slotted", "frozen", "_initializer", "__init__"} & texts
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace is new in 3.13")

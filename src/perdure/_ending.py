@@ -1,7 +1,7 @@
 """Endings: how a caller says that it waits no longer, without cutting anything else short.
 
 To cancel a call that waits for a claim may lose a claim that was just made. A caller that must
-stop waiting heeds an ``Ending`` instead: the wait ends, and what was found reaches the caller.
+stop waiting heeds an ``Ending`` instead: the wait ends, and claims that were made reach the caller.
 Holds no clock and no task; ``end`` may be called in any thread.
 """
 
@@ -17,7 +17,7 @@ __all__ = ("Ending", "ends_waiting")
 
 
 class Rings(Protocol):
-    """What wakes who waits, such as a ``Bell``."""
+    """A thing to ring that wakes its listeners, such as a ``Bell``."""
 
     def ring(self) -> None:
         """Wake everybody. From any thread; never blocks."""
@@ -71,9 +71,9 @@ class Ending:
 
 @contextmanager
 def ends_waiting(bell: Rings) -> Generator[Callable[[], bool], None, None]:
-    """For whoever waits for *bell*: it rings when the caller's ending comes.
+    """Within the block *bell* also rings when the caller's ending comes; for those that wait on it.
 
-    Gives a function that says whether that has come; look after each ring.
+    Yields a function that says whether the ending has come; call it after each ring.
     """
     ending = _heeded.get()
     if ending is None:

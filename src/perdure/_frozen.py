@@ -41,33 +41,33 @@ def frozen(
         kw_only: its fields are given by name.
     """
     if cls is None:
-        return lambda cls: _made(cls, kw_only=kw_only)
-    return _made(cls, kw_only=kw_only)
+        return lambda cls: _slotted(cls, kw_only=kw_only)
+    return _slotted(cls, kw_only=kw_only)
 
 
-def _made(cls: type[T], *, kw_only: bool) -> type[T]:
-    made: Any = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
-    made.__dataclass_params__.frozen = True
-    made.__init__ = _initializer(made, kw_only=kw_only)
+def _slotted(cls: type[T], *, kw_only: bool) -> type[T]:
+    kind: Any = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
+    kind.__dataclass_params__.frozen = True
+    kind.__init__ = _initializer(kind, kw_only=kw_only)
     own = vars(cls)
     for name, method in _SHARED.items():
         if name not in own:
-            setattr(made, name, method)
-    return made  # type: ignore[no-any-return]
+            setattr(kind, name, method)
+    return kind  # type: ignore[no-any-return]
 
 
 def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
     parameters: list[str] = []
     lines: list[str] = []
-    known: dict[str, Any] = {"_anew": _ANEW}
+    names: dict[str, Any] = {"_anew": _ANEW}
     for member in fields(cls):
         name = value = member.name
-        known[f"_set_{name}"] = getattr(cls, name).__set__  # of the slot: no detour, no guard
+        names[f"_set_{name}"] = getattr(cls, name).__set__  # of the slot: no detour, no guard
         if member.default is not MISSING:
-            known[f"_of_{name}"] = member.default
+            names[f"_of_{name}"] = member.default
             parameters.append(f"{name}=_of_{name}")
         elif member.default_factory is not MISSING:
-            known[f"_of_{name}"] = member.default_factory
+            names[f"_of_{name}"] = member.default_factory
             parameters.append(f"{name}=_anew")
             value = f"_of_{name}() if {name} is _anew else {name}"
         else:
@@ -75,8 +75,8 @@ def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
         lines.append(f"  _set_{name}(self, {value})\n")
     star = "*, " if kw_only and parameters else ""
     head = f"def __init__(self, {star}{', '.join(parameters)}):\n"
-    exec(head + ("".join(lines) or "  pass\n"), known)
-    initialize: Callable[..., None] = known["__init__"]
+    exec(head + ("".join(lines) or "  pass\n"), names)
+    initialize: Callable[..., None] = names["__init__"]
     initialize.__qualname__ = f"{cls.__qualname__}.__init__"
     initialize.__module__ = cls.__module__
     initialize.__annotations__ = {member.name: member.type for member in fields(cls)}

@@ -1,7 +1,7 @@
-"""Logs: a record of this package or of a world is one line, whatever text stands in it.
+"""Logs: a record of this package or of a world is one line, also if its text holds line ends.
 
 Every record has the fields of ``FIELDS``, None where they are not known. A workflow's error, a
-store's answer or a name may hold line ends, and with them what looks like another record; see
+store's answer or a name may hold line ends, and with them text that looks like another record; see
 ``display``. A traceback and ``Lines`` are indented below their record. Importing this is enough.
 """
 
@@ -43,7 +43,7 @@ class _Shown:
 
 @final
 class _OneLine(logging.Filter):
-    """Makes what a record is filled with displayable; lets every record pass."""
+    """Makes the arguments of a record displayable; lets every record pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):

@@ -1,4 +1,4 @@
-"""Names: which names of files Windows takes for what they are.
+"""Names: which names of files lead to those files on Windows.
 
 Pure. To Windows a backslash parts folders, a colon begins a drive or a hidden stream of a file, a
 dot or a blank at the end is not there, and ``nul.txt`` is a device: such a name leads elsewhere.

@@ -72,7 +72,7 @@ class Block:
         return block
 
     def leave(self) -> None:
-        """It ends, in whichever context: so it does in all of them. Idempotent."""
+        """It ends, in one context and so in all of them. Idempotent."""
         self._world = None
         _innermost.set(self._standing())
 
@@ -142,12 +142,12 @@ def note_open(world: World) -> None:
 
 
 def note_closed(world: World) -> None:
-    """A block that held *world* open ends, in whichever loop."""
+    """A block that held *world* open ends, in any loop."""
     with _lock:
         for worlds in (_open, *_blocks.values()):
-            left = worlds.pop(world, 0) - 1
-            if left > 0:
-                worlds[world] = left
+            count = worlds.pop(world, 0) - 1
+            if count > 0:
+                worlds[world] = count
 
 
 def opened_here() -> list[World]:

@@ -1,4 +1,4 @@
-"""Platform: what this operating system has, and the plain form of what it has not.
+"""Platform: the features of this operating system, and plain forms of those that it lacks.
 
 The one place that asks, once, and it asks for the thing itself: never for the name of a system.
 Linux keeps its fast forms; Windows and macOS go the plain way where they lack one. Nothing here
@@ -100,7 +100,7 @@ def has_full_sync() -> bool:
 
 
 def sync_file(descriptor: int) -> None:
-    """Have what was written outlive a power cut: macOS asks its disks for that in a way of its own.
+    """Have the file's content outlive a power cut: macOS asks its disks for that in its own way.
 
     Raises:
         OSError: the disk refuses.
@@ -172,7 +172,7 @@ def open_bell(
 def thread_clock() -> int | None:
     """The clock of this thread's processor time, for ``time.clock_gettime`` in any thread.
 
-    None where the system has no such clock: what it uses can then only be guessed.
+    None where the system has no such clock: the time that it uses can then only be guessed.
     """
     if not hasattr(time, "pthread_getcpuclockid"):
         return None

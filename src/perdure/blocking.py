@@ -26,7 +26,7 @@ __all__ = ("BlockingStore", "BlockingWorld", "Part", "reads", "writes")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-LOOK_EVERY_S = 0.05  # for what other processes wrote
+LOOK_EVERY_S = 0.05  # for the writes of other processes
 
 
 class BlockingStore(ABC):
@@ -47,7 +47,7 @@ class BlockingStore(ABC):
 
     @abstractmethod
     def create(self) -> None:
-        """Make what is missing. Blocks; concurrent calls are safe."""
+        """Make the missing parts of the store. Blocks; concurrent calls are safe."""
 
     @abstractmethod
     def locked(self) -> AbstractContextManager[None]:
@@ -78,7 +78,7 @@ class BlockingStore(ABC):
         self.is_open = True
 
     def changed(self) -> None:
-        """Wake whoever waits. From any thread; never blocks."""
+        """Wake all that wait for a change. From any thread; never blocks."""
         self._bells.ring("changed")
 
     async def until(
@@ -86,16 +86,16 @@ class BlockingStore(ABC):
     ) -> T:
         """The answer of *look*, once it is *enough* or when *wait_ms* have passed."""
         self.check()
-        found = await look()
-        if wait_ms <= 0 or enough(found):
-            return found
+        answer = await look()
+        if wait_ms <= 0 or enough(answer):
+            return answer
         async for _ in self._bells.attempts(
             "changed", wait_ms, check=self.check, poll_s=lambda: LOOK_EVERY_S
         ):
-            found = await look()
-            if enough(found):
+            answer = await look()
+            if enough(answer):
                 break
-        return found
+        return answer
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do *work* in a thread; an ``OSError`` is the store being unavailable."""
@@ -173,7 +173,7 @@ class BlockingWorld(World):
 
     async def aclose(self) -> None:
         self._store.is_open = False
-        self._store.changed()  # whoever waits hears that it is closed
+        self._store.changed()  # all that wait hear that it is closed
 
     def now_ms(self) -> int:
         return self._store.now_ms()

@@ -38,7 +38,7 @@ _NAMING = frozenset({"appname", "authsource", "region", "replicaset"})  # option
 
 
 def shown_text(value: object) -> str:
-    r"""*value* as text of one line, with visible escapes such as ``\x1b`` for what has no form."""
+    r"""*value* as text of one line; characters without a form become escapes such as ``\x1b``."""
     text = _text_of(value)
     if text.isprintable() and not (not text.isascii() and _INVISIBLE.search(text)):
         return text
@@ -65,8 +65,8 @@ def shown_url(url: str) -> str:
     """
     match = _URL.fullmatch(url)
     if match is None:
-        known = _SCHEME.match(url)
-        return f"{known[1]}://{HIDDEN}" if known else HIDDEN
+        scheme_match = _SCHEME.match(url)
+        return f"{scheme_match[1]}://{HIDDEN}" if scheme_match else HIDDEN
     scheme, user, hosts, path, options, fragment = match.groups()
     path = path or ""
     rest = _ENDPOINT.sub("", f"{options}#{fragment}")
@@ -75,10 +75,10 @@ def shown_url(url: str) -> str:
         return f"{scheme}://{HIDDEN}"  # a password with a slash, say
     if login := _LOGIN_IN_PATH.match(path):
         path = f"/{HIDDEN}@{path[login.end() :]}"
-    shown = f"{scheme}://{'' if user is None else HIDDEN + '@'}{hosts}{path}"
+    text = f"{scheme}://{'' if user is None else HIDDEN + '@'}{hosts}{path}"
     if options is not None:
-        shown += "?" + "&".join(_shown_option(option) for option in options.split("&"))
-    return shown_text(shown if fragment is None else f"{shown}#{HIDDEN}")
+        text += "?" + "&".join(_shown_option(option) for option in options.split("&"))
+    return shown_text(text if fragment is None else f"{text}#{HIDDEN}")
 
 
 def shown_option(name: str) -> str:

@@ -443,7 +443,7 @@ class CertificationError(ProtocolError):
 
 
 class WorldClosedError(UsageError):
-    """The world was closed, or not opened yet: whoever calls it holds a handle of no use."""
+    """The world was closed, or not opened yet: the caller's handle is of no use."""
 
     def __init__(self, url: str) -> None:
         super().__init__(f"world {url} is not open; use 'async with open_world(url)'")
@@ -550,9 +550,9 @@ class NameTooLongError(UsageError):
     """A name that a caller chose is longer than the store can keep."""
 
     def __init__(self, name: str, *, key_bytes: int, limit: int) -> None:
-        shown = name if len(name) <= 40 else f"{name[:40]}…"
+        text = name if len(name) <= 40 else f"{name[:40]}…"
         super().__init__(
-            f"the name {shown!r} ({len(name.encode())} bytes) makes keys of up to {key_bytes} "
+            f"the name {text!r} ({len(name.encode())} bytes) makes keys of up to {key_bytes} "
             f"bytes in this world, which allows {limit}; choose a shorter one, or a world with a "
             f"shorter prefix"
         )
@@ -576,10 +576,10 @@ class WorldNotFoundError(UsageError):
     """No installed package serves this world's URL scheme."""
 
     def __init__(self, scheme: str, *, installed: Sequence[str]) -> None:
-        known = {"sqlite": "perdure-sqlite", "mongodb": "perdure-mongodb", "s3": "perdure-s3"}
+        worlds = {"sqlite": "perdure-sqlite", "mongodb": "perdure-mongodb", "s3": "perdure-s3"}
         listed = ", ".join(sorted(installed)) or "none"
-        offered = ", ".join(f"{name} ({of}://)" for of, name in sorted(known.items()))
-        mend = f"install it: pip install {known[scheme]}" if scheme in known else f"try {offered}"
+        offered = ", ".join(f"{name} ({of}://)" for of, name in sorted(worlds.items()))
+        mend = f"install it: pip install {worlds[scheme]}" if scheme in worlds else f"try {offered}"
         super().__init__(f"no world is installed for '{scheme}://' (installed: {listed}); {mend}")
         self.scheme = scheme
         self.installed: tuple[str, ...] = tuple(installed)

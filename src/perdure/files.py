@@ -57,7 +57,7 @@ def file_lock(path: Path) -> Generator[None, None, None]:
 
 
 def replace_file(path: Path, data: bytes, *, part: Path, sync: bool = True) -> None:
-    """Let *path* hold *data*, all of it or what it held before: write elsewhere, sync, rename.
+    """Let *path* hold all of *data*, or still its old content: write elsewhere, sync, rename.
 
     The file is this user's alone to read and write.
 

@@ -1,6 +1,6 @@
 """Posting: handing calls from any thread to an event loop, for the runtime and for world authors.
 
-Waking a loop is a system call that gives the interpreter lock away, and getting it back may take
+Waking a loop is a system call that releases the interpreter lock, and getting it back may take
 longer than the work itself. So a loop that has been woken is not woken again before it has looked,
 and a thread that posts several calls wakes each loop once. Where there are eventfds it is woken by
 one of its own: an asyncio loop's own socket costs three system calls more for each wake.
@@ -24,15 +24,15 @@ __all__ = ("post", "posted_together")
 
 @final
 class _Letterbox:
-    """What one loop has been handed and has not called yet."""
+    """The calls that one loop has been handed and has not made yet."""
 
-    __slots__ = ("__weakref__", "_bell", "_calls", "_is_known", "_lock", "_loop", "_woken")
+    __slots__ = ("__weakref__", "_bell", "_calls", "_is_known", "_is_waking", "_lock", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = ref(loop)  # which keeps this: neither may keep the other for ever
         self._lock = threading.Lock()
         self._calls: list[Callable[[], object]] = []
-        self._woken = False
+        self._is_waking = False
         self._bell: int | None = None  # an eventfd, once the loop reads it
         self._is_known = False  # whether the loop can be given one
 
@@ -46,9 +46,9 @@ class _Letterbox:
     def put(self, call: Callable[[], object]) -> None:
         with self._lock:
             self._calls.append(call)
-            if self._woken:
+            if self._is_waking:
                 return
-            self._woken = True
+            self._is_waking = True
         corked: list[_Letterbox] | None = getattr(_thread, "corked", None)
         if corked is None:
             self.wake()
@@ -61,7 +61,7 @@ class _Letterbox:
             return
         loop = self._loop()
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # it is closed, and whoever waited there gone
+            with contextlib.suppress(RuntimeError):  # it is closed, and so is all that waited there
                 loop.call_soon_threadsafe(self._first, loop)
 
     def _first(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +77,7 @@ class _Letterbox:
     def _empty(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             calls, self._calls = self._calls, []
-            self._woken = False
+            self._is_waking = False
         for call in calls:
             try:
                 call()
@@ -91,7 +91,7 @@ _making = threading.Lock()
 
 
 def post(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
-    """Have *call* called in *loop* soon, after what was posted before. Never blocks or raises.
+    """Have *call* called in *loop* soon, after earlier posts. Never blocks or raises.
 
     A loop that is closed calls nothing more.
     """

@@ -63,7 +63,7 @@ class Url(_AsItIs, str):
 
 
 class BigInt(int):
-    """A JavaScript ``bigint``, whatever its size; a plain ``int`` is a ``number`` there."""
+    """A JavaScript ``bigint`` of any size; a plain ``int`` is a ``number`` there."""
 
     __slots__ = ()
 

@@ -1,8 +1,9 @@
 """Waiting: how a world's methods that wait for something wait, for world authors.
 
-Whoever changes the store rings a bell by name; whoever waits looks, and looks again after each
-ring. A store that other processes write to is also looked at every now and then. A caller that
-heeds an ``Ending``, as a worker does that is to drain, can end its wait; nothing else is cut short.
+A writer that changes the store rings a bell by name. A waiting call looks at the store, and looks
+again after each ring. A store that other processes write to is also looked at every now and then. A
+caller that heeds an ``Ending``, as a draining worker does, can end its wait; nothing else is cut
+short.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ async def run_to_end(work: Coroutine[Any, Any, T]) -> T:
     """The result of *work*, in a task of its own that nothing cuts short.
 
     A cancellation of the caller, be it asyncio's or of a scope of anyio's, is raised once *work*
-    has ended. For what closes a store: half of that would leave threads and locks behind.
+    has ended. For closing a store: half of that would leave threads and locks behind.
     """
     task = asyncio.get_running_loop().create_task(work)
     cancelled: asyncio.CancelledError | None = None
@@ -111,9 +112,9 @@ class Bells:
     def ring(self, *names: str) -> None:
         """Wake who listens to the bells of these *names*. From any thread; never blocks."""
         for name in names:
-            found = self._bells.get(name)
-            if found is not None:
-                found[0].ring()
+            entry = self._bells.get(name)
+            if entry is not None:
+                entry[0].ring()
 
     def ring_all(self) -> None:
         """Wake everybody."""
@@ -138,18 +139,18 @@ class Bells:
         """
         until_ms = self._clock.now_ms() + wait_ms
         until = anyio.current_time() + wait_ms / 1000
-        with self._held(bell) as held, ends_waiting(held) as has_ended:
+        with self._held(bell) as ringer, ends_waiting(ringer) as has_ended:
             while True:
-                seen, attempt = held.rings, Attempt()
+                rings, attempt = ringer.rings, Attempt()
                 yield attempt
-                left = until - anyio.current_time()
-                if left <= 0 or self._clock.now_ms() >= until_ms or has_ended():
+                rest = until - anyio.current_time()
+                if rest <= 0 or self._clock.now_ms() >= until_ms or has_ended():
                     return
                 due_ms = attempt.next_due_ms
                 wake_ms = until_ms if due_ms is None else min(until_ms, due_ms)
-                pause = left if poll_s is None else min(left, poll_s())
+                pause = rest if poll_s is None else min(rest, poll_s())
                 with anyio.move_on_after(pause):
-                    await held.wait(seen, clock=self._clock, until_ms=wake_ms)
+                    await ringer.wait(rings, clock=self._clock, until_ms=wake_ms)
                 check()
                 if has_ended():
                     return

@@ -26,7 +26,7 @@ __all__ = ("DEFAULT_URL", "default_url", "make_world", "open_world")
 DEFAULT_URL = "sqlite:///.perdure/perdure.db"
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 
-_found: dict[str, EntryPoint] = {}  # by scheme: looking through what is installed takes 3 ms
+_entry_points: dict[str, EntryPoint] = {}  # by scheme; to look through all packages takes 3 ms
 
 
 def default_url() -> str:
@@ -53,15 +53,15 @@ def make_world(url: str | None = None, **options: object) -> World:
     where = default_url() if url is None else url
     scheme, mark, _ = where.partition("://")
     if not mark or not _SCHEME.fullmatch(scheme):
-        shown = shown_url(where)
-        raise UsageError(f"{shown!r} is not a world's URL; write for example {DEFAULT_URL}")
-    if scheme not in _found:
+        text = shown_url(where)
+        raise UsageError(f"{text!r} is not a world's URL; write for example {DEFAULT_URL}")
+    if scheme not in _entry_points:
         from importlib.metadata import entry_points  # a tenth of this package's import time
 
-        _found.update({point.name: point for point in entry_points(group="perdure.worlds")})
-    if scheme not in _found:
-        raise WorldNotFoundError(scheme, installed=tuple(_found))
-    world = cast(World, _found[scheme].load()(where, **options))
+        _entry_points.update({point.name: point for point in entry_points(group="perdure.worlds")})
+    if scheme not in _entry_points:
+        raise WorldNotFoundError(scheme, installed=tuple(_entry_points))
+    world = cast(World, _entry_points[scheme].load()(where, **options))
     note_url(world, where)
     return world
 
