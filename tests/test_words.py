@@ -10,7 +10,15 @@ from tests.words import Figures, is_participle, measure, rooms
 
 # Packages that keep to plain words, and the participles left among their names: words of a
 # contract (``MessageClaim.lost``, ``StreamPage.done``). The others come in as they get there.
-PARTICIPLES_LEFT = {"_compiler": 0, "abc": 0, "_core": 5, "_model": 3, "perdure": 3, "_protocol": 0, "_types": 0}
+PARTICIPLES_LEFT = {
+    "_compiler": 0,
+    "abc": 0,
+    "_core": 5,
+    "_model": 3,
+    "perdure": 3,
+    "_protocol": 0,
+    "_types": 0,
+}
 
 HEADLESS_PER_THOUSAND = 1.0
 GIVES_PER_THOUSAND = 0.2

@@ -330,5 +330,5 @@ def test_a_worker_drains_no_longer_than_it_is_told(
     assert worker.returncode == 0
     assert "has drained for 0.1 s" in shown
     assert "stuck_steps:stick goes on in its thread" in shown
-    assert "left with 1 step that cannot be cancelled" in shown
+    assert "exited with 1 step that cannot be cancelled" in shown
     assert "drain_timeout=nan" in perdure("worker", "--drain-timeout", "nan", code=2).stderr

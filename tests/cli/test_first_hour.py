@@ -215,12 +215,12 @@ def test_the_second_signal_leaves_at_once(
         assert process.stderr is not None
         await_file(blocking / "begun")
         process.send_signal(signal.SIGINT)
-        while "once more leaves at once" not in process.stderr.readline():
+        while "signal again to exit at once" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
         assert process.wait(timeout=10) == 130
-    assert "left at once" in said
+    assert "exited at once" in said
     if command == "run":
         assert "carry it on: perdure worker --steps blocking" in said
 

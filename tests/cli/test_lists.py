@@ -306,11 +306,11 @@ def test_the_second_signal_promises_nothing_for_memory(
         await_file(folder / "begun")
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert "once more leaves at once" in process.stderr.readline()
+        assert "signal again to exit at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "left at once" in said
+    assert "exited at once" in said
     assert "another worker" not in said
 
 

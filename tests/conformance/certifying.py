@@ -103,7 +103,7 @@ def check(name: str, tier: Tier, seed: int | None, only: str) -> bool:
             opener=opener,
             fail_io=FAIL_IO.get(name.partition(",")[0]),
             only=lambda check: only in check,
-            heard=_hear,
+            listener=_hear,
         )
         took = time.perf_counter() - began
     longest = sorted(report.checks, key=lambda check: -check.seconds)[:TOLD]

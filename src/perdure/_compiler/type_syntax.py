@@ -224,7 +224,6 @@ def _read_primary(cursor: Cursor) -> None:
 
 def _read_reference(cursor: Cursor) -> None:
     """A name, the type of a value (``typeof``), or another module's type."""
-
     if cursor.take("typeof"):
         cursor.name()
         cursor.at -= 1

@@ -40,7 +40,6 @@ def parse_url(url: str, *, scheme: str, options: Collection[str] | None, example
 
     Raises:
         UsageError: it is another kind of URL, or one of its parts is ambiguous.
-
     """
     if not isinstance(cast(object, url), str):
         raise UsageError(

@@ -3,7 +3,6 @@
 Pure. Pydantic decides which values a dataclass, model, TypedDict, NamedTuple or union takes, by a
 core schema that is first adapted to the form values have after they crossed
 (``_protocol.schemas``).
-
 Imported only for an annotation that has structure, since pydantic takes a tenth of a second.
 """
 

@@ -76,7 +76,6 @@ def parts_of_text(error: BaseException) -> Collection[Any]:
 
 def _parts_of_error(error: BaseException) -> Collection[Any]:
     """The parts of an error that cross, and those that its text is made of."""
-
     if isinstance(error, GuestError):
         return (error.cause, error.errors, error.props)
     context = None if error.__suppress_context__ else error.__context__

@@ -162,5 +162,4 @@ class DirectStorage(Storage):
 
         Never raises. It may block for about as long as a write takes: not to be called in an event
         loop's thread. *callback* may run in any thread and must be quick.
-
         """

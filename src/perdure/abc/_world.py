@@ -65,7 +65,6 @@ class World(ABC):
         Raises:
             WorldUnavailableError: the store cannot be reached.
             WorldContractError: the store lacks something the contracts need.
-
         """
 
     @abstractmethod

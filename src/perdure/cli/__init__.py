@@ -35,8 +35,8 @@ app: typer.Typer = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(is_set: bool) -> None:
+    if is_set:
         show(f"perdure {perdure.__version__}")
         raise typer.Exit
 

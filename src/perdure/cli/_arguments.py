@@ -1,4 +1,4 @@
-"""Arguments: what commands are given, checked, with a message that says how to write it."""
+"""Arguments: those of commands, checked, with a message that says how to write them."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ async def near(world: World) -> AsyncGenerator[None, None]:
         page = await world.catalogue.list_runs(RunFilter(), limit=1000)
         ids = [record.run_id for record in page.runs]
         close = difflib.get_close_matches(exc.run_id, ids, n=3) or ids[:3]
-        known = f"; did you mean {', '.join(close)}?" if close else "; the world has no runs"
-        raise UsageError(f"no run {exc.run_id} in {world.url}{known}") from exc
+        advice = f"; did you mean {', '.join(close)}?" if close else "; the world has no runs"
+        raise UsageError(f"no run {exc.run_id} in {world.url}{advice}") from exc
 
 
 def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:
@@ -120,8 +120,8 @@ def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:
         steps = collect_steps([module])
         if not steps:
             raise UsageError(f"module {name} has no steps; decorate its functions with @step")
-        found |= steps
-    return found
+        by_id |= steps
+    return by_id
 
 
 def load_module(name: str) -> ModuleType:

@@ -47,27 +47,27 @@ def certify(
 ) -> None:
     """Check that a world keeps its contracts; every check uses fresh storage."""
     try:
-        found = _check(url, tier, seed, _seconds(tier, duration), only, opener)
+        verdict = _check(url, tier, seed, _seconds(tier, duration), only, opener)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
     if as_json_:
-        print_json(found)
+        print_json(verdict)
     else:
-        _print(found)
-    if not found["passed"]:
+        _print(verdict)
+    if not verdict["passed"]:
         raise typer.Exit(FAILED)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(figures: dict[str, Any]) -> None:
     """The verdicts for people."""
     rows: list[list[Cell]] = []
-    for check in found["checks"]:
+    for check in figures["checks"]:
         verdict = "passed" if check["passed"] else ("broken", "red")
         seconds, notes = f"{check['seconds']:.1f}", "; ".join(check["notes"])
         rows.append([check["name"], verdict, seconds, str(check["seed"]), notes])
     show_table(("check", "verdict", "seconds", "seed", "what was done"), rows)
-    show(f"seed {found['seed']}, tier {found['tier']}")
-    for check in found["checks"]:
+    show(f"seed {figures['seed']}, tier {figures['tier']}")
+    for check in figures["checks"]:
         if not check["passed"]:
             show(f"\n{check['name']}, seed {check['seed']}:")
             print_source(check["failure"])  # a program to copy

@@ -1,4 +1,4 @@
-"""Compile: what the compiler understood of a workflow's file."""
+"""Compile: the compiler's view of a workflow's file."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def compile_file(
         anyio.run(check_bundle, default_engine(), bundle)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
-    shown = {
+    fields = {
         "workflow": bundle.name,
         "export": bundle.export,
         "digest": bundle.digest,
         "bytes": len(bundle.encoded),
         "modules": sorted(bundle.modules),
         "steps": sorted(bundle.step_ids),
-        "workflows": [found.name for found in bundle.workflows],
+        "workflows": [workflow.name for workflow in bundle.workflows],
     }
     if as_json_:
-        print_json(shown)
+        print_json(fields)
         return
-    for name, value in shown.items():
+    for name, value in fields.items():
         show(f"{name:10}{', '.join(value) if isinstance(value, list) else value}")

@@ -39,18 +39,18 @@ def run_async(main: Callable[[], Awaitable[T]], *, hint: str = "") -> T:
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
     except BaseExceptionGroup as group:
-        known = group.subgroup(PerdureError)
-        if known is None:
+        errors = group.subgroup(PerdureError)
+        if errors is None:
             raise
-        found: BaseException = known
-        while isinstance(found, BaseExceptionGroup):
-            found = found.exceptions[0]
-        assert isinstance(found, PerdureError)
-        raise typer.Exit(report(found)) from None
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        assert isinstance(error, PerdureError)
+        raise typer.Exit(report(error)) from None
 
 
 def report(error: PerdureError) -> int:
-    """Say what went wrong; gives the exit code."""
+    """Report an error to the user. Returns the exit code."""
     notes = getattr(error, "__notes__", ())  # where in the workflow
     say("\n".join([f"error: {error}", *notes]), style="red")
     failure = error.error if isinstance(error, RunFailedError) else None

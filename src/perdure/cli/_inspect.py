@@ -46,59 +46,59 @@ def inspect(
         async with open_world(world) as opened, near(opened):
             inspection = await inspect_run(opened, run_id)
             waiting = await why_waiting(opened, inspection.record)
-            shown = inspection.as_json() | {"waiting": waiting or None}
+            fields = inspection.as_json() | {"waiting": waiting or None}
         if failed:
-            _keep_failures(shown)
-        left_out = _keep_last(shown, events if as_json_ or events is not None else EVENTS_SHOWN)
+            _keep_failures(fields)
+        left_out = _keep_last(fields, events if as_json_ or events is not None else EVENTS_SHOWN)
         if as_json_:
-            print_json(shown)
+            print_json(fields)
         else:
-            _print(shown, left_out)
+            _print(fields, left_out)
 
     run_async(main)
 
 
-def _keep_failures(shown: dict[str, Any]) -> None:
-    shown["steps"] = [step for step in shown["steps"] if _has_failed(step)]
-    shown["events"] = [event for event in shown["events"] if event["type"] in _FAILURES]
-    shown["waits"] = shown["hooks"] = []
+def _keep_failures(fields: dict[str, Any]) -> None:
+    fields["steps"] = [step for step in fields["steps"] if _has_failed(step)]
+    fields["events"] = [event for event in fields["events"] if event["type"] in _FAILURES]
+    fields["waits"] = fields["hooks"] = []
 
 
 def _has_failed(step: Mapping[str, Any]) -> bool:
     return step["status"] == "failed" or step["error"] is not None
 
 
-def _keep_last(shown: dict[str, Any], limit: int | None) -> int:
-    """Keep so many events; gives how many went."""
-    events = shown["events"]
+def _keep_last(fields: dict[str, Any], limit: int | None) -> int:
+    """Keep so many events. Returns how many were left out."""
+    events = fields["events"]
     left_out = 0 if limit is None else max(0, len(events) - limit)
-    shown["events"] = events[left_out:]
+    fields["events"] = events[left_out:]
     return left_out
 
 
-def _print(shown: dict[str, Any], left_out: int) -> None:
-    head = shown["run"]
+def _print(fields: dict[str, Any], left_out: int) -> None:
+    head = fields["run"]
     show("  ".join([cut(head[name], LONGEST_CELL) for name in ("id", "workflow", "status")]))
     if head["moved_to"] is not None:
         to, arrived = head["moved_to"], head["status"] == "moved"
         show(f"moved to: {to}")
         if not arrived:
             show(f"not known to have arrived: perdure move {head['id']} --to {to}")
-    if shown["waiting"]:
-        show(f"waiting: {shown['waiting']}")
+    if fields["waiting"]:
+        show(f"waiting: {fields['waiting']}")
     if head["output"] is not None:
         show(f"output: {head['output']}")
     if head["error"] is not None:
         show(f"error: {_whole_error(head['error'])}")
-    _print_tables(_entities(shown))
-    for step in shown["steps"]:
+    _print_tables(_entities(fields))
+    for step in fields["steps"]:
         if _has_failed(step):
             show(cut(f"{step['id']} {step['step']}: {error_line(step['error'])}", LONGEST_CELL))
     if left_out:
-        more = len(shown["events"]) + left_out
+        more = len(fields["events"]) + left_out
         show(f"{counted(left_out, 'earlier event')} not shown: --events {more}")
-    _print_tables(_events(shown))
-    snapshot = shown["snapshot"]
+    _print_tables(_events(fields))
+    snapshot = fields["snapshot"]
     if snapshot:
         show(f"snapshot: {counted(snapshot['bytes'], 'byte')} at turn {snapshot['turn']}")
 
@@ -109,33 +109,33 @@ def _print_tables(tables: Iterator[Table]) -> None:
             show_table(columns, rows, whole=("status", "took", "until", "at", "of"))
 
 
-def _entities(shown: dict[str, Any]) -> Iterator[Table]:
+def _entities(fields: dict[str, Any]) -> Iterator[Table]:
     yield (
         ("step", "function", "status", "tries", "took", "awaited at"),
         [
             [one["id"], _call(one), one["status"], _tries(one), _took(one), one["at"]]
-            for one in shown["steps"]
+            for one in fields["steps"]
         ],
     )
     yield (
         ("wait", "status", "until", "awaited at"),
         [
             [one["id"], one["status"], to_second(one["resume_at"]), one["at"]]
-            for one in shown["waits"]
+            for one in fields["waits"]
         ],
     )
     yield (
         ("hook", "status", "token", "awaited at"),
-        [[one["id"], one["status"], one["token"], one["at"]] for one in shown["hooks"]],
+        [[one["id"], one["status"], one["token"], one["at"]] for one in fields["hooks"]],
     )
 
 
-def _events(shown: dict[str, Any]) -> Iterator[Table]:
+def _events(fields: dict[str, Any]) -> Iterator[Table]:
     yield (
         ("#", "event", "of", "at"),
         [
             [str(one["position"]), one["type"], one["entity"] or "", to_second(one["at"])]
-            for one in shown["events"]
+            for one in fields["events"]
         ],
     )
 
@@ -183,6 +183,6 @@ def error_line(error: object) -> str:
 
 
 def _fields(error: object) -> dict[str, Any]:
-    """What an error has; a value that was thrown may have anything, or nothing."""
+    """The fields of an error; a value that was thrown may have any, or none."""
     fields = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
     return fields if fields.keys() >= {"name", "message", "stack"} else {}

@@ -43,27 +43,27 @@ def runs(
             page = await list_runs(
                 status=status, workflow=name, error=error, limit=limit, cursor=after, world=opened
             )
-        shown = [record_json(record) for record in page.runs]
+        rows = [record_json(record) for record in page.runs]
         if as_json_:
-            print_json(shown)
+            print_json(rows)
         else:
-            _print(shown)
+            _print(rows)
         if page.cursor is not None:
-            asked = {"--status": status, "--workflow": name, "--error": error}
+            filters = {"--status": status, "--workflow": name, "--error": error}
             where = None if world is None else shown_url(world)
-            options = {**asked, "--limit": limit, "--world": where, "--after": page.cursor}
-            say(f"{counted(len(shown), 'run')}, and there is more: {_command(options)}")
+            options = {**filters, "--limit": limit, "--world": where, "--after": page.cursor}
+            say(f"{counted(len(rows), 'run')}, and there is more: {_command(options)}")
 
     run_async(main)
 
 
-def _print(shown: list[dict[str, Any]]) -> None:
+def _print(runs: list[dict[str, Any]]) -> None:
     rows = [
-        [run["id"], run["workflow"], run["status"], to_second(run["created_at"])] for run in shown
+        [run["id"], run["workflow"], run["status"], to_second(run["created_at"])] for run in runs
     ]
     show_table(("run", "workflow", "status", "created"), rows, whole=("status", "created"))
 
 
 def _command(options: Mapping[str, object]) -> str:
-    given = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value]
-    return " ".join(["perdure runs", *given])
+    words = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value]
+    return " ".join(["perdure runs", *words])

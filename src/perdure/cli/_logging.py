@@ -1,4 +1,4 @@
-"""Logging: what the program and its libraries warn of, on stderr."""
+"""Logging: warnings of the program and its libraries, on stderr."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def show_logs() -> None:
 
 def is_told(step_id: str, attempt: object) -> bool:
     """Whether a record about this attempt was shown lately."""
-    return (step_id, attempt) in _told
+    return (step_id, attempt) in _records
 
 
 def hide_failure_of(run_id: str) -> None:
     """Leave it to the caller to show that this run has failed."""
-    _hidden.append(run_id)
+    _quiet_runs.append(run_id)
 
 
-_told: deque[tuple[object, object]] = deque(maxlen=1000)
-_hidden: list[str] = []
+_records: deque[tuple[object, object]] = deque(maxlen=1000)
+_quiet_runs: list[str] = []
 _FAILURES = ("step_failed", "run_failed")
 
 
@@ -40,10 +40,10 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
-        if event == "run_failed" and getattr(record, "run_id", None) in _hidden:
+        if event == "run_failed" and getattr(record, "run_id", None) in _quiet_runs:
             return
         if event is not None:
-            _told.append((getattr(record, "step_id", None), getattr(record, "attempt", None)))
+            _records.append((getattr(record, "step_id", None), getattr(record, "attempt", None)))
         try:
             text = f"{record.levelname.lower()}: {record.getMessage()}"
             if event in _FAILURES and record.exc_text:
@@ -52,5 +52,5 @@ class _Stderr(logging.Handler):
                 cause = "".join(traceback.format_exception_only(record.exc_info[1])).strip()
                 text = f"{text}: {cause}"
             say(text)
-        except Exception:  # of the record: whoever wrote it goes on
+        except Exception:  # of the record: the code that wrote it goes on
             say(f"{record.levelname.lower()}: a message of {record.name} that cannot be shown")

@@ -1,7 +1,7 @@
 """Output: data to stdout, as JSON or for people; everything else to stderr.
 
 All that the command line prints goes through these functions, and through ``perdure.display`` in
-them: no text is markup, none gives the terminal orders, and what is long is cut, which it says.
+them: no text is markup, none commands the terminal, and long text is cut, with a mark that says so.
 Streams may be of any encoding. One that nobody reads any more ends the program quietly
 where it is stdout, and is no longer written to where it is stderr.
 """
@@ -55,7 +55,7 @@ class _Terminal(Console):
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
-        """Do without who reads it: the program ends if that was what its data is for."""
+        """Go on without a reader; the program ends if its data was meant for that reader."""
         self.quiet = True
         if self.stderr:
             return
@@ -64,7 +64,7 @@ class _Terminal(Console):
 
     @contextmanager
     def unread_in_peace(self) -> Generator[None, None, None]:
-        """What is written in the block may find nobody who reads it."""
+        """Let the output of the block go unread if nobody reads the stream any more."""
         try:
             yield
         except OSError as exc:
@@ -73,7 +73,7 @@ class _Terminal(Console):
             self.on_broken_pipe()
 
     def fitted(self, text: str) -> str:
-        """*text* with escapes for what the stream's encoding does not have."""
+        """*text* with escapes for characters that the stream's encoding lacks."""
         return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
 
 
@@ -137,12 +137,12 @@ def spin(text: str) -> Generator[Callable[[str], None], None, None]:
 
 
 def counted(count: int, noun: str) -> str:
-    """How many there are of what has a plural in s: 1 run, 2 runs."""
+    """A count with a noun whose plural ends in s: 1 run, 2 runs."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def to_second(time: str | None) -> str:
-    """A time in ISO 8601 as people read it, in UTC, without what is below a second."""
+    """A time in ISO 8601 as people read it, in UTC, to the second."""
     return "" if time is None else time.partition("+00:00")[0].partition(".")[0].replace("T", " ")
 
 
@@ -174,7 +174,7 @@ def _write(text: str) -> None:
 
 
 def _discard(file: IO[str]) -> None:
-    """Have what is left of a stream that nobody reads go nowhere: it is flushed once more."""
+    """Let the rest of a stream that nobody reads go nowhere: it is flushed once more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, file.fileno())
     os.close(nowhere)

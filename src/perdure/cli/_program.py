@@ -21,7 +21,7 @@ class Program(TyperGroup):
     """All commands."""
 
     def make_context(self, *args: Any, **named: Any) -> Any:
-        """What the arguments mean. Raises a usage error whose message can be shown."""
+        """The context of the arguments. Raises a usage error whose message can be shown."""
         try:
             return super().make_context(*args, **named)
         except Exception as exc:

@@ -24,23 +24,23 @@ _ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 
 @final
 class Console:
-    """What a run writes to its console, shown once."""
+    """The lines that a run writes to its console, each shown once."""
 
     def __init__(self) -> None:
         self.run: Run | None = None
-        self._seen = 0
+        self._line_count = 0
 
     async def show(self) -> None:
-        """Show what is new."""
-        while self.run is not None and (lines := await self.run.log_lines(start=self._seen)):
-            self._seen += len(lines)
+        """Show the new lines."""
+        while self.run is not None and (lines := await self.run.log_lines(start=self._line_count)):
+            self._line_count += len(lines)
             for line in lines:
                 say(line, style="dim")
 
 
 @asynccontextmanager
 async def show_console() -> AsyncGenerator[Console, None]:
-    """A console, shown to its end as the block ends: what is written may trail a run's end."""
+    """A console, shown to its end as the block ends: its lines may come after the run's end."""
     console = Console()
     try:
         yield console
@@ -51,7 +51,7 @@ async def show_console() -> AsyncGenerator[Console, None]:
 
 @asynccontextmanager
 async def show_progress(run: Run, console: Console) -> AsyncGenerator[None, None]:
-    """Show what happens in *run* while the block runs: one line, failures and output above it."""
+    """Show the progress of *run* while the block runs: one line, failures and output above it."""
     console.run = run
     hide_failure_of(run.id)
     with spin(run.id) as update:
@@ -84,7 +84,7 @@ async def _follow(run: Run, console: Console, update: Callable[[str], None]) -> 
 
 
 def _notice(event: Event, name: str) -> str:
-    """What became of a step: its name, which attempt, and the first line of the error."""
+    """A step's failure in one line: its name, which attempt, and the first line of the error."""
     attempt = as_json(event.facts.get("attempt"))
     error = error_line(shown_payload(event.payload))
     kind = event.type.value.replace("_", " ")

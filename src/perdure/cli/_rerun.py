@@ -17,10 +17,10 @@ def rerun(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption =
     async def main() -> None:
         async with open_world(world) as opened, near(opened):
             check_shared(opened)
-            made = await start_again(opened, run_id)
+            successor = await start_again(opened, run_id)
         if as_json_:
-            print_json({"id": made.id})
+            print_json({"id": successor.id})
         else:
-            show(made.id)
+            show(successor.id)
 
     run_async(main)

@@ -60,16 +60,16 @@ def start(
     async def main() -> None:
         async with open_world(world) as opened:
             check_shared(opened)
-            made = await start_run(
+            run = await start_run(
                 workflow(file, root=root),
                 parse_args(args),
                 world=opened,
                 idempotency_key=idempotency_key,
             )
             if as_json_:
-                print_json({"id": made.id})
+                print_json({"id": run.id})
             else:
-                show(made.id)
+                show(run.id)
 
     run_async(main)
 
@@ -86,29 +86,29 @@ def run(
     started: list[tuple[Run, World]] = []
 
     def stop(scope: anyio.CancelScope) -> None:
-        say("interrupted; once more leaves at once")
+        say("interrupted; signal again to exit at once")
         for one, opened in started:
             say(_advice(one, opened, steps or [], world))
         scope.cancel()
 
     def leave() -> None:
-        kept = all(Capability.DURABLE in opened.capabilities for _, opened in started)
-        say("left at once" + ("; another worker runs again what was running" if kept else ""))
+        is_durable = all(Capability.DURABLE in opened.capabilities for _, opened in started)
+        say("exited at once" + ("; another worker repeats running steps" if is_durable else ""))
 
     async def main() -> None:
-        known = load_steps(steps or [])
+        by_id = load_steps(steps or [])
         async with (
             stop_on_signal(stop, leave),
             open_world(world) as opened,
             show_console() as console,
             Worker(
-                opened, steps=known.values(), queues={one.options.queue for one in known.values()}
+                opened, steps=by_id.values(), queues={one.options.queue for one in by_id.values()}
             ),
         ):
             target = workflow(file, root=root)
             run = await start_run(target, parse_args(args), world=opened)
             started.append((run, opened))
-            _tell_of_missing(target, known)
+            _tell_of_missing(target, by_id)
             async with show_progress(run, console):
                 value = await _result(run, as_json_=as_json_)
         if as_json_:
@@ -120,7 +120,7 @@ def run(
 
 
 async def _result(run: Run, *, as_json_: bool) -> object:
-    """What the run returned; how it ended otherwise is printed, if as JSON, and raised."""
+    """The run's result. Any other end is raised, and printed first if as JSON."""
     try:
         return await run.result()
     except (RunFailedError, RunCancelledError, RunMovedError) as exc:
@@ -149,10 +149,10 @@ def _advice(run: Run, opened: World, steps: Collection[str], world: str | None) 
     return f"run {run.id} is kept; carry it on: perdure worker{modules}{where}"
 
 
-def _tell_of_missing(target: Workflow, known: Collection[str]) -> None:
+def _tell_of_missing(target: Workflow, step_ids: Collection[str]) -> None:
     """Say which steps the workflow imports that this worker does not have."""
-    for step in sorted(target.compile().step_ids - set(known)):
-        close = difflib.get_close_matches(step, known, n=1)
+    for step in sorted(target.compile().step_ids - set(step_ids)):
+        close = difflib.get_close_matches(step, step_ids, n=1)
         module = step.partition(":")[0]
         mend = f"did you mean {close[0]}?" if close else f"give --steps {module}"
         say(f"warning: step {step} is not here: {mend}")
@@ -168,48 +168,48 @@ def worker(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="Cancel what still runs so long after being told to stop, for other workers to "
-            "run again; default: never.",
+            help="Cancel steps that still run so long after the signal to stop; other workers run "
+            "them again. Default: never.",
         ),
     ] = None,
 ) -> None:
-    """Carry runs on until told to stop (SIGTERM or Ctrl-C); what is running is drained.
+    """Carry runs on until told to stop (SIGTERM or Ctrl-C); running steps are drained.
 
     PERDURE_SNAPSHOT_KEY, where it is set, is the key that snapshots are tagged with.
     """
 
     async def main() -> None:
-        known = load_steps(steps or [])
-        told = anyio.Event()
+        by_id = load_steps(steps or [])
+        stop_event = anyio.Event()
 
         def stop(_: anyio.CancelScope) -> None:
-            say("draining: what is running ends first; once more leaves at once")
-            told.set()
+            say("draining: waiting for running steps; signal again to exit at once")
+            stop_event.set()
 
         def leave() -> None:
-            say("left at once; another worker runs again what was running")
+            say("exited at once; another worker repeats running steps")
 
         async with stop_on_signal(stop, leave), open_world(world) as opened:
             check_shared(opened)
             queues = queue or [DEFAULT_QUEUE]
-            say(f"working on {opened.url}, {_served(known.values(), queues)}")
+            say(f"working on {opened.url}, {_served(by_id.values(), queues)}")
             async with Worker(
                 opened,
-                steps=known.values(),
+                steps=by_id.values(),
                 queues=queues,
                 max_steps=max_steps,
                 max_turns=max_turns,
                 drain_timeout=drain_timeout,
-            ) as made:
-                gc.freeze()  # what is loaded stays: to look through it took 20 ms each time
-                await told.wait()
-                made.drain()
-        left_behind.append(made.statistics()["left_behind"])
+            ) as running_worker:
+                gc.freeze()  # loaded modules stay: to look through them took 20 ms each time
+                await stop_event.wait()
+                running_worker.drain()
+        left_behind.append(running_worker.statistics()["left_behind"])
 
     left_behind: list[int] = []
     run_async(main)
     if any(left_behind):
-        say(f"left with {counted(sum(left_behind), 'step')} that cannot be cancelled")
+        say(f"exited with {counted(sum(left_behind), 'step')} that cannot be cancelled")
         os._exit(0)  # this process would wait for their threads
 
 
@@ -219,18 +219,18 @@ def _served(steps: Collection[AnyStep], queues: Collection[str]) -> str:
         return "no steps: give --steps MODULE"
     count = sum(one.options.queue in queues for one in steps)
     others = sorted({one.options.queue for one in steps}.difference(queues))
-    told = f"; not of {', '.join(f'--queue {name}' for name in others)}" if others else ""
-    return f"{counted(count, 'step')}{told}"
+    rest = f"; not of {', '.join(f'--queue {name}' for name in others)}" if others else ""
+    return f"{counted(count, 'step')}{rest}"
 
 
 def log(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = False) -> None:
-    """Show what a run's workflow wrote to the console."""
+    """Show the lines that a run's workflow wrote to the console."""
 
     async def main() -> None:
         async with open_world(world) as opened, near(opened):
-            found = get_run(run_id, opened)
-            await found.info()
-            lines = await found.log_lines()
+            run = get_run(run_id, opened)
+            await run.info()
+            lines = await run.log_lines()
         if as_json_:
             print_json(lines)
         for line in () if as_json_ else lines:

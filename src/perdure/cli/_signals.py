@@ -30,7 +30,7 @@ async def stop_on_signal(
     """Call *stop* with the block's scope at the first signal; leave the process at the second.
 
     Args:
-        leave: says what becomes of what is running, at the second signal.
+        leave: tells the fate of the running steps, at the second signal.
 
     Raises:
         typer.Exit: the block was cancelled by *stop*.

@@ -65,7 +65,7 @@ def _classes_of(module: ModuleType) -> list[type[Any]]:
 
 
 def _declared(name: str, step: AnyStep) -> Declared:
-    hints = {known: _hint(step, known) for known in (*step.signature.parameters, "return")}
+    hints = {key: _hint(step, key) for key in (*step.signature.parameters, "return")}
     return Declared(name=name, signature=step.signature, hints=hints, doc=step.__doc__ or "")
 
 

@@ -1,4 +1,4 @@
-"""What tests of workflows and of worlds need: a clock, a reference world, faults, conformance."""
+"""Testing: a clock, a reference world, faults and conformance, for workflows and for worlds."""
 
 from __future__ import annotations
 

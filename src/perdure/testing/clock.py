@@ -1,7 +1,7 @@
 """Clocks: where a world's time comes from, and how its waiters hear of it.
 
-A world takes ``clock=``; ``SystemClock`` is what it uses without one, ``ManualClock`` moves only
-when told to. A ``Bell`` is how anything that waits for a store is woken, from any thread and
+A world takes ``clock=``. Without one it uses ``SystemClock``; ``ManualClock`` moves only when told
+to. A ``Bell`` is how anything that waits for a store is woken, from any thread and
 into any event loop. Nothing here polls.
 """
 
@@ -70,7 +70,7 @@ class ManualClock:
         return self._now_ms
 
     def advance(self, ms: int) -> None:
-        """Let *ms* pass at once, and wake whoever waited for a time that has come."""
+        """Let *ms* pass at once, and wake all that waited for a time that has come."""
         if ms < 0:
             raise ValueError(f"time cannot go back by {-ms} ms")
         with self._lock:
@@ -104,7 +104,7 @@ class ManualClock:
 
 @final
 class Bell:
-    """Wakes whoever waits for a change, in any event loop.
+    """Wakes all that wait for a change, in any event loop.
 
     A waiter reads ``rings`` before it looks at the store, then waits for a later one: a ring in
     between is not missed.
@@ -128,20 +128,20 @@ class Bell:
         for wake in waiters:
             wake()
 
-    async def wait(self, seen: int, *, clock: Clock, until_ms: int) -> None:
-        """Return once ``rings`` has moved past *seen*, or *clock* shows *until_ms*."""
-        woken, loop, key = anyio.Event(), asyncio.get_running_loop(), object()
+    async def wait(self, rings: int, *, clock: Clock, until_ms: int) -> None:
+        """Return once ``rings`` has moved past *rings*, or *clock* shows *until_ms*."""
+        event, loop, key = anyio.Event(), asyncio.get_running_loop(), object()
 
         def wake() -> None:
-            post(loop, woken.set)
+            post(loop, event.set)
 
         with self._lock:
-            if self.rings != seen:
+            if self.rings != rings:
                 return
             self._waiters[key] = wake
         call_off = clock.call_at(until_ms, wake)
         try:
-            await woken.wait()
+            await event.wait()
         finally:
             call_off()
             with self._lock:

@@ -1,8 +1,8 @@
 """Faults: a world that fails, before or after a call took effect, when it is told to.
 
-``FaultyWorld`` wraps another. Each call of a contract asks ``plan`` what is to happen to it; the
-same plan and the same calls give the same faults. What a caller sees is
-``WorldUnavailableError``: the outcome is unknown to it, as with a real store.
+``FaultyWorld`` wraps another. Each call of a contract asks ``plan`` for its fault; the same plan
+and the same calls have the same faults. The caller sees ``WorldUnavailableError``: the outcome is
+unknown to it, as with a real store.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FaultyCalls:
 
         Args:
             strike: asked about each call, by ``<name>.<method>``.
-            error: what a failed call raises, as the store's client would, given what happened.
+            error: makes the error that a failed call raises, as the store's client would.
         """
         self._inner = inner
         self._name = name
@@ -88,14 +88,14 @@ class FaultyCalls:
         self._error = error
 
     def __getattr__(self, method: str) -> Any:
-        found = cast("Callable[..., Awaitable[Any]]", getattr(self._inner, method))
+        inner = cast("Callable[..., Awaitable[Any]]", getattr(self._inner, method))
         call = f"{self._name}.{method}"
 
         async def faulty(*args: Any, **named: Any) -> Any:
             fault = self._strike(call)
             if fault is Fault.BEFORE:
                 raise self._error(f"{call} failed before it did anything, as planned")
-            answer = await found(*args, **named)
+            answer = await inner(*args, **named)
             if fault is Fault.AFTER:
                 raise self._error(f"{call} failed after it was done, as planned")
             return answer

@@ -1,4 +1,4 @@
-"""The play: start an order, kill its worker outright at several moments, count what happened.
+"""The play: start an order, kill its worker outright at several moments, count the effects.
 
 The folder it leaves has everything: the workflow, its steps, the world, and a line for each body
 that ran. Nothing in it is staged: the numbers are counted afterwards, from those files.
@@ -65,12 +65,12 @@ def demo(
             pids = await _carry(run, folder, url)
             value = await run.result(timeout=_LIMIT)
             seconds = time.perf_counter() - began
-            told = await _count(world, run, folder, value, pids, seconds)
+            figures = await _count(world, run, folder, value, pids, seconds)
         if as_json_:
-            print_json(told)
+            print_json(figures)
         else:
-            _print(told, url)
-        return int(bool(told["lost"] or told["doubled"] or told["problems"]))
+            _print(figures, url)
+        return int(bool(figures["lost"] or figures["doubled"] or figures["problems"]))
 
     if run_async(main):
         raise typer.Exit(FAILED)
@@ -104,14 +104,14 @@ def _worker(folder: Path, url: str) -> Generator[subprocess.Popen[bytes]]:
 
 
 async def _carry(run: Run, folder: Path, url: str) -> list[int]:
-    """Have workers carry the run to its end, all but the last of them killed; gives their ids."""
+    """Have workers carry the run to its end, all but the last of them killed. Returns their ids."""
     pids: list[int] = []
-    seen = 0
+    position = 0
     for kill_after in (*_KILL_AFTER, None):
         with _worker(folder, url) as process:
             pids.append(process.pid)
             say(f"worker {process.pid} is up")
-            seen = await _follow(run, seen, kill_after, process)
+            position = await _follow(run, position, kill_after, process)
             if (await run.status()).is_ended:
                 break
             process.kill()
@@ -121,18 +121,18 @@ async def _carry(run: Run, folder: Path, url: str) -> list[int]:
 
 
 async def _follow(
-    run: Run, seen: int, kill_after: int | None, process: subprocess.Popen[bytes]
+    run: Run, position: int, kill_after: int | None, process: subprocess.Popen[bytes]
 ) -> int:
     """Show the log as it grows, until there is enough of it or the run has ended."""
     with anyio.fail_after(_LIMIT):
         while True:
-            async for logged in run.events(after=seen):
-                seen = logged.position
+            async for logged in run.events(after=position):
+                position = logged.position
                 _show(logged)
-            if kill_after is not None and seen >= kill_after:
-                return seen
+            if kill_after is not None and position >= kill_after:
+                return position
             if (await run.status()).is_ended or process.poll() is not None:
-                return seen
+                return position
             await anyio.sleep(0.02)
 
 
@@ -147,14 +147,14 @@ def _show(logged: LoggedEvent) -> None:
 async def _count(
     world: World, run: Run, folder: Path, value: object, pids: list[int], seconds: float
 ) -> dict[str, Any]:
-    """What happened, counted from the log and from the lines that the bodies wrote."""
-    shown = await inspect_run(world, run.id)
+    """The figures of the play, counted from the log and from the lines that the bodies wrote."""
+    inspection = await inspect_run(world, run.id)
     audit = await verify_run(world, run.id)
     costs = await measure_run(world, run.id)
     lines = (folder / "effects.jsonl").read_text(encoding="utf-8").splitlines()
     ran = Counter(str(json.loads(line)["id"]).partition("/")[2] for line in lines)
-    ended = Counter(e.event.entity for e in shown.events if e.event.type in _ENDED)
-    created = [e.event.entity for e in shown.events if e.event.type is EventType.STEP_CREATED]
+    ended = Counter(e.event.entity for e in inspection.events if e.event.type in _ENDED)
+    created = [e.event.entity for e in inspection.events if e.event.type is EventType.STEP_CREATED]
     sizes = [cost.snapshot_bytes for cost in costs]
     return {
         "run": run.id,
@@ -162,7 +162,7 @@ async def _count(
         "workers": len(pids),
         "killed": len(pids) - 1,
         "seconds": round(seconds, 1),
-        "events": len(shown.events),
+        "events": len(inspection.events),
         "recorded": sum(ended.values()),
         "executed": sum(ran.values()),
         "repeated": sum(ran.values()) - len(created),
@@ -177,24 +177,24 @@ async def _count(
     }
 
 
-def _print(told: dict[str, Any], url: str) -> None:
-    show(f"result: {json.dumps(told['result'])}")
-    sizes, problems = told["snapshot_bytes"], told["problems"]
+def _print(figures: dict[str, Any], url: str) -> None:
+    show(f"result: {json.dumps(figures['result'])}")
+    sizes, problems = figures["snapshot_bytes"], figures["problems"]
     rows = (
-        (f"workers, {_KILLED}", f"{told['workers']}, {told['killed']}"),
-        ("wall time", f"{told['seconds']} s"),
-        ("events in the log", str(told["events"])),
-        ("step results recorded", str(told["recorded"])),
-        ("step bodies executed", str(told["executed"])),
-        ("of these retries, and repeats after a kill", str(told["repeated"])),
-        ("results lost", str(len(told["lost"]))),
-        ("results doubled", str(len(told["doubled"]))),
-        ("suspensions", str(told["suspensions"])),
+        (f"workers, {_KILLED}", f"{figures['workers']}, {figures['killed']}"),
+        ("wall time", f"{figures['seconds']} s"),
+        ("events in the log", str(figures["events"])),
+        ("step results recorded", str(figures["recorded"])),
+        ("step bodies executed", str(figures["executed"])),
+        ("of these retries, and repeats after a kill", str(figures["repeated"])),
+        ("results lost", str(len(figures["lost"]))),
+        ("results doubled", str(len(figures["doubled"]))),
+        ("suspensions", str(figures["suspensions"])),
         ("snapshot, median (largest)", f"{sizes['median']:.0f} ({sizes['largest']}) bytes"),
-        ("freeze, median", f"{told['freeze_ms']} ms"),
-        ("thaw, median", f"{told['thaw_ms']} ms"),
+        ("freeze, median", f"{figures['freeze_ms']} ms"),
+        ("thaw, median", f"{figures['thaw_ms']} ms"),
         ("replay of the log", f"differs: {problems[0]}" if problems else "gives what was stored"),
-        ("files", told["folder"]),
+        ("files", figures["folder"]),
     )
     show_table((), rows, title="Perdure demo")
-    show(f"look closer: perdure inspect {told['run']} --world {url}")
+    show(f"look closer: perdure inspect {figures['run']} --world {url}")

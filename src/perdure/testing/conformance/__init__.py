@@ -1,7 +1,7 @@
 """Conformance: proves a world by properties, faults and races, beside the reference world.
 
 ``check_world(store)`` inside an ordinary test is all that a world's author writes. *store* is a
-context manager's factory: each use makes fresh, empty storage and gives a function that makes a
+context manager's factory: each use makes fresh, empty storage and yields a function that makes a
 world on it, not opened, with the clock it is handed.
 """
 

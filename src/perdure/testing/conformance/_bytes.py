@@ -1,4 +1,4 @@
-"""Bytes, waiting, and what is left behind: promises that one scenario shows best."""
+"""Bytes, waiting, and remains of ended runs: promises that one scenario shows best."""
 
 from __future__ import annotations
 
@@ -106,18 +106,18 @@ async def text_is_exact(case: Case) -> None:
 
 
 async def waiting_ends(case: Case) -> None:
-    """Who waits for a wake, a message, a chunk or an end hears of it before the time is up."""
+    """A wait for a wake, a message, a chunk or an end hears of it before the time is up."""
     async with case.open() as world:
         await world.storage.create_run(new_run())
         await world.settle()
         (claim,) = await world.queue.claim_wakes(limit=1, visibility_ms=60_000)
-        heard: list[str] = []
+        names: list[str] = []
         three = anyio.Event()  # the message, the chunk and the wake: the end comes after them
 
         async def wait(what: str, call: Callable[[], Awaitable[object]]) -> None:
             expect(bool(await call()), f"waiting for {what} ends with it")
-            heard.append(what)
-            if len(heard) == 3:
+            names.append(what)
+            if len(names) == 3:
                 three.set()
 
         queue, streams = world.queue, world.streams
@@ -143,7 +143,7 @@ async def waiting_ends(case: Case) -> None:
                 await three.wait()
                 outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"r", at_ms=3)
                 await world.storage.commit(commit_of(0, outcome=outcome))
-        expect(claim.run_id == RUN and len(heard) == 4, "everybody heard")
+        expect(claim.run_id == RUN and len(names) == 4, "everybody heard")
 
 
 async def _chunks(world: World) -> object:
@@ -221,8 +221,8 @@ async def _absorbs_nothing(world: World, run_id: RunId) -> None:
     wakes = await world.queue.claim_wakes(limit=99, visibility_ms=1)
     expect(run_id not in [wake.run_id for wake in wakes], "an ended run is never due")
     claims = await world.queue.claim_messages(["t"], limit=99, visibility_ms=1)
-    left = [claim.message.run_id for claim in claims]
-    expect(run_id not in left, "an ended run's messages are dropped")
+    run_ids = [claim.message.run_id for claim in claims]
+    expect(run_id not in run_ids, "an ended run's messages are dropped")
 
 
 async def deleting_leaves_nothing(case: Case) -> None:
@@ -230,8 +230,8 @@ async def deleting_leaves_nothing(case: Case) -> None:
     async with case.open() as world:
         digest = Digest(hashlib.sha256(b"x").hexdigest())
         for _ in range(2):
-            _, made = await world.storage.create_run(new_run())
-            expect(made, "a deleted run's id is free")
+            _, is_new = await world.storage.create_run(new_run())
+            expect(is_new, "a deleted run's id is free")
             appended = await world.storage.append(append_of())
             expect(not appended.duplicate, "a deleted run's keys are free")
             expect(await world.streams.list_streams(RUN) == (), "no stream is left behind")

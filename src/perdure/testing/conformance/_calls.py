@@ -61,7 +61,7 @@ LeaseMap: TypeAlias = Callable[[Any], Any]
 
 
 def loose(value: Any) -> Any:
-    """The value, whatever it is made of: what worlds answer is walked without being known."""
+    """The value without its type: answers of worlds are walked without being known."""
     return value
 
 
@@ -100,14 +100,14 @@ def leases_in(value: Any, path: str = "") -> Iterator[tuple[str, Lease]]:
 
 async def list_all_runs(world: World, where: RunFilter, *, limit: int) -> list[RunRecord]:
     """Every page of a list; cursors are each world's own."""
-    found: list[RunRecord] = []
+    records: list[RunRecord] = []
     cursor: str | None = None
     while True:
         page = await world.catalogue.list_runs(where, cursor=cursor, limit=limit)
-        found += page.runs
+        records += page.runs
         cursor = page.cursor
         if cursor is None:
-            return found
+            return records
 
 
 async def attempt(world: World, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -125,7 +125,7 @@ async def attempt(world: World, name: str, args: Sequence[Any], named: Mapping[s
 
 
 def comparable(value: Any, *, times: bool = True) -> Any:
-    """What of an answer must be equal: of errors the class, of leases all but the token.
+    """The parts of an answer that must be equal: of errors the class, of leases all but the token.
 
     A world's own url, which a run that departs notes, is not.
 

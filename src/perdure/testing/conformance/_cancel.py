@@ -1,7 +1,7 @@
 """Cancel: a call whose task is cancelled at its k-th suspension.
 
-Early: as it begins to wait. Late: when what it waited for is there, but it was not told yet; then
-the effect is done and only the answer is lost. Both are what a service's shutdown does.
+Early: as it begins to wait. Late: when the awaited answer is there, but has not been handed over;
+then the effect is done and only the answer is lost. A service's shutdown does both.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CancelAt(Generic[T]):
         self, call: Awaitable[T], at: int | None = None, moment: Moment = Moment.EARLY
     ) -> None:
         self.suspensions = 0
-        self.asked = False
+        self.has_struck = False
         self._call = call
         self._at = at
         self._moment = moment
@@ -50,7 +50,7 @@ class CancelAt(Generic[T]):
             try:
                 waited = inner.send(None) if failure is None else inner.throw(failure)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # what the awaitable gives
+                return end.value  # type: ignore[no-any-return]  # the awaitable's result
             self.suspensions += 1
             if self.suspensions == self._at:
                 self._strike(waited)
@@ -63,7 +63,7 @@ class CancelAt(Generic[T]):
     def _strike(self, waited: object) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.asked = True
+        self.has_struck = True
         if self._moment is Moment.LATE and isinstance(waited, asyncio.Future):
             # Before the task's own callback: the future is done, the task not resumed yet.
             loose(waited).add_done_callback(partial(_cancel, task))
@@ -92,7 +92,7 @@ async def run_cancelled(
     try:
         answer = await task
     except asyncio.CancelledError:
-        if not driver.asked:
+        if not driver.has_struck:
             raise  # somebody else's
         return True, None
     if task.cancelling():

@@ -1,6 +1,6 @@
-"""Capabilities: what is declared works; what works is declared.
+"""Capabilities: those that are declared work, and those that work are declared.
 
-What only other processes can show is in ``_processes``.
+Those that only other processes can show are in ``_processes``.
 """
 
 from __future__ import annotations
@@ -45,50 +45,50 @@ async def direct_commit_is_declared_truly(case: Case) -> None:
 
 
 async def _commit_directly(storage: DirectStorage) -> object:
-    done = anyio.Event()
+    event = anyio.Event()
     answers: list[object] = []
     loop = asyncio.get_running_loop()
 
     def landed(answer: object) -> None:
         answers.append(answer)
-        loop.call_soon_threadsafe(done.set)
+        loop.call_soon_threadsafe(event.set)
 
     await anyio.to_thread.run_sync(lambda: storage.commit_soon(commit_of(0), landed))
     with anyio.fail_after(30):
-        await done.wait()
+        await event.wait()
     return answers[0]
 
 
 async def atomic_queue_is_declared_truly(case: Case) -> None:
-    """What a commit sent can be claimed once it has returned if, and only if, that is declared.
+    """A commit's messages can be claimed once it has returned if, and only if, that is declared.
 
     By another handle where the store is shared: the one that committed may know before others do.
     """
     async with case.open() as world, AsyncExitStack() as stack:
-        other, seen = world, 0
+        other, count = world, 0
         if Capability.SHARED in world.capabilities:
             other = await stack.enter_async_context(case.open())
         declared = Capability.ATOMIC_QUEUE in world.capabilities
         rounds = 3 if declared and not case.thorough else ROUNDS
         for n in range(rounds):
             run_id = f"run_{n}"
-            # In vain: who has just looked may not be due to look again.
+            # In vain: a handle that has just looked may not be due to look again.
             await other.queue.claim_messages([f"t{n}"], limit=1, visibility_ms=60_000)
             await other.queue.claim_wakes(limit=1, visibility_ms=60_000)
             await world.storage.create_run(new_run(run_id))
-            made = RunId(run_id)
-            sent = NewMessage(
-                message_id=f"{run_id}/m", run_id=made, topic=f"t{n}", body=b"", due_ms=0
+            id_ = RunId(run_id)
+            message = NewMessage(
+                message_id=f"{run_id}/m", run_id=id_, topic=f"t{n}", body=b"", due_ms=0
             )
-            await world.storage.commit(commit_of(0, run_id=made, messages=(sent,)))
+            await world.storage.commit(commit_of(0, run_id=id_, messages=(message,)))
             claims = await other.queue.claim_messages([f"t{n}"], limit=1, visibility_ms=60_000)
             wakes = await other.queue.claim_wakes(limit=1, visibility_ms=60_000)
-            seen += bool(claims and wakes)
+            count += bool(claims and wakes)
         if declared:
-            expect(seen == rounds, "messages and wakes are there when commit returns")
+            expect(count == rounds, "messages and wakes are there when commit returns")
         else:
             works = f"{Capability.ATOMIC_QUEUE} works, {ROUNDS} times of {ROUNDS}"
-            expect(seen < ROUNDS, f"{works}; it has to be declared")
+            expect(count < ROUNDS, f"{works}; it has to be declared")
 
 
 async def a_shared_store_is_one(case: Case) -> None:
@@ -98,14 +98,14 @@ async def a_shared_store_is_one(case: Case) -> None:
             return
         async with case.open() as other:
             for mine, theirs, run_id in ((world, other, "run_b"), (other, world, "run_c")):
-                made = new_run(run_id)
-                await mine.storage.create_run(made)
-                record = await theirs.storage.get_run(made.run_id)
+                new = new_run(run_id)
+                await mine.storage.create_run(new)
+                record = await theirs.storage.get_run(new.run_id)
                 expect(record.run_id == run_id, "a shared store shows one's writes to the other")
 
 
 async def a_store_is_there_again(case: Case) -> None:
-    """What was acknowledged is there when a durable store is opened again."""
+    """Acknowledged writes are there when a durable store is opened again."""
     async with case.open() as world:
         durable = Capability.DURABLE in world.capabilities
         await world.storage.create_run(new_run())

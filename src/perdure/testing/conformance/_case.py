@@ -1,4 +1,4 @@
-"""Case: what a direct check is given, and the few values that all of them use."""
+"""Case: the argument of a direct check, and the few values that all of them use."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def expect(condition: bool, promise: str) -> None:
 
 
 def named(*checks: DirectCheck) -> dict[str, DirectCheck]:
-    """Checks by the name that a report gives them."""
+    """Checks by their name in a report."""
     return {getattr(c, "__name__", str(c)).replace("_", " "): c for c in checks}
 
 

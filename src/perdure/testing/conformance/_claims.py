@@ -1,4 +1,4 @@
-"""Claims: what is lost again and again stays, and is counted; nothing becomes a dead letter.
+"""Claims: an item that is lost again and again stays, and is counted; no item is a dead letter.
 
 And who lost a claim has lost it.
 """
@@ -50,29 +50,29 @@ async def lost_claims_lose_nothing(case: Case) -> None:
 
 
 async def a_lost_lease_ends_nothing(case: Case) -> None:
-    """Who holds a lease that ran out can neither write with it nor end the claim of another."""
+    """The holder of a lease that ran out can neither write with it nor end the claim of another."""
     clock = ManualClock()
     async with case.open(clock) as world:
         await world.storage.create_run(new_run())
         message = NewMessage(message_id=f"{RUN}/m", run_id=RUN, topic=TOPIC, body=b"b", due_ms=0)
         await world.queue.send([message])
         await world.settle()
-        lost = await _both(world)
+        old_claims = await _both(world)
         clock.advance(VISIBILITY_MS)
-        held = await _both(world)
-        for claim in lost:
+        new_claims = await _both(world)
+        for claim in old_claims:
             await _refused(world, claim)
-        ends = tuple(_end(claim) for claim in lost)
+        ends = tuple(_end(claim) for claim in old_claims)
         await world.storage.commit(commit_of(0, leases=ends))
-        leases = [claim.lease for claim in held]
+        leases = [claim.lease for claim in new_claims]
         renewed = await world.queue.extend(
-            [*leases, *(claim.lease for claim in lost)], visibility_ms=VISIBILITY_MS
+            [*leases, *(claim.lease for claim in old_claims)], visibility_ms=VISIBILITY_MS
         )
         tokens = [lease.token for lease in renewed]
         expect(
             tokens == [lease.token for lease in leases], "only a live lease is ended, or renewed"
         )
-        for claim in held:
+        for claim in new_claims:
             await world.queue.finish(_end(claim))
         record = await world.storage.get_run(RUN)
         expect(record.position == 2, "who lost a lease appends nothing with it")
@@ -84,7 +84,7 @@ def _end(claim: WakeClaim | MessageClaim) -> LeaseEnd:
 
 
 async def _refused(world: World, claim: WakeClaim | MessageClaim) -> None:
-    """Whatever is done by a lease that was lost is refused."""
+    """Each call with a lost lease is refused."""
     calls: tuple[Callable[[], Awaitable[object]], ...] = (
         lambda: world.queue.finish(_end(claim)),
         lambda: world.queue.release(claim.lease),

@@ -1,7 +1,7 @@
-"""Clients: what each of several callers does to one run at once, by a seed.
+"""Clients: the calls of each of several callers to one run at once, by a seed.
 
 The same code runs as coroutines of one process, paced by a seeded scheduler, and in processes of
-their own. A client looks at what it was told before it chooses its next call.
+their own. A client looks at its answers before it chooses its next call.
 """
 
 from __future__ import annotations
@@ -67,37 +67,37 @@ class Client:
         self.history: list[Operation] = []
         self._world = world
         self._paced = paced
-        self._made = 0
+        self._name_count = 0
 
     def fresh(self, of: str) -> str:
         """A name that nobody else uses."""
-        self._made += 1
-        return f"{of}{self.number}_{self._made}"
+        self._name_count += 1
+        return f"{of}{self.number}_{self._name_count}"
 
     async def do(self, name: str, *args: Any, **named: Any) -> Any:
-        """Make a call and note it; gives its answer or error."""
+        """Make a call and note it. Returns its answer or error."""
         settles = name.startswith("queue.claim")
         began = time.monotonic_ns()
         if settles:
             await self._world.settle()
         call = attempt(self._world, name, args, named)
         answer = await (Paced(call, self.rng) if self._paced else call)
-        made = Operation(
+        operation = Operation(
             self.number,
             Call(len(self.history), name, args, named),
             began,
             time.monotonic_ns(),
             answer,
         )
-        self.history.append(made)
+        self.history.append(operation)
         self._learn(answer)
         return answer
 
     def _learn(self, answer: Any) -> None:
         """Remember where the run is."""
-        found = answer[0] if isinstance(answer, tuple) and answer else answer  # pyright: ignore[reportUnknownVariableType]  # a run and whether it was made
-        if isinstance(found, RunRecord | Committed):
-            self.turn, self.position = found.turn, found.position
+        record = answer[0] if isinstance(answer, tuple) and answer else answer  # pyright: ignore[reportUnknownVariableType]  # a run and whether it was made
+        if isinstance(record, RunRecord | Committed):
+            self.turn, self.position = record.turn, record.position
 
 
 async def on_storage(client: Client) -> None:
@@ -118,7 +118,7 @@ async def on_storage(client: Client) -> None:
             expected_position=client.position,
             deliveries=inline,
             events=(created,),
-            snapshot=_frozen(client) if rng.random() < 0.5 else None,
+            snapshot=_snapshot(client) if rng.random() < 0.5 else None,
         )
         await client.do("storage.commit", commit)
         if rng.random() < 0.3:
@@ -133,8 +133,8 @@ async def on_storage(client: Client) -> None:
         await _hook(client)
 
 
-def _frozen(client: Client) -> Snapshot:
-    """A heap after this turn or the one before it, which has seen what the client has."""
+def _snapshot(client: Client) -> Snapshot:
+    """A heap after this turn or the one before it, with all deliveries that the client knows."""
     turn = max(1, client.turn + client.rng.randrange(2))
     parent = client.rng.choice((None, turn - 1))
     data = client.fresh("heap").encode()
@@ -169,10 +169,10 @@ async def on_queue(client: Client) -> None:
         await _claim(client, "queue.claim_wakes")
     elif what == "send":
         n = rng.randrange(2)
-        sent = NewMessage(
+        message = NewMessage(
             message_id=f"{run_id}/m{n}", run_id=run_id, topic=topics[n], body=b"b", due_ms=0
         )
-        await client.do("queue.send", [sent])
+        await client.do("queue.send", [message])
     elif what == "wake":
         await client.do("queue.wake", run_id, due_ms=0)
     elif client.leases:

@@ -51,7 +51,7 @@ async def a_world_that_is_not_open_says_so(case: Case) -> None:
 
 async def closing_ends_every_wait(case: Case) -> None:
     """Calls that wait raise ``WorldClosedError`` when their world is closed."""
-    world, told, over = case.make(SystemClock()), set[str](), anyio.Event()
+    world, names, over = case.make(SystemClock()), set[str](), anyio.Event()
     await world.open()
     await world.storage.create_run(new_run())
     await world.queue.claim_wakes(limit=1, visibility_ms=WAIT_MS)
@@ -60,8 +60,8 @@ async def closing_ends_every_wait(case: Case) -> None:
         try:
             answer: object = await call()
         except WorldClosedError:
-            told.add(name)
-            if told == waits.keys():
+            names.add(name)
+            if names == waits.keys():
                 over.set()
         else:
             raise AssertionError(f"{name}: a wait that its world's end cut short answers {answer}")
@@ -83,7 +83,7 @@ async def closing_ends_every_wait(case: Case) -> None:
         with anyio.move_on_after(ENDS_S):
             await over.wait()
         group.cancel_scope.cancel()
-    expect(over.is_set(), f"closing ends every wait, but not {sorted(waits.keys() - told)}")
+    expect(over.is_set(), f"closing ends every wait, but not {sorted(waits.keys() - names)}")
 
 
 async def limits_below_one_take_nothing(case: Case) -> None:
@@ -107,19 +107,19 @@ async def limits_below_one_take_nothing(case: Case) -> None:
 
 async def _take_nothing(world: World, limit: int) -> None:
     queue, topics = world.queue, ["t"]
-    said = f"with a limit of {limit}"
+    prefix = f"with a limit of {limit}"
     wakes = await queue.claim_wakes(limit=limit, visibility_ms=1, wait_ms=WAIT_MS)
-    expect(wakes == (), f"{said} no wake is claimed")
+    expect(wakes == (), f"{prefix} no wake is claimed")
     claims = await queue.claim_messages(topics, limit=limit, visibility_ms=1, wait_ms=WAIT_MS)
-    expect(claims == (), f"{said} no message is claimed")
-    gone = await world.catalogue.purge(ended_before_ms=2**40, limit=limit)
-    expect(gone == 0, f"{said} no run is deleted")
+    expect(claims == (), f"{prefix} no message is claimed")
+    count = await world.catalogue.purge(ended_before_ms=2**40, limit=limit)
+    expect(count == 0, f"{prefix} no run is deleted")
     runs = await world.catalogue.list_runs(RunFilter(), limit=limit)
-    expect((runs.runs, runs.cursor) == ((), None), f"{said} no run is listed")
+    expect((runs.runs, runs.cursor) == ((), None), f"{prefix} no run is listed")
     events = await world.storage.read_events(RUN, limit=limit)
-    expect(events == (), f"{said} no event is read")
+    expect(events == (), f"{prefix} no event is read")
     page = await world.streams.read(RUN, "s", limit=limit, wait_ms=WAIT_MS)
-    expect((page.chunks, page.done) == ((), False), f"{said} no chunk is read")
+    expect((page.chunks, page.done) == ((), False), f"{prefix} no chunk is read")
 
 
 async def _refused(calls: dict[str, Call], who: str) -> None:

@@ -146,23 +146,23 @@ async def hooks(client: Caller) -> None:
     created = event_of("hook_1/created", EventType.HOOK_CREATED)
     claims = (HookClaim(hook_id=HOOK, token="t"),)
     await client.do("storage.commit", commit_of(0, events=(created,), hooks_claimed=claims))
-    lost = commit_of(0, run_id=OTHER, commit_id="o0", events=(created,), hooks_claimed=claims)
-    await client.do("storage.commit", lost)
+    loser = commit_of(0, run_id=OTHER, commit_id="o0", events=(created,), hooks_claimed=claims)
+    await client.do("storage.commit", loser)
     received = event_of("hook_1/received/1", EventType.HOOK_RECEIVED)
     await client.do("storage.append", Append(run_id=RUN, event=received))
     disposed = event_of("hook_1/end", EventType.HOOK_DISPOSED)
     await client.do("storage.append", Append(run_id=RUN, event=disposed))
     hook = EntityId("hook_2")
-    made = event_of("hook_2/created", EventType.HOOK_CREATED)
-    won = commit_of(
+    created_later = event_of("hook_2/created", EventType.HOOK_CREATED)
+    winner = commit_of(
         1,
         run_id=OTHER,
         commit_id="o1",
         expected_position=2,
-        events=(made,),
+        events=(created_later,),
         hooks_claimed=(HookClaim(hook_id=hook, token="t"),),
     )
-    await client.do("storage.commit", won)
+    await client.do("storage.commit", winner)
 
 
 async def streams(client: Caller) -> None:

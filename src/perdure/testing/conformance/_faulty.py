@@ -2,9 +2,9 @@
 
 A short program of calls is run without a fault first, then once for every call and every fault:
 it fails before or after it took effect, its task is cancelled at each await, early and late, or
-the world is killed and opened again, before it, after it or at each of its awaits. Whoever called
-asks again until there is an answer. The end must be what the reference world has after the same,
-or, where a caller cannot know whether the call took effect, one of its two ends.
+the world is killed and opened again, before it, after it or at each of its awaits. The caller asks
+again until there is an answer. The end must be that of the reference world after the same, or,
+where a caller cannot know whether the call took effect, one of its two ends.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MIDWAY = {  # at each suspension of the call, one after the other
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What happens to the call with this number, from 0."""
+    """The fault of the call with this number, from 0."""
 
     number: int
     what: str  # "before", "after", "killed before", "killed after", or one of ``MIDWAY``
@@ -62,21 +62,21 @@ class Strike:
 
 @final
 class Client:
-    """One program's caller: asks again until there is an answer, through whatever happens."""
+    """One program's caller: asks again until there is an answer, through all faults."""
 
     def __init__(
         self, make: Callable[[], World], clock: ManualClock, strike: Strike | None
     ) -> None:
         self.clock = clock
         self.calls: list[str] = []
-        self.struck = False
+        self.has_struck = False
         self._make = make
         self._strike = strike
         self._stack = AsyncExitStack()
         self._inner: World | None = None
 
     async def open(self) -> None:
-        """Open the world; what was open is left as a killed process leaves it, if that may be."""
+        """Open the world; an open one is left as a killed process leaves it, if that may be."""
         if self._inner is not None and Capability.SHARED not in self._inner.capabilities:
             await self._inner.aclose()
         self._inner = self._make()
@@ -89,11 +89,11 @@ class Client:
         await self._stack.aclose()
 
     async def do(self, name: str, *args: Any, **named: Any) -> Any:
-        """The call's answer or its error, struck by what was planned for it."""
+        """The call's answer or its error, struck by the fault that was planned for it."""
         number = len(self.calls)
         self.calls.append(name)
         strike = self._strike if self._strike and self._strike.number == number else None
-        if strike is not None and not self.struck:
+        if strike is not None and not self.has_struck:
             answer = await self._struck(strike, name, args, named)
             if answer is not None:
                 return answer
@@ -105,8 +105,8 @@ class Client:
         raise AssertionError(f"{name} does not answer, however often it is asked")
 
     async def _struck(self, strike: Strike, name: str, args: Any, named: Any) -> Any:
-        """What the call answered, or None if it has to be asked again."""
-        self.struck = True
+        """The call's answer, or None if it has to be asked again."""
+        self.has_struck = True
         call: Callable[[], Awaitable[Any]] = lambda: attempt(self.world, name, args, named)  # noqa: E731
         if strike.what in ("before", "after"):
             self._armed = Fault(strike.what)
@@ -119,14 +119,14 @@ class Client:
             return None
         cancelled, answer = await run_cancelled(call, strike.at, MIDWAY[strike.what])
         if not cancelled:
-            self.struck = False  # there were fewer suspensions than that
+            self.has_struck = False  # there were fewer suspensions than that
             return answer
         if strike.what == "killed midway":
             await self._reopen()
         return None
 
     async def _reopen(self) -> None:
-        """Open the world anew; its claims run out, what it left undone is taken up."""
+        """Open the world anew; its claims run out, and its unfinished work is taken up."""
         await self.open()
         self.clock.advance(TAKEN_UP_MS)
 
@@ -140,11 +140,11 @@ class Client:
 
 @dataclass(slots=True)
 class End:
-    """How a program ended: what it said, and what the world holds."""
+    """The end of a program: its calls, and the contents of the world."""
 
-    struck: bool
+    has_struck: bool
     calls: list[str]
-    held: Any = field(default_factory=dict[str, Any])
+    contents: Any = field(default_factory=dict[str, Any])
 
 
 async def run(
@@ -158,8 +158,8 @@ async def run(
     """Run a program on fresh storage with one fault.
 
     Args:
-        prepare: told each world before it is opened.
-        running: entered while the program runs, not while what it left is looked at.
+        prepare: called with each world before it is opened.
+        running: entered while the program runs, not while the world is looked at afterwards.
     """
     clock = ManualClock()
 
@@ -173,11 +173,11 @@ async def run(
         await client.open()
         with running(client):
             await program(client)
-        client.struck = client.struck or strike is None
-        made = list(client.calls)
+        client.has_struck = client.has_struck or strike is None
+        calls = list(client.calls)
         client.clock.advance(TAKEN_UP_MS)
         await client.world.settle()
-        end = End(client.struck, made, await dump(client))
+        end = End(client.has_struck, calls, await dump(client))
         if isinstance(make, Lent):
             await make.empty(client.world)
         return end
@@ -188,20 +188,20 @@ async def run(
 async def dump(client: Client) -> Any:
     """Everything that can be seen of the world."""
     runs = await client.do("list_all_runs", RunFilter(), limit=2)
-    asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    questions: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
         ("storage.get_hook", (token,), {}) for token in TOKENS
     ]
     for record in runs:
-        asked += [(name, (record.run_id,), {}) for name in OF_A_RUN]
-    asked += [
+        questions += [(name, (record.run_id,), {}) for name in OF_A_RUN]
+    questions += [
         ("queue.claim_wakes", (), {"limit": 9, "visibility_ms": 1}),
         ("queue.claim_messages", (list(TOPICS),), {"limit": 9, "visibility_ms": 1}),
     ]
-    held: dict[str, Any] = {"list_all_runs": comparable(runs, times=False)}
-    for name, args, named in asked:
+    contents: dict[str, Any] = {"list_all_runs": comparable(runs, times=False)}
+    for name, args, named in questions:
         answer = await client.do(name, *args, **named)
-        held[f"{name}{args}"] = comparable(answer, times=False)
-    return held
+        contents[f"{name}{args}"] = comparable(answer, times=False)
+    return contents
 
 
 def strikes(calls: int) -> Iterator[Strike]:
@@ -217,12 +217,12 @@ Ends: TypeAlias = dict[Strike, End]
 
 
 def _reference() -> MakeWorld:
-    made: list[MemoryWorld] = []
+    worlds: list[MemoryWorld] = []
 
     def make(clock: Any) -> MemoryWorld:
-        if not made:
-            made.append(MemoryWorld(clock=clock))
-        return made[0]
+        if not worlds:
+            worlds.append(MemoryWorld(clock=clock))
+        return worlds[0]
 
     return make
 
@@ -248,20 +248,20 @@ async def check_strike(make: MakeWorld, name: str, strike: Strike, ends: Ends) -
     except Swallowed as error:
         error.add_note(f"program: {name}; fault: {strike}")
         raise
-    if not end.struck:
+    if not end.has_struck:
         return False
     expected = await allowed(program, strike, ends)
-    if end.held not in [other.held for other in expected]:
+    if end.contents not in [other.contents for other in expected]:
         raise AssertionError(explain(name, strike, end, expected[-1]))
     return True
 
 
 def explain(name: str, strike: Strike, end: End, expected: End) -> str:
-    """What is wrong with an end."""
+    """The differences of an end, as text."""
     differing = [
-        f"  {what}: the world has {end.held.get(what)}, the contract says {value}"
-        for what, value in expected.held.items()
-        if end.held.get(what) != value
+        f"  {what}: the world has {end.contents.get(what)}, the contract says {value}"
+        for what, value in expected.contents.items()
+        if end.contents.get(what) != value
     ]
     calls = [
         f"  {n + 1}. {call}{'   <- ' + strike.what if n == strike.number else ''}"

@@ -38,7 +38,7 @@ async def check_history(
 
 
 async def make_history(make: MakeWorld, contract: str, seed: int) -> list[Operation]:
-    """What several coroutines did to one run, and were told."""
+    """The calls of several coroutines to one run, with their answers."""
     history: list[Operation] = []
     async with make(ManualClock()) as world:
         await prepare(world, RUN)
@@ -59,13 +59,13 @@ async def make_history(make: MakeWorld, contract: str, seed: int) -> list[Operat
 def _check_of(contract: str) -> DirectCheck:
     async def check(case: Case) -> None:
         rounds = ROUNDS_THOROUGH if case.thorough else ROUNDS_SMOKE
-        made = 0
+        count = 0
         for number in case.rounds(rounds, full_s=FULL_S):
-            seed, made = case.seed + number, made + 1
+            seed, count = case.seed + number, count + 1
             with case.fresh() as make:
                 history = await make_history(make, contract, seed)
             await check_history(history, RUN, times=True, seed=seed)
-        case.notes.append(f"{made} histories of {CLIENTS} coroutines")
+        case.notes.append(f"{count} histories of {CLIENTS} coroutines")
 
     return check
 

@@ -31,7 +31,7 @@ class _Gun:
     """Strikes one I/O call, by its number from 0."""
 
     def __init__(self, at: int | None, fault: Fault) -> None:
-        self.made = 0
+        self.shots = 0
         self.struck_in: int | None = None  # the program's call during which it struck
         self.what = ""
         self._at = at
@@ -39,10 +39,10 @@ class _Gun:
         self._client: Client | None = None
 
     def strike(self, call: str) -> Fault:
-        """What is to happen to this I/O call."""
+        """The fault for this I/O call."""
         if self._client is None:
             return Fault.NONE
-        number, self.made = self.made, self.made + 1
+        number, self.shots = self.shots, self.shots + 1
         if number != self._at:
             return Fault.NONE
         self.struck_in = max(0, len(self._client.calls) - 1)
@@ -83,13 +83,13 @@ def _check_of(name: str) -> DirectCheck:
         rng, ends = random.Random(case.seed), dict[Strike, End]()
         whole = _Gun(None, Fault.NONE)
         await _shot(case, name, whole)
-        positions = list(range(min(whole.made, MOST_POSITIONS)))
+        positions = list(range(min(whole.shots, MOST_POSITIONS)))
         if not case.thorough:
             positions = sorted(rng.sample(positions, min(SMOKE_POSITIONS, len(positions))))
         planned = [(at, fault) for at in positions for fault in (Fault.BEFORE, Fault.AFTER)]
         rng.shuffle(planned)
-        left, tried = len(PROGRAMS) - list(PROGRAMS).index(name), 0
-        rounds = case.rounds(len(planned), full_s=max(LEAST_S, case.left_s / left))
+        rest, tried = len(PROGRAMS) - list(PROGRAMS).index(name), 0
+        rounds = case.rounds(len(planned), full_s=max(LEAST_S, case.left_s / rest))
 
         async def work() -> None:
             nonlocal tried
@@ -98,7 +98,7 @@ def _check_of(name: str) -> DirectCheck:
                 await _check_position(case, name, *planned[number], ends)
 
         await case.share(work)
-        case.notes.append(f"{tried} faults of {2 * whole.made}")
+        case.notes.append(f"{tried} faults of {2 * whole.shots}")
 
     return check
 
@@ -118,7 +118,7 @@ async def _check_position(
         for what in ("after", "before")
         for other in await allowed(PROGRAMS[name], Strike(number, what), ends)
     ]
-    if end.held not in [other.held for other in expected]:
+    if end.contents not in [other.contents for other in expected]:
         strike = Strike(gun.struck_in, f"{gun.what}, its I/O call {position} failed {fault.value}")
         raise AssertionError(explain(name, strike, end, expected[-1]))
 

@@ -95,8 +95,8 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """What all checks of a run share."""
+class _Setup:
+    """The settings that all checks of a run share."""
 
     store: Store
     reuse: Store
@@ -136,25 +136,25 @@ def check_world(
     Raises:
         AssertionError: a promise is broken; says which, and a program that shows it.
     """
-    chosen = random.randrange(2**32) if seed is None else seed
+    first = random.randrange(2**32) if seed is None else seed
     with _nursery(lambda name: True) as nursery, Reuse(store) as reuse:
-        job = _Job(
+        setup = _Setup(
             store=store,
             reuse=reuse,
             nursery=nursery,
             tier=Tier(tier),
-            seed=chosen,
+            seed=first,
             opener=opener,
             fail_io=fail_io,
         )
-        with closing(_checks(job)) as checks:
+        with closing(_checks(setup)) as checks:
             for name, run in checks:
                 try:
                     run([])
                 except BaseException as error:
                     if isinstance(error, Difference):
                         error.add_note(print_program(error.calls))
-                    error.add_note(f"conformance check: {name}, seed {chosen}")
+                    error.add_note(f"conformance check: {name}, seed {first}")
                     raise
 
 
@@ -171,9 +171,9 @@ def certify(
     fail_io: FailIo | None = None,
     seconds: float = 0.0,
     store_code: str = "",
-    heard: Callable[[Check], None] = lambda check: None,
+    listener: Callable[[Check], None] = lambda check: None,
 ) -> Report:
-    """Check a world, all checks whatever fails; the report says what held.
+    """Check a world, with all checks even if some fail. Returns a report of the verdicts.
 
     Args:
         store: makes fresh storage; see the package.
@@ -187,12 +187,12 @@ def certify(
         seconds: begin again, with the next seed, until so long has passed; then end after the
             check that is under way.
         store_code: Python that defines ``store``, for programs that are printed.
-        heard: told each verdict as it comes.
+        listener: called with each verdict as it comes.
     """
     first = random.randrange(2**32) if seed is None else seed
-    until, done = time.monotonic() + seconds, list[Check]()
+    until, verdicts = time.monotonic() + seconds, list[Check]()
     with _nursery(only) as nursery, Reuse(store) as reuse:
-        job = _Job(
+        setup = _Setup(
             store=store,
             reuse=reuse,
             nursery=nursery,
@@ -204,22 +204,22 @@ def certify(
             in_time=in_time,
         )
         while True:
-            for name, run in _checks(job, only, aside=not until_failure):
-                check = _verdict(name, run, job.seed, store_code)
-                done.append(check)
-                heard(check)
+            for name, run in _checks(setup, only, aside=not until_failure):
+                check = _verdict(name, run, setup.seed, store_code)
+                verdicts.append(check)
+                listener(check)
                 over = seconds > 0 and time.monotonic() >= until
                 if over or (not check.passed and until_failure):
                     break
-            failed = until_failure and not all(check.passed for check in done)
+            failed = until_failure and not all(check.passed for check in verdicts)
             if failed or time.monotonic() >= until:
-                return Report(tier=job.tier, seed=first, checks=tuple(done))
-            job = replace(job, seed=job.seed + 1, began=time.monotonic())
+                return Report(tier=setup.tier, seed=first, checks=tuple(verdicts))
+            setup = replace(setup, seed=setup.seed + 1, began=time.monotonic())
 
 
 @contextmanager
 def _nursery(only: Callable[[str], bool]) -> Generator[Nursery, None, None]:
-    """What begins processes; it is under way early where a check needs it."""
+    """A nursery that begins processes; it is under way early where a check needs it."""
     with Nursery() as nursery:
         if any(only(name) for name in PROCESSES):
             nursery.begin()
@@ -257,7 +257,7 @@ def _told(error: BaseException) -> str:
 
 
 def _checks(
-    job: _Job, only: Callable[[str], bool] = lambda name: True, *, aside: bool = True
+    setup: _Setup, only: Callable[[str], bool] = lambda name: True, *, aside: bool = True
 ) -> Generator[tuple[str, _Run], None, None]:
     """The checks in their order.
 
@@ -265,27 +265,27 @@ def _checks(
         aside: in the smoke tier, several at once, in threads: those that start processes and
             wait, those of random programs, and three more. Verdicts come in order all the same.
     """
-    chosen: dict[str, _Run] = {name: partial(_run_direct, job, DIRECT[name]) for name in DIRECT}
+    runs: dict[str, _Run] = {name: partial(_run_direct, setup, DIRECT[name]) for name in DIRECT}
     for name in MACHINES:
-        chosen[f"{name}, random programs"] = partial(_run_machine, job, name)
-    chosen |= {name: partial(_run_direct, job, IO[name]) for name in IO}
-    chosen = {name: run for name, run in chosen.items() if only(name)}
-    if not aside or job.tier is not Tier.SMOKE:
-        yield from chosen.items()
+        runs[f"{name}, random programs"] = partial(_run_machine, setup, name)
+    runs |= {name: partial(_run_direct, setup, IO[name]) for name in IO}
+    runs = {name: run for name, run in runs.items() if only(name)}
+    if not aside or setup.tier is not Tier.SMOKE:
+        yield from runs.items()
         return
     with ExitStack() as stack:
-        if any(_lane(name) == "programs" for name in chosen):
+        if any(_lane(name) == "programs" for name in runs):
             from ._random import random_allowed_elsewhere
 
             stack.enter_context(random_allowed_elsewhere())
         pools = {lane: stack.enter_context(_pool(count)) for lane, count in _LANES.items()}
-        begun = {name: _begin(pools[_lane(name)], run) for name, run in chosen.items()}
-        yield from begun.items()
+        waits = {name: _begin(pools[_lane(name)], run) for name, run in runs.items()}
+        yield from waits.items()
 
 
 @contextmanager
 def _pool(threads: int) -> Generator[ThreadPoolExecutor, None, None]:
-    """Threads; what has not begun at the end is left out."""
+    """Threads; work that has not begun at the end is left out."""
     pool = ThreadPoolExecutor(threads)
     try:
         yield pool
@@ -318,18 +318,18 @@ def _timed(run: _Run, notes: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
-    with job.reuse() as make:
+def _run_direct(setup: _Setup, check: DirectCheck, notes: list[str]) -> None:
+    with setup.reuse() as make:
         case = Case(
-            reuse=job.reuse,
-            nursery=job.nursery,
+            reuse=setup.reuse,
+            nursery=setup.nursery,
             make=make,
-            tier=job.tier,
-            seed=job.seed,
-            opener=job.opener,
-            fail_io=job.fail_io,
-            in_time=job.in_time,
-            began=job.began,
+            tier=setup.tier,
+            seed=setup.seed,
+            opener=setup.opener,
+            fail_io=setup.fail_io,
+            in_time=setup.in_time,
+            began=setup.began,
             notes=notes,
         )
         anyio.run(check, case)
@@ -337,19 +337,19 @@ def _run_direct(job: _Job, check: DirectCheck, notes: list[str]) -> None:
             anyio.run(empty_alone, make)
 
 
-def _run_machine(job: _Job, name: str, notes: list[str]) -> None:
+def _run_machine(setup: _Setup, name: str, notes: list[str]) -> None:
     # hypothesis comes with the extra "testing"; processes that share a store do without it.
     from ._random import run_programs
 
-    programs, calls, seconds = _PROGRAMS[job.tier]
-    if not job.in_time:
+    programs, calls, seconds = _PROGRAMS[setup.tier]
+    if not setup.in_time:
         seconds = math.inf
     try:
         played = run_programs(
-            job.reuse, name, seed=job.seed, programs=programs, calls=calls, seconds=seconds
+            setup.reuse, name, seed=setup.seed, programs=programs, calls=calls, seconds=seconds
         )
-    except Difference as found:
-        if not job.shrink:
+    except Difference as difference:
+        if not setup.shrink:
             raise
-        raise shrink_difference(job.store, found) from None
+        raise shrink_difference(setup.store, difference) from None
     notes.append(f"{played} programs of up to {calls} calls")

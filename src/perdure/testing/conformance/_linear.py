@@ -35,7 +35,7 @@ READS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A call that somebody made, when, and what it was told."""
+    """A call that somebody made, its times and its answer."""
 
     client: int
     call: Call  # with the candidate's own leases
@@ -65,33 +65,33 @@ class _Search:
         """Whether an order explains the history."""
         return await self._from(world, frozenset(range(len(self._history))))
 
-    async def _from(self, world: MemoryWorld, left: frozenset[int]) -> bool:
-        if all(self._history[index].is_unknown for index in left):
+    async def _from(self, world: MemoryWorld, rest: frozenset[int]) -> bool:
+        if all(self._history[index].is_unknown for index in rest):
             return True
-        key = left, repr(world.dump())
+        key = rest, repr(world.dump())
         if key in self._failed:
             return False
         self._failed.add(key)
-        first_end = min(self._history[index].until for index in left)
-        for index in sorted(left):
+        first_end = min(self._history[index].until for index in rest)
+        for index in sorted(rest):
             operation = self._history[index]
             if operation.began > first_end:
                 continue
             async for after in self._after(world, operation):
-                if await self._from(after, left - {index}):
+                if await self._from(after, rest - {index}):
                     return True
         return False
 
     async def _after(self, world: MemoryWorld, operation: Operation) -> AsyncIterator[MemoryWorld]:
-        """What the reference holds after it, if it answers the same."""
+        """The reference world after it, if it answers the same."""
         call, answer = operation.call, operation.answer
         if call.name.startswith("queue.claim") and answer == ():
             yield world
             return
         after = world if call.name in READS else world.copy()
         after.hand_out([lease.token for _, lease in leases_in(answer)])
-        found = await attempt(after, call.name, call.args, call.named)
-        same = comparable(found, times=self._times) == comparable(answer, times=self._times)
+        reply = await attempt(after, call.name, call.args, call.named)
+        same = comparable(reply, times=self._times) == comparable(answer, times=self._times)
         if same or operation.is_unknown:
             yield after
 
@@ -111,6 +111,6 @@ def told(history: Sequence[Operation]) -> str:
     for o in ordered:
         words = [*map(str, o.call.args), *(f"{k}={v}" for k, v in o.call.named.items())]
         span = f"{(o.began - first) / 1000:9.1f} to {(o.ended - first) / 1000:9.1f} µs"
-        said = f"{o.call.name}({', '.join(words)}) -> {shown(o.answer)}"
-        lines.append(f"  {span}  client {o.client}  {said}")
+        line = f"{o.call.name}({', '.join(words)}) -> {shown(o.answer)}"
+        lines.append(f"  {span}  client {o.client}  {line}")
     return "\n".join(lines)

@@ -135,8 +135,8 @@ class QueueMachine(PairMachine):
 
     @rule(visibility=st.sampled_from([1, 100, 500]))
     def extend(self, visibility: int) -> None:
-        held: list[WakeClaim | MessageClaim] = [*self.wakes, *self.claims]
-        leases = [claim.lease for claim in held][-4:]
+        claims: list[WakeClaim | MessageClaim] = [*self.wakes, *self.claims]
+        leases = [claim.lease for claim in claims][-4:]
         self.pair.do("queue.extend", leases, visibility_ms=visibility)
 
     @rule(data=DATA, delay=st.sampled_from([None, None, 0, 50]))
@@ -213,7 +213,7 @@ class StreamsMachine(PairMachine):
 
     @rule(run_id=RUNS, name=NAMES, back=st.integers(1, 3))
     def look_back(self, run_id: RunId, name: str, back: int) -> None:
-        """Write, and read what was written last."""
+        """Write, and read the last chunks."""
         self.counter += 1
         self.append_chunks(run_id, name, [b"a", b"%d" % self.counter], "u", self.counter)
         self.read(run_id, name, -back, 3)
@@ -284,7 +284,7 @@ class BlobsMachine(PairMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept = set[tuple[RunId | None, int]]()
+        self.blobs = set[tuple[RunId | None, int]]()
         self.salt = secrets.token_bytes(8)  # what is nobody's stays in storage that is used again
 
     def blob(self, n: int) -> tuple[Digest, bytes]:
@@ -295,7 +295,7 @@ class BlobsMachine(PairMachine):
     @rule(run_id=OWNERS, n=BLOBS, wrong=st.sampled_from([False, False, False, True]))
     def put(self, run_id: RunId | None, n: int, wrong: bool) -> None:
         digest, data = self.blob(n)
-        self.kept.add((run_id, n))
+        self.blobs.add((run_id, n))
         self.pair.do("blobs.put", digest, data + b"\x00" if wrong else data, run_id=run_id)
 
     @rule(run_id=OWNERS, n=BLOBS)
@@ -313,7 +313,7 @@ class BlobsMachine(PairMachine):
         self.pair.do("catalogue.delete_run", run_id)
 
     def compare_everything(self) -> None:
-        for run_id, n in sorted(self.kept, key=repr):
+        for run_id, n in sorted(self.blobs, key=repr):
             self.has(run_id, n)
         super().compare_everything()
 

@@ -48,7 +48,7 @@ class Nursery:
     def __enter__(self) -> Nursery:
         return self
 
-    def __exit__(self, *caught: object) -> None:
+    def __exit__(self, *error: object) -> None:
         for pid in list(self._anew):
             self.kill(pid)
         if self._line is not None:
@@ -113,8 +113,8 @@ class Nursery:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, env=_environment())
             try:
                 assert process.stdin is not None
-                with process.stdin as told:
-                    told.write(key)
+                with process.stdin as pipe:
+                    pipe.write(key)
                 line = _answer(door, key, process)
             except BaseException:
                 process.kill()
@@ -163,16 +163,16 @@ def call_home(port: int) -> socket.socket:
 def tend(line: socket.socket, live: Callable[[socket.socket], None]) -> None:
     """Fork and kill as *line* says, until it is closed; a fork does *live* and ends."""
     while True:
-        said, found, _, _ = socket.recv_fds(line, LINE_BYTES, 1)
-        if not said:
+        message, sockets, _, _ = socket.recv_fds(line, LINE_BYTES, 1)
+        if not message:
             return
-        name, *args = decode(said)
+        name, *args = decode(message)
         if name == "kill":
             _kill(*args)
             line.sendall(encode(0))
             continue
         _import(*args)
-        (mine,) = found
+        (mine,) = sockets
         pid = os.fork()
         if pid == 0:
             line.close()
@@ -188,8 +188,8 @@ def _kill(pid: int) -> None:
 
 
 def _import(opener: str, url: str) -> None:
-    """Have what opens the world imported. A world that is made and not opened touches nothing."""
-    with contextlib.suppress(Exception):  # a fork tells what is wrong with it
+    """Have the world's opener imported. A world that is made and not opened touches nothing."""
+    with contextlib.suppress(Exception):  # a fork reports the error
         find_opener(opener)(url, clock=SystemClock())
 
 

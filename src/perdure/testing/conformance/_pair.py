@@ -1,8 +1,8 @@
 """Pair: a candidate and the reference world, driven by the same calls.
 
 Every answer and every error's class must be equal; of leases all but the token, which is the
-world's own. Time is one manual clock for both. What was called is kept as data: a program that
-can be played again, shortened and printed.
+world's own. Time is one manual clock for both. The calls are kept as data: a program that can be
+played again, shortened and printed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Store(Protocol):
 
 
 class Empty(Protocol):
-    """Takes all runs out of a world, and what there is of these."""
+    """Takes all runs out of a world, and all remains of these."""
 
     async def __call__(self, world: World, runs: Collection[RunId], /) -> None: ...
 
@@ -50,9 +50,9 @@ class Lent:
         self.is_empty = False
         self._make = make
         self._empty = empty
-        found: object = getattr(make, "url", None)
-        if isinstance(found, str):
-            self.url = found  # for other processes
+        url: object = getattr(make, "url", None)
+        if isinstance(url, str):
+            self.url = url  # for other processes
 
     def __call__(self, clock: Clock, /) -> World:
         self.is_empty = False
@@ -81,7 +81,7 @@ class Pair:
     def __init__(self, store: Store) -> None:
         self.clock = ManualClock()
         self.calls: list[Call] = []
-        self.broken = False  # a difference was seen
+        self.has_difference = False  # a difference was seen
         self._numbers = itertools.count(1)
         self._places: dict[str, Held] = {}  # by the reference's lease token
         self._leases: dict[tuple[int, int], tuple[Lease, Lease, str]] = {}
@@ -100,7 +100,7 @@ class Pair:
     def close(self) -> None:
         """Close both; the candidate's storage goes."""
         try:
-            if isinstance(self._make, Lent) and not self.broken:
+            if isinstance(self._make, Lent) and not self.has_difference:
                 owners = {c.named["run_id"] for c in self.calls if c.name == "blobs.put"}
                 self._portal.call(self._make.empty, self.candidate, owners - {None})
             for world in (self.candidate, self.reference):
@@ -117,7 +117,7 @@ class Pair:
         self._note(Call(next(self._numbers), "reopen"))
 
     def do(self, name: str, *args: Any, **named: Any) -> Any:
-        """Do the same in both worlds; gives the reference's answer, or its error.
+        """Do the same in both worlds. Returns the reference's answer, or its error.
 
         Args:
             name: the contract and its method: ``storage.commit``.
@@ -132,7 +132,7 @@ class Pair:
         return self._portal.call(attempt, self.reference, name, args, named)
 
     def play(self, call: Call) -> Any:
-        """Do what *call* says, under its number.
+        """Make *call* under its number.
 
         Raises:
             Difference: the answers, or the classes of the errors, are not equal.
@@ -143,16 +143,16 @@ class Pair:
         call = self._map(call, self._place)
         self.calls.append(call)
         calls = self._map(call, self._ours), self._map(call, self._theirs)
-        expected, found = self._portal.call(self._ask_both, *calls)
-        if comparable(expected) != comparable(found):
+        expected, answer = self._portal.call(self._ask_both, *calls)
+        if comparable(expected) != comparable(answer):
             difference = Difference(
-                f"{call.name}: the world answers {shown(found)}, the contract says "
+                f"{call.name}: the world answers {shown(answer)}, the contract says "
                 f"{shown(expected)}"
             )
             difference.calls = tuple(self.calls)
-            self.broken = True
+            self.has_difference = True
             raise difference
-        pairs = zip(leases_in(expected), leases_in(found), strict=True)
+        pairs = zip(leases_in(expected), leases_in(answer), strict=True)
         for index, ((path, ours), (_, theirs)) in enumerate(pairs):
             self._leases[call.number, index] = ours, theirs, path
             self._places.setdefault(ours.token, Held(call.number, index, path))
@@ -170,9 +170,9 @@ class Pair:
     async def _ask_both(self, ours: Call, theirs: Call) -> tuple[Any, Any]:
         """In one go: where threads are busy, each change from one to another takes long."""
         expected = await attempt(self.reference, ours.name, ours.args, ours.named)
-        found = await attempt(self.candidate, theirs.name, theirs.args, theirs.named)
+        answer = await attempt(self.candidate, theirs.name, theirs.args, theirs.named)
         await self.candidate.settle()
-        return expected, found
+        return expected, answer
 
     def _map(self, call: Call, change: Callable[[Any], Any]) -> Call:
         named = {name: map_leases(value, change) for name, value in call.named.items()}
@@ -189,15 +189,15 @@ class Pair:
     def _theirs(self, lease: Lease | Held) -> Lease:
         return self._find(lease)[1] if isinstance(lease, Held) else lease
 
-    def _find(self, held: Held) -> tuple[Lease, Lease, str]:
+    def _find(self, place: Held) -> tuple[Lease, Lease, str]:
         try:
-            return self._leases[held.call, held.index]
+            return self._leases[place.call, place.index]
         except KeyError:
-            raise MissingLease(held) from None
+            raise MissingLease(place) from None
 
 
 def play(store: Store, calls: Sequence[Call]) -> Difference | None:
-    """Play a program on fresh storage; gives what was answered wrongly."""
+    """Play a program on fresh storage. Returns the first wrong answer, or None."""
     pair = Pair(store)
     try:
         with suppress(MissingLease):

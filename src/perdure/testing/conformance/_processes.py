@@ -1,7 +1,7 @@
 """Processes: real ones that open the same store at once, and die.
 
-Each opens the world by its URL, or by what the candidate's author names. The answers they get are
-checked as one history; what was acknowledged must outlive a kill.
+Each opens the world by its URL, or by the opener that the candidate's author names. The answers
+they get are checked as one history; acknowledged writes must outlive a kill.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ async def processes_share_a_store(case: Case) -> None:
         rounds = 8 if case.thorough else 1
         async with AsyncExitStack() as stack:
             opened = [stack.enter_async_context(_started(case, world)) for _ in range(clients - 1)]
-            found = await asyncio.gather(*opened, return_exceptions=True)
-            processes = [_or_raise(process) for process in found]
+            outcomes = await asyncio.gather(*opened, return_exceptions=True)
+            processes = [_or_raise(process) for process in outcomes]
             await _share_turns(world, processes, 20 if case.thorough else 4)
             for n in range(rounds):
                 for contract in CONTRACTS:
@@ -162,10 +162,10 @@ async def processes_share_a_store(case: Case) -> None:
         case.notes.append(f"{rounds * len(CONTRACTS)} histories of {clients} processes")
 
 
-def _or_raise(found: Process | BaseException) -> Process:
-    if isinstance(found, BaseException):
-        raise found
-    return found
+def _or_raise(outcome: Process | BaseException) -> Process:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 @asynccontextmanager
@@ -190,16 +190,16 @@ async def _share_turns(world: World, processes: list[Process], turns: int) -> No
     await prepare(world, "run_turns")
     mine = len(processes)
     for turn in range(turns):
-        won = list[bool]()
+        wins = list[bool]()
         at_once = turn % 2 == 1
         for number, process in enumerate(processes):
             await process.say("commit", "run_turns", turn, number)
             if not at_once:
-                won.append(await process.hear())
-        won.append(await wins_turn(world, "run_turns", turn, mine))
+                wins.append(await process.hear())
+        wins.append(await wins_turn(world, "run_turns", turn, mine))
         if at_once:
-            won += [await process.hear() for process in processes]
-        expect(sum(won) == 1, "one process's commit wins each turn number")
+            wins += [await process.hear() for process in processes]
+        expect(sum(wins) == 1, "one process's commit wins each turn number")
     await _end(world, "run_turns")
 
 
@@ -241,17 +241,17 @@ async def what_was_acknowledged_outlives_a_kill(case: Case) -> None:
     try:
         async with start_process(case, world) as process:
             await process.say("write", "run_")
-            told = [await process.hear() for _ in range(20 if case.thorough else 8)]
+            run_ids = [await process.hear() for _ in range(20 if case.thorough else 8)]
             await process.kill()
     except NotOpened as error:
         expect(not durable, _unopened(Capability.DURABLE, error))
         return
     async with world:
-        found = [await _landed(world, run_id) for run_id in told]
+        landings = [await _landed(world, run_id) for run_id in run_ids]
     if durable:
-        expect(all(found), "what was acknowledged outlives the process")
+        expect(all(landings), "what was acknowledged outlives the process")
     else:
-        expect(not all(found), f"{Capability.DURABLE} works; it has to be declared")
+        expect(not all(landings), f"{Capability.DURABLE} works; it has to be declared")
 
 
 async def _landed(world: World, run_id: str) -> bool:
@@ -274,8 +274,8 @@ async def a_dead_owners_claims(case: Case) -> None:
         await world.queue.send([message])
         await world.settle()
         async with _started(case, world) as process:
-            held = await process.ask("hold", "t")
-            expect(held == (1, 1), "another process claims what is due")
+            counts = await process.ask("hold", "t")
+            expect(counts == (1, 1), "another process claims what is due")
             await process.kill()
         freed_ms = await _freed(world, (FREED_MS + SLACK_MS) if declared else FREED_MS)
     if declared:
@@ -289,8 +289,8 @@ async def _freed(world: World, wait_ms: int) -> int | None:
     """After how long both could be claimed again; None: not by then."""
     began, queue = time.monotonic(), world.queue
     wakes = await queue.claim_wakes(limit=1, visibility_ms=1000, wait_ms=wait_ms)
-    left = max(0, wait_ms - int((time.monotonic() - began) * 1000))
-    messages = await queue.claim_messages(["t"], limit=1, visibility_ms=1000, wait_ms=left)
+    rest_ms = max(0, wait_ms - int((time.monotonic() - began) * 1000))
+    messages = await queue.claim_messages(["t"], limit=1, visibility_ms=1000, wait_ms=rest_ms)
     return int((time.monotonic() - began) * 1000) if wakes and messages else None
 
 

@@ -1,6 +1,6 @@
-"""Programs: what every random program of calls can do: make runs, commit, append, let time pass.
+"""Programs: the calls of every random program: make runs, commit, append, let time pass.
 
-What is drawn may well be unsound: then both worlds must refuse it alike.
+A drawn call may well be unsound: then both worlds must refuse it alike.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Enough(BaseException):  # hypothesis looks into mere exceptions
 
 
 class PairMachine(RuleBasedStateMachine):
-    """What every contract's machine can do: runs, and time."""
+    """The rules of every contract's machine: runs, and time."""
 
     store: ClassVar[Store]
     seconds: ClassVar[float] = math.inf  # in which programs begin; one with calls always does
@@ -79,7 +79,7 @@ class PairMachine(RuleBasedStateMachine):
 
     @property
     def pair(self) -> Pair:
-        """Both worlds, opened by the first call: a third of what hypothesis draws has none."""
+        """Both worlds, opened by the first call: a third of hypothesis's programs have none."""
         if self._pair is None:
             self._pair = Pair(type(self).store)
             for run_id in (RunId("run_a"), RunId("run_b"))[: self._runs_first]:
@@ -91,7 +91,7 @@ class PairMachine(RuleBasedStateMachine):
         if self._pair is not None:
             own.played += 1
             try:
-                if not self._pair.broken:
+                if not self._pair.has_difference:
                     self.compare_everything()
             finally:
                 self._pair.close()
@@ -104,8 +104,8 @@ class PairMachine(RuleBasedStateMachine):
         return self.pair.clock.now_ms()
 
     def record(self, run_id: RunId) -> RunRecord | None:
-        found = self.pair.ask("storage.get_run", run_id)
-        return found if isinstance(found, RunRecord) else None
+        answer = self.pair.ask("storage.get_run", run_id)
+        return answer if isinstance(answer, RunRecord) else None
 
     @initialize(count=st.integers(1, 2))
     def begin(self, count: int) -> None:
@@ -216,15 +216,15 @@ class PairMachine(RuleBasedStateMachine):
         )
 
     def draw_events(self, data: st.DataObject) -> tuple[Event, ...]:
-        made: list[Event] = []
+        events: list[Event] = []
         for entity in data.draw(st.lists(STEPS, max_size=2)):
-            made.append(self.event(EventType.STEP_CREATED, f"{entity}/created", entity, b"a"))
+            events.append(self.event(EventType.STEP_CREATED, f"{entity}/created", entity, b"a"))
         if data.draw(st.booleans()):
             self.counter += 1
             facts: dict[str, Fact] = data.draw(
                 st.sampled_from([{"colour": None}, {"size": "1"}, {"colour": "x"}])
             )
-            made.append(
+            events.append(
                 Event(
                     type=EventType.ATTRIBUTES_SET,
                     key=f"attributes_{self.counter}/created",
@@ -232,10 +232,10 @@ class PairMachine(RuleBasedStateMachine):
                     facts=facts,
                 )
             )
-        return tuple(made)
+        return tuple(events)
 
     def draw_snapshot(self, data: st.DataObject, turn: int) -> Snapshot:
-        """Of that turn, or of one before it, whatever is kept already."""
+        """Of that turn, or of one before it; others may be kept already."""
         turn = max(1, turn - data.draw(st.sampled_from([0, 0, 1, 2])))
         parent = data.draw(st.sampled_from([None, turn - 1, turn - 2]))
         heap = b"heap%d of %d" % (turn, self.counter)  # a turn's images are never the same twice
@@ -281,7 +281,7 @@ class PairMachine(RuleBasedStateMachine):
         """A message came back leased."""
 
     def compare_everything(self) -> None:
-        """Both worlds hold the same: what can be read, then what can be claimed."""
+        """Both worlds hold the same: all that can be read, then all that can be claimed."""
         do = self.pair.do
         there = [record.run_id for record in do("list_all_runs", RunFilter(), limit=2)]
         for run_id in (RunId("run_a"), RunId("run_b"), RunId("run_c")):

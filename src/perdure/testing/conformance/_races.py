@@ -37,25 +37,25 @@ async def one_winner_per_turn(case: Case) -> None:
         await world.storage.create_run(new_run())
         turns = 20 if case.thorough else 5
         for turn in range(turns):
-            won: list[Committed] = []
+            wins: list[Committed] = []
             stale: list[int] = []
 
             async def race(
                 n: int,
                 turn: int = turn,
-                won: list[Committed] = won,
+                wins: list[Committed] = wins,
                 stale: list[int] = stale,
             ) -> None:
                 commit = commit_of(turn, commit_id=f"c{turn}/{n}")
                 try:
-                    won.append(await world.storage.commit(commit))
+                    wins.append(await world.storage.commit(commit))
                 except StaleTurnError:
                     stale.append(n)
 
             async with anyio.create_task_group() as group:
                 for n in range(8):
                     group.start_soon(race, n)
-            expect((len(won), len(stale)) == (1, 7), "one commit wins each turn number")
+            expect((len(wins), len(stale)) == (1, 7), "one commit wins each turn number")
         events = await world.storage.read_events(RUN)
         expect([e.position for e in events] == list(range(1, turns + 2)), "positions are dense")
 
@@ -64,13 +64,13 @@ async def one_creation_per_run(case: Case) -> None:
     """Of many that create one run at once exactly one is told that it did."""
     async with case.open() as world:
         for turn in case.rounds(8 if case.thorough else 3, full_s=6.0):
-            made: list[bool] = []
+            answers: list[bool] = []
 
-            async def create(run_id: str = f"run_{turn}", made: list[bool] = made) -> None:
-                made.append((await world.storage.create_run(new_run(run_id)))[1])
+            async def create(run_id: str = f"run_{turn}", answers: list[bool] = answers) -> None:
+                answers.append((await world.storage.create_run(new_run(run_id)))[1])
 
             await at_once(*[create] * 5)
-            expect(sorted(made) == [False] * 4 + [True], "a run is created once")
+            expect(sorted(answers) == [False] * 4 + [True], "a run is created once")
 
 
 async def one_claim_per_item(case: Case) -> None:
@@ -87,10 +87,12 @@ async def one_claim_per_item(case: Case) -> None:
 
         async def claim() -> None:
             for _ in range(claims):
-                found = await world.queue.claim_wakes(limit=3, visibility_ms=60_000)
-                wakes.extend(wake.run_id for wake in found)
-                held = await world.queue.claim_messages(["t"], limit=3, visibility_ms=60_000)
-                messages.extend(one.message.message_id for one in held)
+                wake_claims = await world.queue.claim_wakes(limit=3, visibility_ms=60_000)
+                wakes.extend(wake.run_id for wake in wake_claims)
+                message_claims = await world.queue.claim_messages(
+                    ["t"], limit=3, visibility_ms=60_000
+                )
+                messages.extend(one.message.message_id for one in message_claims)
 
         await at_once(*[claim] * 6)
         for _ in range(items // 3 + 1):  # what racing claims left to each other
@@ -149,24 +151,24 @@ async def a_commit_lands_behind_nothing_unseen(case: Case) -> None:
 
 
 async def paging_is_stable(case: Case) -> None:
-    """A log and a list are read whole and in order, whatever is added meanwhile."""
+    """A log and a list are read whole and in order, also while others add to them."""
     async with case.open() as world:
         await world.storage.create_run(new_run())
         old = [f"old_{n}" for n in range(10 if case.thorough else 5)]
         for run_id in old:
             await world.storage.create_run(new_run(run_id))
-        done = anyio.Event()
+        end = anyio.Event()
 
         async def write() -> None:
             for n in range(30 if case.thorough else 6):
                 await world.storage.append(append_of(f"step_{n}/end"))
                 await world.storage.create_run(new_run(f"young_{n}"))  # listed before the old ones
-            done.set()
+            end.set()
 
         async def read() -> None:
             last: list[str] = []
             while True:
-                ended = done.is_set()
+                ended = end.is_set()
                 keys = await _pages(world)
                 expect(keys[: len(last)] == last, "what was read is a prefix of what follows")
                 await _lists_once(world, old)
@@ -192,16 +194,16 @@ async def _pages(world: World) -> list[str]:
 
 
 async def _lists_once(world: World, old: list[str]) -> None:
-    found: list[str] = []
+    run_ids: list[str] = []
     cursor: str | None = None
     while True:
         page = await world.catalogue.list_runs(RunFilter(), cursor=cursor, limit=3)
-        found += [record.run_id for record in page.runs]
+        run_ids += [record.run_id for record in page.runs]
         cursor = page.cursor
         if cursor is None:
             break
         await anyio.lowlevel.checkpoint()
-    listed = [run_id for run_id in found if run_id.startswith("old_")]
+    listed = [run_id for run_id in run_ids if run_id.startswith("old_")]
     expect(sorted(listed) == old, "a run is listed exactly once")
 
 
@@ -230,36 +232,36 @@ async def a_token_has_one_holder(case: Case) -> None:
             async with anyio.create_task_group() as group:
                 for run_id in runs:
                     group.start_soon(claim, run_id)
-            winners = [run_id for run_id, lost in conflicts.items() if not lost]
+            winners = [run_id for run_id, is_loser in conflicts.items() if not is_loser]
             expect(len(winners) == 1, "a live token has one holder")
             holder = await world.storage.get_hook(f"t{turn}")
             expect(holder.run_id == winners[0], "who was told of no conflict holds the token")
             for run_id in runs:
                 kinds = [e.event.type for e in await world.storage.read_events(run_id)]
-                told = EventType.HOOK_CONFLICT in kinds
-                expect(told == (run_id != winners[0]), "a loser's log says hook_conflict")
+                has_conflict = EventType.HOOK_CONFLICT in kinds
+                expect(has_conflict == (run_id != winners[0]), "a loser's log says hook_conflict")
 
 
 async def a_chain_is_read_whole(case: Case) -> None:
-    """Of every prefix of saves the baseline and the deltas of the chain give the newest image."""
+    """Of every prefix of saves the baseline and the deltas of the chain are the newest image."""
     async with case.open() as world:
         await world.storage.create_run(new_run())
         turns = 24 if case.thorough else 10
-        done = anyio.Event()
+        end = anyio.Event()
 
         async def save() -> None:
             for turn in range(1, turns + 1):
                 parent = None if turn % 4 == 1 else turn - 1
                 delta = _xor(_image(turn), _image(parent or 0))
-                kept = Snapshot(turn=turn, parent_turn=parent, consumed=turn, data=delta)
-                await world.snapshots.save(RUN, kept)
+                snapshot = Snapshot(turn=turn, parent_turn=parent, consumed=turn, data=delta)
+                await world.snapshots.save(RUN, snapshot)
                 late = Snapshot(turn=turn - 1, parent_turn=None, consumed=turn - 1, data=b"late")
                 await world.snapshots.save(RUN, late)
-            done.set()
+            end.set()
 
         async def load() -> None:
             newest = 0
-            while not done.is_set():
+            while not end.is_set():
                 chain = await world.snapshots.load(RUN)
                 image, parent = _image(0), None
                 for link in chain:
@@ -289,7 +291,7 @@ async def retention_spares_the_living(case: Case) -> None:
         ended = [f"run_{n}" for n in range(6)]
         for run_id in ended:
             await world.storage.create_run(new_run(run_id))
-        gone = 0
+        count = 0
 
         async def live() -> None:
             for turn in range(8):
@@ -301,9 +303,9 @@ async def retention_spares_the_living(case: Case) -> None:
                 await world.storage.append(Append(run_id=RunId(run_id), event=cancelled))
 
         async def purge() -> None:
-            nonlocal gone
-            while gone < len(ended):
-                gone += await world.catalogue.purge(ended_before_ms=10**15, limit=2)
+            nonlocal count
+            while count < len(ended):
+                count += await world.catalogue.purge(ended_before_ms=10**15, limit=2)
                 try:
                     await world.catalogue.delete_run(RUN)
                 except RunLiveError:
@@ -319,7 +321,7 @@ async def retention_spares_the_living(case: Case) -> None:
 
 
 async def a_tail_misses_nothing(case: Case) -> None:
-    """Who reads a stream while others write it sees each chunk once, each writer's in order."""
+    """A reader of a stream that others write sees each chunk once, each writer's in order."""
     async with case.open() as world:
         await world.storage.create_run(new_run())
         writers, count = ("v", "w"), 12 if case.thorough else 6
@@ -335,14 +337,16 @@ async def a_tail_misses_nothing(case: Case) -> None:
                 await world.streams.close(RUN, "s")
 
         async def tail() -> None:
-            seen: list[bytes] = []
+            chunks: list[bytes] = []
             while True:
-                page = await world.streams.read(RUN, "s", start=len(seen), limit=3, wait_ms=WAIT_MS)
-                seen += page.chunks
+                page = await world.streams.read(
+                    RUN, "s", start=len(chunks), limit=3, wait_ms=WAIT_MS
+                )
+                chunks += page.chunks
                 if page.done:
                     break
             for writer in writers:
-                own = [chunk for chunk in seen if chunk.startswith(writer.encode())]
+                own = [chunk for chunk in chunks if chunk.startswith(writer.encode())]
                 wanted = [b"%s%d" % (writer.encode(), n) for n in range(count)]
                 expect(own == wanted, "a tail gets every chunk once, in its writer's order")
 

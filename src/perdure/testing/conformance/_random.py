@@ -1,4 +1,4 @@
-"""Random: what hypothesis does for the kit: it draws programs, and finds one that fails."""
+"""Random: hypothesis draws programs for the kit, and finds one that fails."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def run_programs(
         Difference: one of them was answered wrongly; it has the calls.
     """
     machine = MACHINES[name]
-    made: type[PairMachine] = type(
+    bounded: type[PairMachine] = type(
         machine.__name__, (machine,), {"store": store, "seconds": seconds}
     )
     try:
         run_state_machine_as_test(
-            hypothesis_seed(seed)(made),
+            hypothesis_seed(seed)(bounded),
             settings=settings(
                 max_examples=programs,
                 stateful_step_count=calls,
@@ -48,18 +48,18 @@ def run_programs(
         )
     except Enough:
         pass
-    except Difference as found:
-        found.__dict__.pop("__notes__", None)  # the program as hypothesis would tell it
+    except Difference as difference:
+        difference.__dict__.pop("__notes__", None)  # the program as hypothesis would tell it
         raise
-    return made.played
+    return bounded.played
 
 
 @contextmanager
 def random_allowed_elsewhere() -> Generator[None, None, None]:
     """While it lasts other threads may ask ``random`` for the length of a pause.
 
-    hypothesis takes that for something that a program drew without it, and warns. What warns is
-    a matter of the whole process, so enter this before there are other threads.
+    hypothesis takes that for something that a program drew without it, and warns. Warnings are a
+    matter of the whole process, so enter this before there are other threads.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings(

@@ -33,7 +33,7 @@ class Reuse:
     """A store that makes as little storage as it can."""
 
     def __init__(self, store: Store) -> None:
-        """Wrap *store*; some of its worlds are opened to see what is quicker."""
+        """Wrap *store*; some of its worlds are opened to time emptying against making."""
         self.is_quicker = anyio.run(_is_quicker, store)
         self._store = store
         self._stack = ExitStack()
@@ -42,7 +42,7 @@ class Reuse:
     def __enter__(self) -> Reuse:
         return self
 
-    def __exit__(self, *caught: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def __call__(self) -> AbstractContextManager[MakeWorld]:
@@ -54,34 +54,34 @@ class Reuse:
             make = self._free.pop()
         except IndexError:  # a thread may have been faster
             make = self._stack.enter_context(self._store())
-        lent = Lent(make, empty)
-        yield lent
-        if lent.is_empty:
+        loan = Lent(make, empty)
+        yield loan
+        if loan.is_empty:
             self._free.append(make)
 
 
 async def empty(world: World, runs: Collection[RunId]) -> None:
-    """Take every run away, and what there is of *runs* though they may not be there.
+    """Take every run away, and all remains of *runs* though they may not be there.
 
     Raises:
         AssertionError: one is there still.
     """
     await world.settle()
-    found = await list_all_runs(world, RunFilter(), limit=100)
-    for missing in set(runs) - {record.run_id for record in found}:
+    records = await list_all_runs(world, RunFilter(), limit=100)
+    for missing in set(runs) - {record.run_id for record in records}:
         record, _ = await world.storage.create_run(new_run(missing))
-        found.append(record)
+        records.append(record)
     async with anyio.create_task_group() as group:
-        for record in found:
+        for record in records:
             group.start_soon(_remove, world, record)
     await world.settle()
     expect(not await list_all_runs(world, RunFilter(), limit=100), "a deleted run is gone")
 
 
-async def empty_alone(lent: Lent) -> None:
+async def empty_alone(loan: Lent) -> None:
     """Empty storage on which nothing is open."""
-    async with lent(SystemClock()) as world:
-        await lent.empty(world)
+    async with loan(SystemClock()) as world:
+        await loan.empty(world)
 
 
 async def _remove(world: World, record: RunRecord) -> None:
@@ -98,12 +98,12 @@ async def _is_quicker(store: Store) -> bool:
     try:
         with store() as make:
             await _timed(make, ManualClock(), runs=0)  # what only the first pays is not counted
-            emptied = min([await _timed(make, ManualClock(), runs=1) for _ in range(2)])
+            emptying_s = min([await _timed(make, ManualClock(), runs=1) for _ in range(2)])
         with store() as make:
-            made = await _timed(make, ManualClock(), runs=0)
-    except Exception:  # the checks tell what is wrong with it
+            fresh_s = await _timed(make, ManualClock(), runs=0)
+    except Exception:  # the checks report the error
         return False
-    return emptied + WORTH_S < made
+    return emptying_s + WORTH_S < fresh_s
 
 
 async def _timed(make: MakeWorld, clock: Clock, *, runs: int) -> float:

@@ -1,4 +1,4 @@
-"""Shrinking: the shortest program that still shows what is wrong, as Python that runs."""
+"""Shrinking: the shortest program that still shows the difference, as Python that runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ._pair import Difference, Store, play
 __all__ = ("print_program", "shrink")
 
 
-def shrink(store: Store, found: Difference, *, seconds: float = 60.0) -> Difference:
+def shrink(store: Store, difference: Difference, *, seconds: float = 60.0) -> Difference:
     """The difference with as few and as plain calls as could be found in that time."""
     until = time.monotonic() + seconds
-    best = play(store, found.calls) or found
-    if best is found:
+    best = play(store, difference.calls) or difference
+    if best is difference:
         best.add_note("(it was not seen again: the world's answers depend on more than the calls)")
         return best
     while time.monotonic() < until:
@@ -58,37 +58,37 @@ def _variants(calls: Sequence[Call]) -> Iterator[list[Call]]:
 
 
 def _without(calls: Sequence[Call], dropped: Collection[int]) -> list[Call]:
-    """The program without those calls, and without what needs a lease of theirs."""
-    gone, kept = set(dropped), list[Call]()
+    """The program without those calls, and without calls that need a lease of theirs."""
+    numbers, rest = set(dropped), list[Call]()
     for call in calls:
-        if call.number in gone:
+        if call.number in numbers:
             continue
-        args = tuple(_freed(arg, gone) for arg in call.args)
-        if _needs(args, gone):
-            gone.add(call.number)
+        args = tuple(_freed(arg, numbers) for arg in call.args)
+        if _needs(args, numbers):
+            numbers.add(call.number)
         else:
-            kept.append(dataclasses.replace(call, args=args))
-    return kept
+            rest.append(dataclasses.replace(call, args=args))
+    return rest
 
 
-def _needs(value: Any, gone: Collection[int]) -> bool:
+def _needs(value: Any, numbers: Collection[int]) -> bool:
     if isinstance(value, Held):
-        return value.call in gone
+        return value.call in numbers
     if isinstance(value, list | tuple):
-        return any(_needs(item, gone) for item in loose(value))
+        return any(_needs(item, numbers) for item in loose(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return any(_needs(getattr(value, f.name), gone) for f in dataclasses.fields(value))
+        return any(_needs(getattr(value, f.name), numbers) for f in dataclasses.fields(value))
     return False
 
 
-def _freed(value: Any, gone: Collection[int]) -> Any:
+def _freed(value: Any, numbers: Collection[int]) -> Any:
     """The argument without the leases in its lists that are gone."""
     if isinstance(value, list):
-        return [item for item in loose(value) if not _needs(item, gone)]
+        return [item for item in loose(value) if not _needs(item, numbers)]
     if dataclasses.is_dataclass(value) and hasattr(value, "leases"):
         leases = loose(value).leases
-        kept = tuple(end for end in leases if not _needs(end, gone))
-        return dataclasses.replace(loose(value), leases=kept)
+        rest = tuple(end for end in leases if not _needs(end, numbers))
+        return dataclasses.replace(loose(value), leases=rest)
     return value
 
 
@@ -130,9 +130,9 @@ def print_program(calls: Sequence[Call], *, store: str = "") -> str:
     """The program as Python that runs, given ``store``, and raises the ``Difference``.
 
     Args:
-        store: Python that defines ``store``; empty: what ``check_world`` was given.
+        store: Python that defines ``store``; empty: the argument of ``check_world``.
     """
-    used = {held.call for call in calls for held in _held(call.args)}
+    used = {place.call for call in calls for place in _held(call.args)}
     lines = [f"    {f'a{c.number} = ' if c.number in used else ''}{print_call(c)}" for c in calls]
     names = sorted(set(_names([call.args for call in calls])))
     names += sorted(set(_names([list(call.named.values()) for call in calls])) - set(names))

@@ -10,7 +10,7 @@ __all__ = ("SNAPSHOTS",)
 
 
 async def a_commit_keeps_an_earlier_turns_snapshot(case: Case) -> None:
-    """A snapshot is kept by its own turn and position, whichever commit brings it."""
+    """A snapshot is kept by its own turn and position, also if a later commit brings it."""
     root = _snapshot(1, parent=None)
     link = _snapshot(3, parent=1)
     late = _snapshot(2, parent=None)

@@ -56,14 +56,14 @@ def store_at(url: str, *, opener: str = "perdure.worlds:make_world") -> Store:
         raise UsageError(
             f"each check needs fresh storage: put {{n}} into {shown_url(url)!r} where it differs"
         )
-    made, name, open_at = itertools.count(), secrets.token_hex(4), find_opener(opener)
+    count, name, open_at = itertools.count(), secrets.token_hex(4), find_opener(opener)
     open_at(url.replace("{n}", name), clock=SystemClock())  # a URL nobody serves is told at once
 
     @contextmanager
     def store() -> Generator[MakeWorld, None, None]:
-        mine = url.replace("{n}", f"{name}-{next(made)}")
+        mine = url.replace("{n}", f"{name}-{next(count)}")
         if mine == "memory://":
-            mine = f"memory://{name}-{next(made)}"
+            mine = f"memory://{name}-{next(count)}"
         yield _MakeAt(mine, open_at)
 
     return store

@@ -60,14 +60,14 @@ async def build(world: World, clock: ManualClock, *, events: int) -> None:
     await world.storage.commit(
         replace(first, snapshot=Snapshot(turn=1, parent_turn=None, consumed=1, data=b"s" * LARGE))
     )
-    sent = (
+    messages = (
         message("step_1", body=b"x" * LARGE, lease_ms=50),
         message("step_2", topic=TOPICS[1]),
         message("step_3", due_ms=clock.now_ms() + 5_000),
         message("step_4", body=b""),
     )
     record = await world.storage.get_run(RUN)
-    second = commit_of(1, expected_position=record.position, messages=sent)
+    second = commit_of(1, expected_position=record.position, messages=messages)
     await world.storage.commit(
         replace(second, snapshot=Snapshot(turn=2, parent_turn=1, consumed=2, data=b"link"))
     )
@@ -95,9 +95,9 @@ async def packed(world: World) -> RunCopy:
 
 
 async def seen(world: World, clock: ManualClock) -> list[Any]:
-    """All there is to see of a run: what can be read, and what can be claimed, when."""
+    """All there is to see of a run: all that can be read, and each claim with its time."""
     await world.settle()
-    found: list[Any] = [
+    answers: list[Any] = [
         await world.storage.get_run(RUN),
         await world.storage.read_events(RUN, limit=100_000),
         await world.storage.load_run(RUN),
@@ -109,11 +109,11 @@ async def seen(world: World, clock: ManualClock) -> list[Any]:
     ]
     for ms in (0, 100, 1_000, 10_000):
         clock.advance(ms)
-        found += [
+        answers += [
             await world.queue.claim_wakes(limit=9, visibility_ms=10),
             await world.queue.claim_messages(TOPICS, limit=9, visibility_ms=10),
         ]
-    return [comparable(answer, times=True) for answer in found]
+    return [comparable(answer, times=True) for answer in answers]
 
 
 async def a_run_arrives_as_it_left(case: Case) -> None:
@@ -154,7 +154,7 @@ async def a_departed_run_is_kept_and_absorbs_nothing(case: Case) -> None:
     clock = ManualClock()
     async with case.open(clock) as world:
         await build(world, clock, events=20)
-        held = await world.queue.claim_messages(TOPICS, limit=9, visibility_ms=60_000)
+        claims = await world.queue.claim_messages(TOPICS, limit=9, visibility_ms=60_000)
         await refused(RunBusyError, world.transfer.depart(AWAY), "a running step bars the run")
         before = (await world.storage.get_run(RUN)).position
         record = await world.transfer.depart(replace(AWAY, lose_claims=True))
@@ -168,21 +168,21 @@ async def a_departed_run_is_kept_and_absorbs_nothing(case: Case) -> None:
         await refused(RunMovedError, world.transfer.depart(other), "a run departs once")
         late = commit_of(record.turn, expected_position=record.position)
         await refused(RunEndedError, world.storage.commit(late), "no turn lands after it")
-        append = Append(run_id=RUN, event=event_of("step_1/end"), lease=held[0].lease)
+        append = Append(run_id=RUN, event=event_of("step_1/end"), lease=claims[0].lease)
         await refused(RunEndedError, world.storage.append(append), "no result lands after it")
-        await refused(LeaseLostError, world.queue.release(held[0].lease), "its claims are gone")
+        await refused(LeaseLostError, world.queue.release(claims[0].lease), "its claims are gone")
         await refused(HookNotFoundError, world.storage.get_hook("t"), "its hooks are free")
         await world.queue.wake(RUN, due_ms=0)
         clock.advance(100_000)
         expect(not await world.queue.claim_wakes(limit=9, visibility_ms=1), "it has no wake")
-        found = await world.queue.claim_messages(TOPICS, limit=9, visibility_ms=1)
-        expect(not found, "it has no messages")
+        rest = await world.queue.claim_messages(TOPICS, limit=9, visibility_ms=1)
+        expect(not rest, "it has no messages")
         await refused(RunLiveError, world.catalogue.delete_run(RUN), "it cannot be deleted")
         expect(await world.catalogue.purge(ended_before_ms=clock.now_ms()) == 0, "nor purged")
         copy = await packed(world)
         expect(comparable(copy.record) == comparable(record), "nothing of it has changed")
-        lost = [one for one in work_of(copy).messages if one.lost]
-        expect(len(lost) >= len(held), "claims that were live count as lost")
+        losses = [one for one in work_of(copy).messages if one.lost]
+        expect(len(losses) >= len(claims), "claims that were live count as lost")
         moved = await world.transfer.confirm(RUN)
         expect(moved == replace(record, status=RunStatus.MOVED), "confirming is a status")
         expect(moved == await world.transfer.confirm(RUN), "confirming again changes nothing")
@@ -192,7 +192,7 @@ async def a_departed_run_is_kept_and_absorbs_nothing(case: Case) -> None:
 
 
 async def an_arrival_is_whole_or_nothing(case: Case) -> None:
-    """What is barred leaves nothing; of many at once one run comes of it, once."""
+    """A barred arrival leaves nothing; of many at once one run comes of it, once."""
     clock = ManualClock()
     async with MemoryWorld(clock=clock) as reference:
         await build(reference, clock, events=20)
@@ -206,8 +206,8 @@ async def an_arrival_is_whole_or_nothing(case: Case) -> None:
         await refused(HookTokenHeldError, world.transfer.arrive(copy), "a token has one holder")
         await refused(RunNotFoundError, world.storage.get_run(RUN), "an arrival is all or nothing")
         await refused(HookNotFoundError, world.storage.get_hook("t"), "or it claims nothing")
-        found = await world.queue.claim_messages(TOPICS, limit=9, visibility_ms=1)
-        expect(not found, "or it sends nothing")
+        claims = await world.queue.claim_messages(TOPICS, limit=9, visibility_ms=1)
+        expect(not claims, "or it sends nothing")
         end = Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=1)
         await world.storage.append(Append(run_id=RunId("run_b"), event=end))
         records: list[RunRecord] = []
@@ -228,7 +228,7 @@ async def an_arrival_is_whole_or_nothing(case: Case) -> None:
 
 
 async def a_departure_is_one_moment(case: Case) -> None:
-    """What was acknowledged before it is in it, whoever claims and writes at the same time."""
+    """Writes acknowledged before it are in it, also while others claim and write."""
     for round_ in range(6 if case.thorough else 2):
         with case.fresh() as make:
             async with make(ManualClock()) as world:
@@ -240,7 +240,7 @@ async def _depart_amidst(world: World, turns: int) -> None:
     names = [f"step_{n}" for n in range(1, 7)]
     await world.storage.commit(commit_of(0, messages=tuple(message(name) for name in names)))
     claims: list[MessageClaim] = []
-    written: list[int] = []
+    positions: list[int] = []
 
     async def claim() -> None:
         for _ in names:
@@ -249,7 +249,7 @@ async def _depart_amidst(world: World, turns: int) -> None:
     async def append(n: int) -> None:
         for key in (f"step_9{n}/end", f"step_8{n}/end"):
             try:
-                written.append((await world.storage.append(append_of(key))).position)
+                positions.append((await world.storage.append(append_of(key))).position)
             except RunEndedError:
                 return
 
@@ -263,15 +263,15 @@ async def _depart_amidst(world: World, turns: int) -> None:
     copy = await packed(world)
     expect([e.position for e in copy.events] == [*range(1, copy.record.position + 1)], "dense")
     expect(
-        {e.position for e in copy.events[:-1]} >= set(written),
+        {e.position for e in copy.events[:-1]} >= set(positions),
         "what was acknowledged is before the departure",
     )
     counted = {
         one.message.message_id.partition("/")[2]: (one.attempt, one.lost)
         for one in work_of(copy).messages
     }
-    taken = [one.message.message_id.partition("/")[2] for one in claims]
-    wanted = {name: (taken.count(name), taken.count(name)) for name in names}
+    names_claimed = [one.message.message_id.partition("/")[2] for one in claims]
+    wanted = {name: (names_claimed.count(name), names_claimed.count(name)) for name in names}
     expect(counted == wanted, "every claim that was handed out before it is counted")
 
 
@@ -288,8 +288,8 @@ async def refused(
     """Fail unless the call is refused by this error."""
     try:
         await call
-    except PerdureError as caught:
-        expect(type(caught) is error, f"{promise}: {type(caught).__name__}")
+    except PerdureError as failure:
+        expect(type(failure) is error, f"{promise}: {type(failure).__name__}")
     else:
         expect(False, promise)
 

@@ -1,4 +1,4 @@
-"""Wire: what processes say to each other, a line at a time: plain data in base64.
+"""Wire: the lines that processes send each other: plain data in base64.
 
 Values of the contracts, calls and errors keep their class, by its name in a fixed table: a line can
 make no other object, and runs nothing.
@@ -39,7 +39,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(line: bytes) -> Any:
-    """What a line of the other process says."""
+    """The data of a line of the other process."""
     return _unpacked(load_plain(base64.b64decode(line), depth=_DEPTH))
 
 
@@ -67,9 +67,9 @@ def _unpacked(data: Any) -> Any:
     if kind == "error":
         return _unpacked_error(*parts)
     if kind == "value":
-        found = _CLASSES[parts.pop(0)]
-        names = [member.name for member in dataclasses.fields(found)]
-        return found(**dict(zip(names, map(_unpacked, parts), strict=True)))
+        owner = _CLASSES[parts.pop(0)]
+        names = [member.name for member in dataclasses.fields(owner)]
+        return owner(**dict(zip(names, map(_unpacked, parts), strict=True)))
     values = [_unpacked(part) for part in parts]
     if kind == "map":
         return dict(zip(values[::2], values[1::2], strict=True))
@@ -77,7 +77,7 @@ def _unpacked(data: Any) -> Any:
 
 
 def _packed_error(error: Exception) -> list[Any]:
-    """Its class's name, the nearest class of ours, and what is looked at of it."""
+    """Its class's name, the nearest class of ours, and the fields that are compared."""
     names = [kind.__name__ for kind in type(error).__mro__]
     ours = next((name for name in names if hasattr(errors, name)), "")
     return ["error", names[0], ours, str(error), bool(getattr(error, "retryable", False))]

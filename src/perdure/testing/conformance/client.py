@@ -28,7 +28,7 @@ __all__ = ("main",)
 
 
 class Server:
-    """What this process can be told to do."""
+    """The calls that this process can be told to make."""
 
     def __init__(self, world: World, say: Callable[[Any], None]) -> None:
         self.world = world
@@ -61,16 +61,16 @@ class Server:
 
     async def create(self, run_id: str) -> bool:
         """Make one run."""
-        _, made = await self.world.storage.create_run(new_run(run_id))
-        return made
+        _, is_new = await self.world.storage.create_run(new_run(run_id))
+        return is_new
 
 
 async def serve(read: Callable[[], bytes], say: Callable[[Any], None]) -> None:
-    """Open what the first line names, then do what each further line says."""
-    job = decode(await anyio.to_thread.run_sync(read))
-    sys.path[:] = job["path"]
+    """Open the world that the first line names, then obey each further line."""
+    setup = decode(await anyio.to_thread.run_sync(read))
+    sys.path[:] = setup["path"]
     try:
-        world = find_opener(job["opener"])(job["url"], clock=SystemClock())
+        world = find_opener(setup["opener"])(setup["url"], clock=SystemClock())
         await world.open()
     except Exception as error:  # told to the other process, which knows whether that is a fault
         say(("failed", f"{type(error).__name__}: {error}"))

@@ -1,7 +1,7 @@
 """The reference world: plain dictionaries, the contracts' meaning by example.
 
-Nothing here is clever. Where a docstring in ``perdure.abc`` leaves room, what this world does
-is what is meant.
+Nothing here is clever. Where a docstring in ``perdure.abc`` leaves room, this world's behaviour
+decides.
 """
 
 from __future__ import annotations

@@ -30,13 +30,13 @@ class MemoryCatalogue(Catalogue):
         last = parse_cursor(cursor)
         with store.lock:
             records = [run.record for run in store.runs.values()]
-        found = sorted(
+        matches = sorted(
             (r for r in records if _order(r) < last and matches_filter(r, where)),
             key=_order,
             reverse=True,
         )
-        page = tuple(found[: max(limit, 0)])
-        more = len(found) > len(page) and page
+        page = tuple(matches[: max(limit, 0)])
+        more = len(matches) > len(page) and page
         return RunPage(runs=page, cursor=list_cursor(page[-1]) if more else None)
 
     async def delete_run(self, run_id: RunId) -> None:

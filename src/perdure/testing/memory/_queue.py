@@ -74,7 +74,7 @@ def give_back(item: Claimable, *, due_ms: int, ran: bool = True) -> None:
 
 
 def send_message(store: Store, new: NewMessage, *, now_ms: int) -> Lease | None:
-    """Queue a message unless its id is there; gives the lease if it is to be sent leased."""
+    """Queue a message unless its id is there. Returns the lease if it is to be sent leased."""
     if new.message_id in store.messages or store.live_run(new.run_id) is None:
         return None
     message = Message(message_id=new.message_id, run_id=new.run_id, topic=new.topic, body=new.body)
@@ -218,8 +218,8 @@ class MemoryQueue(Queue):
     ) -> tuple[MessageClaim, ...]:
         store, now, claims = self._handle.store, self._handle.now_ms(), list[MessageClaim]()
         with store.lock:
-            asked = ((k, s) for k, s in store.messages.items() if s.message.topic in topics)
-            for name, stored in longest_due(asked, limit=limit, now_ms=now):
+            items = ((k, s) for k, s in store.messages.items() if s.message.topic in topics)
+            for name, stored in longest_due(items, limit=limit, now_ms=now):
                 stored.lost += stored.lease is not None
                 lease = _new_lease(store, name, is_wake=False, expires_at_ms=now + visibility_ms)
                 stored.take(lease)

@@ -32,16 +32,16 @@ class MemoryStorage(DirectStorage):
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
         store = await self._handle.enter()
         with store.lock:
-            found = store.runs.get(new.run_id)
-            if found is not None:
-                if (found.record.workflow, found.events[0].event.payload) != (
+            run = store.runs.get(new.run_id)
+            if run is not None:
+                if (run.record.workflow, run.events[0].event.payload) != (
                     new.workflow,
                     new.input,
                 ):
                     raise IdempotencyConflictError(
                         new.idempotency_key or new.run_id, run_id=new.run_id
                     )
-                return found.record, False
+                return run.record, False
             run = fresh_run(new, due_ms=self._handle.now_ms())
             store.runs[new.run_id] = run
         store.changed.ring()

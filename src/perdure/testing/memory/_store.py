@@ -1,4 +1,4 @@
-"""Store: what a memory world keeps, as mutable records behind one lock.
+"""Store: the contents of a memory world, as mutable records behind one lock.
 
 Only this package touches them, and only while it holds ``Store.lock``. Everything visible leaves
 as frozen values.
@@ -51,7 +51,7 @@ class StoredStream:
 
 @dataclass(slots=True, kw_only=True)
 class StoredRun:
-    """A run and what goes away with it, but for hooks, messages and blobs."""
+    """A run and all that goes away with it, but for hooks, messages and blobs."""
 
     record: RunRecord
     wake: Mailbox | None
@@ -95,12 +95,12 @@ class Store:
 
     def copied(self) -> Store:
         """The same, of its own."""
-        made = Store()
+        store = Store()
         with self.lock:
-            made.runs = {run_id: run.copied() for run_id, run in self.runs.items()}
-            made.messages = {k: copy.copy(message) for k, message in self.messages.items()}
-            made.hooks, made.blobs = dict(self.hooks), dict(self.blobs)
-        return made
+            store.runs = {run_id: run.copied() for run_id, run in self.runs.items()}
+            store.messages = {k: copy.copy(message) for k, message in self.messages.items()}
+            store.hooks, store.blobs = dict(self.hooks), dict(self.blobs)
+        return store
 
     def run(self, run_id: RunId) -> StoredRun:
         """The run.
@@ -186,14 +186,14 @@ class Handle:
         changed = self.store.changed
         with ends_waiting(changed) as has_ended:
             while True:
-                seen = changed.rings
+                rings = changed.rings
                 yield
-                left = until - anyio.current_time()
-                if left <= 0 or self.now_ms() >= until_ms or has_ended():
+                rest = until - anyio.current_time()
+                if rest <= 0 or self.now_ms() >= until_ms or has_ended():
                     return
-                with anyio.move_on_after(left):
+                with anyio.move_on_after(rest):
                     next_ms = min(until_ms, self._next_due_ms(until_ms))
-                    await changed.wait(seen, clock=self.clock, until_ms=next_ms)
+                    await changed.wait(rings, clock=self.clock, until_ms=next_ms)
                 if has_ended():
                     return
 

@@ -49,8 +49,8 @@ class MemoryStreams(Streams):
             with store.lock:
                 stream = _stream(store, run_id, name)
                 chunks = tuple(stream.chunks[start : start + max(limit, 0)])
-                done = stream.closed and start + len(chunks) >= len(stream.chunks)
-            page = StreamPage(start=start, chunks=chunks, done=done)
+                is_last = stream.closed and start + len(chunks) >= len(stream.chunks)
+            page = StreamPage(start=start, chunks=chunks, done=is_last)
             if chunks or stream.closed or limit < 1:
                 break
         return page

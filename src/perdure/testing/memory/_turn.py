@@ -91,7 +91,7 @@ def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) ->
         run.wake.attempt = 0
     if commit.snapshot is not None:
         keep_snapshot(run, commit.snapshot)
-    sent = [send_message(store, new, now_ms=now_ms) for new in commit.messages]
+    leases = [send_message(store, new, now_ms=now_ms) for new in commit.messages]
     _end_leases(store, run, commit, now_ms=now_ms)
     if conflicts and run.wake is not None:
         run.wake.arm(now_ms)
@@ -102,7 +102,7 @@ def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) ->
         turn=run.record.turn,
         position=run.record.position,
         first_position=before + 1,
-        leases=tuple(lease for lease in sent if lease is not None),
+        leases=tuple(lease for lease in leases if lease is not None),
         conflicts=tuple(conflicts),
     )
     run.last_commit = (commit.commit_id, committed)
@@ -118,7 +118,7 @@ def _check(run: StoredRun, commit: TurnCommit) -> None:
 
 
 def _claim_hooks(store: Store, commit: TurnCommit) -> dict[EntityId, HookRecord]:
-    """Take the tokens that are free; gives the holders of those that are not, by our hook."""
+    """Take the tokens that are free. Returns the holders of the others, by our hook."""
     conflicts: dict[EntityId, HookRecord] = {}
     for claim in commit.hooks_claimed:
         holder = store.hooks.get(claim.token)
@@ -138,7 +138,7 @@ def _claim_hooks(store: Store, commit: TurnCommit) -> dict[EntityId, HookRecord]
 def _write_log(
     run: StoredRun, commit: TurnCommit, conflicts: dict[EntityId, HookRecord]
 ) -> Mapping[str, str]:
-    """Write the commit's events; gives the run's attributes after them."""
+    """Write the commit's events. Returns the run's attributes after them."""
     attributes = run.record.attributes
     for event in (*commit.deliveries, *commit.events):
         holder = conflicts.get(event.entity) if event.entity is not None else None

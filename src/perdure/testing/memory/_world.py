@@ -96,25 +96,25 @@ class MemoryWorld(World):
         return dict(self._handle.counters)
 
     def twin(self) -> MemoryWorld:
-        made = MemoryWorld(clock=self._handle.clock)
-        made._store = made._handle.replace(self._store)
-        made._handle.is_open = False
-        return made
+        world = MemoryWorld(clock=self._handle.clock)
+        world._store = world._handle.replace(self._store)
+        world._handle.is_open = False
+        return world
 
     def copy(self) -> MemoryWorld:
-        """An open world on a copy of what this one holds."""
-        made = MemoryWorld(clock=self._handle.clock)
-        made._store = made._handle.replace(self._store.copied())
-        return made
+        """An open world on a copy of this one's contents."""
+        world = MemoryWorld(clock=self._handle.clock)
+        world._store = world._handle.replace(self._store.copied())
+        return world
 
     def hand_out(self, tokens: Iterable[str]) -> None:
         """Give the next leases these *tokens*, to follow what another world did."""
         rest = iter(tokens)
-        made = self._store.new_token
-        self._store.new_token = lambda: next(rest, None) or made()
+        default = self._store.new_token
+        self._store.new_token = lambda: next(rest, None) or default()
 
     def dump(self) -> dict[str, object]:
-        """Everything stored, in a canonical order and without what is random, to compare worlds."""
+        """Everything stored, in a canonical order and without random tokens, to compare worlds."""
         store = self._store
         with store.lock:
             return {
