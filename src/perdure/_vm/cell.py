@@ -33,7 +33,7 @@ def prepare(source: str) -> tuple[wasmtime.Engine, wasmtime.InstancePre]:
 
 @final
 class Cell:
-    """A live instance. ``close`` it; what is left open is closed with the last reference."""
+    """A live instance. ``close`` it; one that is left open is closed with its last reference."""
 
     __slots__ = (
         "_address",
@@ -76,10 +76,10 @@ class Cell:
             self._trap_at,
         )
         foreign.raise_error(error, self._trap.value)
-        found = foreign.find_export(self._context, ctypes.addressof(self._instance), b"memory")
-        if not found.is_memory:
+        export = foreign.find_export(self._context, ctypes.addressof(self._instance), b"memory")
+        if not export.is_memory:
             raise ProtocolError("the guest exports no memory")
-        self._memory = found
+        self._memory = export
         self._locate()
 
     def __del__(self, _delete: Callable[[int], object] = foreign.delete_store) -> None:
@@ -161,7 +161,7 @@ class Cell:
 
 
 def _raise(error: int, trap: int | None) -> None:
-    """Raise what a call handed back.
+    """Raise the error that a call handed back.
 
     Raises:
         wasmtime.Trap: wasm code trapped.

@@ -6,7 +6,7 @@ the one before (u32), then for every ``BATCH`` pages the counts of words and gap
 the words, the gaps. Pages are numbered over the run's ranges of memory, in order.
 
 A delta may be crafted: the size it claims is compared with the most that such a memory can need
-before any of it is decompressed, and what is counted in it before anything is made of that.
+before any of it is decompressed, and its counts before memory is taken by them.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ _local = threading.local()
 class Dictionary:
     """Bytes that deltas of one baseline resemble; its deltas cannot be read without it."""
 
-    __slots__ = ("bytes", "made")
+    __slots__ = ("bytes", "zstd")
 
     def __init__(self, data: bytes) -> None:
         self.bytes = data
-        self.made = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        self.zstd = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         # Its stub leaves the return type out.
-        self.made.precompute_compress(level=LEVEL)  # pyright: ignore[reportUnknownMemberType]
+        self.zstd.precompute_compress(level=LEVEL)  # pyright: ignore[reportUnknownMemberType]
 
     @property
     def held_bytes(self) -> int:
-        """About what it costs, with what was precomputed."""
+        """About the memory that it costs, precomputed tables included."""
         return 4 * len(self.bytes) + _TABLE_BYTES
 
 
@@ -75,8 +75,8 @@ def pack(memory_bytes: int, pages: Sequence[int], parts: Sequence[tuple[bytes, b
 
 def compress(body: bytes, dictionary: Dictionary | None) -> bytes:
     """A body as it is kept."""
-    made = _compressor(dictionary)
-    return (b"\x01" if dictionary else b"\x00") + made.compress(body)
+    compressor = _compressor(dictionary)
+    return (b"\x01" if dictionary else b"\x00") + compressor.compress(body)
 
 
 def claimed_memory(data: bytes, dictionary: Dictionary | None) -> int:
@@ -96,7 +96,7 @@ def decompress(data: bytes, dictionary: Dictionary | None, *, heap_bytes: int) -
     """The patch in a delta.
 
     Args:
-        heap_bytes: what of its memory is the run's; a delta of more is refused before it is made.
+        heap_bytes: the run's part of its memory; a delta of more is refused before it is made.
 
     Raises:
         SnapshotRejectedError: it is not a delta, is too large, or needs another dictionary.
@@ -154,8 +154,8 @@ def apply(patch: Patch, runs: Callable[[Sequence[int]], Sequence[tuple[int, int]
     """Patch memory where it is.
 
     Args:
-        runs: address and length of what pages of these rising numbers cover, adjoining ones in
-            one.
+        runs: returns address and length of the memory of pages with these rising numbers,
+            adjoining ones in one.
 
     Raises:
         SnapshotRejectedError: words and gaps do not fit the pages; memory is half patched.
@@ -169,33 +169,33 @@ def apply(patch: Patch, runs: Callable[[Sequence[int]], Sequence[tuple[int, int]
 
 def _compressor(dictionary: Dictionary | None) -> zstandard.ZstdCompressor:
     # Making one costs more than using it; each belongs to one thread. One dictionary is kept.
-    kept: tuple[Dictionary | None, zstandard.ZstdCompressor] | None
+    pair: tuple[Dictionary | None, zstandard.ZstdCompressor] | None
     name = "with_dictionary" if dictionary else "plain"
-    kept = getattr(_local, name, None)
-    if kept is None or kept[0] is not dictionary:
-        made = zstandard.ZstdCompressor(
+    pair = getattr(_local, name, None)
+    if pair is None or pair[0] is not dictionary:
+        compressor = zstandard.ZstdCompressor(
             level=LEVEL,
-            dict_data=dictionary.made if dictionary else None,
+            dict_data=dictionary.zstd if dictionary else None,
             write_checksum=True,
             write_content_size=True,
             write_dict_id=False,
         )
-        kept = (dictionary, made)
-        setattr(_local, name, kept)
-    return kept[1]
+        pair = (dictionary, compressor)
+        setattr(_local, name, pair)
+    return pair[1]
 
 
 def _decompressor(dictionary: Dictionary | None) -> zstandard.ZstdDecompressor:
-    kept: tuple[Dictionary | None, zstandard.ZstdDecompressor] | None
+    pair: tuple[Dictionary | None, zstandard.ZstdDecompressor] | None
     name = "reading_with_dictionary" if dictionary else "reading_plain"
-    kept = getattr(_local, name, None)
-    if kept is None or kept[0] is not dictionary:
-        kept = (
+    pair = getattr(_local, name, None)
+    if pair is None or pair[0] is not dictionary:
+        pair = (
             dictionary,
-            zstandard.ZstdDecompressor(dict_data=dictionary.made if dictionary else None),
+            zstandard.ZstdDecompressor(dict_data=dictionary.zstd if dictionary else None),
         )
-        setattr(_local, name, kept)
-    return kept[1]
+        setattr(_local, name, pair)
+    return pair[1]
 
 
 assert PAGE % 16 == 0  # the kernel compares 16 bytes at a time

@@ -135,12 +135,12 @@ def find_export(context: int, instance: int, name: bytes) -> Extern:
     Raises:
         ProtocolError: there is none.
     """
-    found = Extern()
-    if not _export_get(context, instance, name, len(name), ctypes.addressof(found.value)):
+    export = Extern()
+    if not _export_get(context, instance, name, len(name), ctypes.addressof(export.value)):
         raise ProtocolError(f"the guest exports no {name.decode()}")
-    # The kind is the first byte, whatever the bindings call its type.
-    found.is_memory = ctypes.string_at(ctypes.addressof(found.value), 1) == _EXTERN_MEMORY
-    return found
+    # The kind is the first byte, under any type that the bindings say.
+    export.is_memory = ctypes.string_at(ctypes.addressof(export.value), 1) == _EXTERN_MEMORY
+    return export
 
 
 def pointer_of(handle: wasmtime.Config | wasmtime.Engine | wasmtime.InstancePre) -> int:
@@ -149,7 +149,7 @@ def pointer_of(handle: wasmtime.Config | wasmtime.Engine | wasmtime.InstancePre)
 
 
 def keep_forever(*handles: _Handle) -> None:
-    """Leave what is behind these handles to the end of the process.
+    """Leave the objects behind these handles to the end of the process.
 
     wasmtime-py frees handles when its own modules may be gone already, and complains.
     """
@@ -169,7 +169,7 @@ def set_wasm_stack(config: wasmtime.Config, size: int) -> None:
 
 
 def raise_error(error: int | None, trap: int | None) -> None:
-    """Raise what a foreign call handed back, and free it.
+    """Raise the error that a foreign call handed back, and free it.
 
     Raises:
         wasmtime.Trap: wasm code trapped.
@@ -177,8 +177,8 @@ def raise_error(error: int | None, trap: int | None) -> None:
     """
     # wasmtime-py has no public way to adopt a pointer.
     if error:
-        found = ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t))
-        raise wasmtime.WasmtimeError._from_ptr(found)  # pyright: ignore[reportPrivateUsage]
+        error_at = ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t))
+        raise wasmtime.WasmtimeError._from_ptr(error_at)  # pyright: ignore[reportPrivateUsage]
     if trap:
-        caught = ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t))
-        raise wasmtime.Trap._from_ptr(caught)  # pyright: ignore[reportPrivateUsage]
+        trap_at = ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t))
+        raise wasmtime.Trap._from_ptr(trap_at)  # pyright: ignore[reportPrivateUsage]

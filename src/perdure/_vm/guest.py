@@ -55,9 +55,9 @@ def default_engine() -> GuestEngine:
     Raises:
         GuestBuildError: ``guest.wasm`` is not there; says how to build it.
     """
-    found = resources.files("perdure._guest").joinpath("guest.wasm")
+    file = resources.files("perdure._guest").joinpath("guest.wasm")
     try:
-        wasm = found.read_bytes()
+        wasm = file.read_bytes()
     except FileNotFoundError:
         raise GuestBuildError(
             "guest.wasm is missing from this installation; build it with "
@@ -169,7 +169,7 @@ def _tag(digest: str, data: bytes) -> bytes:
 
 
 def _is_private(path: Path) -> bool:
-    """Whether nobody else could have written here; what lies elsewhere is not executed."""
+    """Whether nobody else could have written here; code in other places is not executed."""
     info = path.stat()
     return not hasattr(os, "getuid") or (info.st_uid == os.getuid() and not info.st_mode & 0o022)
 

@@ -1,7 +1,7 @@
 """Images: freezing a guest to a small delta, and thawing it again.
 
-Between calls the heap is at rest, so freezing is reading memory: what lies outside stack and
-arena is compared with a parent image (``memcmp`` over large spans, then pages), and the kernel
+Between calls the heap is at rest, so freezing is reading memory: the bytes outside stack and
+arena are compared with a parent image (``memcmp`` over large spans, then pages), and the kernel
 writes down the changed words of the pages that differ. The baseline is the image after ``load``,
 a pure function of engine and bundle; every worker builds it once. Thawing goes the same way back.
 """
@@ -53,12 +53,12 @@ class _Part:
 
 
 def _parts(layout: Layout, size: int) -> tuple[_Part, ...]:
-    made: list[_Part] = []
+    parts: list[_Part] = []
     first = 0
     for start, end in layout.ranges(size):
-        made.append(_Part(start, end, first))
+        parts.append(_Part(start, end, first))
         first += -(-(end - start) // PAGE)
-    return tuple(made)
+    return tuple(parts)
 
 
 def _extent(parts: tuple[_Part, ...], page: int) -> tuple[int, int]:
@@ -74,14 +74,14 @@ def _extent(parts: tuple[_Part, ...], page: int) -> tuple[int, int]:
 
 @final
 class Image:
-    """A copy of what is the run's of a guest's memory."""
+    """A copy of the run's part of a guest's memory."""
 
     __slots__ = ("_buffers", "_firsts", "dictionary", "layout", "memory_bytes")
 
     def __init__(self, instance: Instance) -> None:
         self.layout = instance.layout
         self.memory_bytes = instance.memory_bytes
-        self.dictionary: Dictionary | None = None  # what deltas to this image resemble
+        self.dictionary: Dictionary | None = None  # of bytes that deltas to this image resemble
         self._firsts = [part.first for part in _parts(self.layout, self.memory_bytes)]
         base = instance.address
         self._buffers = [
@@ -93,7 +93,7 @@ class Image:
 
     @property
     def held_bytes(self) -> int:
-        """What this copy costs."""
+        """The memory that this copy costs."""
         return sum(len(buffer) for buffer in self._buffers)
 
     def digest(self) -> bytes:
@@ -179,23 +179,23 @@ def _joined(pages: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, 
     ends = -1
     first_new = first_old = size = 0  # of the run that is being joined
     for page in pages:
-        new, count, old, known = page
-        if new == ends and count == known:
+        new, count, old, old_count = page
+        if new == ends and count == old_count:
             size += count
         else:
             if size:
                 runs.append((first_new, size, first_old, size))
-            first_new, first_old, size = new, old, count if count == known else 0
+            first_new, first_old, size = new, old, count if count == old_count else 0
             if not size:
                 runs.append(page)
-        ends = new + count if count == known == PAGE else -1
+        ends = new + count if count == old_count == PAGE else -1
     if size:
         runs.append((first_new, size, first_old, size))
     return runs
 
 
 def _runs(parts: Sequence[_Part], base: int, pages: Sequence[int]) -> list[tuple[int, int]]:
-    """Address in this process and length of what these rising pages cover, adjoining ones in one.
+    """Address in this process and length of these rising pages, adjoining ones in one.
 
     Raises:
         SnapshotRejectedError: memory does not reach so far.
@@ -231,25 +231,25 @@ def _runs_within(part: _Part, base: int, pages: Sequence[int]) -> list[tuple[int
 def _changed(guest: Instance | Cell, parent: Image) -> list[tuple[int, tuple[int, int, int, int]]]:
     """Pages that differ: number, and address and length of their new and their old bytes."""
     base, compare = guest.address, foreign.compare
-    found: list[tuple[int, tuple[int, int, int, int]]] = []
+    pages: list[tuple[int, tuple[int, int, int, int]]] = []
     mine = _parts(parent.layout, guest.memory_bytes)
-    for part, (old, known) in zip(mine, parent.parts(), strict=True):
+    for part, (old, old_length) in zip(mine, parent.parts(), strict=True):
         new, length = base + part.start, part.end - part.start
-        inside = min(length, known) // SPAN * SPAN
+        inside = min(length, old_length) // SPAN * SPAN
         for span in range(0, inside, SPAN):
             if compare(new + span, old + span, SPAN):
                 for at in range(span, span + SPAN, PAGE):
                     if compare(new + at, old + at, PAGE):
-                        found.append((part.first + at // PAGE, (new + at, PAGE, old + at, PAGE)))
+                        pages.append((part.first + at // PAGE, (new + at, PAGE, old + at, PAGE)))
         for at in range(inside, length, PAGE):
             n = min(PAGE, length - at)
-            m = max(0, min(n, known - at))
-            grown = n - m  # past the parent's end, where it counts as zeros
+            m = max(0, min(n, old_length - at))
+            surplus = n - m  # past the parent's end, where it counts as zeros
             if compare(new + at, old + at, m) or (
-                grown and compare(new + at + m, _ZEROS_AT, grown)
+                surplus and compare(new + at + m, _ZEROS_AT, surplus)
             ):
-                found.append((part.first + at // PAGE, (new + at, n, old + at, m)))
-    return found
+                pages.append((part.first + at // PAGE, (new + at, n, old + at, m)))
+    return pages
 
 
 @final
@@ -287,7 +287,7 @@ class Baseline:
             self.image.dictionary = Dictionary(bodies)
 
     def _rehearsed(self, guest: Instance) -> bytes | None:
-        """What the guest's delta would be before compression; None if it is very large."""
+        """The guest's delta before compression; None if it is very large."""
         if guest.memory_bytes - self.image.memory_bytes > MAX_REHEARSED_BYTES:
             return None
         return _body(guest, self.image)[0]
@@ -310,12 +310,12 @@ class Baseline:
 
     @property
     def held_bytes(self) -> int:
-        """What keeping this baseline costs, without its spares."""
+        """The memory that this baseline costs, without its spares."""
         dictionary = self.image.dictionary
         return self.image.held_bytes + (0 if dictionary is None else dictionary.held_bytes)
 
     def _located(self, pages: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-        """Address in a guest, address in the image and length of what these pages cover."""
+        """Address in a guest, address in the image and length of each run of these pages."""
         parts = _parts(self.image.layout, self.image.memory_bytes)
         for part, (copy, _) in zip(parts, self.image.parts(), strict=True):
             mine = [
@@ -394,7 +394,7 @@ class Baseline:
     def _reclaim(self, cell: Cell) -> bool:
         """Put a sound guest's memory back to the baseline for the next one.
 
-        Copying all of it costs less than finding out what changed, and far less than new memory.
+        Copying all of it costs less than looking for the changes, and far less than new memory.
         """
         image = self.image
         if cell.memory_bytes != image.memory_bytes or not self._spares.has_room(self.digest):

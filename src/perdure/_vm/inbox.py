@@ -1,7 +1,7 @@
-"""Inbox: what one VM thread is handed, asleep or awake.
+"""Inbox: the work that one VM thread is handed, asleep or awake.
 
 A thread that sleeps lets its processor go idle. On a virtual machine it is awake again 30 to 50 µs
-after it is called, and what it runs then finds the caches cold. So a thread whose next work is
+after it is called, and its work then finds the caches cold. So a thread whose next work is
 expected at once looks for it without sleeping first, outside the interpreter: in wasm, as the
 kernel.
 """
@@ -53,7 +53,7 @@ class Inbox(Generic[T]):
     def __init__(self) -> None:
         self._queue: SimpleQueue[T] = SimpleQueue()
         self._cell: Cell | None = None
-        self._filled = ctypes.c_uint32()  # set by whoever puts something in
+        self._filled = ctypes.c_uint32()  # set by each put
 
     def __repr__(self) -> str:
         return f"<Inbox {self._queue.qsize()} items>"
@@ -67,7 +67,7 @@ class Inbox(Generic[T]):
         """Wait for an item.
 
         Args:
-            awake: without sleeping first; compiles what this takes the first time, in 5 ms.
+            awake: without sleeping first; the first time it compiles its loop, in 5 ms.
         """
         if awake:
             self._look()

@@ -69,7 +69,7 @@ class Layout:
     memory_bytes: int  # at the start
 
     def ranges(self, size: int) -> tuple[tuple[int, int], ...]:
-        """What of a memory of *size* bytes is the run's: all but stack, constants and arena."""
+        """The run's part of a memory of *size* bytes: all but stack, constants and arena."""
         if self.arena < self.stack_end:
             return ((self.stack_end, size),)
         return ((self.stack_end, self.arena), (self.arena + self.arena_bytes, size))
@@ -129,7 +129,7 @@ class Instance:
 
     @property
     def heap_bytes(self) -> int:
-        """What of memory is the run's; 0 once closed."""
+        """Bytes of the run's part of memory; 0 once closed."""
         size = self.memory_bytes
         return sum(end - start for start, end in self.layout.ranges(size)) if size else 0
 
@@ -292,10 +292,10 @@ def _as_error(payload: bytes) -> GuestError:
 
 
 def _wipe(cell: Cell, layout: Layout, widest: int) -> None:
-    """Zero what calls have left outside the image: the arena's slots, the flag and the stack.
+    """Zero the remains of calls outside the image: the arena's slots, the flag and the stack.
 
     Args:
-        widest: bytes of the longest request; what the guest has written besides, it has noted.
+        widest: bytes of the longest request; the guest has noted the rest that it wrote.
     """
     base, slot = cell.address, layout.answer - layout.arena
     used = _FOUR.unpack(ctypes.string_at(base + layout.used, _FOUR.size))

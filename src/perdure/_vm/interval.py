@@ -1,6 +1,6 @@
 """Interval: how long a thread that works may keep the interpreter from one that waits for it.
 
-CPython's is 5 ms, and an event loop gives the interpreter up in each of its rounds: to wake one
+CPython's is 5 ms, and an event loop releases the interpreter in each of its rounds: to wake one
 task it waits two to four times. While a thread of ours works on something large it is shorter.
 The interval belongs to the process, so one that the application sets meanwhile is left alone.
 """

@@ -114,7 +114,7 @@ class Kernel:
 
         Args:
             runs: of at most ``BATCH`` pages: address of the new bytes, their count, address of
-                the old ones, their count; what is missing of the last page counts as zeros.
+                the old ones, their count; bytes missing from the last page count as zeros.
         """
         at, memory = self._address, foreign.memory
         for new, new_bytes, old, old_bytes in runs:
@@ -168,10 +168,10 @@ _local = threading.local()
 
 def thread_kernel() -> Kernel:
     """This thread's kernel."""
-    made: Kernel | None = getattr(_local, "kernel", None)
-    if made is None:
-        made = _local.kernel = Kernel()
-    return made
+    kernel: Kernel | None = getattr(_local, "kernel", None)
+    if kernel is None:
+        kernel = _local.kernel = Kernel()
+    return kernel
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Lineage: what a run's next snapshot is relative to.
+"""Lineage: the image that a run's next snapshot is relative to.
 
 The baseline, as long as that keeps snapshots small. A large heap is relative to the snapshot
 before it instead, which needs a copy of its image; the chain starts anew when its links outgrow
@@ -43,11 +43,11 @@ class Lineage:
             turn: of the newest snapshot in the chain.
             deltas: the chain, root first.
         """
-        made = cls(baseline)
-        made._begin(instance, turn, len(deltas[0]) if deltas else 0)
-        made._links = max(0, len(deltas) - 1)
-        made._link_bytes = sum(len(delta) for delta in deltas[1:])
-        return made
+        lineage = cls(baseline)
+        lineage._begin(instance, turn, len(deltas[0]) if deltas else 0)
+        lineage._links = max(0, len(deltas) - 1)
+        lineage._link_bytes = sum(len(delta) for delta in deltas[1:])
+        return lineage
 
     @property
     def chains(self) -> bool:
@@ -56,7 +56,7 @@ class Lineage:
 
     @property
     def held_bytes(self) -> int:
-        """What the kept image costs."""
+        """The memory that the kept image costs."""
         return 0 if self._image is None else self._image.held_bytes
 
     def freeze(self, instance: Instance, *, turn: int) -> tuple[bytes, int | None]:

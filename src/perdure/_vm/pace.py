@@ -19,11 +19,11 @@ _LATE = 8  # what one that came late takes away: a quick run is late now and the
 
 @final
 class Pace:
-    """Counts. Whoever uses it sees to it that one thread does at a time."""
+    """Counts. Its users see to it that one thread uses it at a time."""
 
     def __init__(self) -> None:
         self._quick = 0
-        self._processor: int | None = None  # whoever brought the last work ran on it
+        self._processor: int | None = None  # which the thread that brought the last work ran on
 
     def __repr__(self) -> str:
         return f"<Pace {self._quick}/{_MOST}>"

@@ -118,11 +118,11 @@ class VmPool:
     async def run(self, fn: Callable[[], T], watch: Watch | None = None) -> T:
         """Run *fn* in a thread of the pool and wait for it.
 
-        Work that has begun is waited for also when this is cancelled: what it works on may be freed
+        Work that has begun is waited for also when this is cancelled: its memory may be freed
         afterwards. Its result is dropped.
 
         Args:
-            watch: what *fn* is under; cancellation stops its guests.
+            watch: the watch over *fn*; cancellation stops its guests.
 
         Raises:
             UsageError: the pool was closed.
@@ -150,11 +150,11 @@ class VmPool:
         return await reply.wait(lambda: watch.stop(StopReason.ABANDONED))
 
     def empty_within(self, seconds: float) -> None:
-        """Stop guests that still run in so many seconds, and what takes long after that."""
+        """Stop guests that still run in so many seconds, and long work after that."""
         self._empty_by = time.monotonic() + seconds
 
     def close(self) -> None:
-        """Stop guests, finish what was handed over and end the threads. Idempotent."""
+        """Stop guests, finish the work that was handed over and end the threads. Idempotent."""
         with self._lock:
             self._closed = True
             self._idle.clear()
@@ -172,7 +172,7 @@ class VmPool:
     def hand_over(self, work: Work, *, aside: bool = False) -> None:
         """Run *work*, which must not raise, in a thread of the pool.
 
-        What it posts reaches its loop once *work* has returned; what it returns is run after that.
+        Its posts reach their loop once *work* has returned; the work that it returns runs after.
 
         Args:
             aside: it is known to take long.
@@ -212,7 +212,7 @@ class VmPool:
         seat.take()
         while (work := seat.inbox.get(awake=self._stays_awake)) is not None:
             while work is not None:
-                seat.begun += 1
+                seat.begin_count += 1
                 # The loop is woken last: it would have to wait for this thread to let the
                 # interpreter lock go.
                 with posted_together():
@@ -235,7 +235,7 @@ class VmPool:
             elif not self._closed:
                 self._idle.append(seat)
                 self._idle_since = time.perf_counter_ns()
-            seat.ended = seat.begun
+            seat.end_count = seat.begin_count
             return None
 
     # --- looking after it -------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class VmPool:
         loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
-        """Put aside and stop what takes too long; look again while there is work."""
+        """Put aside or stop work that takes too long; look again while there is work."""
         with self._lock:
             for seat in (*self._seats, *self._aside):
                 if seat.is_at_work:

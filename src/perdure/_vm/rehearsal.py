@@ -1,8 +1,8 @@
-"""Rehearsal: what a run's first suspensions will look like, for the compressor to know.
+"""Rehearsal: likely heaps of a run's first suspensions, for the compressor to know.
 
-A run's first turn changes the heap in much the same way whatever its input: modules are
-evaluated, lazy built-ins appear, promises are made. A few short runs with made-up input, on guests
-that are thrown away, give a dictionary that makes real deltas several times smaller. Like the
+A run's first turn changes the heap in much the same way for any input: modules are evaluated, lazy
+built-ins appear, promises are made. A few short runs with made-up input, on guests that are thrown
+away, make a dictionary with which real deltas are several times smaller. Like the
 baseline it is a pure function of engine and bundle: fixed seed, fixed clock, counted limits.
 """
 
@@ -56,21 +56,23 @@ def _rehearse(
     watch: Watch,
 ) -> bytes:
     name = str(decode(bundle)["name"])
-    made: list[tuple[int, bytes | None]] = []
+    bodies: list[tuple[int, bytes | None]] = []
     for arguments in _ARGUMENTS:
         guest = instantiate()
         try:
-            played = _play(guest, body, name, encode(arguments, where="arguments"))
+            suspensions = _play(guest, body, name, encode(arguments, where="arguments"))
             watch.check()  # else the last turn may have been cut off anywhere
-            made += played
+            bodies += suspensions
         except StoppedError:
             raise
         except PerdureError:
             continue  # A bundle that misbehaves here does so in its runs too, and is told there.
         finally:
             guest.close()
-    made.sort(key=lambda item: item[0])
-    likely = [seen for _, seen in made if seen is not None and len(seen) <= _MAX_BODY_BYTES]
+    bodies.sort(key=lambda item: item[0])
+    likely = [
+        content for _, content in bodies if content is not None and len(content) <= _MAX_BODY_BYTES
+    ]
     return b"".join(dict.fromkeys(likely))
 
 
@@ -87,14 +89,14 @@ def _play(
         limits=_LIMITS,
     )
     answer = guest.start(frame)
-    seen: list[tuple[int, bytes | None]] = []
+    suspensions: list[tuple[int, bytes | None]] = []
     for turn in range(_TURNS):
         delivery = _reply(answer, turn + 2)
         if delivery is None:
             break
-        seen.append((turn + 1, body(guest)))
+        suspensions.append((turn + 1, body(guest)))
         answer = guest.resume([delivery])
-    return [seen[0], seen[-1]] if seen else [(0, body(guest))]
+    return [suspensions[0], suspensions[-1]] if suspensions else [(0, body(guest))]
 
 
 def _reply(answer: Answer, position: int) -> GuestDelivery | None:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @final
 class _Answer(Generic[T]):
-    """What an asyncio task may await in place of a future; only the task that made it does."""
+    """An awaitable in place of an asyncio future; only the task that made it awaits it."""
 
     __slots__ = (
         "_asyncio_future_blocking",
@@ -107,13 +107,13 @@ class _Answer(Generic[T]):
 class Reply(Generic[T]):
     """One answer from a thread to the task that made this."""
 
-    __slots__ = ("_abandoned", "_answer", "_begun", "_loop")
+    __slots__ = ("_abandoned", "_answer", "_is_at_work", "_loop")
     _deciding = threading.Lock()  # whether work begins or its waiter leaves first
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._answer: _Answer[T] = _Answer(self._loop)
-        self._begun = False
+        self._is_at_work = False
         self._abandoned = False
 
     def __repr__(self) -> str:
@@ -122,8 +122,8 @@ class Reply(Generic[T]):
     def begin(self) -> bool:
         """Whether somebody still wants the answer; then ``give`` or ``fail`` must follow."""
         with self._deciding:
-            self._begun = not self._abandoned
-            return self._begun
+            self._is_at_work = not self._abandoned
+            return self._is_at_work
 
     def give(self, value: T) -> None:
         """Answer. From any thread, once."""
@@ -137,7 +137,7 @@ class Reply(Generic[T]):
         """The answer.
 
         Cancelled after the work has begun, it calls *cancelled* and still waits for the work's end:
-        what the thread works on must not be pulled from under it.
+        the thread's memory must not be pulled from under it.
         """
         answer = self._answer
         try:
@@ -147,7 +147,7 @@ class Reply(Generic[T]):
                 raise  # the work's own
             with self._deciding:
                 self._abandoned = True
-            if not self._begun:
+            if not self._is_at_work:
                 raise
             if cancelled is not None:
                 cancelled()

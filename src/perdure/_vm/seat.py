@@ -1,7 +1,7 @@
-"""Seat: one thread of a pool as others see it: what it works on, and for how long.
+"""Seat: one thread of a pool as others see it: its work, and for how long it is at it.
 
-The thread notes what it begins and no more, as it does so at every turn. Time is taken from
-outside, now and then, so what began since the last look counts from this one.
+The thread notes the work that it begins and no more, as it does so at every turn. Time is taken
+from outside, now and then, so work that began since the last look counts from this one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .watch import Place, StopReason, Watch, place_here
 
 __all__ = ("Seat", "Work")
 
-Work: TypeAlias = "Callable[[], Work | None]"  # gives what is to be done after it, if anything
+Work: TypeAlias = "Callable[[], Work | None]"  # returns the work that follows it, if any
 
 
 @final
@@ -29,13 +29,13 @@ class Seat:
     __slots__ = (
         "_awake",
         "_clock",
+        "_last_look",
         "_looked_at",
-        "_seen",
         "_since",
         "_thread",
         "_used_before",
-        "begun",
-        "ended",
+        "begin_count",
+        "end_count",
         "inbox",
         "is_aside",
         "place",
@@ -50,13 +50,13 @@ class Seat:
         """
         self.inbox: Inbox[Work | None] = Inbox()
         self.place = Place()  # replaced by the thread's own
-        self.begun = 0  # works, so far
-        self.ended = 0  # likewise, as of when it had nothing more to do
+        self.begin_count = 0  # works, so far
+        self.end_count = 0  # likewise, as of when it had nothing more to do
         self.is_aside = aside  # it takes no work after this
         self.used = 0.0  # processor time of this work, at the last look
         self._clock: int | None = None  # of the processor time of its thread
-        self._awake, self._looked_at = 0.0, 0.0  # what there is instead, and as of when
-        self._seen: tuple[int, Watch | None] = 0, None  # work and watch at the last look
+        self._awake, self._looked_at = 0.0, 0.0  # a stand-in for that time, and as of when
+        self._last_look: tuple[int, Watch | None] = 0, None  # work and watch at the last look
         self._since = 0.0  # when that was seen first
         self._used_before = 0.0  # processor time, then
         self._thread = start_with_room(name, partial(serve, self))
@@ -68,7 +68,7 @@ class Seat:
     @property
     def is_at_work(self) -> bool:
         """Whether it has begun work that has not ended."""
-        return self.begun != self.ended
+        return self.begin_count != self.end_count
 
     def take(self) -> None:
         """This is the seat of the thread that calls."""
@@ -85,9 +85,9 @@ class Seat:
         From one thread at a time.
         """
         now, used = time.monotonic(), self._processor_time()
-        seen = self.begun, self.place.watch
-        if seen != self._seen:
-            self._seen, self._since, self._used_before = seen, now, used
+        view = self.begin_count, self.place.watch
+        if view != self._last_look:
+            self._last_look, self._since, self._used_before = view, now, used
         self.used = used - self._used_before
         return now - self._since, self.used
 
@@ -100,8 +100,7 @@ class Seat:
             return self._used_before
 
     def _time_awake(self) -> float:
-        """What passes between looks in which its guest is not to pause; guests that are aside take
-        turns by it."""
+        """Time between looks in which its guest is not to pause; guests aside take turns by it."""
         now = time.monotonic()
         if self.place.watch is None or not self.place.watch.pauses:
             self._awake += now - self._looked_at
@@ -109,7 +108,7 @@ class Seat:
         return self._awake
 
     def end(self, *, every: float) -> None:
-        """Wait for the thread's end, and stop what runs there, time and again."""
+        """Wait for the thread's end, and stop its guests time and again."""
         while self._thread is not threading.current_thread() and self._thread.is_alive():
             watch = self.place.watch
             if watch is not None:

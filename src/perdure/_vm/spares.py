@@ -1,7 +1,7 @@
 """Spares: memory at its baseline, for the next guest of a bundle.
 
 Memory that was used before is ready at once, where new memory takes page faults. It holds nothing
-of the run before. What all of it may cost is bounded; that of the longest unused bundle goes first.
+of the run before. Its whole cost is bounded; memory of the longest unused bundle goes first.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Spares:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        held, most = self.held_bytes >> 20, self.max_bytes >> 20
-        return f"<Spares of {len(self._cells)} baselines, {held} of {most} MiB>"
+        used, most = self.held_bytes >> 20, self.max_bytes >> 20
+        return f"<Spares of {len(self._cells)} baselines, {used} of {most} MiB>"
 
     def take(self, baseline: bytes) -> Cell | None:
         """A cell at this baseline, which belongs to the caller now."""
@@ -63,8 +63,8 @@ class Spares:
         with self._lock:
             cells, self._cells = self._cells, OrderedDict()
             self.held_bytes = 0
-        for kept in cells.values():
-            for cell, _ in kept:
+        for entries in cells.values():
+            for cell, _ in entries:
                 cell.close()
 
     def _shrink(self) -> list[Cell]:

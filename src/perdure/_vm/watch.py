@@ -1,4 +1,4 @@
-"""Watches: any work in guests can be stopped, whatever the guest is at.
+"""Watches: any work in guests can be stopped, at any instruction.
 
 A guest looks at its engine's epoch in every loop and at every call, natives included. The epoch
 stands still, which costs nothing, until something is to be stopped: then it is moved on, each guest
@@ -61,7 +61,7 @@ class StoppedError(PerdureError):
 
 @final
 class Watch:
-    """What one piece of work may take, and whether it was stopped."""
+    """The limits of one piece of work, and whether it was stopped."""
 
     __slots__ = ("_gate", "_outer", "_reason", "patience", "seconds", "share")
 
@@ -97,8 +97,8 @@ class Watch:
     def stop(self, reason: StopReason) -> None:
         """Stop the call that is running, if any; any thread may. The first reason stands.
 
-        A call that begins at this moment may miss it: whoever stops work goes on moving the epoch
-        until the work has ended.
+        A call that begins at this moment may miss it: the caller goes on moving the epoch until the
+        work has ended.
         """
         if self._reason is None:
             self._reason = reason
@@ -141,7 +141,7 @@ class Watch:
 
     @contextmanager
     def here(self) -> Generator[None, None, None]:
-        """Watch what this thread does in the block.
+        """Watch the work of this thread in the block.
 
         Raises:
             StoppedError: it was stopped before.
