@@ -1,6 +1,6 @@
 """Audit: a run executed again from its log alone, and compared with everything that was stored.
 
-The guest must ask for what the log says it asked for, end as the run ended, and at each stored
+The guest must make the commands that the log holds, end as the run ended, and at each stored
 snapshot have the byte-identical heap. Writes nothing.
 """
 
@@ -34,7 +34,7 @@ __all__ = ("AuditReport", "SuspensionCost", "measure_run", "verify_run")
 
 @dataclass(slots=True, kw_only=True)
 class AuditReport:
-    """What an audit found."""
+    """The findings of an audit."""
 
     run_id: str
     events: int
@@ -54,7 +54,7 @@ async def verify_run(
     """Execute a run again from its log and compare.
 
     Args:
-        key: what its snapshots are tagged with; default: ``PERDURE_SNAPSHOT_KEY``.
+        key: the key that its snapshots are tagged with; default: ``PERDURE_SNAPSHOT_KEY``.
 
     Raises:
         RunNotFoundError: no such run.
@@ -85,7 +85,7 @@ async def verify_run(
 
 @frozen
 class SuspensionCost:
-    """What putting a run away at one of its suspensions costs, alone."""
+    """The cost of putting a run away at one of its suspensions, alone."""
 
     position: int
     snapshot_bytes: int
@@ -136,8 +136,8 @@ def _measure(
             yield SuspensionCost(
                 position=logged.position,
                 snapshot_bytes=len(snapshot.data),
-                freeze_ms=(frozen - began) * 1000,
-                thaw_ms=(ready - frozen) * 1000,
+                freeze_ms=(freeze_end - began) * 1000,
+                thaw_ms=(ready - freeze_end) * 1000,
             )
     finally:
         heap.close()
@@ -183,14 +183,14 @@ class _Audit:
         return self._report
 
     def _replay(self, heap: Heap, position: int) -> Answer | None:
-        told = [
+        deliveries = [
             e
             for e in self._events
             if heap.cursor.consumed < e.position <= position and e.event.type in DELIVERED
         ]
         answer: Answer | None = None
         commands: list[Command] = []
-        for logged in told:
+        for logged in deliveries:
             with Watch(SECONDS, patience=None).here():
                 answer = heap.deliver([logged], recorded=True)
             self._report.deliveries += 1

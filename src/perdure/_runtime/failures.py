@@ -1,4 +1,4 @@
-"""Failures: what an error that a step's body raised says about trying again.
+"""Failures: whether an error that a step's body raised allows another attempt, and when.
 
 An error is code of its author's: its text, its attributes and the members of a group may raise
 themselves. They do so here, and ``step_handler`` makes one failure of both.
@@ -44,12 +44,12 @@ def is_fatal(error: BaseException, options: StepOptions = _DEFAULT) -> bool:
 
 def asked_delay_ms(error: BaseException, *, now_ms: int) -> int | None:
     """How long it asks to wait; of a group the longest wait that a member asks for."""
-    asked = [
+    delays = [
         _delay_ms(one.retry_after, now_ms)
         for one in _members(error)
         if isinstance(one, RetryableError) and one.retry_after is not None
     ]
-    return max(asked, default=None)
+    return max(delays, default=None)
 
 
 def unhandled(step_id: str, error: BaseException, second: BaseException) -> FatalError:
@@ -77,12 +77,12 @@ def _named(error: BaseException) -> GuestError:
 
 def _members(error: BaseException) -> Iterator[BaseException]:
     """The error, and those in it if it is a group."""
-    seen, waiting = set[int](), [error]
+    visits, waiting = set[int](), [error]
     while waiting:
         one = waiting.pop()
-        if id(one) in seen:
+        if id(one) in visits:
             continue
-        seen.add(id(one))
+        visits.add(id(one))
         yield one
         if isinstance(one, BaseExceptionGroup):
             waiting.extend(one.exceptions)  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]

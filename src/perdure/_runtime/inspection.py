@@ -59,7 +59,7 @@ class Inspection:
         }
 
     def _steps(self) -> list[dict[str, Any]]:
-        """Steps with what they were called with and, of those that failed or retry, the error."""
+        """Steps with their arguments and, of those that failed or retry, the error."""
         payloads = {
             (logged.event.entity, logged.event.type): logged.event.payload
             for logged in self.events
@@ -109,11 +109,11 @@ async def inspect_run(world: World, run_id: str) -> Inspection:
 
 async def read_log(world: World, run_id: RunId, *, after: int = 0) -> tuple[LoggedEvent, ...]:
     """The log above a position."""
-    found: list[LoggedEvent] = []
+    events: list[LoggedEvent] = []
     while page := await world.storage.read_events(run_id, after=after, limit=_PAGE):
-        found.extend(page)
+        events.extend(page)
         after = page[-1].position
-    return tuple(found)
+    return tuple(events)
 
 
 def record_json(record: RunRecord) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _event(logged: LoggedEvent) -> dict[str, Any]:
 
 
 def _entity(entity: Entity) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": entity.id,
         "status": entity.state,
         "at": entity.at,
@@ -160,18 +160,18 @@ def _entity(entity: Entity) -> dict[str, Any]:
     }
     match entity.kind:
         case EntityKind.STEP:
-            shown |= {"step": entity.name, "attempts": entity.attempts, "lost": entity.lost}
+            fields |= {"step": entity.name, "attempts": entity.attempts, "lost": entity.lost}
         case EntityKind.WAIT:
-            shown |= {"resume_at": _time(entity.resume_at_ms)}
+            fields |= {"resume_at": _time(entity.resume_at_ms)}
         case EntityKind.HOOK:
-            shown |= {"token": entity.name}
+            fields |= {"token": entity.name}
         case EntityKind.RUN:
             pass
-    return shown
+    return fields
 
 
 def shown_payload(payload: bytes | None) -> Any:
-    """A payload as JSON types; of one that cannot be read, what is wrong with it."""
+    """A payload as JSON types; of one that cannot be read, the error in brackets."""
     if payload is None:
         return None
     try:

@@ -13,17 +13,17 @@ SNAPSHOT_KEY = "PERDURE_SNAPSHOT_KEY"
 MIN_KEY_BYTES = 16
 
 
-def snapshot_key(given: bytes | str | None = None) -> bytes | None:
-    """The key as bytes; without one given, what the environment says; None if that says nothing.
+def snapshot_key(value: bytes | str | None = None) -> bytes | None:
+    """The key as bytes. Without a *value* the environment's; None if that has none.
 
     Raises:
         UsageError: it is too short to keep anybody out.
     """
-    text = os.environ.get(SNAPSHOT_KEY, "").strip() if given is None else given
+    text = os.environ.get(SNAPSHOT_KEY, "").strip() if value is None else value
     if not isinstance(cast(object, text), str | bytes):
         raise UsageError(f"the snapshot key is text or bytes, not a {type(text).__name__}")
     key = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    if not key and given is None:
+    if not key and value is None:
         return None
     if len(key) < MIN_KEY_BYTES:
         raise UsageError(

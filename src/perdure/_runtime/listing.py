@@ -49,33 +49,33 @@ async def list_runs(
         status=_status(status, error), workflow=workflow, attributes=checked_attributes(attributes)
     )
     target = await meant_world(world)
-    found: list[RunRecord] = []
-    while len(found) < limit:
-        runs, cursor = await _part(target, where, error, cursor, limit - len(found))
-        found += runs
+    records: list[RunRecord] = []
+    while len(records) < limit:
+        runs, cursor = await _part(target, where, error, cursor, limit - len(records))
+        records += runs
         if cursor is None:
             break
-    return RunPage(runs=tuple(found), cursor=cursor)
+    return RunPage(runs=tuple(records), cursor=cursor)
 
 
 async def _part(
     world: World, where: RunFilter, error: str | None, cursor: str | None, limit: int
 ) -> tuple[list[RunRecord], str | None]:
-    """What matches in one answer of the world, up to *limit*, and the cursor behind it."""
-    asked = limit if error is None else max(limit, _LOOKED_AT)
+    """The matches in one answer of the world, up to *limit*, and the cursor behind them."""
+    size = limit if error is None else max(limit, _LOOKED_AT)
     while True:
-        page = await world.catalogue.list_runs(where, cursor=cursor, limit=asked)
+        page = await world.catalogue.list_runs(where, cursor=cursor, limit=size)
         matches = [n for n, record in enumerate(page.runs) if _failed_with(record, error)]
         if len(matches) <= limit:
             return [page.runs[n] for n in matches], page.cursor
-        asked = matches[limit - 1] + 1  # a cursor leads on from a page's end only
+        size = matches[limit - 1] + 1  # a cursor leads on from a page's end only
 
 
 def _status(status: RunStatus | str | None, error: str | None) -> RunStatus | None:
     """The status to list. Raises ``UsageError``: there is no such, or none that has an error."""
     if status is not None and status not in tuple(RunStatus):
-        known = ", ".join(RunStatus)
-        raise UsageError(f"there is no status {status!r}; there is: {known}")
+        choices = ", ".join(RunStatus)
+        raise UsageError(f"there is no status {status!r}; there is: {choices}")
     if error is None:
         return None if status is None else RunStatus(status)
     if status not in (None, RunStatus.FAILED):

@@ -1,6 +1,6 @@
-"""Log fields: what every record about a run or a step carries beside its text.
+"""Log fields: the attributes of every record about a run or a step, beside its text.
 
-``run_id``, ``step_id`` (the id that ``step_metadata().id`` gives), ``step``, ``attempt``, and
+``run_id``, ``step_id`` (the id that ``step_metadata().id`` returns), ``step``, ``attempt``, and
 ``event`` where the record is one of a run's life: ``step_retrying``, ``step_failed``,
 ``run_failed``. Records of the logger ``perdure`` have all of them; None is not known.
 """
@@ -76,7 +76,7 @@ def told_by(payload: bytes) -> GuestError | None:
 
 
 def _with_stack(error: GuestError, cause: object) -> GuestError:
-    told = GuestError(name=error.name, message=f"{error.text}\n{error.stack}".strip())
+    copy = GuestError(name=error.name, message=f"{error.text}\n{error.stack}".strip())
     if isinstance(cause, GuestError):
-        told.__cause__ = _with_stack(cause, None)
-    return told
+        copy.__cause__ = _with_stack(cause, None)
+    return copy

@@ -1,4 +1,4 @@
-"""Metadata: what a step may ask about itself and its run, from any helper it calls."""
+"""Metadata: a step's facts about itself and its run, in reach of any helper it calls."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def timeout_event() -> Event:
 
 def _entered() -> tuple[RunMetadata, StepMetadata]:
     try:
-        made = entered.get()
+        make = entered.get()
     except LookupError:
         raise UsageError(
             "run_metadata(), step_metadata() and timeout_event() work only within a step"
         ) from None
-    return made()
+    return make()

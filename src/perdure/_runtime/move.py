@@ -1,7 +1,7 @@
 """Move: a run goes from one world to another, step by step, each of which can be repeated.
 
-First everything that the run needs is put into the target, and what could bar it there is looked
-for. Then it departs, which is the moment it moves: from then on the source works on it no more.
+First everything that the run needs is put into the target, and obstacles there are looked for.
+Then it departs, which is the moment it moves: from then on the source works on it no more.
 Then it arrives, at once and whole, and the source notes that. Cut short anywhere, the same call
 again takes it from there; until it has arrived, all of it is in the source.
 """
@@ -97,7 +97,7 @@ async def bring_back(
     timeout: float | timedelta = 30.0,
     lose_claims: bool = False,
 ) -> Run:
-    """Have a run in *home* again that moved to *away*, or is on its way there; returns it there.
+    """Have a run in *home* again that moved to *away*, or is on its way there. Returns it.
 
     A departure is for good, so one that was cut short is completed first. As ``move_run``, it can
     be called again after a failure at any moment.
@@ -105,14 +105,14 @@ async def bring_back(
     Raises:
         PerdureError: as ``move_run`` does.
     """
-    left = await _find(home, RunId(run_id))
-    if left is not None and moved_to(left) is not None:
+    record = await _find(home, RunId(run_id))
+    if record is not None and moved_to(record) is not None:
         await move_run(run_id, home, away)
     return await move_run(run_id, away, home, timeout=timeout, lose_claims=lose_claims)
 
 
 async def keep_here(run_id: str, home: World, shelter: World, *, to: str) -> Run:
-    """Have a run go on in *home* that was on its way to a world which is gone; returns it there.
+    """Have a run go on in *home* that was on its way to a world which is gone. Returns it.
 
     Nothing of it is lost: until it has arrived, all of it is here. The other world is not asked, so
     should it have taken the run in without anybody knowing, and come back, the run lives twice.
@@ -120,27 +120,27 @@ async def keep_here(run_id: str, home: World, shelter: World, *, to: str) -> Run
     failure at any moment.
 
     Args:
-        shelter: where the run is, whole, while what it left in *home* makes room for it; open,
+        shelter: where the run is, whole, while its remains in *home* make room for it; open,
             durable, without workers, and the same when this is called again.
         to: the url of the world that is gone.
 
     Raises:
         RunNotFoundError: neither *home* nor *shelter* has it.
-        RunMovedError: it arrived in that world, so what it did since is not known here; or it went
-            to another.
+        RunMovedError: it arrived in that world, so its later log is not known here; or it went to
+            another.
         RunEndedError: it has ended here.
         HookTokenHeldError: another run here holds one of its hooks' tokens.
     """
-    left = await _find(home, RunId(run_id))
-    if left is not None and left.status is RunStatus.MOVING and moved_to(left) == to:
-        await _arrive(left, home, shelter)
+    record = await _find(home, RunId(run_id))
+    if record is not None and record.status is RunStatus.MOVING and moved_to(record) == to:
+        await _arrive(record, home, shelter)
     elif await _find(shelter, RunId(run_id)) is None:  # else this has been begun before
-        if left is None:
+        if record is None:
             raise RunNotFoundError(run_id)
-        check_here(left)
-        if left.status.is_ended:
-            raise RunEndedError(run_id, status=left.status)
-        return Run(left.run_id, home)
+        check_here(record)
+        if record.status.is_ended:
+            raise RunEndedError(run_id, status=record.status)
+        return Run(record.run_id, home)
     run = await move_run(run_id, shelter, home)
     await shelter.catalogue.delete_run(RunId(run_id))
     return run
@@ -155,7 +155,7 @@ def _is_away(record: RunRecord, target: World) -> bool:
 
 
 async def _check(record: RunRecord, source: World, target: World) -> None:
-    """Look for what would bar the run in the target, while nothing is changed yet."""
+    """Look for obstacles to the run in the target, while nothing is changed yet."""
     shared = Capability.SHARED in source.capabilities
     if source is target or (shared and source.url == target.url):
         raise UsageError(f"run {record.run_id} is in {target.url} already; name another world")
@@ -169,10 +169,10 @@ async def _check(record: RunRecord, source: World, target: World) -> None:
         if entity.kind is not EntityKind.HOOK or entity.state != "live":
             continue
         try:
-            held = await target.storage.get_hook(entity.name)
+            holder = await target.storage.get_hook(entity.name)
         except HookNotFoundError:
             continue
-        raise HookTokenHeldError(entity.name, run_id=held.run_id)
+        raise HookTokenHeldError(entity.name, run_id=holder.run_id)
 
 
 async def _find(world: World, run_id: RunId) -> RunRecord | None:
@@ -204,10 +204,10 @@ async def _depart(source: World, departure: Departure, limit: float) -> RunRecor
         try:
             return await source.transfer.depart(departure)
         except RunBusyError:
-            left = until - anyio.current_time()
-            if left <= 0:
+            rest = until - anyio.current_time()
+            if rest <= 0:
                 raise
-            await anyio.sleep(min(left, every))
+            await anyio.sleep(min(rest, every))
             every = min(_LAST_LOOK, every * 1.5)
 
 
@@ -221,19 +221,19 @@ async def _arrive(record: RunRecord, source: World, target: World) -> None:
         await target.transfer.confirm(run_id)  # where it went from there, it has been
         await target.catalogue.delete_run(run_id)
     await target.transfer.arrive(RunCopy(record=record, events=log, chain=chain, streams=streams))
-    # What the last turn here printed is written after its commit, so perhaps just now.
-    known = {stream.name: stream for stream in streams}
+    # The output of the last turn here is written after its commit, so perhaps just now.
+    copies = {stream.name: stream for stream in streams}
     for stream in await source.transfer.read_streams(run_id):
-        await _follow(target, run_id, stream, known.get(stream.name))
+        await _follow(target, run_id, stream, copies.get(stream.name))
 
 
 async def _follow(
-    target: World, run_id: RunId, stream: StreamCopy, known: StreamCopy | None
+    target: World, run_id: RunId, stream: StreamCopy, copy: StreamCopy | None
 ) -> None:
-    """Write to the target's stream what came after the copy was made."""
+    """Write to the target's stream the chunks that came after the copy was made."""
     start = 0
     for write in stream.writes:
-        if known is None or write not in known.writes:
+        if copy is None or write not in copy.writes:
             await target.streams.append(
                 run_id,
                 stream.name,
@@ -242,5 +242,5 @@ async def _follow(
                 sequence=write.sequence,
             )
         start = write.length
-    if stream.closed and (known is None or not known.closed):
+    if stream.closed and (copy is None or not copy.closed):
         await target.streams.close(run_id, stream.name)

@@ -43,7 +43,7 @@ class Parameters:
         """Read the annotations.
 
         Raises:
-            UsageError: no value from JavaScript can be what a parameter is annotated as.
+            UsageError: no value from JavaScript can be of a parameter's annotated type.
         """
         self._step_id = step_id
         self._named: list[_Parameter] = []
@@ -114,7 +114,7 @@ class Parameters:
 
 
 def _spared(parameter: inspect.Parameter) -> tuple[type[UsageError], ...]:
-    """What is no reason to refuse it: one that has a default may be for Python callers only."""
+    """Errors that do not refuse it: a parameter with a default may be for Python callers only."""
     return () if parameter.default is parameter.empty else (UsageError,)
 
 
@@ -191,10 +191,10 @@ def annotation_of(
     Raises:
         NameError: it names something that is not defined.
     """
-    written = _written(function)
-    if name not in written:
+    annotations = _written(function)
+    if name not in annotations:
         return Any
-    holder = type("annotation", (), {"__annotations__": {name: written[name]}})
+    holder = type("annotation", (), {"__annotations__": {name: annotations[name]}})
     inner = inspect.unwrap(function)
     module = getattr(inner, "__globals__", {})
     variables = {kind.__name__: kind for kind in getattr(inner, "__type_params__", ())}

@@ -76,7 +76,7 @@ async def encode_aside(value: object, *, where: str, returns: Returns | None = N
 
 
 async def decode_aside(data: bytes, use: Callable[[Any], T]) -> T:
-    """What *use* makes of a payload's value; for a large one it is called in a thread.
+    """The result of *use* for a payload's value; for a large one it is called in a thread.
 
     Raises:
         ProtocolError: as ``decode``.
@@ -100,7 +100,7 @@ def decode_here(data: bytes, use: Callable[[Any], T]) -> T:
 
 
 async def do_aside(work: Callable[[], T]) -> T:
-    """Do what takes the processor for long in one of a few threads kept for that."""
+    """Do long work of the processor in one of a few threads kept for that."""
     try:
         threads = _threads.get()
     except LookupError:
@@ -126,7 +126,7 @@ def encode_failure(error: BaseException) -> bytes:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, no more of it than people read; "" if that is nothing."""
+    """An error's text, no more of it than people read; "" if it has none."""
     text = _text_of(error)
     if len(text) <= _SHOWN:
         return text
@@ -152,7 +152,7 @@ def _own_length(error: BaseException) -> int:
 
 
 def _cut(error: BaseException, reason: str) -> bytes:
-    shown = _text_of(error)[:_SHOWN]
+    beginning = _text_of(error)[:_SHOWN]
     fatal = getattr(error, "fatal", False) is True
-    text = f"{shown}… (cut: {reason})"
+    text = f"{beginning}… (cut: {reason})"
     return encode_error(GuestError(name=type(error).__name__, message=text, fatal=fatal))

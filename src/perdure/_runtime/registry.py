@@ -201,17 +201,22 @@ def _register(target: Callable[P, R], name: str | None, options: StepOptions) ->
     if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
         raise UsageError(f"@step takes a function that returns its result; {target!r} yields")
     step_id = name or f"{_module_of(target)}:{target.__qualname__}"
-    made = Step(target, step_id=step_id, options=options)
-    known = _registered.get(step_id)
-    if known is not None and not _is_same_source(known.function, target):
-        raise UsageError(f"step id {step_id!r} is taken by {known.function!r}; give another name=")
-    _registered[step_id] = cast("AnyStep", made)
-    return made
+    step = Step(target, step_id=step_id, options=options)
+    namesake = _registered.get(step_id)
+    if namesake is not None and not _is_same_source(namesake.function, target):
+        raise UsageError(
+            f"step id {step_id!r} is taken by {namesake.function!r}; give another name="
+        )
+    _registered[step_id] = cast("AnyStep", step)
+    return step
 
 
-def _is_same_source(known: Callable[..., object], target: Callable[..., object]) -> bool:
+def _is_same_source(namesake: Callable[..., object], target: Callable[..., object]) -> bool:
     # A module that is imported again (a reload, or once as __main__) registers again.
-    return (_module_of(known), known.__qualname__) == (_module_of(target), target.__qualname__)
+    return (_module_of(namesake), namesake.__qualname__) == (
+        _module_of(target),
+        target.__qualname__,
+    )
 
 
 def _module_of(target: Callable[..., object]) -> str:
@@ -239,14 +244,14 @@ def collect_steps(
     """
     if sources is None:
         return dict(_registered)
-    found: dict[str, AnyStep] = {}
+    by_id: dict[str, AnyStep] = {}
     for source in iterable("steps", sources, "steps=[charge]"):
         if isinstance(source, Step):
-            found[source.id] = source
+            by_id[source.id] = source
         elif isinstance(source, ModuleType):
             values = cast("list[object]", list(vars(source).values()))
             steps = [cast("AnyStep", value) for value in values if isinstance(value, Step)]
-            found.update((made.id, made) for made in steps)
+            by_id.update((step.id, step) for step in steps)
         else:
             raise UsageError(f"{source!r} is not a step; decorate it with @step")
-    return found
+    return by_id

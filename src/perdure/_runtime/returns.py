@@ -1,4 +1,4 @@
-"""Returns: what a step's return annotation promises to TypeScript, kept for each result.
+"""Returns: the promise of a step's return annotation to TypeScript, kept for each result.
 
 The declarations of ``perdure types`` are made of annotations alone. Where the form of a value does
 not follow from the value, the annotation is asked: an int is a number, and never a bigint; a dict

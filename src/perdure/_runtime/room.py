@@ -1,4 +1,4 @@
-"""Room: how many bytes a worker may hold to be faster, and what holds them.
+"""Room: how many bytes a worker may hold to be faster, and the things that hold them.
 
 Everything in it can be dropped at any time; the longest unused goes first.
 """
@@ -22,8 +22,8 @@ class Room:
         self._things: OrderedDict[Hashable, tuple[int, Callable[[], None]]] = OrderedDict()
 
     def __repr__(self) -> str:
-        held, most = self.held_bytes >> 20, self.max_bytes >> 20
-        return f"<Room {len(self._things)} things, {held} of {most} MiB>"
+        used, most = self.held_bytes >> 20, self.max_bytes >> 20
+        return f"<Room {len(self._things)} things, {used} of {most} MiB>"
 
     def keep(self, key: Hashable, size: int, drop: Callable[[], None]) -> None:
         """Have something of *size* bytes here until it is released; *drop* lets it go before."""

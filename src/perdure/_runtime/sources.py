@@ -1,8 +1,8 @@
 """Sources: the files that a workflow may be made of, those of its root and of its kind.
 
-A workflow's file may come from somebody who is not trusted, and an error shows a line of what was
-read. So nothing is read that lies outside the root, whatever links lead there, that is no source
-by its name, no plain file, too large or no text; and of what is refused no word is told.
+A workflow's file may come from somebody who is not trusted, and an error shows a line of its text.
+So nothing is read that lies outside the root, also through a link, that is no source by its name,
+no plain file, too large or no text; and of a refused file no word is told.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Sources:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._stamps: dict[Path, tuple[int, int]] = {}  # of what was read
+        self._stamps: dict[Path, tuple[int, int]] = {}  # of the files that were read
 
     def __repr__(self) -> str:
         return f"<Sources below {self.root}>"
@@ -94,7 +94,7 @@ class Sources:
         return text
 
     def outside(self) -> Refusal:
-        """What is said of all that lies outside, be it there or not."""
+        """The refusal of all that lies outside, be it there or not."""
         return Refusal(
             reason="it leads out of the workflow's root",
             hint=f"the root is {self.root}; root= (--root) chooses another",

@@ -73,7 +73,7 @@ async def start(
         raise UsageError(
             f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]"
         )
-    chosen, texts = _choose_id(run_id, idempotency_key), checked_attributes(attributes)
+    id_, texts = _choose_id(run_id, idempotency_key), checked_attributes(attributes)
     target = await meant_world(world)
     bundle = workflow.compiled
     if bundle is None:
@@ -85,9 +85,9 @@ async def start(
     known = _known_to(target)
     if bundle.digest not in known or engine.digest not in known:
         await _bring_code(target, engine, bundle)
-        known |= {bundle.digest, engine.digest}
+        digests |= {bundle.digest, engine.digest}
     new = NewRun(
-        run_id=chosen,
+        run_id=id_,
         workflow=bundle.name,
         bundle=Digest(bundle.digest),
         engine=Digest(engine.digest),
@@ -204,10 +204,10 @@ def _format_id(raw: bytes) -> RunId:
 
 
 def _known_to(world: World) -> set[str]:
-    known = _stored.setdefault(world, set())
-    if len(known) > _MAX_KNOWN:
-        known.clear()
-    return known
+    digests = _stored.setdefault(world, set())
+    if len(digests) > _MAX_KNOWN:
+        digests.clear()
+    return digests
 
 
 async def _store(world: World, digest: Digest, data: bytes) -> None:

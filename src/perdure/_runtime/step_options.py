@@ -1,7 +1,7 @@
 """Step options: how a step is run, checked when it is decorated.
 
-Each option of ``@step`` is what it says or is refused there, by name, with what to write: a wrong
-one would be noticed at the first failure in production, if at all.
+Each option of ``@step`` is valid or is refused there, by name, with a valid one as an example: a
+wrong one would be noticed at the first failure in production, if at all.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def _checked_span(option: str, value: object, *, least: timedelta | None = None)
             f"write {option}=5.0 or {option}=timedelta(minutes=2)"
         )
     if span < least if least is not None else span <= timedelta(0):
-        bound = "longer than nothing" if least is None else f"at least {least.total_seconds():g} s"
-        raise UsageError(f"{option}={value!r}: it is {bound}")
+        limit = "longer than nothing" if least is None else f"at least {least.total_seconds():g} s"
+        raise UsageError(f"{option}={value!r}: it is {limit}")
     return span
 
 

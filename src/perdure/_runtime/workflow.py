@@ -176,7 +176,7 @@ def _folders(top: Path) -> Iterator[Path]:
 
 
 def _levels_up(error: CompileError) -> list[int]:
-    """How far above what is compiled each import leads that was not found."""
+    """How far above the compiled folder each import leads that was not found."""
     return [d.levels_up for d in error.diagnostics if isinstance(d, Diagnostic)]
 
 
@@ -197,9 +197,9 @@ def workflow(
     path, _, export = checked_path("workflow()'s path", where).partition("#")
     if not path:
         raise UsageError("workflow() needs a path, for example workflow('flows/checkout.ts')")
-    file, chosen = Path(os.path.abspath(path)), None
+    file, folder = Path(os.path.abspath(path)), None
     if root is not None:
-        chosen = Path(os.path.abspath(checked_path("root", root)))
-        if not file.is_relative_to(chosen):
-            raise UsageError(f"{file} is not below its root {chosen}")
-    return Workflow(file=file, root=chosen, entry=file.name, export=export or None, sources={})
+        folder = Path(os.path.abspath(checked_path("root", root)))
+        if not file.is_relative_to(folder):
+            raise UsageError(f"{file} is not below its root {folder}")
+    return Workflow(file=file, root=folder, entry=file.name, export=export or None, sources={})
