@@ -20,6 +20,7 @@ PARTICIPLES_LEFT = {
     "abc": 0,
     "cli": 0,
     "perdure": 3,
+    "perdure_mongodb": 0,
     "testing": 2,
 }
 HEADLESS_PER_THOUSAND = 1.0

@@ -50,22 +50,22 @@ class MongoBlobs(Blobs):
         return await self._handle.read(lambda: self._get(digest, run_id))
 
     async def has(self, digest: Digest, *, run_id: RunId | None = None) -> bool:
-        found = await self._handle.read(
+        document = await self._handle.read(
             lambda: self._handle.db.blobs.find_one({"_id": _id(digest, run_id)}, {"_id": 1})
         )
-        return found is not None
+        return document is not None
 
     async def _get(self, digest: Digest, run_id: RunId | None) -> bytes:
-        found = await self._handle.db.blobs.find_one({"_id": _id(digest, run_id)})
-        if found is None:
+        document = await self._handle.db.blobs.find_one({"_id": _id(digest, run_id)})
+        if document is None:
             raise BlobNotFoundError(digest)
         try:
             values = await load_values(
-                self._handle.db.chunks, [(blob_owner(run_id), found["data"])]
+                self._handle.db.chunks, [(blob_owner(run_id), document["data"])]
             )
         except MissingChunksError:  # its run is being deleted
             raise BlobNotFoundError(digest) from None
-        return values.unpack(found["data"]) or b""
+        return values.unpack(document["data"]) or b""
 
 
 def _id(digest: Digest, run_id: RunId | None) -> Document:

@@ -1,7 +1,7 @@
 """Catalogue: finding runs, and taking them away.
 
-A run goes in one transaction that also notes its number; its parts follow, and then the note. What
-a process left undone when it died, the next ``delete_run`` or ``purge`` does.
+A run goes in one transaction that also notes its number; its parts follow, and then the note. The
+next ``delete_run`` or ``purge`` finishes the work of a process that died.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class MongoCatalogue(Catalogue):
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
     ) -> RunPage:
         self._handle.check_open()
-        chosen = _filter(where, parse_cursor(cursor))
-        return await self._handle.read(lambda: self._list(chosen, bounded(limit)))
+        query = _filter(where, parse_cursor(cursor))
+        return await self._handle.read(lambda: self._list(query, bounded(limit)))
 
     async def delete_run(self, run_id: RunId) -> None:
         async def work() -> None:
@@ -61,10 +61,10 @@ class MongoCatalogue(Catalogue):
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
         async def work() -> list[str]:
-            chosen = {"ended_at_ms": {"$gte": ANY_TIME, "$lt": ended_before_ms}, **_OVER}
+            query = {"ended_at_ms": {"$gte": ANY_TIME, "$lt": ended_before_ms}, **_OVER}
             order = [("ended_at_ms", ASCENDING), ("_id", ASCENDING)]
-            found = self._handle.db.runs.find(chosen, {"n": 1}).sort(order).limit(bounded(limit))
-            ended = await found.to_list(None)
+            documents = self._handle.db.runs.find(query, {"n": 1}).sort(order).limit(bounded(limit))
+            ended = await documents.to_list(None)
             for document in ended:
                 await self._strike(document["_id"], document["n"])
             await self._sweep()
@@ -75,34 +75,34 @@ class MongoCatalogue(Catalogue):
         if limit < 1:  # of MongoDB's own limits 0 means all
             self._handle.check_open()
             return 0
-        gone = await self._handle.write(work)
-        self._handle.ring(*gone)
-        return len(gone)
+        run_ids = await self._handle.write(work)
+        self._handle.ring(*run_ids)
+        return len(run_ids)
 
-    async def _list(self, chosen: Document, limit: int) -> RunPage:
+    async def _list(self, query: Document, limit: int) -> RunPage:
         db = self._handle.db
         while True:
-            found = await (
-                db.runs.find(chosen, {"snapshots": 0}).sort(_ORDER).limit(limit + 1).to_list(None)
+            documents = await (
+                db.runs.find(query, {"snapshots": 0}).sort(_ORDER).limit(limit + 1).to_list(None)
             )
-            page = found[:limit]
+            page = documents[:limit]
             stored: list[tuple[Owner, Any]] = [(run["n"], run.get("payload")) for run in page]
             try:
                 values = await load_values(db.chunks, stored)
             except MissingChunksError:
                 continue  # one of them was deleted meanwhile
             runs = tuple(record_of(run, values) for run in page)
-            more = len(found) > len(page) and runs
+            more = len(documents) > len(page) and runs
             return RunPage(runs=runs, cursor=list_cursor(runs[-1]) if more else None)
 
     async def _strike(self, run_id: str, n: ObjectId) -> None:
-        """Take an ended run out of the world, and note what is to follow.
+        """Take an ended run out of the world, and note that its parts are to follow.
 
         Raises:
             RunLiveError: it has not ended.
         """
         db, ended = self._handle.db, {"ended_at_ms": {"$ne": None}, **_OVER}
-        for left in reversed(range(DELETE_TRIES)):
+        for tries in reversed(range(DELETE_TRIES)):
             try:
                 await self._handle.transact(
                     [
@@ -116,7 +116,7 @@ class MongoCatalogue(Catalogue):
                     raise RunLiveError(run_id) from None
                 return
             except PyMongoError as exc:
-                if not is_transient(exc) or not left:
+                if not is_transient(exc) or not tries:
                     raise
 
     async def _sweep(self) -> None:
@@ -139,17 +139,17 @@ class MongoCatalogue(Catalogue):
 
 def _filter(where: RunFilter, after: tuple[int, str]) -> Document:
     created, run_id = after
-    chosen: Document = {
+    query: Document = {
         "$or": [
             {"created_at_ms": {"$lt": created}},
             {"created_at_ms": created, "_id": {"$lt": run_id}},
         ]
     }
     if where.status is not None:
-        chosen["status"] = where.status.value
+        query["status"] = where.status.value
     if where.workflow is not None:
-        chosen["workflow"] = where.workflow
+        query["workflow"] = where.workflow
     if where.attributes:
         pairs = [{"k": name, "v": value} for name, value in where.attributes.items()]
-        chosen["attributes"] = {"$all": pairs}
-    return chosen
+        query["attributes"] = {"$all": pairs}
+    return query

@@ -1,10 +1,10 @@
-"""Connection: what the worlds that one process has open on a database share.
+"""Connection: the parts that the worlds of one process on a database share.
 
-A client, a change stream and the looks for what the dead have left: the first world that opens
-makes them, the last that closes ends them. Worlds share only where all is alike: the event loop,
-the URL with every option, the driver; a fork shares nothing with its parent. What one of them
-writes rings for all of them at once and bears this connection's mark, by which the server leaves it
-out of the change stream.
+A client, a change stream and the looks for remains of the dead: the first world that opens makes
+them, the last that closes ends them. Worlds share only where all is alike: the event loop, the URL
+with every option, the driver; a fork shares nothing with its parent. A write of one of them rings
+for all of them at once and bears this connection's mark, by which the server leaves it out of the
+change stream.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class Connection:
         self._worlds.remove(bells)
         if self._worlds:
             return
-        del _connections[self._key]  # at once: who opens from now on makes another
+        del _connections[self._key]  # at once: a world that opens from now on makes another
         await asyncio.gather(self.watcher.aclose(), self.reaper.aclose())
         await self.driver.aclose()
 
     def ring(self, *names: str) -> None:
-        """Wake who listens to these in any of the worlds."""
+        """Wake the listeners of these in any of the worlds."""
         for bells in self._worlds:
             bells.ring(*names)
 
@@ -92,6 +92,6 @@ _connections: WeakValueDictionary[Key, Connection] = WeakValueDictionary()
 
 def _defaults(uri: str) -> dict[str, Any]:
     """Options the URL does not set: patience for an election, an end to waiting for the dead."""
-    given = {name.lower() for name in parse_uri(uri)["options"]}
+    names = {name.lower() for name in parse_uri(uri)["options"]}
     wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000}
-    return {name: value for name, value in wanted.items() if name.lower() not in given}
+    return {name: value for name, value in wanted.items() if name.lower() not in names}

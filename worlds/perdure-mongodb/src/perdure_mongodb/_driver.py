@@ -170,7 +170,7 @@ class Driver(ABC):
     async def aggregate(
         self, source: Collection | Database, pipeline: list[Document]
     ) -> list[Document]:
-        """All that the pipeline gives."""
+        """All documents that the pipeline returns."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -347,7 +347,7 @@ def is_transient(exc: PyMongoError) -> bool:
 
 @contextlib.contextmanager
 def mapped_errors(url: str) -> Generator[None, None, None]:
-    """Turn what the driver raises into our errors."""
+    """Turn the driver's errors into ours."""
     try:
         yield
     except BSONError as exc:
@@ -370,11 +370,11 @@ def _mapped(exc: PyMongoError, url: str) -> WorldError | UsageError:
 
 
 def _words(exc: PyMongoError) -> str:
-    """What the server says, without the document in which it says that."""
+    """The server's message, without the document that it comes in."""
     if isinstance(exc, BulkWriteError):
         errors = exc.details.get("writeErrors") or exc.details.get("writeConcernErrors") or ()
-        said = "; ".join(dict.fromkeys(str(error.get("errmsg", "")) for error in errors))
-        return words_of(said or str(exc))
+        words = "; ".join(dict.fromkeys(str(error.get("errmsg", "")) for error in errors))
+        return words_of(words or str(exc))
     if not isinstance(exc, OperationFailure) or not exc.details:
         return words_of(str(exc))
     name = exc.details.get("codeName") or f"code {exc.code}"

@@ -1,4 +1,4 @@
-"""Greeting: what a server says of itself when a world opens, and whether it will do."""
+"""Greeting: a server's word about itself when a world opens, and whether it will do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def greet(driver: Driver, make: MakeDriver, uri: str, url: str, clock: Clo
 
     Args:
         make: for a client of one server alone.
-        url: without secrets, for what is said.
+        url: without secrets, for messages.
 
     Raises:
         WorldContractError: it is a standalone server, or none of MongoDB's.
@@ -48,7 +48,7 @@ async def greet(driver: Driver, make: MakeDriver, uri: str, url: str, clock: Clo
 
 
 async def _greet_alone(make: MakeDriver, uri: str, host: str, port: int | None) -> Document:
-    """Ask one server, whatever set it belongs to; anything it might be if it is silent."""
+    """Ask one server, of any set; the answer is that of any server if it is silent."""
     driver = make(
         f"mongodb://{host}:{port or 27017}/",
         directConnection=True,
@@ -92,5 +92,5 @@ async def _hello(admin: Database) -> Document:
 
 def _patience(uri: str) -> float:
     """Seconds for which the URL wants a server to be waited for, if it says so."""
-    found: float = parse_uri(uri)["options"].get("serverSelectionTimeoutMS", FIRST_WITHIN)
-    return found
+    seconds: float = parse_uri(uri)["options"].get("serverSelectionTimeoutMS", FIRST_WITHIN)
+    return seconds

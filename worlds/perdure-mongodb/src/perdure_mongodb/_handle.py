@@ -1,6 +1,6 @@
 """Handle: one open world: its connection, its clock, its bells and its counters.
 
-A write runs in a task of its own that ends as the server decides, whatever becomes of the caller:
+A write runs in a task of its own that ends as the server decides, also if the caller is cancelled:
 a cancelled await says nothing about the write, and never breaks into a transaction.
 """
 
@@ -59,7 +59,7 @@ class Handle:
 
     @property
     def connection(self) -> Connection:
-        """What it shares with other worlds of this process.
+        """The connection that it shares with other worlds of this process.
 
         Raises:
             WorldClosedError: the world is not open.
@@ -113,7 +113,7 @@ class Handle:
         return await self.outcome(self.spawn(work))
 
     async def outcome(self, write: asyncio.Future[T]) -> T:
-        """What becomes of a write; it goes on if the caller is cancelled."""
+        """The outcome of a write; it goes on if the caller is cancelled."""
         with mapped_errors(self.url):
             while not (await asyncio.wait({write}, timeout=SLOW_WRITE))[0]:
                 self.look_for_the_dead()  # it may wait for a lock of theirs
@@ -129,7 +129,7 @@ class Handle:
 
     async def read(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await something that only reads; it sees every write that has been acknowledged."""
-        asked = _cancelling()
+        cancellations = _cancelling()
         with mapped_errors(self.url):
             while True:
                 term = await self.settled_term()
@@ -139,7 +139,9 @@ class Handle:
                     if self.driver.term() == term:
                         raise
                 else:
-                    if _cancelling() > asked:  # Python 3.11's wait_for, below PyMongo, forgets it
+                    if (
+                        _cancelling() > cancellations
+                    ):  # Python 3.11's wait_for, below PyMongo, forgets it
                         raise asyncio.CancelledError
                     if self.driver.term() == term:
                         return answer
@@ -154,7 +156,7 @@ class Handle:
         await self.driver.transact(self.connection.database, commands)
 
     async def settled_term(self) -> object:
-        """The primary's term, once it is sure that it shows what earlier ones acknowledged.
+        """The primary's term, once it is sure that it shows the acknowledged writes before it.
 
         A server that was just elected has every acknowledged write, and does not know yet that
         they are the majority's: for a moment its majority reads may be older. One majority write
@@ -178,7 +180,7 @@ class Handle:
             await asyncio.wait(set(self._tasks))
 
     async def open(self) -> None:
-        """Connect, and make what is missing."""
+        """Connect, and make the missing collections."""
         if self._collections is not None:
             self._home.check()
             return

@@ -23,12 +23,12 @@ FOREVER_MS = 1 << 62
 
 def live(lease: Lease, *, now_ms: int, n: ObjectId | None = None) -> Document:
     """The filter that finds the message for the holder of its live lease only."""
-    found: Document = {"_id": lease.item, "token": lease.token, "until_ms": {"$gt": now_ms}}
-    return found if n is None else {**found, "n": n}
+    query: Document = {"_id": lease.item, "token": lease.token, "until_ms": {"$gt": now_ms}}
+    return query if n is None else {**query, "n": n}
 
 
 def lease_fields(queued: QueuedMessage) -> Document:
-    """What claims and releases change."""
+    """The fields that claims and releases change."""
     lease = queued.lease
     return {
         "due_ms": queued.due_ms,

@@ -1,7 +1,7 @@
 """Page: one run as it was read, to be changed in memory and written in one transaction.
 
-A run's document is fenced by its version ``v``, so it may be one of ``Recent``. What is not in it
-(whether an event's key or a message is there, whether a lease is live) is at first taken to be as
+A run's document is fenced by its version ``v``, so it may be one of ``Recent``. Facts outside it
+(whether an event's key or a message is there, whether a lease is live) are at first taken to be as
 usual and left to unique indexes and guarded filters. When the fence or one of those objects, more
 is read. An answer that is an error is believed only if everything was read for it (``Care``).
 """
@@ -41,10 +41,10 @@ class Care(IntEnum):
 @final
 @dataclass(slots=True, kw_only=True)
 class Needs:
-    """What a piece of work may ask of a run besides its document."""
+    """The parts of a run that a piece of work needs besides its document."""
 
     keys: set[str] = field(default_factory=set[str])
-    sent: set[str] = field(default_factory=set[str])  # ids of messages
+    messages: set[str] = field(default_factory=set[str])  # ids of messages
     ended: dict[str, Lease] = field(default_factory=dict[str, Lease])  # message leases, by item
     tokens: set[str] = field(default_factory=set[str])
     hooks: bool = False  # those the run holds
@@ -57,7 +57,7 @@ class Needs:
         both = cls()
         for part in parts:
             both.keys |= part.keys
-            both.sent |= part.sent
+            both.messages |= part.messages
             both.twice |= part.twice or bool(both.ended.keys() & part.ended.keys())
             both.ended |= part.ended
             both.tokens |= part.tokens
@@ -68,7 +68,7 @@ class Needs:
     @property
     def is_intricate(self) -> bool:
         """Whether a message is sent and ended, or ended twice: nothing can be assumed of it."""
-        return self.twice or bool(self.sent & self.ended.keys())
+        return self.twice or bool(self.messages & self.ended.keys())
 
 
 @final
@@ -113,7 +113,7 @@ class Page:
 
     @property
     def rings(self) -> list[str]:
-        """The bells of those who wait for what was written."""
+        """The bells of those who wait for this write."""
         book = self.book
         if book.wake is None:
             return [book.record.run_id]
@@ -148,7 +148,7 @@ async def read_page(
     document = handle.recent.get(run_id) if care is Care.RECENT and new is None else None
     if document is None and (new is None or care is Care.THOROUGH):
         document = await db.runs.find_one({"_id": run_id})
-    holders = {found["_id"]: (found["n"], hook_of(found)) for found in await _tokens(handle, needs)}
+    holders = {entry["_id"]: (entry["n"], hook_of(entry)) for entry in await _tokens(handle, needs)}
     if document is None:
         if new is None:
             raise RunNotFoundError(run_id)
@@ -162,7 +162,7 @@ async def read_page(
     n, book = document["n"], book_of(document)
     if needs.hooks and book.wake is not None:
         own = await db.hooks.find({"n": n}).to_list(None)
-        book.hooks = {found["_id"]: hook_of(found) for found in own}
+        book.hooks = {entry["_id"]: hook_of(entry) for entry in own}
         if needs.whole:
             book.hooks = await _whole_hooks(handle, n, own)
     if needs.whole:
@@ -185,23 +185,23 @@ async def _tokens(handle: Handle, needs: Needs) -> list[Document]:
 
 
 async def _positions(handle: Handle, n: ObjectId, needs: Needs) -> dict[str, int]:
-    chosen = {"_id.n": n, "key": {"$in": sorted(needs.keys)}}
-    found: list[dict[str, Any]] = await handle.db.events.find(chosen, {"key": 1}).to_list(None)
-    return {event["key"]: event["_id"]["p"] for event in found}
+    query = {"_id.n": n, "key": {"$in": sorted(needs.keys)}}
+    events: list[dict[str, Any]] = await handle.db.events.find(query, {"key": 1}).to_list(None)
+    return {event["key"]: event["_id"]["p"] for event in events}
 
 
 async def _messages(handle: Handle, n: ObjectId, needs: Needs) -> dict[str, QueuedMessage]:
-    chosen = {"_id": {"$in": sorted(needs.sent | needs.ended.keys())}, "n": n}
-    found = await handle.db.messages.find(chosen, {"body": 0}).to_list(None)
-    return {document["_id"]: message_of(document) for document in found}
+    query = {"_id": {"$in": sorted(needs.messages | needs.ended.keys())}, "n": n}
+    documents = await handle.db.messages.find(query, {"body": 0}).to_list(None)
+    return {document["_id"]: message_of(document) for document in documents}
 
 
 async def _whole_messages(handle: Handle, n: ObjectId) -> dict[str, QueuedMessage]:
     """All messages of the run, with their bodies."""
-    found = await handle.db.messages.find({"n": n}).to_list(None)
-    values = await _load(handle, n, [document["body"] for document in found])
+    documents = await handle.db.messages.find({"n": n}).to_list(None)
+    values = await _load(handle, n, [document["body"] for document in documents])
     whole: dict[str, QueuedMessage] = {}
-    for document in found:
+    for document in documents:
         queued = message_of(document)
         body = values.unpack(document["body"]) or b""
         queued.message = replace(queued.message, body=body)
@@ -209,10 +209,12 @@ async def _whole_messages(handle: Handle, n: ObjectId) -> dict[str, QueuedMessag
     return whole
 
 
-async def _whole_hooks(handle: Handle, n: ObjectId, found: list[Document]) -> dict[str, HookRecord]:
+async def _whole_hooks(
+    handle: Handle, n: ObjectId, documents: list[Document]
+) -> dict[str, HookRecord]:
     """The run's hooks, with their metadata."""
-    values = await _load(handle, n, [document["metadata"] for document in found])
-    return {d["_id"]: hook_of(d, values.unpack(d["metadata"])) for d in found}
+    values = await _load(handle, n, [document["metadata"] for document in documents])
+    return {d["_id"]: hook_of(d, values.unpack(d["metadata"])) for d in documents}
 
 
 async def _load(handle: Handle, n: ObjectId, stored: list[Any]) -> Values:

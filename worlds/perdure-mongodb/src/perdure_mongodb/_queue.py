@@ -1,9 +1,9 @@
 """Queue: wakes and step messages, claimed under leases.
 
-What touches one document only is one guarded update of it. One item is claimed by one
-``find_one_and_update``. A claim of several looks for candidates and gives each to one claimer by
-one guarded update of them all; those that carry our token afterwards are ours. Whoever came too
-late for all of them claims one.
+A change of one document only is one guarded update of it. One item is claimed by one
+``find_one_and_update``. A claim of several looks for candidates and hands each to one claimer by
+one guarded update of them all; those that carry our token afterwards are ours. A claimer that came
+too late for all of them claims one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class MongoQueue(Queue):
             self._handle.check_open()
             return
         unleased = [replace(new, lease_ms=None) for new in messages]
-        needs = Needs(sent={new.message_id for new in unleased})
+        needs = Needs(messages={new.message_id for new in unleased})
 
         def act(page: Page, now_ms: int) -> None:
             for new in unleased:
@@ -91,14 +91,14 @@ class MongoQueue(Queue):
     async def claim_messages(
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[MessageClaim, ...]:
-        asked = sorted(set(topics))
+        names = sorted(set(topics))
         claims: tuple[MessageClaim, ...] = ()
         if limit < 1:
             self._handle.check_open()
             return claims
         async for attempt in self._handle.attempts("messages", wait_ms):
             claims, attempt.next_due_ms = await self._handle.write(
-                lambda: self._claim_messages(asked, bounded(limit), visibility_ms)
+                lambda: self._claim_messages(names, bounded(limit), visibility_ms)
             )
             if claims:
                 break
@@ -119,8 +119,8 @@ class MongoQueue(Queue):
             return
 
         async def work() -> int:
-            held = live(lease, now_ms=self._handle.now_ms())
-            return (await self._handle.db.messages.delete_one(held)).deleted_count
+            query = live(lease, now_ms=self._handle.now_ms())
+            return (await self._handle.db.messages.delete_one(query)).deleted_count
 
         if not await self._handle.write(work):
             raise LeaseLostError(lease.item)
@@ -139,7 +139,7 @@ class MongoQueue(Queue):
             now_ms = self._handle.now_ms()
             due_ms = now_ms + delay_ms
             fields = {"due_ms": due_ms, "at_ms": due_ms, "token": None, "until_ms": None}
-            done = await self._handle.db.messages.update_one(
+            result = await self._handle.db.messages.update_one(
                 live(lease, now_ms=now_ms),
                 {
                     "$set": {**fields, "v": self._handle.connection.new_version()},
@@ -147,7 +147,7 @@ class MongoQueue(Queue):
                 },
             )
             self._handle.ring("messages")
-            return done.matched_count
+            return result.matched_count
 
         if not await self._handle.write(work):
             raise LeaseLostError(lease.item)
@@ -189,22 +189,22 @@ class MongoQueue(Queue):
         self, limit: int, visibility_ms: int
     ) -> tuple[tuple[WakeClaim, ...], int | None]:
         until_ms = self._handle.now_ms() + visibility_ms
-        found, next_due_ms = await self._claim(
+        documents, next_due_ms = await self._claim(
             self._handle.db.runs,
             {},
             "wake_at_ms",
             limit,
             lambda token: {
-                "wake_due_ms": None,  # what was due is consumed; what comes starts afresh
+                "wake_due_ms": None,  # the due time is consumed; a later one starts afresh
                 "wake_attempt": {"$add": ["$wake_attempt", 1]},
                 "wake_token": token,
                 "wake_until_ms": until_ms,
                 "wake_at_ms": until_ms,
             },
         )
-        for document in found:
+        for document in documents:
             self._handle.recent.note(document)
-        return tuple(_wake_claim(document) for document in found), next_due_ms
+        return tuple(_wake_claim(document) for document in documents), next_due_ms
 
     async def _claim_messages(
         self, topics: list[str], limit: int, visibility_ms: int
@@ -213,7 +213,7 @@ class MongoQueue(Queue):
             return (), None
         until_ms, db = self._handle.now_ms() + visibility_ms, self._handle.db
         was_lost = {"$cond": [{"$ne": ["$token", None]}, 1, 0]}
-        found, next_due_ms = await self._claim(
+        documents, next_due_ms = await self._claim(
             db.messages,
             {"topic": {"$in": topics}},
             "at_ms",
@@ -226,9 +226,9 @@ class MongoQueue(Queue):
                 "at_ms": until_ms,
             },
         )
-        stored: list[tuple[Owner, Any]] = [(message["n"], message["body"]) for message in found]
+        stored: list[tuple[Owner, Any]] = [(message["n"], message["body"]) for message in documents]
         values = await load_values(db.chunks, stored)
-        return tuple(claim_of(message, values) for message in found), next_due_ms
+        return tuple(claim_of(message, values) for message in documents), next_due_ms
 
     async def _claim(
         self,
@@ -238,17 +238,17 @@ class MongoQueue(Queue):
         limit: int,
         fields: Callable[[Document], Document],
     ) -> tuple[list[Document], int | None]:
-        """Claim what is due, longest due first; else say when something will be.
+        """Claim due items, longest due first; else say when one will be due.
 
         Args:
             at: the field from when an item can be claimed.
-            fields: what a claim sets, given the expression of its token.
+            fields: returns the fields that a claim sets, from the expression of its token.
         """
         now_ms, waiting = self._handle.now_ms(), {**where, at: {"$gte": ANY_TIME}}
         order = [(at, ASCENDING), ("_id", ASCENDING)]
         if limit > 1:
-            found = collection.find(waiting, {at: 1}).sort(order).limit(limit)
-            items = await found.to_list(None)
+            cursor = collection.find(waiting, {at: 1}).sort(order).limit(limit)
+            items = await cursor.to_list(None)
             due = [item["_id"] for item in items if item[at] <= now_ms]
             if not due:
                 return [], items[0][at] if items else None
@@ -295,7 +295,7 @@ class MongoQueue(Queue):
         return [{"$set": {**fields(token), "v": self._handle.connection.new_version()}}]
 
     async def _extend(self, leases: Sequence[Lease], until_ms: int) -> set[str]:
-        """Renew those that are live; gives their tokens."""
+        """Renew those that are live. Returns their tokens."""
         db = self._handle.db
         wakes = [lease for lease in leases if lease.is_wake]
         messages = [lease for lease in leases if not lease.is_wake]
@@ -312,21 +312,21 @@ class MongoQueue(Queue):
             return set()
         token, until = f"{prefix}token", f"{prefix}until_ms"
         tokens = {lease.token for lease in leases}
-        held = {
+        query = {
             "_id": {"$in": [lease.item for lease in leases]},
             token: {"$in": sorted(tokens)},
         }
         for lease in leases if prefix else ():
             self._handle.recent.forget(lease.item)
         version = self._handle.connection.new_version()
-        done = await collection.update_many(
-            {**held, until: {"$gt": self._handle.now_ms()}},
+        result = await collection.update_many(
+            {**query, until: {"$gt": self._handle.now_ms()}},
             {"$set": {until: until_ms, f"{prefix}at_ms": until_ms, "v": version}},
         )
-        if done.matched_count == len(tokens):
+        if result.matched_count == len(tokens):
             return tokens
-        found = await collection.find({**held, "v": version}, {token: 1}).to_list(None)
-        return {document[token] for document in found}
+        documents = await collection.find({**query, "v": version}, {token: 1}).to_list(None)
+        return {document[token] for document in documents}
 
 
 async def _both(first: Awaitable[int], second: Awaitable[T]) -> tuple[int, T]:

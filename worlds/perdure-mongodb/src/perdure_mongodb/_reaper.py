@@ -27,13 +27,13 @@ _log = logging.getLogger("perdure")
 
 
 def app_name(database: str) -> str:
-    """By what name the server knows the clients of the world in this database."""
+    """The name by which the server knows the clients of the world in this database."""
     return f"perdure/{database}"[:100]
 
 
 @final
 class Reaper:
-    """One open world's looks for what the dead have left."""
+    """One open world's looks for transactions of the dead."""
 
     def __init__(self, driver: Driver, database: str) -> None:
         self.reaped = 0
@@ -63,12 +63,12 @@ class Reaper:
             return
         try:
             admin = self._driver.admin
-            found = await self._driver.aggregate(admin, _idle_transactions(self._name))
-            if found:
-                sessions = [{"id": operation["lsid"]["id"]} for operation in found]
+            operations = await self._driver.aggregate(admin, _idle_transactions(self._name))
+            if operations:
+                sessions = [{"id": operation["lsid"]["id"]} for operation in operations]
                 await admin.command({"killSessions": sessions})
-                self.reaped += len(found)
-                _log.info("ended %d transactions that their clients had left open", len(found))
+                self.reaped += len(operations)
+                _log.info("ended %d transactions that their clients had left open", len(operations))
         except PyMongoError as exc:
             if not (isinstance(exc, OperationFailure) and exc.code == UNAUTHORISED):
                 _log.info("the look for transactions left open failed: %s", exc)

@@ -1,7 +1,6 @@
 """Recent: documents of runs as this process last saw them, to spare a read before a write.
 
-One may be out of date: whoever uses it says its version when writing, and believes it in nothing
-else.
+One may be out of date: its user says its version when writing, and believes it in nothing else.
 """
 
 from __future__ import annotations
@@ -40,5 +39,5 @@ class Recent:
         return self._documents.get(run_id)
 
     def forget(self, run_id: str) -> None:
-        """The run's document was changed, nobody here knows to what."""
+        """The run's document was changed; nobody here knows its new fields."""
         self._documents.pop(run_id, None)

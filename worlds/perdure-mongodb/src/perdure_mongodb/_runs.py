@@ -1,7 +1,7 @@
 """Runs: a document of ``runs`` as a record, a wake and a snapshot chain, and back.
 
 Fields that a commit may change are written together by ``run_fields``. ``v`` is replaced by every
-write of the document: who writes it again says which ``v`` it has read.
+write of the document: the next writer says which ``v`` it has read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def is_ended(document: Document) -> bool:
 
 
 def record_of(document: Document, values: Values | None) -> RunRecord:
-    """The record of a run; without *values* it lacks what it ended with."""
+    """The record of a run; without *values* it lacks the payload that it ended with."""
     return RunRecord(
         run_id=RunId(document["_id"]),
         workflow=document["workflow"],
@@ -105,7 +105,7 @@ def new_fields(book: Book, n: ObjectId, pending: Pending) -> Document:
 
 
 def run_fields(book: Book, pending: Pending) -> Document:
-    """What a write may change of a run, but for its snapshots."""
+    """The fields of a run that a write may change, but for its snapshots."""
     record = book.record
     fields: Document = {
         "status": record.status.value,
@@ -164,18 +164,18 @@ def snapshot_of(entry: Document, values: Values) -> Snapshot:
 
 def chain_fields(
     snapshots: Sequence[Snapshot],
-    kept: Mapping[int, tuple[Snapshot, Document]],
+    entries: Mapping[int, tuple[Snapshot, Document]],
     pending: Pending,
 ) -> Document:
     """The chain as it is to be stored.
 
     Args:
-        kept: what is stored of those that were read, by their identity: their bytes stay where
+        entries: the stored entries of those that were read, by identity: their bytes stay where
             they are.
     """
     return {
         "snapshots": [
-            kept[id(snapshot)][1] if id(snapshot) in kept else _entry(snapshot, pending)
+            entries[id(snapshot)][1] if id(snapshot) in entries else _entry(snapshot, pending)
             for snapshot in snapshots
         ]
     }

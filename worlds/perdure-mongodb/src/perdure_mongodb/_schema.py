@@ -89,25 +89,25 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 
 async def create_collections(database: Database) -> None:
-    """Make what is missing; any number of clients may do so at once.
+    """Make the missing collections; any number of clients may do so at once.
 
     Raises:
         WorldContractError: the database is laid out for another version of this package.
     """
     meta = database["meta"]
-    found = await meta.find_one({"_id": "schema"})
-    if found is None:
+    schema = await meta.find_one({"_id": "schema"})
+    if schema is None:
         await asyncio.gather(
             *(database[name].create_indexes(indexes) for name, indexes in INDEXES.items())
         )
-        found = {"_id": "schema", "version": VERSION}
+        schema = {"_id": "schema", "version": VERSION}
         try:
-            await meta.insert_one(found)
+            await meta.insert_one(schema)
         except DuplicateKeyError:
             return await create_collections(database)
-    if found["version"] != VERSION:
+    if schema["version"] != VERSION:
         raise WorldContractError(
-            f"database {database.name} has layout {found['version']}, this package reads {VERSION}"
+            f"database {database.name} has layout {schema['version']}, this package reads {VERSION}"
         )
     return None
 

@@ -151,24 +151,24 @@ class MongoStorage(Storage):
         if last <= after:
             return ()
         n, db = document["n"], self._handle.db
-        chosen = {"_id": {"$gt": {"n": n, "p": after}, "$lte": {"n": n, "p": last}}}
-        found = await db.events.find(chosen).sort("_id", 1).to_list(None)
-        if len(found) != last - max(0, after):
+        query = {"_id": {"$gt": {"n": n, "p": after}, "$lte": {"n": n, "p": last}}}
+        events = await db.events.find(query).sort("_id", 1).to_list(None)
+        if len(events) != last - max(0, after):
             return None
-        stored: list[tuple[Owner, object]] = [(n, event.get("payload")) for event in found]
+        stored: list[tuple[Owner, object]] = [(n, event.get("payload")) for event in events]
         try:
             values = await load_values(db.chunks, stored)
         except MissingChunksError:
             return None
-        return tuple(event_of(event, values) for event in found)
+        return tuple(event_of(event, values) for event in events)
 
     async def _get_hook(self, token: str) -> HookRecord:
-        found = await self._handle.db.hooks.find_one({"_id": token})
-        if found is None:
+        document = await self._handle.db.hooks.find_one({"_id": token})
+        if document is None:
             raise HookNotFoundError(token)
-        stored: list[tuple[Owner, object]] = [(found["n"], found["metadata"])]
+        stored: list[tuple[Owner, object]] = [(document["n"], document["metadata"])]
         values = await load_values(self._handle.db.chunks, stored)
-        return hook_of(found, values.unpack(found["metadata"]))
+        return hook_of(document, values.unpack(document["metadata"]))
 
 
 async def find_run(handle: Handle, run_id: RunId) -> Document:
@@ -200,7 +200,7 @@ def _new_token() -> str:
 
 
 def _is_untouched(page: Page) -> bool:
-    """Whether the run is being made, and by this call: what shares the write has not done it."""
+    """Whether the run is being made, and by this call: no other work in the write has done it."""
     wake = page.book.wake
     fresh = page.before is None and page.book.record.turn == 0
     return fresh and wake is not None and wake.due_ms is None
@@ -215,7 +215,7 @@ def _needs_of(commit: TurnCommit) -> Needs:
     ended = {lease.item: lease for lease in leases}
     return Needs(
         keys=keys,
-        sent={message.message_id for message in commit.messages},
+        messages={message.message_id for message in commit.messages},
         ended=ended,
         twice=len(ended) < len(leases),
         tokens={claim.token for claim in commit.hooks_claimed},

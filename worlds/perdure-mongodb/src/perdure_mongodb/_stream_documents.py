@@ -18,7 +18,7 @@ __all__ = ("copied_stream", "stream_documents", "write_after")
 def write_after(
     last: Document | None, n: ObjectId, run_id: RunId, name: str, *, count: int
 ) -> Document:
-    """The next write's document, without what is in it."""
+    """The next write's document, without its chunks."""
     place = 0 if last is None else last["_id"]["o"] + 1
     start = 0 if last is None else last["end"]
     return {

@@ -45,11 +45,11 @@ class MongoStreams(Streams):
         async def work() -> int:
             await self._handle.settled_term()
             n = await self._number(run_id)
-            done = {"_id.n": n, "_id.name": name, "writer": writer, "sequence": sequence}
+            query = {"_id.n": n, "_id.name": name, "writer": writer, "sequence": sequence}
             for _ in range(TRIES):
                 # The last write first: a write that is not found after that was not there then.
                 last = await self._last(n, name)
-                first = await self._handle.db.streams.find_one(done, {"end": 1})
+                first = await self._handle.db.streams.find_one(query, {"end": 1})
                 if first is not None:
                     return int(first["end"])
                 if last is not None and last["closed"]:
@@ -106,7 +106,7 @@ class MongoStreams(Streams):
     async def list_streams(self, run_id: RunId) -> tuple[StreamInfo, ...]:
         async def work() -> tuple[StreamInfo, ...]:
             n = await self._number(run_id)
-            found = await self._handle.driver.aggregate(
+            groups = await self._handle.driver.aggregate(
                 self._handle.db.streams,
                 [
                     {"$match": {"_id.n": n}},
@@ -120,30 +120,30 @@ class MongoStreams(Streams):
                     },
                 ],
             )
-            return tuple(_info(s["_id"], s) for s in sorted(found, key=lambda s: str(s["_id"])))
+            return tuple(_info(s["_id"], s) for s in sorted(groups, key=lambda s: str(s["_id"])))
 
         return await self._handle.read(work)
 
     async def copied(self, run_id: RunId) -> tuple[StreamCopy, ...]:
-        """What ``Transfer.read_streams`` answers."""
+        """The answer of ``Transfer.read_streams``."""
 
         async def work() -> tuple[StreamCopy, ...]:
             n, db = await self._number(run_id), self._handle.db
-            found = await db.streams.find({"_id.n": n}).sort("_id", 1).to_list(None)
-            stored: list[tuple[Owner, Any]] = [(n, write["data"]) for write in found]
+            writes = await db.streams.find({"_id.n": n}).sort("_id", 1).to_list(None)
+            stored: list[tuple[Owner, Any]] = [(n, write["data"]) for write in writes]
             values = await load_values(db.chunks, stored)
             by_name: dict[str, list[Document]] = {}
-            for write in found:
+            for write in writes:
                 by_name.setdefault(write["_id"]["name"], []).append(write)
             return tuple(copied_stream(name, by_name[name], values) for name in sorted(by_name))
 
         return await self._handle.read(work)
 
     async def _number(self, run_id: RunId) -> ObjectId:
-        found = await self._handle.db.runs.find_one({"_id": run_id}, {"n": 1})
-        if found is None:
+        document = await self._handle.db.runs.find_one({"_id": run_id}, {"n": 1})
+        if document is None:
             raise RunNotFoundError(run_id)
-        number: ObjectId = found["n"]
+        number: ObjectId = document["n"]
         return number
 
     async def _last(self, n: ObjectId, name: str) -> Document | None:
@@ -177,10 +177,10 @@ class MongoStreams(Streams):
         last = await self._last(n, name)
         if last is None:
             return StreamPage(start=start, chunks=(), done=False), False
-        # Up to the last write and no further: what is said of its end is true of this page.
+        # Up to the last write and no further: its word about the end is true of this page.
         ends = {"$gt": bounded(start), "$lte": last["end"]}
-        chosen = {"_id.n": n, "_id.name": name, "end": ends, "data": {"$ne": None}}
-        writes = await db.streams.find(chosen).sort("end", 1).limit(limit).to_list(None)
+        query = {"_id.n": n, "_id.name": name, "end": ends, "data": {"$ne": None}}
+        writes = await db.streams.find(query).sort("end", 1).limit(limit).to_list(None)
         chunks: list[bytes] = []
         stored: list[tuple[Owner, Any]] = [(n, write["data"]) for write in writes]
         try:
@@ -191,8 +191,8 @@ class MongoStreams(Streams):
             parts: list[bytes] = cbor2.loads(values.unpack(write["data"]) or b"")
             chunks += parts[max(0, start - write["start"]) :]
         page = tuple(chunks[:limit])
-        done = last["closed"] and start + len(page) >= last["end"]
-        return StreamPage(start=start, chunks=page, done=done), bool(last["closed"])
+        is_last = last["closed"] and start + len(page) >= last["end"]
+        return StreamPage(start=start, chunks=page, done=is_last), bool(last["closed"])
 
 
 def _whole(n: ObjectId, name: str) -> Document:

@@ -1,7 +1,7 @@
 """Transaction: commands that land together or not at all, one after another in one go.
 
-What is to be written is data. What is said to the server is written once, as a generator of calls;
-a driver makes them wherever it makes its calls, Motor's in one thread without coming back to the
+The writes are data. The conversation with the server is written once, as a generator of calls; a
+driver makes them wherever it makes its calls, Motor's in one thread without coming back to the
 event loop in between. Commands are sent as they are: the driver's helpers for each kind of write
 cost as much again.
 """
@@ -41,7 +41,7 @@ _SURELY_FEW = 32  # documents of which none is much larger than 1 MB: see ``_val
 
 
 class MovedError(Exception):
-    """What a write builds on has changed since it was read, or an assumption did not hold."""
+    """The document that a write builds on has changed, or an assumption did not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Command:
     least: int = 0
 
     def check(self, reply: Mapping[str, Any]) -> None:
-        """Pass only the answer to one that did what it had to.
+        """Pass only the answer to one that found all that it had to.
 
         Raises:
             MovedError: it found fewer documents.
@@ -66,7 +66,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Something to ask of the driver: it gives the answer, or on asyncio something to await."""
+    """A call to make of the driver: it returns the answer, or on asyncio an awaitable."""
 
     what: str
     make: Callable[[], Any]
@@ -90,9 +90,9 @@ def update(
     )
 
 
-def delete(collection: str, chosen: Document, *, least: int = 0) -> Command:
+def delete(collection: str, query: Document, *, least: int = 0) -> Command:
     """Delete all that the filter finds."""
-    return Command({"delete": collection, "deletes": [{"q": chosen, "limit": 0}]}, least=least)
+    return Command({"delete": collection, "deletes": [{"q": query, "limit": 0}]}, least=least)
 
 
 def conversation(

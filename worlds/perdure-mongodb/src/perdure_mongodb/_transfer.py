@@ -42,9 +42,9 @@ class MongoTransfer(Transfer):
         url, run_id = self._handle.url, departure.run_id
 
         def act(page: Page, now_ms: int) -> None:
-            held = [name for name in page.book.messages if name in page.messages]
+            names = [name for name in page.book.messages if name in page.messages]
             depart(page.book, departure, url=url, now_ms=now_ms)
-            page.departed = held
+            page.departed = names
 
         record = await self._storage.get_run(run_id)
         if has_departed(record, departure):
@@ -84,7 +84,7 @@ class MongoTransfer(Transfer):
 
 
 def _new(copy: RunCopy) -> NewRun:
-    """What begins a page; all of it is replaced by the copy."""
+    """A run to begin a page with; all of it is replaced by the copy."""
     record = copy.record
     return NewRun(
         run_id=record.run_id,

@@ -1,7 +1,7 @@
-"""Turn: landing what is done to one run, one transaction after another.
+"""Turn: landing work on one run, one transaction after another.
 
-Each run has a lane in this process. What comes while its transaction is on the way shares the next
-one, so hundreds of results are a few transactions and do not fight over the run's document. Other
+Each run has a lane in this process. Work that comes while its transaction is on the way shares the
+next, so hundreds of results are a few transactions and do not fight over the run's document. Other
 processes' writes are met by the version fence; then the page is read again.
 """
 
@@ -45,12 +45,12 @@ class Work(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     work: Work[Any]
     answer: asyncio.Future[Any]
 
     def tell(self, answer: Any) -> None:
-        """Hand the answer, or error, to whoever still waits for it."""
+        """Hand the answer, or error, to its caller if that still waits for it."""
         if self.answer.done():
             return
         if isinstance(answer, BaseException):
@@ -66,7 +66,7 @@ class Lander:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._lanes: dict[RunId, deque[_Asked]] = {}
+        self._lanes: dict[RunId, deque[_Request]] = {}
 
     def __repr__(self) -> str:
         return f"<Lander {len(self._lanes)} lanes>"
@@ -76,18 +76,18 @@ class Lander:
 
         Raises:
             RunNotFoundError: no such run, and none to make.
-            PerdureError: what ``work.act`` raised on a page that was read whole.
+            PerdureError: the error that ``work.act`` raised on a page that was read whole.
             WorldUnavailableError: the outcome is unknown.
         """
         self._handle.check_open()
-        asked = _Asked(work, asyncio.get_running_loop().create_future())
+        request = _Request(work, asyncio.get_running_loop().create_future())
         lane = self._lanes.get(run_id)
         if lane is None:
-            lane = self._lanes[run_id] = deque([asked])
+            lane = self._lanes[run_id] = deque([request])
             self._handle.spawn(lambda: self._drain(run_id))
         else:
-            lane.append(asked)
-        answer: T = await self._handle.outcome(asked.answer)
+            lane.append(request)
+        answer: T = await self._handle.outcome(request.answer)
         return answer
 
     async def _drain(self, run_id: RunId) -> None:
@@ -97,25 +97,25 @@ class Lander:
                 await self._answer(run_id, _take(lane))
         finally:
             del self._lanes[run_id]
-            for asked in lane:  # this task was cancelled, with its event loop
-                asked.answer.cancel()
+            for request in lane:  # this task was cancelled, with its event loop
+                request.answer.cancel()
 
-    async def _answer(self, run_id: RunId, batch: list[_Asked]) -> None:
+    async def _answer(self, run_id: RunId, batch: list[_Request]) -> None:
         answers: list[Any]
         try:
-            answers = await self._land(run_id, [asked.work for asked in batch])
+            answers = await self._land(run_id, [request.work for request in batch])
         except asyncio.CancelledError:
-            for asked in batch:
-                asked.answer.cancel()
+            for request in batch:
+                request.answer.cancel()
             raise
         except Exception as exc:
             if len(batch) > 1 and _may_be_the_fault_of_one(exc):
-                for asked in batch:
-                    await self._answer(run_id, [asked])
+                for request in batch:
+                    await self._answer(run_id, [request])
                 return
             answers = [exc] * len(batch)
-        for asked, answer in zip(batch, answers, strict=True):
-            asked.tell(answer)
+        for request, answer in zip(batch, answers, strict=True):
+            request.tell(answer)
 
     async def _land(self, run_id: RunId, works: list[Work[Any]]) -> list[Any]:
         needs, new = Needs.of_all([work.needs for work in works]), works[0].new
@@ -160,8 +160,8 @@ class Lander:
             pause = min(0.1, pause * 2)
 
 
-def _take(lane: deque[_Asked]) -> list[_Asked]:
-    """What may share a transaction: a run that is made is made alone."""
+def _take(lane: deque[_Request]) -> list[_Request]:
+    """The requests that may share a transaction: a run that is made is made alone."""
     batch = [lane.popleft()]
     while lane and len(batch) < MOST_AT_ONCE and batch[0].work.new is None:
         if lane[0].work.new is not None:

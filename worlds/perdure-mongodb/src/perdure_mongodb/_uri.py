@@ -1,6 +1,6 @@
-"""URI: what the driver would refuse of a URL, or pass over, said in our words.
+"""URI: refusals in our words of URLs that the driver would refuse, or pass over in part.
 
-Its own words come from several places, by several exceptions, and may repeat what is secret.
+Its own words come from several places, by several exceptions, and may repeat a secret.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _ESCAPE = (
 )
 
 
-def check_uri(uri: str, options: Sequence[tuple[str, str]], *, shown: str) -> None:
-    """Pass only what the driver takes, whole.
+def check_uri(uri: str, options: Sequence[tuple[str, str]], *, text: str) -> None:
+    """Pass only a URL that the driver takes, whole.
 
     Raises:
         UsageError: it does not; names the option, or the part.
@@ -33,19 +33,18 @@ def check_uri(uri: str, options: Sequence[tuple[str, str]], *, shown: str) -> No
     for name, _ in options:
         if name.lower() not in _KNOWN:
             raise UsageError(
-                f"{shown!r} has an option {shown_option(name)!r} that MongoDB's driver does not "
-                "know"
+                f"{text!r} has an option {shown_option(name)!r} that MongoDB's driver does not know"
             )
     try:
         parse_uri(uri)
     except InvalidURI:
-        raise UsageError(f"{shown!r}: {_ESCAPE}") from None
+        raise UsageError(f"{text!r}: {_ESCAPE}") from None
     except (PyMongoError, ValueError, TypeError, OSError) as exc:
-        raise UsageError(f"{shown!r}: {words_of(str(exc), uri)}") from None
+        raise UsageError(f"{text!r}: {words_of(str(exc), uri)}") from None
 
 
 def words_of(text: str, uri: str = "") -> str:
-    """What the driver says, without the topology that it appends, and without secrets."""
+    """The driver's words, without the topology that it appends, and without secrets."""
     for noise in (" (configured timeouts", ", Timeout: ", ", Topology Description", ", full error"):
         text = text.partition(noise)[0]
     for secret in _secrets(uri):
@@ -58,5 +57,5 @@ def _secrets(uri: str) -> list[str]:
     parts = urlsplit(uri)
     password = parts.netloc.rpartition("@")[0].partition(":")[2]
     values = [part.partition("=")[2] for part in parts.query.split("&")]
-    found = {password, *values} | {unquote(value) for value in (password, *values)}
-    return sorted((one for one in found if len(one) > 3), key=len, reverse=True)
+    words = {password, *values} | {unquote(value) for value in (password, *values)}
+    return sorted((one for one in words if len(one) > 3), key=len, reverse=True)

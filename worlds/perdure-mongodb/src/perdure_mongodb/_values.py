@@ -42,7 +42,7 @@ class Pending:
     def pack(
         self, data: bytes, *, prefix: str = "", inline_bytes: int = INLINE_BYTES
     ) -> bytes | Document:
-        """What stands for *data* in a document."""
+        """The value that stands for *data* in a document."""
         if len(data) <= inline_bytes:
             return bytes(data)
         ref = prefix + hashlib.sha256(data).hexdigest()
@@ -86,10 +86,10 @@ async def load_values(chunks: Collection, stored: Iterable[tuple[Owner, Any]]) -
     }
     if not wanted:
         return Values()
-    found = await asyncio.gather(
+    bodies = await asyncio.gather(
         *(_fetch(chunks, owner, ref, size) for ref, (owner, size) in wanted.items())
     )
-    return Values(dict(zip(wanted, found, strict=True)))
+    return Values(dict(zip(wanted, bodies, strict=True)))
 
 
 async def _fetch(chunks: Collection, owner: Owner, ref: str, size: int) -> bytes:

@@ -1,7 +1,7 @@
 """Watch: one change stream for each connection, as a hint that others wrote.
 
-It rings bells and does nothing else: it may be late, broken or not allowed, and whoever waits looks
-by itself every now and then. What was written through this connection has rung already and is left
+It rings bells and does nothing else: it may be late, broken or not allowed, and a waiting call
+looks by itself every now and then. Writes through this connection have rung already and are left
 out by the server.
 """
 
@@ -36,7 +36,7 @@ class Watcher:
 
     Args:
         worlds: the bells of each that is open; more may open, others close.
-        mark: how versions begin that this connection gives.
+        mark: the beginning of this connection's versions.
     """
 
     def __init__(self, driver: Driver, database: Database, worlds: Set[Bells], mark: str) -> None:

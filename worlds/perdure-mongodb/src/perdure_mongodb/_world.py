@@ -54,9 +54,9 @@ class MongoWorld(World):
         Raises:
             UsageError: the URL is not one of those.
         """
-        self._source = url  # with what is secret: not to be shown
-        shown, uri, name, driver = _parse(url)
-        self._handle = Handle(shown, uri, name, driver=driver, clock=clock or SystemClock())
+        self._source = url  # with its secrets: not to be shown
+        location, uri, name, driver = _parse(url)
+        self._handle = Handle(location, uri, name, driver=driver, clock=clock or SystemClock())
         lander = Lander(self._handle)
         storage, streams = MongoStorage(self._handle, lander), MongoStreams(self._handle)
         self.storage: Storage = storage
@@ -100,7 +100,7 @@ class MongoWorld(World):
 
 
 def _parse(url: str) -> tuple[str, str, str, str]:
-    """What may be shown, what the driver is given, the database's name, and which driver."""
+    """The URL to show, the driver's URI, the database's name, and which driver."""
     parts = parse_url(url, scheme="mongodb", options=None, example=_EXAMPLE)
     name, hosts = parts.path, parts.authority.rpartition("@")[2]
     if not hosts or not _NAME.fullmatch(name):
@@ -110,5 +110,5 @@ def _parse(url: str) -> tuple[str, str, str, str]:
         raise UsageError(f"{shown_url(url)!r}: ?driver= is one of {' and '.join(DRIVERS)}")
     handed_on = [(key, value) for key, value in parts.options if key != "driver"]
     uri = urlsplit(url)._replace(query=urlencode(handed_on)).geturl()
-    check_uri(uri, handed_on, shown=shown_url(url))
+    check_uri(uri, handed_on, text=shown_url(url))
     return f"mongodb://{hosts}/{name}", uri, name, driver

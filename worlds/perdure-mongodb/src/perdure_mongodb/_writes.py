@@ -1,4 +1,4 @@
-"""Writes: what has changed on a page, written in one transaction.
+"""Writes: the changes of a page, written in one transaction.
 
 Invariant: the transaction's first write is the guarded update of the run's document, the row lock.
 Where that document is all there is to write, the update is all there is.
@@ -27,7 +27,7 @@ __all__ = ("write_page",)
 
 
 async def write_page(page: Page, now_ms: int) -> bool:
-    """Write what has changed, all or nothing; gives whether anything had.
+    """Write all changes or nothing. Returns whether there were any.
 
     Raises:
         MovedError: nothing was written; read again.
@@ -42,8 +42,8 @@ async def write_page(page: Page, now_ms: int) -> bool:
     fields["v"] = version
     await pending.store(handle.db.chunks)
     if work.is_empty and page.before is not None:
-        done = await handle.db.runs.update_one(_guard(page.before), {"$set": fields})
-        if not done.matched_count:
+        result = await handle.db.runs.update_one(_guard(page.before), {"$set": fields})
+        if not result.matched_count:
             raise MovedError
     else:
         await handle.transact([*_run_commands(page, fields), *work.commands()])
@@ -79,8 +79,8 @@ async def _drop_chunks(page: Page, fields: Document) -> None:
     after: list[Document] = fields.get("snapshots", before)
     dead = _refs(before) - _refs(after)
     if dead:
-        chosen = {"_id.n": page.n, "_id.ref": {"$in": sorted(dead)}}
-        await page.handle.db.chunks.delete_many(chosen)
+        query = {"_id.n": page.n, "_id.ref": {"$in": sorted(dead)}}
+        await page.handle.db.chunks.delete_many(query)
 
 
 def _refs(entries: Sequence[Document]) -> set[str]:
@@ -90,14 +90,14 @@ def _refs(entries: Sequence[Document]) -> set[str]:
 @final
 @dataclass(slots=True, kw_only=True)
 class _Writes:
-    """What a page writes besides the run's document."""
+    """The writes of a page besides the run's document."""
 
     n: ObjectId
     events: list[Document]
     hooks_taken: list[Document]
     hooks_freed: list[str]
     contested: dict[str, ObjectId]
-    sent: list[Document]
+    messages: list[Document]
     ended: Document | None  # the filter of messages that are done
     must_end: int  # how many it has to find; 0: as many as there are
     given_back: list[tuple[Document, Document]]
@@ -107,19 +107,19 @@ class _Writes:
 
     @classmethod
     def of(cls, page: Page, pending: Pending, *, version: str, now_ms: int) -> _Writes:
-        """What has changed since the page was read."""
+        """The changes since the page was read."""
         book, ends_run = page.book, page.before is None or page.before["ended_at_ms"] is None
         ends_run = ends_run and book.wake is None
         before = page.messages
-        gone = [name for name in before if not page.is_kept(name)]
-        must = [name for name in gone if name in page.required]
+        names = [name for name in before if not page.is_kept(name)]
+        must = [name for name in names if name in page.required]
         if ends_run:
-            gone = must  # the rest goes with the run
+            names = must  # the rest goes with the run
         ended: Document | None = None
-        if gone:
+        if names:
             ended = {
-                "_id": {"$in": gone},
-                "token": {"$in": [before[name]["token"] for name in gone]},
+                "_id": {"$in": names},
+                "token": {"$in": [before[name]["token"] for name in names]},
                 "until_ms": {"$gt": now_ms},
                 "n": page.n,
             }
@@ -135,7 +135,7 @@ class _Writes:
                 token for token, hook in page.hooks.items() if book.hooks.get(token) is not hook
             ),
             contested=page.contested,
-            sent=[
+            messages=[
                 message_document(queued, page.n, pending, version=version)
                 for name, queued in book.messages.items()
                 if name not in before or not page.is_kept(name)
@@ -155,7 +155,7 @@ class _Writes:
     @property
     def is_empty(self) -> bool:
         """Whether the run's document is all there is to write."""
-        lists = (self.events, self.hooks_taken, self.hooks_freed, self.sent, self.given_back)
+        lists = (self.events, self.hooks_taken, self.hooks_freed, self.messages, self.given_back)
         return not (any(lists) or self.contested or self.ended or self.ends_run)
 
     def commands(self) -> Iterator[Command]:
@@ -166,9 +166,9 @@ class _Writes:
             least = len(self.ended["_id"]["$in"]) if self.must_end else 0
             yield delete("messages", self.ended, least=least)
         if self.given_back:
-            changes = [(chosen, {"$set": fields}) for chosen, fields in self.given_back]
+            changes = [(query, {"$set": fields}) for query, fields in self.given_back]
             yield update("messages", changes, least=len(changes))
-        yield from insert("messages", self.sent) if self.sent else ()
+        yield from insert("messages", self.messages) if self.messages else ()
         if self.departed:
             # Each as it was read: a claim in between is one that the run leaves with.
             yield delete("messages", {"$or": self.departed}, least=len(self.departed))
@@ -198,16 +198,16 @@ def _as_read(lease: Document) -> Document:
 
 def _given_back(page: Page, *, version: str, now_ms: int) -> list[tuple[Document, Document]]:
     """Filters and fields of the messages whose claims were given back."""
-    found: list[tuple[Document, Document]] = []
+    changes: list[tuple[Document, Document]] = []
     for name, queued in page.book.messages.items():
         before = page.messages.get(name)
         after = lease_fields(queued)
         if before is None or before == after or not page.is_kept(name):
             continue
-        held = {"_id": name, "token": before["token"], "until_ms": {"$gt": now_ms}, "n": page.n}
+        query = {"_id": name, "token": before["token"], "until_ms": {"$gt": now_ms}, "n": page.n}
         changed = ("due_ms", "token", "until_ms", "at_ms")
-        found.append((held, {"v": version, **{field: after[field] for field in changed}}))
-    return found
+        changes.append((query, {"v": version, **{field: after[field] for field in changed}}))
+    return changes
 
 
 def _hook_document(hook: HookRecord, n: ObjectId, pending: Pending) -> Document:

@@ -38,10 +38,10 @@ def find_mongod() -> Path:
     """
     wheel = Path(sysconfig.get_paths()["purelib"]) / "fiftyone/db/bin/mongod"
     named = os.environ.get("PERDURE_MONGOD")
-    found = named or (wheel if wheel.exists() else shutil.which("mongod"))
-    if found is None:
+    path = named or (wheel if wheel.exists() else shutil.which("mongod"))
+    if path is None:
         raise UsageError("no mongod: install the dev group of this repository, or one of your own")
-    return Path(found)
+    return Path(path)
 
 
 @final
@@ -103,7 +103,7 @@ class Mongod:
             self.process = None
 
     def hello(self) -> dict[str, Any] | None:
-        """What it says of itself; None if it says nothing."""
+        """Its word about itself; None if it does not answer."""
         try:
             with self.client() as client:
                 return dict(client.admin.command("hello"))
