@@ -21,6 +21,7 @@ PARTICIPLES_LEFT = {
     "cli": 0,
     "perdure": 3,
     "perdure_mongodb": 0,
+    "perdure_s3": 0,
     "testing": 2,
 }
 HEADLESS_PER_THOUSAND = 1.0

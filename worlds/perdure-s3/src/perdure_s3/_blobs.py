@@ -30,10 +30,10 @@ class S3Blobs(Blobs):
         await cas.put(Layout.blob(digest, run_id), bytes(data))
 
     async def get(self, digest: Digest, *, run_id: RunId | None = None) -> bytes:
-        found = await self._handle.cas.get(Layout.blob(digest, run_id))
-        if found is None or found is UNCHANGED:
+        reply = await self._handle.cas.get(Layout.blob(digest, run_id))
+        if reply is None or reply is UNCHANGED:
             raise BlobNotFoundError(digest)
-        return found.body
+        return reply.body
 
     async def has(self, digest: Digest, *, run_id: RunId | None = None) -> bool:
         return await self._handle.cas.has(Layout.blob(digest, run_id))

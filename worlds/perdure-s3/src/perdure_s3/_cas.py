@@ -86,7 +86,7 @@ _TRANSIENT = (BotoCoreError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class Client(Protocol):
-    """What is used of an S3 client."""
+    """The calls of an S3 client that are used here."""
 
     def get_object(self, **named: Any) -> Awaitable[Mapping[str, Any]]:
         """Read an object."""
@@ -117,7 +117,7 @@ class Refusal(Enum):
 
 
 class Unchanged(Enum):
-    """A read that found what the reader has already."""
+    """A read of an object that the reader has already."""
 
     UNCHANGED = "unchanged"
 
@@ -162,7 +162,7 @@ class Cas:
         return f"<Cas {self._bucket}/{self._prefix} {self.requests}>"
 
     def close(self) -> None:
-        """Refuse what follows."""
+        """Refuse calls that follow."""
         self._closed = True
 
     async def get(self, key: str, *, etag: str | None = None) -> Found | Unchanged | None:
@@ -195,11 +195,11 @@ class Cas:
         return True
 
     async def create(self, key: str, body: bytes) -> str | Refusal:
-        """Make the object if it is not there; gives its ETag."""
+        """Make the object if it is not there. Returns its ETag."""
         return await self._write(key, body, {"IfNoneMatch": "*"})
 
     async def replace(self, key: str, body: bytes, etag: str) -> str | Refusal:
-        """Replace the object if it still has *etag*; gives the new one."""
+        """Replace the object if it still has *etag*. Returns the new one."""
         return await self._write(key, body, {"IfMatch": etag})
 
     async def put(self, key: str, body: bytes) -> None:
@@ -220,7 +220,7 @@ class Cas:
                 raise self._mapped(exc) from exc
 
     async def drop(self, key: str, *, etag: str | None = None) -> None:
-        """Delete what nobody needs any more, if that can be done now; else the sweeper will."""
+        """Delete an object of no use any more, if that can be done now; else the sweeper will."""
         with contextlib.suppress(WorldError):
             await self.remove(key, etag=etag)
 
@@ -266,7 +266,7 @@ class Cas:
         return Refusal.DOUBTFUL
 
     async def _again(self, verb: str, key: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Do what can be done again, until its outcome is known."""
+        """Make a call that can be repeated, until its outcome is known."""
         cause: BaseException | None = None
         async for _ in _tries():
             try:
@@ -340,7 +340,7 @@ async def _tries() -> AsyncIterator[None]:
 
 
 def _words(exc: Any) -> str:
-    """What went wrong, without the server's own words: they may repeat a key."""
+    """The error's name, without the server's own words: they may repeat a key."""
     if isinstance(exc, ClientError):
         operation = getattr(exc, "operation_name", "a request")
         return f"{operation} was refused with {_code(exc)} ({_status(exc)})"

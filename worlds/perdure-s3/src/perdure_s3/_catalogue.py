@@ -1,6 +1,6 @@
 """Catalogue: finding runs, and taking them away.
 
-Lists are empty objects, written before the head that they name; what a head does not bear out is
+Lists are empty objects, written before the head that they name; an entry that no head bears out is
 passed over.
 """
 
@@ -36,23 +36,23 @@ class S3Catalogue(Catalogue):
         self._handle.check_open()
         limit = max(limit, 0)
         after = "" if cursor is None else Layout.listed(Layout.CREATED, *parse_cursor(cursor))
-        found: list[RunRecord] = []
+        records: list[RunRecord] = []
         entries: list[tuple[int, str]] = []
         looked_at = 0
         async for listed in self._handle.cas.names(Layout.CREATED, after=after):
             entries.append(Layout.parse_listed(listed.key))
             looked_at += 1
             if len(entries) > min(limit, 64):
-                found += await self._matching(entries, where)
+                records += await self._matching(entries, where)
                 entries = []
-            if len(found) > limit:
+            if len(records) > limit:
                 break
             if looked_at >= _LOOKED_AT:
-                found += await self._matching(entries, where)
+                records += await self._matching(entries, where)
                 at, run_id = Layout.parse_listed(listed.key)
-                return _page(found, limit, f"{at}/{run_id}")
-        found += await self._matching(entries, where)
-        return _page(found, limit, None)
+                return _page(records, limit, f"{at}/{run_id}")
+        records += await self._matching(entries, where)
+        return _page(records, limit, None)
 
     async def delete_run(self, run_id: RunId) -> None:
         head = await self._handle.runs.read(run_id)
@@ -61,17 +61,17 @@ class S3Catalogue(Catalogue):
         await delete_objects(self._handle, run_id, head)
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        gone = 0
+        count = 0
         async for listed in self._handle.cas.names(Layout.ENDED):
             at, name = Layout.parse_listed(listed.key)
-            if at >= ended_before_ms or gone >= limit:
+            if at >= ended_before_ms or count >= limit:
                 break
             head = await self._handle.runs.read(RunId(name))
             record = None if head is None else head.record
             if record is not None and record.ended_at_ms == at and record.status.is_over:
                 await delete_objects(self._handle, RunId(name), head)
-                gone += 1
-        return gone
+                count += 1
+        return count
 
     async def _matching(self, entries: list[tuple[int, str]], where: RunFilter) -> list[RunRecord]:
         heads = await each(self._handle.runs.read(RunId(run_id)) for _, run_id in entries)
@@ -84,29 +84,29 @@ class S3Catalogue(Catalogue):
         ]
 
 
-def _page(found: list[RunRecord], limit: int, beyond: str | None) -> RunPage:
-    runs = tuple(found[:limit])
-    more = len(found) > limit and runs
+def _page(records: list[RunRecord], limit: int, beyond: str | None) -> RunPage:
+    runs = tuple(records[:limit])
+    more = len(records) > limit and runs
     return RunPage(runs=runs, cursor=list_cursor(runs[-1]) if more else beyond)
 
 
 async def delete_objects(handle: Handle, run_id: RunId, head: Head | None) -> None:
     """Delete an ended run, its head last; of a run that is not there its blobs.
 
-    What else lies about of a run that is not there may be of one that is just being made, and is
-    left to the sweeper.
+    Other objects of a run that is not there may be of one that is just being made, and are left to
+    the sweeper.
     """
     cas, folder = handle.cas, Layout.folder(run_id)
-    kept = Layout.head(run_id)
+    head_key = Layout.head(run_id)
     if head is None:
         folder = Layout.blobs(run_id)
     keys = [listed.key async for listed in cas.names(folder)]
-    await each(cas.remove(key) for key in keys if key != kept)
+    await each(cas.remove(key) for key in keys if key != head_key)
     if head is None:
         return
     record = head.record
     lists = [(Layout.CREATED, record.created_at_ms), (Layout.ENDED, record.ended_at_ms or 0)]
     await together(*(cas.remove(Layout.listed(where, at, run_id)) for where, at in lists))
-    await cas.remove(kept, etag=head.etag)
+    await cas.remove(head_key, etag=head.etag)
     handle.runs.forget(run_id)
     handle.bells.ring(run_id, f"{run_id}/streams")

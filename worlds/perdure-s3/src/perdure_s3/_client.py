@@ -1,7 +1,7 @@
-"""Client: botocore's, without what of it takes long and is not needed here.
+"""Client: botocore's, without its slow parts that are not needed here.
 
-Most of what a client costs, when it is made and at each request, is the description of S3: of each
-operation and each header of each answer. So it is cut down to what ``_cas`` uses.
+Most of the cost of a client, when it is made and at each request, is the description of S3: of each
+operation and each header of each answer. So it is cut down to the operations that ``_cas`` uses.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def connect(place: Place) -> AbstractAsyncContextManager[Any]:
     session = AioSession(event_hooks=_hooks(), include_builtin_handlers=False)
     register = cast(Any, session).register_component  # without annotations, as the rest
     register("data_loader", _loader())
-    made = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
+    client = session.create_client(  # pyright: ignore[reportUnknownMemberType]  # no annotations
         "s3",
         region_name=place.region,
         endpoint_url=place.endpoint_url,
@@ -70,7 +70,7 @@ def connect(place: Place) -> AbstractAsyncContextManager[Any]:
         verify=False if (place.endpoint_url or "").startswith("http://") else None,
         config=config,
     )
-    return cast("AbstractAsyncContextManager[Any]", made)
+    return cast("AbstractAsyncContextManager[Any]", client)
 
 
 @cache
@@ -94,7 +94,7 @@ def _hooks() -> Any:
 
 @final
 class _Loader:
-    """A loader that gives no more of S3's description than is used."""
+    """A loader that returns no more of S3's description than is used."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -106,12 +106,12 @@ class _Loader:
     def load_service_model(
         self, service_name: str, type_name: str, api_version: str | None = None
     ) -> Any:
-        """What botocore asks for."""
-        found = self._loader.load_service_model(service_name, type_name, api_version)
+        """The description that botocore asks for; S3's is cut."""
+        model = self._loader.load_service_model(service_name, type_name, api_version)
         if (service_name, type_name) != ("s3", "service-2"):
-            return found
+            return model
         if self._cut is None:
-            self._cut = _cut(found)
+            self._cut = _cut(model)
         return self._cut
 
 
@@ -123,14 +123,14 @@ def _cut(description: Mapping[str, Any]) -> dict[str, Any]:
         if read is not None and "output" in operations[name]:
             answer: str = operations[name]["output"]["shape"]
             members = shapes[answer]["members"]
-            kept = {member: members[member] for member in members if member in read}
-            shapes[answer] = {**shapes[answer], "members": kept}
-    needed, left = dict[str, Any](), [*_shapes_in(operations)]
-    while left:
-        name = left.pop()
+            used = {member: members[member] for member in members if member in read}
+            shapes[answer] = {**shapes[answer], "members": used}
+    needed, pending = dict[str, Any](), [*_shapes_in(operations)]
+    while pending:
+        name = pending.pop()
         if name not in needed:
             needed[name] = shapes[name]
-            left += _shapes_in(shapes[name])
+            pending += _shapes_in(shapes[name])
     return {**description, "operations": operations, "shapes": needed}
 
 

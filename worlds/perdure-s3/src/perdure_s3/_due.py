@@ -56,7 +56,7 @@ class Due:
         await self._place(run_id, min(view.dues.values())).arm(run_id, item, base)
 
     def tidy(self, run_id: str, view: View) -> None:
-        """Have what a version of the head makes needless taken out, some time."""
+        """Have items that a version of the head makes needless taken out, some time."""
         now_ms, shelf = self._now_ms(), self._shelves[self._shard(run_id)]
         if not view.dues or not self._is_far(min(view.dues.values())):
             shelf.tidy(run_id, view, now_ms=now_ms)
@@ -78,13 +78,13 @@ class Due:
     def candidates(self, kinds: Collection[str]) -> list[tuple[int, str]]:
         """Runs of which something of these kinds may be due, the longest due first."""
         now_ms = self._now_ms()
-        found: list[tuple[int, str]] = []
+        runs: list[tuple[int, str]] = []
         for shelf in self._shelves:
             for run_id, dues in shelf.entries():
                 at = min((dues[kind] for kind in kinds if kind in dues), default=None)
                 if at is not None and at <= now_ms:
-                    found.append((at, run_id))
-        return sorted(found)
+                    runs.append((at, run_id))
+        return sorted(runs)
 
     def kinds(self) -> set[str]:
         """All topics that anything is there of, and ``""``."""
@@ -113,9 +113,9 @@ class Due:
                 await shelves[-1].refresh()
         items: dict[str, list[Item]] = {}
         for shelf in shelves:
-            for run_id, held in shelf.items().items():
-                items.setdefault(run_id, []).extend(held)
-        return {run_id: due_of(held) for run_id, held in items.items()}
+            for run_id, own in shelf.items().items():
+                items.setdefault(run_id, []).extend(own)
+        return {run_id: due_of(own) for run_id, own in items.items()}
 
     @property
     def look_every(self) -> float:
@@ -127,7 +127,7 @@ class Due:
         self._every = min(FIRST_LOOK, self._slowest)
 
     async def look(self, *, at_once: bool) -> None:
-        """Read what others may have changed, unless that was done lately."""
+        """Read shelves that others may have changed, unless that was done lately."""
         await self._promote()
         if at_once:
             await self._refresh(self._shelves)
@@ -178,13 +178,13 @@ class Due:
         )
 
     def _bucket(self, shard: int, stretch: int) -> Shelf:
-        found = self._later.get((shard, stretch))
-        if found is None:
-            found = self._later[shard, stretch] = Shelf(self._cas, Layout.later(shard, stretch))
-        return found
+        bucket = self._later.get((shard, stretch))
+        if bucket is None:
+            bucket = self._later[shard, stretch] = Shelf(self._cas, Layout.later(shard, stretch))
+        return bucket
 
     async def _promote(self) -> None:
-        """Move what comes near to where it is looked for."""
+        """Move items that come near to where they are looked for."""
         async with self._promoting:
             now_ms = self._now_ms()
             if now_ms < self._promote_ms:
@@ -200,7 +200,7 @@ class Due:
     async def _promote_bucket(self, shard: int, stretch: int) -> None:
         bucket, shelf = self._bucket(shard, stretch), self._shelves[shard]
         await bucket.refresh()
-        held = bucket.items()
-        await each(shelf.arm(run_id, item) for run_id, items in held.items() for item in items)
+        contents = bucket.items()
+        await each(shelf.arm(run_id, item) for run_id, items in contents.items() for item in items)
         if await bucket.remove():
             self._later.pop((shard, stretch), None)

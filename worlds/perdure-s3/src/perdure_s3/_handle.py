@@ -100,7 +100,7 @@ class Handle:
         return self.clock.now_ms()
 
     async def open(self) -> None:
-        """Connect, check that the server keeps conditions, and make what is missing."""
+        """Connect, check that the server keeps conditions, and make the world's object."""
         if self._open is not None:
             self._home.check()
             return
@@ -126,7 +126,7 @@ class Handle:
         self._open = _Open(cas, due, runs, Tokens(cas, runs), closing)
 
     async def aclose(self) -> None:
-        """Finish what is under way, and disconnect. Idempotent."""
+        """Finish writes that are under way, and disconnect. Idempotent."""
         if self._open is not None and not self._home.is_gone:
             self._home.check()
         opened, self._open = self._open, None
@@ -171,7 +171,7 @@ async def _probe(cas: Cas, url: str) -> None:
     """Pass only a server that keeps conditions.
 
     Raises:
-        WorldContractError: it ignores them, or refuses what it should take.
+        WorldContractError: it ignores them, or refuses a write that it should take.
         WorldUnavailableError: it does not answer.
     """
     key = f"probe/{secrets.token_hex(8)}"
@@ -222,17 +222,17 @@ async def _settled_shards(cas: Cas, wanted: int, url: str) -> int:
     if body is None:
         raise WorldContractError(f"world {url}: what was just written is not there")
     with readable(f"what world {url} says of itself"):
-        written, shards, *_ = loads(body)
-    if written != FORMAT:
+        version, shards, *_ = loads(body)
+    if version != FORMAT:
         raise WorldContractError(
-            f"world {url} was made by a later version (format {written}); upgrade perdure-s3"
-            if written > FORMAT
-            else f"world {url} was made by an earlier version (format {written}, not {FORMAT}); "
+            f"world {url} was made by a later version (format {version}); upgrade perdure-s3"
+            if version > FORMAT
+            else f"world {url} was made by an earlier version (format {version}, not {FORMAT}); "
             f"let its runs end with the perdure-s3 that made it, and use another prefix from now on"
         )
     return int(shards)
 
 
 async def _described(cas: Cas) -> bytes | None:
-    found = await cas.get(Layout.WORLD)
-    return found.body if isinstance(found, Found) else None
+    reply = await cas.get(Layout.WORLD)
+    return reply.body if isinstance(reply, Found) else None

@@ -1,10 +1,10 @@
 """Head: a run's one object that changes; replacing it is the transaction.
 
 It holds the run's record, wake and messages with their leases, the tokens it holds, its snapshots
-and the end of its log. What is large lies in immutable parts beside it, written before the head
-that names them: segments of the log, the keys of all events in segments, big snapshots, big message
-bodies. ``cover`` is what the due index must know of the run: for the wake (``""``) and each topic a
-time not later than the next moment at which something of it can be claimed.
+and the end of its log. Large values lie in immutable parts beside it, written before the head that
+names them: segments of the log, the keys of all events in segments, big snapshots, big message
+bodies. ``cover`` is the run's times in the due index: for the wake (``""``) and each topic a time
+not later than the next moment at which something of it can be claimed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a run has of a token's object."""
+    """A run's claim of a token's object."""
 
     claim: bytes  # the mark in the object
     etag: str
@@ -168,7 +168,10 @@ class Head:
                 self.input_digest,
                 pack_mailbox(self.wake),
                 [pack_flat(hook) for hook in self.hooks.values()],
-                {token: [held.claim, held.etag] for token, held in self.claimed.items()},
+                {
+                    token: [claimed_token.claim, claimed_token.etag]
+                    for token, claimed_token in self.claimed.items()
+                },
                 [[pack_queued(q), self.bodies.get(name)] for name, q in self.messages.items()],
                 pack_committed(self.last_commit),
                 chain,
@@ -181,23 +184,23 @@ class Head:
 
     @classmethod
     @readable("a run's head")
-    def parse(cls, body: bytes, etag: str, known: Head | None = None) -> Head:
+    def parse(cls, body: bytes, etag: str, sibling: Head | None = None) -> Head:
         """The version that these bytes are.
 
         Args:
-            known: another version; of the same life, it tells the positions of keys.
+            sibling: another version; of the same life, it tells the positions of keys.
         """
         birth, seq, mark, recent, record, digest, wake, hooks, claimed, *rest = loads(body)
         messages, last_commit, chain, cover, segments, keys, tail = rest
         entries = tuple(Entry(*parts) for parts in tail)
-        made = tuple(Segment(*parts) for parts in segments)
-        spilled = made[-1].last if made else 0
-        positions = known.positions if known is not None and known.birth == birth else {}
+        ranges = tuple(Segment(*parts) for parts in segments)
+        spilled = ranges[-1].last if ranges else 0
+        positions = sibling.positions if sibling is not None and sibling.birth == birth else {}
         positions.update(
             (entry.key, position) for position, entry in enumerate(entries, start=spilled + 1)
         )
         queued = [(unpack_queued(parts), part) for parts, part in messages]
-        held = [unpack_hook(parts) for parts in hooks]
+        records = [unpack_hook(parts) for parts in hooks]
         return cls(
             birth=birth,
             seq=seq,
@@ -206,7 +209,7 @@ class Head:
             record=unpack_record(record),
             input_digest=digest,
             wake=unpack_mailbox(wake),
-            hooks={hook.token: hook for hook in held},
+            hooks={hook.token: hook for hook in records},
             claimed={token: Claimed(*parts) for token, parts in claimed.items()},
             messages={q.message.message_id: q for q, _ in queued},
             bodies={q.message.message_id: part for q, part in queued if part is not None},
@@ -214,7 +217,7 @@ class Head:
             chain=tuple(unpack_flat(Snapshot, parts[:4]) for parts in chain),
             images={parts[0]: parts[4] for parts in chain if parts[4] is not None},
             cover=cover,
-            segments=made,
+            segments=ranges,
             keys=keys,
             tail=entries,
             etag=etag,
@@ -244,11 +247,11 @@ class Head:
         return none.after(book, now_ms=now_ms)
 
     def after(self, book: Book, *, now_ms: int) -> Head:
-        """The next version, which holds what the book does; nothing of it is written yet."""
+        """The next version, with the contents of the book; nothing of it is written yet."""
         entries = tuple(
             Entry(logged.event.key, pack_event(logged.event)) for logged in book.written
         )
-        kept = {id(s) for s in book.snapshots} & {id(s) for s in self.chain}
+        same_images = {id(s) for s in book.snapshots} & {id(s) for s in self.chain}
         same = {
             name
             for name, queued in book.messages.items()
@@ -262,7 +265,7 @@ class Head:
             record=book.record,
             wake=book.wake,
             hooks=book.hooks,
-            claimed={t: held for t, held in self.claimed.items() if t in book.hooks},
+            claimed={t: claim for t, claim in self.claimed.items() if t in book.hooks},
             messages=book.messages,
             bodies={name: part for name, part in self.bodies.items() if name in same},
             last_commit=book.last_commit,
@@ -270,7 +273,7 @@ class Head:
             images={
                 s.turn: self.images[s.turn]
                 for s in self.chain
-                if id(s) in kept and s.turn in self.images
+                if id(s) in same_images and s.turn in self.images
             },
             cover=_cover(self.cover, book, now_ms=now_ms),
             tail=(*self.tail, *entries),
@@ -303,7 +306,7 @@ def is_busy(book: Book | Head, *, now_ms: int) -> bool:
 
 
 def _cover(before: Mapping[str, int], book: Book, *, now_ms: int) -> dict[str, int]:
-    """What the index must know after this write.
+    """The cover after this write.
 
     Lowering a time costs a write to the index, raising one does not. So while a worker is busy with
     the run, times that are earlier than need be are kept until they come near.
@@ -311,10 +314,10 @@ def _cover(before: Mapping[str, int], book: Book, *, now_ms: int) -> dict[str, i
     times, busy = claimable(book), is_busy(book, now_ms=now_ms)
     after: dict[str, int] = {}
     for kind in {*before, *times}:
-        kept, at = before.get(kind), times.get(kind)
-        lags = busy and kept is not None and kept > now_ms + COVER_LAG_MS
-        if kept is not None and lags and (at is None or at >= kept):
-            after[kind] = kept
+        old, at = before.get(kind), times.get(kind)
+        lags = busy and old is not None and old > now_ms + COVER_LAG_MS
+        if old is not None and lags and (at is None or at >= old):
+            after[kind] = old
         elif at is not None:
             after[kind] = at
     return after

@@ -3,15 +3,15 @@
 An entry is a list of items, each a lower bound (a cover) that a version of the run's head has, or
 will have; the entry is due at the earliest of them. It may be too early, never too late:
 
-- whoever makes a run due earlier puts an item in *first* (``arm``), with the number of the version
-  it is about to write, and then writes the head;
-- whoever has read a version of the head may replace the items up to that version by the version's
-  own cover (``tidy``). An item above it belongs to a write that is under way, and stays; a writer
+- a writer that makes a run due earlier puts an item in *first* (``arm``), with the number of the
+  version it is about to write, and then writes the head;
+- a reader of a version of the head may replace the items up to that version by the version's own
+  cover (``tidy``). An item above it belongs to a write that is under way, and stays; a writer
   that died is given up after ``GUARD_MS``.
 
 So a crash between the two leaves an entry at which somebody looks in vain. Both are idempotent, and
 all that comes up while a write is at work shares the next one. Leases live in heads, not here.
-What is due far ahead lies in objects by stretch of time, and is moved when that comes near.
+Items that are due far ahead lie in objects by stretch of time, and are moved when that comes near.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a version of a head says of when its run is due."""
+    """The due times of a run, as a version of its head says them."""
 
     birth: str
     seq: int
@@ -67,9 +67,9 @@ def tidied(items: tuple[Item, ...], view: View, *, now_ms: int) -> tuple[Item, .
     """An entry's items after somebody has seen *view*; none at all if nothing is left to know."""
     if not items:
         return ()
-    kept = [item for item in items if _is_pending(item, view, now_ms=now_ms)]
+    pending = [item for item in items if _is_pending(item, view, now_ms=now_ms)]
     own = Item(view.birth, view.seq, now_ms, view.dues)
-    return (*([own] if view.dues else []), *kept)
+    return (*([own] if view.dues else []), *pending)
 
 
 def _is_pending(item: Item, view: View, *, now_ms: int) -> bool:
@@ -92,7 +92,7 @@ class _Arming:
     run_id: str
     item: Item
     base: View | None  # the version that the item's one is going to follow
-    done: asyncio.Future[None] = field(
+    landing: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -118,7 +118,7 @@ class Shelf:
         self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._known = False
+        self._is_known = False
         self.looked_at = float("-inf")  # when it was last read or written, by the loop's clock
 
     def __repr__(self) -> str:
@@ -127,18 +127,18 @@ class Shelf:
     def entries(self) -> Iterator[tuple[str, dict[str, int]]]:
         """Runs and when they are due, by all that is known here."""
         for run_id, items in self._stored.items():
-            seen = self._tidying.get(run_id)
-            if seen is not None:
-                items = tidied(items, seen.view, now_ms=seen.now_ms)
+            tidying = self._tidying.get(run_id)
+            if tidying is not None:
+                items = tidied(items, tidying.view, now_ms=tidying.now_ms)
             if items:
                 yield run_id, due_of(items)
 
     def items(self) -> dict[str, tuple[Item, ...]]:
-        """What is stored."""
+        """The stored items, by run."""
         return dict(self._stored)
 
     def holds(self, run_id: str, view: View) -> bool:
-        """Whether it is known to have an item that says what *view* does."""
+        """Whether it is known to have an item that says the same as *view*."""
         items = self._stored.get(run_id, ())
         return any((i.birth, i.seq, i.dues) == (view.birth, view.seq, view.dues) for i in items)
 
@@ -147,10 +147,10 @@ class Shelf:
         arming = _Arming(run_id, item, base)
         self._arming.append(arming)
         self._write_soon(0)
-        await arming.done
+        await arming.landing
 
     def tidy(self, run_id: str, view: View, *, now_ms: int) -> None:
-        """Have what *view* makes needless taken out, some time."""
+        """Have items that *view* makes needless taken out, some time."""
         before = self._tidying.get(run_id)
         newer = before is None or before.view.is_before(view)
         items = self._stored.get(run_id, ())
@@ -170,30 +170,30 @@ class Shelf:
                 await anyio.lowlevel.checkpoint()
 
     async def refresh(self) -> bool:
-        """Read it anew; gives whether others have changed it."""
+        """Read it anew. Returns whether others have changed it."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
         etag = self._etag
-        found = await self._cas.get(self.key, etag=etag)
+        reply = await self._cas.get(self.key, etag=etag)
         self.looked_at = asyncio.get_running_loop().time()
-        if found is UNCHANGED or etag != self._etag:
+        if reply is UNCHANGED or etag != self._etag:
             return False  # or a write of our own came meanwhile, which is newer
-        changed = self._known or found is not None
-        self._known = True
-        if found is None:
+        changed = self._is_known or reply is not None
+        self._is_known = True
+        if reply is None:
             self._etag, self._stored = None, {}
             return changed and etag is not None
-        self._etag, self._stored = found.etag, _unpack(found.body)
+        self._etag, self._stored = reply.etag, _unpack(reply.body)
         return True
 
     async def remove(self) -> bool:
-        """Delete the object if it still is what was read; gives whether it was."""
+        """Delete the object if it is unchanged since it was read. Returns whether it is gone."""
         if self._etag is not None:
             await self._cas.remove(self.key, etag=self._etag)
         return await self._cas.get(self.key) is None
 
     def close(self) -> None:
-        """Stop the clockwork; what was asked for and not flushed is left."""
+        """Stop the clockwork; changes that were not flushed are left."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -218,7 +218,7 @@ class Shelf:
 
     async def _write_all(self) -> None:
         try:
-            await asyncio.sleep(0)  # for what others ask for at the same moment
+            await asyncio.sleep(0)  # for changes that others ask for at the same moment
             await self._write_batch()
             while self._arming:
                 await self._write_batch()
@@ -236,18 +236,18 @@ class Shelf:
         error: Exception | None = None
         try:
             await self._land(arming, tidying)
-        except Exception as exc:  # handed on to who waits; tidying may be left
+        except Exception as exc:  # handed on to those that wait; tidying may be left
             error = exc
-        for run_id, seen in tidying.items():
-            if self._tidying.get(run_id) is seen:
+        for run_id, request in tidying.items():
+            if self._tidying.get(run_id) is request:
                 del self._tidying[run_id]
         for one in arming:
-            if one.done.cancelled():
+            if one.landing.cancelled():
                 continue
             if error is None:
-                one.done.set_result(None)
+                one.landing.set_result(None)
             else:
-                one.done.set_exception(error)
+                one.landing.set_exception(error)
 
     async def _land(self, arming: list[_Arming], tidying: Mapping[str, _Tidying]) -> None:
         doubts = 0
@@ -261,17 +261,17 @@ class Shelf:
             else:
                 etag = await self._cas.replace(self.key, body, self._etag)
             if not isinstance(etag, Refusal):
-                self._etag, self._stored, self._known = etag, after, True
+                self._etag, self._stored, self._is_known = etag, after, True
                 self.looked_at = asyncio.get_running_loop().time()
                 return
             doubts += etag is Refusal.DOUBTFUL
             if doubts > _DOUBTS:
                 break
-            found = await self._cas.get(self.key)
-            if found is None or found is UNCHANGED:
+            reply = await self._cas.get(self.key)
+            if reply is None or reply is UNCHANGED:
                 self._etag, self._stored = None, {}
             else:
-                self._etag, self._stored = found.etag, _unpack(found.body)
+                self._etag, self._stored = reply.etag, _unpack(reply.body)
             await anyio.sleep(random.uniform(0, min(0.5, 0.01 * 2**tried)))
         raise WorldUnavailableError(f"{self.key} could not be written; try again")
 

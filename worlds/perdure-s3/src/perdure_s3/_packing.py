@@ -1,4 +1,4 @@
-"""Packing: values that are compressed in parts, and what their bytes may come to.
+"""Packing: values that are compressed in parts, and the bound on their size.
 
 A part's name says how long it is once it is unpacked; a store may have other bytes in its place. So
 no more than that is made of it, and nothing of a part that claims more than any has. A part of an

@@ -1,7 +1,7 @@
-"""Parts: immutable objects that a head names, for what is too large to be written with each change.
+"""Parts: immutable objects that a head names, for values too large to be written with each change.
 
 A part is written before the head that names it, under a random name, and removed after the first
-head that does not. Whoever finds that one is gone had an old head.
+head that does not. A reader that misses one had an old head.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class Parts:
     def __init__(self, cas: Cas) -> None:
         self._cas = cas
 
-    async def spill(self, made: Head) -> Head:
-        """The version with what is large in parts, which are there once this returns."""
+    async def spill(self, head: Head) -> Head:
+        """The version with large values in parts, which are there once this returns."""
         writes: list[Awaitable[None]] = []
-        made = self._spill_log(made, writes)
-        made = self._spill_images(made, writes)
-        made = self._spill_bodies(made, writes)
+        head = self._spill_log(head, writes)
+        head = self._spill_images(head, writes)
+        head = self._spill_bodies(head, writes)
         if writes:
             await together(*writes)
-        return made
+        return head
 
     async def chain(self, head: Head) -> tuple[Snapshot, ...]:
         """The snapshots, whole."""
@@ -76,11 +76,11 @@ class Parts:
         """Events above *after*, at most *limit*."""
         last = min(after + limit, head.record.position)
         wanted = [s for s in head.segments if s.last > after and s.first <= last]
-        found: list[LoggedEvent] = []
+        events: list[LoggedEvent] = []
         for segment, data in zip(
             wanted, await each(self._read(head, s.name) for s in wanted), strict=True
         ):
-            found += (
+            events += (
                 LoggedEvent(position=position, event=unpack_event(entry.data))
                 for position, entry in enumerate(
                     unpack_segment(data, segment.name), start=segment.first
@@ -89,8 +89,8 @@ class Parts:
             )
         if last > head.spilled:
             start = max(after, head.spilled)
-            found += head.events(after=start, limit=last - start)
-        return tuple(found)
+            events += head.events(after=start, limit=last - start)
+        return tuple(events)
 
     async def read_keys(self, head: Head) -> list[str]:
         """The keys of all events that lie in segments, by position from 1."""
@@ -99,10 +99,10 @@ class Parts:
         return unpack(await self._read(head, head.keys), head.keys)
 
     async def _read(self, head: Head, name: str) -> bytes:
-        found = await self._cas.get(Layout.part(head.record.run_id, head.birth, name))
-        if found is None or found is UNCHANGED:
+        reply = await self._cas.get(Layout.part(head.record.run_id, head.birth, name))
+        if reply is None or reply is UNCHANGED:
             raise MissingPartError(f"run {head.record.run_id}: part {name} is gone")
-        return found.body
+        return reply.body
 
     def _put(
         self,
@@ -120,44 +120,44 @@ class Parts:
         writes.append(self._cas.put(Layout.part(head.record.run_id, head.birth, name), data))
         return name
 
-    def _spill_log(self, made: Head, writes: list[Awaitable[None]]) -> Head:
-        size = sum(len(entry.data) + len(entry.key) for entry in made.tail)
-        if len(made.tail) <= TAIL_EVENTS and size <= TAIL_BYTES:
-            return made
-        last = made.spilled + len(made.tail)
-        log, log_size = pack_segment(made.tail)
-        name = self._put(made, "log", log, writes, size=log_size)
-        segment = Segment(made.spilled + 1, last, name)
-        packed, keys_size = pack(_keys(made, made.tail, last))
-        keys = self._put(made, "keys", packed, writes, size=keys_size)
-        return replace(made, segments=(*made.segments, segment), keys=keys, tail=())
+    def _spill_log(self, head: Head, writes: list[Awaitable[None]]) -> Head:
+        size = sum(len(entry.data) + len(entry.key) for entry in head.tail)
+        if len(head.tail) <= TAIL_EVENTS and size <= TAIL_BYTES:
+            return head
+        last = head.spilled + len(head.tail)
+        log, log_size = pack_segment(head.tail)
+        name = self._put(head, "log", log, writes, size=log_size)
+        segment = Segment(head.spilled + 1, last, name)
+        packed, keys_size = pack(_keys(head, head.tail, last))
+        keys = self._put(head, "keys", packed, writes, size=keys_size)
+        return replace(head, segments=(*head.segments, segment), keys=keys, tail=())
 
-    def _spill_images(self, made: Head, writes: list[Awaitable[None]]) -> Head:
-        size = sum(len(snapshot.data) for snapshot in made.chain)
-        images, chain = dict(made.images), list(made.chain)
+    def _spill_images(self, head: Head, writes: list[Awaitable[None]]) -> Head:
+        size = sum(len(snapshot.data) for snapshot in head.chain)
+        images, chain = dict(head.images), list(head.chain)
         for at in sorted(range(len(chain)), key=lambda at: -len(chain[at].data)):
             if size <= INLINE_IMAGES:
                 break
             size -= len(chain[at].data)
-            images[chain[at].turn] = self._put(made, "image", chain[at].data, writes)
+            images[chain[at].turn] = self._put(head, "image", chain[at].data, writes)
             chain[at] = replace(chain[at], data=b"")
-        return replace(made, images=images, chain=tuple(chain))
+        return replace(head, images=images, chain=tuple(chain))
 
-    def _spill_bodies(self, made: Head, writes: list[Awaitable[None]]) -> Head:
-        bodies, messages = dict(made.bodies), dict[str, QueuedMessage](made.messages)
-        for name, queued in made.messages.items():
+    def _spill_bodies(self, head: Head, writes: list[Awaitable[None]]) -> Head:
+        bodies, messages = dict(head.bodies), dict[str, QueuedMessage](head.messages)
+        for name, queued in head.messages.items():
             body = queued.message.body
             if len(body) > INLINE_BODY:
-                bodies[name] = self._put(made, "body", body, writes)
+                bodies[name] = self._put(head, "body", body, writes)
                 messages[name] = replace(queued, message=replace(queued.message, body=b""))
-        return replace(made, bodies=bodies, messages=messages)
+        return replace(head, bodies=bodies, messages=messages)
 
 
-def _keys(made: Head, tail: tuple[Entry, ...], last: int) -> list[str]:
+def _keys(head: Head, tail: tuple[Entry, ...], last: int) -> list[str]:
     keys = [""] * last
-    for key, position in made.positions.items():
+    for key, position in head.positions.items():
         if position <= last:
             keys[position - 1] = key
-    for position, entry in enumerate(tail, start=made.spilled + 1):
+    for position, entry in enumerate(tail, start=head.spilled + 1):
         keys[position - 1] = entry.key
     return keys

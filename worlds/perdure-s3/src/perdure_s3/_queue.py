@@ -39,7 +39,7 @@ _LAST_MISS = 3.2
 class _Miss:
     """Looks in vain at a run that the index names: a write is under way, or its writer died."""
 
-    seen: Head | None
+    head: Head | None
     count: int
     again_at: float  # by the loop's clock
 
@@ -64,10 +64,10 @@ class S3Queue(Queue):
     ) -> tuple[WakeClaim, ...]:
         async def claim(heads: Sequence[Head]) -> list[WakeClaim]:
             wakes = [(h.wake.claimable_ms or 0, h.record.run_id) for h in heads if h.wake]
-            chosen = [run_id for _, run_id in sorted(wakes)[:limit]]
+            run_ids = [run_id for _, run_id in sorted(wakes)[:limit]]
             claims = await each(
                 self._handle.runs.change(run_id, lambda txn: _claim_wake(txn, visibility_ms))
-                for run_id in chosen
+                for run_id in run_ids
             )
             return [one for one in claims if one is not None]
 
@@ -93,26 +93,26 @@ class S3Queue(Queue):
     async def claim_messages(
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[MessageClaim, ...]:
-        asked = frozenset(topics)
+        kinds = frozenset(topics)
 
         async def claim(heads: Sequence[Head]) -> list[MessageClaim]:
-            chosen = _longest_due(heads, asked, limit=limit, now_ms=self._handle.now_ms())
+            names_due = _longest_due(heads, kinds, limit=limit, now_ms=self._handle.now_ms())
             by_run: defaultdict[RunId, list[str]] = defaultdict(list)
-            for name in chosen:
+            for name in names_due:
                 by_run[run_of(name)].append(name)
-            found = await each(
+            batches = await each(
                 self._claim_messages(run_id, names, visibility_ms)
                 for run_id, names in by_run.items()
             )
-            claims = [one for some in found for one in some]
-            return sorted(claims, key=lambda one: chosen.index(one.lease.item))
+            claims = [one for some in batches for one in some]
+            return sorted(claims, key=lambda one: names_due.index(one.lease.item))
 
         def is_due(head: Head, now_ms: int) -> bool:
             return any(
-                q.message.topic in asked and q.is_claimable(now_ms) for q in head.messages.values()
+                q.message.topic in kinds and q.is_claimable(now_ms) for q in head.messages.values()
             )
 
-        return tuple(await self._wait(asked, limit, wait_ms, is_due, claim))
+        return tuple(await self._wait(kinds, limit, wait_ms, is_due, claim))
 
     async def extend(self, leases: Sequence[Lease], *, visibility_ms: int) -> tuple[Lease, ...]:
         self._handle.check_open()
@@ -130,11 +130,11 @@ class S3Queue(Queue):
                     continue
             return renewed
 
-        found = await each(
+        batches = await each(
             self._handle.runs.change(run_id, lambda txn, mine=mine: extend(txn, mine))  # type: ignore[misc]
             for run_id, mine in by_run.items()
         )
-        renewed = {lease.token: lease for some in found for lease in some}
+        renewed = {lease.token: lease for some in batches for lease in some}
         return tuple(renewed[lease.token] for lease in leases if lease.token in renewed)
 
     async def finish(self, end: LeaseEnd) -> None:
@@ -149,16 +149,16 @@ class S3Queue(Queue):
     async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
         due = self._handle.due
         await due.look(at_once=True)
-        asked = due.kinds() if topics is None else {*topics}
+        kinds = due.kinds() if topics is None else {*topics}
         counts, now_ms = {"": 0}, self._handle.now_ms()
-        candidates = [run_id for _, run_id in due.candidates({"", *asked})]
+        candidates = [run_id for _, run_id in due.candidates({"", *kinds})]
         for head in await each(self._read(run_id) for run_id in candidates[:_COUNTED]):
             if head is None:
                 continue
             counts[""] += head.wake is not None and head.wake.is_claimable(now_ms)
             for queued in head.messages.values():
                 topic = queued.message.topic
-                if queued.is_claimable(now_ms) and (topics is None or topic in asked):
+                if queued.is_claimable(now_ms) and (topics is None or topic in kinds):
                     counts[topic] = counts.get(topic, 0) + 1
         counts[""] += len(candidates[_COUNTED:])
         return counts
@@ -173,7 +173,7 @@ class S3Queue(Queue):
         is_due: Callable[[Head, int], bool],
         claim: Callable[[Sequence[Head]], Awaitable[list[T]]],
     ) -> list[T]:
-        """Claim what is due, or wait for it."""
+        """Claim due items, or wait for one."""
         if limit < 1:
             self._handle.check_open()
             return []
@@ -203,9 +203,9 @@ class S3Queue(Queue):
         """Heads of which something is due, of those that the index names first."""
         for_wakes = "" in kinds
         listed = [run_id for _, run_id in self._handle.due.candidates(kinds)]
-        for gone in self._misses.keys() - {(run_id, for_wakes) for run_id in listed}:
-            if gone[1] is for_wakes:
-                del self._misses[gone]
+        for key in self._misses.keys() - {(run_id, for_wakes) for run_id in listed}:
+            if key[1] is for_wakes:
+                del self._misses[key]
         wanted = [run_id for run_id in listed if self._is_worth_a_look(run_id, for_wakes)]
         heads = await each(
             self._look(run_id, for_wakes, is_due) for run_id in wanted[: limit + _AHEAD]
@@ -216,7 +216,7 @@ class S3Queue(Queue):
         miss = self._misses.get((run_id, for_wakes))
         if miss is None or miss.again_at <= asyncio.get_running_loop().time():
             return True
-        return self._handle.runs.cached(RunId(run_id)) is not miss.seen
+        return self._handle.runs.cached(RunId(run_id)) is not miss.head
 
     async def _look(
         self, name: str, for_wakes: bool, is_due: Callable[[Head, int], bool]
@@ -299,12 +299,12 @@ def _is_claimable(txn: Txn, name: str) -> bool:
 
 
 def _longest_due(
-    heads: Sequence[Head], asked: Collection[str], *, limit: int, now_ms: int
+    heads: Sequence[Head], topics: Collection[str], *, limit: int, now_ms: int
 ) -> list[str]:
     due = [
         (queued.claimable_ms or 0, name)
         for head in heads
         for name, queued in head.messages.items()
-        if queued.message.topic in asked and queued.is_claimable(now_ms)
+        if queued.message.topic in topics and queued.is_claimable(now_ms)
     ]
     return [name for _, name in sorted(due)[:limit]]

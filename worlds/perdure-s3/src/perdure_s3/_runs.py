@@ -2,8 +2,8 @@
 
 All that is asked of one run in this process while a write is at work shares the next write. Heads
 are kept in memory, and read by conditional GET where an answer depends on it: a write that lands
-proves that what it was built on was the latest; what changes nothing, or is refused, is answered
-only on a head that has been read after it was asked.
+proves that it was built on the latest version; a call that changes nothing, or is refused, is
+answered only on a head that has been read after the call.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _DOUBTS = 1  # writes of unknown outcome after which one more is made
 class _Work(Generic[T]):
     apply: Callable[[Txn], T]
     prepare: Callable[[Txn], Awaitable[None]] | None
-    done: asyncio.Future[T] = field(
+    answer: asyncio.Future[T] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -56,7 +56,7 @@ class _Work(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class _Try:
     txn: Txn
-    made: Head
+    head: Head
     answers: list[Any]
 
 
@@ -85,8 +85,8 @@ class Runs:
         """The latest version."""
         self._check(run_id)
         head = self._heads.get(run_id)
-        found = await self._cas.get(Layout.head(run_id), etag=None if head is None else head.etag)
-        return self._take(run_id, head, found)
+        reply = await self._cas.get(Layout.head(run_id), etag=None if head is None else head.etag)
+        return self._take(run_id, head, reply)
 
     def _check(self, run_id: RunId) -> None:
         """Pass only an id that all the run's objects can be named by."""
@@ -104,7 +104,7 @@ class Runs:
         return head
 
     async def view(self, run_id: RunId, look: Callable[[Head], Awaitable[T]]) -> T:
-        """What *look* makes of the latest version; again if parts of it went meanwhile.
+        """The result of *look* on the latest version; again if parts of it went meanwhile.
 
         Raises:
             RunNotFoundError: no such run.
@@ -146,11 +146,11 @@ class Runs:
         else:
             self._queued[run_id] = [work]
             self.follow(self._write_all(run_id))
-        return await work.done
+        return await work.answer
 
-    def follow(self, made: Any) -> None:
+    def follow(self, work: Any) -> None:
         """Have a coroutine run until it is done; ``settle`` waits for it."""
-        task: asyncio.Task[None] = asyncio.create_task(made)
+        task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -165,12 +165,12 @@ class Runs:
         Returns:
             Whether that was so; if not, the run has another version already.
         """
-        made = replace(head, seq=head.seq + 1, mark=new_mark(), etag="")
-        made = replace(made, recent=(*head.recent, head.mark)[-RECENT:])
-        etag = await self._cas.replace(Layout.head(head.record.run_id), made.body(), head.etag)
+        version = replace(head, seq=head.seq + 1, mark=new_mark(), etag="")
+        version = replace(version, recent=(*head.recent, head.mark)[-RECENT:])
+        etag = await self._cas.replace(Layout.head(head.record.run_id), version.body(), head.etag)
         if isinstance(etag, Refusal):
             return False
-        self._keep(head.record.run_id, replace(made, etag=etag))
+        self._keep(head.record.run_id, replace(version, etag=etag))
         return True
 
     def forget(self, run_id: RunId) -> None:
@@ -182,7 +182,7 @@ class Runs:
     async def _write_all(self, run_id: RunId) -> None:
         try:
             while self._queued[run_id]:
-                await asyncio.sleep(0)  # for what others ask of it at the same moment
+                await asyncio.sleep(0)  # for changes that others ask for at the same moment
                 batch, self._queued[run_id] = self._queued[run_id], []
                 try:
                     answers = await self._land(run_id, batch)
@@ -202,8 +202,8 @@ class Runs:
         doubts = 0
         for attempt in range(_TRIES):
             try:
-                known = await self._with_keys(head)
-                txn = Txn(run_id, known, now_ms=self._now_ms(), reserved=reserved)
+                keyed = await self._with_keys(head)
+                txn = Txn(run_id, keyed, now_ms=self._now_ms(), reserved=reserved)
             except MissingPartError:
                 head, fresh = await self._read_newer(run_id, head), True
                 continue
@@ -217,18 +217,18 @@ class Runs:
                         await self._release(reserved)
                     return answers
                 continue
-            made = await self._prepare(txn)
-            tried[made.mark] = _Try(txn, made, answers)
-            landed = await self._put(txn, made)
+            version = await self._prepare(txn)
+            tried[version.mark] = _Try(txn, version, answers)
+            landed = await self._put(txn, version)
             if isinstance(landed, str):
-                made = replace(made, etag=landed)
-                self._landed(txn, made, made)
+                version = replace(version, etag=landed)
+                self._landed(txn, version, version)
                 return answers
             base, head, fresh = head, await self.read(run_id), True
-            won = _winner(head, tried)
-            if won is not None and head is not None:
-                self._landed(won.txn, won.made, head)
-                return won.answers
+            winner = _winner(head, tried)
+            if winner is not None and head is not None:
+                self._landed(winner.txn, winner.head, head)
+                return winner.answers
             doubts += landed is Refusal.DOUBTFUL
             if landed is Refusal.DOUBTFUL and (doubts > _DOUBTS or not _is_remembered(base, head)):
                 break
@@ -237,8 +237,8 @@ class Runs:
 
     async def _prepare(self, txn: Txn) -> Head:
         """Everything that comes before the head: large parts, entries in lists, the index."""
-        made = txn.next_head()
-        spilled = await self.parts.spill(made)
+        version = txn.next_head()
+        spilled = await self.parts.spill(version)
         record, before = spilled.record, txn.head
         needed: list[Awaitable[None]] = []
         if before is None:
@@ -259,8 +259,8 @@ class Runs:
             await self._due.arm(record.run_id, view, base)  # the rest took a part of its guard
         return spilled
 
-    async def _put(self, txn: Txn, made: Head) -> str | Refusal:
-        key, body = Layout.head(txn.run_id), made.body()
+    async def _put(self, txn: Txn, version: Head) -> str | Refusal:
+        key, body = Layout.head(txn.run_id), version.body()
         if txn.head is None:
             return await self._cas.create(key, body)
         return await self._cas.replace(key, body, txn.head.etag)
@@ -270,16 +270,16 @@ class Runs:
         for token, etag in reserved.items():
             await self._cas.drop(Layout.token(token), etag=etag)
 
-    def _landed(self, txn: Txn, made: Head, latest: Head) -> None:
-        """What follows from a write; *latest* may be a version that others made of it."""
+    def _landed(self, txn: Txn, version: Head, latest: Head) -> None:
+        """Settle the effects of a write; *latest* may be a version that others made of it."""
         latest.learn()
         self._keep(txn.run_id, latest)
         before = txn.head
-        for name in part_names(before) - part_names(made) if before is not None else ():
-            self.follow(self._cas.drop(Layout.part(txn.run_id, made.birth, name)))
-        for token, held in {**({} if before is None else before.claimed), **txn.granted}.items():
-            if made.claimed.get(token) != held:
-                self.follow(self._cas.drop(Layout.token(token), etag=held.etag))
+        for name in part_names(before) - part_names(version) if before is not None else ():
+            self.follow(self._cas.drop(Layout.part(txn.run_id, version.birth, name)))
+        for token, claim in {**({} if before is None else before.claimed), **txn.granted}.items():
+            if version.claimed.get(token) != claim:
+                self.follow(self._cas.drop(Layout.token(token), etag=claim.etag))
         self._due.tidy(txn.run_id, view_of(latest, now_ms=txn.now_ms))
         self._due.hasten()
         self._bells.ring("due", txn.run_id)
@@ -287,16 +287,16 @@ class Runs:
     # --- reading ------------------------------------------------------------------------------
 
     def _take(
-        self, run_id: RunId, known: Head | None, found: Found | Unchanged | None
+        self, run_id: RunId, old: Head | None, reply: Found | Unchanged | None
     ) -> Head | None:
-        if found is UNCHANGED:
-            return known
-        if found is None:
-            if self._heads.get(run_id) is known:
+        if reply is UNCHANGED:
+            return old
+        if reply is None:
+            if self._heads.get(run_id) is old:
                 self._heads.pop(run_id, None)
             return None
         latest = self._heads.get(run_id)
-        head = Head.parse(found.body, found.etag, latest)
+        head = Head.parse(reply.body, reply.etag, latest)
         if latest is not None and latest.birth == head.birth and latest.seq > head.seq:
             return latest  # a write of ours came meanwhile
         self._keep(run_id, head)
@@ -338,12 +338,12 @@ async def _attempt(work: _Work[Any], txn: Txn) -> Any:
 
 def _answer(batch: list[_Work[Any]], answers: list[Any]) -> None:
     for work, answer in zip(batch, answers, strict=True):
-        if work.done.done():
+        if work.answer.done():
             continue
         if isinstance(answer, BaseException):
-            work.done.set_exception(answer)
+            work.answer.set_exception(answer)
         else:
-            work.done.set_result(answer)
+            work.answer.set_result(answer)
 
 
 def _winner(head: Head | None, tried: Mapping[bytes, _Try]) -> _Try | None:

@@ -63,7 +63,7 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def new_mark() -> bytes:
-    """What tells one write from every other."""
+    """A mark that tells one write from every other."""
     return secrets.token_bytes(8)
 
 
@@ -87,7 +87,7 @@ class Layout:
 
     @staticmethod
     def folder(run_id: str) -> str:
-        """What all objects of a run begin with, but for its entries in lists."""
+        """The beginning of all objects' names of a run, but for its entries in lists."""
         return f"run/{_safe(run_id)}/"
 
     @staticmethod
@@ -97,7 +97,7 @@ class Layout:
 
     @staticmethod
     def life(run_id: str, birth: str) -> str:
-        """What the objects of one life of a run id begin with."""
+        """The beginning of the names of one life of a run id."""
         return f"{Layout.folder(run_id)}{birth}/"
 
     @staticmethod
@@ -107,7 +107,7 @@ class Layout:
 
     @staticmethod
     def streams(run_id: str, birth: str) -> str:
-        """What the objects of a run's streams begin with."""
+        """The beginning of the names of a run's streams."""
         return f"{Layout.life(run_id, birth)}str/"
 
     @staticmethod
@@ -118,7 +118,7 @@ class Layout:
 
     @staticmethod
     def blobs(run_id: str) -> str:
-        """What a run's blobs begin with."""
+        """The beginning of the names of a run's blobs."""
         return f"{Layout.folder(run_id)}blob/"
 
     @staticmethod
@@ -134,7 +134,7 @@ class Layout:
 
     @staticmethod
     def token(token: str) -> str:
-        """Who may hold a hook's token."""
+        """The object that names the holder of a hook's token."""
         return f"{Layout.TOKENS}{hashlib.sha256(token.encode()).hexdigest()}"
 
     @staticmethod
@@ -158,12 +158,12 @@ class Layout:
 
     @staticmethod
     def due(shard: int) -> str:
-        """What is due soon."""
+        """The shelf of runs that are due soon."""
         return f"{Layout.DUE}{shard:02x}/now"
 
     @staticmethod
     def later(shard: int, bucket: int | None = None) -> str:
-        """What is due in one stretch of time far ahead; without one, where all of them are."""
+        """The shelf of one stretch of time far ahead; without one, the folder of all of them."""
         folder = f"{Layout.DUE}{shard:02x}/later/"
         return folder if bucket is None else f"{folder}{bucket:010d}"
 
@@ -179,7 +179,7 @@ def readable(what: str) -> Generator[None, None, None]:
     """Within the block, or in the function that is decorated, stored bytes are read.
 
     Raises:
-        WorldContractError: they are not what this package writes.
+        WorldContractError: this package does not write such bytes.
     """
     try:
         yield
@@ -278,13 +278,13 @@ def pack_queued(queued: QueuedMessage) -> list[Any]:
 
 def unpack_queued(parts: list[Any]) -> QueuedMessage:
     """A message and its counters."""
-    message, due_ms, lease, attempt, lost, returned = parts
+    message, due_ms, lease, attempt, losses, returned = parts
     return QueuedMessage(
         message=unpack_flat(Message, message),
         due_ms=due_ms,
         lease=unpack_lease(lease),
         attempt=attempt,
-        lost=lost,
+        lost=losses,
         returned=returned,
     )
 

@@ -64,9 +64,9 @@ class S3Storage(Storage):
             holders.clear()
             _check(txn, commit)  # before anything is claimed
             for claim in commit.hooks_claimed:
-                held = await tokens.claim(txn, claim.token)
-                if held is not None:
-                    holders[claim.token] = held
+                holder = await tokens.claim(txn, claim.token)
+                if holder is not None:
+                    holders[claim.token] = holder
 
         committed = await self._handle.runs.change(
             commit.run_id,
@@ -107,8 +107,8 @@ class S3Storage(Storage):
         record, every, looked_at = await self.get_run(run_id), _FIRST_LOOK, anyio.current_time()
         async for _ in self._handle.attempts(run_id, wait_ms):
             # A ring is a write of our own, which is in memory; for others' there are looks.
-            seen = self._handle.runs.cached(run_id)
-            has_ended = seen is not None and seen.record.status.is_ended
+            head = self._handle.runs.cached(run_id)
+            has_ended = head is not None and head.record.status.is_ended
             if has_ended or anyio.current_time() - looked_at >= every:
                 record, looked_at = await self.get_run(run_id), anyio.current_time()
                 every = min(_LAST_LOOK, every * 1.5)

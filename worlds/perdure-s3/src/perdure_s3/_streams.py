@@ -1,6 +1,6 @@
 """Streams: chunks of a run, read while they are written.
 
-Each stream is one object that is replaced by condition, as a head is: what tells a repeated write
+Each stream is one object that is replaced by condition, as a head is: the mark of a repeated write
 lies beside the chunks it wrote. Chunks that are many or large lie in immutable parts.
 """
 
@@ -85,9 +85,9 @@ class S3Streams(Streams):
         added = tuple(bytes(chunk) for chunk in chunks)
 
         def add(stream: _Stream) -> tuple[_Stream, int]:
-            done = stream.writes.get(writer, {}).get(sequence)
-            if done is not None:
-                return stream, done
+            length = stream.writes.get(writer, {}).get(sequence)
+            if length is not None:
+                return stream, length
             if stream.closed:
                 raise StreamClosedError(run_id, name)
             length = stream.length + len(added)
@@ -106,8 +106,8 @@ class S3Streams(Streams):
             birth = await self._birth(run_id)
             stream = await self._find(run_id, birth, name)
             chunks = await self._chunks(run_id, birth, stream, start, start + max(limit, 0))
-            done = stream.closed and start + len(chunks) >= stream.length
-            page = StreamPage(start=start, chunks=chunks, done=done)
+            is_last = stream.closed and start + len(chunks) >= stream.length
+            page = StreamPage(start=start, chunks=chunks, done=is_last)
             if chunks or stream.closed or limit < 1:
                 break
         return page
@@ -123,7 +123,7 @@ class S3Streams(Streams):
         return tuple(_info(stream) for stream in streams)
 
     async def copied(self, run_id: RunId) -> tuple[StreamCopy, ...]:
-        """What ``Transfer.read_streams`` answers."""
+        """The answer of ``Transfer.read_streams``."""
         birth = await self._birth(run_id)
         streams = await self._all(run_id, birth)
         chunks = await each(self._chunks(run_id, birth, s, 0, s.length) for s in streams)
@@ -135,8 +135,8 @@ class S3Streams(Streams):
         for write in copy.writes:
             writes.setdefault(write.writer, {})[write.sequence] = write.length
         key = Layout.stream(run_id, birth, copy.name)
-        made = _Stream(name=copy.name, closed=copy.closed, tail=copy.chunks, writes=writes)
-        await self._handle.cas.put(key, (await self._spilled(key, made)).body())
+        stream = _Stream(name=copy.name, closed=copy.closed, tail=copy.chunks, writes=writes)
+        await self._handle.cas.put(key, (await self._spilled(key, stream)).body())
 
     async def _all(self, run_id: RunId, birth: str) -> list[_Stream]:
         """The run's streams by name."""
@@ -144,9 +144,9 @@ class S3Streams(Streams):
         keys = [listed.key async for listed in cas.names(folder)]
         heads = await each(cas.get(key) for key in keys if "-" not in key[len(folder) :])
         streams = [
-            _Stream.parse(found.body, found.etag)
-            for found in heads
-            if found is not None and found is not UNCHANGED
+            _Stream.parse(reply.body, reply.etag)
+            for reply in heads
+            if reply is not None and reply is not UNCHANGED
         ]
         return sorted(streams, key=lambda stream: stream.name)
 
@@ -154,17 +154,17 @@ class S3Streams(Streams):
         return (await self._handle.runs.get(run_id)).birth
 
     async def _find(self, run_id: RunId, birth: str, name: str) -> _Stream:
-        found = await self._handle.cas.get(Layout.stream(run_id, birth, name))
-        if found is None or found is UNCHANGED:
+        reply = await self._handle.cas.get(Layout.stream(run_id, birth, name))
+        if reply is None or reply is UNCHANGED:
             return _Stream(name=name)
-        return _Stream.parse(found.body, found.etag)
+        return _Stream.parse(reply.body, reply.etag)
 
     async def _chunks(
         self, run_id: RunId, birth: str, stream: _Stream, start: int, end: int
     ) -> tuple[bytes, ...]:
         base = Layout.stream(run_id, birth, stream.name)
         wanted = [part for part in stream.parts if part[1] > start and part[0] < end]
-        found: list[bytes] = []
+        result: list[bytes] = []
         for (first, _, name), part in zip(
             wanted,
             await each(self._handle.cas.get(f"{base}-{name}") for _, _, name in wanted),
@@ -173,10 +173,10 @@ class S3Streams(Streams):
             if part is None or part is UNCHANGED:
                 raise RunNotFoundError(run_id)  # deleted meanwhile
             chunks = unpack(part.body, name)
-            found += chunks[max(0, start - first) : end - first]
+            result += chunks[max(0, start - first) : end - first]
         if end > stream.spilled:
-            found += stream.tail[max(0, start - stream.spilled) : end - stream.spilled]
-        return tuple(found)
+            result += stream.tail[max(0, start - stream.spilled) : end - stream.spilled]
+        return tuple(result)
 
     async def _change(
         self, run_id: RunId, name: str, change: Callable[[_Stream], tuple[_Stream, T]]
@@ -186,10 +186,10 @@ class S3Streams(Streams):
         async with self._locks[zlib.crc32(key.encode()) % len(self._locks)]:
             for tried in range(_TRIES):
                 stream = await self._find(run_id, birth, name)
-                made, answer = change(stream)
-                if made is stream or (made == stream and stream.etag is not None):
+                after, answer = change(stream)
+                if after is stream or (after == stream and stream.etag is not None):
                     return answer
-                body = (await self._spilled(key, made)).body()
+                body = (await self._spilled(key, after)).body()
                 if stream.etag is None:
                     landed = await cas.create(key, body)
                 else:
@@ -197,21 +197,23 @@ class S3Streams(Streams):
                 if not isinstance(landed, Refusal):
                     self._handle.bells.ring(f"{run_id}/streams")
                     return answer
-                # Whatever became of it: to do the same again gives the same answer.
+                # In either outcome the same again has the same answer.
                 doubts += landed is Refusal.DOUBTFUL
                 if doubts > _DOUBTS:
                     break
                 await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(tried, 8))))
         raise WorldUnavailableError(f"stream {name!r} of run {run_id}: try again")
 
-    async def _spilled(self, key: str, made: _Stream) -> _Stream:
-        size = sum(len(chunk) for chunk in made.tail)
-        if len(made.tail) <= _TAIL_CHUNKS and size <= _TAIL_BYTES:
-            return made
-        data, unpacked = pack(list(made.tail))
+    async def _spilled(self, key: str, stream: _Stream) -> _Stream:
+        size = sum(len(chunk) for chunk in stream.tail)
+        if len(stream.tail) <= _TAIL_CHUNKS and size <= _TAIL_BYTES:
+            return stream
+        data, unpacked = pack(list(stream.tail))
         part = sized(secrets.token_hex(8), unpacked)
         await self._handle.cas.put(f"{key}-{part}", data)
-        return replace(made, parts=(*made.parts, (made.spilled, made.length, part)), tail=())
+        return replace(
+            stream, parts=(*stream.parts, (stream.spilled, stream.length, part)), tail=()
+        )
 
 
 def _info(stream: _Stream) -> StreamInfo:

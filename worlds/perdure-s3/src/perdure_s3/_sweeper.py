@@ -1,4 +1,4 @@
-"""Sweeper: takes away what writers that died have left, and puts the due index right.
+"""Sweeper: takes away the remains of writers that died, and puts the due index right.
 
 Everything here is either named by a head, or younger than a day and perhaps about to be named, or
 an orphan. Safe beside working worlds, and safe to be ended at any point.
@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 @final
 @dataclass(slots=True)
 class Swept:
-    """What a sweep did."""
+    """The figures of a sweep."""
 
     runs: int = 0  # that are there
     orphans: int = 0  # objects deleted
@@ -49,15 +49,15 @@ async def sweep(
     """
     handle = world._handle  # pyright: ignore[reportPrivateUsage]  # of this package
     before = (datetime.now(UTC) if now is None else now) - older_than
-    swept = Swept()
-    heads = await _sweep_runs(handle, before, swept)
-    await _sweep_tokens(handle, heads, before, swept)
-    await _sweep_lists(handle, heads, before, swept)
-    await _rearm(handle, heads, swept)
-    return swept
+    tally = Swept()
+    heads = await _sweep_runs(handle, before, tally)
+    await _sweep_tokens(handle, heads, before, tally)
+    await _sweep_lists(handle, heads, before, tally)
+    await _rearm(handle, heads, tally)
+    return tally
 
 
-async def _sweep_runs(handle: Handle, before: datetime, swept: Swept) -> dict[str, Head]:
+async def _sweep_runs(handle: Handle, before: datetime, tally: Swept) -> dict[str, Head]:
     heads: dict[str, Head] = {}
     folders: defaultdict[str, list[Listed]] = defaultdict(list)
     async for listed in handle.cas.names(Layout.RUNS):
@@ -65,10 +65,10 @@ async def _sweep_runs(handle: Handle, before: datetime, swept: Swept) -> dict[st
         if len(folders) > 1:  # in order of folders: all but the last are complete
             name, objects = next(iter(folders.items()))
             del folders[name]
-            await _sweep_folder(handle, objects, before, heads, swept)
+            await _sweep_folder(handle, objects, before, heads, tally)
     for objects in folders.values():
-        await _sweep_folder(handle, objects, before, heads, swept)
-    swept.runs = len(heads)
+        await _sweep_folder(handle, objects, before, heads, tally)
+    tally.runs = len(heads)
     return heads
 
 
@@ -77,18 +77,18 @@ async def _sweep_folder(
     objects: list[Listed],
     before: datetime,
     heads: dict[str, Head],
-    swept: Swept,
+    tally: Swept,
 ) -> None:
-    """Sweep what lies about of one run; the head is read after the list was."""
+    """Sweep the objects of one run; the head is read after the list was."""
     folder = "/".join(objects[0].key.split("/")[:2]) + "/"
-    found = await handle.cas.get(f"{folder}head")
+    reply = await handle.cas.get(f"{folder}head")
     head: Head | None = None
-    if found is not None and found is not UNCHANGED:
-        head = Head.parse(found.body, found.etag)
+    if reply is not None and reply is not UNCHANGED:
+        head = Head.parse(reply.body, reply.etag)
         heads[head.record.run_id] = head
     orphans = [o for o in objects if o.modified < before and not _is_named(o.key, folder, head)]
     await each(handle.cas.remove(orphan.key) for orphan in orphans)
-    swept.orphans += len(orphans)
+    tally.orphans += len(orphans)
 
 
 def _is_named(key: str, folder: str, head: Head | None) -> bool:
@@ -105,25 +105,25 @@ def _is_named(key: str, folder: str, head: Head | None) -> bool:
 
 
 async def _sweep_tokens(
-    handle: Handle, heads: dict[str, Head], before: datetime, swept: Swept
+    handle: Handle, heads: dict[str, Head], before: datetime, tally: Swept
 ) -> None:
     async for listed in handle.cas.names(Layout.TOKENS):
         if listed.modified >= before:
             continue
-        found = await handle.cas.get(listed.key)
-        if found is None or found is UNCHANGED:
+        reply = await handle.cas.get(listed.key)
+        if reply is None or reply is UNCHANGED:
             continue
         with readable(f"the hook token's object {listed.key}"):
-            run_id, claim, _, token = loads(found.body)
+            run_id, claim, _, token = loads(reply.body)
         head = heads.get(run_id)
-        held = None if head is None else head.claimed.get(token)
-        if held is None or held.claim != claim:
-            await handle.cas.remove(listed.key, etag=found.etag)
-            swept.orphans += 1
+        claim_ = None if head is None else head.claimed.get(token)
+        if claim_ is None or claim_.claim != claim:
+            await handle.cas.remove(listed.key, etag=reply.etag)
+            tally.orphans += 1
 
 
 async def _sweep_lists(
-    handle: Handle, heads: dict[str, Head], before: datetime, swept: Swept
+    handle: Handle, heads: dict[str, Head], before: datetime, tally: Swept
 ) -> None:
     for folder in (Layout.CREATED, Layout.ENDED):
         orphans: list[str] = []
@@ -134,18 +134,18 @@ async def _sweep_lists(
             if listed.modified < before and not stands:
                 orphans.append(listed.key)
         await each(handle.cas.remove(key) for key in orphans)
-        swept.orphans += len(orphans)
+        tally.orphans += len(orphans)
 
 
-async def _rearm(handle: Handle, heads: dict[str, Head], swept: Swept) -> None:
+async def _rearm(handle: Handle, heads: dict[str, Head], tally: Swept) -> None:
     """Put live runs into the index that are not there early enough."""
     await handle.due.look(at_once=True)
-    known = await handle.due.known()
+    schedule = await handle.due.known()
     for run_id, head in heads.items():
         view = view_of(head, now_ms=handle.now_ms())
-        dues = known.get(run_id, {})
+        dues = schedule.get(run_id, {})
         if any(kind not in dues or dues[kind] > at for kind, at in view.dues.items()):
             latest = await handle.runs.read(RunId(run_id))
             if latest is not None and latest.cover:
                 await handle.due.arm(run_id, view_of(latest, now_ms=handle.now_ms()), None)
-                swept.rearmed += 1
+                tally.rearmed += 1

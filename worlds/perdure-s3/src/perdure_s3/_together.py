@@ -12,14 +12,14 @@ __all__ = ("each", "together")
 T = TypeVar("T")
 
 
-async def together(*made: Awaitable[object]) -> None:
+async def together(*works: Awaitable[object]) -> None:
     """Await all of them; every one is awaited to its end, then the first error is raised."""
-    await each(made)
+    await each(works)
 
 
-async def each(made: Iterable[Awaitable[T]], *, at_once: int = 32) -> list[T]:
+async def each(works: Iterable[Awaitable[T]], *, at_once: int = 32) -> list[T]:
     """The answers of all, in order; every one is awaited to its end, then an error is raised."""
-    waiting = list(made)
+    waiting = list(works)
     if len(waiting) == 1:
         return [await waiting[0]]
     answers: dict[int, T] = {}

