@@ -1,4 +1,4 @@
-"""Duration: what the text of one means. Pure; imports nothing of ours."""
+"""Duration: the meaning of its text. Pure; imports nothing of ours."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class BlockingStore(ABC):
             raise WorldClosedError(self.url)
 
     async def open(self) -> None:
-        """Be open in the running event loop; make what is missing.
+        """Be open in the running event loop; make missing parts.
 
         Raises:
             UsageError: it is open in another one, or none runs here.

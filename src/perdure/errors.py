@@ -4,7 +4,7 @@
 world's author; ``retryable`` says whether the same call may succeed later. ``ProtocolError``:
 guest and host disagree, a bug or a damaged file. ``UsageError``: the caller.
 Constructors take facts and build the message; facts stay as attributes; every error survives
-pickling. This module imports nothing of ours but what a duration's text means.
+pickling. This module imports nothing of ours but the meaning of a duration's text.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ class ValueNotCarriableError(UserCodeError):
 
 
 class RunFailedError(UserCodeError):
-    """The run ended in failure. Its text is one line; what is more is a note of it.
+    """The run ended in failure. Its text is one line; further lines are a note of it.
 
     Attributes:
         error: a ``GuestError``, or the value that the workflow threw if that is no error.
