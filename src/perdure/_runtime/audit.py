@@ -127,7 +127,7 @@ def _measure(
             heap.end_turn(0)
             began = time.perf_counter()
             snapshot = heap.freeze(commit_id="", key=None)
-            frozen = time.perf_counter()
+            freeze_end = time.perf_counter()
             chain = [*chain, snapshot] if snapshot.parent_turn is not None else [snapshot]
             at = replace(record, turn=turn, consumed=logged.position, log_digest=heap.ledger.digest)
             thawed = Heap.thaw(baseline, at, chain, limits=limits, key=None)

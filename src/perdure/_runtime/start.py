@@ -8,7 +8,6 @@ import secrets
 from base64 import b32encode
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
 from weakref import WeakKeyDictionary
 
 import anyio.to_thread
@@ -65,14 +64,7 @@ async def start(
         IdempotencyConflictError: the key was used with another workflow or arguments.
         UsageError: *world* was left out, and it cannot be told which one is meant.
     """
-    if not isinstance(cast(object, workflow), Workflow):
-        raise UsageError(
-            f"start() takes a workflow, not {workflow!r}; make one with workflow('path/file.ts')"
-        )
-    if isinstance(args, str | bytes) or not isinstance(cast(object, args), Sequence):
-        raise UsageError(
-            f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]"
-        )
+    _check(workflow, args)
     id_, texts = _choose_id(run_id, idempotency_key), checked_attributes(attributes)
     target = await meant_world(world)
     bundle = workflow.compiled
@@ -82,8 +74,8 @@ async def start(
     if payload is None:
         payload = await encode_aside(list(args), where="arguments")
     engine = _Engine.default or await _Engine.load()
-    known = _known_to(target)
-    if bundle.digest not in known or engine.digest not in known:
+    digests = _known_to(target)
+    if bundle.digest not in digests or engine.digest not in digests:
         await _bring_code(target, engine, bundle)
         digests |= {bundle.digest, engine.digest}
     new = NewRun(
@@ -100,6 +92,17 @@ async def start(
     if worker is None or not await worker.begin(new):
         await _create(target, new)
     return Run(new.run_id, target)
+
+
+def _check(workflow: object, args: object) -> None:
+    if not isinstance(workflow, Workflow):
+        raise UsageError(
+            f"start() takes a workflow, not {workflow!r}; make one with workflow('path/file.ts')"
+        )
+    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
+        raise UsageError(
+            f"args is a list of the workflow's arguments, not {args!r}; write [{args!r}]"
+        )
 
 
 async def _bring_code(world: World, engine: GuestEngine, bundle: Bundle) -> None:

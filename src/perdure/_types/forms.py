@@ -195,13 +195,13 @@ class Forms:
         """Declare a class by its name, as Python returns it and as it takes it."""
         if not issubclass(owner, Enum):
             self.of(owner)
-            self.of(owner, taken=True)
+            self.of(owner, is_input=True)
             return
         key = owner, False
         name = self._free_name(owner.__name__, key)
         self._declared[key] = f"export type {name} = {_enum(owner)};"
 
-    def _generic(self, origin: Any, arguments: tuple[Any, ...], taken: bool) -> str:
+    def _generic(self, origin: Any, arguments: tuple[Any, ...], is_input: bool) -> str:
         if hasattr(origin, "__value__"):
             return self._alias((origin, *arguments), origin.__value__[arguments], is_input)
         if origin is tuple:

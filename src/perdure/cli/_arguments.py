@@ -114,7 +114,7 @@ def load_steps(names: Sequence[str]) -> dict[str, AnyStep]:
     Raises:
         UsageError: no such module, or it has no steps.
     """
-    found: dict[str, AnyStep] = {}
+    by_id: dict[str, AnyStep] = {}
     for name in names:
         module = load_module(name)
         steps = collect_steps([module])
