@@ -21,11 +21,12 @@ from typing import TypeAlias
 from perdure.errors import WorldContractError, WorldError, WorldUnavailableError
 from perdure.files import make_folder
 
+from ._inode import Inode, inode_of
 from ._locks import holder_of
 
 __all__ = ("Identity", "Place", "change_since", "is_locked", "loss_since")
 
-Identity: TypeAlias = "dict[str, tuple[int, int]]"  # by file name: device and number there
+Identity: TypeAlias = "dict[str, Inode]"  # by file name
 _BESIDE = ("-wal", "-shm")
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _READ_ONLY = (
@@ -148,17 +149,14 @@ def change_since(identity: Identity) -> str | None:
 def loss_since(identity: Identity) -> str | None:
     """The same in a few microseconds, for each commit that is a promise.
 
-    Of the log only whether it is there: one that is asked for its times has them written at the
-    next sync, which takes 50 µs. Nothing of the index, which is made again from the log.
+    Nothing of the index, which is made again from the log.
     """
     main, log, _ = identity
-    if os.access(log, os.F_OK):
-        try:
-            now = os.stat(main)
-        except OSError:
-            return change_since(identity)
-        if (now.st_dev, now.st_ino) == identity[main]:
+    try:
+        if inode_of(log) == identity[log] and inode_of(main) == identity[main]:
             return None
+    except OSError:
+        pass  # the slow way says what became of it
     return change_since(identity)
 
 
