@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from perdure._core.cursor import Cursor
-from perdure._core.snapshot_due import SnapshotDue, snapshot_due
+from perdure._core.cursor import Cursor, SnapshotDue, snapshot_due
 
 LAGS = st.integers(0, 9)
 NOT_YET, NOW, BESIDE_STEPS = SnapshotDue.NOT_YET, SnapshotDue.NOW, SnapshotDue.BESIDE_STEPS

@@ -1,20 +1,22 @@
 """Cursor: how far the guest, the log and the snapshots of a run have come, as one value.
 
-Pure. A heap has one and replaces it whole: as it reads the log, as its guest is told again what the
-log holds, at the end of each turn, and once that has landed. No field ever falls. Each turn of a
-run makes one cursor by ``planned`` and one by ``landed``, so these two do without
-``dataclasses.replace``, which takes twice as long.
+Pure. A heap has a cursor and replaces it whole: as it reads the log, as its guest is told again
+what the log holds, at the end of each turn, and once that has landed. No field ever falls. By its
+cursor ``snapshot_due`` says when to freeze a heap, and nothing else does. Each turn of a run makes
+one cursor by ``planned`` and one by ``landed``, so these two do without ``dataclasses.replace``,
+which takes twice as long.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum, auto
 from typing import final
 
 from .._frozen import frozen
 from .._model.runs import RunRecord
 
-__all__ = ("Cursor",)
+__all__ = ("Cursor", "SnapshotDue", "snapshot_due")
 
 
 @final
@@ -79,3 +81,36 @@ class Cursor:
     def with_snapshot(self) -> Cursor:
         """After a snapshot was taken at the end of the turn that was planned, or landed, last."""
         return replace(self, snapshot_turn=self.turn)
+
+
+class SnapshotDue(Enum):
+    """When to freeze a heap."""
+
+    NOT_YET = auto()
+    NOW = auto()  # before anything else is done with the heap
+    BESIDE_STEPS = auto()  # in another thread while steps run; if they are too quick, next turn
+
+
+def snapshot_due(cursor: Cursor, *, parks: bool, chains: bool, lag: int) -> SnapshotDue:
+    """When to freeze the heap of a run that goes on.
+
+    A snapshot only saves time. So one is taken as the run parks, since a worker that drops the heap
+    would have to tell its guest everything again; and while steps run here, when a crash would cost
+    more turns than is allowed.
+
+    Args:
+        cursor: the heap's, at the end of a turn or later.
+        parks: no step of the run is running in this worker, nor about to.
+        chains: the heap's next snapshot builds on the one before. It may build on this one, too,
+            so this one cannot wait for a later turn's commit.
+        lag: turns without a snapshot that are allowed while steps run.
+    """
+    age = cursor.turn - max(cursor.snapshot_turn, 0)
+    if parks:
+        has_news = age > 0 and cursor.consumed == cursor.recorded
+        return SnapshotDue.NOW if has_news else SnapshotDue.NOT_YET
+    if age <= lag:
+        return SnapshotDue.NOT_YET
+    if chains or age > lag + 1:  # it was due before, and steps were too quick
+        return SnapshotDue.NOW
+    return SnapshotDue.BESIDE_STEPS

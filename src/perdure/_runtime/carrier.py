@@ -262,9 +262,8 @@ class Carrier:
         claim = claims[-1] if claims else None  # a later claim of ours replaces what ran out
         taken: Turn | None = None
         try:
-            if self._custody.is_lent:
-                await self._custody.reclaim()
-            if results and turns.has_steps_elsewhere(results):
+            heap = self._custody.heap_here or await self._custody.reclaim()
+            if results and heap is not None and turns.has_steps_elsewhere(heap, results):
                 await self._append_all(results)
                 results = []
             if claim is not None and claim.attempt > MAX_LOST:  # those who tried did not live

@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from typing import final
 
+from .._core.cursor import SnapshotDue, snapshot_due
 from .._core.fold import was_put_away
 from .._core.landing import created_event, fresh_record
-from .._core.snapshot_due import SnapshotDue, snapshot_due
-from .._model.commit import Committed, TurnCommit
 from .._model.events import LoggedEvent
-from .._model.ids import EntityId, RunId
+from .._model.ids import RunId
 from .._model.runs import NewRun, RunRecord
 from .._model.state import RunState
 from ..errors import SnapshotRejectedError
@@ -62,19 +61,14 @@ class Custody:
         return self._heap is not None
 
     @property
-    def current(self) -> Heap | None:
-        """The heap, if it has seen the log; else ``load`` it."""
-        return None if self._is_outdated else self._heap
+    def heap_here(self) -> Heap | None:
+        """The heap, unless it is lent; else ``reclaim`` it."""
+        return self._heap if self._scheduled is None and self._freezing is None else None
 
     @property
-    def is_lent(self) -> bool:
-        """Whether a VM thread has the heap to freeze it, or is about to: then ``reclaim`` it."""
-        return self._scheduled is not None or self._freezing is not None
-
-    def has_steps_besides(self, steps: Set[EntityId]) -> bool:
-        """Whether other steps of the run are open than these."""
-        heap = self._heap
-        return heap is not None and bool(heap.ledger.steps.keys() - steps)
+    def current_heap(self) -> Heap | None:
+        """The heap, if it has seen the log; else ``load`` it."""
+        return None if self._is_outdated else self._heap
 
     def expect_events(self) -> None:
         """Have the log read before the next turn, since it has events that were not read here."""
@@ -185,15 +179,9 @@ class Custody:
 
     # --- who has it -------------------------------------------------------------------------------
 
-    def land(self, commit: TurnCommit, committed: Committed) -> None:
-        """Take note that the heap's turn has landed."""
-        heap = self._heap
-        assert heap is not None
-        heap.land(committed)
-        if committed.first_position != commit.expected_position + 1 or committed.conflicts:
-            self._is_outdated = True
-        if commit.outcome is not None:
-            self._heap = None  # its thread closes it
+    def release(self) -> None:
+        """Have the heap no more, since its run has ended: the thread of its last turn closes it."""
+        self._heap = None
 
     def freeze_soon(self, commit_id: str) -> None:
         """Lend the heap to a VM thread once the loop has done what it is about to do."""
@@ -205,18 +193,15 @@ class Custody:
         assert self._heap is not None
         self._freezing = Freezing(self._heap, shared.pool, commit_id=commit_id, key=shared.key)
 
-    async def reclaim(self) -> None:
+    async def reclaim(self) -> Heap | None:
         """Have the heap back if it is lent; if its freezing has not begun, it is forgone."""
         self._forgo_freezing()
         freezing, self._freezing = self._freezing, None
-        if freezing is None:
-            return
-        snapshot = await freezing.wait()
-        heap = self._heap
-        assert heap is not None
-        heap.keep(snapshot)
-        if heap.chains:
-            await self._save(heap)
+        if freezing is not None:
+            await freezing.wait()
+            if self._heap is not None and self._heap.chains:
+                await self._save(self._heap)
+        return self._heap
 
     def _forgo_freezing(self) -> None:
         handle, self._scheduled = self._scheduled, None
@@ -233,13 +218,12 @@ class Custody:
 
     async def put_away(self) -> None:
         """Keep the heap warm, and a snapshot of it if its last turn left none."""
-        await self.reclaim()
-        heap, shared = self._heap, self._shared
+        heap, shared = await self.reclaim(), self._shared
         if heap is None:
             return
         due = snapshot_due(heap.cursor, parks=True, chains=heap.chains, lag=shared.snapshot_lag)
         if due is SnapshotDue.NOW:
-            heap.keep(await shared.pool.run(lambda: heap.freeze(commit_id="", key=shared.key)))
+            await shared.pool.run(lambda: heap.freeze(commit_id="", key=shared.key))
         await self._save(heap)
         self._heap = None  # whoever cancels before this line has it closed
         shared.warm.put(heap)

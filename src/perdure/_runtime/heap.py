@@ -60,9 +60,9 @@ class Heap:
             False  # its next snapshot may build on the newest, so that must be saved first
         )
         self.record = record  # of the run, as it was when this was made
+        self.unsaved: Snapshot | None = None  # the newest snapshot, until it is in the world
         self._untried = False
         self._printed: tuple[DeliveryOutput, ...] = ()  # by its turn, and perhaps not written
-        self._unsaved: Snapshot | None = None  # taken while steps ran
         self._limits = limits
         self._instance: Instance | None = None
         self._lineage = Lineage(baseline)
@@ -233,7 +233,8 @@ class Heap:
         return cursor
 
     def land(self, committed: Committed) -> None:
-        """Take note that the turn which was planned last has landed."""
+        """Take note that the turn which was planned last has landed, with what was unsaved."""
+        self.unsaved = None
         self.cursor = self.cursor.landed(turn=committed.turn, position=committed.position)
 
     def take_printed(self) -> tuple[DeliveryOutput, ...]:
@@ -245,6 +246,8 @@ class Heap:
         self, *, commit_id: str, key: bytes | None, printed: Iterable[DeliveryOutput] = ()
     ) -> Snapshot:
         """The heap as the snapshot at the end of the turn that was planned, or landed, last.
+
+        It is ``unsaved`` until that is taken, or the next turn lands.
 
         Args:
             printed: by that turn; a worker that thaws the snapshot writes it to the console, lest
@@ -271,16 +274,13 @@ class Heap:
         fold = encode_ledger([*fields, *_as_parts(printed)])
         data = encode_snapshot(header, fold, delta, key=key)
         self.cursor = self.cursor.with_snapshot()
-        self.chains, self._unsaved = self._lineage.chains, None
-        return Snapshot(turn=turn, parent_turn=parent, consumed=consumed, data=data)
-
-    def keep(self, snapshot: Snapshot) -> None:
-        """Keep the newest snapshot here until it is saved; one that is taken later replaces it."""
-        self._unsaved = snapshot
+        self.chains = self._lineage.chains
+        self.unsaved = Snapshot(turn=turn, parent_turn=parent, consumed=consumed, data=data)
+        return self.unsaved
 
     def take_unsaved(self) -> Snapshot | None:
-        """The snapshot that was kept, for the caller to save; the second time there is none."""
-        snapshot, self._unsaved = self._unsaved, None
+        """The unsaved snapshot, for the caller to save; the second time there is none."""
+        snapshot, self.unsaved = self.unsaved, None
         return snapshot
 
     def image_digest(self) -> bytes:

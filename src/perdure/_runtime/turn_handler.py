@@ -11,7 +11,7 @@ from dataclasses import field
 from operator import attrgetter
 from typing import TypeAlias, final
 
-from .._core.snapshot_due import SnapshotDue, snapshot_due
+from .._core.cursor import SnapshotDue, snapshot_due
 from .._core.turn import (
     TurnPlan,
     TurnRequest,
@@ -222,8 +222,8 @@ def _snapshot(
     parks = not (plan.inline or work.busy)
     due = snapshot_due(heap.cursor, parks=parks, chains=heap.chains, lag=work.snapshot_lag)
     if due is SnapshotDue.NOW:
-        return heap.freeze(commit_id=work.commit_id, key=work.key, printed=outputs), False
-    return heap.take_unsaved(), due is SnapshotDue.BESIDE_STEPS
+        heap.freeze(commit_id=work.commit_id, key=work.key, printed=outputs)
+    return heap.unsaved, due is SnapshotDue.BESIDE_STEPS
 
 
 def _leases(work: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:

@@ -64,10 +64,10 @@ class Turns:
         else:
             self.results.append(result)
 
-    def has_steps_elsewhere(self, results: Iterable[StepResult]) -> bool:
+    def has_steps_elsewhere(self, heap: Heap, results: Iterable[StepResult]) -> bool:
         """Whether other workers may append to the log: then *results* must not be kept back."""
         here = self.in_flight.union(map(_ENTITY, results), map(_ENTITY, self.results))
-        return self._custody.has_steps_besides(here)
+        return bool(heap.ledger.steps.keys() - here)
 
     async def take_first(self, new: NewRun) -> Turn | None:
         """Create the run and take its first turn, in one write; None if that did not go well."""
@@ -111,7 +111,7 @@ class Turns:
             StoppedError: the guest was stopped, or there is no room for one that was before.
             WorldError: the world failed; the turn has not landed.
         """
-        shared, heap = self._shared, self._custody.current
+        shared, heap = self._shared, self._custody.current_heap
         if self._run_id in shared.slow.refusals and shared.pool.is_crowded:
             raise StoppedError(StopReason.CROWDED)
         events: Sequence[LoggedEvent] = ()
@@ -189,7 +189,11 @@ class Turns:
         if commit.snapshot is not None:
             shared.tally.snapshots += 1
             shared.tally.snapshot_bytes += len(commit.snapshot.data)
-        self._custody.land(commit, committed)
+        heap.land(committed)
+        if committed.first_position != commit.expected_position + 1 or committed.conflicts:
+            self._custody.expect_events()
+        if commit.outcome is not None:
+            self._custody.release()
         if committed.leases:
             self._start_steps(heap.record, turn, committed, slots)
         if turn.defers_snapshot and self.in_flight:
