@@ -61,12 +61,13 @@ class Ledger:
         """When the earliest wait is due."""
         return min(self.waits.values(), default=None)
 
-    def due_waits(self, now_ms: int) -> list[tuple[EntityId, int]]:
+    def due_waits(self, now_ms: int) -> list[EntityId]:
         """Open waits whose time has come, in the order they came due."""
         if not self.waits:
             return []
-        due = [(at, entity) for entity, at in self.waits.items() if at <= now_ms]
-        return [(entity, at) for at, entity in sorted(due, key=lambda pair: pair[0])]
+        due = [entity for entity, at in self.waits.items() if at <= now_ms]
+        due.sort(key=self.waits.__getitem__)
+        return due
 
     def deliver(self, event: Event) -> None:
         """Note one delivery to the guest."""

@@ -150,7 +150,7 @@ class Carrier:
         turns, waiting = self._turns, None
         until = perf_counter() + _AT_ONCE
         while turns.ready:
-            claim, call = turns.ready.popleft()
+            claim, call = turns.next_step()
             begun = self._shared.execution.begin(claim, call)
             if isinstance(begun, StepResult):
                 turns.finished(claim, begun)
@@ -213,8 +213,8 @@ class Carrier:
         if self._tasks:
             return
         self._custody.discard()
-        for claim, _ in self._turns.ready:
-            self._shared.execution.drop(claim)
+        while self._turns.ready:
+            self._shared.execution.drop(self._turns.next_step()[0])
         self._tell(None)
         self._shared.forget(self.run_id)
 
@@ -319,7 +319,7 @@ class Carrier:
         with anyio.move_on_after(HAND_BACK, shield=True):
             await self._append_all(results)
             leases = [claim.lease for claim in claims]
-            leases += [claim.lease for claim, _ in turns.ready]
+            leases += [lease for lease, *_ in turns.ready]
             for lease in leases:
                 await hand_back(self._shared.world, lease)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from .._core.fold import Entity, fold
+from .._core.fold import Entity
 from .._core.transitions import EntityKind, is_ended
 from .._model.events import DELIVERED, LoggedEvent
 from .._model.runs import RunRecord, RunStatus
 from ..abc import World
-from .inspection import read_log
+from .inspection import fold_aside, read_log
 from .step_options import DEFAULT_QUEUE
 
 __all__ = ("why_waiting",)
@@ -25,7 +25,7 @@ async def why_waiting(world: World, record: RunRecord) -> str:
     if wakes and record.status is RunStatus.PENDING:
         return _unclaimed_run(world.url)
     events = await read_log(world, record.run_id)
-    entities = fold(events)
+    entities = await fold_aside(events)
     if wakes and _is_due(record, events, entities, world.now_ms()):
         return _unclaimed_run(world.url)
     names = {entity.name for entity in _open(entities, EntityKind.STEP)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from ..abc import World
 from ..display import shown_text
 from .payloads import do_aside
 
-__all__ = ("Inspection", "inspect_run", "read_log", "record_json", "shown_payload")
+__all__ = ("Inspection", "fold_aside", "inspect_run", "read_log", "record_json", "shown_payload")
 
 _PAGE = 1000
 _TELLING = (EventType.STEP_CREATED, EventType.STEP_RETRYING, EventType.STEP_FAILED)
@@ -90,6 +90,11 @@ def _last_error(
     return failed or payloads.get((step.id, EventType.STEP_RETRYING))
 
 
+async def fold_aside(events: Sequence[LoggedEvent]) -> tuple[Entity, ...]:
+    """All entities of a log; of a long one a thread finds them."""
+    return fold(events) if len(events) < _PAGE else await do_aside(partial(fold, events))
+
+
 async def inspect_run(world: World, run_id: str) -> Inspection:
     """Look at a run.
 
@@ -98,7 +103,7 @@ async def inspect_run(world: World, run_id: str) -> Inspection:
     """
     record = await world.storage.get_run(RunId(run_id))
     events = await read_log(world, record.run_id)
-    entities = fold(events) if len(events) < _PAGE else await do_aside(partial(fold, events))
+    entities = await fold_aside(events)
     return Inspection(
         record=record,
         events=events,

@@ -136,8 +136,9 @@ def _inline(heap: Heap, news: list[LoggedEvent], work: TurnInput) -> list[Logged
     """Results that ran here and timers that are due, at the positions they will have."""
     entities = {logged.event.entity for logged in news} if news else ()
     events = [result.event for result in work.results if result.event.entity not in entities]
-    for entity, at in heap.ledger.due_waits(work.now_ms):
+    for entity in heap.ledger.due_waits(work.now_ms):
         if entity not in entities:
+            at = heap.ledger.waits[entity]
             events.append(wait_completed(entity, resume_at_ms=at, now_ms=work.now_ms))
     return [
         LoggedEvent(position=position, event=event)

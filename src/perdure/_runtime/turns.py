@@ -12,12 +12,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import final
+from typing import TypeAlias, final
 
+from .._model.commands import ScheduleStep
 from .._model.commit import Committed
 from .._model.events import LoggedEvent
 from .._model.ids import EntityId, RunId
-from .._model.queue import Message, MessageClaim, WakeClaim
+from .._model.queue import Lease, Message, MessageClaim, NewMessage, WakeClaim
 from .._model.runs import NewRun, RunRecord
 from .._vm.watch import StoppedError, StopReason, Watch
 from ..errors import SnapshotRejectedError, WorldError
@@ -35,6 +36,9 @@ from .writes import Writes
 
 __all__ = ("Turns",)
 
+# A step that has a lease here and has not begun. Of thousands each becomes a claim when it begins.
+Ready: TypeAlias = "tuple[Lease, NewMessage, ScheduleStep, RunRecord]"
+
 _log = logging.getLogger("perdure")
 _ENTITY = attrgetter("event.entity")  # of a result
 _FIRST_DEADLINE = 0.1  # seconds; a first turn that takes longer is not waited for by ``start``
@@ -46,7 +50,7 @@ class Turns:
 
     def __init__(self, run_id: RunId, shared: Carrying, writes: Writes, custody: Custody) -> None:
         self.in_flight: set[EntityId] = set()  # steps that are running here
-        self.ready: deque[tuple[MessageClaim, StepCall]] = deque()  # of these, what has not begun
+        self.ready: deque[Ready] = deque()  # of these, what has not begun
         self.results: list[StepResult] = []  # of steps that ended, for the next turn
         self._run_id = run_id
         self._shared = shared
@@ -202,26 +206,31 @@ class Turns:
     def _start_steps(
         self, record: RunRecord, turn: Turn, committed: Committed, slots: TakenSlots
     ) -> None:
-        sent = {message.message_id: message for message in turn.commit.messages}
-        commands = {f"{self._run_id}/{command.id}": command for command in turn.inline}
+        leased = [new for new in turn.commit.messages if new.lease_ms is not None]
+        sent = {new.message_id: (new, of) for new, of in zip(leased, turn.inline, strict=True)}
         for lease in committed.leases:  # a message that was sent before has none
-            new, command = sent[lease.item], commands[lease.item]
-            message = Message(
-                message_id=new.message_id, run_id=self._run_id, topic=new.topic, body=new.body
-            )
-            call = StepCall(
-                entity=command.id,
-                step=command.step,
-                args=command.args,
-                workflow=record.workflow,
-                run_started_ms=record.created_at_ms,
-                created_ms=new.due_ms,
-            )
+            new, command = sent[lease.item]
             self.in_flight.add(command.id)
             slots.hand_on()
             self._shared.leases.hold(lease)
-            claim = MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
-            self.ready.append((claim, call))
+            self.ready.append((lease, new, command, record))
+
+    def next_step(self) -> tuple[MessageClaim, StepCall]:
+        """The first that is ready, which is ready no more."""
+        lease, new, command, record = self.ready.popleft()
+        message = Message(
+            message_id=new.message_id, run_id=self._run_id, topic=new.topic, body=new.body
+        )
+        call = StepCall(
+            entity=command.id,
+            step=command.step,
+            args=command.args,
+            workflow=record.workflow,
+            run_started_ms=record.created_at_ms,
+            created_ms=new.due_ms,
+        )
+        claim = MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+        return claim, call
 
 
 def _entity_of(claim: MessageClaim) -> EntityId:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
+from operator import length_hint
 from typing import TypeVar, final
 
 import anyio
@@ -47,6 +48,7 @@ T = TypeVar("T")
 GONE = (RunEndedError, RunNotFoundError)  # there is nothing left to write
 _log = logging.getLogger("perdure")
 _TRIES = 6
+_AT_ONCE = 64  # appends; a task for each of thousands would hold the loop while they begin
 HAND_BACK = 2.0  # seconds that a worker which is cancelled takes to give its claims back
 PAUSE = 0.025  # seconds, doubled at each try
 
@@ -69,9 +71,15 @@ class Writes:
 
     async def append_all(self, results: Iterable[StepResult]) -> None:
         """Write results under their keys; the run is woken by each."""
+        rest = iter(tuple(results))
+
+        async def append_some() -> None:
+            for result in rest:
+                await self._append(result)
+
         async with anyio.create_task_group() as group:
-            for result in results:
-                group.start_soon(self._append, result)
+            for _ in range(min(_AT_ONCE, length_hint(rest))):
+                group.start_soon(append_some)
 
     async def append(self, append: Append) -> None:
         """Write one event under its key, asking again while the outcome is unknown."""

@@ -1,0 +1,114 @@
+"""Thousands of commands, results or events at once: the event loop walks through none of them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from perdure import Run, Worker, Workflow, start, step
+from perdure._runtime.hints import why_waiting
+from perdure._runtime.turn_handler import StepResult
+from perdure._runtime.writes import Writes
+from perdure.abc import World
+from perdure.model import Event, EventType, Lease
+from tests.heartbeat import Heartbeat
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.worlds("sqlite")]
+MANY = 10_000
+MOST_MS = 20  # of the loop's processor in one gap: 10 are meant, and other tests run beside
+
+FLOW = """
+import { createHook, sleep } from "workflow";
+import { body } from "python:many";
+export async function w(n: number, kind: string): Promise<number> {
+  "use workflow";
+  const kinds: any = { step: () => body(), hook: () => createHook(), wait: () => sleep("1 hour"),
+    due: () => sleep("1 s") };
+  return (await Promise.all(Array.from({ length: n }, kinds[kind]))).length;
+}
+"""
+
+
+@step(name="many:body")
+async def body() -> int:
+    return 1
+
+
+@asynccontextmanager
+async def beating() -> AsyncGenerator[Heartbeat, None]:
+    """A heartbeat while nothing is collected, which takes as long as the process has objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with Heartbeat() as heart:
+            yield heart
+    finally:
+        gc.enable()
+
+
+async def until_recorded(run: Run, events: int) -> None:
+    with anyio.fail_after(60):
+        while (await run.info()).position < events:  # noqa: ASYNC110  # by another thread
+            await anyio.sleep(0.01)
+
+
+async def until_ended(run: Run, events: int) -> None:
+    assert await run.result(timeout=60) == MANY
+
+
+KINDS: dict[str, Callable[[Run, int], Coroutine[Any, Any, None]]] = {
+    "wait": until_recorded,
+    "hook": until_recorded,
+    "due": until_ended,
+    "step": until_ended,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_commands_at_once_leave_the_loop_alone(world: World, kind: str) -> None:
+    async with Worker(world, steps=[body], max_steps=MANY):
+        await (await start(Workflow.from_source(FLOW), [1, "step"])).result(timeout=20)
+        async with beating() as heart:
+            run = await start(Workflow.from_source(FLOW), [MANY, kind])
+            await KINDS[kind](run, MANY)
+        if kind in ("wait", "hook"):
+            await run.cancel()
+    assert heart.busiest_ms < MOST_MS
+
+
+async def test_results_at_once_leave_the_loop_alone(world: World) -> None:
+    """They are written one by one where the log has grown meanwhile."""
+    run = await start(Workflow.from_source(FLOW), [1, "hook"], world=world)
+    leases = [
+        Lease(item=f"{run.id}/step_{n}", token=str(n), is_wake=False, expires_at_ms=1)
+        for n in range(MANY)
+    ]
+    results = [
+        StepResult(
+            event=Event(
+                type=EventType.STEP_COMPLETED, key=f"{n}/end", at_ms=1, entity=None, payload=b"\1"
+            ),
+            lease=lease,
+        )
+        for n, lease in enumerate(leases)
+    ]
+    await run.cancel()  # so nothing is left to write
+    async with beating() as heart:
+        await Writes(run.id, world).append_all(results)
+    assert heart.busiest_ms < MOST_MS
+
+
+async def test_a_hint_about_a_long_log_leaves_the_loop_alone(world: World) -> None:
+    async with Worker(world, steps=[body]):
+        run = await start(Workflow.from_source(FLOW), [MANY, "hook"])
+        await until_recorded(run, MANY)
+    await world.queue.wake(run.id, due_ms=1)
+    record = await run.info()
+    async with beating() as heart:
+        assert "no worker has claimed" not in await why_waiting(world, record)
+    assert heart.busiest_ms < MOST_MS
