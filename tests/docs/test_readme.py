@@ -12,9 +12,6 @@ import pytest
 
 from perdure.cli.demo import _play
 
-from .forking import Forks
-from .reading import Reader, environment
-
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
@@ -42,38 +39,6 @@ def test_the_readmes_service_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "{'card': 'card_1', 'paid': 1299}"
-
-
-MEANT = {"RUN": "$RUN", "URL": "sqlite:///there.db", "FILE": "checkout.ts"}
-FIRST = 'import json, sys; print(json.load(sys.stdin)[0]["id"])'
-ENDED = f"RUN=$(perdure runs --json | python -c '{FIRST}')"
-NEW = """RUN=$(perdure start checkout.ts '["card_2", 1]')"""
-BEFORE = {"runs": [ENDED], "cancel": [NEW], "move": [NEW]}  # by a word of a command
-
-
-def table_of_commands() -> list[str]:
-    """The commands of the README's table, in order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    cells = re.findall(r"^\| (`perdure .*?`) \|", text, re.MULTILINE)
-    return [command for cell in cells for command in re.findall("`(.*?)`", cell)]
-
-
-def test_the_readmes_commands_work(tmp_path: Path) -> None:
-    lines: list[str] = []
-    for command in table_of_commands():
-        for word in command.split():
-            lines += BEFORE.get(word, [])
-        line = re.sub(r"\b(RUN|URL|FILE)\b", lambda word: MEANT[word[0]], command)
-        lines.append(line)
-    # A worker goes on beside the rest, and would end a run before it is cancelled or moved.
-    lines.sort(key=lambda line: line.startswith("perdure worker"))
-    lines[-1] += " &"
-    assert len(lines) >= 12
-    for name, text in blocks(ROOT / "README.md").items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    with Forks(environment()) as forks, Reader(tmp_path, forks) as reader:
-        reader.read("\n".join(["```sh", *lines, "```", ""]))
-    assert "charge" in (tmp_path / "perdure.d.ts").read_text(encoding="utf-8")
 
 
 @pytest.mark.crash
