@@ -140,7 +140,7 @@ def test_a_claim_takes_as_much_work_from_a_long_queue_as_from_a_short_one(
     for backlog in (100, 5_000):
         db = tables()
         fill(db, backlog, topics=topics, due_ms=due_ms, runs=runs)
-        transaction, owner = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
+        transaction, owner = Transaction(db.cursor(), NOW_MS), Owner(Place("", tmp_path / "x"))
         counts.append(
             instructions(db, lambda t=transaction, o=owner: CLAIMS[claim](t, o, asked))  # type: ignore[misc]
         )
@@ -165,7 +165,7 @@ def test_a_claim_after_a_leases_end_takes_no_more_work_from_a_run_with_many_mess
     for backlog in (100, 5_000):
         db = tables()
         fill(db, backlog, topics=1, due_ms=0, runs=1)
-        transaction, owner = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
+        transaction, owner = Transaction(db.cursor(), NOW_MS), Owner(Place("", tmp_path / "x"))
         for count, left_ms in HELD[held](backlog):
             claims, _ = _claim_messages(transaction, owner, ["t0"], count, 1)
             db.executemany(
@@ -190,7 +190,7 @@ def test_what_a_dead_owner_held_is_found_without_looking_through_what_waits(
     for backlog in (100, 5_000):
         db = tables()
         fill(db, backlog, topics=1, due_ms=0, runs=backlog)
-        transaction, dead = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
+        transaction, dead = Transaction(db.cursor(), NOW_MS), Owner(Place("", tmp_path / "x"))
         _claim_messages(transaction, dead, ["t0"], 3, 10_000)
         _claim_wakes(transaction, dead, 3, 10_000)
         counts.append(instructions(db, lambda t=transaction, name=dead.name: _free(t, name)))  # type: ignore[misc]
@@ -226,7 +226,11 @@ def test_the_longest_due_are_claimed_first_and_equals_by_id(
             (n, name, f"{run}/{name}", topic, due_ms),
         )
     claims, _ = _claim_messages(
-        Transaction(db, 2), Owner(Place("", Path("x"))), sorted(topics), limit, visibility_ms=10
+        Transaction(db.cursor(), 2),
+        Owner(Place("", Path("x"))),
+        sorted(topics),
+        limit,
+        visibility_ms=10,
     )
     due = [
         (due_ms, f"{run}/{name}")
@@ -266,7 +270,7 @@ def test_a_claim_at_twenty_thousand_due_takes_no_longer_than_at_a_hundred(tmp_pa
     for backlog in (100, 20_000):
         db = tables()
         fill(db, backlog, topics=8, due_ms=0, runs=50)
-        transaction, owner = Transaction(db, NOW_MS), Owner(Place("", tmp_path / "x"))
+        transaction, owner = Transaction(db.cursor(), NOW_MS), Owner(Place("", tmp_path / "x"))
         laps = list[float]()
         for _ in range(60):
             began = time.perf_counter()

@@ -23,7 +23,7 @@ from sqlite_values import new_run
 from perdure import Worker
 from perdure.errors import WorldReplacedError, WorldUnavailableError
 from perdure.model import RunFilter, RunId
-from perdure_sqlite import SqliteWorld, _handle
+from perdure_sqlite import SqliteWorld, _connection, _handle
 from perdure_sqlite._locks import Holder, holder_of
 from perdure_sqlite._place import change_since
 from tests.systems import needs_modes, needs_movable_files, needs_stopping
@@ -359,7 +359,7 @@ def holding(path: Path, *how: str) -> Generator[subprocess.Popen[str], None, Non
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_handle, "BUSY_MS", 20)
+    monkeypatch.setattr(_connection, "BUSY_MS", 20)
     monkeypatch.setattr(_handle, "OPEN_WITHIN", 0.1)
 
 
@@ -402,7 +402,7 @@ async def test_making_the_tables_goes_on_when_the_lock_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often SQLite itself gives up waiting."""
-    monkeypatch.setattr(_handle, "BUSY_MS", 1)
+    monkeypatch.setattr(_connection, "BUSY_MS", 1)
     path, tries = tmp_path / "p.db", 0
     with holding(path, "new", "stop") as process:
         sleep = anyio.sleep

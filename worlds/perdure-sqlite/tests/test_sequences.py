@@ -88,7 +88,7 @@ class Store:
 
     def do(self, work: Work, now_ms: int) -> tuple[Any, set[str]]:
         """Run a transaction; gives its answer or its error, and the bells it rings."""
-        transaction = Transaction(self.db, now_ms)
+        transaction = Transaction(self.db.cursor(), now_ms)
         self.db.execute("BEGIN IMMEDIATE")
         try:
             answer = work(transaction)

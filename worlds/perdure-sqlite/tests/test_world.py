@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import aiosqlite
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
@@ -28,8 +27,9 @@ from perdure.errors import (
 )
 from perdure.files import try_lock
 from perdure.model import NewMessage, RunFilter, RunId
-from perdure_sqlite import SqliteWorld, _handle
-from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, WAL_BYTES, Handle
+from perdure_sqlite import SqliteWorld, _connection, _handle
+from perdure_sqlite._connection import WAL_BYTES
+from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, Handle
 from perdure_sqlite._schema import VERSION
 from tests.opening import CASES, Case
 
@@ -307,7 +307,7 @@ async def test_a_world_that_does_not_open_leaves_no_thread(tmp_path: Path) -> No
     with pytest.raises(WorldUnavailableError):
         await SqliteWorld(f"sqlite:///{tmp_path}/folder.db").open()
     left = {t.name for t in set(threading.enumerate()) - before}
-    assert not any("connection_worker" in name for name in left)
+    assert not any("connection_worker" in name or "sqlite" in name for name in left)
 
 
 async def test_the_log_gets_its_size_once_the_world_has_been_written_to_a_few_times(
@@ -357,19 +357,18 @@ async def test_a_file_that_others_make_just_now_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, busy: int, opens: bool
 ) -> None:
     """SQLite itself does not wait while two change the journal's mode of one file."""
-    asked: list[str] = []
-    execute = aiosqlite.Connection.execute_fetchall
+    asked: list[type[sqlite3.Connection]] = []
+    connect = _connection.connect
 
-    async def refused(self: aiosqlite.Connection, sql: str) -> object:
-        if "journal_mode" in sql:
-            asked.append(sql)
-            if len(asked) <= busy:
-                error = sqlite3.OperationalError("database is locked")
-                error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-                raise error
-        return await execute(self, sql)
+    def refused(path: Path, *, synchronous: str, kind: type[sqlite3.Connection]) -> object:
+        asked.append(kind)
+        if len(asked) <= busy:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return connect(path, synchronous=synchronous, kind=kind)
 
-    monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", refused)
+    monkeypatch.setattr(_handle, "connect", refused)
     monkeypatch.setattr(_handle, "OPEN_WITHIN", 30.0 if opens else 0.05)
     monkeypatch.setattr(_handle, "OPEN_AGAIN", 0.001)
     world = SqliteWorld(f"sqlite:///{tmp_path}/new.db")

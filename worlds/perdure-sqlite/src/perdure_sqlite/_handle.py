@@ -15,32 +15,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar, final
 
-import aiosqlite
 import anyio
 import anyio.to_thread
 
 from perdure.errors import WorldClosedError, WorldReplacedError, WorldUnavailableError
-from perdure.files import has_full_sync
 from perdure.testing.clock import Clock
 from perdure.waiting import Attempt, Bells, Home, run_to_end
 
+from ._connection import WAL_BYTES, connect
 from ._owners import Owner
 from ._place import Identity, Place, change_since, is_locked
+from ._reader import Reader, ReadingConnection
 from ._schema import create_tables, is_current
-from ._writer import Transaction, Writer, join, make_daemon, read
+from ._writer import Transaction, Writer
 
 __all__ = ("Handle",)
 
 T = TypeVar("T")
+C = TypeVar("C", bound=sqlite3.Connection)
 LOOK_EVERY = 0.04  # seconds between looks for what other processes wrote
-PAGE_BYTES = 2048  # a step changes four pages a little: less to write and to sync than 4096
-WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
 GROW_AFTER = 8  # transactions; then the log is given its size: what writes less needs none
 OWNERS_EVERY = 12  # looks between looks for dead owners
-BUSY_MS = 10_000  # that SQLite waits for a lock
 OPEN_WITHIN = 20.0  # seconds, after which opening asks for no lock again
 OPEN_AGAIN = 0.05  # seconds
-_SYNC = ("fullfsync = ON",) if has_full_sync() else ()
 
 
 @final
@@ -57,7 +54,7 @@ class Handle:
         self._home = Home(url)
         self._synchronous = synchronous
         self._writer: Writer | None = None
-        self._reader: aiosqlite.Connection | None = None
+        self._reader: Reader | None = None
         self._look: asyncio.TimerHandle | None = None
         self._looks = 0
         self._grown = False
@@ -104,7 +101,7 @@ class Handle:
         self._home.check()
         self.check_open()
         assert self._reader is not None
-        return await read(self._reader, self.place, work)
+        return await self._reader.read(work)
 
     async def open(self) -> None:
         """Connect, and make what is missing.
@@ -123,15 +120,8 @@ class Handle:
                 owner = Owner(self.place)
                 undo.callback(owner.resign)
                 await anyio.to_thread.run_sync(owner.register)
-                connection = await self._connect(undo)
-                reader = await self._connect(undo)
-            writer = Writer(
-                connection,
-                place=self.place,
-                now_ms=self.now_ms,
-                landed=lambda rings: self.bells.ring(*rings),
-            )
-            if not await read(reader, self.place, is_current):
+            writer, reader = await self._connect(undo)
+            if not await reader.read(is_current):
                 await patiently(lambda: writer.run(lambda t: create_tables(t.db)))
             with self.place.mapped_errors():
                 self._identity = await anyio.to_thread.run_sync(self.place.identity)
@@ -151,9 +141,9 @@ class Handle:
             self._look.cancel()
         await run_to_end(self._close(writer, reader))
 
-    async def _close(self, writer: Writer, reader: aiosqlite.Connection) -> None:
+    async def _close(self, writer: Writer, reader: Reader) -> None:
         await writer.aclose()
-        await reader.close()
+        await reader.aclose()
         self.owner.resign()
         self.bells.ring_all()  # whoever waits hears that it is closed
 
@@ -181,28 +171,31 @@ class Handle:
                 db.execute("ROLLBACK")
             db.execute("PRAGMA cache_size = -8000")
 
-    async def _connect(self, undo: contextlib.AsyncExitStack) -> aiosqlite.Connection:
-        making = aiosqlite.connect(
-            self.place.path, isolation_level=None, cached_statements=256, check_same_thread=False
+    async def _connect(self, undo: contextlib.AsyncExitStack) -> tuple[Writer, Reader]:
+        """Begin a writer and a reader, which *undo* closes."""
+        with self.place.mapped_errors():
+            db = await self._opened(undo, sqlite3.Connection)
+            readable = await self._opened(undo, ReadingConnection)
+        writer = Writer(
+            db,
+            place=self.place,
+            now_ms=self.now_ms,
+            landed=lambda rings: self.bells.ring(*rings),
         )
-        make_daemon(making)
-        try:
-            connection = await making
-        except sqlite3.Error:
-            # Its thread answers once more; it must not find the event loop closed by then.
-            await anyio.to_thread.run_sync(join, making)
-            raise
-        undo.push_async_callback(_close, connection)
-        for pragma in (
-            f"busy_timeout = {BUSY_MS}",
-            f"page_size = {PAGE_BYTES}",  # of a file that is made now
-            "journal_mode = WAL",
-            *_SYNC,
-            f"synchronous = {self._synchronous}",
-            f"wal_autocheckpoint = {WAL_BYTES // PAGE_BYTES}",
-        ):
-            statement = f"PRAGMA {pragma}"
-            await patiently(lambda sql=statement: connection.execute_fetchall(sql))  # type: ignore[misc]
+        undo.push_async_callback(lambda: run_to_end(writer.aclose()))
+        reader = await Reader.begin(readable, self.place)
+        undo.push_async_callback(reader.aclose)
+        return writer, reader
+
+    async def _opened(self, undo: contextlib.AsyncExitStack, kind: type[C]) -> C:
+        """A connection of this kind, opened as soon as nobody else has the lock that it takes."""
+        path, synchronous = self.place.path, self._synchronous
+        connection = await patiently(
+            lambda: anyio.to_thread.run_sync(
+                lambda: connect(path, synchronous=synchronous, kind=kind)
+            )
+        )
+        undo.callback(connection.close)
         return connection
 
     def _look_around(self) -> None:
@@ -249,8 +242,3 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
             if not is_locked(exc) or anyio.current_time() >= until:
                 raise
             await anyio.sleep(OPEN_AGAIN)
-
-
-async def _close(connection: aiosqlite.Connection) -> None:
-    with anyio.CancelScope(shield=True):
-        await connection.close()

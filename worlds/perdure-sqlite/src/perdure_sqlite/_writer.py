@@ -2,81 +2,57 @@
 
 Whatever was handed over while the last commit was at work shares the next one, answers only after
 the COMMIT; should one transaction fail, all are run again, each in a savepoint of its own. Work
-from the event loop is landed by aiosqlite's connection thread, a whole batch in one hop; a thread
-that may block lands its own, and what came meanwhile, without a hop. One thread at a time has the
-connection. This module alone knows how to get there without a loop.
+from the event loop is landed by the writer's thread, a whole batch in one hop; a thread that may
+block lands its own, and what came meanwhile, without a hop. One thread at a time has the
+connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar, cast, final
-
-import aiosqlite
+from typing import Any, TypeAlias, TypeVar, final
 
 from perdure.errors import WorldClosedError, WorldReplacedError
 from perdure.posting import post, posted_together
 
 from ._place import Identity, Place, loss_since
 
-__all__ = ("Transaction", "Writer", "join", "make_daemon", "read")
+__all__ = ("Transaction", "Writer")
 
 T = TypeVar("T")
+_log = logging.getLogger("perdure")
 
 
-@dataclass(slots=True)
+@final
 class Transaction:
-    """What a transaction's function gets."""
+    """The transaction that a function is run in, which may be one of several in it.
 
-    db: sqlite3.Connection
-    now_ms: int
-    rings: set[str] = field(default_factory=set[str])  # bells to ring once it has landed
-    is_promise: bool = False  # it creates a run, which nobody will look for elsewhere
-
-
-@dataclass(slots=True)
-class _Work:
-    run: Callable[[Transaction], Any]  # may run twice; only the database keeps what it did
-    done: Callable[[Any], None]  # its answer, or the error
-
-
-async def read(
-    connection: aiosqlite.Connection, place: Place, work: Callable[[sqlite3.Connection], T]
-) -> T:
-    """Run a whole reading function in one hop to the connection's thread."""
-    with place.mapped_errors():
-        try:
-            answer: T = await connection._execute(lambda: work(connection._conn))  # type: ignore[no-untyped-call]
-        except ValueError as exc:  # what aiosqlite says of a closed connection
-            raise WorldClosedError(place.url) from exc
-        return answer
-
-
-class _Inside(Protocol):
-    """What of aiosqlite's connection is private and needed here, and here alone.
-
-    ``tests/test_world.py`` fails when a release of aiosqlite moves it.
+    Attributes:
+        db: the connection.
+        cursor: for statements that have no rows: a cursor for each takes as long as a short one.
+        now_ms: the time of all of it.
+        rings: the bells to ring once it has landed.
+        is_promise: whether it creates a run, which nobody will look for elsewhere.
     """
 
-    _conn: sqlite3.Connection
-    _tx: SimpleQueue[tuple[None, Callable[[], Any]]]
-    _thread: threading.Thread
+    __slots__ = ("cursor", "db", "is_promise", "now_ms", "rings")
+
+    def __init__(self, cursor: sqlite3.Cursor, now_ms: int) -> None:
+        self.db = cursor.connection
+        self.cursor = cursor
+        self.now_ms = now_ms
+        self.rings: set[str] = set()
+        self.is_promise = False
 
 
-def make_daemon(connection: aiosqlite.Connection) -> None:
-    """Let the process end though nobody closed this connection, which is not started yet."""
-    cast(_Inside, connection)._thread.daemon = True  # pyright: ignore[reportPrivateUsage]
-
-
-def join(connection: aiosqlite.Connection) -> None:
-    """Block until the thread of a connection that did not open has ended."""
-    cast(_Inside, connection)._thread.join()  # pyright: ignore[reportPrivateUsage]
+_Run: TypeAlias = Callable[[Transaction], Any]  # may run twice; only the database keeps what it did
+_Done: TypeAlias = Callable[[Any], None]  # takes the answer, or the error
 
 
 @final
@@ -85,31 +61,34 @@ class Writer:
 
     def __init__(
         self,
-        connection: aiosqlite.Connection,
+        db: sqlite3.Connection,
         *,
         place: Place,
         now_ms: Callable[[], int],
         landed: Callable[[set[str]], None],
     ) -> None:
-        """Take the connection over.
+        """Take the connection over; the writer's thread begins, and ends with the process.
 
         Args:
-            landed: called, in any thread, with the bells that a commit rings.
+            landed: called, in any thread, with the bells that a commit rings, if there are any.
         """
-        self._connection = connection
-        self._inside = cast(_Inside, connection)
+        self._db = db
+        self._cursor = db.cursor()
         self._place = place
         self._now_ms = now_ms
         self._landed = landed
         self._lock = threading.Lock()
         self._landing = threading.Lock()  # held by the thread that has the connection
-        self._waiting: list[_Work] = []
+        self._waiting: list[tuple[_Run, _Done]] = []
         self._scheduled = False
         self._closed = False
         self._data: Identity = {}  # of the files that a commit has to be in
         self.lost = ""  # what became of the file, once that is known
         self.commits = 0
         self.transactions = 0
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="perdure-sqlite", daemon=True)
+        self._thread.start()
 
     def __repr__(self) -> str:
         return f"<Writer {self._place.url} waiting={len(self._waiting)} commits={self.commits}>"
@@ -119,7 +98,7 @@ class Writer:
     ) -> None:
         """Run a transaction; *done* gets its answer or error, in another thread. Never blocks."""
         if self._add(run, done):
-            self._inside._tx.put_nowait((None, self._drain))  # pyright: ignore[reportPrivateUsage]
+            self._calls.put(self._drain)
 
     def land(self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]) -> None:
         """Run a transaction in this thread, unless another is at work, which then runs it.
@@ -129,11 +108,11 @@ class Writer:
         if self._add(run, done):
             self._drain()
 
-    def _add(self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]) -> bool:
+    def _add(self, run: _Run, done: _Done) -> bool:
         """Whether the caller has to see to it that the waiting work is landed."""
         with self._lock:
             if not self._closed:
-                self._waiting.append(_Work(run, done))
+                self._waiting.append((run, done))
                 first, self._scheduled = not self._scheduled, True
                 return first
         done(WorldClosedError(self._place.url))
@@ -161,11 +140,11 @@ class Writer:
         def run() -> None:
             # the next look will tell
             with self._landing, contextlib.suppress(sqlite3.Error, OSError, ValueError):
-                look(self._inside._conn)  # pyright: ignore[reportPrivateUsage]
+                look(self._db)
 
         with self._lock:
             if not self._closed:
-                self._inside._tx.put_nowait((None, run))  # pyright: ignore[reportPrivateUsage]
+                self._calls.put(run)
 
     def watch(self, files: Identity) -> None:
         """Begin only while these are the files of these names."""
@@ -176,11 +155,36 @@ class Writer:
         self.lost = lost
 
     async def aclose(self) -> None:
-        """Land what was handed over; refuse what follows."""
+        """Land what was handed over, refuse what follows, close the connection. Once only."""
+        loop = asyncio.get_running_loop()
+        closed: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            if not closed.done():
+                closed.set_result(None)
+
+        def close() -> None:
+            try:
+                self._drain()
+                with self._landing:
+                    self._db.close()
+            finally:
+                post(loop, tell)
+
         with self._lock:
             self._closed = True
-        await self._connection._execute(self._drain)  # type: ignore[no-untyped-call]
-        await self._connection.close()
+            self._calls.put(close)
+            self._calls.put(None)
+        await closed
+        self._thread.join()
+
+    def _serve(self) -> None:
+        """Make the calls, in the writer's thread, until there are no more."""
+        for call in iter(self._calls.get, None):
+            try:
+                call()
+            except Exception:  # as any loop does: the calls that follow are others'
+                _log.exception("the writer of %s failed in a call", self._place.url)
 
     def _drain(self) -> None:
         with self._landing:
@@ -192,56 +196,54 @@ class Writer:
                         return
                 self._land(batch)
 
-    def _land(self, batch: list[_Work]) -> None:
-        answers: list[Any] = []
+    def _land(self, batch: list[tuple[_Run, _Done]]) -> None:
         rings: set[str] = set()
         try:
-            answers = self._transact(batch, rings)
+            answers, rings = self._transact(batch)
         except Exception as exc:  # handed on, to everyone in the batch
             error = exc
             if isinstance(exc, sqlite3.DatabaseError | OSError):
                 error = self._place.error_of(exc)
                 error.__cause__ = exc
-            answers, rings = [error] * len(batch), set()
+            answers = [error] * len(batch)
         else:
             self.commits += 1
             self.transactions += len(batch)
-        with posted_together():
-            for work, answer in zip(batch, answers, strict=True):
-                work.done(answer)
-        self._landed(rings)  # after the answers: who made a change hears of it first
+        if len(batch) == 1:
+            _tell(batch[0][1], answers[0])
+        else:
+            with posted_together():
+                for (_, done), answer in zip(batch, answers, strict=True):
+                    _tell(done, answer)
+        if rings:
+            self._landed(rings)  # after the answers: who made a change hears of it first
 
-    def _transact(self, batch: list[_Work], rings: set[str]) -> list[Any]:
-        db = self._inside._conn  # pyright: ignore[reportPrivateUsage]
-        answers: list[Any] = []
-        promises: list[bool] = []
+    def _transact(self, batch: list[tuple[_Run, _Done]]) -> tuple[list[Any], set[str]]:
+        """The answers of what was handed over, and the bells to ring."""
         if self.lost:
             raise WorldReplacedError(self._place.url, reason=self.lost)
-        db.execute("BEGIN IMMEDIATE")
+        cursor = self._cursor
+        cursor.execute("BEGIN IMMEDIATE")
         try:
+            transaction = Transaction(cursor, self._now_ms())
             try:
-                for work in batch:
-                    transaction = Transaction(db, self._now_ms())
-                    answers.append(work.run(transaction))
-                    promises.append(transaction.is_promise)
-                    rings |= transaction.rings
+                answers = [run(transaction) for run, _ in batch]
             except Exception:
                 if len(batch) == 1:
                     raise
                 # Rare; then each again in a savepoint, so that it fails alone.
-                db.execute("ROLLBACK")
-                db.execute("BEGIN IMMEDIATE")
-                rings.clear()
-                answers = [self._attempt(db, work, rings) for work in batch]
-                promises = [True]
-            if True in promises:
+                cursor.execute("ROLLBACK")
+                cursor.execute("BEGIN IMMEDIATE")
+                transaction = Transaction(cursor, self._now_ms())
+                answers = [self._attempt(transaction, run) for run, _ in batch]
+            if transaction.is_promise:
                 self._check_place()
-            db.execute("COMMIT")
+            cursor.execute("COMMIT")
         except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                cursor.execute("ROLLBACK")
             raise
-        return answers
+        return answers, transaction.rings
 
     def _check_place(self) -> None:
         """Go on only where the file is the one that its name means.
@@ -253,18 +255,29 @@ class Writer:
         if self.lost:
             raise WorldReplacedError(self._place.url, reason=self.lost)
 
-    def _attempt(self, db: sqlite3.Connection, work: _Work, rings: set[str]) -> Any:
-        transaction = Transaction(db, self._now_ms())
-        db.execute("SAVEPOINT one")
+    def _attempt(self, whole: Transaction, run: _Run) -> Any:
+        """The answer of one of several, or its error; then nothing of it is in the *whole*."""
+        cursor = whole.cursor
+        transaction = Transaction(cursor, whole.now_ms)
+        cursor.execute("SAVEPOINT one")
         try:
             with self._place.mapped_errors():
-                answer = work.run(transaction)
+                answer = run(transaction)
         except Exception as exc:  # handed on, to the one it belongs to
-            if not db.in_transaction:
+            if not self._db.in_transaction:
                 raise  # SQLite gave the whole batch up
-            db.execute("ROLLBACK TO one")
-            db.execute("RELEASE one")
+            cursor.execute("ROLLBACK TO one")
+            cursor.execute("RELEASE one")
             return exc
-        db.execute("RELEASE one")
-        rings |= transaction.rings
+        cursor.execute("RELEASE one")
+        whole.rings |= transaction.rings
+        whole.is_promise |= transaction.is_promise
         return answer
+
+
+def _tell(done: _Done, answer: object) -> None:
+    """Hand the answer over; where that fails, the others get theirs all the same."""
+    try:
+        done(answer)
+    except Exception:
+        _log.exception("a transaction's answer could not be handed over")
