@@ -30,6 +30,7 @@ from ._core.leases import (
     check_lease as check_lease,
     rearmed_due_ms as rearmed_due_ms,
 )
+from ._core.plain import load_plain as load_plain
 from ._core.shelf import (
     StreamLog as StreamLog,
     claim_due_messages as claim_due_messages,

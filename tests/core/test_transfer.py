@@ -46,6 +46,7 @@ from perdure.model import (
     Snapshot,
     TurnCommit,
 )
+from tests.damage import DAMAGE
 
 RUN = RunId("run_a")
 NOW = 1_000
@@ -139,6 +140,16 @@ def test_what_is_left_behind_holds_nothing_and_says_where_it_went() -> None:
     for damaged in (b"", b"\x01"):
         unreadable = replace(made.record, payload=damaged)
         assert moved_to(unreadable) == "(a url that cannot be read)"
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, "a map of something else"])
+def test_what_waited_for_a_run_and_cannot_be_read_is_named(damage: str) -> None:
+    made, log = book()
+    copy = send(made, log)
+    last = copy.events[-1]
+    hurt = replace(last, event=replace(last.event, payload=DAMAGE.get(damage, b"\xa0")))
+    with pytest.raises(WorldContractError, match=f"run {RUN}: .* cannot be read"):
+        work_of(replace(copy, events=(*copy.events[:-1], hurt)))
 
 
 def test_departing_again_changes_nothing_and_elsewhere_is_refused() -> None:

@@ -29,6 +29,7 @@ from ..errors import (
 from .book import Book
 from .claims import QueuedMessage
 from .leases import Claimable, Mailbox
+from .plain import load_plain
 
 __all__ = (
     "arrive",
@@ -63,8 +64,8 @@ def moved_to(record: RunRecord) -> str | None:
     if record.status not in _AWAY or record.payload is None:
         return None
     try:
-        url = cbor2.loads(record.payload)
-    except Exception:  # any kind: a damaged payload decides; the run is away, still
+        url = load_plain(record.payload, depth=0)
+    except ValueError:  # it is away, still
         url = None
     return url if isinstance(url, str) else "(a url that cannot be read)"
 
@@ -204,7 +205,13 @@ def work_of(copy: RunCopy) -> PendingWork:
         or [logged.position for logged in events] != [*range(1, record.position + 1)]
     ):
         raise WorldContractError(f"run {record.run_id}: its copy is not a whole departed run")
-    return _unpack(last.payload)
+    try:
+        return _unpack(last.payload)
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise WorldContractError(
+            f"run {record.run_id}: what waited for it when it left cannot be read"
+            f" ({type(exc).__name__}): its log is damaged, or of a later version"
+        ) from exc
 
 
 def check_same_arrival(record: RunRecord, at: int | None, copy: RunCopy) -> None:
@@ -362,7 +369,7 @@ def _pack(work: PendingWork) -> bytes:
 
 
 def _unpack(data: bytes) -> PendingWork:
-    fields = cbor2.loads(data)
+    fields = load_plain(data, depth=3)
     due_ms, generation, attempt = fields["wake"]
     return PendingWork(
         wake_due_ms=due_ms,

@@ -30,8 +30,8 @@ from typing import (
 
 import cbor2
 
+from .._core.plain import load_plain
 from ..errors import UsageError, WorldContractError
-from .plain import load_plain
 
 __all__ = ("dump_form", "load_form")
 

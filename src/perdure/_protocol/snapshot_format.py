@@ -21,9 +21,9 @@ from typing import Any
 
 import cbor2
 
+from .._core.plain import load_plain
 from .._frozen import frozen
 from ..errors import SnapshotRejectedError
-from .plain import load_plain
 
 __all__ = (
     "MAX_FOLD_BYTES",

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, final
 import anyio
 import cbor2
 
+from .._core.plain import load_plain
 from .._core.retries import (
     Fail,
     Retry,
@@ -30,7 +31,7 @@ from .._model.events import Event, EventType, Fact
 from .._model.ids import EntityId
 from .._model.queue import Lease, MessageClaim
 from .._protocol.codec import encode_scalar
-from ..errors import FatalError, StepLostError, StepTimeoutError
+from ..errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
 from .bodies import Body, Hosts, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
 from .log_fields import Fields, first_line, of_step, told_by
@@ -76,8 +77,21 @@ class StepCall:
 
     @classmethod
     def decoded(cls, body: bytes) -> StepCall:
-        """The call in a message body."""
-        entity, step, args, workflow, run_started_ms, created_ms = cbor2.loads(body)
+        """The call in a message body.
+
+        Raises:
+            WorldContractError: it is damaged, or of a later version.
+        """
+        try:
+            parts = load_plain(body, depth=1)
+            entity, step, args, workflow, run_started_ms, created_ms = parts
+            if not (isinstance(step, str) and isinstance(args, bytes)):
+                raise TypeError("it is another kind of message")
+        except (TypeError, ValueError) as exc:
+            raise WorldContractError(
+                f"a step's message cannot be read ({type(exc).__name__}): the store is damaged, or"
+                " a later version of perdure has written to it"
+            ) from exc
         return cls(
             entity=entity,
             step=step,

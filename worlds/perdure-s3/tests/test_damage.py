@@ -16,18 +16,20 @@ from perdure_s3._head import Head
 from perdure_s3._index import _unpack
 from perdure_s3._schema import Layout, unpack_event
 from perdure_s3._streams import _Stream
+from tests import damage
 
 DAMAGE = {
-    "empty": b"",
-    "cut": b"\x82\x01",
-    "text": b"<html>not found</html>",
-    "a number": b"\x05",
-    "null": b"\xf6",
+    **damage.DAMAGE,
     "a map": b"\xa0",
     "few parts": b"\x81\x01",
     "other types": cbor2.dumps([None] * 16),
-    "nested deeply": b"\x81" * 20_000,
-    "a claim of a size": b"\x9b\x00\x00\x00\x01\x00\x00\x00\x00",
+    "a claim of a length": b"\x9b\x00\x00\x00\x01\x00\x00\x00\x00",
+}
+UNUSUAL_FACTS = {
+    name: cbor2.dumps(["run_started", "k", 1, None, None])[:-1].replace(b"\x85", b"\x86")
+    + b"\xf6"
+    + facts
+    for name, facts in damage.UNUSUAL.items()
 }
 READERS: dict[str, Callable[[bytes], object]] = {
     "head": lambda data: Head.parse(data, "etag"),
@@ -37,11 +39,17 @@ READERS: dict[str, Callable[[bytes], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("reader", READERS)
-def test_damaged_bytes_are_named(reader: str, damage: str) -> None:
+def test_damaged_bytes_are_named(reader: str, kind: str) -> None:
     with pytest.raises(WorldContractError, match="cannot be read"):
-        READERS[reader](DAMAGE[damage])
+        READERS[reader](DAMAGE[kind])
+
+
+@pytest.mark.parametrize("kind", UNUSUAL_FACTS)
+def test_so_they_are_within_a_whole_event(kind: str) -> None:
+    with pytest.raises(WorldContractError, match="an event cannot be read"):
+        unpack_event(UNUSUAL_FACTS[kind])
 
 
 async def info(world: S3World) -> object:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
-from perdure.model import EntityId, Event, EventType
-from perdure_sqlite._schema import pack_event, pack_key, unpack_event
+import pytest
+from hypothesis import given, strategies as st
+from sqlite_values import new_run
+
+from perdure.errors import WorldContractError
+from perdure.model import EntityId, Event, EventType, RunId, TurnCommit
+from perdure_sqlite._owners import Owner
+from perdure_sqlite._place import Place
+from perdure_sqlite._runs import insert_run, record_of, unpack_committed
+from perdure_sqlite._schema import create_tables, pack_event, pack_key, unpack_event
+from perdure_sqlite._sequences import Sequences
+from perdure_sqlite._turn import commit_turn
+from perdure_sqlite._writer import Transaction
+from tests.damage import DAMAGE
 
 NAMES = st.one_of(
     st.builds(
@@ -59,3 +74,41 @@ def test_usual_keys_are_short_and_in_order_of_their_number() -> None:
     packed = [pack_key(f"step_{number}/end") for number in (1, 9, 10, 255, 256, 70_000)]
     assert packed == sorted(packed)
     assert max(map(len, packed)) <= 5
+
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "an event's facts": lambda data: unpack_event(
+        (1, *pack_event(7, 1, Event(type=EventType.RUN_STARTED, key="k", at_ms=1))[1:6], data)
+    ),
+    "a run's attributes": lambda data: record_of(
+        ("r", "w", "b", "e", "running", *(0,) * 3, b"", 0, None, None, None, None, data)
+    ),
+    "a commit's answer": unpack_committed,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("reader", READERS)
+def test_damaged_bytes_are_named(reader: str, damage: str) -> None:
+    with pytest.raises(WorldContractError, match="cannot be read"):
+        READERS[reader](DAMAGE[damage])
+
+
+def test_attributes_that_are_damaged_fail_the_commit_that_adds_to_them() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        create_tables(db)
+        transaction, owner = Transaction(db.cursor(), 1), Owner(Place("", Path("none")))
+        insert_run(db, new_run("a"), due_ms=None)
+        db.execute("UPDATE runs SET attributes = ?", (DAMAGE["a tag within"],))
+        change = Event(type=EventType.ATTRIBUTES_SET, key="k", at_ms=1, facts={"a": "1"})
+        commit = TurnCommit(
+            run_id=RunId("a"),
+            commit_id="c",
+            turn=0,
+            expected_position=1,
+            consumed=0,
+            log_digest=b"",
+            events=(change,),
+        )
+        with pytest.raises(WorldContractError, match="the record of run a cannot be read"):
+            commit_turn(transaction, commit, owner, Sequences())

@@ -18,7 +18,7 @@ from typing import Any
 import cbor2
 
 from ... import errors, model
-from ..._protocol.plain import load_plain
+from ..._core.plain import load_plain
 from ._calls import Call
 from ._linear import Operation
 

@@ -17,12 +17,21 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from perdure.errors import WorldContractError
+from perdure.lowlevel import load_plain
 from perdure.model import EntityId, Event, EventType, LoggedEvent
 
 from ._driver import Collection, Database, Document
 from ._values import Pending, Values
 
-__all__ = ("ANY_TIME", "Collections", "bounded", "create_collections", "event_document", "event_of")
+__all__ = (
+    "ANY_TIME",
+    "Collections",
+    "bounded",
+    "create_collections",
+    "event_document",
+    "event_of",
+    "unreadable",
+)
 
 VERSION = 1
 _MAX_COUNT = (1 << 31) - 2
@@ -131,8 +140,30 @@ def event_document(n: ObjectId, logged: LoggedEvent, pending: Pending) -> Docume
 
 
 def event_of(document: Document, values: Values) -> LoggedEvent:
-    """The event in a document whose large values are at hand."""
-    facts = document.get("facts")
+    """The event in a document whose large values are at hand.
+
+    Raises:
+        WorldContractError: the document is damaged, or of a later version.
+    """
+    try:
+        return _event_of(document, values)
+    except (TypeError, ValueError) as exc:
+        raise unreadable(f"an event of {document['_id']}", exc) from exc
+
+
+def unreadable(what: str, exc: Exception) -> WorldContractError:
+    """The error for stored bytes that are not what this package writes."""
+    return WorldContractError(
+        f"{what} cannot be read ({type(exc).__name__}): the database is damaged, or a later"
+        " version of perdure-mongodb has written to it"
+    )
+
+
+def _event_of(document: Document, values: Values) -> LoggedEvent:
+    stored = document.get("facts")
+    facts: object = {} if stored is None else load_plain(stored, depth=1)
+    if not isinstance(facts, dict):
+        raise ValueError("its facts are no mapping")
     entity = document.get("entity")
     return LoggedEvent(
         position=document["_id"]["p"],
@@ -142,6 +173,6 @@ def event_of(document: Document, values: Values) -> LoggedEvent:
             at_ms=int(document["at_ms"]),  # not BSON's own kind of number
             entity=None if entity is None else EntityId(entity),
             payload=values.unpack(document.get("payload")),
-            facts={} if facts is None else cast("dict[str, Any]", cbor2.loads(facts)),
+            facts=cast("dict[str, Any]", facts),
         ),
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import cbor2
 from bson import ObjectId
 
+from perdure.lowlevel import load_plain
 from perdure.model import RunId, StreamCopy, StreamWrite
 
 from ._driver import Document
+from ._schema import unreadable
 from ._values import Pending, Values
 
-__all__ = ("copied_stream", "stream_documents", "write_after")
+__all__ = ("copied_stream", "stream_documents", "write_after", "written_chunks")
 
 
 def write_after(
@@ -48,13 +51,28 @@ def stream_documents(
         yield last | {"closed": True, "writer": None, "sequence": None, "data": None}
 
 
+def written_chunks(write: Document, values: Values) -> list[bytes]:
+    """The chunks of a write.
+
+    Raises:
+        WorldContractError: the document is damaged, or of a later version.
+    """
+    try:
+        chunks: object = load_plain(values.unpack(write["data"]) or b"", depth=1)
+        if not isinstance(chunks, list):
+            raise ValueError("it is no list")
+    except (TypeError, ValueError) as exc:
+        raise unreadable(f"a write of stream {write['_id']}", exc) from exc
+    return cast("list[bytes]", chunks)
+
+
 def copied_stream(name: str, documents: list[Document], values: Values) -> StreamCopy:
     """A stream, whole, from its documents in their order."""
     chunks: list[bytes] = []
     writes: list[tuple[int, str, int]] = []
     for write in documents:
         if write["data"] is not None:
-            chunks += cbor2.loads(values.unpack(write["data"]) or b"")
+            chunks += written_chunks(write, values)
         if not write["closed"]:
             writes.append((write["end"], write["writer"], write["sequence"]))
     return StreamCopy(

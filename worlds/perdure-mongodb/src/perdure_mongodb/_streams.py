@@ -22,7 +22,7 @@ from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage
 from ._driver import Document
 from ._handle import Handle
 from ._schema import bounded
-from ._stream_documents import copied_stream, write_after
+from ._stream_documents import copied_stream, write_after, written_chunks
 from ._values import MissingChunksError, Owner, Pending, load_values
 
 __all__ = ("MongoStreams",)
@@ -188,7 +188,7 @@ class MongoStreams(Streams):
         except MissingChunksError:  # its run is being deleted
             raise RunNotFoundError(run_id) from None
         for write in writes:
-            parts: list[bytes] = cbor2.loads(values.unpack(write["data"]) or b"")
+            parts = written_chunks(write, values)
             chunks += parts[max(0, start - write["start"]) :]
         page = tuple(chunks[:limit])
         is_last = last["closed"] and start + len(page) >= last["end"]

@@ -10,8 +10,6 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-import cbor2
-
 from perdure.errors import WorldContractError
 
 from ._schema import dumps, loads
@@ -45,7 +43,7 @@ def unpack(data: bytes, name: str) -> list[Any]:
         if len(unpacked) > most or not reader.eof:
             raise WorldContractError(f"part {name} is cut, or more than {most:,} bytes")
         value = loads(unpacked)
-    except (zlib.error, cbor2.CBORError, EOFError, ValueError) as exc:
+    except (zlib.error, ValueError) as exc:
         raise WorldContractError(f"part {name} cannot be read: {exc}") from exc
     if not isinstance(value, list):
         raise WorldContractError(f"part {name} holds something else")

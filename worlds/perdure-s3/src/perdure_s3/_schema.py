@@ -14,10 +14,9 @@ from dataclasses import fields
 from typing import Any, TypeVar, cast, final
 
 import cbor2
-from cbor2 import CBORError
 
 from perdure.errors import WorldContractError
-from perdure.lowlevel import Mailbox, QueuedMessage
+from perdure.lowlevel import Mailbox, QueuedMessage, load_plain
 from perdure.model import (
     Committed,
     EntityId,
@@ -56,8 +55,9 @@ __all__ = (
 )
 
 T = TypeVar("T")
-FORMAT = 2
+FORMAT = 3
 _FALLING = str.maketrans("0123456789abcdef", "fedcba9876543210")
+_MAX_DEPTH = 16  # of lists within lists
 _END = "z"  # above all digits: of two names that begin alike the longer one comes first
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -183,7 +183,7 @@ def readable(what: str) -> Generator[None, None, None]:
     """
     try:
         yield
-    except (CBORError, EOFError, LookupError, TypeError, ValueError, AttributeError) as exc:
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
         raise WorldContractError(
             f"{what} cannot be read ({type(exc).__name__}): the store is damaged, or a later"
             " version of perdure-s3 has written to it"
@@ -191,8 +191,12 @@ def readable(what: str) -> Generator[None, None, None]:
 
 
 def loads(data: bytes) -> Any:
-    """A value from CBOR that this world wrote."""
-    return cbor2.loads(data)
+    """A value from CBOR that this world wrote.
+
+    Raises:
+        ValueError: this world does not write that.
+    """
+    return load_plain(data, depth=_MAX_DEPTH)
 
 
 def pack_flat(value: Any) -> list[Any]:
@@ -234,8 +238,11 @@ def pack_event(event: Event) -> bytes:
 def unpack_event(data: bytes) -> Event:
     """An event."""
     kind, key, at_ms, entity, payload, facts = loads(data)
+    if not isinstance(facts, dict):
+        raise TypeError("its facts are no mapping")
+    named = cast("dict[str, Any]", facts)
     return Event(
-        type=EventType(kind), key=key, at_ms=at_ms, entity=entity, payload=payload, facts=facts
+        type=EventType(kind), key=key, at_ms=at_ms, entity=entity, payload=payload, facts=named
     )
 
 

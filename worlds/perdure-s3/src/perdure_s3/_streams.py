@@ -55,7 +55,8 @@ class _Stream:
 
     def body(self) -> bytes:
         parts = [list(part) for part in self.parts]
-        return dumps([new_mark(), self.name, self.closed, parts, list(self.tail), self.writes])
+        writes = {writer: [*done.items()] for writer, done in self.writes.items()}
+        return dumps([new_mark(), self.name, self.closed, parts, list(self.tail), writes])
 
     @classmethod
     @readable("a stream")
@@ -67,7 +68,7 @@ class _Stream:
             closed=closed,
             parts=tuple((first, end, part) for first, end, part in parts),
             tail=tuple(tail),
-            writes=writes,
+            writes={writer: dict(done) for writer, done in writes.items()},
         )
 
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import cbor2
 
-from perdure.errors import LeaseLostError, RunNotFoundError, WorldContractError
-from perdure.lowlevel import rearmed_due_ms
+from perdure.errors import LeaseLostError, RunNotFoundError
+from perdure.lowlevel import load_plain, rearmed_due_ms
 from perdure.model import (
     Committed,
     Digest,
@@ -26,7 +26,7 @@ from perdure.model import (
     RunStatus,
 )
 
-from ._schema import Row
+from ._schema import Row, pack_map, unpack_map, unreadable
 from ._writer import Transaction
 
 __all__ = (
@@ -36,11 +36,9 @@ __all__ = (
     "insert_run",
     "load_wake",
     "pack_committed",
-    "pack_map",
     "record_of",
     "store_wake",
     "unpack_committed",
-    "unpack_map",
 )
 
 _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
@@ -58,11 +56,8 @@ def record_of(row: Row) -> RunRecord:
     """
     try:
         return _record(row)
-    except (TypeError, ValueError, EOFError, cbor2.CBORError) as exc:
-        raise WorldContractError(
-            f"the record of run {row[0]} cannot be read ({type(exc).__name__}): the file is "
-            "damaged, or a later version of perdure-sqlite has written to it"
-        ) from exc
+    except (TypeError, ValueError) as exc:
+        raise unreadable(f"the record of run {row[0]}", exc) from exc
 
 
 def _record(row: Row) -> RunRecord:
@@ -83,18 +78,6 @@ def _record(row: Row) -> RunRecord:
         idempotency_key=row[13],
         attributes=unpack_map(row[14]),
     )
-
-
-def pack_map(values: Any) -> bytes | None:
-    """A mapping of texts; None when it is empty."""
-    data: bytes | None = cbor2.dumps(dict(values)) if values else None
-    return data
-
-
-def unpack_map(data: bytes | None) -> dict[str, Any]:
-    """What ``pack_map`` packed."""
-    found: dict[str, Any] = {} if data is None else cbor2.loads(data)
-    return found
 
 
 def find_run(db: sqlite3.Connection, run_id: RunId, columns: str) -> Row:
@@ -229,8 +212,19 @@ def pack_committed(committed: Committed) -> bytes:
 
 
 def unpack_committed(data: bytes) -> Committed:
-    """What ``pack_committed`` packed."""
-    turn, position, first_position, count, *rest = cbor2.loads(data)
+    """What ``pack_committed`` packed.
+
+    Raises:
+        WorldContractError: it is damaged, or of a later version.
+    """
+    try:
+        return _unpack_committed(load_plain(data, depth=1))
+    except (TypeError, ValueError) as exc:
+        raise unreadable("the answer of a run's last commit", exc) from exc
+
+
+def _unpack_committed(parts: Any) -> Committed:
+    turn, position, first_position, count, *rest = parts
     conflicts, leases = rest[:count], rest[count:]
     return Committed(
         turn=turn,

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 import cbor2
 
 from perdure.errors import WorldContractError
+from perdure.lowlevel import load_plain
 from perdure.model import EntityId, Event, EventType, Fact, LoggedEvent
 
 __all__ = (
@@ -32,7 +33,10 @@ __all__ = (
     "is_current",
     "pack_event",
     "pack_key",
+    "pack_map",
     "unpack_event",
+    "unpack_map",
+    "unreadable",
 )
 
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
@@ -281,8 +285,7 @@ def _pack_facts(facts: Mapping[str, Fact]) -> bytes | None:
     step, at = facts.get("step"), facts.get("at")
     if isinstance(step, str) and isinstance(at, str) and len(facts) == 2:
         return _pack_step(step, at)
-    data: bytes = cbor2.dumps(dict(facts))
-    return data
+    return pack_map(facts)
 
 
 @lru_cache(maxsize=1024)  # a loop makes the same step at the same place again and again
@@ -313,11 +316,34 @@ def unpack_event(row: Row) -> LoggedEvent:
     """
     try:
         return _unpacked(row)
-    except (IndexError, TypeError, ValueError, EOFError, cbor2.CBORError) as exc:
-        raise WorldContractError(
-            f"the event at position {row[0]} cannot be read ({type(exc).__name__}): the file is "
-            "damaged, or a later version of perdure-sqlite has written to it"
-        ) from exc
+    except (IndexError, TypeError, ValueError) as exc:
+        raise unreadable(f"the event at position {row[0]}", exc) from exc
+
+
+def unreadable(what: str, exc: Exception) -> WorldContractError:
+    """The error for stored bytes that are not what this package writes."""
+    return WorldContractError(
+        f"{what} cannot be read ({type(exc).__name__}): the file is damaged, or a later version"
+        " of perdure-sqlite has written to it"
+    )
+
+
+def pack_map(values: Mapping[str, Fact]) -> bytes | None:
+    """A mapping of texts to scalars; None when it is empty."""
+    data: bytes | None = cbor2.dumps(dict(values)) if values else None
+    return data
+
+
+def unpack_map(data: bytes | None) -> dict[str, Any]:
+    """The mapping that ``pack_map`` packed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    values: object = {} if data is None else load_plain(data, depth=1)
+    if not isinstance(values, dict):
+        raise ValueError("it is no mapping")
+    return cast("dict[str, Any]", values)
 
 
 def _unpacked(row: Row) -> LoggedEvent:
@@ -333,6 +359,6 @@ def _unpacked(row: Row) -> LoggedEvent:
             at_ms=at_ms,
             entity=None if found is None else EntityId(found),
             payload=payload,
-            facts={} if facts is None else cast("dict[str, Any]", cbor2.loads(facts)),
+            facts=unpack_map(facts),
         ),
     )

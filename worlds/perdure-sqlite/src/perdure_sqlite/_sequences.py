@@ -25,8 +25,8 @@ from ._ends import ENDED, let_go
 from ._log import Log
 from ._messages import MAX_INLINE_BYTES, Inline, lease_inline
 from ._owners import Owner
-from ._runs import pack_committed, pack_map
-from ._schema import OF_RUN
+from ._runs import pack_committed
+from ._schema import OF_RUN, pack_map
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
 

@@ -40,8 +40,8 @@ from ._handle import Handle
 from ._hooks import find_hook
 from ._log import Log
 from ._messages import spill
-from ._runs import RECORD, find_run, pack_map, record_of
-from ._schema import EVENT_INSERT, EVENT_PLACES, Row, pack_event
+from ._runs import RECORD, find_run, record_of
+from ._schema import EVENT_INSERT, EVENT_PLACES, Row, pack_event, pack_map
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
 

@@ -22,6 +22,7 @@ from perdure.model import (
     HookRecord,
     Lease,
     LeaseEnd,
+    RunId,
     RunStatus,
     TurnCommit,
 )
@@ -36,11 +37,10 @@ from ._runs import (
     find_run,
     insert_run,
     pack_committed,
-    pack_map,
     store_wake,
     unpack_committed,
-    unpack_map,
 )
+from ._schema import pack_map, unpack_map, unreadable
 from ._sequences import Sequences
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
@@ -153,11 +153,18 @@ def _write_log(
             raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
     for event, is_new in zip(events, written, strict=True):
         if is_new and event.type is EventType.ATTRIBUTES_SET:
-            before = unpack_map(run.attributes) if attributes is None else attributes
+            before = _attributes(commit.run_id, run) if attributes is None else attributes
             attributes = merged_attributes(before, event.facts)
     if attributes is None:
         return run.attributes
     return pack_map(attributes)
+
+
+def _attributes(run_id: RunId, run: _Row) -> dict[str, str]:
+    try:
+        return unpack_map(run.attributes)
+    except ValueError as exc:
+        raise unreadable(f"the record of run {run_id}", exc) from exc
 
 
 def _send(

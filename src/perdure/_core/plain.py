@@ -36,8 +36,9 @@ def load_plain(data: bytes, *, depth: int) -> Any:
         depth: of containers within containers, at most.
 
     Raises:
-        ValueError: they are not one value, or hold a tag, a length that is not said before, a key
-            twice or one that is no text or bytes, or are nested deeper.
+        ValueError: they are no value, or hold a tag, a length that is not said before, a key
+            twice or one that is no text or bytes, or are nested deeper. Bytes that follow the
+            value are passed over.
     """
     try:
         return cbor2.loads(
