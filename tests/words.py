@@ -45,9 +45,9 @@ class Figures:
     """Counts of some modules, with the place of each."""
 
     words: int = 0
-    headless: list[str] = field(default_factory=list)
-    gives: list[str] = field(default_factory=list)
-    participles: list[str] = field(default_factory=list)
+    headless: list[str] = field(default_factory=list[str])
+    gives: list[str] = field(default_factory=list[str])
+    participles: list[str] = field(default_factory=list[str])
 
     def per_thousand(self, places: list[str]) -> float:
         """How many of *places* there are in 1,000 docstring words."""
