@@ -39,7 +39,7 @@ _log = logging.getLogger("perdure")
 
 
 class LocalWorker(Protocol):
-    """What the calls of a process may ask of a worker beside them."""
+    """A worker, as calls beside it in its process may ask it."""
 
     async def begin(self, new: NewRun) -> bool:
         """Create a run with its first turn; False: it was not, and nothing was lost."""
@@ -141,11 +141,11 @@ async def _open_default(default: _Default) -> World:
 
 def _distinct(worlds: Iterable[World]) -> list[World]:
     """One handle of each store."""
-    found: list[World] = []
+    handles: list[World] = []
     for world in worlds:
-        if not any(_is_same(world, other) for other in found):
-            found.append(world)
-    return found
+        if not any(_is_same(world, other) for other in handles):
+            handles.append(world)
+    return handles
 
 
 def _is_same(one: World, other: World) -> bool:

@@ -1,7 +1,7 @@
-"""Arguments: what callers pass is checked where they pass it, so that no later line trips over it.
+"""Arguments: values of callers are checked where they pass them, so that no later line fails.
 
-Each function gives its value back, or raises a ``UsageError`` that says which argument is wrong and
-what it is to be. What may be a secret is not repeated.
+Each function returns its value, or raises a ``UsageError`` that says which argument is wrong and
+how it is to be. A value that may be a secret is not repeated.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def iterable(option: str, value: Iterable[T], example: str) -> Iterable[T]:
 
 
 def _kind(value: object) -> str:
-    """A value of another type, without what is in it."""
+    """A value of another type, without its contents."""
     if value is None:
         return "None"
     if isinstance(value, type):

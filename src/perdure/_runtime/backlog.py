@@ -1,7 +1,7 @@
 """Backlog: the wakes that a worker has claimed and not taken up yet.
 
-Claimed is claimed: no other worker takes it up, however idle. So each asks for what it comes to
-soon, and for more when that is under way. What is due is shared by how fast each is.
+Claimed is claimed: no other worker takes it up, however idle. So each asks for runs that it comes
+to soon, and for more when those are under way. Due runs are shared by how fast each worker is.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Baselines:
         self._room = room or Room(_ROOM_BYTES)
         self._seconds = seconds
         self._spares = Spares(self._room.max_bytes // 4)
-        self._kept: OrderedDict[_Key, Baseline] = OrderedDict()
+        self._baselines: OrderedDict[_Key, Baseline] = OrderedDict()
         self._kept_bytes = 0
         self._latest: deque[Baseline] = deque(maxlen=_LATEST)
         self._alive: WeakValueDictionary[_Key, Baseline] = WeakValueDictionary()
@@ -123,9 +123,9 @@ class Baselines:
             StoppedError: the bundle takes too long to load.
         """
         key = record.engine, record.bundle
-        baseline = self._kept.get(key)
+        baseline = self._baselines.get(key)
         if baseline is not None:
-            self._kept.move_to_end(key)
+            self._baselines.move_to_end(key)
             self._room.use(key)
             return baseline
         lock = self._locks.get(key)
@@ -140,24 +140,24 @@ class Baselines:
 
     def clear(self) -> None:
         """Forget them all, and free the memory that is ready for their guests."""
-        for key in list(self._kept):
+        for key in list(self._baselines):
             self._drop(key)
         self._latest.clear()
         self._spares.clear()
 
     def _keep(self, key: _Key, baseline: Baseline) -> None:
         self._latest.append(baseline)
-        if key in self._kept:
+        if key in self._baselines:
             return
-        self._kept[key] = baseline
+        self._baselines[key] = baseline
         self._kept_bytes += baseline.held_bytes
         self._room.keep(key, baseline.held_bytes, lambda: self._drop(key))
         # Not all of the room: bundles that are never seen again must not drive out heaps.
         while self._kept_bytes > self._room.max_bytes // 4:
-            self._drop(next(iter(self._kept)))
+            self._drop(next(iter(self._baselines)))
 
     def _drop(self, key: _Key) -> None:
-        baseline = self._kept.pop(key, None)
+        baseline = self._baselines.pop(key, None)
         if baseline is not None:
             self._kept_bytes -= baseline.held_bytes
             self._room.release(key)

@@ -1,4 +1,4 @@
-"""Carrying: what the carriers of one worker share."""
+"""Carrying: the parts of a worker that its carriers share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ("Carrying", "Tally")
 
 @dataclass(slots=True)
 class Tally:
-    """What a worker did."""
+    """The counts of a worker."""
 
     turns: int = 0
     thawed: int = 0
@@ -38,7 +38,7 @@ class Tally:
 
 @dataclass(slots=True, kw_only=True)
 class Carrying:
-    """What every carrier of a worker shares."""
+    """The parts of a worker that all its carriers share."""
 
     world: World
     pool: VmPool

@@ -1,4 +1,4 @@
-"""Check: what only the engine knows to be wrong with a bundle, as the compiler would say it.
+"""Check: errors of a bundle that only the engine finds, as the compiler would say them.
 
 The parser lets early errors pass: ``await`` in a function that is not async, a name declared
 twice, ``break`` outside a loop. A run of such a bundle could not even begin.
@@ -52,10 +52,10 @@ def _load(engine: GuestEngine, bundle: Bundle) -> None:
 
 
 def _diagnostic(bundle: Bundle, error: GuestError) -> Diagnostic:
-    found = _POSITION.search(error.stack)
-    if found is None:
+    place = _POSITION.search(error.stack)
+    if place is None:
         return Diagnostic(file=bundle.entry, line=1, column=1, message=str(error))
-    file, line, column = found[1], int(found[2]), int(found[3])
+    file, line, column = place[1], int(place[2]), int(place[3])
     lines = bundle.modules.get(file, "").split("\n")
     return Diagnostic(
         file=file,

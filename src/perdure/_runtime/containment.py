@@ -1,7 +1,7 @@
 """Containment: which exceptions end the worker they turn up in.
 
-Its own cancellation does, and what a signal raises. Nothing else that comes out of a step, a turn
-or a call of the world: that is told, and the worker goes on.
+Its own cancellation does, and an exception that a signal raises. No other error of a step, a turn
+or a call of the world does: it is logged, and the worker goes on.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ __all__ = ("why_waiting",)
 
 
 async def why_waiting(world: World, record: RunRecord) -> str:
-    """What of this run is due and has not been claimed, if that is so; else an empty text."""
+    """The items of this run that are due and unclaimed, as text; empty if there are none."""
     waiting = await world.queue.count_waiting()
     wakes = waiting.pop("", 0)
     if not (wakes or waiting):

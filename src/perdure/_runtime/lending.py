@@ -28,7 +28,7 @@ PARK_AFTER = 0.1  # seconds of waiting after which a run's heap is put away
 
 @final
 class Lending:
-    """What a worker lends of its slots."""
+    """The slots that a worker lends."""
 
     def __init__(
         self, *, steps: Slots, turns: Slots, leases: Leases, carriers: Mapping[RunId, Carrier]
@@ -46,10 +46,10 @@ class Lending:
         self._leases = leases
         self._carriers = carriers
         self._parking: set[asyncio.Task[None]] = set()
-        self._lent: dict[RunId, set[EntityId]] = {}  # steps that wait, of runs that are carried
+        self._loans: dict[RunId, set[EntityId]] = {}  # steps that wait, of runs that are carried
 
     def __repr__(self) -> str:
-        return f"<Lending of {len(self.waits)} steps, {len(self._lent)} runs>"
+        return f"<Lending of {len(self.waits)} steps, {len(self._loans)} runs>"
 
     def begin(self, run_id: RunId, step: str, wait: object) -> None:
         """A call in the step waits for a run; its slots are lent unless it has none any more."""
@@ -64,8 +64,8 @@ class Lending:
         carrier, entity = self._carriers.get(run_id), _entity_of(run_id, step)
         if carrier is None or not carrier.waits(entity):
             return
-        self._lent.setdefault(run_id, set()).add(entity)
-        if len(self._lent[run_id]) == 1:
+        self._loans.setdefault(run_id, set()).add(entity)
+        if len(self._loans[run_id]) == 1:
             self._turns.lend()
         self.loop.call_later(PARK_AFTER, self._park, carrier)
 
@@ -81,13 +81,13 @@ class Lending:
         if self.waits.pop(step, None) is None:
             return
         self._steps.take_back()
-        entities, entity = self._lent.get(run_id, set()), _entity_of(run_id, step)
+        entities, entity = self._loans.get(run_id, set()), _entity_of(run_id, step)
         if entity not in entities:
             return
         entities.discard(entity)
         self._carriers[run_id].goes_on(entity)
         if not entities:
-            del self._lent[run_id]
+            del self._loans[run_id]
             self._turns.take_back()
 
     def _park(self, carrier: Carrier) -> None:

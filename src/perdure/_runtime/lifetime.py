@@ -1,8 +1,8 @@
 """Lifetime: a task group in a task of its own, from its beginning to its end.
 
 The task that begins it and the one that ends it may be two, as those of a test's fixtures or of a
-web framework's hooks are, and either may be cancelled: the group ends once, whole, and what failed
-in it is raised to one that waits for its end. Until then a failure is in the log.
+web framework's hooks are, and either may be cancelled: the group ends once, whole, and its failure
+is raised to one that waits for its end. Until then a failure is in the log.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Lifetime:
         self._closed = True
 
     def cancel(self) -> None:
-        """Cancel what runs in the group. Idempotent."""
+        """Cancel all tasks of the group. Idempotent."""
         self._cancelled = True
         if self._group is not None:
             self._group.cancel_scope.cancel()
@@ -142,7 +142,7 @@ class Lifetime:
         """Return once it has ended; cancelled, it is cancelled, and has ended when this raises.
 
         Raises:
-            BaseExceptionGroup: what failed in it, to the first that waits.
+            BaseExceptionGroup: its failures, to the first that waits.
             UsageError: its tasks were cancelled from outside.
         """
         await self._wait()
@@ -155,7 +155,7 @@ class Lifetime:
         """The same for the block around it, which ends with *error*.
 
         Raises:
-            BaseExceptionGroup: what failed in it, and the block's error beside that, if it has one.
+            BaseExceptionGroup: its failures, and the block's error beside them, if it has one.
         """
         host, self._host = self._host, None
         if self._interrupted and host is not None and asyncio.current_task() is host:
@@ -236,7 +236,7 @@ class Lifetime:
         )
 
     async def _outlast(self, task: asyncio.Task[None]) -> None:
-        """Return once it has ended, whatever is asked of the running task meanwhile."""
+        """Return once it has ended, also if the running task is cancelled meanwhile."""
         while not task.done():
             with suppress(asyncio.CancelledError), anyio.CancelScope(shield=True):
                 await asyncio.wait({task})

@@ -100,6 +100,6 @@ class LocalRuns:
             _tell(durable, False)
 
 
-def _tell(durable: asyncio.Future[bool], begun: bool) -> None:
+def _tell(durable: asyncio.Future[bool], has_begun: bool) -> None:
     if not durable.done():
-        durable.set_result(begun)
+        durable.set_result(has_begun)

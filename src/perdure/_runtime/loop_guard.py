@@ -1,11 +1,11 @@
-"""Loop guard: what a step does in tasks and callbacks of its own does not end the event loop.
+"""Loop guard: no task or callback of a step ends the event loop.
 
 asyncio lets ``SystemExit`` and ``KeyboardInterrupt`` of any task or callback out of its loop, and
 anything in it may stop the loop: with that all that runs there would end, for one step. A loop
-runs what is due in rounds, each callback in a context: a copy of the one in which it was asked for.
-So what a step began is told by the variable that its body has set. The guard stands around the
+runs due callbacks in rounds, each in a context: a copy of the one in which it was asked for. So
+callbacks of a step are told by the variable that its body has set. The guard stands around the
 round, once each and not around each callback: 0.1 µs. A callback is out of the queue before it is
-run, so the next round goes on behind it; a task has the exception by then, for whoever awaits it.
+run, so the next round goes on behind it; a task has the exception by then, for those that await it.
 
 Only loops of asyncio's own have rounds. In others (uvloop) the loop still ends.
 """

@@ -49,7 +49,7 @@ class Renewing(Protocol):
         ...
 
     async def renew(self, world: World) -> None:
-        """Renew what is held through *world*. Raises nothing of the world's."""
+        """Renew them through *world*. Raises no error of the world's."""
         ...
 
 
@@ -70,7 +70,7 @@ class LoopWatch:
         self._leases = leases
         self._steps = steps
         self._clock: int | None = None  # of the loop's processor time
-        self._asked = 0.0  # when the loop was asked for a sign, by ``time.monotonic``
+        self._question_at = 0.0  # when the loop was asked for a sign, by ``time.monotonic``
         self._used = 0.0, 0.0  # seconds of a processor by then: by the loop, by all threads
         self._is_awaited = False  # and has not given it
         self._closed = threading.Event()
@@ -107,13 +107,13 @@ class LoopWatch:
 
     @property
     def _blocked_for(self) -> float:
-        return time.monotonic() - self._asked if self._is_awaited else 0.0
+        return time.monotonic() - self._question_at if self._is_awaited else 0.0
 
     def _ask(self) -> None:
         if not len(self._leases):
             return  # nothing depends on it
         self._used = self._processor_times()
-        self._asked, self._is_awaited = time.monotonic(), True
+        self._question_at, self._is_awaited = time.monotonic(), True
         try:
             self._loop.call_soon_threadsafe(self._answered)
         except RuntimeError:  # it is closed
@@ -126,7 +126,7 @@ class LoopWatch:
     async def _stand_in(self) -> None:
         """Tell that the loop is blocked, and renew the leases until it is back."""
         twin: World | None = None
-        is_told, renew_at = False, self._asked + self._leases.every
+        is_told, renew_at = False, self._question_at + self._leases.every
         try:
             while self._is_awaited and not self._closed.is_set():
                 if not is_told and self._blocked_for >= BLOCKED_AFTER:

@@ -1,7 +1,7 @@
-"""Probation: what a heap of a snapshot must pass, again and again, before its word counts.
+"""Probation: the checks that a heap of a snapshot must pass at each turn before its word counts.
 
 A snapshot is executable state, and its digest proves nothing without a key: a store may be damaged,
-or written by others. So whatever such a heap does that a sound one does not is a
+or written by others. So an answer of such a heap that no sound one would return is a
 ``SnapshotRejectedError``; the run is then made from its log, which costs time alone. A heap that
 was made from the log is never looked at here.
 """
@@ -28,7 +28,7 @@ from ..errors import PerdureError, SnapshotRejectedError
 
 __all__ = ("UnconfirmedFailureError", "check_answer", "check_open", "refusal")
 
-_SHOWN_CHARS = 200  # of what went wrong
+_SHOWN_CHARS = 200  # of an error
 _TABLES: dict[EventType, Callable[[Ledger], Mapping[EntityId, object]]] = {
     EventType.STEP_COMPLETED: lambda ledger: ledger.steps,
     EventType.STEP_FAILED: lambda ledger: ledger.steps,
@@ -49,15 +49,15 @@ def refusal(cause: Exception) -> SnapshotRejectedError:
     return SnapshotRejectedError(f"its heap cannot be used: {text[:_SHOWN_CHARS]}")
 
 
-def check_answer(told: Sequence[LoggedEvent], answer: Answer, ledger: Ledger) -> None:
-    """Pass only what a sound heap may answer to these deliveries.
+def check_answer(deliveries: Sequence[LoggedEvent], answer: Answer, ledger: Ledger) -> None:
+    """Pass only an answer that a sound heap may return to these deliveries.
 
     Args:
         ledger: the run's, before them.
 
     Raises:
-        SnapshotRejectedError: it trapped, ran past the deadline, answered something else than it
-            was told, was told of what its fold lacks, or asks for what is there already.
+        SnapshotRejectedError: it trapped, ran past the deadline, answered other deliveries than it
+            was told, was told of an entity that its fold lacks, or makes one that is there already.
     """
     match answer.outcome:
         case Interrupted():
@@ -67,33 +67,33 @@ def check_answer(told: Sequence[LoggedEvent], answer: Answer, ledger: Ledger) ->
         case _:
             pass
     answered = [output.position for output in answer.turns]
-    positions = [logged.position for logged in told]
+    positions = [logged.position for logged in deliveries]
     if answer.outcome is not None:
         positions = positions[: len(answered)]  # the rest is left undelivered
     if not answered or answered != positions or answer.consumed != answered[-1]:
         raise SnapshotRejectedError("its heap answers what it was not told")
-    asked: set[EntityId] = set()
-    for logged, output in zip(told, answer.turns, strict=False):
-        _check_told(logged.event, ledger, asked)
-        _check_asked(output, ledger, asked)
+    entities: set[EntityId] = set()
+    for logged, output in zip(deliveries, answer.turns, strict=False):
+        _check_delivery(logged.event, ledger, entities)
+        _check_commands(output, ledger, entities)
 
 
-def _check_told(event: Event, ledger: Ledger, asked: set[EntityId]) -> None:
+def _check_delivery(event: Event, ledger: Ledger, entities: set[EntityId]) -> None:
     table, entity = _TABLES.get(event.type), event.entity
-    if table is None or entity is None or entity in asked:
+    if table is None or entity is None or entity in entities:
         return
     if entity not in table(ledger):
         raise SnapshotRejectedError(f"its fold lacks {entity}")
 
 
-def _check_asked(output: DeliveryOutput, ledger: Ledger, asked: set[EntityId]) -> None:
+def _check_commands(output: DeliveryOutput, ledger: Ledger, entities: set[EntityId]) -> None:
     for command in output.commands:
         if isinstance(command, ScheduleStep | StartWait | OpenHook):
             name = command.id
-            tables = (asked, ledger.steps, ledger.waits, ledger.hooks)
+            tables = (entities, ledger.steps, ledger.waits, ledger.hooks)
             if any(name in table for table in tables):
                 raise SnapshotRejectedError(f"its heap asks for {name[:_SHOWN_CHARS]} again")
-            asked.add(name)
+            entities.add(name)
 
 
 def check_open(answer: Answer, ledger: Ledger) -> None:

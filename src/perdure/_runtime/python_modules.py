@@ -1,6 +1,6 @@
-"""Python modules: what those that are imported have for workflows. Imports none.
+"""Python modules: the contents of imported ones for workflows. Imports none.
 
-Only what is certain is told. A module that is not imported, or just being imported, is not known.
+Only certain facts are told. A module that is not imported, or just being imported, is not known.
 A package is known in part: ``@step(name=…)`` in a module below it may give it steps.
 """
 
@@ -17,7 +17,7 @@ __all__ = ("python_module",)
 
 
 def python_module(name: str) -> PythonModule | None:
-    """What the module of this name has; None where that cannot be known."""
+    """The contents of the module of this name; None where they cannot be known."""
     module = _loaded(name)
     if module is None:
         return None

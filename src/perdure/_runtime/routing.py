@@ -18,7 +18,7 @@ __all__ = ("Routing",)
 
 @final
 class Routing:
-    """The routes of steps, by what one worker serves. From any thread."""
+    """The routes of steps, by the steps that one worker serves. From any thread."""
 
     def __init__(
         self, steps: Mapping[str, AnyStep], queues: Container[str], *, lease_ms: int

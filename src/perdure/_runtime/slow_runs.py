@@ -35,7 +35,7 @@ class SlowRuns:
             self.refusals.popitem(last=False)
 
     def refuse(self, run_id: RunId) -> int:
-        """There was no room for the run; gives after how many milliseconds it may come again."""
+        """There was no room for the run. Returns after how many milliseconds it may come again."""
         self.note(run_id)
         refusals = self.refusals[run_id] = self.refusals[run_id] + 1
         return int(min(_FIRST_MS * 2 ** min(refusals - 1, 16), _LAST_MS))

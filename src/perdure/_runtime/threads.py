@@ -2,7 +2,7 @@
 
 No thread can be cut short. At the deadline, or when its worker is cancelled, the execution is over
 all the same: the function is told by an event, and its result, if it comes, is dropped with a word.
-Of the function's end and that the first one counts, whichever thread it is seen in.
+Of the function's end and that the first one counts, in either thread.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Thread:
         self.timed_out = threading.Event()
         self.is_late = False  # the deadline came first
         self.is_left = False  # its worker has gone, and it goes on
-        self._begun = False
+        self._has_begun = False
         self._ended = False
         self._tell: Callable[[], object] | None = None  # that it has ended, to who waits for that
         self._since = 0.0  # when it was left, by ``time.monotonic``
@@ -95,7 +95,7 @@ class Thread:
         return Raised(StepTimeoutError(name, timeout=self.limit))
 
     def settle(self) -> bool:
-        """The function is done; gives whether that is in time. In the thread."""
+        """The function is done. Returns whether that is in time. In the thread."""
         with self._lock:
             self._settled = not self.is_late
             return self._settled
@@ -126,7 +126,7 @@ class Thread:
         with self._lock:
             if self.is_late:  # nobody asks for it
                 return Raised(asyncio.CancelledError())
-            self._begun = True
+            self._has_begun = True
         try:
             return self._work(self)
         finally:
@@ -146,7 +146,7 @@ class Thread:
         self._expire()
         ended = asyncio.Event()
         self._tell = partial(asyncio.get_running_loop().call_soon_threadsafe, ended.set)
-        if self._begun and not self._ended:  # from now on it tells
+        if self._has_begun and not self._ended:  # from now on it tells
             with anyio.move_on_after(GRACE):
                 await ended.wait()
         self._leave()
@@ -154,7 +154,7 @@ class Thread:
     def _leave(self) -> None:
         """Its worker ends, with it or without it."""
         self._since = time.monotonic()
-        self.is_left = self._begun and not self._ended
+        self.is_left = self._has_begun and not self._ended
         if self.is_left:
             _log.warning(
                 "step %s goes on in its thread, which cannot be cancelled, after its worker: it was"
@@ -164,7 +164,7 @@ class Thread:
             )
 
     def _expire(self) -> bool:
-        """The deadline is there; gives whether the function was not done before."""
+        """The deadline is there. Returns whether the function was not done before."""
         with self._lock:
             self.is_late = not self._settled
         if self.is_late:

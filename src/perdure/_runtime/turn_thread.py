@@ -23,20 +23,20 @@ Posted: TypeAlias = "tuple[Turn | Idle, Committed | None]"  # the world's answer
 
 
 def take_in_thread(
-    shared: Carrying, heap: Heap, given: TurnInput, watch: Watch
+    shared: Carrying, heap: Heap, turn_input: TurnInput, watch: Watch
 ) -> Coroutine[Any, Any, Posted]:
     """Take a turn in a VM thread, under *watch*; it has begun when this returns.
 
     A run that was stopped before begins aside of all others.
 
     Returns:
-        what waits until the turn's commit, if it was posted there, is answered: for the turn, and
+        an awaitable, until the turn's commit, if it was posted there, is answered: of the turn, and
         the world's answer if there was one that settles it.
 
     Cancelled, that stops the guest and waits for the thread to be done with the heap.
 
     Raises:
-        StoppedError: in what waits: the guest was stopped.
+        StoppedError: by the awaitable: the guest was stopped.
     """
     reply: Reply[Posted] = Reply()
     direct = shared.direct
@@ -45,50 +45,50 @@ def take_in_thread(
         if not reply.begin():
             return None
         try:
-            taken = _take_watched(heap, given, watch)
+            turn = _take_watched(heap, turn_input, watch)
         except BaseException as exc:  # handed on
             reply.fail(exc)
             return None
-        if direct is None or not isinstance(taken, Turn):
-            reply.give((taken, None))
+        if direct is None or not isinstance(turn, Turn):
+            reply.give((turn, None))
         else:
-            commit_soon(direct, taken)
-        if isinstance(taken, Turn) and taken.commit.outcome is not None:
-            return heap.close  # nobody needs it, whatever the commit comes to
+            commit_soon(direct, turn)
+        if isinstance(turn, Turn) and turn.commit.outcome is not None:
+            return heap.close  # nobody needs it, also if the commit is refused
         return None
 
-    def commit_soon(direct: DirectStorage, taken: Turn) -> None:
+    def commit_soon(direct: DirectStorage, turn: Turn) -> None:
         try:
-            direct.commit_soon(taken.commit, partial(answered, taken))
+            direct.commit_soon(turn.commit, partial(answered, turn))
         except Exception:  # which it promises not to: nobody knows what it did
-            reply.give((taken, None))
+            reply.give((turn, None))
 
-    def answered(taken: Turn, answer: Committed | BaseException) -> None:
+    def answered(turn: Turn, answer: Committed | BaseException) -> None:
         if isinstance(answer, Exception) and _is_doubtful(answer):
-            reply.give((taken, None))  # the outcome is unknown: asked again by its id
+            reply.give((turn, None))  # the outcome is unknown: asked again by its id
         elif isinstance(answer, BaseException):
             reply.fail(answer)
         else:
-            reply.give((taken, answer))
+            reply.give((turn, answer))
 
     shared.pool.hand_over(work, aside=heap.run_id in shared.slow.refusals)
     return reply.wait(partial(watch.stop, StopReason.ABANDONED))
 
 
-def _take_watched(heap: Heap, given: TurnInput, watch: Watch) -> Turn | Idle:
+def _take_watched(heap: Heap, turn_input: TurnInput, watch: Watch) -> Turn | Idle:
     place = place_here()
     place.watch = watch
     try:
-        taken = take_turn(heap, given)
+        turn = take_turn(heap, turn_input)
     except SnapshotRejectedError:
         if watch.reason not in (None, StopReason.DEADLINE):
             watch.check()  # it is not the snapshot's doing
         raise
     finally:
         place.watch = None
-    if isinstance(taken, Interrupted):
+    if isinstance(turn, Interrupted):
         raise StoppedError(watch.reason or StopReason.DEADLINE)
-    return taken
+    return turn
 
 
 def _is_doubtful(error: Exception) -> bool:

@@ -1,7 +1,7 @@
-"""Writes: what the carrier of a run writes to its world besides the turns that go well.
+"""Writes: those of a carrier to its world besides the turns that go well.
 
-Whatever a world says may have happened is asked again, under the same id or key, until it is known.
-What another worker did meanwhile is no error here: then there is nothing left to write.
+A write that may have happened is asked for again, under the same id or key, until it is known.
+A write of another worker meanwhile is no error here: then there is nothing left to write.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Writes:
         return outcome
 
     async def write_console(self, turn: Turn) -> None:
-        """Write what the turn printed. It has landed, so a failure here is only told."""
+        """Write the turn's console output. It has landed, so a failure here is only logged."""
         streams = self._world.streams
         large = sum(map(len, turn.unhandled)) > SMALL_BYTES
         printed = await do_aside(partial(_printed, turn)) if large else _printed(turn)
@@ -128,11 +128,11 @@ class Writes:
                 await self._persist(append)
 
     async def _append(self, result: StepResult) -> None:
-        written = False
+        is_new = False
         with self._told(f"{result.event.key} was not written"):
             await self.append(Append(run_id=self._run_id, event=result.event, lease=result.lease))
-            written = True
-        if not written:  # the step runs again, unless that was another worker's doing
+            is_new = True
+        if not is_new:  # the step runs again, unless that was another worker's doing
             await self.give_back(result.lease, 1000, ran=True)
 
     async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -155,7 +155,7 @@ class Writes:
 
     @contextlib.contextmanager
     def _told(self, loss: str) -> Generator[None, None, None]:
-        """Within the block what goes wrong is told, and no more: nothing follows from it."""
+        """Within the block an error is logged, and no more: nothing follows from it."""
         try:
             with foreign_errors(self._world):
                 yield
@@ -186,7 +186,7 @@ async def hand_back(world: World, lease: Lease, *, ran: bool = False) -> None:
 def foreign_errors(world: World) -> Generator[None, None, None]:
     """Within the block an exception that is none of a world's is the world being unavailable.
 
-    A world should raise none such, and nobody can say what was done when it does.
+    A world should raise none such, and nobody can say whether it wrote when it does.
     """
     try:
         yield
@@ -200,7 +200,7 @@ def foreign_errors(world: World) -> Generator[None, None, None]:
 
 
 def _printed(turn: Turn) -> list[tuple[str, int, list[bytes]]]:
-    """What goes to the run's log: writer, sequence, lines."""
+    """The writes to the run's console: writer, sequence, lines."""
     writes = [
         ("console", output.position, [_line(level, text) for level, text in output.console])
         for output in turn.outputs
