@@ -30,7 +30,7 @@ LOOK_EVERY_S = 0.05  # for the writes of other processes
 
 
 class BlockingStore(ABC):
-    """One open store: its clock, its bells, its counters. Subclasses say what is kept, and how.
+    """One open store: its clock, its bells, its counters. Subclasses keep the runs.
 
     Args:
         url: the world's; secrets in it are not shown.

@@ -58,7 +58,7 @@ def shown_lines(value: object) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A world's *url* without secrets: what is one, or might be one, is replaced by ``***``.
+    """A world's *url* without secrets: each part that is or might be one is replaced by ``***``.
 
     User and password are one, and so is any option's value but numbers, a few words, and names in
     options that hold a name. A URL that is not understood is shown by its scheme alone.

@@ -110,7 +110,7 @@ class Bells:
         return f"<Bells {sorted(self._bells)}>"
 
     def ring(self, *names: str) -> None:
-        """Wake who listens to the bells of these *names*. From any thread; never blocks."""
+        """Wake the listeners of the bells of these *names*. From any thread; never blocks."""
         for name in names:
             entry = self._bells.get(name)
             if entry is not None:

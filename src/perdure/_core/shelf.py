@@ -120,7 +120,7 @@ def run_state(
     *,
     after: int | None,
 ) -> RunState:
-    """What ``Storage.load_run`` answers to *after*, of all the run's snapshots and events."""
+    """The answer of ``Storage.load_run`` to *after*, from all the run's snapshots and events."""
     if record.status.is_ended:
         return RunState(record=record, chain=(), events=())
     chain = tuple(chain) if after is None else ()
@@ -166,7 +166,7 @@ class StreamLog:
         return StreamPage(start=start, chunks=chunks, done=is_last)
 
     def copied(self, name: str) -> StreamCopy:
-        """What ``Transfer.read_streams`` answers of the stream *name*."""
+        """The stream *name* in the answer of ``Transfer.read_streams``."""
         writes = sorted((length, *write) for write, length in self.writes.items())
         return StreamCopy(
             name=name,

@@ -19,8 +19,8 @@ class Catalogue(ABC):
     ) -> RunPage:
         """Runs that match, the newest first: in falling order of (created, id), after *cursor*.
 
-        Paging is stable: a run that matched throughout is listed exactly once, whatever is
-        created meanwhile. A page has *limit* runs at most; it may be short, or empty, before the
+        Paging is stable: a run that matched throughout is listed exactly once, also while
+        others are created. A page has *limit* runs at most; it may be short, or empty, before the
         last. A limit below 1 is answered by an empty page that is the last. The first page costs
         the same however many runs there are.
 

@@ -82,7 +82,8 @@ class Storage(ABC):
         but with a wake that is not due; ``turn`` is 0 and ``expected_position`` 1. Should the run
         id be there already, nothing is changed and the commit is stale.
 
-        Idempotent by ``commit_id``: the last one again has the first answer, leases included.
+        **Idempotency.** By ``commit_id``: the last one again returns the first answer, leases
+        included. Events whose key is there are passed over.
 
         **Refusals.** The turn number is the fence: a commit of another turn is refused whole, and
         nothing is changed. A lease that is no longer live, or not on this run's own wake or
@@ -111,7 +112,7 @@ class Storage(ABC):
         """All that a worker needs to go on with a run, read at one instant.
 
         Args:
-            after: None reads the snapshot chain and the log above what its newest snapshot has
+            after: None reads the snapshot chain and the log above all that its newest snapshot has
                 consumed (all of the log if there is none); a position reads no chain, and the log
                 above that position.
 

@@ -35,19 +35,19 @@ def types(
     try:
         for module in map(load_module, modules):
             classes[module.__name__] = _classes_of(module)
-            found = collect_steps([module])
-            if not found and not classes[module.__name__]:
+            own_steps = collect_steps([module])
+            if not own_steps and not classes[module.__name__]:
                 raise UsageError(
                     f"module {module.__name__} has no steps, and no classes with fields; decorate "
                     "functions with @step, or name the module that has them"
                 )
-            for step in found.values():
+            for step in own_steps.values():
                 home, _, name = step.id.partition(":")
                 if name.isidentifier():  # others cannot be imported by name
                     steps[home].append(_declared(name, step))
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
-    names = sorted({*steps, *(name for name, found in classes.items() if found)})
+    names = sorted({*steps, *(name for name, own_steps in classes.items() if own_steps)})
     parts = [declare_module(name, steps[name], classes.get(name, ())) for name in names]
     print_source("\n".join([AMBIENT, *parts]).removesuffix("\n"))
 

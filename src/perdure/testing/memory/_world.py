@@ -108,7 +108,7 @@ class MemoryWorld(World):
         return world
 
     def hand_out(self, tokens: Iterable[str]) -> None:
-        """Give the next leases these *tokens*, to follow what another world did."""
+        """Give the next leases these *tokens*, to follow another world's choice."""
         rest = iter(tokens)
         default = self._store.new_token
         self._store.new_token = lambda: next(rest, None) or default()
