@@ -1,6 +1,6 @@
 """Attempt: one execution of a claimed step's body, from its message to the event that ends it.
 
-Decides nothing by itself: whether a body may run and what follows its failure are `_core.retries`.
+Decides nothing by itself: whether a body may run, and again after a failure, is `_core.retries`.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ Result: TypeAlias = "Ended | Retrying"
 class Attempt:
     """One execution of a step: ``begin`` it, and ``finish`` it if that was not all.
 
-    Whatever a body raises fails this execution and nothing else: ``sys.exit()``, a
+    An error of any kind from a body fails this execution and nothing else: ``sys.exit()``, a
     ``KeyboardInterrupt``, a cancellation of its own, the panic of an extension. So nothing is
     raised here but the caller's own cancellation.
     """
@@ -147,7 +147,7 @@ class Attempt:
         return f"<Attempt {self.number} of {self._claim.message.message_id}>"
 
     def begin(self, hosts: Hosts) -> Result | None:
-        """Run the body, if it may, up to where it waits; gives the result if it came to one."""
+        """Run the body, if it may, up to where it waits. Returns the result if it came to one."""
         step, claim = self._step, self._claim
         if claim.attempt > 1:  # the first claim of a step may always run it
             allowed = before_execution(
@@ -157,8 +157,8 @@ class Attempt:
                 max_retries=step.options.max_retries,
             )
             if isinstance(allowed, Fail):
-                gone = claim.lost or claim.attempt - claim.returned - 1
-                return self._failed(StepLostError(step.id, lost=gone))
+                losses = claim.lost or claim.attempt - claim.returned - 1
+                return self._failed(StepLostError(step.id, lost=losses))
             self.number = allowed.execution
         if not step.is_async:
             return None
@@ -221,7 +221,7 @@ class Attempt:
     # --- the body ---------------------------------------------------------------------------------
 
     async def _settled(self, body: Body[bytes]) -> bytes | Raised:
-        """What comes of a body that waits, in time."""
+        """The outcome of a body that waits, in time."""
         limit = self._step.options.timeout
         try:
             await body.wait(limit=None if limit is None else limit.total_seconds())
@@ -240,7 +240,7 @@ class Attempt:
         return await self._payload(running)
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:
-        """The same for what a plain function returned."""
+        """The same for an awaitable that a plain function returned."""
         entered.set(self._metadata)
         return await self._payload(value)
 
@@ -255,7 +255,7 @@ class Attempt:
         """The payload of its result, if that comes in time."""
         event, seconds = Signal(), limit.total_seconds()
         expiry.set(event)
-        told = asyncio.get_running_loop().call_later(seconds, event.set)  # its threads, if any
+        timer = asyncio.get_running_loop().call_later(seconds, event.set)  # its threads, if any
         try:
             with anyio.move_on_after(seconds):
                 value = await running
@@ -263,12 +263,12 @@ class Attempt:
                     with anyio.CancelScope(shield=True):
                         return await self._encoded(value)
         finally:
-            told.cancel()
+            timer.cancel()
         event.set()
         raise StepTimeoutError(self._step.id, timeout=limit)
 
     def _work(self, thread: Thread) -> bytes | Raised | Awaited:
-        """The result's payload, or what was raised. In a thread."""
+        """The result's payload, or the error. In a thread."""
         entered.set(self._metadata)
         expiry.set(thread.timed_out)
         try:
@@ -320,7 +320,7 @@ class Attempt:
             return self._failed(unhandled(self._step.id, outcome.error, second))
 
     def _after(self, error: BaseException) -> Result:
-        """What follows an execution that raised."""
+        """The result of an execution that raised."""
         step, now_ms = self._step, self._now_ms()
         verdict = after_failure(
             execution=self.number,
@@ -343,9 +343,9 @@ class Attempt:
 
     def _delay_ms(self, error: BaseException, now_ms: int) -> int:
         """The wait that the error asks for, or else that of the step's policy."""
-        asked = asked_delay_ms(error, now_ms=now_ms)
-        if asked is not None:
-            return asked
+        wait_ms = asked_delay_ms(error, now_ms=now_ms)
+        if wait_ms is not None:
+            return wait_ms
         failures = max(1, self.number - self._claim.lost)
         key = self._claim.message.message_id
         return planned_delay_ms(self._step.options.policy, failures=failures, key=key)
@@ -398,8 +398,8 @@ class Attempt:
     @property
     def _facts(self) -> dict[str, Fact]:
         """Which execution it was, and how many of those before were lost with their worker."""
-        lost = self._claim.lost
-        return {"attempt": self.number, "lost": lost} if lost else {"attempt": self.number}
+        losses = self._claim.lost
+        return {"attempt": self.number, "lost": losses} if losses else {"attempt": self.number}
 
     def _fields(self, event: EventType) -> Fields:
         step_id = self._claim.message.message_id
@@ -407,7 +407,7 @@ class Attempt:
 
 
 def _called(step: AnyStep, args: list[Any]) -> object:
-    """What the function returns for arguments that it can be called with."""
+    """The function's result for arguments that it can be called with."""
     keywords = args.pop() if args and type(args[-1]) is Keywords else _NO_KEYWORDS
     try:
         step.check_call(args, keywords)

@@ -5,7 +5,7 @@ in: cancel it, swallow a cancellation, leave a timeout or a cancel scope behind.
 ends with it. Its first piece, up to where it first waits, runs at once in the caller's turn, as
 with ``asyncio.eager_task_factory`` of Python 3.12. A task that the loop begins costs 4 µs and a
 round of the loop; so a body that never waits leaves its task to the next one.
-What a body raises is data here; what is raised is the caller's own cancellation.
+A body's error is data here; only the caller's own cancellation is raised.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHIELDED = 5.0  # seconds that a shielded scope may last once its worker is canc
 
 @frozen(kw_only=False)
 class Raised:
-    """A body ended with this error, of whatever kind."""
+    """A body ended with this error, of any kind."""
 
     error: BaseException
 
@@ -65,7 +65,7 @@ def _is_as_new(task: asyncio.Task[None]) -> bool:
 
 
 def _leave_all(loop: asyncio.AbstractEventLoop) -> None:
-    """Have *loop* in no task, whatever a body has done to that."""
+    """Have *loop* in no task, also if a body has changed that."""
     task: Any = asyncio.current_task(loop)
     if task is not None:
         _leave(loop, task)
@@ -90,14 +90,14 @@ class Body(Generic[T]):
         return f"<Body{', done' if self.is_done else ''}>"
 
     def begin(self, name: str, hosts: Hosts) -> bool:
-        """Run the first piece; gives whether that was all, else ``wait`` must follow.
+        """Run the first piece. Returns whether that was all; else ``wait`` must follow.
 
         Args:
             name: the task's.
             hosts: which has tasks for it, of the running loop.
         """
         loop, (host, task) = hosts.loop, hosts.take()
-        known = getrefcount(task), getweakrefcount(task)
+        counts = getrefcount(task), getweakrefcount(task)
         task.set_name(name)
         caller: Any = asyncio.current_task(loop)
         _leave(loop, caller)
@@ -113,7 +113,7 @@ class Body(Generic[T]):
         if not self.is_done:
             self._task = task
             host.carry(self, awaited)
-        elif known == (getrefcount(task), getweakrefcount(task)):
+        elif counts == (getrefcount(task), getweakrefcount(task)):
             hosts.offer(host, task)
         else:
             host.end()
@@ -145,7 +145,7 @@ class Body(Generic[T]):
             raise
 
     def outcome(self) -> T | Raised:
-        """What came of it. Once: an error refers to this by its traceback."""
+        """The outcome. Once: an error refers to this by its traceback."""
         outcome: T | Raised = self._outcome
         self._outcome = self._task = None  # which refers to this
         return outcome
@@ -156,7 +156,7 @@ class Body(Generic[T]):
         return self.is_done
 
     async def _end(self, *, shielded: float = math.inf) -> None:
-        """Have it end, whatever it does against that.
+        """Have it end, also against its resistance.
 
         Args:
             shielded: seconds that a shielded scope is waited for.
@@ -176,7 +176,7 @@ class Body(Generic[T]):
             task.cancel()
 
     def advance(self, error: BaseException | None = None) -> Any:
-        """Run the next piece, in the body's context; gives what it waits for."""
+        """Run the next piece, in the body's context. Returns the future that it waits for."""
         try:
             if self.is_left:
                 self._coroutine.close()
@@ -217,7 +217,7 @@ class Body(Generic[T]):
             self._tell_done()
 
     def end_task(self) -> None:
-        """It is closed, and its task waits for what comes no more."""
+        """It is closed, and its task waits for a piece that comes no more."""
         if self._task is not None:
             self._task.cancel()
 

@@ -2,7 +2,7 @@
 
 It takes turns one after another: the steps that come of one run here, and their results go into
 the next without a write of their own. A task that has run a step goes on to take the turn with its
-result, and then runs a step which that turn started, so a sequence needs one task. What goes wrong
+result, and then runs a step which that turn started, so a sequence needs one task. An error
 discards the heap, appends results that exist under their keys, and lets the run be woken: nothing
 is lost, at worst repeated.
 """
@@ -78,7 +78,7 @@ class Carrier:
             self._add_task(None)
 
     def waits(self, entity: EntityId) -> bool:
-        """A step of the run waits for another run; gives whether it is one that runs here."""
+        """A step of the run waits for another run. Returns whether it is one that runs here."""
         if entity not in self._turns.in_flight:
             return False
         self._waiting.add(entity)
@@ -108,7 +108,7 @@ class Carrier:
         self,
         step: Begun | None = None,
         new: NewRun | None = None,
-        told: Callable[[bool], None] | None = None,
+        tell: Callable[[bool], None] | None = None,
     ) -> None:
         """Finish *step*, take the turns there are to take, and so on; returns when others do that.
 
@@ -118,8 +118,8 @@ class Carrier:
             new: the run is created first, as ``begin`` has it.
         """
         try:
-            if new is not None and told is not None:
-                await self._create(new, told)
+            if new is not None and tell is not None:
+                await self._create(new, tell)
             while True:
                 if step is not None:
                     await self._finish(step)
@@ -151,12 +151,12 @@ class Carrier:
         until = perf_counter() + _AT_ONCE
         while turns.ready:
             claim, call = turns.next_step()
-            begun = self._shared.execution.begin(claim, call)
-            if isinstance(begun, StepResult):
-                turns.finished(claim, begun)
+            work = self._shared.execution.begin(claim, call)
+            if isinstance(work, StepResult):
+                turns.finished(claim, work)
             else:
                 self._hand_on(waiting)
-                waiting = begun
+                waiting = work
             if turns.ready and perf_counter() > until:
                 self._hand_on(waiting)
                 waiting = None
@@ -189,7 +189,7 @@ class Carrier:
             self._turning = False
 
     def _contain(self, error: BaseException) -> None:
-        """Tell what went wrong with this run, which is looked at again later.
+        """Log the error of this run, which is looked at again later.
 
         Its claims run out by themselves where they were not given back.
         """
@@ -223,30 +223,30 @@ class Carrier:
         for listener in listeners:
             listener.tell(outcome)
 
-    def begin(self, new: NewRun, told: Callable[[bool], None]) -> Coroutine[Any, Any, None]:
+    def begin(self, new: NewRun, tell: Callable[[bool], None]) -> Coroutine[Any, Any, None]:
         """Create the run and commit its first turn in one write, then carry it on.
 
-        *told* hears whether it is durable; if not, nothing is lost by creating it without a turn.
+        *tell* hears whether it is durable; if not, nothing is lost by creating it without a turn.
         It may hear more than once; the first counts.
         """
         self._turning = True  # from now on: a claim that comes meanwhile waits
         self._tasks += 1
-        return self.carry(None, new, told)
+        return self.carry(None, new, tell)
 
-    async def _create(self, new: NewRun, told: Callable[[bool], None]) -> None:
+    async def _create(self, new: NewRun, tell: Callable[[bool], None]) -> None:
         try:
             turn = await self._turns.take_first(new)
-            told(turn is not None)
+            tell(turn is not None)
             if turn is not None:
                 await self._follow(turn)
         except BaseException as exc:
             self._contain(exc)
         finally:
-            told(False)  # unless it was told otherwise
+            tell(False)  # unless it was told otherwise
             self._turning = False
 
     async def _follow(self, turn: Turn) -> None:
-        """What is left to do once a turn has landed."""
+        """Do the rest once a turn has landed."""
         if turn.commit.outcome is not None:
             self._tell(turn.commit.outcome)
             if turn.commit.outcome.status is RunStatus.FAILED:
@@ -260,7 +260,7 @@ class Carrier:
         claims, self._claims = self._claims, []
         results, turns.results = turns.results, []
         claim = claims[-1] if claims else None  # a later claim of ours replaces what ran out
-        taken: Turn | None = None
+        turn: Turn | None = None
         try:
             heap = self._custody.heap_here or await self._custody.reclaim()
             if results and heap is not None and turns.has_steps_elsewhere(heap, results):
@@ -269,7 +269,7 @@ class Carrier:
             if claim is not None and claim.attempt > MAX_LOST:  # those who tried did not live
                 await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             elif claim is not None or results:
-                taken = await turns.take(claim, results)
+                turn = await turns.take(claim, results)
         except StoppedError as exc:
             await self._stopped(claim, results, exc.reason)
         except (StaleTurnError, LeaseLostError) as exc:
@@ -306,13 +306,13 @@ class Carrier:
             for ended in claims:
                 self._shared.leases.let_go(ended.lease)
                 self._shared.backlog.remove()
-        if taken is not None and (taken.prints or taken.commit.outcome is not None):
-            await self._follow(taken)
+        if turn is not None and (turn.prints or turn.commit.outcome is not None):
+            await self._follow(turn)
 
     # --- when it does not go well ----------------------------------------------------------------
 
     async def _hand_back(self) -> None:
-        """The worker ends: keep the results there are, and let others have what was claimed."""
+        """The worker ends: keep the results there are, and let others have its claims."""
         turns = self._turns
         results, turns.results = turns.results, []
         claims, self._claims = self._claims, []

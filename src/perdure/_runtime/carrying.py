@@ -17,7 +17,7 @@ from .cache import Baselines, WarmHeaps
 from .execution import Execution
 from .renewal import Leases
 from .routing import Routing
-from .runners import Job
+from .runners import Work
 from .slots import Slots
 from .slow_runs import SlowRuns
 
@@ -49,7 +49,7 @@ class Carrying:
     execution: Execution
     leases: Leases
     backlog: Backlog
-    run: Callable[[Job], None]  # in a task of its own
+    run: Callable[[Work], None]  # in a task of its own
     forget: Callable[[RunId], None]  # it is carried here no more
     snapshot_lag: int
     turn_deadline: float  # seconds one turn may take before it is tried again

@@ -1,4 +1,4 @@
-"""Claimer: asks one world again and again for what is due, as long as there is a free slot."""
+"""Claimer: asks one world again and again for due items, as long as there is a free slot."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Claimer:
         return not self._draining
 
     async def _claimed(self, call: Callable[[], Awaitable[tuple[C, ...]]]) -> tuple[C, ...]:
-        """What was claimed, unless the drain has begun: then it is given back."""
+        """The claims, unless the drain has begun: then they are given back."""
         try:
             with self._ending.heeded():
                 claims = await call()
@@ -154,7 +154,7 @@ class Claimer:
 
     @contextmanager
     def _pause(self) -> Generator[None, None, None]:
-        """What a drain cuts short, as nothing can be lost by it."""
+        """A block that a drain cuts short, as nothing can be lost by it."""
         with anyio.CancelScope() as scope:
             self._pauses.add(scope)
             try:

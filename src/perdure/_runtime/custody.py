@@ -82,7 +82,7 @@ class Custody:
         return heap, [LoggedEvent(position=1, event=created_event(new))]
 
     async def load(self, *, wary: bool = False) -> tuple[Heap | None, Sequence[LoggedEvent]]:
-        """Have the run's heap; returns it with the log above what it consumed.
+        """Have the run's heap; returns it with the log above its consumed position.
 
         Args:
             wary: use no snapshot, since turns of the run came to nothing.
@@ -110,7 +110,7 @@ class Custody:
         """Have a heap from the log alone, since its snapshot was found wrong; returns it with that.
 
         Args:
-            reason: what is wrong.
+            reason: the error, in words.
         """
         self.discard()
         record = await self._shared.world.storage.get_run(self._run_id)
@@ -184,7 +184,7 @@ class Custody:
         self._heap = None
 
     def freeze_soon(self, commit_id: str) -> None:
-        """Lend the heap to a VM thread once the loop has done what it is about to do."""
+        """Lend the heap to a VM thread once the loop has run its due callbacks."""
         loop = asyncio.get_running_loop()
         self._scheduled = loop.call_soon(self._freeze, commit_id)
 

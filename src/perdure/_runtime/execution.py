@@ -1,6 +1,6 @@
-"""Execution: runs the steps that its worker has claimed, and sees to what comes of them.
+"""Execution: runs the steps that its worker has claimed, and sees to their outcomes.
 
-Whatever happens to one of them, its slot is given back. An execution that has begun is counted,
+The slot of each is given back in every case. An execution that has begun is counted,
 also where its outcome could not be written: no body runs without end. One that its worker cut short
 is not, unless the step must not run twice.
 """
@@ -28,7 +28,7 @@ from .lending import Lending
 from .log_fields import of_step
 from .registry import AnyStep
 from .renewal import Leases
-from .runners import Job
+from .runners import Work
 from .slots import Slots
 from .threads import Thread
 from .turn_handler import StepResult
@@ -61,14 +61,14 @@ class Execution:
         *,
         leases: Leases,
         slots: Slots,
-        run: Callable[[Job], None],
+        run: Callable[[Work], None],
     ) -> None:
         """Run nothing yet.
 
         Args:
             leases: those of claims, which are held by the caller.
             slots: of bodies, of which each claim has one.
-            run: runs a job in a task of its own.
+            run: runs a piece of work in a task of its own.
         """
         self._world = world
         self._steps = steps
@@ -78,7 +78,7 @@ class Execution:
         self._hosts: Hosts | None = None
         self._waiting: set[Attempt] = set()  # whose bodies are under way
         self._spawn = run
-        self.left = 0  # bodies that went on when their worker was cancelled
+        self.left_behind = 0  # bodies that went on when their worker was cancelled
         self.lending: Lending | None = None  # once the worker has begun
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ class Execution:
         That is to be the next turn's, with which the lease ends.
 
         Args:
-            call: what the message's body says, where that is known.
+            call: the call in the message's body, where that is known.
         """
         attempt, outcome = self._begin(claim, call)
         if not isinstance(outcome, Ended):
@@ -98,9 +98,9 @@ class Execution:
         self.drop(claim)
         return StepResult(event=outcome.event, lease=claim.lease)
 
-    async def finish(self, begun: Begun) -> StepResult | None:
-        """Go on with what ``begin`` left; None if the step goes on elsewhere, or later."""
-        return await self._finish(begun, alone=False)
+    async def finish(self, work: Begun) -> StepResult | None:
+        """Go on after ``begin``; None if the step goes on elsewhere, or later."""
+        return await self._finish(work, alone=False)
 
     async def run_alone(self, claim: MessageClaim) -> None:
         """Run a claimed step of a run that is not carried here, and append its result."""
@@ -120,7 +120,7 @@ class Execution:
     def close(self) -> None:
         """No step is run any more; bodies that nobody waits for are cancelled. Idempotent.
 
-        What came of those is not known: their claims are left to their leases.
+        Their outcome is not known: their claims are left to their leases.
         """
         for attempt in self._waiting:
             attempt.cancel()
@@ -151,8 +151,8 @@ class Execution:
                 raise
             return attempt, exc
 
-    async def _finish(self, begun: Begun, *, alone: bool) -> StepResult | None:
-        claim, attempt, outcome = begun.claim, begun.attempt, begun.outcome
+    async def _finish(self, work: Begun, *, alone: bool) -> StepResult | None:
+        claim, attempt, outcome = work.claim, work.attempt, work.outcome
         overrun: Thread | None = None
         try:
             if attempt is not None and outcome is None:
@@ -167,7 +167,7 @@ class Execution:
             return None
         except asyncio.CancelledError:
             with anyio.move_on_after(HAND_BACK, shield=True):
-                await self._hand_back(begun, outcome, keep=overrun is not None)
+                await self._hand_back(work, outcome, keep=overrun is not None)
             raise
         finally:
             if overrun is None:
@@ -177,7 +177,7 @@ class Execution:
                 self._spawn(self._outlast(claim, overrun, delay_ms))
 
     async def _outcome(self, attempt: Attempt) -> Result | BaseException:
-        """What comes of a body that waits, or of a plain function."""
+        """The outcome of a body that waits, or of a plain function."""
         assert self._hosts is not None
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(math.inf)  # those that run have slots
@@ -211,7 +211,7 @@ class Execution:
             self.drop(claim)
 
     async def _append(self, claim: MessageClaim, outcome: Result, *, keep: bool) -> None:
-        """Append what came of it; with *keep* a claim that is tried again is not given back."""
+        """Append the outcome; with *keep* a claim that is tried again is not given back."""
         is_over = isinstance(outcome, Ended)
         append = Append(
             run_id=claim.message.run_id,
@@ -238,21 +238,21 @@ class Execution:
             await self._give_back(claim, exc, ran=True)
 
     async def _hand_back(
-        self, begun: Begun, outcome: Result | BaseException | None, *, keep: bool
+        self, work: Begun, outcome: Result | BaseException | None, *, keep: bool
     ) -> None:
         """Let others have a claim at once whose body was cut short: it runs again, as if for once.
 
         An outcome that there is counts. A step that must not run twice has run: it fails where it
         is claimed next.
         """
-        attempt = begun.attempt
+        attempt = work.attempt
         if isinstance(outcome, Ended | Retrying):
-            await self._append(begun.claim, outcome, keep=keep)
+            await self._append(work.claim, outcome, keep=keep)
         elif attempt is not None and attempt.is_left:
-            self.left += 1  # until its lease has run out nobody runs it beside this one
+            self.left_behind += 1  # until its lease has run out nobody runs it beside this one
         else:
             ran = attempt is not None and not attempt.may_run_again
-            await hand_back(self._world, begun.claim.lease, ran=ran)
+            await hand_back(self._world, work.claim.lease, ran=ran)
 
     async def _give_back(self, claim: MessageClaim, error: BaseException, *, ran: bool) -> None:
         _log.error(

@@ -28,7 +28,7 @@ class Freezing:
         self._lock = threading.Lock()
         self._outcome: Snapshot | BaseException | None = None
         self._reply: Reply[Snapshot] | None = None  # of the task that waits for it
-        self._left = False
+        self._is_left = False
         pool.hand_over(self._work)
 
     def __repr__(self) -> str:
@@ -50,7 +50,7 @@ class Freezing:
     def leave(self) -> None:
         """Have the heap closed as soon as it is free; the snapshot is of no use."""
         with self._lock:
-            self._left, outcome = True, self._outcome
+            self._is_left, outcome = True, self._outcome
         if outcome is not None:
             self._heap.close()
 
@@ -62,8 +62,8 @@ class Freezing:
         except BaseException as exc:  # handed on
             outcome = exc
         with self._lock:
-            self._outcome, reply, left = outcome, self._reply, self._left
-        if left:
+            self._outcome, reply, is_left = outcome, self._reply, self._is_left
+        if is_left:
             heap.close()
         elif reply is None:
             pass

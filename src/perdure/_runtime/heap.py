@@ -1,8 +1,8 @@
-"""Heap: a run's VM in memory, and what is known beside it.
+"""Heap: a run's VM in memory, and the facts known beside it.
 
 It comes from the run's newest snapshot or, where there is none that passes its checks, from the
-log. Used by one VM thread at a time. What the guest is told again on the way to where the run is
-must give the commands that the log holds, and the digest that the run's record holds; else nothing
+log. Used by one VM thread at a time. Deliveries that are told again on the way to where the run is
+must bring the commands that the log holds, and the digest that the run's record holds; else nothing
 of it is used.
 """
 
@@ -125,7 +125,7 @@ class Heap:
 
     @property
     def held_bytes(self) -> int:
-        """What keeping it costs."""
+        """The memory that it costs."""
         instance = self._instance
         return self._lineage.held_bytes + (0 if instance is None else instance.heap_bytes)
 
@@ -146,7 +146,7 @@ class Heap:
         return _deliveries(events, above=cursor.consumed)
 
     def catch_up(self, events: Sequence[LoggedEvent]) -> Answer | None:
-        """Tell the guest again what the run's earlier turns told it, and compare what it asks for.
+        """Tell the guest the deliveries of earlier turns again, and compare its commands.
 
         Args:
             events: the log from above the cursor's ``consumed``.
@@ -179,8 +179,8 @@ class Heap:
         """Tell the guest these events, in order; one answer for all of them.
 
         Args:
-            recorded: the log holds what the guest asks for, so ledger and cursor take note of it
-                here. Else the planner notes that in the ledger, and ``end_turn`` in the cursor.
+            recorded: the log holds the guest's commands, so ledger and cursor take note of them
+                here. Else the planner notes them in the ledger, and ``end_turn`` in the cursor.
         """
         if self._instance is not None and len(deliveries) == 1:
             return self._tell(deliveries, recorded=recorded)
@@ -211,7 +211,7 @@ class Heap:
         return answer
 
     def try_out(self) -> None:
-        """Pass only a heap that waits for what its fold says; the guest is not changed.
+        """Pass only a heap that waits for as much as its fold says; the guest is not changed.
 
         One that was not thawed, or has passed, passes at once.
 
@@ -238,7 +238,7 @@ class Heap:
         self.cursor = self.cursor.landed(turn=committed.turn, position=committed.position)
 
     def take_printed(self) -> tuple[DeliveryOutput, ...]:
-        """What the turn of its snapshot printed, the first time it is asked; then nothing."""
+        """The console output of its snapshot's turn, the first time; then nothing."""
         printed, self._printed = self._printed, ()
         return printed
 
@@ -288,16 +288,16 @@ class Heap:
         assert self._instance is not None
         return take_image(self._instance).digest()
 
-    def _note(self, told: Sequence[LoggedEvent], answer: Answer, *, recorded: bool) -> None:
+    def _note(self, deliveries: Sequence[LoggedEvent], answer: Answer, *, recorded: bool) -> None:
         if not recorded:
-            for logged in told:
+            for logged in deliveries:
                 self.ledger.deliver(logged.event)
             return
-        asked = {output.position: output.commands for output in answer.turns}
-        for logged in told:  # in order: what one delivery asks for, a later one may end
+        commands = {output.position: output.commands for output in answer.turns}
+        for logged in deliveries:  # in order: what one delivery asks for, a later one may end
             self.ledger.deliver(logged.event)
-            self.ledger.note(asked.get(logged.position, ()))
-        self.cursor = self.cursor.told(told[-1].position)
+            self.ledger.note(commands.get(logged.position, ()))
+        self.cursor = self.cursor.told(deliveries[-1].position)
 
 
 def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFrame:
@@ -347,7 +347,7 @@ def _check_chain(
 def _sizes(
     parts: Sequence[tuple[SnapshotHeader, bytes, bytes]], baseline: Baseline, limits: Limits
 ) -> list[int]:
-    """What each link of a chain says memory is, within what the run may use."""
+    """The size of memory that each link of a chain says, within the run's limit."""
     size = baseline.image.memory_bytes
     most = size + _ROOM * limits.heap_bytes if limits.heap_bytes else MAX_MEMORY_BYTES
     pointer = baseline.image.layout.stack_pointer

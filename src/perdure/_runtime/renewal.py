@@ -29,31 +29,31 @@ RENEW_EVERY = 3.0
 
 @final
 class Leases:
-    """What a worker holds."""
+    """The leases that a worker holds."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._held: dict[str, Lease] = {}
+        self._leases: dict[str, Lease] = {}
         self.watches: dict[RunId, Watch] = {}  # of the turns that are taken, by their runs
-        self.lost = 0
+        self.losses = 0
 
     def __repr__(self) -> str:
         return f"<Leases {len(self)} held>"
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._leases)
 
     def hold(self, lease: Lease) -> None:
         """Keep it alive from now on."""
-        self._held[lease.token] = lease
+        self._leases[lease.token] = lease
 
     def let_go(self, lease: Lease) -> None:
         """It was ended, or may run out. Idempotent."""
-        self._held.pop(lease.token, None)
+        self._leases.pop(lease.token, None)
 
     def holds(self, item: str) -> bool:
         """Whether a lease on this item is held. Looks through all of them."""
-        return any(lease.item == item for lease in self._held.values())
+        return any(lease.item == item for lease in self._leases.values())
 
     @property
     def every(self) -> float:
@@ -61,19 +61,19 @@ class Leases:
         return RENEW_EVERY
 
     async def keep(self) -> None:
-        """Renew what is held, and stop the guests of runs that have ended, until cancelled."""
+        """Renew them, and stop the guests of runs that have ended, until cancelled."""
         while True:
             before = dict(self.watches)
             await anyio.sleep(RENEW_EVERY)
             await self._stop_ended(before)
-            held = list(self._held.values())
-            alive = await self._renewed(self._world, held)
+            leases = list(self._leases.values())
+            alive = await self._renewed(self._world, leases)
             if alive is None:
                 continue
-            for lease in held:
-                if lease.token not in alive and lease.token in self._held:
-                    del self._held[lease.token]
-                    self.lost += 1
+            for lease in leases:
+                if lease.token not in alive and lease.token in self._leases:
+                    del self._leases[lease.token]
+                    self.losses += 1
                     self._warn(lease)
 
     def _warn(self, lease: Lease) -> None:
@@ -104,27 +104,27 @@ class Leases:
             return False
 
     async def hand_back(self) -> None:
-        """Let others have at once what is still held, as the worker ends. Raises nothing."""
-        held, self._held = list(self._held.values()), {}
+        """Let others have the rest at once, as the worker ends. Raises nothing."""
+        leases, self._leases = list(self._leases.values()), {}
         with anyio.move_on_after(HAND_BACK, shield=True):
             async with anyio.create_task_group() as group:
-                for lease in held:
+                for lease in leases:
                     group.start_soon(hand_back, self._world, lease)
 
     async def renew(self, world: World) -> None:
-        """Renew what is held through *world*, from any event loop. Raises nothing of the world's.
+        """Renew them through *world*, from any event loop. Raises no error of the world's.
 
         Those that were lost stay held here: ``keep`` finds that out.
         """
-        await self._renewed(world, list(self._held.values()))
+        await self._renewed(world, list(self._leases.values()))
 
-    async def _renewed(self, world: World, held: list[Lease]) -> Container[str] | None:
+    async def _renewed(self, world: World, leases: list[Lease]) -> Container[str] | None:
         """The tokens of those that are alive; None if that is not known."""
-        if not held:
+        if not leases:
             return None
         try:
             with foreign_errors(world):
-                renewed = await world.queue.extend(held, visibility_ms=VISIBILITY_MS)
+                renewed = await world.queue.extend(leases, visibility_ms=VISIBILITY_MS)
         except BaseException as exc:  # two more tries before they run out
             if ends_worker(exc):
                 raise

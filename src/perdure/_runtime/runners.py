@@ -1,7 +1,7 @@
-"""Runners: tasks that run one job after another.
+"""Runners: tasks that run one piece of work after another.
 
-A run takes a few jobs, and a task for each would cost as much as the job itself: one that is done
-waits for the next. Every job begins in the context of the worker, whoever asked for it.
+A run takes a few pieces, and a task for each would cost as much as the work itself: one that is
+done waits for the next. Each piece begins in the context of the worker, not of the caller.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from anyio.abc import TaskGroup
 
 from .containment import ends_worker
 
-__all__ = ("Job", "Runners")
+__all__ = ("Runners", "Work")
 
-Job: TypeAlias = "Coroutine[Any, Any, None]"
+Work: TypeAlias = "Coroutine[Any, Any, None]"
 MAX_IDLE = 64
 _log = logging.getLogger("perdure")
 
@@ -31,26 +31,26 @@ class Runners:
         """Make none yet.
 
         Args:
-            context: what they run in; each has a copy.
+            context: the context they run in; each has a copy.
         """
         self._group = group
         self._context = context
-        self._idle: list[asyncio.Future[Job | None]] = []  # of those that wait for a job
+        self._idle: list[asyncio.Future[Work | None]] = []  # of those that wait for a work
         self._closed = False
-        self._unbegun: set[Job] = set()  # handed to tasks that have not begun either
+        self._unbegun: set[Work] = set()  # handed to tasks that have not begun either
 
     def __repr__(self) -> str:
         return f"<Runners {len(self._idle)} idle>"
 
-    def run(self, job: Job) -> None:
-        """Run *job*; what it raises is logged, and ends the group only if it ends the worker."""
+    def run(self, work: Work) -> None:
+        """Run *work*; its error is logged, and ends the group only if it ends the worker."""
         while self._idle:
             waiter = self._idle.pop()
             if not waiter.done():  # it was cancelled, and has not noticed yet
-                waiter.set_result(job)
+                waiter.set_result(work)
                 return
-        self._unbegun.add(job)
-        self._context.run(self._group.start_soon, self._serve, job)
+        self._unbegun.add(work)
+        self._context.run(self._group.start_soon, self._serve, work)
 
     def close(self) -> None:
         """End those that are idle, and others when they are done. Idempotent."""
@@ -61,33 +61,33 @@ class Runners:
                 waiter.set_result(None)
 
     def abandon(self) -> None:
-        """Close the jobs whose tasks were cancelled before they began. After the group's end."""
+        """Close the work whose tasks were cancelled before they began. After the group's end."""
         unbegun, self._unbegun = self._unbegun, set()
-        for job in unbegun:
-            job.close()
+        for work in unbegun:
+            work.close()
 
-    async def _serve(self, job: Job) -> None:
-        self._unbegun.discard(job)
-        next_job: Job | None = job
-        while next_job is not None:
+    async def _serve(self, work: Work) -> None:
+        self._unbegun.discard(work)
+        next_work: Work | None = work
+        while next_work is not None:
             try:
-                await next_job
+                await next_work
             except BaseException as exc:
                 if ends_worker(exc):
                     raise
-                _log.error("%s failed; the worker goes on", next_job, exc_info=exc)
+                _log.error("%s failed; the worker goes on", next_work, exc_info=exc)
             if self._closed or len(self._idle) == MAX_IDLE:
                 return
-            next_job = await self._wait()
+            next_work = await self._wait()
 
-    async def _wait(self) -> Job | None:
-        waiter: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
+    async def _wait(self) -> Work | None:
+        waiter: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
         self._idle.append(waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
             if waiter in self._idle:
                 self._idle.remove(waiter)
-            if not waiter.cancelled() and (job := waiter.result()) is not None:
-                job.close()  # it was handed over and has not begun
+            if not waiter.cancelled() and (work := waiter.result()) is not None:
+                work.close()  # it was handed over and has not begun
             raise

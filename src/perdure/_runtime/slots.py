@@ -29,14 +29,14 @@ class Slots:
         return f"<Slots {self.free}/{self.total} free>"
 
     def take(self, wanted: int = 1) -> int:
-        """Take up to *wanted* slots; gives how many. From any thread; never blocks."""
+        """Take up to *wanted* slots; returns how many. From any thread; never blocks."""
         with self._lock:
-            taken = max(0, min(wanted, self.free))
-            self.free -= taken
-            return taken
+            count = max(0, min(wanted, self.free))
+            self.free -= count
+            return count
 
     def take_anyway(self) -> None:
-        """Take one for what is here already, whether one is free or not. From any thread."""
+        """Take one for an item that is here already, also if none is free. From any thread."""
         with self._lock:
             self.free -= 1
 
@@ -87,16 +87,16 @@ class TakenSlots:
 
     def take(self) -> bool:
         """Take one more, if there is one. In the VM thread."""
-        taken = self._slots.take()
-        self._count += taken
-        return taken == 1
+        count = self._slots.take()
+        self._count += count
+        return count == 1
 
     def hand_on(self) -> None:
         """One belongs to a step's body now."""
         self._count -= 1
 
     def give_back(self) -> None:
-        """Give back what nobody has. Idempotent."""
+        """Give back those that nobody has. Idempotent."""
         if self._count:
             self._slots.give_back(self._count)
             self._count = 0

@@ -1,7 +1,7 @@
-"""One turn of a run, in a VM thread: deliver what is new, plan, freeze.
+"""One turn of a run, in a VM thread: deliver new events, plan, freeze.
 
-What it gives is a ``TurnCommit`` that nobody has seen yet; no command leaves before that has
-landed. It never raises for what workflow code does: failure is an outcome.
+Its result is a ``TurnCommit`` that nobody has seen yet; no command leaves before that has landed.
+It never raises for an error of workflow code: failure is an outcome.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StepResult:
 
 @frozen
 class TurnInput:
-    """What a turn works on besides the heap."""
+    """The input of a turn besides the heap."""
 
     commit_id: str  # of the commit that the turn makes
     events: Sequence[LoggedEvent]  # the log above what the heap has consumed
@@ -103,7 +103,7 @@ def take_turn(heap: Heap, work: TurnInput) -> Taken:
 
     Raises:
         SnapshotRejectedError: the heap came from a snapshot, and anything at all went wrong.
-        DivergenceError: the guest does not repeat what the log says it did.
+        DivergenceError: the guest does not repeat the commands of the log.
     """
     if not heap.thawed:
         return _take_turn(heap, work)
@@ -216,7 +216,7 @@ def _snapshot(
 ) -> tuple[Snapshot | None, bool]:
     """The snapshot that the commit saves, and whether one is to be taken while the steps run.
 
-    What it saves is the turn's own, or an earlier turn's that was taken while steps ran.
+    It saves the turn's own, or an earlier turn's that was taken while steps ran.
     """
     if plan.outcome is not None:
         return None, False

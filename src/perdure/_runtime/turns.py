@@ -1,7 +1,7 @@
 """Turns: taking the turns of one run, and the steps that come of them.
 
 One at a time: a turn is delivered and planned in a VM thread and posted from there to the world's
-writer; what it started is running here once it has landed. What goes wrong is raised, and leaves
+writer; steps that it started are running here once it has landed. An error is raised, and leaves
 the run as it was.
 """
 
@@ -77,7 +77,7 @@ class Turns:
         """Create the run and take its first turn, in one write; None if that did not go well."""
         try:
             heap, log = await self._custody.begin(new)
-            taken = await self._take(heap, self._given(log, new=new), _FIRST_DEADLINE)
+            turn = await self._take(heap, self._given(log, new=new), _FIRST_DEADLINE)
         except StoppedError as exc:
             self._shared.slow.note(self._run_id)
             _log.debug(
@@ -98,8 +98,8 @@ class Turns:
                 extra=of_run(self._run_id),
             )
         else:
-            if isinstance(taken, Turn):
-                return taken
+            if isinstance(turn, Turn):
+                return turn
         self._custody.discard()
         return None
 
@@ -124,12 +124,12 @@ class Turns:
         if heap is None:
             await self._writes.give_back(None if claim is None else claim.lease, 0)  # it has ended
             return None
-        given = self._given(events, results=results, claim=claim)
-        taken = await self._take(heap, given, shared.turn_deadline)
-        if isinstance(taken, Turn):
-            return taken
+        turn_input = self._given(events, results=results, claim=claim)
+        turn = await self._take(heap, turn_input, shared.turn_deadline)
+        if isinstance(turn, Turn):
+            return turn
         if claim is not None:
-            await self._writes.finish(claim, taken.next_due_ms)
+            await self._writes.finish(claim, turn.next_due_ms)
         return None
 
     def _is_wary(self, claim: WakeClaim | None) -> bool:
@@ -137,8 +137,8 @@ class Turns:
 
         Every other try, since the log alone may take longer than a turn may.
         """
-        lost = claim.attempt - MAX_FRUITLESS if claim is not None else 0
-        tries = max(lost, self._shared.failed.get(self._run_id, 0))
+        losses = claim.attempt - MAX_FRUITLESS if claim is not None else 0
+        tries = max(losses, self._shared.failed.get(self._run_id, 0))
         return tries % 2 == 1
 
     def _given(
@@ -164,25 +164,25 @@ class Turns:
             slots=TakenSlots(shared.slots),
         )
 
-    async def _take(self, heap: Heap, given: TurnInput, deadline: float) -> Turn | Idle:
+    async def _take(self, heap: Heap, turn_input: TurnInput, deadline: float) -> Turn | Idle:
         """Take a turn and land it; a heap whose snapshot was wrong is made from the log first."""
         shared = self._shared
         watch = shared.leases.watches[self._run_id] = Watch(deadline)
         try:
             try:
-                posted = await take_in_thread(shared, heap, given, watch)
+                posted = await take_in_thread(shared, heap, turn_input, watch)
             except SnapshotRejectedError as exc:
                 heap, log = await self._custody.rebuild(exc)
                 watch = shared.leases.watches[self._run_id] = Watch(deadline)
-                posted = await take_in_thread(shared, heap, replace(given, events=log), watch)
-            taken, committed = posted
-            if isinstance(taken, Turn):
-                committed = committed or await self._writes.commit(taken.commit)
-                self._landed(heap, taken, committed, given.slots)
-            return taken
+                posted = await take_in_thread(shared, heap, replace(turn_input, events=log), watch)
+            turn, committed = posted
+            if isinstance(turn, Turn):
+                committed = committed or await self._writes.commit(turn.commit)
+                self._landed(heap, turn, committed, turn_input.slots)
+            return turn
         finally:
             del shared.leases.watches[self._run_id]
-            given.slots.give_back()
+            turn_input.slots.give_back()
 
     def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
         shared, commit = self._shared, turn.commit
@@ -207,9 +207,9 @@ class Turns:
         self, record: RunRecord, turn: Turn, committed: Committed, slots: TakenSlots
     ) -> None:
         leased = [new for new in turn.commit.messages if new.lease_ms is not None]
-        sent = {new.message_id: (new, of) for new, of in zip(leased, turn.inline, strict=True)}
+        messages = {new.message_id: (new, of) for new, of in zip(leased, turn.inline, strict=True)}
         for lease in committed.leases:  # a message that was sent before has none
-            new, command = sent[lease.item]
+            new, command = messages[lease.item]
             self.in_flight.add(command.id)
             slots.hand_on()
             self._shared.leases.hold(lease)

@@ -38,7 +38,7 @@ from .registry import AnyStep, collect_steps, topics_of
 from .renewal import VISIBILITY_MS, Leases
 from .room import Room
 from .routing import Routing
-from .runners import Job, Runners
+from .runners import Runners, Work
 from .slots import Slots
 from .step_options import DEFAULT_QUEUE, checked_drain_timeout, checked_queues
 
@@ -174,7 +174,7 @@ class Worker:
         return f"<Worker {self.world.url} steps={len(self.steps)} runs={len(self._carriers)}>"
 
     def statistics(self) -> dict[str, int]:
-        """Turns taken, heaps thawed and rebuilt, blockings of the loop, what is held now.
+        """Turns taken, heaps thawed and rebuilt, blockings of the loop, leases held now.
 
         ``left_behind`` are steps that went on, as threads do, when the worker was cancelled.
         """
@@ -189,10 +189,10 @@ class Worker:
             "runs": len(self._carriers),
             "warm": len(self._warm),
             "leases": len(self._leases),
-            "lost_leases": self._leases.lost,
+            "lost_leases": self._leases.losses,
             "blocked": self._watch.blocked,
             "free_slots": self._slots.free,
-            "left_behind": self._execution.left,
+            "left_behind": self._execution.left_behind,
         }
 
     async def start(self) -> None:
@@ -209,7 +209,7 @@ class Worker:
     async def aclose(self) -> None:
         """Drain, and return once nothing runs here any more. Idempotent; in any task of its loop.
 
-        Cancelled, it ends at once what runs, which other workers run again, and then raises.
+        Cancelled, it ends running steps at once, which other workers run again, and then raises.
 
         Raises:
             BaseExceptionGroup: the error that ended the worker before; raised once.
@@ -258,7 +258,7 @@ class Worker:
             self._giving_up = loop.call_later(self._drain_timeout, self._give_up)
 
     def _give_up(self) -> None:
-        """The drain took too long: others go on with what runs here."""
+        """The drain took too long: others go on with the steps that run here."""
         _log.warning(
             "the worker of %s has drained for %g s: what still runs of %d runs and %d steps is"
             " cancelled and given back, for other workers to go on with",
@@ -332,9 +332,9 @@ class Worker:
         self._leases.hold(claim.lease)
         self._run(self._execution.run_alone(claim))
 
-    def _run(self, job: Job) -> None:
+    def _run(self, work: Work) -> None:
         assert self._runners is not None
-        self._runners.run(job)
+        self._runners.run(work)
 
     def _forget(self, run_id: RunId) -> None:
         del self._carriers[run_id]

@@ -2,7 +2,7 @@
 
 Everything else of their APIs is the same, so Motor's objects go by PyMongo's types here. Foreign
 exceptions become ours in one place, ``mapped_errors``. A transaction must run in a task that
-nobody cancels: Motor's threads go on after a cancelled await. On Motor it is one job of one thread,
+nobody cancels: Motor's threads go on after a cancelled await. On Motor it is one call in one thread,
 from its first command to its commit.
 """
 
