@@ -1,9 +1,9 @@
 """Driver: Motor and PyMongo's own asyncio client behind the few calls in which they differ.
 
 Everything else of their APIs is the same, so Motor's objects go by PyMongo's types here. Foreign
-exceptions become ours in one place, ``mapped_errors``. A transaction must run in a task that
-nobody cancels: Motor's threads go on after a cancelled await. On Motor it is one call in one thread,
-from its first command to its commit.
+exceptions become ours in one place, ``mapped_errors``. A transaction must run in a task that nobody
+cancels: Motor's threads go on after a cancelled await. On Motor it is one call in one thread, from
+its first command to its commit.
 """
 
 from __future__ import annotations
