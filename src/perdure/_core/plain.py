@@ -30,7 +30,7 @@ _NO_TAGS = _NoTags()
 
 
 def load_plain(data: bytes, *, depth: int) -> Any:
-    """The value that these bytes are.
+    """The value that *data*, some bytes of CBOR, stands for.
 
     Args:
         depth: of containers within containers, at most.
