@@ -47,7 +47,7 @@ class Cursor:
 
     def read(self, position: int) -> Cursor:
         """After the log was read up to *position*."""
-        return replace(self, position=max(self.position, position))
+        return replace(self, position=position) if position > self.position else self
 
     def told(self, position: int) -> Cursor:
         """After the guest was told again the deliveries up to *position*."""

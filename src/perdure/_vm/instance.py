@@ -44,9 +44,9 @@ ABI_VERSION = 3
 MAX_RECLAIMED_FRAME_BYTES = 1 << 20  # a guest that held larger frames keeps too much memory
 MAX_COMMANDS = 50_000  # of one delivery; far more than a turn should make
 _FOUR = struct.Struct("<4I")
-_SPAN = 16 << 10
-_CLEAN_SPANS = 2  # of the stack, one after the other: it was not used further down
-_zeros = ctypes.create_string_buffer(_SPAN)
+_SPAN = 16 << 10  # of the stack; most calls use less
+_CLEAN = 32 << 10  # of the stack in one piece: it was not used further down
+_zeros = ctypes.create_string_buffer(_CLEAN)
 _ZEROS_AT = ctypes.addressof(_zeros)
 _REFUSALS = {
     -1: "the frame is malformed",
@@ -304,15 +304,14 @@ def _wipe(cell: Cell, layout: Layout, widest: int) -> None:
             foreign.zero(base + layout.arena + index * slot, 0, min(length, slot))
     foreign.zero(base + layout.used, 0, _FOUR.size)
     foreign.zero(base + layout.interrupt, 0, 1)
-    at, clean = base + layout.stack_pointer, 0
-    while at > base and clean < _CLEAN_SPANS:  # it grows down
+    at = base + layout.stack_pointer
+    while at > base:  # it grows down
         length = min(_SPAN, at - base)
         at -= length
-        if foreign.compare(at, _ZEROS_AT, length):
-            foreign.zero(at, 0, length)
-            clean = 0
-        else:
-            clean += 1
+        foreign.zero(at, 0, length)
+        rest = min(_CLEAN, at - base)
+        if not foreign.compare(at - rest, _ZEROS_AT, rest):
+            return
 
 
 @functools.cache
