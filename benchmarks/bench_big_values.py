@@ -1,18 +1,22 @@
 """How long an event loop is kept from its callbacks while big values pass through it.
 
     python benchmarks/bench_big_values.py [--rows 60000] [--commands 10000] [--rounds 5]
+    python benchmarks/bench_big_values.py --only many --freeze
 
 The loop has a beat of a millisecond. For each path of a value (arguments of ``start()``, of a step,
-a step's result, a run's result, inspection, a turn that makes many commands, a heap of 100 MB) the
-longest gap between two beats and the 99th percentile are taken, and the most that the loop's own
-thread worked in one. The store is SQLite in a new folder. Prints a JSON line for each path and
-round, then a table with the least of the rounds (a machine that is busy makes gaps, never fewer);
-asserts nothing about time. Only public names are used, so it runs on older trees, too.
+a step's result, a run's result, inspection, turns that make many commands, a replay of what they
+made, a heap of 100 MB) the longest gap between two beats and the 99th percentile are taken, the
+most that the loop's own thread worked in one, and the longest of Python's collections meanwhile,
+in which no thread runs. The path "nothing" is the machine by itself. The store is SQLite in a new
+folder. Prints a JSON line for each path and round, then a table with the least of the rounds (a
+machine that is busy makes gaps, never fewer); asserts nothing about time. Only public names are
+used, so it runs on older trees, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import tempfile
 import time
@@ -59,6 +63,18 @@ async def give() -> object:
     return _given[0]
 
 
+collections: list[float] = []
+collecting_since = 0.0
+
+
+def note_collection(phase: str, _: dict[str, int]) -> None:
+    global collecting_since
+    if phase == "start":
+        collecting_since = time.perf_counter()
+    else:
+        collections.append((time.perf_counter() - collecting_since) * 1000)
+
+
 @asynccontextmanager
 async def beating(figures: Figures) -> AsyncGenerator[None, None]:
     gaps: list[float] = []
@@ -76,6 +92,7 @@ async def beating(figures: Figures) -> AsyncGenerator[None, None]:
         await anyio.sleep(0.05)
         gaps.clear()
         work.clear()
+        collections.clear()
         began = time.perf_counter()
         yield
         figures["took_ms"] = (time.perf_counter() - began) * 1000
@@ -85,6 +102,7 @@ async def beating(figures: Figures) -> AsyncGenerator[None, None]:
     figures["longest_ms"] = ordered[-1]
     figures["p99_ms"] = ordered[int(len(ordered) * 0.99)]
     figures["work_ms"] = max(work)
+    figures["gc_ms"] = max(collections, default=0.0)
 
 
 async def nothing(world: World, options: argparse.Namespace) -> Figures:
@@ -153,13 +171,57 @@ async def _until(run: Run, events: int) -> None:
             await anyio.sleep(0.01)
 
 
-async def many_commands(world: World, options: argparse.Namespace) -> Figures:
-    waits = "await Promise.all(Array.from({ length: value }, () => sleep('1 hour')));"
+def at_once(call: str) -> Workflow:
+    return flow(
+        f"return (await Promise.all(Array.from({{ length: value }}, () => {call}))).length;"
+    )
+
+
+async def _recorded(world: World, made: Workflow, options: argparse.Namespace) -> Figures:
     figures: Figures = {}
     async with Worker(world, steps=[]):
         async with beating(figures):
-            run = await start(flow(waits), [options.commands])
+            run = await start(made, [options.commands])
             await _until(run, options.commands)
+        await run.cancel()
+    return figures
+
+
+async def many_waits(world: World, options: argparse.Namespace) -> Figures:
+    return await _recorded(world, at_once("sleep('1 hour')"), options)
+
+
+async def many_hooks(world: World, options: argparse.Namespace) -> Figures:
+    return await _recorded(world, at_once("createHook()"), options)
+
+
+async def many_due(world: World, options: argparse.Namespace) -> Figures:
+    return await _whole(world, at_once("sleep('1 s')"), options.commands)
+
+
+async def many_steps(world: World, options: argparse.Namespace) -> Figures:
+    _given[:] = [1]
+    return await _whole(world, at_once("give()"), options.commands)
+
+
+async def replay(world: World, options: argparse.Namespace) -> Figures:
+    figures: Figures = {}
+    made = flow(
+        "for (let i = 0; i < 10; i++)"
+        " await Promise.all(Array.from({ length: value / 10 }, () => give()));"
+        " await sleep('1 hour');"
+    )
+    _given[:] = [1]
+    async with Worker(world, steps=[give]):
+        run = await start(made, [options.commands])
+        await _until(run, 3 * options.commands + 2)
+    await world.snapshots.delete(run.id)
+    async with Worker(world, steps=[give]) as worker:
+        async with beating(figures):
+            await world.queue.wake(run.id, due_ms=1)
+            with anyio.fail_after(120):
+                while not worker.statistics()["rebuilt"]:  # noqa: ASYNC110  # by another thread
+                    await anyio.sleep(0.01)
         await run.cancel()
     return figures
 
@@ -182,15 +244,25 @@ PATHS: dict[str, Path_] = {
     "result of a step": step_result,
     "result of a run": run_result,
     "event log": event_log,
-    "many commands": many_commands,
+    "many waits": many_waits,
+    "many hooks": many_hooks,
+    "many waits due": many_due,
+    "many steps": many_steps,
+    "replay": replay,
     "heap of 100 MB": large_heap,
 }
 
 
 async def measure(options: argparse.Namespace) -> None:
     best: dict[str, Figures] = {}
+    gc.callbacks.append(note_collection)
+    if options.freeze:
+        gc.collect()
+        gc.freeze()
     for number in range(options.rounds):
         for name, path in PATHS.items():
+            if options.only not in name and path is not nothing:
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 url = f"sqlite:///{Path(folder) / 'world.db'}"
                 async with open_world(url) as world:
@@ -200,7 +272,7 @@ async def measure(options: argparse.Namespace) -> None:
             least = best.setdefault(name, dict(rounded))
             for key, value in rounded.items():
                 least[key] = min(least[key], value)
-    columns = ("longest_ms", "p99_ms", "work_ms", "took_ms")
+    columns = ("longest_ms", "p99_ms", "work_ms", "gc_ms", "took_ms")
     print(f"\n{'path':24}" + "".join(f"{column:>12}" for column in columns))
     for name, figures in best.items():
         print(f"{name:24}" + "".join(f"{figures[column]:12.1f}" for column in columns))
@@ -211,4 +283,6 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--commands", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="paths whose name has this")
+    parser.add_argument("--freeze", action="store_true", help="as perdure worker does")
     anyio.run(measure, parser.parse_args())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from perdure._vm import image
-from perdure._vm.image import take_image
+from perdure._vm.image import make_delta, take_image
+from perdure._vm.interval import SHORT_S
 from tests.vm.conftest import RunOf
 
 LARGE = """
@@ -66,3 +69,32 @@ def test_a_large_copy_is_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None
     large = image._copy(address, len(source))
     assert small.raw == large.raw == source
     assert image._copy(address, 0).raw == b""
+
+
+@pytest.mark.parametrize(("megabytes", "expected"), [(1, False), (12, True)])
+def test_a_large_memory_is_frozen_and_thawed_in_short_intervals(
+    run_of: RunOf, monkeypatch: pytest.MonkeyPatch, megabytes: int, expected: bool
+) -> None:
+    """It is compared and patched by many calls, and a loop waits for each of its rounds."""
+    run = run_of(LARGE.replace("150e6", f"{megabytes}e6"))
+    run.start()
+    intervals: list[float] = []
+
+    def noting(name: str) -> None:
+        call: Any = getattr(image, name)
+
+        def noted(*args: Any) -> Any:
+            intervals.append(sys.getswitchinterval())
+            return call(*args)
+
+        monkeypatch.setattr(image, name, noted)
+
+    noting("pack")
+    noting("apply")
+    usual = sys.getswitchinterval()
+    thawed = run.thawed(make_delta(run.guest, run.baseline.image))
+    assert take_image(thawed.guest).digest() == take_image(run.guest).digest()
+    for guest in (run.guest, thawed.guest):
+        guest.close()
+    assert intervals == pytest.approx([SHORT_S if expected else usual] * 2)
+    assert sys.getswitchinterval() == usual

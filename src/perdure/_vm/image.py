@@ -26,6 +26,7 @@ from .cell import Cell
 from .delta import Dictionary, apply, claimed_memory, compress, decompress, pack
 from .guest import GuestEngine
 from .instance import Instance, Layout
+from .interval import short_interval
 from .kernel import BATCH, PAGE, thread_kernel
 from .rehearsal import rehearse
 from .spares import Spares
@@ -34,6 +35,7 @@ __all__ = ("CHAIN_BYTES", "MAX_MEMORY_BYTES", "Baseline", "Image", "make_delta",
 
 SPAN = 65536
 LARGE = 1 << 20  # a copy takes so long that other threads should run meanwhile
+LARGE_HEAP = 8 << 20  # to compare or patch it takes thousands of short calls
 MAX_MEMORY_BYTES = 1 << 31
 MAX_THAWED_BYTES = 1 << 30  # of all the deltas of a chain, decompressed; each is let go in turn
 MAX_REHEARSED_BYTES = 2 << 20  # more heap than any rehearsal needs
@@ -156,6 +158,13 @@ def make_delta(instance: Instance, parent: Image, *, advance: bool = False) -> b
     Args:
         advance: make *parent* an image of the guest as it is now.
     """
+    if instance.heap_bytes < LARGE_HEAP:
+        return _delta(instance, parent, advance=advance)
+    with short_interval():
+        return _delta(instance, parent, advance=advance)
+
+
+def _delta(instance: Instance, parent: Image, *, advance: bool) -> bytes:
     body, pages = _body(instance, parent)
     if advance:
         parent.advance(instance, pages)
@@ -350,7 +359,11 @@ class Baseline:
             size = claim
         instance = self._instance(size)
         try:
-            self._apply(instance, deltas, sizes)
+            if instance.heap_bytes < LARGE_HEAP:
+                self._apply(instance, deltas, sizes)
+            else:
+                with short_interval():
+                    self._apply(instance, deltas, sizes)
         except BaseException:
             instance.dead = True
             instance.close()
