@@ -402,8 +402,9 @@ async def main() -> None:
 if sys.argv[2] == "runner":
     asyncio.run(main())
 else:
+    loops = __import__("uvloop" if sys.argv[2] == "uvloop" else "asyncio")
     try:
-        asyncio.new_event_loop().run_until_complete(main())
+        loops.new_event_loop().run_until_complete(main())
     except KeyboardInterrupt:  # threads of a worker that nobody left keep the process
         print("KeyboardInterrupt", file=sys.stderr, flush=True)
         os._exit(130)
@@ -411,11 +412,13 @@ else:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signals", ["runner", "bare"])
+@pytest.mark.parametrize("signals", ["runner", "bare", "uvloop"])
 @pytest.mark.parametrize("where", ["body", "task"])
 def test_an_interrupt_ends_a_step_that_never_waits(
     where: str, signals: str, tmp_path: Path
 ) -> None:
+    if signals == "uvloop":
+        pytest.importorskip("uvloop")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     with subprocess.Popen(
