@@ -41,7 +41,7 @@ class BlockingStore(ABC):
         self.url: str = shown_url(url)
         self.now_ms: Callable[[], int] = clock.now_ms
         self.counters: dict[str, int] = {"commits": 0, "appends": 0, "claims": 0}
-        self.is_open = False
+        self.is_open: bool = False
         self._bells = Bells(clock)
         self._home = Home(self.url)
 

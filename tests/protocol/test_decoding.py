@@ -568,7 +568,7 @@ def test_a_frame_shares_no_objects() -> None:
         decode_frame(tagged(28, b"\x80"))
 
 
-HEADS = st.sampled_from(
+SMALL_HEADS = st.sampled_from(
     [
         *[bytes([head]) for head in (0x00, 0x17, 0x20, 0x37, 0x80, 0x82, 0xF4, 0xF5, 0xF6, 0xF7)],
         *[b"\x18\x18", b"\x18\x01", b"\x19\x01\x00", b"\x1a\x00\x01\x00\x00", b"\x38\xff"],
@@ -578,7 +578,7 @@ HEADS = st.sampled_from(
 )
 
 
-@given(st.lists(HEADS, max_size=8).map(b"".join) | st.binary(max_size=64))
+@given(st.lists(SMALL_HEADS, max_size=8).map(b"".join) | st.binary(max_size=64))
 def test_a_short_payload_is_what_the_long_way_makes_of_it(data: bytes) -> None:
     """The same value of the same types, or the same error."""
     answers = list[str]()

@@ -62,9 +62,9 @@ class Step(Generic[P, R_co]):
         self.options = options
         self.is_async: bool = inspect.iscoroutinefunction(function)
         self.signature: inspect.Signature = inspect.signature(function)
-        self.topic = topic_of(step_id, options.queue)  # of the queue its messages go to
-        self.parameters = Parameters(function, self.signature, step_id=step_id)
-        self.returns = Returns(function)
+        self.topic: str = topic_of(step_id, options.queue)  # of the queue its messages go to
+        self.parameters: Parameters = Parameters(function, self.signature, step_id=step_id)
+        self.returns: Returns = Returns(function)
         self._accepted: set[int] = set()  # numbers of arguments it can be called with
         self.__name__: str = function.__name__
         self.__doc__ = function.__doc__

@@ -104,7 +104,7 @@ class Worker:
         snapshot_key: bytes | str | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.world = checked_world("world", world)
+        self.world: World = checked_world("world", world)
         self.steps: Mapping[str, AnyStep] = collect_steps(steps)
         self.queues: frozenset[str] = checked_queues(queues)
         self._pool = VmPool()
