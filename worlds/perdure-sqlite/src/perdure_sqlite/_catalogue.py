@@ -58,21 +58,21 @@ class SqliteCatalogue(Catalogue):
         await self._handle.write(work)
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
-        """A run a transaction: whoever writes meanwhile waits for one, not for all."""
+        """A run a transaction: another writer waits for one meanwhile, not for all."""
         limit = bounded(max(limit, 0))
         ended = await self._handle.read(
             lambda db: db.execute(PURGED, (ended_before_ms, RunStatus.MOVING, limit)).fetchall()
         )
-        gone = 0
+        count = 0
         for (run_id,) in ended:
-            gone += await self._handle.write(
+            count += await self._handle.write(
                 lambda transaction, run_id=run_id: _purge(transaction, run_id, ended_before_ms)  # type: ignore[misc]
             )
-        return gone
+        return count
 
 
 def _purge(transaction: Transaction, run_id: str, ended_before_ms: int) -> int:
-    """Delete the run, unless another was faster; gives how many that is."""
+    """Delete the run, unless another was faster. Returns how many that is."""
     row = transaction.db.execute(
         "SELECT n FROM runs WHERE run_id = ? AND ended_at_ms < ? AND status != ?",
         (run_id, ended_before_ms, RunStatus.MOVING),
@@ -85,16 +85,16 @@ def _purge(transaction: Transaction, run_id: str, ended_before_ms: int) -> int:
 
 
 def _page(db: sqlite3.Connection, where: RunFilter, after: tuple[int, str], limit: int) -> RunPage:
-    """A page of what matches among the next runs: a short one where few of many do.
+    """A page of the matches among the next runs: a short one where few of many match.
 
     All who read wait for one connection, so nobody keeps it for as long as there are runs.
     """
     last = db.execute(LAST_LOOKED_AT, (*after, LOOKED_AT - 1)).fetchone()
-    found = _find(db, where, after, last, limit + 1)
-    if len(found) > limit:
-        return RunPage(runs=tuple(found[:limit]), cursor=list_cursor(found[limit - 1]))
+    records = _find(db, where, after, last, limit + 1)
+    if len(records) > limit:
+        return RunPage(runs=tuple(records[:limit]), cursor=list_cursor(records[limit - 1]))
     beyond = None if last is None else f"{last[0]}/{last[1]}"
-    return RunPage(runs=tuple(found), cursor=beyond)
+    return RunPage(runs=tuple(records), cursor=beyond)
 
 
 def _find(
@@ -118,15 +118,15 @@ def _find(
         " ORDER BY created_at_ms DESC, run_id DESC",
         values,
     )
-    found: list[RunRecord] = []
+    records: list[RunRecord] = []
     for row in rows:
         record = record_of(row)
         if where.attributes.items() <= record.attributes.items():
-            found.append(record)
-            if len(found) == limit:
+            records.append(record)
+            if len(records) == limit:
                 break
     rows.close()
-    return found
+    return records
 
 
 def _forget(db: sqlite3.Connection, run_id: str, n: int | None) -> None:

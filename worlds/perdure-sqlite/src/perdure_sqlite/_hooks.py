@@ -1,4 +1,4 @@
-"""Hooks: who holds a token.
+"""Hooks: the holders of tokens.
 
 Synchronous; the caller is in a transaction.
 """
@@ -23,7 +23,7 @@ def free_hooks(db: sqlite3.Connection, n: int, hook_ids: Collection[EntityId] | 
 
 
 def find_hook(db: sqlite3.Connection, token: str) -> HookRecord | None:
-    """Who holds the token."""
+    """The hook that holds the token."""
     row = db.execute(
         "SELECT run_id, hook_id, token, metadata, is_webhook FROM hooks JOIN runs USING (n)"
         " WHERE token = ?",
@@ -41,7 +41,7 @@ def find_hook(db: sqlite3.Connection, token: str) -> HookRecord | None:
 
 
 def claim_hooks(db: sqlite3.Connection, n: int, commit: TurnCommit) -> dict[EntityId, HookRecord]:
-    """Take the tokens that are free; gives the holders of those that are not, by our hook."""
+    """Take the tokens that are free. Returns the holders of the others, by our hook."""
     conflicts: dict[EntityId, HookRecord] = {}
     for claim in commit.hooks_claimed:
         holder = find_hook(db, claim.token)

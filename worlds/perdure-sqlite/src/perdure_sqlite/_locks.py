@@ -28,14 +28,14 @@ class Holder:
 
     @property
     def remedy(self) -> str:
-        """What its operator can do."""
+        """Advice for its operator."""
         if self.is_stopped:
             return f"let it go on (kill -CONT {self.pid}) or end it (kill -KILL {self.pid})"
         return f"if it hangs, end it (kill {self.pid})"
 
 
 def holder_of(database: Path) -> Holder | None:
-    """Who has the write lock of the database, if that can be told."""
+    """The holder of the database's write lock, if that can be told."""
     with contextlib.suppress(OSError, ValueError):
         whole, shared = os.stat(database).st_ino, 0
         with contextlib.suppress(FileNotFoundError):

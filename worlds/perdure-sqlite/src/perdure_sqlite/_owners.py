@@ -1,7 +1,7 @@
 """Owners: whose process is dead, told by the operating system.
 
 Each open world holds a lock on a file of its own beside the database. The lock goes with the
-process, however that ends; whoever then can lock the file frees the claims made under its name.
+process, however that ends; a world that then can lock the file frees the claims under its name.
 Every lease token begins with its owner's name.
 """
 
@@ -55,7 +55,7 @@ class Owner:
         raise OSError(errno.EBUSY, f"no file stays in {self._folder}")
 
     def resign(self) -> None:
-        """Give the lock up; others free what we still hold. Idempotent."""
+        """Release the lock; others free the claims that we still hold. Idempotent."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -65,14 +65,14 @@ class Owner:
         return f"{self.name}-{next(self._claims)}"
 
     def free_dead(self, transaction: Transaction) -> list[Path]:
-        """Let the claims of dead owners run out now; ``bury`` what this gives once it landed."""
-        found: list[Path] = []
+        """Let the claims of dead owners run out now. Returns files to ``bury`` once it landed."""
+        files: list[Path] = []
         for path in self._candidates():
             with _looked_at(path) as is_dead:
                 if is_dead:
                     _free(transaction, path.name)
-                    found.append(path)
-        return found
+                    files.append(path)
+        return files
 
     def bury(self, dead: list[Path]) -> None:
         """Forget owners whose claims are free."""

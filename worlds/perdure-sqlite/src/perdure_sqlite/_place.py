@@ -1,7 +1,7 @@
 """Place: the database's file: made for its owner alone, watched, and its errors made ours.
 
-SQLite makes ``-wal`` and ``-shm`` with the mode of the file. What has the file open does not see
-that it was deleted or that another was put in its place, and would write on into nothing; so its
+SQLite makes ``-wal`` and ``-shm`` with the mode of the file. A process that has the file open does
+not see that it was deleted or replaced, and would write on into nothing; so its
 number in the file system is compared where a run is created, and every now and then. Nothing here
 keeps a file open: closing it would let go of SQLite's own locks.
 """
@@ -93,7 +93,7 @@ class Place:
                 raise PermissionError(errno.EACCES, "no permission to write") from None
 
     def modes(self) -> tuple[int, int]:
-        """Of a file and of a folder that belong to the database: who may use that, may use them."""
+        """Of a file and of a folder that belong to the database: as open to others as that is."""
         mode = stat.S_IMODE(self.path.stat().st_mode) & 0o666
         return mode, mode | (mode & 0o444) >> 2
 
@@ -135,7 +135,7 @@ class Place:
 
 
 def change_since(identity: Identity) -> str | None:
-    """What became of the files, if they are not those of then any more."""
+    """The fate of the files, if they are not those of then any more."""
     for name, number in identity.items():
         try:
             now = os.stat(name)

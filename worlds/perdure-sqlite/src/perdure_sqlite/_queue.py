@@ -117,7 +117,7 @@ class SqliteQueue(Queue):
     async def claim_messages(
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[MessageClaim, ...]:
-        owner, asked = self._handle.owner, sorted(set(topics))
+        owner, names = self._handle.owner, sorted(set(topics))
         claims: tuple[MessageClaim, ...] = ()
         if limit < 1:
             self._handle.check_open()
@@ -126,7 +126,7 @@ class SqliteQueue(Queue):
             with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
                 claims, attempt.next_due_ms = await self._handle.write(
                     lambda transaction: _claim_messages(
-                        transaction, owner, asked, bounded(limit), visibility_ms
+                        transaction, owner, names, bounded(limit), visibility_ms
                     )
                 )
             if claims:
@@ -234,8 +234,8 @@ def _heads(db: sqlite3.Connection, topics: list[str]) -> list[tuple[int, str, st
     """The longest due of each topic that has an unclaimed message: time, id, topic; in order."""
     if not topics:
         return []
-    asked = ", ".join(["(?)"] * len(topics))
-    return sorted(db.execute(HEADS.format(asked=asked), topics))
+    marks = ", ".join(["(?)"] * len(topics))
+    return sorted(db.execute(HEADS.format(asked=marks), topics))
 
 
 def _longest_due(
@@ -252,7 +252,7 @@ def _longest_due(
 def _claim_message(
     transaction: Transaction, owner: Owner, row: Row, visibility_ms: int
 ) -> MessageClaim:
-    _, message_id, n, topic, body, attempt, lost, returned = row
+    _, message_id, n, topic, body, attempt, losses, returned = row
     run_id, _, name = message_id.partition("/")
     lease = Lease(
         item=message_id,
@@ -269,7 +269,7 @@ def _claim_message(
         message=Message(message_id=message_id, run_id=RunId(run_id), topic=topic, body=body),
         lease=lease,
         attempt=attempt + 1,
-        lost=lost,
+        lost=losses,
         returned=returned,
     )
 

@@ -32,12 +32,12 @@ class SqliteStreams(Streams):
             db = transaction.db
             (n,) = find_run(db, run_id, "n")
             stream, length, closed = _find(db, n, name)
-            done = db.execute(
+            row = db.execute(
                 "SELECT length FROM stream_writes WHERE stream = ? AND writer = ? AND sequence = ?",
                 (stream, writer, sequence),
             ).fetchone()
-            if done is not None:
-                return int(done[0])
+            if row is not None:
+                return int(row[0])
             if closed:
                 raise StreamClosedError(run_id, name)
             if stream is None:
@@ -75,8 +75,8 @@ class SqliteStreams(Streams):
         page = StreamPage(start=start, chunks=(), done=False)
         async for _ in self._handle.attempts(run_id, wait_ms):
             chunks, length, closed = await self._handle.read(work)
-            done = closed and start + len(chunks) >= length
-            page = StreamPage(start=start, chunks=chunks, done=done)
+            is_last = closed and start + len(chunks) >= length
+            page = StreamPage(start=start, chunks=chunks, done=is_last)
             if chunks or closed or limit < 1:
                 break
         return page
