@@ -89,7 +89,7 @@ class BlockingStore(ABC):
         answer = await look()
         if wait_ms <= 0 or enough(answer):
             return answer
-        async for _ in self._bells.attempts(
+        async for _ in self._bells.looks(
             "changed", wait_ms, check=self.check, poll_s=lambda: LOOK_EVERY_S
         ):
             answer = await look()

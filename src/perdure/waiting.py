@@ -22,7 +22,7 @@ from ._opened import elsewhere_text, running_loop
 from .errors import UsageError
 from .testing.clock import Bell, Clock
 
-__all__ = ("Attempt", "Bells", "Ending", "Home", "ends_waiting", "run_to_end")
+__all__ = ("Bells", "Ending", "Home", "Look", "ends_waiting", "run_to_end")
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ async def run_to_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 @dataclass(slots=True)
-class Attempt:
+class Look:
     """One look at the store by something that waits for it to change."""
 
     next_due_ms: int | None = None  # when another look is worth while, for the waiter to say
@@ -120,14 +120,14 @@ class Bells:
         """Wake everybody."""
         self.ring(*set(self._bells))
 
-    async def attempts(
+    async def looks(
         self,
         bell: str,
         wait_ms: int,
         *,
         check: Callable[[], object],
         poll_s: Callable[[], float] | None = None,
-    ) -> AsyncIterator[Attempt]:
+    ) -> AsyncIterator[Look]:
         """Yield once, then again whenever *bell* rang, until *wait_ms* have passed.
 
         Or until the caller's ``Ending`` has come. By the world's clock, or by the machine's if
@@ -141,12 +141,12 @@ class Bells:
         until = anyio.current_time() + wait_ms / 1000
         with self._held(bell) as ringer, ends_waiting(ringer) as has_ended:
             while True:
-                rings, attempt = ringer.rings, Attempt()
-                yield attempt
+                rings, look = ringer.rings, Look()
+                yield look
                 rest = until - anyio.current_time()
                 if rest <= 0 or self._clock.now_ms() >= until_ms or has_ended():
                     return
-                due_ms = attempt.next_due_ms
+                due_ms = look.next_due_ms
                 wake_ms = until_ms if due_ms is None else min(until_ms, due_ms)
                 pause = rest if poll_s is None else min(rest, poll_s())
                 with anyio.move_on_after(pause):

@@ -65,7 +65,7 @@ class TurnCommit:
     """The changes of one turn, to be written together."""
 
     run_id: RunId
-    commit_id: str  # random, unique to this attempt to commit
+    commit_id: str  # random, unique to this commit, also when it is asked again
     turn: int  # the run's turn number it builds on
     expected_position: int  # the log's last position the turn knew of
     consumed: int  # deliveries consumed through, the inline ones of this commit included

@@ -70,7 +70,7 @@ async def wait_live(world: MongoWorld) -> None:
     """Begin its change stream, and return once it is there; until then it rings nobody."""
     bells, watcher = world._handle.bells, world._handle.connection.watcher
     watcher.begin()
-    async for _ in bells.attempts("wakes", 10_000, check=lambda: None, poll_s=lambda: 0.01):
+    async for _ in bells.looks("wakes", 10_000, check=lambda: None, poll_s=lambda: 0.01):
         if watcher.is_live:
             return
     raise AssertionError("no change stream")

@@ -23,7 +23,7 @@ __all__ = (
     "Call",
     "Held",
     "MissingLease",
-    "attempt",
+    "answer_of",
     "comparable",
     "leases_in",
     "loose",
@@ -110,7 +110,7 @@ async def list_all_runs(world: World, where: RunFilter, *, limit: int) -> list[R
             return records
 
 
-async def attempt(world: World, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+async def answer_of(world: World, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """The call's answer, or the error it raised. One that hangs is a ``TimeoutError``."""
     try:
         with anyio.fail_after(ANSWER_S):

@@ -19,7 +19,7 @@ from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
 from ...abc import World
 from ...errors import PerdureError, StaleTurnError, WorldError
-from ._calls import Call, attempt
+from ._calls import Call, answer_of
 from ._case import append_of, commit_of, event_of, new_run
 from ._linear import Operation
 
@@ -80,7 +80,7 @@ class Client:
         began = time.monotonic_ns()
         if settles:
             await self._world.settle()
-        call = attempt(self._world, name, args, named)
+        call = answer_of(self._world, name, args, named)
         answer = await (Paced(call, self.rng) if self._paced else call)
         operation = Operation(
             self.number,

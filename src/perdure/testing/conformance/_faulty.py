@@ -21,7 +21,7 @@ from ...errors import WorldError, WorldUnavailableError
 from ..clock import ManualClock
 from ..faults import Fault, FaultyWorld
 from ..memory import MemoryWorld
-from ._calls import attempt, comparable
+from ._calls import answer_of, comparable
 from ._cancel import Moment, Swallowed, run_cancelled
 from ._case import Case, DirectCheck
 from ._fault_programs import PROGRAMS, TOKENS, TOPICS, Program
@@ -98,7 +98,7 @@ class Client:
             if answer is not None:
                 return answer
         for _ in range(MOST_ANSWERS):
-            answer = await attempt(self.world, name, args, named)
+            answer = await answer_of(self.world, name, args, named)
             if not (isinstance(answer, WorldError) and answer.retryable):
                 await self.world.settle()
                 return answer
@@ -107,7 +107,7 @@ class Client:
     async def _struck(self, strike: Strike, name: str, args: Any, named: Any) -> Any:
         """The call's answer, or None if it has to be asked again."""
         self.has_struck = True
-        call: Callable[[], Awaitable[Any]] = lambda: attempt(self.world, name, args, named)  # noqa: E731
+        call: Callable[[], Awaitable[Any]] = lambda: answer_of(self.world, name, args, named)  # noqa: E731
         if strike.what in ("before", "after"):
             self._armed = Fault(strike.what)
             answer = await call()

@@ -15,7 +15,7 @@ from typing import Any, final
 
 from ...errors import WorldError
 from ..memory import MemoryWorld
-from ._calls import Call, attempt, comparable, leases_in, shown
+from ._calls import Call, answer_of, comparable, leases_in, shown
 
 __all__ = ("Operation", "explained", "told")
 
@@ -90,7 +90,7 @@ class _Search:
             return
         after = world if call.name in READS else world.copy()
         after.hand_out([lease.token for _, lease in leases_in(answer)])
-        reply = await attempt(after, call.name, call.args, call.named)
+        reply = await answer_of(after, call.name, call.args, call.named)
         same = comparable(reply, times=self._times) == comparable(answer, times=self._times)
         if same or operation.is_unknown:
             yield after

@@ -19,7 +19,7 @@ from ..._model.queue import Lease
 from ...abc import World
 from ..clock import Clock, ManualClock
 from ..memory import MemoryWorld
-from ._calls import Call, Held, MissingLease, attempt, comparable, leases_in, map_leases, shown
+from ._calls import Call, Held, MissingLease, answer_of, comparable, leases_in, map_leases, shown
 
 __all__ = ("Difference", "Lent", "MakeWorld", "Pair", "Store", "play", "replay")
 
@@ -129,7 +129,7 @@ class Pair:
 
     def ask(self, name: str, *args: Any, **named: Any) -> Any:
         """Only the reference's answer, or its error."""
-        return self._portal.call(attempt, self.reference, name, args, named)
+        return self._portal.call(answer_of, self.reference, name, args, named)
 
     def play(self, call: Call) -> Any:
         """Make *call* under its number.
@@ -169,8 +169,8 @@ class Pair:
 
     async def _ask_both(self, ours: Call, theirs: Call) -> tuple[Any, Any]:
         """In one go: where threads are busy, each change from one to another takes long."""
-        expected = await attempt(self.reference, ours.name, ours.args, ours.named)
-        answer = await attempt(self.candidate, theirs.name, theirs.args, theirs.named)
+        expected = await answer_of(self.reference, ours.name, ours.args, ours.named)
+        answer = await answer_of(self.candidate, theirs.name, theirs.args, theirs.named)
         await self.candidate.settle()
         return expected, answer
 

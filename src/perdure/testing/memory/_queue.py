@@ -128,7 +128,7 @@ class MemoryQueue(Queue):
         await self._handle.enter()
         if limit < 1:
             return claims
-        async for _ in self._handle.attempts(wait_ms):
+        async for _ in self._handle.looks(wait_ms):
             claims = self._take_wakes(limit, visibility_ms)
             if claims:
                 break
@@ -148,7 +148,7 @@ class MemoryQueue(Queue):
         await self._handle.enter()
         if limit < 1:
             return claims
-        async for _ in self._handle.attempts(wait_ms):
+        async for _ in self._handle.looks(wait_ms):
             claims = self._take_messages(frozenset(topics), limit, visibility_ms)
             if claims:
                 break

@@ -98,7 +98,7 @@ class MemoryStorage(DirectStorage):
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
         record = await self.get_run(run_id)
-        async for _ in self._handle.attempts(wait_ms):
+        async for _ in self._handle.looks(wait_ms):
             record = self._handle.store.run(run_id).record
             if record.status.is_ended:
                 break

@@ -174,7 +174,7 @@ class Handle:
         await anyio.lowlevel.checkpoint()
         return self.store
 
-    async def attempts(self, wait_ms: int) -> AsyncIterator[None]:
+    async def looks(self, wait_ms: int) -> AsyncIterator[None]:
         """Yield once, then again after every change, until *wait_ms* have passed.
 
         Or until the caller's ``Ending`` has come. By the world's clock, or by the machine's if

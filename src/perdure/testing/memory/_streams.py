@@ -45,7 +45,7 @@ class MemoryStreams(Streams):
         if start < 0:
             start = max(0, len(_stream(store, run_id, name).chunks) + start)
         page = StreamPage(start=start, chunks=(), done=False)
-        async for _ in self._handle.attempts(wait_ms):
+        async for _ in self._handle.looks(wait_ms):
             with store.lock:
                 stream = _stream(store, run_id, name)
                 chunks = tuple(stream.chunks[start : start + max(limit, 0)])

@@ -15,7 +15,7 @@ import anyio
 
 from perdure.errors import PerdureError, UsageError, WorldClosedError
 from perdure.testing.clock import Clock
-from perdure.waiting import Attempt, Bells, Home, run_to_end
+from perdure.waiting import Bells, Home, Look, run_to_end
 
 from ._connection import Connection, MakeDriver
 from ._driver import DRIVERS, Driver, mapped_errors
@@ -223,14 +223,14 @@ class Handle:
         await connection.leave(self.bells)
         self._closing = False
 
-    def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
+    def looks(self, bell: str, wait_ms: int) -> AsyncIterator[Look]:
         """Look once, then again whenever *bell* rang or it is time to, until it is over."""
         connection = self.connection
         self._home.check()  # before anything begins in this loop
         if wait_ms > 0:
             connection.watcher.begin()
             connection.reaper.begin()
-        return self.bells.attempts(
+        return self.bells.looks(
             bell,
             wait_ms,
             check=self.check_open,

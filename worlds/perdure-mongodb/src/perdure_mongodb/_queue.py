@@ -63,8 +63,8 @@ class MongoQueue(Queue):
         if limit < 1:
             self._handle.check_open()
             return claims
-        async for attempt in self._handle.attempts("wakes", wait_ms):
-            claims, attempt.next_due_ms = await self._handle.write(
+        async for look in self._handle.looks("wakes", wait_ms):
+            claims, look.next_due_ms = await self._handle.write(
                 lambda: self._claim_wakes(bounded(limit), visibility_ms)
             )
             if claims:
@@ -96,8 +96,8 @@ class MongoQueue(Queue):
         if limit < 1:
             self._handle.check_open()
             return claims
-        async for attempt in self._handle.attempts("messages", wait_ms):
-            claims, attempt.next_due_ms = await self._handle.write(
+        async for look in self._handle.looks("messages", wait_ms):
+            claims, look.next_due_ms = await self._handle.write(
                 lambda: self._claim_messages(names, bounded(limit), visibility_ms)
             )
             if claims:

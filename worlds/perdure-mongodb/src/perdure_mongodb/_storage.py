@@ -105,11 +105,11 @@ class MongoStorage(Storage):
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
         record: RunRecord | None = None
-        async for _ in self._handle.attempts(run_id, wait_ms):
+        async for _ in self._handle.looks(run_id, wait_ms):
             record = await self.get_run(run_id)
             if record.status.is_ended:
                 break
-        assert record is not None  # there is always a first attempt
+        assert record is not None  # there is always a first look
         return record
 
     async def _get_run(self, run_id: RunId) -> RunRecord:

@@ -73,7 +73,7 @@ class MongoStreams(Streams):
         if start < 0:
             start = max(0, (await self.info(run_id, name)).length + start)
         page = StreamPage(start=start, chunks=(), done=False)
-        async for _ in self._handle.attempts(run_id, wait_ms):
+        async for _ in self._handle.looks(run_id, wait_ms):
             page, closed = await self._handle.read(lambda: self._read(run_id, name, start, limit))
             if page.chunks or closed or limit < 1:
                 break

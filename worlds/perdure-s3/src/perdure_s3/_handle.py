@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  #
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
 from perdure.testing.clock import Clock, SystemClock
-from perdure.waiting import Attempt, Bells, Home, run_to_end
+from perdure.waiting import Bells, Home, Look, run_to_end
 
 from ._cas import Cas, Client, Found, Refusal
 from ._client import Place, connect
@@ -144,9 +144,9 @@ class Handle:
         await self.runs.settle()
         await self.due.settle()
 
-    def attempts(
+    def looks(
         self, bell: str, wait_ms: int, *, poll_s: Callable[[], float] | None = None
-    ) -> AsyncIterator[Attempt]:
+    ) -> AsyncIterator[Look]:
         """Look once, then when *bell* rang or some time has passed, until *wait_ms* have passed."""
         pause = _FIRST_POLL / 2
 
@@ -155,7 +155,7 @@ class Handle:
             pause = min(_LAST_POLL, pause * 2)
             return pause
 
-        return self.bells.attempts(bell, wait_ms, check=self.check_open, poll_s=poll_s or longer)
+        return self.bells.looks(bell, wait_ms, check=self.check_open, poll_s=poll_s or longer)
 
 
 async def _close(opened: _Open) -> None:

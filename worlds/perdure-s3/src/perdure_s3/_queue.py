@@ -178,7 +178,7 @@ class S3Queue(Queue):
             self._handle.check_open()
             return []
         due, claims = self._handle.due, list[T]()
-        async for attempt in self._handle.attempts("due", wait_ms, poll_s=self._pause):
+        async for look in self._handle.looks("due", wait_ms, poll_s=self._pause):
             await due.look(at_once=wait_ms == 0)
             for _ in range(_ROUNDS):  # again where others were faster
                 heads = await self._find(kinds, limit, is_due)
@@ -187,7 +187,7 @@ class S3Queue(Queue):
                     break
             if claims:
                 break
-            attempt.next_due_ms = due.next_due_ms(kinds)
+            look.next_due_ms = due.next_due_ms(kinds)
         self._handle.counters["claims"] += len(claims)
         return claims
 

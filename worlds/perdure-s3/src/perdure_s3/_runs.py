@@ -200,14 +200,14 @@ class Runs:
         tried: dict[bytes, _Try] = {}
         reserved: dict[str, str] = {}
         doubts = 0
-        for attempt in range(_TRIES):
+        for tries in range(_TRIES):
             try:
                 keyed = await self._with_keys(head)
                 txn = Txn(run_id, keyed, now_ms=self._now_ms(), reserved=reserved)
             except MissingPartError:
                 head, fresh = await self._read_newer(run_id, head), True
                 continue
-            answers = [await _attempt(work, txn) for work in batch]
+            answers = [await _apply(work, txn) for work in batch]
             if not txn.changes:
                 before = head
                 if not fresh:
@@ -232,7 +232,7 @@ class Runs:
             doubts += landed is Refusal.DOUBTFUL
             if landed is Refusal.DOUBTFUL and (doubts > _DOUBTS or not _is_remembered(base, head)):
                 break
-            await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(attempt, 8))))
+            await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(tries, 8))))
         raise WorldUnavailableError(f"run {run_id}: the outcome of a write is unknown; ask again")
 
     async def _prepare(self, txn: Txn) -> Head:
@@ -327,7 +327,7 @@ class Runs:
         return head
 
 
-async def _attempt(work: _Work[Any], txn: Txn) -> Any:
+async def _apply(work: _Work[Any], txn: Txn) -> Any:
     try:
         if work.prepare is not None:
             await work.prepare(txn)

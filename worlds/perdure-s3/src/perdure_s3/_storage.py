@@ -105,7 +105,7 @@ class S3Storage(Storage):
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
         record, every, looked_at = await self.get_run(run_id), _FIRST_LOOK, anyio.current_time()
-        async for _ in self._handle.attempts(run_id, wait_ms):
+        async for _ in self._handle.looks(run_id, wait_ms):
             # A ring is a write of our own, which is in memory; for others' there are looks.
             head = self._handle.runs.cached(run_id)
             has_ended = head is not None and head.record.status.is_ended

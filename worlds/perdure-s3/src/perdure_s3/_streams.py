@@ -103,7 +103,7 @@ class S3Streams(Streams):
         if start < 0:
             start = max(0, (await self.info(run_id, name)).length + start)
         page = StreamPage(start=start, chunks=(), done=False)
-        async for _ in self._handle.attempts(f"{run_id}/streams", wait_ms):
+        async for _ in self._handle.looks(f"{run_id}/streams", wait_ms):
             birth = await self._birth(run_id)
             stream = await self._find(run_id, birth, name)
             chunks = await self._chunks(run_id, birth, stream, start, start + max(limit, 0))

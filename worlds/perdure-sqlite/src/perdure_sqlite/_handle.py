@@ -1,6 +1,6 @@
 """Handle: one open world: its connections, its clock, its bells and its counters.
 
-``write`` is a transaction in the writer thread, ``read`` one hop to the reader; ``attempts`` is how
+``write`` is a transaction in the writer thread, ``read`` one hop to the reader; ``looks`` is how
 every method that waits for something waits. Other processes' writes are noticed by asking the
 writer connection for its ``data_version``, which only they change; the same look tells whether the
 file is still the one that was opened.
@@ -20,7 +20,7 @@ import anyio.to_thread
 
 from perdure.errors import WorldClosedError, WorldReplacedError, WorldUnavailableError
 from perdure.testing.clock import Clock
-from perdure.waiting import Attempt, Bells, Home, run_to_end
+from perdure.waiting import Bells, Home, Look, run_to_end
 
 from ._connection import WAL_BYTES, connect
 from ._owners import Owner
@@ -147,9 +147,9 @@ class Handle:
         self.owner.resign()
         self.bells.ring_all()  # whoever waits hears that it is closed
 
-    def attempts(self, bell: str, wait_ms: int) -> AsyncIterator[Attempt]:
+    def looks(self, bell: str, wait_ms: int) -> AsyncIterator[Look]:
         """Look once, then again whenever *bell* rang, until *wait_ms* have passed."""
-        return self.bells.attempts(bell, wait_ms, check=self.check_open)
+        return self.bells.looks(bell, wait_ms, check=self.check_open)
 
     def _grow_wal(self, db: sqlite3.Connection) -> None:
         """Give the write-ahead log its full size at once.

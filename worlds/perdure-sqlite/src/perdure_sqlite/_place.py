@@ -93,7 +93,7 @@ class Place:
                 raise PermissionError(errno.EACCES, "no permission to write") from None
 
     def modes(self) -> tuple[int, int]:
-        """Of a file and of a folder that belong to the database: as open to others as that is."""
+        """The modes of a file and of a folder beside the database: its users may use them, too."""
         mode = stat.S_IMODE(self.path.stat().st_mode) & 0o666
         return mode, mode | (mode & 0o444) >> 2
 

@@ -90,9 +90,9 @@ class SqliteQueue(Queue):
         if limit < 1:
             self._handle.check_open()
             return claims
-        async for attempt in self._handle.attempts("wakes", wait_ms):
+        async for look in self._handle.looks("wakes", wait_ms):
             with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
-                claims, attempt.next_due_ms = await self._handle.write(
+                claims, look.next_due_ms = await self._handle.write(
                     lambda transaction: _claim_wakes(
                         transaction, owner, bounded(limit), visibility_ms
                     )
@@ -122,9 +122,9 @@ class SqliteQueue(Queue):
         if limit < 1:
             self._handle.check_open()
             return claims
-        async for attempt in self._handle.attempts("messages", wait_ms):
+        async for look in self._handle.looks("messages", wait_ms):
             with anyio.CancelScope(shield=True):  # a claim that is made reaches its caller
-                claims, attempt.next_due_ms = await self._handle.write(
+                claims, look.next_due_ms = await self._handle.write(
                     lambda transaction: _claim_messages(
                         transaction, owner, names, bounded(limit), visibility_ms
                     )

@@ -73,7 +73,7 @@ class SqliteStreams(Streams):
             return tuple(row[0] for row in rows), length, bool(closed)
 
         page = StreamPage(start=start, chunks=(), done=False)
-        async for _ in self._handle.attempts(run_id, wait_ms):
+        async for _ in self._handle.looks(run_id, wait_ms):
             chunks, length, closed = await self._handle.read(work)
             is_last = closed and start + len(chunks) >= length
             page = StreamPage(start=start, chunks=chunks, done=is_last)
