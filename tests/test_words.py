@@ -15,6 +15,7 @@ PARTICIPLES_LEFT = {
     "_core": 5,
     "_model": 3,
     "_protocol": 0,
+    "_runtime": 0,
     "_types": 0,
     "_vm": 0,
     "abc": 0,

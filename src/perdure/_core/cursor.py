@@ -1,7 +1,7 @@
 """Cursor: how far the guest, the log and the snapshots of a run have come, as one value.
 
-Pure. A heap has a cursor and replaces it whole: as it reads the log, as its guest is told again
-what the log holds, at the end of each turn, and once that has landed. No field ever falls. By its
+Pure. A heap has a cursor and replaces it whole: as it reads the log, as its guest is told
+the log again, at the end of each turn, and once that has landed. No field ever falls. By its
 cursor ``snapshot_due`` says when to freeze a heap, and nothing else does. Each turn of a run makes
 one cursor by ``planned`` and one by ``landed``, so these two do without ``dataclasses.replace``,
 which takes twice as long.

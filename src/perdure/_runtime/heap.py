@@ -233,7 +233,7 @@ class Heap:
         return cursor
 
     def land(self, committed: Committed) -> None:
-        """Take note that the turn which was planned last has landed, with what was unsaved."""
+        """Take note that the turn which was planned last has landed, with its unsaved snapshot."""
         self.unsaved = None
         self.cursor = self.cursor.landed(turn=committed.turn, position=committed.position)
 

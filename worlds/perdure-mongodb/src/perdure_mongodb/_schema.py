@@ -152,7 +152,7 @@ def event_of(document: Document, values: Values) -> LoggedEvent:
 
 
 def unreadable(what: str, exc: Exception) -> WorldContractError:
-    """The error for stored bytes that are not what this package writes."""
+    """The error for stored bytes that this package does not write."""
     return WorldContractError(
         f"{what} cannot be read ({type(exc).__name__}): the database is damaged, or a later"
         " version of perdure-mongodb has written to it"

@@ -55,7 +55,7 @@ class _Stream:
 
     def body(self) -> bytes:
         parts = [list(part) for part in self.parts]
-        writes = {writer: [*done.items()] for writer, done in self.writes.items()}
+        writes = {writer: [*lengths.items()] for writer, lengths in self.writes.items()}
         return dumps([new_mark(), self.name, self.closed, parts, list(self.tail), writes])
 
     @classmethod
@@ -68,7 +68,7 @@ class _Stream:
             closed=closed,
             parts=tuple((first, end, part) for first, end, part in parts),
             tail=tuple(tail),
-            writes={writer: dict(done) for writer, done in writes.items()},
+            writes={writer: dict(lengths) for writer, lengths in writes.items()},
         )
 
 

@@ -1,7 +1,7 @@
 """Connection: a connection to the database's file, with all that is set for it.
 
 Blocks, and belongs in a thread. Python's ``sqlite3`` is used as it is: one thread at a time has a
-connection, whichever that is.
+connection, and any thread may.
 """
 
 from __future__ import annotations

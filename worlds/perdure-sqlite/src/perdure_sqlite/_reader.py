@@ -31,7 +31,7 @@ class ReadingConnection(sqlite3.Connection):
     """A connection that can also be asked to call a function with itself."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Execute a statement; of ``CALL ?`` the only row is what the function returns."""
+        """Execute a statement; of ``CALL ?`` the only row is the function's result."""
         if sql != _CALL:
             return super().execute(sql, parameters)
         (function,) = parameters
@@ -84,14 +84,14 @@ class Reader:
         return answer  # type: ignore[return-value]  # typed as a row
 
     async def aclose(self) -> None:
-        """Answer what was asked, and close the connection. Idempotent."""
+        """Answer the calls so far, and close the connection. Idempotent."""
         self._is_closed = True
         with anyio.CancelScope(shield=True):
             await self._connection.close()
 
 
 def _in_daemon(make: Callable[[], T]) -> T:
-    """What *make* returns in a thread that is a daemon, as are all that it begins."""
+    """The result of *make* in a thread that is a daemon, as are all that it begins."""
     results: list[T] = []
     thread = threading.Thread(target=lambda: results.append(make()), daemon=True)
     thread.start()

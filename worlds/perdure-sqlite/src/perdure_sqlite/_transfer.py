@@ -126,10 +126,10 @@ def _messages(
         " FROM messages WHERE n = ?",
         (n,),
     ).fetchall()
-    for name, topic, body, due_ms, token, expires_ms, attempt, lost, returned in rows:
+    for name, topic, body, due_ms, token, expires_ms, attempt, losses, returned in rows:
         message = Message(message_id=f"{run_id}/{name}", run_id=run_id, topic=topic, body=body)
         lease = _lease(message.message_id, token, expires_ms, is_wake=False)
-        yield message, Claimable(due_ms=due_ms, lease=lease, attempt=attempt), lost, returned
+        yield message, Claimable(due_ms=due_ms, lease=lease, attempt=attempt), losses, returned
 
 
 def _hooks(db: sqlite3.Connection, n: int, run_id: RunId) -> Iterator[HookRecord]:
@@ -168,12 +168,12 @@ def _read_streams(db: sqlite3.Connection, n: int) -> Iterator[StreamCopy]:
 def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
     db, record = transaction.db, arrived_record(copy)
     work = work_of(copy)
-    found: Row | None = db.execute(
+    row: Row | None = db.execute(
         f"SELECT n, {RECORD} FROM runs WHERE run_id = ?", (record.run_id,)
     ).fetchone()
-    if found is not None:
-        here = record_of(found[1:])
-        at = Log(db, found[0], here.position).find(moved_key(copy.record.position))
+    if row is not None:
+        here = record_of(row[1:])
+        at = Log(db, row[0], here.position).find(moved_key(copy.record.position))
         check_same_arrival(here, at, copy)
         return here
     check_tokens_free(work, lambda token: find_hook(db, token))
@@ -193,7 +193,7 @@ def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
 
 
 def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) -> int:
-    made = db.execute(
+    cursor = db.execute(
         f"INSERT INTO runs ({RECORD}, wake_due_ms, wake_generation, wake_attempt)"
         f" VALUES ({', '.join('?' * 18)})",
         (
@@ -217,8 +217,8 @@ def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) ->
             work.wake_attempt,
         ),
     )
-    assert made.lastrowid is not None
-    return made.lastrowid
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
 
 
 def _insert_work(db: sqlite3.Connection, n: int, work: PendingWork) -> None:
@@ -247,15 +247,15 @@ def _insert_work(db: sqlite3.Connection, n: int, work: PendingWork) -> None:
 
 
 def _insert_stream(db: sqlite3.Connection, n: int, stream: StreamCopy) -> None:
-    made = db.execute(
+    cursor = db.execute(
         "INSERT INTO streams (n, name, length, closed) VALUES (?, ?, ?, ?)",
         (n, stream.name, len(stream.chunks), int(stream.closed)),
     ).lastrowid
     db.executemany(
         "INSERT INTO chunks (stream, position, data) VALUES (?, ?, ?)",
-        [(made, at, bytes(chunk)) for at, chunk in enumerate(stream.chunks)],
+        [(cursor, at, bytes(chunk)) for at, chunk in enumerate(stream.chunks)],
     )
     db.executemany(
         "INSERT INTO stream_writes VALUES (?, ?, ?, ?)",
-        [(made, write.writer, write.sequence, write.length) for write in stream.writes],
+        [(cursor, write.writer, write.sequence, write.length) for write in stream.writes],
     )
