@@ -55,9 +55,9 @@ class Deaf:
     """A world whose waiters look after rings only, never by themselves."""
 
     def __init__(self, world: MongoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._attempts = world._handle.bells.attempts
+        self._looks = world._handle.bells.looks
         self._waits = anyio.Event()
-        monkeypatch.setattr(world._handle.bells, "attempts", self._only_rung)
+        monkeypatch.setattr(world._handle.bells, "looks", self._only_rung)
 
     async def wait_vain(self) -> None:
         """Return when one of them has looked in vain since this returned last."""
@@ -66,7 +66,7 @@ class Deaf:
         self._waits = anyio.Event()
 
     def _only_rung(self, bell: str, wait_ms: int, **named: Any) -> Any:
-        return self._attempts(bell, wait_ms, **{**named, "poll_s": self._never})
+        return self._looks(bell, wait_ms, **{**named, "poll_s": self._never})
 
     def _never(self) -> float:
         self._waits.set()
