@@ -96,13 +96,14 @@ class Instance:
         engine: GuestEngine,
         *,
         cell: Cell | None = None,
-        reclaim: Callable[[Cell], bool] | None = None,
+        reclaim: Callable[[Cell, Callable[[], None]], bool] | None = None,
     ) -> None:
         """Instantiate.
 
         Args:
             cell: memory to use instead of new; the instance owns it from now on.
-            reclaim: is offered the cell of a sound guest at ``close``, and says if it took it.
+            reclaim: is offered the cell of a sound guest at ``close``, with a call that clears its
+                memory outside the image, and returns whether it took it.
         """
         self.engine = engine
         self.layout = layout_of(engine)
@@ -199,11 +200,9 @@ class Instance:
             return
         sound = not self.dead and self._widest <= MAX_RECLAIMED_FRAME_BYTES
         self.dead = True
-        if sound and self._reclaim is not None:
-            _wipe(cell, self.layout, self._widest)
-            if self._reclaim(cell):
-                return
-        cell.close()
+        wipe = partial(_wipe, cell, self.layout, self._widest)
+        if not (sound and self._reclaim is not None and self._reclaim(cell, wipe)):
+            cell.close()
 
     def _turn(self, name: bytes, request: bytes) -> Answer:
         try:
