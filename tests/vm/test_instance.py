@@ -11,6 +11,7 @@ from perdure._model.commands import Completed, Failed, Interrupted, ScheduleStep
 from perdure._protocol.codec import decode, decode_error, encode
 from perdure._protocol.frames import GuestDelivery, Limits
 from perdure._protocol.tags import Tag
+from perdure._vm.cell import Cell
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure._vm.instance import Instance
@@ -90,6 +91,21 @@ def test_an_interrupt_from_another_thread_ends_the_call_and_the_guest(run_of: Ru
     answer = run.start(limits=Limits(instructions=0))
     answered.set()
     thread.join()
+    assert isinstance(answer.outcome, Interrupted)
+    assert run.guest.dead
+
+
+def test_an_interrupt_while_the_frame_is_read_is_no_damage_to_it(
+    run_of: RunOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, call = run_of(SPIN), Cell.call
+
+    def call_interrupted(cell: Cell, name: bytes, argument: int = 0) -> int:
+        run.guest.interrupt()
+        return call(cell, name, argument)
+
+    monkeypatch.setattr(Cell, "call", call_interrupted)
+    answer = run.start(limits=Limits(instructions=0))
     assert isinstance(answer.outcome, Interrupted)
     assert run.guest.dead
 

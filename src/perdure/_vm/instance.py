@@ -36,7 +36,7 @@ from .cell import Cell
 from .guest import GuestEngine
 from .interval import short_interval
 from .stack import has_room, run_with_room
-from .watch import StoppedError
+from .watch import StoppedError, StopReason
 
 __all__ = ("Instance", "Layout", "layout_of")
 
@@ -243,6 +243,8 @@ class Instance:
         size = (raw & 0xFFFFFFFF) - ((raw & 0x80000000) << 1)
         if size < 0:
             self.dead = True
+            if self._flagged:  # while it read the frame
+                raise StoppedError(StopReason.ABANDONED)
             reason = _REFUSALS.get(size, f"it answered {size}")
             raise ProtocolError(f"the guest refused {name.decode()}: {reason}")
         if size > self._widest or len(request) > self._widest:
