@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -355,24 +355,124 @@ async def test_a_step_may_do_anything_to_its_task(name: str) -> None:
     assert await result_of(body) == [error, "plain", ["plain", "plain"]]
 
 
-async def test_a_worker_whose_tasks_were_cancelled_says_so() -> None:
-    """A task's ``cancel`` does not tell whose it was: its worker ends, and nothing is lost."""
-    before, cancelled = asyncio.all_tasks(), list[bool]()
+def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
 
-    @step(name="odd_tasks:odd", max_retries=1, retry_delay=0.001)
-    async def odd() -> None:
-        cancelled.extend(task.cancel() for task in asyncio.all_tasks() - before)
+
+async def cancels_in_its_body(tasks: set[asyncio.Task[Any]]) -> None:
+    cancel(tasks)
+    await asyncio.sleep(0)
+
+
+async def cancels_in_a_task(tasks: set[asyncio.Task[Any]]) -> None:
+    async def child() -> None:
+        cancel(tasks)
+
+    await asyncio.gather(child(), asyncio.sleep(60))
+
+
+async def cancels_in_a_callback(tasks: set[asyncio.Task[Any]]) -> None:
+    loop().call_soon(cancel, tasks)
+    await asyncio.sleep(60)
+
+
+async def cancels_again_and_again(tasks: set[asyncio.Task[Any]]) -> None:
+    for _ in range(100):
+        cancel(tasks - {me()})
         await asyncio.sleep(0)
 
+
+@pytest.mark.parametrize(
+    ("cancels", "error"),
+    [
+        (cancels_in_its_body, "CancelledError"),
+        (cancels_in_a_task, "CancelledError"),
+        (cancels_in_a_callback, "CancelledError"),
+        (cancels_again_and_again, None),
+    ],
+)
+async def test_a_step_cannot_cancel_the_tasks_of_its_worker(
+    cancels: Callable[[set[asyncio.Task[Any]]], Awaitable[None]],
+    error: str | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = asyncio.all_tasks()
+
+    async def body() -> None:
+        tasks = asyncio.all_tasks() - before
+        assert len(tasks) > 3  # the worker's, and this one
+        await cancels(tasks)
+
+    assert await result_of(body) == [error, "plain", ["plain", "plain"]]
+    records = [one for one in caplog.records if "cancels tasks of its worker" in one.message]
+    assert [record.__dict__["step"] for record in records] == ["odd_tasks:odd"]
+
+
+async def test_a_worker_whose_tasks_others_cancel_says_so() -> None:
+    """Nothing of it is lost."""
+    before = asyncio.all_tasks()
+
     async def work() -> None:
-        async with Worker(world, steps=[odd, plain]):
-            await (await start(FLOW)).result(timeout=10)
+        async with Worker(world, steps=[plain]):
+            await anyio.wait_all_tasks_blocked()
+            cancel(asyncio.all_tasks() - before)
+            await asyncio.sleep(10)
 
     async with open_world("memory://") as world:
         with pytest.raises(UsageError, match="go on in another worker"):
             await work()
     assert me().cancelling() == 0
-    assert any(cancelled)
+
+
+async def test_a_step_may_drain_and_close_workers() -> None:
+    """They cancel tasks of their own then, though a step asked for it."""
+    others: list[Worker] = []
+
+    @step(name="odd_tasks:odd", max_retries=0)
+    async def odd() -> None:
+        await others[0].aclose()
+        others[1].drain()
+        with anyio.fail_after(20):  # one that a step makes, which is then its own
+            async with Worker(world, steps=[]):
+                await asyncio.sleep(0)
+        mine.drain()
+
+    async with open_world("memory://") as world:
+        others += [Worker(world, steps=[], drain_timeout=0.01) for _ in range(2)]
+        for other in others:
+            await other.start()
+        mine = Worker(world, steps=[odd, plain], drain_timeout=10)
+        await mine.start()
+        run = await start(FLOW)
+        with anyio.fail_after(20):
+            await mine.aclose()
+            await others[1].aclose()
+        async with Worker(world, steps=[odd, plain]):
+            assert await run.result(timeout=10) == [None, "plain", ["plain", "plain"]]
+
+
+async def test_a_drain_that_a_step_asks_for_ends_in_time() -> None:
+    """Past its time it cancels what runs, which is that step, too."""
+
+    @step(name="odd_tasks:odd", max_retries=1)
+    async def odd() -> None:
+        if drained.is_set():
+            return
+        drained.set()
+        mine.drain()
+        await asyncio.sleep(60)
+
+    drained = asyncio.Event()
+    async with open_world("memory://") as world:
+        mine = Worker(world, steps=[odd, plain], drain_timeout=0.01)
+        await mine.start()
+        run = await start(FLOW)
+        with anyio.fail_after(20):
+            await drained.wait()
+            await mine.aclose()
+        async with Worker(world, steps=[odd, plain]):
+            assert await run.result(timeout=10) == [None, "plain", ["plain", "plain"]]
 
 
 # --- a real Ctrl-C ends the program ---------------------------------------------------------------

@@ -13,6 +13,7 @@ from perdure import Worker, start, step
 from perdure._runtime import registry
 from perdure._runtime.loop_guard import guarded
 from perdure.worlds import open_world
+from tests.runtime import test_odd_tasks as odd_tasks
 from tests.runtime.endings import me
 from tests.runtime.test_odd_tasks import FLOW, ODD, exits, kept, plain, result_of
 
@@ -65,6 +66,11 @@ async def test_a_step_cannot_stop_the_loop(name: str) -> None:
         getattr(loop(), name)()
 
     assert await result_of(body) == ["UsageError", "plain", ["plain", "plain"]]
+
+
+test_a_step_cannot_cancel_the_tasks_of_its_worker = (
+    odd_tasks.test_a_step_cannot_cancel_the_tasks_of_its_worker
+)
 
 
 async def test_a_step_sees_its_tasks_as_they_are() -> None:

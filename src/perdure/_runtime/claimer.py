@@ -15,6 +15,7 @@ from ..abc import World
 from ..errors import LeaseLostError, WorldClosedError, WorldError, WorldReplacedError
 from .backlog import Backlog
 from .containment import ends_worker
+from .own_tasks import start_own
 from .renewal import VISIBILITY_MS
 from .slots import Slots
 from .writes import HAND_BACK
@@ -89,8 +90,8 @@ class Claimer:
         """Claim until drained."""
         with anyio.CancelScope() as self._claiming:
             async with anyio.create_task_group() as loops:
-                loops.start_soon(self._claim_wakes)
-                loops.start_soon(self._claim_messages)
+                start_own(loops, self._claim_wakes)
+                start_own(loops, self._claim_messages)
 
     async def _claim_wakes(self) -> None:
         while await self._may_claim_wakes():

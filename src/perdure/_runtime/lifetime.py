@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, final
 
 import anyio
@@ -22,6 +22,7 @@ from .._opened import Block, check_here, running_loop
 from ..abc import World
 from ..errors import UsageError
 from .loop_guard import guarded
+from .own_tasks import own_task
 
 __all__ = ("Lifetime",)
 
@@ -45,6 +46,7 @@ class Lifetime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._group: TaskGroup | None = None
+        self._context = Context()  # the group's
         self._host: asyncio.Task[Any] | None = None  # is cancelled when the group fails
         self._interrupted = False  # which has happened
         self._closed = False
@@ -96,7 +98,8 @@ class Lifetime:
         context.run(Block, self._world)
         context.run(_around.set, self)
         living = self._live(work, tidy, ready)
-        self._task = task = loop.create_task(living, name=self._name, context=context)
+        self._task = task = own_task(loop, living, name=self._name, context=context)
+        self._context = context
         task.add_done_callback(lambda _: self._ended(task, ready))
         try:
             await ready
@@ -136,7 +139,11 @@ class Lifetime:
         """Cancel all tasks of the group. Idempotent."""
         self._cancelled = True
         if self._group is not None:
-            self._group.cancel_scope.cancel()
+            self.run(self._group.cancel_scope.cancel)
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Call it in the group's context, whoever asks for that: a step cancels none of it."""
+        self._context.copy().run(call)
 
     async def wait(self) -> None:
         """Return once it has ended; cancelled, it is cancelled, and has ended when this raises.

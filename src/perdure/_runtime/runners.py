@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, final
 from anyio.abc import TaskGroup
 
 from .containment import ends_worker
+from .own_tasks import start_own
 
 __all__ = ("Runners", "Work")
 
@@ -50,7 +51,7 @@ class Runners:
                 waiter.set_result(work)
                 return
         self._unbegun.add(work)
-        self._context.run(self._group.start_soon, self._serve, work)
+        self._context.run(start_own, self._group, self._serve, work)
 
     def close(self) -> None:
         """End those that are idle, and others when they are done. Idempotent."""

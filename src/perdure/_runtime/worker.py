@@ -34,6 +34,7 @@ from .lending import Lending, worker_lending
 from .lifetime import Lifetime
 from .local_runs import LocalRuns
 from .loop_watch import LoopWatch
+from .own_tasks import start_own
 from .registry import AnyStep, collect_steps, topics_of
 from .renewal import VISIBILITY_MS, Leases
 from .room import Room
@@ -241,8 +242,10 @@ class Worker:
 
         A turn that takes longer than five seconds after this is given back.
         """
-        if self._claimer.draining:
-            return
+        if not self._claimer.draining:
+            self._lifetime.run(self._drain)
+
+    def _drain(self) -> None:
         if workers.get(self.world) is self._local:
             del workers[self.world]
         self._pool.empty_within(_GUESTS_END_S)
@@ -309,7 +312,7 @@ class Worker:
     async def _claim_and_drain(self) -> None:
         with self._watch.watching():
             async with anyio.create_task_group() as renewing:
-                renewing.start_soon(self._leases.keep)
+                start_own(renewing, self._leases.keep)
                 await self._claimer.claim_all()
                 # Leases are renewed until the last of them is done.
                 await self._slots.wait_all_free()
