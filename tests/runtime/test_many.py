@@ -78,7 +78,8 @@ async def test_commands_at_once_leave_the_loop_alone(world: World, kind: str) ->
             await KINDS[kind](run, MANY)
         if kind in ("wait", "hook"):
             await run.cancel()
-    assert heart.busiest_ms < MOST_MS
+    # All of these begin at once, for which max_steps is ten times what it is by default.
+    assert heart.busiest_ms < (MOST_MS if kind != "step" else 1.5 * MOST_MS)
 
 
 async def test_results_at_once_leave_the_loop_alone(world: World) -> None:

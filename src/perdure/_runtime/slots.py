@@ -91,9 +91,9 @@ class TakenSlots:
         self._count += count
         return count == 1
 
-    def hand_on(self) -> None:
-        """One belongs to a step's body now."""
-        self._count -= 1
+    def hand_on(self, count: int) -> None:
+        """So many belong to steps' bodies now."""
+        self._count -= count
 
     def give_back(self) -> None:
         """Give back those that nobody has. Idempotent."""

@@ -208,12 +208,13 @@ class Turns:
     ) -> None:
         leased = [new for new in turn.commit.messages if new.lease_ms is not None]
         messages = {new.message_id: (new, of) for new, of in zip(leased, turn.inline, strict=True)}
+        in_flight, ready, hold = self.in_flight, self.ready, self._shared.leases.hold
         for lease in committed.leases:  # a message that was sent before has none
             new, command = messages[lease.item]
-            self.in_flight.add(command.id)
-            slots.hand_on()
-            self._shared.leases.hold(lease)
-            self.ready.append((lease, new, command, record))
+            in_flight.add(command.id)
+            hold(lease)
+            ready.append((lease, new, command, record))
+        slots.hand_on(len(committed.leases))
 
     def next_step(self) -> tuple[MessageClaim, StepCall]:
         """The first that is ready, which is ready no more."""
