@@ -10,12 +10,15 @@ from typing import Any
 import anyio
 import pytest
 
-from perdure import Run, Worker, Workflow, start, step
+from perdure import Run, Worker, Workflow, list_runs, start, step
+from perdure._protocol.codec import encode
 from perdure._runtime.hints import why_waiting
 from perdure._runtime.turn_handler import StepResult
 from perdure._runtime.writes import Writes
 from perdure.abc import World
-from perdure.model import Event, EventType, Lease
+from perdure.errors import GuestError
+from perdure.model import Event, EventType, Lease, RunOutcome, RunStatus
+from perdure.testing.conformance._case import commit_of, new_run
 from tests.heartbeat import Heartbeat
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.worlds("sqlite")]
@@ -101,6 +104,22 @@ async def test_results_at_once_leave_the_loop_alone(world: World) -> None:
     await run.cancel()  # so nothing is left to write
     async with beating() as heart:
         await Writes(run.id, world).append_all(results)
+    assert heart.busiest_ms < MOST_MS
+
+
+async def test_looking_for_an_error_leaves_the_loop_alone(world: World) -> None:
+    """Each failed run's error is decoded to know its name."""
+    rows: list[object] = [{"id": n, "name": f"row {n}"} for n in range(MANY)]
+    error = encode(GuestError(name="E", message="so", props={"rows": rows}), where="error")
+    outcome = RunOutcome(status=RunStatus.FAILED, payload=error, at_ms=99)
+    for n in range(5):
+        await world.storage.create_run(new_run(f"run_{n}"))
+        await world.storage.commit(commit_of(0, run_id=f"run_{n}", outcome=outcome))
+    async with beating() as heart:
+        page = await list_runs(world=world, error="Other")
+        assert page.runs == ()
+        page = await list_runs(world=world, error="E", limit=3)
+        assert len(page.runs) == 3
     assert heart.busiest_ms < MOST_MS
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from .._model.runs import RunFilter, RunPage, RunRecord, RunStatus
 from .._protocol.codec import decode
+from .._protocol.weight import SMALL_BYTES
 from ..abc import World
 from ..errors import GuestError, PerdureError, UsageError
 from .ambient import meant_world
 from .arguments import checked_attributes, checked_count, checked_text
+from .payloads import do_aside
 
 __all__ = ("list_runs",)
 
@@ -65,10 +68,23 @@ async def _part(
     size = limit if error is None else max(limit, _LOOKED_AT)
     while True:
         page = await world.catalogue.list_runs(where, cursor=cursor, limit=size)
-        matches = [n for n, record in enumerate(page.runs) if _failed_with(record, error)]
+        matches = await _matches(page.runs, error)
         if len(matches) <= limit:
             return [page.runs[n] for n in matches], page.cursor
         size = matches[limit - 1] + 1  # a cursor leads on from a page's end only
+
+
+async def _matches(runs: Sequence[RunRecord], error: str | None) -> Sequence[int]:
+    """The places of the runs with this error; a thread decodes large ones."""
+    if error is None:
+        return range(len(runs))
+    if sum(len(record.payload or b"") for record in runs) <= SMALL_BYTES:
+        return _failed_with(runs, error)
+    return await do_aside(partial(_failed_with, runs, error))
+
+
+def _failed_with(runs: Sequence[RunRecord], name: str) -> list[int]:
+    return [n for n, record in enumerate(runs) if _error_name(record) == name]
 
 
 def _status(status: RunStatus | str | None, error: str | None) -> RunStatus | None:
@@ -83,14 +99,12 @@ def _status(status: RunStatus | str | None, error: str | None) -> RunStatus | No
     return RunStatus.FAILED
 
 
-def _failed_with(record: RunRecord, name: str | None) -> bool:
-    """Whether the run's error has this name; any run has None."""
-    if name is None:
-        return True
+def _error_name(record: RunRecord) -> str | None:
+    """The name of the run's error, if it failed with one."""
     if record.payload is None:
-        return False
+        return None
     try:
         error = decode(record.payload)
     except PerdureError:
-        return False
-    return isinstance(error, GuestError) and error.name == name
+        return None
+    return error.name if isinstance(error, GuestError) else None
