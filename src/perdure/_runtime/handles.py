@@ -50,7 +50,7 @@ class Run:
     """A run of a workflow. Cheap to make, holds nothing open.
 
     Args:
-        run_id: which run; whether there is one, the methods tell.
+        run_id: the run's id; a method raises if there is no such run.
         world: where it is; default: as for ``start``, when a method first needs it.
     """
 
@@ -116,7 +116,7 @@ class Run:
                     raise RunTimeoutError(self.id, timeout=limit, hint=hint)
 
     async def cancel(self, reason: str | None = None) -> None:
-        """End the run as cancelled. Step bodies that are running finish; their results go nowhere.
+        """End the run as cancelled. Step bodies that are running finish; their results are dropped.
 
         Cancelling a cancelled run again is fine.
 

@@ -159,8 +159,8 @@ def step(
     Args:
         name: the id; default ``module:qualname``.
         max_retries: retries after a failed first execution; 3 are 4 executions.
-        retry_delay: seconds or a ``timedelta`` before the first retry. An error that says
-            ``retry_after`` itself is waited for that long instead.
+        retry_delay: seconds or a ``timedelta`` before the first retry. An error with a
+            ``retry_after`` of its own is tried again after that time instead.
         backoff: each further wait is so many times the one before; 2 doubles them.
         max_delay: the longest wait; None is a hundred years.
         jitter: the share of a wait, 0 to 1, by which it may be shorter, so that steps that failed
@@ -173,7 +173,7 @@ def step(
         queue: only workers that serve this queue run the step: ``Worker(queues=["gpu"])``.
 
     Raises:
-        UsageError: not a function, an option that is none, or an id taken by another function.
+        UsageError: not a function, an invalid option, or an id taken by another function.
     """
     if name is not None:
         checked_name("name", name)

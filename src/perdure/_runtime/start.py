@@ -55,14 +55,14 @@ async def start(
             the one world that is open in this event loop, else the default world.
         run_id: an id of your own; starting it again returns the same run.
         idempotency_key: the run's id derives from it; the same key returns the same run. Not
-            empty. Arguments are equal by value: the order of keys says nothing, nor 1.0 for 1.
+            empty. Arguments are compared by value: the order of keys does not count, 1.0 is 1.
         attributes: texts by name, by which ``list_runs`` finds the run; the workflow may set more.
 
     Raises:
         CompileError: the workflow's source has errors.
         ValueNotCarriableError: an argument cannot cross to JavaScript; names its path.
         IdempotencyConflictError: the key was used with another workflow or arguments.
-        UsageError: *world* was left out, and it cannot be told which one is meant.
+        UsageError: *world* was left out, and more than one could be meant.
     """
     _check(workflow, args)
     id_, texts = _choose_id(run_id, idempotency_key), checked_attributes(attributes)
