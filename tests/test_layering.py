@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/perdure"
 LAYERS = (
     "_duration",
-    "_frozen",
+    "_value_class",
     "_names",
     "_platform",
     "display",

@@ -15,7 +15,7 @@ BARRED = {
     *("marshal", "shelve", "dbm", "jsonpickle", "joblib", "yaml", "multiprocessing"),
 }
 BUILTINS = {"eval", "exec", "compile", "__import__"}
-ALLOWED = {("src/perdure/_frozen.py", "exec")}  # of the names and defaults of our own classes
+ALLOWED = {("src/perdure/_value_class.py", "exec")}  # of the names and defaults of our own classes
 
 
 def shipped() -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, final
 
-from ._frozen import frozen
+from ._value_class import value_class
 
 __all__ = (
     "UNDEFINED",
@@ -48,7 +48,7 @@ UNDEFINED: Final = Undefined.UNDEFINED
 
 
 @final
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class RegExp(_AsItIs):
     """A JavaScript regular expression; its grammar is JavaScript's, not ``re``'s."""
 
@@ -87,7 +87,7 @@ class DataView(_AsItIs, bytes):
 
 
 @final
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class TypedArray(_AsItIs):
     """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes."""
 
@@ -96,7 +96,7 @@ class TypedArray(_AsItIs):
 
 
 @final
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class StepRef(_AsItIs):
     """A reference to a step, as a workflow passes it."""
 

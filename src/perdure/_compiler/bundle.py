@@ -13,7 +13,7 @@ from typing import TypeAlias
 import cbor2
 from tree_sitter import Node
 
-from .._frozen import frozen
+from .._value_class import value_class
 from ..errors import CompileError
 from .diagnostics import Diagnostic, diagnose, suggest
 from .directives import FoundWorkflow, find_workflows
@@ -39,7 +39,7 @@ MAX_BUNDLE_BYTES = 15 << 20  # it crosses to the guest in one frame
 Read: TypeAlias = "Callable[[str], str | Refusal | None]"
 
 
-@frozen
+@value_class
 class Bundle:
     """The code that a run executes."""
 

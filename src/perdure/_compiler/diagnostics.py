@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from tree_sitter import Node
 
-from .._frozen import frozen
+from .._value_class import value_class
 
 __all__ = ("Diagnostic", "diagnose", "diagnose_at", "is_close", "suggest")
 
 
-@frozen
+@value_class
 class Diagnostic:
     """One error in a source file."""
 

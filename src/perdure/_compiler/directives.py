@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .diagnostics import Diagnostic, diagnose
 from .parse import Source, walk
 
@@ -26,7 +26,7 @@ _FUNCTIONS = frozenset(
 )
 
 
-@frozen
+@value_class
 class FoundWorkflow:
     """A workflow function."""
 

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .cursor import Cursor, Edit, Unreadable
 from .diagnostics import Diagnostic, diagnose_at
 from .gaps import comments_between_lines, comments_of_many_lines, decrements, odd_letters
@@ -24,7 +24,7 @@ from .tokens import END
 __all__ = ("Erasure", "erase")
 
 
-@frozen
+@value_class
 class Erasure:
     """A source without its types."""
 

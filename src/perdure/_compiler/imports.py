@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from tree_sitter import Node
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .diagnostics import Diagnostic, diagnose, is_close, suggest
 from .parse import Source, walk
 
@@ -35,7 +35,7 @@ SOURCE_SUFFIXES = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx",
 _ENDINGS = (".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js")
 
 
-@frozen
+@value_class
 class Refusal:
     """Why a file is not read; nothing of its content."""
 
@@ -43,7 +43,7 @@ class Refusal:
     hint: str = ""
 
 
-@frozen
+@value_class
 class PythonModule:
     """The contents of a Python module that a workflow may import, where they can be seen."""
 

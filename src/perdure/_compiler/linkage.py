@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .._frozen import frozen
+from .._value_class import value_class
 
 __all__ = ("Import", "Linkage", "Specifier")
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Specifier:
     """A name that is imported or exported, with its tokens."""
 

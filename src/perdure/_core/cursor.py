@@ -13,14 +13,14 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import final
 
-from .._frozen import frozen
 from .._model.runs import RunRecord
+from .._value_class import value_class
 
 __all__ = ("Cursor", "SnapshotDue", "snapshot_due")
 
 
 @final
-@frozen
+@value_class
 class Cursor:
     """Where a heap is in its run; positions are those of the log, which begins with 1."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .._frozen import frozen
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import EntityId
+from .._value_class import value_class
 from .transitions import ENTITY_OF, TABLES, EntityKind, is_ended
 
 __all__ = ("Entity", "fold", "was_put_away")
@@ -19,7 +19,7 @@ __all__ = ("Entity", "fold", "was_put_away")
 _STEP_ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 
 
-@frozen
+@value_class
 class Entity:
     """A step, wait or hook as its events tell it."""
 

@@ -13,7 +13,7 @@ import math
 from hashlib import sha256
 from typing import TypeAlias
 
-from .._frozen import frozen
+from .._value_class import value_class
 
 __all__ = (
     "LOST_BUDGET",
@@ -35,7 +35,7 @@ MAX_DELAY_MS = 36_525 * 86_400_000  # a hundred years: a time that every store c
 LOST_BUDGET = 10
 
 
-@frozen
+@value_class
 class RetryPolicy:
     """How often a step is tried again, and after how long."""
 
@@ -46,21 +46,21 @@ class RetryPolicy:
     jitter: float = 0.0  # the share of a wait, 0 to 1, by which it may be shorter
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Proceed:
     """Run the body; *execution* counts from 1."""
 
     execution: int
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Retry:
     """Try again after this long."""
 
     delay_ms: int
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Fail:
     """The step fails; *retries* were made; *exhausted* wraps the last error as a cause."""
 

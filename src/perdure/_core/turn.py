@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import assert_never
 
-from .._frozen import frozen
 from .._model.commands import (
     Answer,
     Command,
@@ -28,6 +27,7 @@ from .._model.events import Event, EventType, Fact
 from .._model.ids import EntityId, RunId
 from .._model.queue import NewMessage
 from .._model.runs import RunOutcome, RunStatus
+from .._value_class import value_class
 from ..errors import DivergenceError
 from .ledger import Ledger
 
@@ -46,7 +46,7 @@ __all__ = (
 )
 
 
-@frozen
+@value_class
 class StepRoute:
     """Where a step's message goes."""
 
@@ -55,7 +55,7 @@ class StepRoute:
     lease_ms: int | None  # not None: this worker runs it inline
 
 
-@frozen
+@value_class
 class TurnRequest:
     """The facts that the planner needs besides the answer."""
 
@@ -67,7 +67,7 @@ class TurnRequest:
     failure: bytes | None = None  # the run fails by this, also if it asks for more
 
 
-@frozen
+@value_class
 class TurnPlan:
     """The part of a commit that follows from the guest's answer."""
 

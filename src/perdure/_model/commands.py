@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .ids import EntityId
 
 __all__ = (
@@ -28,7 +28,7 @@ __all__ = (
 )
 
 
-@frozen
+@value_class
 class ScheduleStep:
     """Run a step."""
 
@@ -38,7 +38,7 @@ class ScheduleStep:
     at: str
 
 
-@frozen
+@value_class
 class StartWait:
     """Deliver ``wait_completed`` when this time has come."""
 
@@ -47,7 +47,7 @@ class StartWait:
     at: str
 
 
-@frozen
+@value_class
 class OpenHook:
     """Claim a token and deliver the payloads that are sent to it."""
 
@@ -58,14 +58,14 @@ class OpenHook:
     at: str
 
 
-@frozen
+@value_class
 class DisposeHook:
     """Free a hook's token."""
 
     id: EntityId
 
 
-@frozen
+@value_class
 class SetAttributes:
     """Merge into the run's attributes; None removes."""
 
@@ -77,7 +77,7 @@ class SetAttributes:
 Command: TypeAlias = "ScheduleStep | StartWait | OpenHook | DisposeHook | SetAttributes"
 
 
-@frozen
+@value_class
 class DeliveryOutput:
     """The guest's commands and console lines after one delivery."""
 
@@ -86,21 +86,21 @@ class DeliveryOutput:
     console: tuple[tuple[str, str], ...]  # (level, text)
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Completed:
     """The workflow returned."""
 
     value: bytes
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Failed:
     """The workflow threw, or went past a limit."""
 
     error: bytes
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Interrupted:
     """The wall-clock flag was seen; the VM must be discarded."""
 
@@ -108,7 +108,7 @@ class Interrupted:
 Outcome: TypeAlias = "Completed | Failed | Interrupted"
 
 
-@frozen
+@value_class
 class Answer:
     """One guest call's answer."""
 

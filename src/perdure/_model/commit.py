@@ -6,7 +6,7 @@ so an ambiguous time-out is resolved by asking again.
 
 from __future__ import annotations
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .events import Event
 from .ids import EntityId, RunId
 from .queue import Lease, LeaseEnd, NewMessage
@@ -16,7 +16,7 @@ from .snapshot import Snapshot
 __all__ = ("Append", "Appended", "Committed", "HookClaim", "HookRecord", "TurnCommit")
 
 
-@frozen
+@value_class
 class HookClaim:
     """A token to claim for a hook of the committing run."""
 
@@ -26,7 +26,7 @@ class HookClaim:
     is_webhook: bool = False
 
 
-@frozen
+@value_class
 class HookRecord:
     """A live hook, the holder of a token."""
 
@@ -37,7 +37,7 @@ class HookRecord:
     is_webhook: bool
 
 
-@frozen
+@value_class
 class Append:
     """An event from outside a turn.
 
@@ -52,7 +52,7 @@ class Append:
     release_delay_ms: int | None = None
 
 
-@frozen
+@value_class
 class Appended:
     """Where an appended event is."""
 
@@ -60,7 +60,7 @@ class Appended:
     duplicate: bool  # the key was there already; *position* is the first one's
 
 
-@frozen
+@value_class
 class TurnCommit:
     """The changes of one turn, to be written together."""
 
@@ -82,7 +82,7 @@ class TurnCommit:
     new: NewRun | None = None  # create the run in the same write; the turn is its first
 
 
-@frozen
+@value_class
 class Committed:
     """A commit that landed."""
 

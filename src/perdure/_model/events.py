@@ -12,7 +12,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TypeAlias
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .ids import EntityId
 
 __all__ = ("DELIVERED", "Event", "EventType", "Fact", "LoggedEvent")
@@ -56,7 +56,7 @@ DELIVERED = frozenset(
 )
 
 
-@frozen
+@value_class
 class Event:
     """One fact, before it has a position."""
 
@@ -68,7 +68,7 @@ class Event:
     facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
 
 
-@frozen
+@value_class
 class LoggedEvent:
     """An event at its place in the log."""
 

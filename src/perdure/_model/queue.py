@@ -8,13 +8,13 @@ a claim is ended or given back, never by a lease that runs out.
 
 from __future__ import annotations
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .ids import RunId
 
 __all__ = ("Lease", "LeaseEnd", "Message", "MessageClaim", "NewMessage", "WakeClaim")
 
 
-@frozen
+@value_class
 class Lease:
     """One worker's claim on one wake or message."""
 
@@ -28,7 +28,7 @@ class Lease:
         return now_ms < self.expires_at_ms
 
 
-@frozen
+@value_class
 class LeaseEnd:
     """How a claim is ended by the worker that holds it.
 
@@ -41,7 +41,7 @@ class LeaseEnd:
     next_due_ms: int | None = None  # wakes only
 
 
-@frozen
+@value_class
 class WakeClaim:
     """A run that is due, leased to the caller."""
 
@@ -51,7 +51,7 @@ class WakeClaim:
     attempt: int  # fruitless claims: lost or given back ``ran``; this one included
 
 
-@frozen
+@value_class
 class NewMessage:
     """A step to run, to be sent."""
 
@@ -63,7 +63,7 @@ class NewMessage:
     lease_ms: int | None = None  # in a commit: hand it back leased to the committer this long
 
 
-@frozen
+@value_class
 class Message:
     """A step to run, as stored."""
 
@@ -73,7 +73,7 @@ class Message:
     body: bytes
 
 
-@frozen
+@value_class
 class MessageClaim:
     """A step to run, leased to the caller."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .ids import Digest, RunId
 
 __all__ = ("NewRun", "RunFilter", "RunOutcome", "RunPage", "RunRecord", "RunStatus")
@@ -37,7 +37,7 @@ class RunStatus(StrEnum):
         return self.is_ended and self is not RunStatus.MOVING
 
 
-@frozen
+@value_class
 class NewRun:
     """A run to create."""
 
@@ -51,7 +51,7 @@ class NewRun:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@frozen
+@value_class
 class RunOutcome:
     """How a run ended."""
 
@@ -60,7 +60,7 @@ class RunOutcome:
     at_ms: int
 
 
-@frozen
+@value_class
 class RunRecord:
     """A run as its world knows it."""
 
@@ -81,7 +81,7 @@ class RunRecord:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@frozen
+@value_class
 class RunFilter:
     """Which runs to list; None means any."""
 
@@ -90,7 +90,7 @@ class RunFilter:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@frozen
+@value_class
 class RunPage:
     """A part of a list; a page may be short, or even empty, before the last."""
 

@@ -5,12 +5,12 @@ The log is the truth; a snapshot is a checked cache and may vanish at any time.
 
 from __future__ import annotations
 
-from .._frozen import frozen
+from .._value_class import value_class
 
 __all__ = ("Snapshot",)
 
 
-@frozen
+@value_class
 class Snapshot:
     """A run's heap at the end of one turn, as bytes only the VM host understands."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .events import LoggedEvent
 from .runs import RunRecord
 from .snapshot import Snapshot
@@ -10,7 +10,7 @@ from .snapshot import Snapshot
 __all__ = ("RunState",)
 
 
-@frozen
+@value_class
 class RunState:
     """A run's record, its snapshot chain and its log above that."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .._frozen import frozen
+from .._value_class import value_class
 
 __all__ = ("StreamInfo", "StreamPage")
 
 
-@frozen
+@value_class
 class StreamInfo:
     """A stream's length and whether it takes more."""
 
@@ -16,7 +16,7 @@ class StreamInfo:
     closed: bool
 
 
-@frozen
+@value_class
 class StreamPage:
     """Chunks from *start* on."""
 

@@ -6,7 +6,7 @@ is the last of its log where it was and goes with it to where it arrives.
 
 from __future__ import annotations
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .commit import HookRecord
 from .events import LoggedEvent
 from .ids import RunId
@@ -17,7 +17,7 @@ from .snapshot import Snapshot
 __all__ = ("Departure", "PendingMessage", "PendingWork", "RunCopy", "StreamCopy", "StreamWrite")
 
 
-@frozen
+@value_class
 class Departure:
     """A run to be sent to another world."""
 
@@ -26,7 +26,7 @@ class Departure:
     lose_claims: bool = False  # steps that are running count as lost, instead of barring it
 
 
-@frozen
+@value_class
 class PendingMessage:
     """A step message that nobody holds, and its counters."""
 
@@ -37,7 +37,7 @@ class PendingMessage:
     returned: int
 
 
-@frozen
+@value_class
 class PendingWork:
     """The wake and messages that wait for a departing run, and the hooks that it holds."""
 
@@ -48,7 +48,7 @@ class PendingWork:
     hooks: tuple[HookRecord, ...]
 
 
-@frozen
+@value_class
 class StreamWrite:
     """The answer to one write to a stream, so that the same write again gets it too."""
 
@@ -57,7 +57,7 @@ class StreamWrite:
     length: int  # of the stream after it
 
 
-@frozen
+@value_class
 class StreamCopy:
     """A stream, whole."""
 
@@ -67,7 +67,7 @@ class StreamCopy:
     writes: tuple[StreamWrite, ...]  # in the order of (length, writer, sequence)
 
 
-@frozen
+@value_class
 class RunCopy:
     """A departed run, whole; its log ends with the ``run_moved`` of this departure."""
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import cbor2
 
-from .._frozen import frozen
 from .._model.commands import (
     Answer,
     Command,
@@ -27,6 +26,7 @@ from .._model.commands import (
     StartWait,
 )
 from .._model.ids import EntityId
+from .._value_class import value_class
 from ..errors import ProtocolError
 from .decoding import decode_frame
 
@@ -58,7 +58,7 @@ CONSOLE_LEVELS = frozenset({"debug", "info", "warn", "error"})
 LARGE_BYTES = 64 << 10  # a frame so long takes milliseconds to decode
 
 
-@frozen
+@value_class
 class Limits:
     """The most that one run may use; 0 is no limit. Past one of them the run fails.
 
@@ -73,7 +73,7 @@ class Limits:
     payload_bytes: int = 8 << 20
 
 
-@frozen
+@value_class
 class StartFrame:
     """The delivery of ``run_created``."""
 
@@ -85,7 +85,7 @@ class StartFrame:
     limits: Limits = field(default_factory=Limits)
 
 
-@frozen
+@value_class
 class GuestDelivery:
     """One event, as the guest is told it."""
 

@@ -21,7 +21,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .annotations import LossyTypeError
 from .enums import crosses_by_value
 from .typed_dicts import is_typed_dict
@@ -32,7 +32,7 @@ _SERIALIZERS = ("PlainSerializer", "WrapSerializer")
 _ENCODED = ("EncodedBytes", "EncodedStr")  # such as Base64Bytes
 
 
-@frozen
+@value_class
 class _Shape:
     """The parts of a model class that decide how its instances cross."""
 

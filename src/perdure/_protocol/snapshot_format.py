@@ -22,7 +22,7 @@ from typing import Any
 import cbor2
 
 from .._core.plain import load_plain
-from .._frozen import frozen
+from .._value_class import value_class
 from ..errors import SnapshotRejectedError
 
 __all__ = (
@@ -44,7 +44,7 @@ _SHOWN_CHARS = 80  # of a foreign value in a message
 _UNKEYED, _KEYED = b"\x00", b"\x01"
 
 
-@frozen
+@value_class
 class SnapshotHeader:
     """The run, turn and code that a snapshot belongs to."""
 

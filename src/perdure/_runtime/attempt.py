@@ -25,12 +25,12 @@ from .._core.retries import (
     planned_delay_ms,
 )
 from .._core.turn import end_key
-from .._frozen import frozen
 from .._model.commands import ScheduleStep
 from .._model.events import Event, EventType, Fact
 from .._model.ids import EntityId
 from .._model.queue import Lease, MessageClaim
 from .._protocol.codec import encode_scalar
+from .._value_class import value_class
 from ..errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
 from .bodies import Body, Hosts, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
@@ -54,7 +54,7 @@ _log = logging.getLogger("perdure")
 _NO_KEYWORDS = Keywords()
 
 
-@frozen
+@value_class
 class StepCall:
     """A step message's body."""
 
@@ -102,14 +102,14 @@ class StepCall:
         )
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Ended:
     """The step's terminal event."""
 
     event: Event
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Retrying:
     """The step runs again after a delay."""
 

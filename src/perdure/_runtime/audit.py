@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._core.turn import check_repeated
-from .._frozen import frozen
 from .._model.commands import Answer, Command, Completed, Failed, Interrupted
 from .._model.events import DELIVERED, LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunRecord, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.frames import Limits
+from .._value_class import value_class
 from .._vm.image import Baseline
 from .._vm.pool import VmPool
 from .._vm.watch import StoppedError, Watch
@@ -83,7 +83,7 @@ async def verify_run(
         pool.close()
 
 
-@frozen
+@value_class
 class SuspensionCost:
     """The cost of putting a run away at one of its suspensions, alone."""
 

@@ -23,7 +23,7 @@ from weakref import getweakrefcount
 import anyio
 from anyio._backends import _asyncio as backend  # for ``_is_shielded`` alone
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .containment import is_interrupt
 from .log_fields import of_task
 
@@ -40,7 +40,7 @@ LOOK_EVERY = 0.05  # seconds between looks whether it has left a shielded scope
 SHIELDED = 5.0  # seconds that a shielded scope may last once its worker is cancelled
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Raised:
     """A body ended with this error, of any kind."""
 

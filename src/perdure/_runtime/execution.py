@@ -16,9 +16,9 @@ from typing import final
 
 import anyio
 
-from .._frozen import frozen
 from .._model.commit import Append
 from .._model.queue import MessageClaim
+from .._value_class import value_class
 from ..abc import World
 from ..errors import LeaseLostError, StepNotRegisteredError
 from .attempt import Attempt, Ended, Result, Retrying, StepCall
@@ -41,7 +41,7 @@ AGAIN_MS = 1000  # a step whose outcome could not be written is claimed again af
 
 
 @final
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Begun:
     """A claimed step that is not done with; ``Execution.finish`` it."""
 

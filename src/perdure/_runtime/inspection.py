@@ -10,13 +10,13 @@ from typing import Any
 from .._core.fold import Entity, fold
 from .._core.transfer import moved_to
 from .._core.transitions import EntityKind
-from .._frozen import frozen
 from .._model.events import EventType, LoggedEvent
 from .._model.ids import EntityId, RunId
 from .._model.runs import RunRecord, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import decode
 from .._protocol.json_values import as_json
+from .._value_class import value_class
 from ..abc import World
 from ..display import shown_text
 from .payloads import do_aside
@@ -30,7 +30,7 @@ _CYCLE_MS = 146_097 * 86_400_000  # 400 years, after which the calendar repeats 
 _LAST_MS = 8_640_000_000_000_000  # of the times that JavaScript has
 
 
-@frozen
+@value_class
 class Inspection:
     """Everything there is to see of a run."""
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from threading import Event
 
-from .._frozen import frozen
+from .._value_class import value_class
 from ..errors import UsageError
 
 __all__ = (
@@ -21,7 +21,7 @@ __all__ = (
 )
 
 
-@frozen
+@value_class
 class RunMetadata:
     """The run that a step works for."""
 
@@ -30,7 +30,7 @@ class RunMetadata:
     started_at: datetime  # the same as getWorkflowMetadata().workflowStartedAt in the workflow
 
 
-@frozen
+@value_class
 class StepMetadata:
     """One execution of a step."""
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import cast
 
 from .._core.retries import MAX_DELAY_MS, RetryPolicy
-from .._frozen import frozen
+from .._value_class import value_class
 from ..errors import UsageError
 from .arguments import checked_text
 
@@ -29,7 +29,7 @@ DEFAULT_QUEUE = "default"
 MAX_BACKOFF = 1000.0
 
 
-@frozen
+@value_class
 class StepOptions:
     """How a step is run."""
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, final
 import anyio
 import anyio.to_thread
 
-from .._frozen import frozen
+from .._value_class import value_class
 from ..errors import StepTimeoutError
 from .bodies import GRACE, Raised
 from .log_fields import Fields
@@ -30,7 +30,7 @@ __all__ = ("Awaited", "Outcome", "Thread")
 _log = logging.getLogger("perdure")
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Awaited:
     """A plain function returned something to await."""
 

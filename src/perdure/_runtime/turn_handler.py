@@ -21,7 +21,6 @@ from .._core.turn import (
     steps_to_run,
     wait_completed,
 )
-from .._frozen import frozen
 from .._model.commands import Answer, DeliveryOutput, Interrupted, ScheduleStep
 from .._model.commit import TurnCommit
 from .._model.events import Event, LoggedEvent
@@ -29,6 +28,7 @@ from .._model.queue import Lease, LeaseEnd, WakeClaim
 from .._model.runs import NewRun, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import encode
+from .._value_class import value_class
 from .._vm.interval import short_interval
 from ..errors import GuestError
 from .heap import Heap
@@ -49,7 +49,7 @@ _CONSOLE = attrgetter("console")
 _MANY = 500  # commands; to plan them takes milliseconds
 
 
-@frozen
+@value_class
 class StepResult:
     """The terminal event of a step that ran here, not yet in the log, and the lease it ends."""
 
@@ -57,7 +57,7 @@ class StepResult:
     lease: Lease
 
 
-@frozen
+@value_class
 class TurnInput:
     """The input of a turn besides the heap."""
 
@@ -75,7 +75,7 @@ class TurnInput:
 
 
 @final
-@frozen
+@value_class
 class Turn:
     """A turn that was taken, to be committed."""
 
@@ -88,7 +88,7 @@ class Turn:
 
 
 @final
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Idle:
     """There was nothing to tell the guest."""
 

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
-from .._frozen import frozen
+from .._value_class import value_class
 from .forms import Forms, listed
 from .texts import RESERVED, comment, is_identifier, quoted
 
 __all__ = ("Declared", "declare_module")
 
 
-@frozen
+@value_class
 class Declared:
     """A step to declare."""
 
@@ -88,7 +88,7 @@ def _parameters(declared: Declared, forms: Forms) -> list[str]:
     return parameters
 
 
-@frozen
+@value_class
 class _Options:
     """The object of keyword-only parameters."""
 

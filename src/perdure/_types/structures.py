@@ -13,15 +13,15 @@ import dataclasses
 import typing
 from typing import Any, TypeVar
 
-from .._frozen import frozen
 from .._protocol.bindings import bindings_of, filled
 from .._protocol.models import serialized_fields
 from .._protocol.typed_dicts import is_typed_dict
+from .._value_class import value_class
 
 __all__ = ("Field", "Structure", "key_word", "structure_of")
 
 
-@frozen
+@value_class
 class Field:
     """One field."""
 
@@ -33,7 +33,7 @@ class Field:
     is_passed: bool = False  # to ``__init__`` only: no value that Python returns has it
 
 
-@frozen
+@value_class
 class Structure:
     """A class with fields."""
 

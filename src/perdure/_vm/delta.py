@@ -21,7 +21,7 @@ from typing import Any, final
 
 import zstandard
 
-from .._frozen import frozen
+from .._value_class import value_class
 from ..errors import SnapshotRejectedError
 from .kernel import BATCH, PAGE, thread_kernel
 
@@ -54,7 +54,7 @@ class Dictionary:
 
 
 @final
-@frozen
+@value_class
 class Patch:
     """A delta, unpacked."""
 

@@ -18,8 +18,8 @@ from typing import final
 
 import wasmtime
 
-from .._frozen import frozen
 from .._protocol.frames import imported_steps
+from .._value_class import value_class
 from ..errors import SnapshotRejectedError
 from . import foreign
 from .cell import Cell
@@ -45,7 +45,7 @@ _zeros = ctypes.create_string_buffer(PAGE)
 _ZEROS_AT = ctypes.addressof(_zeros)
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class _Part:
     """One range of memory that is the run's, and the number of its first page."""
 

@@ -17,7 +17,6 @@ from typing import final
 
 import wasmtime
 
-from .._frozen import frozen
 from .._model.commands import Answer, Failed, Interrupted
 from .._protocol.codec import decode, encode
 from .._protocol.frames import (
@@ -30,6 +29,7 @@ from .._protocol.frames import (
     encode_resume,
     encode_start,
 )
+from .._value_class import value_class
 from ..errors import GuestError, ProtocolError
 from . import foreign
 from .cell import Cell
@@ -55,7 +55,7 @@ _REFUSALS = {
 }
 
 
-@frozen
+@value_class
 class Layout:
     """Where things lie in a guest's memory."""
 

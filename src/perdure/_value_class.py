@@ -1,6 +1,6 @@
-"""Frozen: value classes that are cheap to define and to make.
+"""Value class: values that are cheap to define and to make.
 
-To readers, type checkers and the functions of ``dataclasses`` a class decorated with ``@frozen`` is
+To readers, type checkers and the functions of ``dataclasses`` a class with ``@value_class`` is
 ``@dataclass(frozen=True, slots=True, kw_only=True)``. It costs a quarter of that to define, because
 all such classes share their methods but ``__init__``, and two thirds to make. A process defines
 eighty of them before its first turn, and a worker makes thirty for each step.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform, overload
 
-__all__ = ("frozen",)
+__all__ = ("value_class",)
 
 T = TypeVar("T")
 
@@ -28,11 +28,11 @@ _ANEW = _Anew()
 
 
 @overload
-def frozen(cls: type[T], /) -> type[T]: ...
+def value_class(cls: type[T], /) -> type[T]: ...
 @overload
-def frozen(*, kw_only: bool = True) -> Callable[[type[T]], type[T]]: ...
+def value_class(*, kw_only: bool = True) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
-def frozen(
+def value_class(
     cls: type[T] | None = None, /, *, kw_only: bool = True
 ) -> type[T] | Callable[[type[T]], type[T]]:
     """Make a value class: frozen, slotted, compared and hashed by its fields.

@@ -1,4 +1,4 @@
-"""Frozen: what ``dataclass(frozen=True, slots=True, kw_only=True)`` does, for less."""
+"""Value class: a ``dataclass(frozen=True, slots=True, kw_only=True)``, for less."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, strategies as st
 
-from perdure._frozen import frozen
+from perdure._value_class import value_class
 
 
-@frozen
+@value_class
 class Point:
     """A point."""
 
@@ -40,18 +40,18 @@ class Model:
     labels: list[str] = field(default_factory=list[str])
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Pair:
     left: int
     right: str = "r"
 
 
-@frozen(kw_only=False)
+@value_class(kw_only=False)
 class Nothing:
     """No field."""
 
 
-@frozen
+@value_class
 class Told:
     """One that says for itself how it is shown."""
 
@@ -90,7 +90,7 @@ def test_what_is_pickled_names_its_class_and_no_function() -> None:
     texts = {arg for _, arg, _ in pickletools.genops(written) if isinstance(arg, str)}
     assert pickle.loads(written) == values
     assert {"Pair", "Nothing", "Point"} <= texts
-    assert not {"_slotted", "frozen", "_initializer", "__init__"} & texts
+    assert not {"_slotted", "value_class", "_initializer", "__init__"} & texts
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace is new in 3.13")
