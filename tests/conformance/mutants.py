@@ -308,7 +308,7 @@ def attempts_start_anew(world: MemoryWorld) -> None:
             await inner(lease, **asked)
             stored = world._store.messages.get(lease.item)
             if stored is not None:
-                stored.attempt = 0
+                stored.claims = 0
 
         return release
 

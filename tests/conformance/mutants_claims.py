@@ -23,7 +23,7 @@ def messages_become_dead_letters(world: MemoryWorld) -> None:
     def make(inner: Any) -> Any:
         async def claim_messages(*topics: Any, **asked: Any) -> Any:
             stored = world._store.messages
-            for name in [name for name, one in stored.items() if one.lost >= BUDGET]:
+            for name in [name for name, one in stored.items() if one.losses >= BUDGET]:
                 del stored[name]
             return await inner(*topics, **asked)
 
@@ -39,7 +39,7 @@ def runs_become_dead_letters(world: MemoryWorld) -> None:
     def make(inner: Any) -> Any:
         async def claim_wakes(**asked: Any) -> Any:
             for run in world._store.runs.values():
-                if run.wake is not None and run.wake.attempt >= BUDGET:
+                if run.wake is not None and run.wake.claims >= BUDGET:
                     run.wake.due_ms, run.wake.lease = None, None
             return await inner(**asked)
 
@@ -54,7 +54,7 @@ def fruitless_claims_uncounted(world: MemoryWorld) -> None:
 
     def make(inner: Any) -> Any:
         async def claim_wakes(**asked: Any) -> Any:
-            return tuple(replace(claim, attempt=1) for claim in await inner(**asked))
+            return tuple(replace(claim, fruitless_claims=1) for claim in await inner(**asked))
 
         return claim_wakes
 

@@ -458,7 +458,7 @@ def lost_claims_uncounted(world: MemoryWorld) -> None:
 
     def make(inner: Any) -> Any:
         async def claim_messages(*topics: Any, **asked: Any) -> Any:
-            return tuple(replace(claim, lost=0) for claim in await inner(*topics, **asked))
+            return tuple(replace(claim, losses=0) for claim in await inner(*topics, **asked))
 
         return claim_messages
 

@@ -86,7 +86,7 @@ def an_arrival_begins_attempts_anew(world: MemoryWorld) -> None:
         async def changed(copy: RunCopy) -> RunRecord:
             record: RunRecord = await arrive(copy)
             for stored in world._store.messages.values():
-                stored.attempt = 0
+                stored.claims = 0
             return record
 
         return changed
@@ -158,13 +158,13 @@ def a_departure_is_two_moments(world: MemoryWorld) -> None:
 
     def make(depart: Any) -> Any:
         async def changed(departure: Departure) -> RunRecord:
-            seen = {name: stored.attempt for name, stored in world._store.messages.items()}
+            seen = {name: stored.claims for name, stored in world._store.messages.items()}
             for _ in range(3):
                 await anyio.lowlevel.checkpoint()
             for name, attempt in seen.items():
                 stored = world._store.messages.get(name)
-                if stored is not None and stored.attempt > attempt:
-                    stored.attempt, stored.lease = attempt, None
+                if stored is not None and stored.claims > attempt:
+                    stored.claims, stored.lease = attempt, None
             record: RunRecord = await depart(departure)
             return record
 

@@ -163,7 +163,7 @@ def test_an_append_ends_its_lease_or_gives_it_back(book: Book) -> None:
     book.send(message(), now_ms=NOW)
     item = f"{RUN}/m"
     claim = book.claim_message(lease_on(item, "one"))
-    assert (claim.attempt, claim.lost, claim.returned) == (1, 0, 0)
+    assert (claim.claims, claim.losses, claim.returned) == (1, 0, 0)
     retry = event(EventType.STEP_RETRYING, "step_1/retry/1", "step_1")
     book.append(Append(run_id=RUN, event=retry, lease=claim.lease, release_delay_ms=50), now_ms=NOW)
     assert book.messages[item].claimable_ms == NOW + 50
@@ -180,7 +180,11 @@ def test_an_append_ends_its_lease_or_gives_it_back(book: Book) -> None:
 def test_an_append_may_end_the_wakes_lease(book: Book) -> None:
     assert book.wake is not None
     claim = book.claim_wake(lease_on(RUN, "one"))
-    assert (claim.run_id, claim.attempt, claim.generation) == (RUN, 1, book.wake.generation)
+    assert (claim.run_id, claim.fruitless_claims, claim.generation) == (
+        RUN,
+        1,
+        book.wake.generation,
+    )
     book.append(Append(run_id=RUN, event=ENDED, wake=False, lease=claim.lease), now_ms=NOW)
     assert book.wake.lease is None
     assert book.wake.claimable_ms is None
@@ -202,7 +206,7 @@ def test_a_lease_is_dead_at_its_expiry_and_a_lost_claim_counts(book: Book) -> No
     with pytest.raises(LeaseLostError):
         book.extend(longer, now_ms=NOW + 20, until_ms=NOW + 30)
     claim = book.claim_message(lease_on(item, "two", until_ms=NOW + 50))
-    assert (claim.attempt, claim.lost) == (2, 1)
+    assert (claim.claims, claim.losses) == (2, 1)
     book.release(claim.lease, now_ms=NOW + 30, delay_ms=5, ran=False)
     assert book.messages[item].returned == 1
     assert book.messages[item].due_ms == NOW + 35
@@ -282,7 +286,7 @@ def test_a_commit_lands_everything_it_has(book: Book) -> None:
     assert [snapshot.turn for snapshot in book.snapshots] == [1]
     assert book.wake is not None
     assert book.wake.claimable_ms == NOW + 60
-    assert book.wake.attempt == 0
+    assert book.wake.claims == 0
     assert commit(book, made) is committed  # asked for again
     book.check_commit(made)
 
@@ -399,7 +403,7 @@ def test_a_message_is_sent_once(book: Book) -> None:
     )
     assert book.send(message(), now_ms=NOW, token="y") is None
     assert book.send(message("n"), now_ms=NOW, token="y") is None  # it asks for no lease
-    assert book.messages[f"{RUN}/m"].attempt == 1
+    assert book.messages[f"{RUN}/m"].claims == 1
 
 
 # --- whatever is called: one log, and nothing changed by what is refused -----------------------

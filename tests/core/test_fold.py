@@ -102,7 +102,7 @@ def test_executions_that_were_lost_are_counted() -> None:
         return step
 
     retrying = event(EventType.STEP_RETRYING, "step_1", 2, attempt=3, lost=2)
-    assert (of(retrying).attempts, of(retrying).lost) == (3, 2)
+    assert (of(retrying).attempts, of(retrying).losses) == (3, 2)
     ended = of(retrying, event(EventType.STEP_COMPLETED, "step_1", 3, attempt=4, lost=2))
-    assert (ended.attempts, ended.lost) == (4, 2)
-    assert of(event(EventType.STEP_COMPLETED, "step_1", 2)).lost == 0
+    assert (ended.attempts, ended.losses) == (4, 2)
+    assert of(event(EventType.STEP_COMPLETED, "step_1", 2)).losses == 0

@@ -40,9 +40,9 @@ def test_a_claim_bars_others_until_it_runs_out(expires: int, now: int) -> None:
 def test_every_claim_counts(claims: int) -> None:
     item = Claimable(due_ms=0)
     for number in range(claims):
-        assert item.attempt == number
+        assert item.claims == number
         item.take(lease())
-    assert item.attempt == claims
+    assert item.claims == claims
 
 
 @given(st.lists(TIMES, min_size=1))

@@ -36,7 +36,7 @@ def test_lost_claims_use_up_no_retries(max_retries: int, lost: int) -> None:
     while True:
         executions += 1
         claim = lost + executions
-        found = before_execution(attempt=claim, losses=lost, returned=0, max_retries=max_retries)
+        found = before_execution(claims=claim, losses=lost, returned=0, max_retries=max_retries)
         if max_retries == 0:
             assert found == Fail(0, False)
             return
@@ -55,16 +55,16 @@ def test_a_fatal_failure_is_never_retried() -> None:
 @given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 9))
 def test_a_claim_that_was_given_back_never_ran(attempt: int, returned: int, retries: int) -> None:
     found = before_execution(
-        attempt=attempt + returned, losses=0, returned=returned, max_retries=retries
+        claims=attempt + returned, losses=0, returned=returned, max_retries=retries
     )
     assert found == (Proceed(attempt) if attempt <= retries + 1 else Fail(retries, False))
 
 
 def test_a_lost_claim_fails_a_step_that_must_not_run_twice_or_was_lost_too_often() -> None:
-    assert before_execution(attempt=2, losses=1, returned=0, max_retries=0) == Fail(0, False)
-    assert before_execution(attempt=2, losses=1, returned=0, max_retries=3) == Proceed(2)
+    assert before_execution(claims=2, losses=1, returned=0, max_retries=0) == Fail(0, False)
+    assert before_execution(claims=2, losses=1, returned=0, max_retries=3) == Proceed(2)
     lost = LOST_BUDGET + 1
-    found = before_execution(attempt=lost + 1, losses=lost, returned=0, max_retries=99)
+    found = before_execution(claims=lost + 1, losses=lost, returned=0, max_retries=99)
     assert found == Fail(lost, False)
 
 

@@ -60,7 +60,7 @@ def test_the_longest_due_wake_is_claimed_first_and_equals_by_id() -> None:
     again = claim_due_wakes(books, limit=9, now_ms=10, until_ms=20, new_token=lambda: "t")
     assert again == []
     late = claim_due_wakes(books, limit=1, now_ms=20, until_ms=30, new_token=lambda: next(TOKENS))
-    assert [claim.attempt for _, claim in late] == [2]
+    assert [claim.fruitless_claims for _, claim in late] == [2]
 
 
 def test_messages_are_claimed_by_topic_and_counted() -> None:

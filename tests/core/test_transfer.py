@@ -171,14 +171,14 @@ def test_a_running_step_bars_the_run_unless_it_counts_as_lost() -> None:
     assert caught.value.until_ms == NOW + 100
     assert made == before
     work = work_of(send(made, log, LOSING))
-    assert [(m.attempt, m.lost, m.due_ms) for m in work.messages] == [(1, 1, NOW + 10)] * 2
+    assert [(m.claims, m.losses, m.due_ms) for m in work.messages] == [(1, 1, NOW + 10)] * 2
     assert work.wake_due_ms == NOW + 10  # the turn that was under way is lost too
 
 
 def test_a_claim_that_ran_out_counts_as_lost_since_then() -> None:
     made, log = book(messages=1, lease_ms=5)
     (message,) = work_of(send(made, log)).messages
-    assert (message.attempt, message.lost, message.due_ms) == (1, 1, NOW + 5)
+    assert (message.claims, message.losses, message.due_ms) == (1, 1, NOW + 5)
 
 
 def test_an_ended_run_stays() -> None:

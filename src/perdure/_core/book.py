@@ -167,7 +167,7 @@ class Book(Claims):
             now_ms=now_ms,
         )
         assert self.wake is not None  # or the check had raised: the run has ended
-        self.wake.attempt = 0
+        self.wake.claims = 0
         if commit.snapshot is not None:
             self.keep_snapshot(commit.snapshot)
         leases = self._finish_turn(commit, bool(conflicts), now_ms=now_ms, new_token=new_token)

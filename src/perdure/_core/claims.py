@@ -20,7 +20,7 @@ class QueuedMessage(Claimable):
     """A step message and its counters."""
 
     message: Message
-    lost: int = 0
+    losses: int = 0
     returned: int = 0
 
 
@@ -45,19 +45,19 @@ class Claims:
             run_id=self.record.run_id,
             lease=lease,
             generation=self.wake.generation,
-            attempt=self.wake.attempt,
+            fruitless_claims=self.wake.claims,
         )
 
     def claim_message(self, lease: Lease) -> MessageClaim:
         """Give a message, which is claimable, to the holder of *lease*."""
         queued = self.messages[lease.item]
-        queued.lost += queued.lease is not None
+        queued.losses += queued.lease is not None
         queued.take(lease)
         return MessageClaim(
             message=queued.message,
             lease=lease,
-            attempt=queued.attempt,
-            lost=queued.lost,
+            claims=queued.claims,
+            losses=queued.losses,
             returned=queued.returned,
         )
 

@@ -31,7 +31,7 @@ class Entity:
     created_ms: int
     ended_ms: int | None = None
     attempts: int = 0  # executions of a step's body that were counted, lost ones included
-    lost: int = 0  # of these, those whose worker was lost: they may have run, and did not count
+    losses: int = 0  # of these, those whose worker was lost: they may have run, and did not count
     resume_at_ms: int | None = None  # waits
 
 
@@ -103,5 +103,5 @@ def _moved(entity: Entity, state: str, event: Event) -> Entity:
         attempts = max(attempts, 1)
     ended = event.at_ms if is_ended(entity.kind, state) else None
     if isinstance(losses, int):
-        entity = replace(entity, lost=max(entity.lost, losses))
+        entity = replace(entity, losses=max(entity.losses, losses))
     return replace(entity, state=state, attempts=attempts, ended_ms=ended)

@@ -2,8 +2,8 @@
 
 Pure. Time is an argument (integer milliseconds, world clock); nothing here sleeps, reads a
 clock or touches storage. Worlds call this in a transaction, on items that they read there.
-Invariant: at most one live lease per item; ``attempt`` falls only where a claim is ended or given
-back, never by a lease that runs out.
+Invariant: at most one live lease per item; a count of claims falls only where a claim is ended or
+given back, never by a lease that runs out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Claimable:
 
     due_ms: int | None
     lease: Lease | None = None  # the latest that nobody ended; it may have run out
-    attempt: int = 0
+    claims: int = 0  # so far; of a wake the fruitless ones
 
     @property
     def claimable_ms(self) -> int | None:
@@ -38,12 +38,12 @@ class Claimable:
 
         Counting claims, not completions: a worker that dies must still cost one.
         """
-        self.attempt += 1
+        self.claims += 1
         self.lease = lease
 
     def uncount(self) -> None:
         """Let the claim not have counted; a commit may have begun the count anew meanwhile."""
-        self.attempt = max(0, self.attempt - 1)
+        self.claims = max(0, self.claims - 1)
 
     def drop(self) -> None:
         """End the latest claim; the item itself stays as it is."""
@@ -78,7 +78,7 @@ class Mailbox(Claimable):
         check_lease(self.lease, end.lease, now_ms=now_ms)
         timers = [due for due in (end.next_due_ms, next_due_ms) if due is not None]
         self.drop()
-        self.attempt = 0
+        self.claims = 0
         self.due_ms = rearmed_due_ms(
             generation=self.generation,
             claim_generation=end.generation,

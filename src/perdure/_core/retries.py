@@ -72,14 +72,14 @@ Verdict: TypeAlias = "Retry | Fail"
 
 
 def before_execution(
-    *, attempt: int, losses: int, returned: int, max_retries: int
+    *, claims: int, losses: int, returned: int, max_retries: int
 ) -> Proceed | Fail:
     """Whether a claimed step may run its body."""
     if losses and max_retries == 0:
         return Fail(retries=0, exhausted=False)
     if losses > LOST_BUDGET:
         return Fail(retries=losses, exhausted=False)
-    execution = attempt - returned
+    execution = claims - returned
     if execution - losses > max_retries + 1:
         return Fail(retries=max_retries, exhausted=False)
     return Proceed(execution)

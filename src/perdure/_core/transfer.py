@@ -99,14 +99,14 @@ def has_departed(record: RunRecord, departure: Departure) -> bool:
 
 
 def pending_message(
-    message: Message, item: Claimable, *, lost: int, returned: int, now_ms: int
+    message: Message, item: Claimable, *, losses: int, returned: int, now_ms: int
 ) -> PendingMessage:
     """A message as it waits, once a claim of it that nobody ended counts as lost."""
     due_ms, lease = item.due_ms or 0, item.lease
     if lease is not None:
-        due_ms, lost = min(lease.expires_at_ms, now_ms), lost + 1
+        due_ms, losses = min(lease.expires_at_ms, now_ms), losses + 1
     return PendingMessage(
-        message=message, due_ms=due_ms, attempt=item.attempt, lost=lost, returned=returned
+        message=message, due_ms=due_ms, claims=item.claims, losses=losses, returned=returned
     )
 
 
@@ -137,13 +137,13 @@ def pending_work(
         raise RunBusyError(departure.run_id, steps=names, until_ms=max(at for _, at in live))
     due_ms = wake.due_ms if wake.lease is None else min(wake.lease.expires_at_ms, now_ms)
     pending = [
-        pending_message(message, item, lost=losses, returned=returned, now_ms=now_ms)
+        pending_message(message, item, losses=losses, returned=returned, now_ms=now_ms)
         for message, item, losses, returned in items
     ]
     return PendingWork(
         wake_due_ms=due_ms,
         wake_generation=wake.generation,
-        wake_attempt=wake.attempt,
+        wake_claims=wake.claims,
         messages=tuple(sorted(pending, key=lambda one: one.message.message_id)),
         hooks=tuple(sorted(hooks, key=lambda hook: hook.token)),
     )
@@ -288,7 +288,7 @@ def depart(
     assert book.wake is not None  # it has not ended
     whole = bodies or {}
     items = [
-        (replace(q.message, body=whole.get(name, q.message.body)), q, q.lost, q.returned)
+        (replace(q.message, body=whole.get(name, q.message.body)), q, q.losses, q.returned)
         for name, q in book.messages.items()
     ]
     work = pending_work(departure, book.wake, items, book.hooks.values(), now_ms=now_ms)
@@ -313,7 +313,7 @@ def arrive(copy: RunCopy, *, holder: Callable[[str], HookRecord | None]) -> Book
         record=arrived_record(copy),
         input_digest=hashlib.sha256(copy.events[0].event.payload or b"").digest(),
         wake=Mailbox(
-            due_ms=work.wake_due_ms, generation=work.wake_generation, attempt=work.wake_attempt
+            due_ms=work.wake_due_ms, generation=work.wake_generation, claims=work.wake_claims
         ),
         positions={logged.event.key: logged.position for logged in copy.events},
         written=list(copy.events),
@@ -337,8 +337,8 @@ def _queued(one: PendingMessage) -> QueuedMessage:
     return QueuedMessage(
         message=one.message,
         due_ms=one.due_ms,
-        attempt=one.attempt,
-        lost=one.lost,
+        claims=one.claims,
+        losses=one.losses,
         returned=one.returned,
     )
 
@@ -346,15 +346,15 @@ def _queued(one: PendingMessage) -> QueuedMessage:
 def _pack(work: PendingWork) -> bytes:
     data: bytes = cbor2.dumps(
         {
-            "wake": [work.wake_due_ms, work.wake_generation, work.wake_attempt],
+            "wake": [work.wake_due_ms, work.wake_generation, work.wake_claims],
             "messages": [
                 [
                     one.message.message_id,
                     one.message.topic,
                     one.message.body,
                     one.due_ms,
-                    one.attempt,
-                    one.lost,
+                    one.claims,
+                    one.losses,
                     one.returned,
                 ]
                 for one in work.messages
@@ -370,11 +370,11 @@ def _pack(work: PendingWork) -> bytes:
 
 def _unpack(data: bytes) -> PendingWork:
     fields = load_plain(data, depth=3)
-    due_ms, generation, attempt = fields["wake"]
+    due_ms, generation, claims = fields["wake"]
     return PendingWork(
         wake_due_ms=due_ms,
         wake_generation=generation,
-        wake_attempt=attempt,
+        wake_claims=claims,
         messages=tuple(_message(*parts) for parts in fields["messages"]),
         hooks=tuple(
             HookRecord(
@@ -390,11 +390,11 @@ def _unpack(data: bytes) -> PendingWork:
 
 
 def _message(
-    message_id: str, topic: str, body: bytes, due_ms: int, attempt: int, losses: int, returned: int
+    message_id: str, topic: str, body: bytes, due_ms: int, claims: int, losses: int, returned: int
 ) -> PendingMessage:
     message = Message(
         message_id=message_id, run_id=RunId(message_id.partition("/")[0]), topic=topic, body=body
     )
     return PendingMessage(
-        message=message, due_ms=due_ms, attempt=attempt, lost=losses, returned=returned
+        message=message, due_ms=due_ms, claims=claims, losses=losses, returned=returned
     )

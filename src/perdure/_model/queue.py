@@ -2,8 +2,8 @@
 
 A *wake* is a run's one mailbox: a due time and a generation that rises with every wake. A
 *message* asks some worker to run one step. A *lease* is one worker's claim on either.
-Invariants: at most one live lease per item; nothing before it is due; ``attempt`` falls only where
-a claim is ended or given back, never by a lease that runs out.
+Invariants: at most one live lease per item; nothing before it is due; a count of claims falls only
+where a claim is ended or given back, never by a lease that runs out.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class WakeClaim:
     run_id: RunId
     lease: Lease
     generation: int
-    attempt: int  # fruitless claims: lost or given back ``ran``; this one included
+    fruitless_claims: int  # lost or given back ``ran``; this one included
 
 
 @value_class
@@ -79,6 +79,6 @@ class MessageClaim:
 
     message: Message
     lease: Lease
-    attempt: int  # claims so far, this one included; the first is 1
-    lost: int  # earlier claims whose lease ran out without an end or a release
+    claims: int  # so far, this one included; the first is 1
+    losses: int  # earlier claims whose lease ran out without an end or a release
     returned: int  # earlier claims given back unrun

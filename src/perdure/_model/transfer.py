@@ -32,8 +32,8 @@ class PendingMessage:
 
     message: Message
     due_ms: int
-    attempt: int
-    lost: int
+    claims: int
+    losses: int
     returned: int
 
 
@@ -43,7 +43,7 @@ class PendingWork:
 
     wake_due_ms: int | None  # None: not before somebody wakes it
     wake_generation: int
-    wake_attempt: int
+    wake_claims: int
     messages: tuple[PendingMessage, ...]
     hooks: tuple[HookRecord, ...]
 

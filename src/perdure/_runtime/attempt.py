@@ -134,7 +134,7 @@ class Attempt:
     def __init__(
         self, step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: Callable[[], int]
     ) -> None:
-        self.number = claim.attempt  # among the executions
+        self.number = claim.claims  # among the executions
         self.overrun: Thread | None = None  # which goes on, though the execution has failed
         self.is_left = False  # its body goes on, though whoever was to finish it was cancelled
         self._body: Body[bytes] | None = None
@@ -149,15 +149,15 @@ class Attempt:
     def begin(self, hosts: Hosts) -> Result | None:
         """Run the body, if it may, up to where it waits. Returns the result if it came to one."""
         step, claim = self._step, self._claim
-        if claim.attempt > 1:  # the first claim of a step may always run it
+        if claim.claims > 1:  # the first claim of a step may always run it
             allowed = before_execution(
-                attempt=claim.attempt,
-                losses=claim.lost,
+                claims=claim.claims,
+                losses=claim.losses,
                 returned=claim.returned,
                 max_retries=step.options.max_retries,
             )
             if isinstance(allowed, Fail):
-                losses = claim.lost or claim.attempt - claim.returned - 1
+                losses = claim.losses or claim.claims - claim.returned - 1
                 return self._failed(StepLostError(step.id, lost=losses))
             self.number = allowed.execution
         if not step.is_async:
@@ -324,7 +324,7 @@ class Attempt:
         step, now_ms = self._step, self._now_ms()
         verdict = after_failure(
             execution=self.number,
-            losses=self._claim.lost,
+            losses=self._claim.losses,
             max_retries=step.options.max_retries,
             fatal=is_fatal(error, step.options),
             delay_ms=self._delay_ms(error, now_ms),
@@ -346,7 +346,7 @@ class Attempt:
         wait_ms = asked_delay_ms(error, now_ms=now_ms)
         if wait_ms is not None:
             return wait_ms
-        failures = max(1, self.number - self._claim.lost)
+        failures = max(1, self.number - self._claim.losses)
         key = self._claim.message.message_id
         return planned_delay_ms(self._step.options.policy, failures=failures, key=key)
 
@@ -363,7 +363,7 @@ class Attempt:
         )
         event = Event(
             type=EventType.STEP_RETRYING,
-            key=f"{self._call.entity}/retry/{self._claim.attempt}",
+            key=f"{self._call.entity}/retry/{self._claim.claims}",
             at_ms=now_ms,
             entity=self._call.entity,
             payload=encode_failure(error),
@@ -398,7 +398,7 @@ class Attempt:
     @property
     def _facts(self) -> dict[str, Fact]:
         """Which execution it was, and how many of those before were lost with their worker."""
-        losses = self._claim.lost
+        losses = self._claim.losses
         return {"attempt": self.number, "lost": losses} if losses else {"attempt": self.number}
 
     def _fields(self, event: EventType) -> Fields:

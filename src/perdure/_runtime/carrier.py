@@ -266,7 +266,9 @@ class Carrier:
             if results and heap is not None and turns.has_steps_elsewhere(heap, results):
                 await self._append_all(results)
                 results = []
-            if claim is not None and claim.attempt > MAX_LOST:  # those who tried did not live
+            if (
+                claim is not None and claim.fruitless_claims > MAX_LOST
+            ):  # those who tried did not live
                 await self._fail_turn(claim, results, fruitless(self.run_id, claim, None))
             elif claim is not None or results:
                 turn = await turns.take(claim, results)
@@ -374,7 +376,7 @@ class Carrier:
         failed[self.run_id] += 1  # by this worker: those that were lost are no sign against a run
         if claim is None:
             return
-        if failed[self.run_id] < budget and claim.attempt <= MAX_LOST:
+        if failed[self.run_id] < budget and claim.fruitless_claims <= MAX_LOST:
             # One that took too long comes aside of the others, and need not wait.
             slow = self.run_id in self._shared.slow.refusals
             delay_ms = 0 if slow else min(1000 * 2 ** (failed[self.run_id] - 1), 60_000)

@@ -1,8 +1,8 @@
 """Giving up: how a run ends that no worker gets on with. Decides nothing by itself.
 
 A turn is fruitless if its claim was lost, or it raised in the host. The world counts claims
-(``WakeClaim.attempt``), a worker the turns that raised in it; both begin anew at each commit. Past
-its budget the run fails with a named error, in one write: there are no dead letters.
+(``WakeClaim.fruitless_claims``), a worker the turns that raised in it; both begin anew at each
+commit. Past its budget the run fails with a named error, in one write: there are no dead letters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_INTERRUPTED = 2  # turns, if the last one passed its deadline
 
 def fruitless(run_id: RunId, claim: WakeClaim | None, cause: BaseException | None) -> PerdureError:
     """The error of a run past its budget; without a cause its workers were lost."""
-    error = FruitlessTurnsError(run_id, claims=claim.attempt if claim is not None else 0)
+    error = FruitlessTurnsError(run_id, claims=claim.fruitless_claims if claim is not None else 0)
     error.__cause__ = cause
     return error
 

@@ -165,7 +165,7 @@ def _entity(entity: Entity) -> dict[str, Any]:
     }
     match entity.kind:
         case EntityKind.STEP:
-            fields |= {"step": entity.name, "attempts": entity.attempts, "lost": entity.lost}
+            fields |= {"step": entity.name, "attempts": entity.attempts, "lost": entity.losses}
         case EntityKind.WAIT:
             fields |= {"resume_at": _time(entity.resume_at_ms)}
         case EntityKind.HOOK:

@@ -137,7 +137,7 @@ class Turns:
 
         Every other try, since the log alone may take longer than a turn may.
         """
-        losses = claim.attempt - MAX_FRUITLESS if claim is not None else 0
+        losses = claim.fruitless_claims - MAX_FRUITLESS if claim is not None else 0
         tries = max(losses, self._shared.failed.get(self._run_id, 0))
         return tries % 2 == 1
 
@@ -230,7 +230,7 @@ class Turns:
             run_started_ms=record.created_at_ms,
             created_ms=new.due_ms,
         )
-        claim = MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+        claim = MessageClaim(message=message, lease=lease, claims=1, losses=0, returned=0)
         return claim, call
 
 

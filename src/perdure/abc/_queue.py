@@ -37,8 +37,8 @@ class Queue(ABC):
 
         A limit below 1 claims nothing, at once.
 
-        However often its claims were lost a run stays due. ``attempt`` counts this claim and the
-        lost ones; it begins anew at a commit and when a claim is finished.
+        However often its claims were lost a run stays due. ``fruitless_claims`` counts this one and
+        the lost ones; it begins anew at a commit and when a claim is finished.
 
         Waits up to *wait_ms* for the first, or until the caller's ``Ending`` (``perdure.waiting``)
         has come; an empty answer is no error. Cancelling may leave a lease that runs out by
@@ -57,7 +57,7 @@ class Queue(ABC):
 
         A limit below 1 claims nothing, at once.
 
-        However often its claims were lost a message stays, and ``lost`` is exact.
+        However often its claims were lost a message stays, and ``losses`` is exact.
 
         Waits up to *wait_ms*, and is cancelled, as ``claim_wakes``; an empty answer is no error.
         """
@@ -82,7 +82,7 @@ class Queue(ABC):
         """Give a claim back, due again after *delay_ms*.
 
         With *ran* False the claim counts among a message's ``returned``, and not in a wake's
-        ``attempt``.
+        ``fruitless_claims``.
 
         Raises:
             LeaseLostError: the lease is no longer live; nothing was changed.

@@ -66,7 +66,7 @@ class Storage(ABC):
         running (``started_at_ms`` is the time of the first event written, or now). An event
         ``attributes_set`` merges its facts into the run's attributes (None removes). The snapshot,
         of this turn or of an earlier one, is kept as by ``Snapshots.save``. Messages are sent;
-        those with ``lease_ms`` are leased to this world handle, attempt 1. Tokens are claimed and
+        those with ``lease_ms`` are leased to this world handle, claim 1. Tokens are claimed and
         released, and leases ended. The run's wake is set: due at ``wake_at_ms`` if that is earlier
         than its due time, with the wake lease's rule in ``LeaseEnd`` if one is ended here. The
         count of fruitless wake claims resets. An outcome frees the run's hooks and drops its wake

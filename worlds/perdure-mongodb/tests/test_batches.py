@@ -57,7 +57,7 @@ async def test_a_message_that_is_ended_and_sent_anew_in_one_write_is_a_new_one(
             group.start_soon(world.queue.send, [message(b"second")])
         again = await claim(world)
         assert again.message.body == b"second"
-        assert (again.attempt, again.lost, again.returned) == (1, 0, 0)
+        assert (again.claims, again.losses, again.returned) == (1, 0, 0)
 
 
 def test_what_is_more_than_a_message_holds_is_sent_in_several() -> None:

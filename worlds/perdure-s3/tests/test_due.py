@@ -67,7 +67,7 @@ async def test_an_append_whose_writer_dies_is_acted_on(url: str) -> None:
     await dead.storage.append(Append(run_id=RUN, event=event("step_1/end")))
     async with S3World(url, clock=clock) as world:  # the dead one neither settled nor closed
         (again,) = await world.queue.claim_wakes(limit=1, visibility_ms=1000)
-        assert (again.run_id, again.attempt) == (RUN, 1)
+        assert (again.run_id, again.fruitless_claims) == (RUN, 1)
     await dead.aclose()
 
 

@@ -66,7 +66,7 @@ async def program(world: World, run_id: RunId) -> list[object]:
     """A run's life through every contract; gives all answers."""
     answers = await _begin(world, run_id)
     (wake,) = await world.queue.claim_wakes(limit=1, visibility_ms=60_000, wait_ms=20_000)
-    answers.append((wake.run_id, wake.attempt))
+    answers.append((wake.run_id, wake.fruitless_claims))
     committed = await world.storage.commit(_first_turn(run_id, wake))
     answers.append((committed.position, committed.conflicts, len(committed.leases)))
     answers += await _go_on(world, run_id, committed.leases)
@@ -117,7 +117,7 @@ async def _go_on(world: World, run_id: RunId, leases: Sequence[Lease]) -> list[o
     answers: list[object] = [await storage.get_hook(f"t-{run_id}")]
     note = answers.append
     (claim,) = await queue.claim_messages(["there"], limit=1, visibility_ms=60_000, wait_ms=20_000)
-    note((claim.message, claim.attempt, claim.lost))
+    note((claim.message, claim.claims, claim.losses))
     done = event(EventType.STEP_COMPLETED, "step_2/end", "step_2")
     note(await storage.append(Append(run_id=run_id, event=done, lease=claim.lease)))
     note(await storage.append(Append(run_id=run_id, event=done)))

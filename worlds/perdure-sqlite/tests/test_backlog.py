@@ -197,7 +197,7 @@ def test_what_a_dead_owner_held_is_found_without_looking_through_what_waits(
         freed, _ = _claim_messages(
             transaction, Owner(Place("", tmp_path / "x")), ["t0"], backlog, 10_000
         )
-        assert sum(claim.lost for claim in freed) == 3
+        assert sum(claim.losses for claim in freed) == 3
         db.close()
     assert counts[1] <= 1.5 * counts[0], counts
 

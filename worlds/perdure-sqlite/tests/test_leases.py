@@ -68,11 +68,11 @@ async def test_the_first_of_several_leases_is_the_bound(
     assert await bounds(world) == [start + 300]
     clock.advance(300)
     (again,) = await claim(world, 2000)
-    assert (again.message.message_id, again.lost, again.attempt) == ("a/2", 1, 2)
+    assert (again.message.message_id, again.losses, again.claims) == ("a/2", 1, 2)
     assert await bounds(world) == [start + 900]
     clock.advance(600)
     (again,) = await claim(world, 2000)
-    assert (again.message.message_id, again.lost) == ("a/1", 1)
+    assert (again.message.message_id, again.losses) == ("a/1", 1)
 
 
 async def test_a_bound_that_nothing_reaches_any_more_is_moved(
@@ -102,7 +102,7 @@ async def test_a_lease_that_was_renewed_is_not_freed_before(
     clock.advance(700)
     assert (await world.queue.count_waiting())["t"] == 1  # before anybody claims
     (again,) = await claim(world, 300)
-    assert again.lost == 1
+    assert again.losses == 1
 
 
 async def test_of_many_bounds_that_are_passed_each_is_looked_at(

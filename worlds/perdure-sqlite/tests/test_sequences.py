@@ -296,7 +296,7 @@ def _others(pair: Pair, what: str, run_id: RunId) -> Callable[[Store], Work]:
         if what == "claim wakes":
             return lambda t: len(_claim_wakes(t, store.owner, 9, LEASE_MS)[0])
         return lambda t: [
-            (claim.message, claim.attempt, claim.lost)
+            (claim.message, claim.claims, claim.losses)
             for claim in _claim_messages(t, store.owner, ["t"], 9, LEASE_MS)[0]
         ]
 

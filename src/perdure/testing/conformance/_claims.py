@@ -37,16 +37,16 @@ async def lost_claims_lose_nothing(case: Case) -> None:
         await world.queue.release(claim.lease)
         await world.settle()
         wake, claim = await _both(world)
-        expect(wake.attempt == losses + 1, "a wake given back unrun is not counted")
-        expect((claim.lost, claim.returned) == (losses, 1), "a message given back is not lost")
+        expect(wake.fruitless_claims == losses + 1, "a wake given back unrun is not counted")
+        expect((claim.losses, claim.returned) == (losses, 1), "a message given back is not lost")
         now_ms = clock.now_ms()
         end = LeaseEnd(lease=wake.lease, generation=wake.generation, next_due_ms=now_ms)
         await world.queue.finish(end)
         await world.queue.release(claim.lease, ran=True)
         await world.settle()
         wake, claim = await _both(world)
-        expect(wake.attempt == 1, "a finished claim of a wake begins the count anew")
-        expect(claim.attempt == losses + 3, "a message's count never falls")
+        expect(wake.fruitless_claims == 1, "a finished claim of a wake begins the count anew")
+        expect(claim.claims == losses + 3, "a message's count never falls")
 
 
 async def a_lost_lease_ends_nothing(case: Case) -> None:
@@ -102,8 +102,11 @@ async def _claim(world: World, earlier: int) -> tuple[WakeClaim, MessageClaim]:
     """Claim both, which were claimed and lost so often before."""
     await world.settle()
     wake, claim = await _both(world)
-    expect(wake.attempt == earlier + 1, f"a wake's claims are counted, {earlier} lost ones too")
-    counts = (claim.attempt, claim.lost, claim.returned)
+    expect(
+        wake.fruitless_claims == earlier + 1,
+        f"a wake's claims are counted, {earlier} lost ones too",
+    )
+    counts = (claim.claims, claim.losses, claim.returned)
     expect(counts == (earlier + 1, earlier, 0), "a message's lost claims are counted exactly")
     return wake, claim
 

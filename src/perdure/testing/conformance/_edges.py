@@ -100,7 +100,7 @@ async def limits_below_one_take_nothing(case: Case) -> None:
                 await _take_nothing(world, limit)
         wakes = await world.queue.claim_wakes(limit=1, visibility_ms=1)
         messages = await world.queue.claim_messages(["t"], limit=1, visibility_ms=1)
-        attempts = [*(one.attempt for one in wakes), *(one.attempt for one in messages)]
+        attempts = [*(one.fruitless_claims for one in wakes), *(one.claims for one in messages)]
         expect(attempts == [1, 1], "a limit below one claims nothing")
         expect((await world.storage.get_run(ENDED)).status.is_over, "nor deletes anything")
 

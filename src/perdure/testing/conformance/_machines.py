@@ -169,7 +169,7 @@ class QueueMachine(PairMachine):
 
 def _claim_of(new: NewMessage, lease: Lease) -> MessageClaim:
     message = Message(message_id=new.message_id, run_id=new.run_id, topic=new.topic, body=new.body)
-    return MessageClaim(message=message, lease=lease, attempt=1, lost=0, returned=0)
+    return MessageClaim(message=message, lease=lease, claims=1, losses=0, returned=0)
 
 
 class SnapshotsMachine(PairMachine):

@@ -181,7 +181,7 @@ async def a_departed_run_is_kept_and_absorbs_nothing(case: Case) -> None:
         expect(await world.catalogue.purge(ended_before_ms=clock.now_ms()) == 0, "nor purged")
         copy = await packed(world)
         expect(comparable(copy.record) == comparable(record), "nothing of it has changed")
-        losses = [one for one in work_of(copy).messages if one.lost]
+        losses = [one for one in work_of(copy).messages if one.losses]
         expect(len(losses) >= len(claims), "claims that were live count as lost")
         moved = await world.transfer.confirm(RUN)
         expect(moved == replace(record, status=RunStatus.MOVED), "confirming is a status")
@@ -267,7 +267,7 @@ async def _depart_amidst(world: World, turns: int) -> None:
         "what was acknowledged is before the departure",
     )
     counted = {
-        one.message.message_id.partition("/")[2]: (one.attempt, one.lost)
+        one.message.message_id.partition("/")[2]: (one.claims, one.losses)
         for one in work_of(copy).messages
     }
     names_claimed = [one.message.message_id.partition("/")[2] for one in claims]

@@ -207,7 +207,7 @@ class MemoryQueue(Queue):
                         run_id=RunId(name),
                         lease=lease,
                         generation=wake.generation,
-                        attempt=wake.attempt,
+                        fruitless_claims=wake.claims,
                     )
                 )
         self._handle.counters["claims"] += len(claims)
@@ -220,15 +220,15 @@ class MemoryQueue(Queue):
         with store.lock:
             items = ((k, s) for k, s in store.messages.items() if s.message.topic in topics)
             for name, stored in longest_due(items, limit=limit, now_ms=now):
-                stored.lost += stored.lease is not None
+                stored.losses += stored.lease is not None
                 lease = _new_lease(store, name, is_wake=False, expires_at_ms=now + visibility_ms)
                 stored.take(lease)
                 claims.append(
                     MessageClaim(
                         message=stored.message,
                         lease=lease,
-                        attempt=stored.attempt,
-                        lost=stored.lost,
+                        claims=stored.claims,
+                        losses=stored.losses,
                         returned=stored.returned,
                     )
                 )

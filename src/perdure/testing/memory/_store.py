@@ -36,7 +36,7 @@ class StoredMessage(Claimable):
     """A step message and its counters."""
 
     message: Message
-    lost: int = 0
+    losses: int = 0
     returned: int = 0
 
 

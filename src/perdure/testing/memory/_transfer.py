@@ -80,7 +80,7 @@ def _depart(store: Store, run: StoredRun, departure: Departure, *, url: str, now
         departure,
         run.wake,
         [
-            (stored.message, stored, stored.lost, stored.returned)
+            (stored.message, stored, stored.losses, stored.returned)
             for stored in store.messages.values()
             if stored.message.run_id == run_id
         ],
@@ -99,7 +99,7 @@ def _arrive(store: Store, copy: RunCopy) -> StoredRun:
     run = StoredRun(
         record=arrived_record(copy),
         wake=Mailbox(
-            due_ms=work.wake_due_ms, generation=work.wake_generation, attempt=work.wake_attempt
+            due_ms=work.wake_due_ms, generation=work.wake_generation, claims=work.wake_claims
         ),
         events=list(copy.events),
         positions={logged.event.key: logged.position for logged in copy.events},
@@ -112,8 +112,8 @@ def _arrive(store: Store, copy: RunCopy) -> StoredRun:
         store.messages[one.message.message_id] = StoredMessage(
             message=one.message,
             due_ms=one.due_ms,
-            attempt=one.attempt,
-            lost=one.lost,
+            claims=one.claims,
+            losses=one.losses,
             returned=one.returned,
         )
     return run

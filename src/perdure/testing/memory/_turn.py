@@ -88,7 +88,7 @@ def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) ->
         now_ms=now_ms,
     )
     if run.wake is not None:
-        run.wake.attempt = 0
+        run.wake.claims = 0
     if commit.snapshot is not None:
         keep_snapshot(run, commit.snapshot)
     leases = [send_message(store, new, now_ms=now_ms) for new in commit.messages]

@@ -125,8 +125,8 @@ class MemoryWorld(World):
                         **asdict(stored.message),
                         "claimable_ms": stored.claimable_ms,
                         "leased": stored.lease is not None,
-                        "attempt": stored.attempt,
-                        "lost": stored.lost,
+                        "attempt": stored.claims,
+                        "lost": stored.losses,
                         "returned": stored.returned,
                     }
                     for message_id, stored in sorted(store.messages.items())
@@ -150,7 +150,7 @@ def _dump_run(run: StoredRun) -> dict[str, object]:
             "claimable_ms": wake.claimable_ms,
             "leased": wake.lease is not None,
             "generation": wake.generation,
-            "attempt": wake.attempt,
+            "attempt": wake.claims,
         },
         "streams": {
             name: {"chunks": list(stream.chunks), "closed": stream.closed}

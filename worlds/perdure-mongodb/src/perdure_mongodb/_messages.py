@@ -35,8 +35,8 @@ def lease_fields(queued: QueuedMessage) -> Document:
         "token": None if lease is None else lease.token,
         "until_ms": None if lease is None else lease.expires_at_ms,
         "at_ms": queued.claimable_ms,
-        "attempt": queued.attempt,
-        "lost": queued.lost,
+        "attempt": queued.claims,
+        "lost": queued.losses,
         "returned": queued.returned,
     }
 
@@ -69,8 +69,8 @@ def message_of(document: Document) -> QueuedMessage:
         ),
         due_ms=int(document["due_ms"]),
         lease=None if token is None else _lease(document),
-        attempt=document["attempt"],
-        lost=document["lost"],
+        claims=document["attempt"],
+        losses=document["lost"],
         returned=document["returned"],
     )
 
@@ -94,8 +94,8 @@ def claim_of(document: Any, values: Values) -> MessageClaim:
             body=values.unpack(document["body"]) or b"",
         ),
         lease=_lease(document),
-        attempt=document["attempt"],
-        lost=document["lost"],
+        claims=document["attempt"],
+        losses=document["lost"],
         returned=document["returned"],
     )
 

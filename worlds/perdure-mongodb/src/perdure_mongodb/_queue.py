@@ -340,5 +340,5 @@ def _wake_claim(document: Document) -> WakeClaim:
         run_id=RunId(document["_id"]),
         lease=wake.lease,
         generation=wake.generation,
-        attempt=wake.attempt,
+        fruitless_claims=wake.claims,
     )

@@ -131,7 +131,7 @@ def wake_fields(wake: Mailbox | None) -> Document:
     return {
         "wake_due_ms": None if wake is None else wake.due_ms,
         "wake_generation": 0 if wake is None else wake.generation,
-        "wake_attempt": 0 if wake is None else wake.attempt,
+        "wake_attempt": 0 if wake is None else wake.claims,
         "wake_token": None if lease is None else lease.token,
         "wake_until_ms": None if lease is None else lease.expires_at_ms,
         "wake_at_ms": None if wake is None else wake.claimable_ms,
@@ -152,7 +152,7 @@ def wake_of(document: Document) -> Mailbox:
     return Mailbox(
         due_ms=_plain(document["wake_due_ms"]),
         generation=document["wake_generation"],
-        attempt=document["wake_attempt"],
+        claims=document["wake_attempt"],
         lease=lease,
     )
 

@@ -260,7 +260,7 @@ def pack_mailbox(wake: Mailbox | None) -> list[Any] | None:
     """A run's wake."""
     if wake is None:
         return None
-    return [wake.due_ms, pack_lease(wake.lease), wake.attempt, wake.generation]
+    return [wake.due_ms, pack_lease(wake.lease), wake.claims, wake.generation]
 
 
 def unpack_mailbox(parts: list[Any] | None) -> Mailbox | None:
@@ -268,7 +268,7 @@ def unpack_mailbox(parts: list[Any] | None) -> Mailbox | None:
     if parts is None:
         return None
     due_ms, lease, attempt, generation = parts
-    return Mailbox(due_ms=due_ms, lease=unpack_lease(lease), attempt=attempt, generation=generation)
+    return Mailbox(due_ms=due_ms, lease=unpack_lease(lease), claims=attempt, generation=generation)
 
 
 def pack_queued(queued: QueuedMessage) -> list[Any]:
@@ -277,8 +277,8 @@ def pack_queued(queued: QueuedMessage) -> list[Any]:
         pack_flat(queued.message),
         queued.due_ms,
         pack_lease(queued.lease),
-        queued.attempt,
-        queued.lost,
+        queued.claims,
+        queued.losses,
         queued.returned,
     ]
 
@@ -290,8 +290,8 @@ def unpack_queued(parts: list[Any]) -> QueuedMessage:
         message=unpack_flat(Message, message),
         due_ms=due_ms,
         lease=unpack_lease(lease),
-        attempt=attempt,
-        lost=losses,
+        claims=attempt,
+        losses=losses,
         returned=returned,
     )
 

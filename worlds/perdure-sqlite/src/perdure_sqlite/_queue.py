@@ -202,7 +202,12 @@ def _claim_wakes(
             (attempt + 1, lease.token, lease.expires_at_ms, n),
         )
         claims.append(
-            WakeClaim(run_id=RunId(run_id), lease=lease, generation=generation, attempt=attempt + 1)
+            WakeClaim(
+                run_id=RunId(run_id),
+                lease=lease,
+                generation=generation,
+                fruitless_claims=attempt + 1,
+            )
         )
     if claims:
         return tuple(claims), None
@@ -268,8 +273,8 @@ def _claim_message(
     return MessageClaim(
         message=Message(message_id=message_id, run_id=RunId(run_id), topic=topic, body=body),
         lease=lease,
-        attempt=attempt + 1,
-        lost=losses,
+        claims=attempt + 1,
+        losses=losses,
         returned=returned,
     )
 

@@ -109,7 +109,7 @@ def _mailbox(run_id: RunId, parts: list[int | str | None]) -> Mailbox:
     assert isinstance(attempt, int)
     assert not isinstance(due_ms, str)
     lease = _lease(run_id, token, expires_ms, is_wake=True)
-    return Mailbox(due_ms=due_ms, generation=generation, attempt=attempt, lease=lease)
+    return Mailbox(due_ms=due_ms, generation=generation, claims=attempt, lease=lease)
 
 
 def _lease(item: str, token: object, expires_ms: object, *, is_wake: bool) -> Lease | None:
@@ -129,7 +129,7 @@ def _messages(
     for name, topic, body, due_ms, token, expires_ms, attempt, losses, returned in rows:
         message = Message(message_id=f"{run_id}/{name}", run_id=run_id, topic=topic, body=body)
         lease = _lease(message.message_id, token, expires_ms, is_wake=False)
-        yield message, Claimable(due_ms=due_ms, lease=lease, attempt=attempt), losses, returned
+        yield message, Claimable(due_ms=due_ms, lease=lease, claims=attempt), losses, returned
 
 
 def _hooks(db: sqlite3.Connection, n: int, run_id: RunId) -> Iterator[HookRecord]:
@@ -214,7 +214,7 @@ def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) ->
             pack_map(record.attributes),
             work.wake_due_ms,
             work.wake_generation,
-            work.wake_attempt,
+            work.wake_claims,
         ),
     )
     assert cursor.lastrowid is not None
@@ -237,8 +237,8 @@ def _insert_work(db: sqlite3.Connection, n: int, work: PendingWork) -> None:
                 one.message.topic,
                 one.message.body,
                 one.due_ms,
-                one.attempt,
-                one.lost,
+                one.claims,
+                one.losses,
                 one.returned,
             )
             for one in work.messages
