@@ -1,4 +1,4 @@
-"""Sessions: ``nox`` alone runs the tests on the current Python."""
+"""Sessions: ``nox`` alone runs what CI does: lint, types and all tests, those of the docs too."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
 import nox.command
 import nox.project
 
-nox.options.sessions = ["tests"]
+nox.options.sessions = ["lint", "types", "tests"]
 LAYERS = ("_model", "_core", "_protocol", "_compiler", "_types")
 PURE = ",".join(f"src/perdure/{layer}/*" for layer in LAYERS)
 WORLDS = sorted(Path("worlds").iterdir())
@@ -32,12 +34,23 @@ GUEST = Path("src", "perdure", "_guest")
 C_SOURCES = sorted(str(path) for suffix in ("c", "h", "cpp") for path in GUEST.glob(f"*.{suffix}"))
 LONG = {"PERDURE_TIER": "full", "PERDURE_KILLS": "50"}
 WHOLE = ("tests/acceptance", "tests/runtime")  # the tests that run on every world
+PURE_TESTS = (
+    *("tests/core", "tests/model", "tests/protocol", "tests/compiler", "tests/types"),
+    "tests/test_layering.py",
+)
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """The whole suite, in the environment that uv has made."""
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def quick(session: nox.Session) -> None:
+    """While working, within a minute: the pure layers, and runs on the memory world."""
+    pytest = ("python", "-m", "pytest", "-q", "-m", "not slow", *session.posargs)
+    _run_beside(session, [(*pytest, *PURE_TESTS)], [(*pytest, "--world", "memory", *WHOLE)])
 
 
 @nox.session(venv_backend="none")
@@ -160,8 +173,8 @@ def lint(session: nox.Session) -> None:
     session.run("codespell", *CHECKED, "README.md", "CONTRIBUTING.md")
 
 
-@nox.session(name="format", venv_backend="none")
-def format_(session: nox.Session) -> None:
+@nox.session(venv_backend="none")
+def tidy(session: nox.Session) -> None:
     """Format all that lint checks: Python, the guest's C, its JavaScript."""
     session.run("ruff", "check", "--fix", "--select", "I", *CHECKED)
     session.run("ruff", "format", *CHECKED)
@@ -172,14 +185,42 @@ def format_(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
     """mypy --strict and pyright strict on all we write; every public name has a full type."""
+    packages = ("perdure", *(world.name.replace("-", "_") for world in WORLDS))
+    mypy = [("mypy",), *(("mypy", str(world / "tests")) for world in WORLDS)]
+    public = [("pyright", "--verifytypes", name, "--ignoreexternal") for name in packages]
+    # The one takes as long as the other.
+    _run_beside(session, mypy, [("pyright",), *public])
+
+
+def _run_beside(session: nox.Session, *queues: Sequence[tuple[str, ...]]) -> None:
+    """Run queues of commands side by side, each in its order; tell what fails at the end."""
     # pyright looks for the interpreter on the path.
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
-    session.run("mypy")
-    for world in WORLDS:
-        session.run("mypy", str(world / "tests"))
-    session.run("pyright", env={"PATH": path})
-    for package in ("perdure", *(world.name.replace("-", "_") for world in WORLDS)):
-        session.run("pyright", "--verifytypes", package, "--ignoreexternal", env={"PATH": path})
+
+    def run(queue: Sequence[tuple[str, ...]]) -> list[str]:
+        return [told for command in queue if (told := _failure(command, path))]
+
+    with ThreadPoolExecutor(len(queues)) as pool:
+        failures = [told for queue in pool.map(run, queues) for told in queue]
+    if failures:
+        session.error("\n".join(failures))
+
+
+def _failure(command: tuple[str, ...], path: str) -> str | None:
+    """What a command that fails prints; None if it does not."""
+    environment = {**os.environ, "PATH": path}
+    program = shutil.which(command[0], path=path) or command[0]
+    done = subprocess.run(
+        [program, *command[1:]],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    summary = done.stdout.strip().splitlines()[-1:]
+    print(f"{' '.join(command)}: {''.join(summary)}", flush=True)
+    return f"{' '.join(command)}\n{done.stdout}" if done.returncode else None
 
 
 @nox.session(venv_backend="none")

@@ -28,10 +28,26 @@ def test_every_session_it_names_is_there() -> None:
             assert f"\ndef {session}(" in NOX, session
 
 
+def test_ci_runs_the_readmes_test_command_which_lints_and_checks_types_too() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^## Tests\n\n```\n(.*)\n```$", readme, re.MULTILINE)
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == command
+    assert command == "uv run nox"
+    assert '\nnox.options.sessions = ["lint", "types", "tests"]\n' in NOX
+
+
+HOOKS = re.findall(r"entry: uv run --no-sync (\S+)", (ROOT / ".pre-commit-config.yaml").read_text())
+
+
+def test_a_commit_is_checked_by_the_tools_of_lint() -> None:
+    assert {*HOOKS} == {"ruff", "clang-format", "deno", "codespell"}
+    assert [tool for tool in HOOKS if f'session.run("{tool}", ' not in NOX] == []
+
+
 @pytest.mark.parametrize("path", PROJECTS, ids=lambda path: path.parent.name)
 def test_a_package_says_what_and_whose_it_is(path: Path) -> None:
     project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-    assert project["authors"] == [{"name": "The Perdure authors"}]
+    assert project["authors"] == [{"name": "Perdure contributors"}]
     assert {"asyncio", "durable execution", "workflow"} <= {*project["keywords"]}
     assert "Development Status :: 3 - Alpha" in project["classifiers"]
     assert project["classifiers"] == sorted(project["classifiers"])

@@ -92,6 +92,7 @@ async def test_a_first_turn_that_sleeps_is_put_away(world: World) -> None:
 
 
 @IN_MEMORY
+@pytest.mark.slow
 async def test_a_long_first_turn_is_not_waited_for(world: World) -> None:
     body = (
         "const end = n; let x = 0; for (let i = 0; i < end; i++) x += i % 7; return x > 0 ? 1 : 0;"

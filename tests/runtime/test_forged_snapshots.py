@@ -83,7 +83,7 @@ async def after() -> str:
     return "after"
 
 
-@step(name="forged:fail")
+@step(name="forged:fail", max_retries=0)
 async def fail() -> str:
     raise ValueError("it does")
 
@@ -369,6 +369,7 @@ async def test_a_run_whose_claims_come_to_nothing_is_made_from_its_log_every_oth
     assert told == bool(rebuilt)
 
 
+@pytest.mark.slow
 async def test_a_turn_that_raised_is_tried_again_from_the_log(
     world: MemoryWorld, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def uncollected() -> Generator[None, None, None]:
     gc.enable()
 
 
+@pytest.mark.slow
 async def test_runs_and_steps_leave_no_cycles(world: World, uncollected: None) -> None:
     flow = Workflow.from_source(FLOW, filename="flow.ts")
     async with Worker(world, steps=[add, wait]):
