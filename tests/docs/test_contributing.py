@@ -36,7 +36,9 @@ def test_ci_runs_the_readmes_test_command_which_lints_and_checks_types_too() -> 
     assert '\nnox.options.sessions = ["lint", "types", "tests"]\n' in NOX
 
 
-HOOKS = re.findall(r"entry: uv run --no-sync (\S+)", (ROOT / ".pre-commit-config.yaml").read_text())
+HOOKS = re.findall(
+    r"entry: uv run --no-sync (\S+)", (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+)
 
 
 def test_a_commit_is_checked_by_the_tools_of_lint() -> None:
