@@ -34,7 +34,8 @@ _forked.set_forkserver_preload(
 
 def _work(arguments: list[str], environment: dict[str, str], errors: Connection) -> None:
     """What a process that is to be killed does: the program, with shorter leases."""
-    from perdure._runtime import renewal, worker
+    from perdure import Worker
+    from perdure._runtime.timing import Timing
     from perdure.cli import main
 
     os.dup2(errors.fileno(), 2)
@@ -42,11 +43,8 @@ def _work(arguments: list[str], environment: dict[str, str], errors: Connection)
     os.chdir(HERE)
     sys.path.insert(0, str(HERE))
     sys.argv = ["perdure", *arguments]
-    with (
-        patch.object(worker, "VISIBILITY_MS", LEASE_MS),
-        patch.object(renewal, "VISIBILITY_MS", LEASE_MS),
-        patch.object(renewal, "RENEW_EVERY", RENEW_EVERY),
-    ):
+    timing = Timing(lease_ms=LEASE_MS, renew_every=RENEW_EVERY)
+    with patch.object(Worker, "_timing", timing):
         main()
 
 

@@ -10,7 +10,8 @@ from collections import Counter
 
 import pytest
 
-from perdure._runtime import turns as turns_module
+from perdure import Worker
+from perdure._runtime.timing import Timing
 from perdure._vm import rehearsal as rehearsal_module
 from perdure.worlds import open_world
 from tests.hostile.lines import CONTEXTS, hostile_lines, spread
@@ -50,7 +51,7 @@ def test_lines_are_spread_over_natives_and_contexts() -> None:
 async def test_hostile_lines_end_by_name_and_hold_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turns_module, "_FIRST_DEADLINE", 0.05)
+    monkeypatch.setattr(Worker, "_timing", Timing(first_turn=0.05))
     monkeypatch.setattr(rehearsal_module, "_SECONDS", 0.05)
     before = resident_mib()
     async with open_world("memory://") as world:

@@ -20,11 +20,10 @@ from perdure import Run, Worker, Workflow, start, step
 from perdure._runtime import (
     audit as audit_module,
     check as check_module,
-    renewal as renewal_module,
-    worker as worker_module,
 )
 from perdure._runtime.audit import measure_run, verify_run
 from perdure._runtime.slow_runs import MAX_RUNS, SlowRuns
+from perdure._runtime.timing import Timing
 from perdure._vm import pool as pool_module, rehearsal as rehearsal_module
 from perdure._vm.guest import default_engine
 from perdure.abc import World
@@ -80,7 +79,7 @@ async def test_the_guest_of_a_run_that_was_cancelled_is_stopped(
     world: MemoryWorld, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
     """Else it has its 30 s of a processor, which take the longer the more of them there are."""
-    monkeypatch.setattr(renewal_module, "RENEW_EVERY", 0.05)
+    monkeypatch.setattr(Worker, "_timing", Timing(renew_every=0.05))
     async with Worker(world, steps=[add]) as worker:
         watches = worker._leases.watches  # pyright: ignore[reportPrivateUsage]
         (run,) = await begun(world, body)
@@ -102,7 +101,7 @@ async def test_the_guest_of_a_run_that_was_cancelled_is_stopped(
 async def test_a_worker_is_left_whatever_guests_do_and_their_runs_are_unharmed(
     world: MemoryWorld, body: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "_GUESTS_END_S", 0.2)
+    monkeypatch.setattr(Worker, "_timing", Timing(guests_end=0.2))
     async with Worker(world, steps=[add]) as worker:
         runs = await begun(world, *[body] * 4)
         with anyio.fail_after(30):
@@ -250,7 +249,7 @@ async def test_a_run_for_which_there_is_no_room_comes_again_and_is_not_failed(
 ) -> None:
     monkeypatch.setattr(pool_module, "MAX_ASIDE", 1)
     caplog.set_level(logging.DEBUG, "perdure")
-    monkeypatch.setattr(worker_module, "_GUESTS_END_S", 0.2)
+    monkeypatch.setattr(Worker, "_timing", Timing(guests_end=0.2))
     long = "for (let i = 0; i < 12e6; i++); return 7"
     async with Worker(world, steps=[add], turn_deadline=1):
         (busy,) = await begun(world, "for (;;) {}")
@@ -264,7 +263,7 @@ async def test_a_healthy_run_does_not_wait_for_busy_ones(
     world: MemoryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The figures are those of ``benchmarks/bench_fairness.py``; these bounds are generous."""
-    monkeypatch.setattr(worker_module, "_GUESTS_END_S", 0.2)
+    monkeypatch.setattr(Worker, "_timing", Timing(guests_end=0.2))
     seconds: list[float] = []
     late: list[float] = []
 

@@ -17,7 +17,7 @@ import pytest
 from perdure import Run, Worker, Workflow, start, step, step_metadata, timeout_event
 from perdure._runtime import bodies, registry
 from perdure._runtime.audit import verify_run
-from perdure._runtime.renewal import VISIBILITY_MS
+from perdure._runtime.timing import Timing
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError, UsageError
 from perdure.model import EventType
@@ -208,7 +208,7 @@ async def test_a_plain_step_that_does_not_end_is_left_behind_and_its_claim_to_it
             while "s after its worker" not in caplog.text:
                 await anyio.lowlevel.checkpoint()
         assert told == [True]
-        clock.advance(VISIBILITY_MS)
+        clock.advance(Timing().lease_ms)
         async with Worker(world, steps=[one]):
             assert await run.result(timeout=10) == "done"
         assert gate.attempts == [1, 2]  # as one that was lost: it may go on somewhere

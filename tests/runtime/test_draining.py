@@ -10,8 +10,8 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._runtime import claimer as claimer_module
 from perdure._runtime.audit import verify_run
+from perdure._runtime.timing import Timing
 from perdure.abc import Queue, World
 from perdure.model import MessageClaim, RunId, WakeClaim
 from perdure.testing.faults import Fault, FaultyWorld
@@ -138,7 +138,7 @@ async def test_an_ending_ends_the_wait_of_calls_that_heed_it(world: World, call:
 async def test_a_claim_that_does_not_answer_is_waited_for_as_long_as_it_could_count(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claimer_module, "VISIBILITY_MS", 50)
+    monkeypatch.setattr(Worker, "_timing", Timing(lease_ms=50))
     asked, cut_short = anyio.Event(), list[str]()
     faulty = FaultyWorld(world, no_faults)
 

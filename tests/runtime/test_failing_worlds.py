@@ -11,8 +11,9 @@ import anyio.lowlevel
 import pytest
 
 from perdure import RetryableError, Worker, Workflow, start, step
-from perdure._runtime import claimer, renewal, writes
+from perdure._runtime import writes
 from perdure._runtime.audit import verify_run
+from perdure._runtime.timing import Timing
 from perdure.errors import WorldClosedError, WorldContractError
 from perdure.model import Committed, TurnCommit
 from perdure.testing.clock import ManualClock
@@ -80,8 +81,7 @@ async def elsewhere() -> str:
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     executed.clear()
-    monkeypatch.setattr(claimer, "CLAIM_AGAIN", 0.0)
-    monkeypatch.setattr(renewal, "RENEW_EVERY", 0.001)
+    monkeypatch.setattr(Worker, "_timing", Timing(claim_again=0.0, renew_every=0.001))
     monkeypatch.setattr(writes, "PAUSE", 0.0)
 
 

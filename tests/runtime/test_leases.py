@@ -11,8 +11,8 @@ import anyio.to_thread
 import pytest
 
 from perdure import Worker, Workflow, get_run, open_world, start, step
-from perdure._runtime import claimer, renewal, worker
 from perdure._runtime.audit import verify_run
+from perdure._runtime.timing import Timing
 from perdure.abc import World
 from perdure.model import EventType
 from perdure.testing.faults import Fault, FaultyWorld
@@ -53,9 +53,7 @@ def blocks() -> str:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases of 0.4 seconds, so that a test can outlast one."""
     executed.clear()
-    for module in (claimer, renewal, worker):
-        monkeypatch.setattr(module, "VISIBILITY_MS", 400)
-    monkeypatch.setattr(renewal, "RENEW_EVERY", 0.1)
+    monkeypatch.setattr(Worker, "_timing", Timing(lease_ms=400, renew_every=0.1))
 
 
 async def ends_of(world: World, run_id: str) -> list[EventType]:

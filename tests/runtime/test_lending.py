@@ -12,8 +12,9 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, get_run, open_world, start, step
-from perdure._runtime import lending as lending_module, registry
+from perdure._runtime import registry
 from perdure._runtime.audit import verify_run
+from perdure._runtime.timing import Timing
 from perdure.abc import World
 from perdure.errors import RunTimeoutError
 from perdure.model import RunStatus
@@ -87,7 +88,7 @@ async def test_parents_and_children_fit_into_a_worker_of_one(
     park_after: float,
 ) -> None:
     """Three deep, each with a step of its own, whether the parents' heaps are put away or not."""
-    monkeypatch.setattr(lending_module, "PARK_AFTER", park_after)
+    monkeypatch.setattr(Worker, "_timing", Timing(park_after=park_after))
     nest = step(name="lending:nest", max_retries=0)(body)
     async with Worker(world, steps=[nest], max_turns=1, max_steps=1) as worker:
         run = await start(NESTED, [3])
@@ -131,7 +132,7 @@ async def test_many_parents_fit_into_a_small_worker(world: World) -> None:
 async def test_a_heap_of_a_run_that_waits_for_long_is_put_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lending_module, "PARK_AFTER", 0.0)
+    monkeypatch.setattr(Worker, "_timing", Timing(park_after=0.0))
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     @step(name="lending:nest", max_retries=0)

@@ -16,8 +16,8 @@ import anyio.to_thread
 import pytest
 
 from perdure import Worker, Workflow, get_run, start, step
-from perdure._runtime import claimer, loop_watch, renewal, worker
 from perdure._runtime.loop_watch import LoopWatch
+from perdure._runtime.timing import Timing
 from perdure.abc import World
 from perdure.errors import WorldUnavailableError
 from perdure.model import EventType
@@ -49,9 +49,8 @@ async def plain() -> str:
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     executed.clear()
-    for module in (claimer, renewal, worker):
-        monkeypatch.setattr(module, "VISIBILITY_MS", int(LEASE_S * 1000))
-    monkeypatch.setattr(renewal, "RENEW_EVERY", RENEW_S)
+    timing = Timing(lease_ms=int(LEASE_S * 1000), renew_every=RENEW_S)
+    monkeypatch.setattr(Worker, "_timing", timing)
 
 
 @asynccontextmanager
@@ -127,10 +126,9 @@ class Plain:
         return self.counts
 
 
-@pytest.fixture
-def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_watch, "LOOK_EVERY", 0.005)
-    monkeypatch.setattr(loop_watch, "BLOCKED_AFTER", 0.03)
+def hurried(world: World, leases: Held, steps: Plain) -> LoopWatch:
+    """A watch that looks often and is told soon."""
+    return LoopWatch(world, leases, steps, look_every=0.005, blocked_after=0.03)
 
 
 def block_until(is_so: Callable[[], bool]) -> None:
@@ -140,13 +138,12 @@ def block_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.usefixtures("_hurried")
 async def test_each_blocking_is_told_once_and_renewed_again_and_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with MemoryWorld() as world:
         leases = Held(1)
-        watch = LoopWatch(world, leases, Plain())
+        watch = hurried(world, leases, Plain())
         with watch.watching():
             for times in (1, 2):
                 leases.renewed.clear()
@@ -161,7 +158,6 @@ async def test_each_blocking_is_told_once_and_renewed_again_and_again(
     assert not [t for t in threading.enumerate() if t.name == "perdure-loop-watch"]
 
 
-@pytest.mark.usefixtures("_hurried")
 async def test_nothing_is_asked_while_no_lease_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     loop, asked = asyncio.get_running_loop(), 0
     real = loop.call_soon_threadsafe
@@ -173,7 +169,7 @@ async def test_nothing_is_asked_while_no_lease_is_held(monkeypatch: pytest.Monke
 
     async with MemoryWorld() as world:
         leases = Held(0)
-        with monkeypatch.context() as patch, LoopWatch(world, leases, Plain()).watching():
+        with monkeypatch.context() as patch, hurried(world, leases, Plain()).watching():
             patch.setattr(loop, "call_soon_threadsafe", counted)
             time.sleep(0.1)  # noqa: ASYNC251 # the loop is blocked, and nobody minds
             assert asked == 0
@@ -184,7 +180,6 @@ async def test_nothing_is_asked_while_no_lease_is_held(monkeypatch: pytest.Monke
     assert leases.renewed == []
 
 
-@pytest.mark.usefixtures("_hurried")
 @pytest.mark.parametrize("kind", ["none", "cannot be opened"])
 async def test_a_world_may_do_without_a_twin(
     kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -198,7 +193,7 @@ async def test_a_world_may_do_without_a_twin(
             monkeypatch.setattr(MemoryWorld, "twin", World.twin)
         else:
             monkeypatch.setattr(MemoryWorld, "open", unreachable)
-        watch = LoopWatch(world, leases, Plain())
+        watch = hurried(world, leases, Plain())
         with watch.watching():
             block_until(lambda: watch.blocked == 1)
             time.sleep(0.05)  # noqa: ASYNC251 # longer than a renewal takes to come
@@ -206,10 +201,9 @@ async def test_a_world_may_do_without_a_twin(
     assert ("cannot be opened beside the blocked loop" in caplog.text) is (kind != "none")
 
 
-@pytest.mark.usefixtures("_hurried")
 async def test_what_blocks_in_a_callback_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
     async with MemoryWorld() as world:
-        watch = LoopWatch(world, Held(1), Plain())
+        watch = hurried(world, Held(1), Plain())
         with watch.watching(), caplog.at_level(logging.WARNING):
             done = asyncio.Event()
 
@@ -225,7 +219,7 @@ async def test_what_blocks_in_a_callback_is_told_too(caplog: pytest.LogCaptureFi
 async def warning_of(steps: Plain, *, busy: bool, name: str | None) -> str:
     """The text about a loop that is blocked beside a thread, in a task of this name."""
     async with MemoryWorld() as world:
-        watch, texts = LoopWatch(world, Held(1), steps), list[str]()
+        watch, texts = hurried(world, Held(1), steps), list[str]()
 
         def burn() -> None:
             while busy and not watch.blocked:
@@ -249,7 +243,6 @@ async def warning_of(steps: Plain, *, busy: bool, name: str | None) -> str:
     return text
 
 
-@pytest.mark.usefixtures("_hurried")
 async def test_threads_that_keep_the_interpreter_are_told_by_their_steps() -> None:
     text = await warning_of(Plain(a=7, b=1, c=2, d=300), busy=True, name="Runners._serve")
     assert "by threads of plain steps" in text
@@ -259,7 +252,6 @@ async def test_threads_that_keep_the_interpreter_are_told_by_their_steps() -> No
     assert "\n" not in text
 
 
-@pytest.mark.usefixtures("_hurried")
 @pytest.mark.parametrize(
     ("steps", "busy", "name"),
     [

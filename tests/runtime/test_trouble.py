@@ -20,13 +20,11 @@ from perdure._protocol.snapshot_format import (
     encode_snapshot,
 )
 from perdure._runtime import (
-    claimer,
     heap as heap_module,
-    renewal,
-    turns as turns_module,
 )
 from perdure._runtime.audit import verify_run
 from perdure._runtime.registry import AnyStep
+from perdure._runtime.timing import Timing
 from perdure._vm import guest
 from perdure.errors import GuestError, RunFailedError, WorldClosedError, WorldContractError
 from perdure.model import Digest, EventType, NewRun, RunId, RunStatus
@@ -106,7 +104,7 @@ async def test_a_turn_that_takes_too_long_is_tried_again_then_fails_its_run(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(turns_module, "_FIRST_DEADLINE", 0.02)
+    monkeypatch.setattr(Worker, "_timing", Timing(first_turn=0.02))
     endless = Workflow.from_source(
         'import { add } from "python:trouble";\n'
         f'export async function flow() {{ "use workflow"; {before} for (;;) {{}} }}'
@@ -360,7 +358,7 @@ async def test_a_result_that_cannot_be_appended_is_tried_again(
 async def test_claims_go_on_after_the_world_was_away(
     world: MemoryWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(claimer, "CLAIM_AGAIN", 0.0)
+    monkeypatch.setattr(Worker, "_timing", Timing(claim_again=0.0))
     for call in ("queue.claim_wakes", "queue.claim_messages"):
         run = await parked(world, run_id=call.partition(".")[2])
         async with Worker(FaultyWorld(world, once(call, Fault.BEFORE)), steps=[add, last]):
@@ -371,7 +369,7 @@ async def test_claims_go_on_after_the_world_was_away(
 async def test_leases_are_renewed_again_after_that_failed(
     world: MemoryWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(renewal, "RENEW_EVERY", 0.001)
+    monkeypatch.setattr(Worker, "_timing", Timing(renew_every=0.001))
     faulty = FaultyWorld(world, once("queue.extend", Fault.BEFORE))
     async with Worker(faulty, steps=[waits]):
         run = await start(WAITING, [], world=faulty)
@@ -386,11 +384,11 @@ async def test_leases_are_renewed_again_after_that_failed(
 async def test_a_lease_that_ran_out_is_lost(
     world: MemoryWorld, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "RENEW_EVERY", 0.001)
+    monkeypatch.setattr(Worker, "_timing", Timing(renew_every=0.001))
     async with Worker(world, steps=[waits]) as worker:
         run = await start(WAITING, [], world=world)
         await started.wait()
-        clock.advance(renewal.VISIBILITY_MS + 1)
+        clock.advance(Timing().lease_ms + 1)
         with anyio.fail_after(10):
             while worker.statistics()["lost_leases"] == 0:
                 await anyio.lowlevel.checkpoint()

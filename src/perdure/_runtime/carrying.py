@@ -20,6 +20,7 @@ from .routing import Routing
 from .runners import Work
 from .slots import Slots
 from .slow_runs import SlowRuns
+from .timing import Timing
 
 __all__ = ("Carrying", "Tally")
 
@@ -53,6 +54,7 @@ class Carrying:
     forget: Callable[[RunId], None]  # it is carried here no more
     snapshot_lag: int
     turn_deadline: float  # seconds one turn may take before it is tried again
+    timing: Timing
     name: str  # of the worker; with a number it names a commit of its
     commits: Iterator[int] = field(default_factory=count)
     key: bytes | None = field(default=None, repr=False)  # a secret

@@ -16,8 +16,8 @@ from ..errors import LeaseLostError, WorldClosedError, WorldError, WorldReplaced
 from .backlog import Backlog
 from .containment import ends_worker
 from .own_tasks import start_own
-from .renewal import VISIBILITY_MS
 from .slots import Slots
+from .timing import DEFAULT, Timing
 from .writes import HAND_BACK
 
 __all__ = ("Claimer",)
@@ -25,7 +25,6 @@ __all__ = ("Claimer",)
 C = TypeVar("C", WakeClaim, MessageClaim)
 _log = logging.getLogger("perdure")
 WAIT_MS = 1000
-CLAIM_AGAIN = 1.0  # seconds, after the world could not be reached
 CLAIM_LIMIT = 64
 
 
@@ -43,6 +42,7 @@ class Claimer:
         steps: Slots,
         carry: Callable[[WakeClaim], None],
         perform: Callable[[MessageClaim], None],
+        timing: Timing = DEFAULT,
     ) -> None:
         """Claim nothing yet.
 
@@ -61,6 +61,7 @@ class Claimer:
         self._steps = steps
         self._carry = carry
         self._perform = perform
+        self._timing = timing
         self._draining = False
         self._ending = Ending()  # of waits for something to claim
         self._pauses: set[anyio.CancelScope] = set()  # of loops that ask for nothing just now
@@ -81,7 +82,7 @@ class Claimer:
         self._draining = True
         # A claim that is under way may have been made: it is not cut short while it could count.
         if self._claiming is not None:
-            self._claiming.deadline = anyio.current_time() + VISIBILITY_MS / 1000
+            self._claiming.deadline = anyio.current_time() + self._timing.lease_ms / 1000
         self._ending.end()
         for pause in self._pauses:
             pause.cancel()
@@ -98,7 +99,7 @@ class Claimer:
             limit = min(self._backlog.room, self._turns.free)
             for claim in await self._claimed(
                 lambda limit=limit: self._world.queue.claim_wakes(  # type: ignore[misc]
-                    limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
+                    limit=limit, visibility_ms=self._timing.lease_ms, wait_ms=WAIT_MS
                 )
             ):
                 self._carry(claim)
@@ -108,7 +109,7 @@ class Claimer:
             limit = min(CLAIM_LIMIT, self._steps.free)
             for claim in await self._claimed(
                 lambda limit=limit: self._world.queue.claim_messages(  # type: ignore[misc]
-                    self._topics, limit=limit, visibility_ms=VISIBILITY_MS, wait_ms=WAIT_MS
+                    self._topics, limit=limit, visibility_ms=self._timing.lease_ms, wait_ms=WAIT_MS
                 )
             ):
                 self._perform(claim)
@@ -142,7 +143,7 @@ class Claimer:
             trace = None if isinstance(exc, WorldError) else exc
             _log.warning("%r; claiming goes on in a second", exc, exc_info=trace)
             with self._pause():
-                await anyio.sleep(CLAIM_AGAIN)
+                await anyio.sleep(self._timing.claim_again)
         return ()
 
     async def _give_back(self, claim: C) -> None:

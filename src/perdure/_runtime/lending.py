@@ -17,13 +17,12 @@ from .._model.ids import EntityId, RunId
 from .metadata import entered
 from .renewal import Leases
 from .slots import Slots
+from .timing import DEFAULT
 
 if TYPE_CHECKING:
     from .carrier import Carrier
 
 __all__ = ("Lending", "lent", "worker_lending")
-
-PARK_AFTER = 0.1  # seconds of waiting after which a run's heap is put away
 
 
 @final
@@ -31,14 +30,22 @@ class Lending:
     """The slots that a worker lends."""
 
     def __init__(
-        self, *, steps: Slots, turns: Slots, leases: Leases, carriers: Mapping[RunId, Carrier]
+        self,
+        *,
+        steps: Slots,
+        turns: Slots,
+        leases: Leases,
+        carriers: Mapping[RunId, Carrier],
+        park_after: float = DEFAULT.park_after,
     ) -> None:
         """Lend nothing yet.
 
         Args:
             leases: of the steps that have a slot.
             carriers: of the runs that have one, by run.
+            park_after: seconds of waiting after which a run's heap is put away.
         """
+        self._park_after = park_after
         self.loop = asyncio.get_running_loop()
         self.waits: dict[str, set[object]] = {}  # by the id of a step, the calls that wait in it
         self._steps = steps
@@ -67,7 +74,7 @@ class Lending:
         self._loans.setdefault(run_id, set()).add(entity)
         if len(self._loans[run_id]) == 1:
             self._turns.lend()
-        self.loop.call_later(PARK_AFTER, self._park, carrier)
+        self.loop.call_later(self._park_after, self._park, carrier)
 
     def end(self, run_id: RunId, step: str, wait: object) -> None:
         """The call waits no more. Idempotent."""

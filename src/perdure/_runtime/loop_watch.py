@@ -65,8 +65,25 @@ class Working(Protocol):
 class LoopWatch:
     """Watches one event loop: that in which ``watching`` is entered."""
 
-    def __init__(self, world: World, leases: Renewing, steps: Working) -> None:
+    def __init__(
+        self,
+        world: World,
+        leases: Renewing,
+        steps: Working,
+        *,
+        look_every: float = LOOK_EVERY,
+        blocked_after: float = BLOCKED_AFTER,
+    ) -> None:
+        """Watch nothing yet.
+
+        Args:
+            steps: to name, where the loop is blocked.
+            look_every: seconds between signs.
+            blocked_after: seconds without one, after which it is blocked.
+        """
         self._world = world
+        self._look_every = look_every
+        self._blocked_after = blocked_after
         self._leases = leases
         self._steps = steps
         self._clock: int | None = None  # of the loop's processor time
@@ -98,12 +115,12 @@ class LoopWatch:
         while not self._closed.wait(self._pause):
             if not self._is_awaited:
                 self._ask()
-            elif self._blocked_for > min(BLOCKED_AFTER, self._leases.every):
+            elif self._blocked_for > min(self._blocked_after, self._leases.every):
                 asyncio.run(self._stand_in())
 
     @property
     def _pause(self) -> float:
-        return min(LOOK_EVERY, self._leases.every)
+        return min(self._look_every, self._leases.every)
 
     @property
     def _blocked_for(self) -> float:
@@ -129,7 +146,7 @@ class LoopWatch:
         is_told, renew_at = False, self._question_at + self._leases.every
         try:
             while self._is_awaited and not self._closed.is_set():
-                if not is_told and self._blocked_for >= BLOCKED_AFTER:
+                if not is_told and self._blocked_for >= self._blocked_after:
                     self._tell()
                     is_told = True
                 if time.monotonic() >= renew_at:
@@ -137,7 +154,7 @@ class LoopWatch:
                     twin = twin or await self._opened_twin()
                     if twin is not None:
                         await self._leases.renew(twin)
-                await asyncio.sleep(min(self._pause, BLOCKED_AFTER / 10))
+                await asyncio.sleep(min(self._pause, self._blocked_after / 10))
         finally:
             if twin is not None:
                 await twin.aclose()

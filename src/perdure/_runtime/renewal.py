@@ -18,21 +18,21 @@ from .._vm.watch import StopReason, Watch
 from ..abc import World
 from .containment import ends_worker
 from .log_fields import of_item
+from .timing import DEFAULT, Timing
 from .writes import GONE, HAND_BACK, foreign_errors, hand_back
 
-__all__ = ("VISIBILITY_MS", "Leases")
+__all__ = ("Leases",)
 
 _log = logging.getLogger("perdure")
-VISIBILITY_MS = 10_000
-RENEW_EVERY = 3.0
 
 
 @final
 class Leases:
     """The leases that a worker holds."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, timing: Timing = DEFAULT) -> None:
         self._world = world
+        self._timing = timing
         self._leases: dict[str, Lease] = {}
         self.watches: dict[RunId, Watch] = {}  # of the turns that are taken, by their runs
         self.losses = 0
@@ -58,13 +58,13 @@ class Leases:
     @property
     def every(self) -> float:
         """Seconds between renewals."""
-        return RENEW_EVERY
+        return self._timing.renew_every
 
     async def keep(self) -> None:
         """Renew them, and stop the guests of runs that have ended, until cancelled."""
         while True:
             before = dict(self.watches)
-            await anyio.sleep(RENEW_EVERY)
+            await anyio.sleep(self._timing.renew_every)
             await self._stop_ended(before)
             leases = list(self._leases.values())
             alive = await self._renewed(self._world, leases)
@@ -82,7 +82,7 @@ class Leases:
             " its run has ended: look for a blocked event loop, a machine that was paused, or a"
             " store that did not answer. A step that must not run twice has max_retries=0",
             lease.item,
-            VISIBILITY_MS // 1000,
+            self._timing.lease_ms // 1000,
             extra=of_item(lease.item, is_wake=lease.is_wake),
         )
 
@@ -124,7 +124,8 @@ class Leases:
             return None
         try:
             with foreign_errors(world):
-                renewed = await world.queue.extend(leases, visibility_ms=VISIBILITY_MS)
+                lease_ms = self._timing.lease_ms
+                renewed = await world.queue.extend(leases, visibility_ms=lease_ms)
         except BaseException as exc:  # two more tries before they run out
             if ends_worker(exc):
                 raise

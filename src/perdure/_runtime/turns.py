@@ -41,7 +41,6 @@ Ready: TypeAlias = "tuple[Lease, NewMessage, ScheduleStep, RunRecord]"
 
 _log = logging.getLogger("perdure")
 _ENTITY = attrgetter("event.entity")  # of a result
-_FIRST_DEADLINE = 0.1  # seconds; a first turn that takes longer is not waited for by ``start``
 
 
 @final
@@ -77,7 +76,7 @@ class Turns:
         """Create the run and take its first turn, in one write; None if that did not go well."""
         try:
             heap, log = await self._custody.begin(new)
-            turn = await self._take(heap, self._given(log, new=new), _FIRST_DEADLINE)
+            turn = await self._take(heap, self._given(log, new=new), self._shared.timing.first_turn)
         except StoppedError as exc:
             self._shared.slow.note(self._run_id)
             _log.debug(

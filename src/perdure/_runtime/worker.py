@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextvars import copy_context
 from datetime import timedelta
 from types import ModuleType, TracebackType
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,17 +36,17 @@ from .local_runs import LocalRuns
 from .loop_watch import LoopWatch
 from .own_tasks import start_own
 from .registry import AnyStep, collect_steps, topics_of
-from .renewal import VISIBILITY_MS, Leases
+from .renewal import Leases
 from .room import Room
 from .routing import Routing
 from .runners import Runners, Work
 from .slots import Slots
 from .step_options import DEFAULT_QUEUE, checked_drain_timeout, checked_queues
+from .timing import DEFAULT, Timing
 
 __all__ = ("Worker",)
 
 _log = logging.getLogger("perdure")
-_GUESTS_END_S = 5.0  # of a worker that drains; then their turns are given back
 
 
 @final
@@ -90,6 +90,8 @@ class Worker:
             its log has those of the worker that rebuilds it, so all should have the same.
     """
 
+    _timing: ClassVar[Timing] = DEFAULT
+
     def __init__(
         self,
         world: World,
@@ -111,7 +113,7 @@ class Worker:
         self._pool = VmPool()
         self._turns = Slots(checked_count("max_turns", max_turns, least=1))
         self._slots = Slots(checked_count("max_steps", max_steps, least=1))
-        self._leases = Leases(world)
+        self._leases = Leases(world, self._timing)
         self._backlog = Backlog()
         self._room = Room(checked_count("warm_bytes", warm_bytes, least=0))
         self._warm = WarmHeaps(self._room)
@@ -121,7 +123,7 @@ class Worker:
         self._block: Block | None = None
         self._drain_timeout = checked_drain_timeout(drain_timeout)
         self._giving_up: asyncio.TimerHandle | None = None
-        self._routing = Routing(self.steps, self.queues, lease_ms=VISIBILITY_MS)
+        self._routing = Routing(self.steps, self.queues, lease_ms=self._timing.lease_ms)
         self._claimer = Claimer(
             world,
             topics=topics_of(self.steps.values(), self.queues),
@@ -130,6 +132,7 @@ class Worker:
             steps=self._slots,
             carry=self._carry,
             perform=self._perform,
+            timing=self._timing,
         )
         self._execution = Execution(
             world, self.steps, leases=self._leases, slots=self._slots, run=self._run
@@ -167,6 +170,7 @@ class Worker:
             forget=self._forget,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
+            timing=self._timing,
             key=key,
             limits=limits,
         )
@@ -248,7 +252,7 @@ class Worker:
     def _drain(self) -> None:
         if workers.get(self.world) is self._local:
             del workers[self.world]
-        self._pool.empty_within(_GUESTS_END_S)
+        self._pool.empty_within(self._timing.guests_end)
         loop = self._lifetime.loop
         if loop is not None and loop.is_closed():
             return  # nothing runs any more
@@ -279,7 +283,11 @@ class Worker:
 
     async def _work(self, group: TaskGroup) -> None:
         lending = Lending(
-            steps=self._slots, turns=self._turns, leases=self._leases, carriers=self._carriers
+            steps=self._slots,
+            turns=self._turns,
+            leases=self._leases,
+            carriers=self._carriers,
+            park_after=self._timing.park_after,
         )
         worker_lending.set(lending)
         self._execution.lending = lending
