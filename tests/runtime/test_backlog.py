@@ -9,7 +9,6 @@ import anyio
 import pytest
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime import backlog
 from perdure._runtime.ambient import workers
 from perdure._runtime.backlog import MOST, Backlog
 from perdure.testing.memory import MemoryWorld
@@ -17,18 +16,15 @@ from perdure.testing.memory import MemoryWorld
 pytestmark = pytest.mark.anyio
 
 
-def full() -> Backlog:
-    wakes = Backlog()
+def full(*, held_up: float) -> Backlog:
+    wakes = Backlog(held_up=held_up)
     for _ in range(MOST):
         wakes.add()
     return wakes
 
 
-async def test_it_has_room_again_once_half_of_it_has_had_its_turns(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(backlog, "HELD_UP", math.inf)
-    wakes = full()
+async def test_it_has_room_again_once_half_of_it_has_had_its_turns() -> None:
+    wakes = full(held_up=math.inf)
     assert wakes.room == 1
     waiting = asyncio.create_task(wakes.wait_room())
     for left in range(MOST // 2, 0, -1):
@@ -41,9 +37,8 @@ async def test_it_has_room_again_once_half_of_it_has_had_its_turns(
     await wakes.wait_room()  # at once
 
 
-async def test_busy_guests_bar_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "HELD_UP", 0.001)
-    wakes = full()
+async def test_busy_guests_bar_nobody() -> None:
+    wakes = full(held_up=0.001)
     await wakes.wait_room()
     assert (wakes.room, repr(wakes)) == (MOST, f"<Backlog {MOST}, {MOST} slow>")
     wakes.add()  # others have their turns beside them

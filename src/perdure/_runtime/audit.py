@@ -49,12 +49,18 @@ class AuditReport:
 
 
 async def verify_run(
-    world: World, run_id: str, *, key: bytes | str | None = None, limits: Limits | None = None
+    world: World,
+    run_id: str,
+    *,
+    key: bytes | str | None = None,
+    limits: Limits | None = None,
+    turn_deadline: float = SECONDS,
 ) -> AuditReport:
     """Execute a run again from its log and compare.
 
     Args:
         key: the key that its snapshots are tagged with; default: ``PERDURE_SNAPSHOT_KEY``.
+        turn_deadline: seconds that one turn may take.
 
     Raises:
         RunNotFoundError: no such run.
@@ -77,6 +83,7 @@ async def verify_run(
             baseline,
             key=snapshot_key(key),
             limits=limits or Limits(),
+            turn_deadline=turn_deadline,
         )
         return await pool.run(audit.run, Watch(math.inf, patience=None))
     finally:
@@ -155,7 +162,9 @@ class _Audit:
         *,
         key: bytes | None,
         limits: Limits,
+        turn_deadline: float,
     ) -> None:
+        self._turn_deadline = turn_deadline
         self._record = record
         self._events = events
         self._chain = chain
@@ -191,12 +200,13 @@ class _Audit:
         answer: Answer | None = None
         commands: list[Command] = []
         for logged in deliveries:
-            with Watch(SECONDS, patience=None).here():
+            with Watch(self._turn_deadline, patience=None).here():
                 answer = heap.deliver([logged], recorded=True)
             self._report.deliveries += 1
             commands += [c for output in answer.turns for c in output.commands]
             if isinstance(answer.outcome, Interrupted):
-                raise GuestError(name="TurnDeadlineError", message=f"took more than {SECONDS:g} s")
+                message = f"took more than {self._turn_deadline:g} s"
+                raise GuestError(name="TurnDeadlineError", message=message)
             if answer.outcome is not None:
                 break
         recorded = {e.event.key: e.event for e in self._events}

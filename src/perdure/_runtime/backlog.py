@@ -13,14 +13,20 @@ import anyio
 __all__ = ("Backlog",)
 
 MOST = 16  # wakes; a turn takes about a millisecond
-HELD_UP = 0.05  # seconds that new ones wait for those before
+HELD_UP = 0.05
 
 
 @final
 class Backlog:
     """Counts wakes from their claim to the end of their turn. Used in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, held_up: float = HELD_UP) -> None:
+        """Hold nothing yet.
+
+        Args:
+            held_up: seconds that new ones wait for those before.
+        """
+        self._held_up = held_up
         self._count = 0
         self._slow = 0  # of these; others do not wait for them
         self._change: anyio.Event | None = None  # while somebody waits
@@ -42,7 +48,7 @@ class Backlog:
 
     async def wait_room(self) -> None:
         """Return once half of it is free, or nothing happens: then guests are busy, or the loop."""
-        with anyio.move_on_after(HELD_UP) as held_up:
+        with anyio.move_on_after(self._held_up) as held_up:
             while self.room < MOST // 2:
                 self._change = self._change or anyio.Event()
                 await self._change.wait()
