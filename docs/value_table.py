@@ -28,7 +28,7 @@ from perdure._core.retries import RetryPolicy
 from perdure._runtime.registry import AnyStep, Step
 from perdure._runtime.step_options import StepOptions
 from perdure._types.forms import Forms
-from perdure.values import ArrayBuffer, BigInt, DataView, RegExp, Url
+from perdure.values import ArrayBuffer, BigInt, DataView, RegExp, TypedArray, Url
 
 __all__ = ("BEGIN", "END", "ROWS", "Row", "crossed", "nested", "updated")
 
@@ -134,6 +134,7 @@ ROWS = [
     Row("perdure.values.RegExp", RegExp, RegExp("a+", "g")),
     Row("perdure.values.ArrayBuffer", ArrayBuffer, ArrayBuffer(b"a")),
     Row("perdure.values.DataView", DataView, DataView(b"a")),
+    Row("perdure.values.TypedArray, an array.array", TypedArray, TypedArray(86, bytes(16))),
 ]
 _TELL = """
 const nameOf = (v) => Object.getPrototypeOf(v).constructor.name;

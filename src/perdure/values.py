@@ -89,10 +89,13 @@ class DataView(_AsItIs, bytes):
 @final
 @value_class(kw_only=False)
 class TypedArray(_AsItIs):
-    """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes."""
+    """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes.
 
-    tag: int
-    data: bytes
+    Each bit of it survives: the sign of a zero, and what a NaN carries.
+    """
+
+    tag: int  # 68 to 72, 77 to 79, 84 to 86: see docs/protocol.md
+    data: bytes  # a whole number of items
 
 
 @final

@@ -32,7 +32,7 @@ from .enums import form_of
 from .models import content_of, is_model
 from .show import show
 from .survey import MAX_ITEMS, too_many_items
-from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
+from .tags import FINE_SECONDS, ITEM_BYTES, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
 from .tracebacks import user_traceback
 
@@ -476,7 +476,7 @@ class _Encoder:
             case RegExp():
                 return cbor2.CBORTag(Tag.REGEXP, [self.checked(value.source), value.flags])
             case TypedArray():
-                return cbor2.CBORTag(value.tag, value.data)
+                return self.typed_array(value)
             case Url():
                 return cbor2.CBORTag(Tag.URI, self.checked(str(value)))
             case ArrayBuffer():
@@ -494,6 +494,20 @@ class _Encoder:
                 return float(value)
             case _:
                 return bytes(value)
+
+    def typed_array(self, value: TypedArray) -> Any:
+        items = next((size for tag, size in ITEM_BYTES.items() if tag == value.tag), None)
+        if items is None:
+            raise self.refuse(
+                f"a TypedArray of tag {value.tag!r}: the tags of RFC 8746 that JavaScript has are "
+                "68 to 72, 77 to 79 and 84 to 86"
+            )
+        data = bytes(value.data)
+        if len(data) % items:
+            raise self.refuse(
+                f"a TypedArray of tag {value.tag} of {len(data)} bytes: each item has {items}"
+            )
+        return cbor2.CBORTag(value.tag, data)
 
     def array(self, value: array[Any]) -> Any:
         code = {("l", 8): "q", ("L", 8): "Q", ("l", 4): "i", ("L", 4): "I"}.get(

@@ -12,7 +12,6 @@ refused before anything is made of it.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, final
@@ -21,7 +20,7 @@ import cbor2
 
 from ..errors import GuestError, ProtocolError
 from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
-from .tags import FINE_SECONDS, TYPED_ARRAYS, Tag
+from .tags import FINE_SECONDS, ITEM_BYTES, Tag
 
 __all__ = ("PLAIN", "SHARED", "SHARED_AS_LISTS", "Unfit")
 
@@ -203,8 +202,7 @@ def _step(value: Any, immutable: bool) -> StepRef:
 
 
 def _typed(tag: int) -> Callable[[Any, bool], TypedArray]:
-    code = TYPED_ARRAYS[tag]
-    size = {64: 1, 68: 1, 84: 2}[tag] if code is None else array(code).itemsize
+    size = ITEM_BYTES[tag]
 
     def decode(value: Any, immutable: bool) -> TypedArray:
         if len(_bytes(value, "typed array")) % size:
@@ -236,7 +234,7 @@ _ALL: dict[int, Any] = {
     Tag.VIEW: lambda value, immutable: DataView(_bytes(value, "DataView")),
     Tag.STEP: _step,
     **{tag: _passed_on(tag) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.STREAM, Tag.HOOK)},
-    **{tag: _typed(tag) for tag in TYPED_ARRAYS},
+    **{tag: _typed(tag) for tag in ITEM_BYTES},
 }
 
 # For most payloads, in which keys are text; others are surveyed first.

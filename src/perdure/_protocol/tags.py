@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ("FINE_SECONDS", "TYPED_ARRAYS", "Tag")
+__all__ = ("FINE_SECONDS", "ITEM_BYTES", "TYPED_ARRAYS", "Tag")
 
 FINE_SECONDS: Final = 2**33
 """From this time on (the year 2242) a float of seconds does not tell microseconds apart."""
@@ -47,4 +47,10 @@ TYPED_ARRAYS: Final[dict[int, str | None]] = {
     84: None,  # float16
     85: "f",
     86: "d",
+}
+ITEM_BYTES: Final[dict[int, int]] = {
+    **dict.fromkeys((64, 68, 72), 1),
+    **dict.fromkeys((69, 77, 84), 2),
+    **dict.fromkeys((70, 78, 85), 4),
+    **dict.fromkeys((71, 79, 86), 8),
 }
