@@ -20,7 +20,6 @@ from ._duration import duration_of
 __all__ = (
     "BlobNotFoundError",
     "BundleMissingError",
-    "CertificationError",
     "CompileError",
     "CursorError",
     "DivergenceError",
@@ -433,10 +432,6 @@ class SnapshotRejectedError(ProtocolError):
 
 class GuestBuildError(ProtocolError):
     """guest.wasm is not there, or could not be built."""
-
-
-class CertificationError(ProtocolError):
-    """A world failed conformance."""
 
 
 # --- usage --------------------------------------------------------------------------------

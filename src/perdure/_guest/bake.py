@@ -17,8 +17,6 @@ __all__ = ("bake",)
 
 PAGE = 65536
 CHUNK = 4096
-GAP = 64  # zero bytes worth splitting a segment for
-MAX_SEGMENTS = 90_000
 
 
 def bake(module: bytes) -> bytes:

@@ -25,7 +25,6 @@ _RECURSIVE = (
     "internalize_json_property",
     "js_json_to_str",
 )
-_PROXY_END = "    /* safer to test recursion in all proxy methods */\n"
 # A property by its name, a nested value: so many of the engine's ticks, each some 10 ns.
 _POLL = "    if (js_charge(ctx, 8)) "
 _OVERFLOW = "    if (JS_RECURSES(ctx)) { JS_ThrowStackOverflow(ctx); "

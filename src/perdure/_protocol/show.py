@@ -18,13 +18,12 @@ import cbor2
 from ..errors import GuestError
 from ..values import TypedArray
 
-__all__ = ("MAX_DIGITS", "show", "show_integer")
+__all__ = ("show", "show_integer")
 
-MAX_DIGITS: Final = 4300  # decimal ones; Python refuses to write more
 _MAX_PARTS: Final = 500
 _MAX_LEVELS: Final = 20
 _MAX_TEXT: Final = 10_000  # characters, of a string and of the whole
-_MAX_BITS: Final = 14_000  # of an integer that has fewer than MAX_DIGITS
+_MAX_BITS: Final = 14_000  # of an integer below 4,300 decimal digits, all that Python writes
 _CUT: Final = "…"
 
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, final
 
 from ._calls import loose
 
-__all__ = ("CancelAt", "Moment", "Swallowed", "count_suspensions", "run_cancelled")
+__all__ = ("CancelAt", "Moment", "Swallowed", "run_cancelled")
 
 T = TypeVar("T")
 
@@ -98,10 +98,3 @@ async def run_cancelled(
     if task.cancelling():
         raise Swallowed("a cancelled call went on and answered: cancellation is never caught")
     return False, answer
-
-
-async def count_suspensions(call: Awaitable[T]) -> tuple[int, T]:
-    """How often it is suspended, and its answer."""
-    driver = CancelAt(call)
-    answer = await driver
-    return driver.suspensions, answer
