@@ -120,6 +120,7 @@ def in_process(*arguments: str) -> list[str]:
     """What a new process of this script prints."""
     command = [sys.executable, __file__, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
+    # JSON of our own.
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
-from by_hand import hand_commits, hand_steps  # type: ignore[import-not-found]
+from by_hand import hand_commits, hand_steps  # type: ignore[import-not-found]  # beside this file
 from machine import fdatasync_us  # type: ignore[import-not-found]  # beside this file
 
 from perdure import Worker, Workflow, start, step

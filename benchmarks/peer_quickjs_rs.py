@@ -50,6 +50,7 @@ def main() -> None:
         saved = gzip.compress(context.create_snapshot().to_bytes(), 6)
 
         def save(context: object = context) -> None:
+            # It has no types.
             gzip.compress(context.create_snapshot().to_bytes(), 6)  # type: ignore[attr-defined]
 
         def load(saved: bytes = saved) -> None:

@@ -50,7 +50,7 @@ def test_a_worker_has_no_more_than_its_users_need() -> None:
 def test_the_version_is_that_of_the_package() -> None:
     assert perdure.__version__ == importlib.metadata.version("perdure")
     with pytest.raises(AttributeError, match="nope"):
-        perdure.nope  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore
+        perdure.nope  # type: ignore[attr-defined]  # noqa: B018  # not there
 
 
 def test_importing_the_package_imports_no_more_than_it_needs() -> None:

@@ -76,7 +76,7 @@ def test_a_record_is_one_line(written: io.StringIO, how: str, value: object) -> 
 def test_any_text_is_one_line_in_a_record(text: str) -> None:
     record = logging.LogRecord("perdure", logging.WARNING, "", 1, "%s", (text,), None)
     for one in logging.getLogger("perdure").filters:
-        assert one.filter(record)  # type: ignore[union-attr]
+        assert one.filter(record)  # type: ignore[union-attr]  # a Filter, here
     assert "\n" not in record.getMessage()
     assert shown_text(record.getMessage()) == record.getMessage()
 
@@ -122,7 +122,7 @@ def test_any_record_has_all_fields(text: str) -> None:
     record = logging.LogRecord("perdure", logging.WARNING, "", 1, text, (), None)
     record.run_id = text
     for one in logging.getLogger("perdure").filters:
-        assert one.filter(record)  # type: ignore[union-attr]
+        assert one.filter(record)  # type: ignore[union-attr]  # a Filter, here
     fields = [getattr(record, name) for name in FIELDS]
     assert fields == [text, None, None, None, None]
 

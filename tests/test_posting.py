@@ -49,6 +49,7 @@ async def test_calls_come_in_order_and_together(monkeypatch: pytest.MonkeyPatch)
     def work() -> None:
         with posted_together(), posted_together():  # the inner one changes nothing
             for number in range(5):
+                # Mypy infers no lambda with a default.
                 post(loop, lambda number=number: called.append(number))  # type: ignore[misc]
             post(loop, done.set)
 

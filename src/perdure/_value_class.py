@@ -53,7 +53,7 @@ def _slotted(cls: type[T], *, kw_only: bool) -> type[T]:
     for name, method in _SHARED.items():
         if name not in own:
             setattr(kind, name, method)
-    return kind  # type: ignore[no-any-return]
+    return kind  # type: ignore[no-any-return]  # dataclass() returns a class of the same type
 
 
 def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:

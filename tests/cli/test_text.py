@@ -110,6 +110,7 @@ def test_any_run_is_shown(
 
 
 def event(kind: EventType, entity: str | None = None, /, **facts: object) -> LoggedEvent:
+    # Facts of any kind.
     made = Event(type=kind, key="k", at_ms=1, entity=entity and EntityId(entity), facts=facts)  # type: ignore[arg-type]
     return LoggedEvent(position=1, event=made)
 

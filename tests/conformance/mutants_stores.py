@@ -129,7 +129,7 @@ def late(world: World) -> World:
         queue.settled = True
 
     world.storage.commit = unsettled  # type: ignore[method-assign, assignment]  # as a mutant
-    made.settle = settle  # type: ignore[method-assign]
+    made.settle = settle  # type: ignore[method-assign]  # a mutant
     return made
 
 
@@ -206,11 +206,11 @@ def _undead(world: World) -> World:
 
     async def open_blind() -> None:
         await inner()
-        owner = world._handle.owner  # type: ignore[attr-defined]
+        owner = world._handle.owner  # type: ignore[attr-defined]  # of one world
         owner.has_dead = lambda: False
         owner.free_dead = nothing_freed
 
-    world.open = open_blind  # type: ignore[method-assign]
+    world.open = open_blind  # type: ignore[method-assign]  # a mutant
     return world
 
 
@@ -218,5 +218,6 @@ def _loop_only(world: World) -> World:
     """Its storage has no ``commit_soon``."""
     inner = world.storage
     names = [n for n in dir(type(inner)) if not n.startswith("_") and n != "commit_soon"]
+    # A mutant.
     world.storage = SimpleNamespace(**{n: getattr(inner, n) for n in names})  # type: ignore[assignment]
     return world

@@ -80,6 +80,7 @@ def test_a_world_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def store() -> Generator[MakeWorld, None, None]:
         def make(clock: Clock) -> MemoryWorld:
             world = MemoryWorld(clock=clock)
+            # A mutant.
             world.storage.read_events = lambda *_, **__: anyio.sleep(60)  # type: ignore[assignment, method-assign]
             return world
 
@@ -191,7 +192,7 @@ def test_a_shared_store_that_no_other_process_can_open_is_told() -> None:
 
 def test_a_failure_in_a_test_names_the_check_and_the_seed() -> None:
     broken, _ = killing.ALL["no fencing"]
-    with pytest.raises(BaseException) as caught:  # noqa: PT011
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  # of whatever kind
         check_world(broken, seed=7)
     notes = "\n".join(caught.value.__notes__)
     assert "conformance check: " in notes

@@ -44,6 +44,7 @@ def with_a_generator(url: str) -> Quart:
     app = Quart(__name__)
 
     @app.while_serving
+    # Quart calls it.
     async def service() -> AsyncGenerator[None, None]:  # pyright: ignore[reportUnusedFunction]
         async with open_world(url) as world, Worker(world, steps=[add]):
             yield

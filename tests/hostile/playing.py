@@ -52,6 +52,7 @@ class _Tries(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if "passed the deadline" in record.msg:
+            # A list, here.
             self._tries[str(record.args and record.args[0])] += 1  # type: ignore[index]
 
 

@@ -30,7 +30,7 @@ class Letters(enum.Enum):
 
 class Alias(enum.Enum):
     FIRST = 1
-    SECOND = 1  # noqa: PIE796
+    SECOND = 1  # noqa: PIE796  # an alias
 
 
 class Access(enum.Flag):

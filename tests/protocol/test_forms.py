@@ -110,7 +110,7 @@ def test_a_run_comes_back_whole() -> None:
             run_id=run_id,
             workflow="w",
             bundle="b",  # type: ignore[arg-type] # a digest is a text
-            engine="e",  # type: ignore[arg-type]
+            engine="e",  # type: ignore[arg-type]  # a text will do
             status=RunStatus.RUNNING,
             turn=1,
             position=2,
@@ -239,16 +239,16 @@ def test_any_other_bytes_are_refused_or_of_the_type(data: bytes) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        Leaf(7),  # type: ignore[arg-type]
+        Leaf(7),  # type: ignore[arg-type]  # wrong on purpose
         Leaf(Name("a"), size=1),
-        Leaf(Name("a"), size="x"),  # type: ignore[arg-type]
-        Tree([], "red"),  # type: ignore[arg-type]
+        Leaf(Name("a"), size="x"),  # type: ignore[arg-type]  # likewise
+        Tree([], "red"),  # type: ignore[arg-type]  # likewise
         Tree([], Colour.RED, counts={("a", 1): 2**63}),
         Tree([], Colour.RED, counts={("a", 1): True}),
-        Tree([], Colour.RED, facts={"a": 0.5}),  # type: ignore[dict-item]
-        Tree([], Colour.RED, pair=("a",)),  # type: ignore[arg-type]
-        Tree([], Colour.RED, facts=[]),  # type: ignore[arg-type]
-        Tree([object()], Colour.RED),  # type: ignore[list-item]
+        Tree([], Colour.RED, facts={"a": 0.5}),  # type: ignore[dict-item]  # likewise
+        Tree([], Colour.RED, pair=("a",)),  # type: ignore[arg-type]  # likewise
+        Tree([], Colour.RED, facts=[]),  # type: ignore[arg-type]  # likewise
+        Tree([object()], Colour.RED),  # type: ignore[list-item]  # likewise
     ],
 )
 def test_what_is_not_as_declared_is_not_written(value: object) -> None:

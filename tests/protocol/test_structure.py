@@ -154,6 +154,7 @@ class Open(BaseModel):
 
 
 class Narrow(TypedDict):
+    # Pydantic's, no stub has it.
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     a: int
 
@@ -402,22 +403,25 @@ def test_an_annotation_that_nothing_fits_is_refused(annotation: Any) -> None:
 
 def test_a_class_that_is_not_whole_yet_is_told_as_such() -> None:
     class Later(BaseModel):
-        field: NotThere  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+        # Not there on purpose.
+        field: NotThere  # type: ignore[name-defined]  # noqa: F821
 
     @dataclass
     class Unseen:
-        field: NotThere  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+        field: NotThere  # type: ignore[name-defined]  # noqa: F821  # likewise
 
     for annotation in (Later, Unseen):
         with pytest.raises(NameError, match=r"NotThere|not defined"):
-            converter(list[annotation])  # type: ignore[valid-type]
+            converter(list[annotation])  # type: ignore[valid-type]  # a type that is a value
     with pytest.raises(NameError, match="NotThere"):
-        converter(list["NotThere"])  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+        # Not there on purpose.
+        converter(list["NotThere"])  # type: ignore[name-defined]  # noqa: F821
 
 
 def test_a_typed_dict_that_names_what_is_not_there_is_refused() -> None:
     class Unseen(TypedDict):
-        field: NotThere  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+        # Not there on purpose.
+        field: NotThere  # type: ignore[name-defined]  # noqa: F821
 
     with pytest.raises(NameError):
         converter(Unseen)

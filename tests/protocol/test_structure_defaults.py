@@ -51,19 +51,19 @@ class Fixed:
 
 @dataclass
 class Described:
-    x: int = Whole()  # type: ignore[assignment]
+    x: int = Whole()  # type: ignore[assignment]  # a descriptor
     took: timedelta = DAY
 
 
 @dataclass(frozen=True)
 class Sealed:
-    x: int = Whole()  # type: ignore[assignment]
+    x: int = Whole()  # type: ignore[assignment]  # likewise
 
 
 @dataclass
 class Watched:
     start: InitVar[int]
-    x: int = Whole()  # type: ignore[assignment]
+    x: int = Whole()  # type: ignore[assignment]  # likewise
     late: timedelta = field(init=False, default=DAY)
     seen: list[int] = field(init=False, default_factory=lambda: list[int]())
 
@@ -73,9 +73,9 @@ class Watched:
 
 @dataclass
 class Celsius:
-    degrees: float  # pyright: ignore[reportRedeclaration]
+    degrees: float  # pyright: ignore[reportRedeclaration]  # people do so
 
-    @property  # type: ignore[no-redef]
+    @property  # type: ignore[no-redef]  # likewise
     def degrees(self) -> float:
         return float(self._degrees)
 
@@ -86,7 +86,7 @@ class Celsius:
 
 @dataclass
 class OnlyRead:
-    x: int = Fixed()  # type: ignore[assignment]
+    x: int = Fixed()  # type: ignore[assignment]  # a descriptor
 
 
 @dataclass(slots=True)
@@ -234,7 +234,7 @@ class Chain:
 class ByValue(BaseModel):
     model_config = ConfigDict(use_enum_values=True)
     chain: Chain = Chain(Chain())
-    colour: Colour = "red"  # type: ignore[assignment]
+    colour: Colour = "red"  # type: ignore[assignment]  # pydantic takes it
     count: int = 1
 
 

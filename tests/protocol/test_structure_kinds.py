@@ -103,7 +103,8 @@ class Dog(BaseModel):
 
 
 def kind_of(value: Any) -> Any:
-    return value["kind"] if isinstance(value, dict) else value.kind.value  # pyright: ignore
+    # A dict or a model.
+    return value["kind"] if isinstance(value, dict) else value.kind.value  # pyright: ignore[reportUnknownVariableType]
 
 
 Chosen = Annotated[Annotated[Cat, Tag("cat")] | Annotated[Dog, Tag("dog")], Discriminator(kind_of)]
@@ -446,7 +447,7 @@ class Holding(BaseModel):
         list[Holding],
         Never[timedelta],
         Literal[Pet.CAT, "cat"],
-        Literal[1.5],  # pyright: ignore[reportInvalidTypeForm]
+        Literal[1.5],  # pyright: ignore[reportInvalidTypeForm]  # people write it
         lambda: None,
         set[list[int]],
         dict[frozenset[int], set[dict[str, int]]],
@@ -476,6 +477,7 @@ def test_an_adapter_shows_how_much_it_knows() -> None:
 def test_bindings_go_through_bases() -> None:
     assert bindings_of(DayBox) == {T: timedelta}
     assert bindings_of(Box[int]) == {T: int}
+    # An open type as a value.
     assert filled(dict[str, T], {T: int}) == dict[str, int]  # type: ignore[valid-type]
     assert filled(int, {T: int}) is int
 
@@ -521,5 +523,5 @@ def test_schemas_of_other_kinds_are_left_to_pydantic() -> None:
 
 
 def test_a_type_variable_within_a_type_leaves_it_open() -> None:
-    assert is_open(dict[str, list[T]])  # type: ignore[valid-type]
+    assert is_open(dict[str, list[T]])  # type: ignore[valid-type]  # likewise
     assert not is_open(dict[str, int])

@@ -262,6 +262,7 @@ async def test_another_loop_has_the_default_world_where_that_is_the_open_one(
 
     monkeypatch.setenv("PERDURE_WORLD", "sqlite:///app.db")
     async with open_world() as world:
+        # One expression.
         main = lambda: contextvars.Context().run(asyncio.run, begin())  # noqa: E731
         run_id = await asyncio.to_thread(main)
         assert (await get_run(run_id, world).info()).run_id == run_id

@@ -80,7 +80,7 @@ async def test_the_guest_of_a_run_that_was_cancelled_is_stopped(
     """Else it has its 30 s of a processor, which take the longer the more of them there are."""
     monkeypatch.setattr(Worker, "_timing", Timing(renew_every=0.05))
     async with Worker(world, steps=[add]) as worker:
-        watches = worker._leases.watches  # pyright: ignore[reportPrivateUsage]
+        watches = worker._leases.watches  # pyright: ignore[reportPrivateUsage]  # what is looked at
         (run,) = await begun(world, body)
         with anyio.fail_after(20):
             seen = None
@@ -88,7 +88,7 @@ async def test_the_guest_of_a_run_that_was_cancelled_is_stopped(
                 seen = watches.get(run.id)
                 await anyio.sleep(0.1)
             await run.cancel()
-            while worker.statistics()["runs"]:  # noqa: ASYNC110
+            while worker.statistics()["runs"]:  # noqa: ASYNC110  # no event tells
                 await anyio.sleep(0.01)
     assert await run.status() is RunStatus.CANCELLED
 

@@ -46,6 +46,7 @@ async def record_of(world: MemoryWorld, number: int) -> RunRecord:
 def test_the_longest_unused_is_dropped_for_want_of_room() -> None:
     room, dropped = Room(10), list[str]()
     for key in "abc":
+        # Mypy infers no lambda with a default.
         room.keep(key, 3, lambda key=key: dropped.append(key))  # type: ignore[misc]
     room.use("a")
     room.use("nothing")

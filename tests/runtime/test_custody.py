@@ -54,6 +54,7 @@ class Roads:
     def __init__(self, world: MemoryWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         self.commits: list[tuple[int, int | None]] = []
         self.saves: list[int] = []
+        # A direct storage.
         commit_soon, save = world.storage.commit_soon, world.snapshots.save  # type: ignore[attr-defined]
 
         def note_commit(commit: Any, done: Any) -> None:

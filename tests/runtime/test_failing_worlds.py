@@ -130,6 +130,7 @@ async def test_a_commit_from_a_thread_may_raise(
     world: MemoryWorld, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which it promises not to do."""
+    # A direct storage.
     real, raised = type(world.storage).commit_soon, 0  # type: ignore[attr-defined]
 
     def commit_soon(

@@ -198,7 +198,7 @@ def loop() -> Exception:
 def chain(length: int) -> Exception:
     error = ValueError("last")
     for number in range(length):
-        error = with_cause(error)  # type: ignore[assignment]
+        error = with_cause(error)  # type: ignore[assignment]  # another type
         error.args = (number,)
     return error
 

@@ -147,6 +147,7 @@ async def test_each_blocking_is_told_once_and_renewed_again_and_again(
         with watch.watching():
             for times in (1, 2):
                 leases.renewed.clear()
+                # Called within the round.
                 block_until(lambda: len(leases.renewed) >= 3 and watch.blocked == times)  # noqa: B023
                 await anyio.sleep(0.05)  # it looks several times meanwhile
                 assert watch.blocked == times
@@ -230,6 +231,7 @@ async def warning_of(steps: Plain, *, busy: bool, name: str | None) -> str:
 
         thread = threading.Thread(target=burn)
         handler = logging.Handler()
+        # A stand-in.
         handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
         logging.getLogger("perdure").addHandler(handler)
         try:

@@ -55,12 +55,12 @@ async def anything() -> dict[str, Any]:
     return {"id": HUGE}
 
 
-async def silent():  # type: ignore[no-untyped-def]
+async def silent():  # type: ignore[no-untyped-def]  # untyped on purpose
     return [HUGE]
 
 
 async def for_checkers() -> list[ForCheckers]:
-    return [HUGE]  # type: ignore[list-item]
+    return [HUGE]  # type: ignore[list-item]  # wrong on purpose
 
 
 async def marked() -> Wide:

@@ -97,6 +97,7 @@ CALLS: dict[str, tuple[Call, dict[str, Any]]] = {
     ),
     "Worker(limits=)": (
         lambda w, v: Worker(w, limits=v),
+        # Wrong on purpose.
         {"a number": 5, "a dict": {}, "a text in it": Limits(heap_bytes="1")},  # type: ignore[arg-type]
     ),
     "start": (lambda w, v: start(v, world=w), NO_TEXT | NONE | {"a path": "flow.ts"}),
@@ -167,9 +168,10 @@ async def answer_of(call: Call, world: World, value: object) -> object:
 
 def test_what_may_be_a_secret_is_not_repeated() -> None:
     with pytest.raises(UsageError) as told:
-        make_world(b"mongodb://me:hunter2@host/db")  # type: ignore[arg-type]
+        make_world(b"mongodb://me:hunter2@host/db")  # type: ignore[arg-type]  # wrong on purpose
     assert "hunter2" not in str(told.value)
     with pytest.raises(UsageError) as told:
+        # Wrong on purpose.
         Worker(MemoryWorld("memory://x"), snapshot_key=["hunter2"])  # type: ignore[arg-type]
     assert "hunter2" not in str(told.value)
 

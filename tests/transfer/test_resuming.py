@@ -160,7 +160,7 @@ class Unwritten:
         self.asked = anyio.Event()
         self.go = anyio.Event()
         self._append = world.streams.append
-        world.streams.append = self._wait  # type: ignore[method-assign]
+        world.streams.append = self._wait  # type: ignore[method-assign]  # a stand-in
 
     async def _wait(self, *given: Any, **named: Any) -> int:
         self.asked.set()

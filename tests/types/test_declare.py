@@ -185,6 +185,7 @@ def joined(a: object, b: object) -> None: ...
 
 def test_text_is_data_in_what_is_declared() -> None:
     bad = 'x";\n} evil\x1b[2J\u202e*/ export const y = 1; /*'
+    # Names that are data.
     kind = TypedDict("Bad", {bad: int, "plain": Literal[bad]})  # type: ignore[misc]
     nameless: Any = dataclass(type("no name {", (), {"__annotations__": {"a": int}}))
     step = Declared(

@@ -137,6 +137,7 @@ class Alias:
 def both(argument: Any) -> Any:
     """What ``type Both[T] = tuple[T, T]`` makes in Python 3.12 and later, with an argument."""
     make: Any = TypeAliasType
+    # An open type as a value.
     value: Any = tuple[T, T]  # type: ignore[valid-type]  # pyright: ignore[reportGeneralTypeIssues]
     return make("Both", value, type_params=(T,))[argument]
 

@@ -106,9 +106,9 @@ def test_a_class_is_declared(annotation: Any, declared: str) -> None:
         (dict[Literal["a", 1], int], 'Map<"a" | 1, number>'),
         (Counter[str], "Record<string, number>"),
         (OrderedDict[int, str], "Map<number, string>"),
-        (typing.List, "any[]"),  # noqa: UP006
-        (typing.Dict, "Record<string, any>"),  # noqa: UP006
-        (typing.Tuple, "any[]"),  # noqa: UP006
+        (typing.List, "any[]"),  # noqa: UP006  # the old names are meant
+        (typing.Dict, "Record<string, any>"),  # noqa: UP006  # likewise
+        (typing.Tuple, "any[]"),  # noqa: UP006  # likewise
         (typing.Sequence, "any[]"),
         (typing.Mapping, "Record<string, any>"),
         (PathLike, "string"),
@@ -138,7 +138,8 @@ class Nest:
     __name__ = "Nest"
 
     def __init__(self) -> None:
-        self.__value__: Any = typing.Union[int, list[self]]  # type: ignore[valid-type]  # noqa: UP007  # pyright: ignore
+        # As a type statement makes it.
+        self.__value__: Any = typing.Union[int, list[self]]  # type: ignore[valid-type]  # noqa: UP007
 
     def __call__(self) -> None: ...
 
@@ -152,7 +153,8 @@ def test_an_alias_that_names_itself_is_declared() -> None:
 
 def test_an_alias_may_name_itself_twice() -> None:
     twice = Nest()
-    twice.__value__ = typing.Union[list[twice], dict[str, twice], int]  # type: ignore[valid-type]  # noqa: UP007  # pyright: ignore
+    # Likewise.
+    twice.__value__ = typing.Union[list[twice], dict[str, twice], int]  # type: ignore[valid-type]  # noqa: UP007
     forms = Forms()
     assert forms.of(twice) == "Nest"
     assert forms.declarations() == ["export type Nest = Nest[] | Record<string, Nest> | number;"]

@@ -301,7 +301,7 @@ def _union(draw: st.DrawFn, inner: st.SearchStrategy[Kind]) -> Kind:
         st.lists(inner, min_size=2, max_size=3, unique_by=lambda kind: kind.form.split()[-1])
     )
     chosen = [kind for kind in chosen if kind.form != "other"] or chosen[:1]
-    made: Any = Union[tuple(kind.annotation for kind in chosen)]  # noqa: UP007
+    made: Any = Union[tuple(kind.annotation for kind in chosen)]  # noqa: UP007  # of so many
     hashable = all(kind.is_hashable for kind in chosen)
     return Kind(made, st.one_of([kind.values for kind in chosen]), "other", hashable)
 
@@ -352,6 +352,7 @@ def _validated(name: str, parts: list[Any], **options: Any) -> Any:
 @st.composite
 def _named_tuple(draw: st.DrawFn, inner: st.SearchStrategy[Kind]) -> Kind:
     fields = draw(_fields(inner))
+    # Fields by chance.
     owner: Any = NamedTuple(_name("Named"), [(n, k.annotation) for n, k in fields.items()])  # type: ignore[misc]
     hashable = all(k.is_hashable for k in fields.values())
     return Kind(owner, _filled(fields).map(lambda values: owner(**values)), "Array", hashable)
@@ -452,7 +453,7 @@ def _tagged(draw: st.DrawFn, inner: st.SearchStrategy[Kind]) -> Kind:
         values.append(
             kind.values.map(lambda held: {"held": held}).flatmap(partial(_instances, owner))
         )
-    made: Any = Union[tuple(members)]  # noqa: UP007
+    made: Any = Union[tuple(members)]  # noqa: UP007  # of so many
     if draw(st.booleans()):
         made = Annotated[made, pydantic.Field(discriminator="kind")]
     return Kind(made, st.one_of(values), "object")

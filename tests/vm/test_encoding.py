@@ -174,6 +174,7 @@ def test_encoding_may_run_code_that_encodes(run_of: RunOf, body: str, value: obj
 def test_a_step_called_by_a_getter_of_arguments_is_a_step(run_of: RunOf) -> None:
     run = run_body(run_of, "let p; await work({ get x() { p = work(1); return 2 } }); return 3")
     first, second = run.start().turns[0].commands
+    # Both are steps.
     assert [decode(c.args) for c in (first, second)] == [[1], [{"x": 2}]]  # type: ignore[union-attr]
 
 

@@ -37,6 +37,7 @@ def _admit(annotation: Any, visits: set[int]) -> None:
     if not isinstance(origin, type):
         return
     if is_typed_dict(origin) and (_is_of_old(origin) or bindings_of(origin)):
+        # Pydantic looks for it, no stub has it.
         origin.__get_pydantic_core_schema__ = _schema  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     if origin.__module__ != "builtins" and hasattr(origin, "__annotations__"):
         for part in _field_annotations(origin):

@@ -98,6 +98,7 @@ class Claimer:
         while await self._may_claim_wakes():
             limit = min(self._backlog.room, self._turns.free)
             for claim in await self._claimed(
+                # Mypy infers no lambda with a default.
                 lambda limit=limit: self._world.queue.claim_wakes(  # type: ignore[misc]
                     limit=limit, visibility_ms=self._timing.lease_ms, wait_ms=WAIT_MS
                 )
@@ -108,6 +109,7 @@ class Claimer:
         while self._topics and await self._may_claim(self._steps):
             limit = min(CLAIM_LIMIT, self._steps.free)
             for claim in await self._claimed(
+                # Likewise.
                 lambda limit=limit: self._world.queue.claim_messages(  # type: ignore[misc]
                     self._topics, limit=limit, visibility_ms=self._timing.lease_ms, wait_ms=WAIT_MS
                 )

@@ -85,6 +85,7 @@ def _members(error: BaseException) -> Iterator[BaseException]:
         visits.add(id(one))
         yield one
         if isinstance(one, BaseExceptionGroup):
+            # A group of anything.
             waiting.extend(one.exceptions)  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
 
 

@@ -93,6 +93,7 @@ _WRAPPERS = (
     getattr(typing, "ReadOnly", typing.Required),  # since Python 3.13
 )
 _BARE = (
+    # The old names are what is meant.
     *(typing.List, typing.Tuple, typing.Dict, typing.Set, typing.FrozenSet, typing.Deque),  # noqa: UP006
     *(typing.Sequence, typing.Iterable, typing.Mapping, typing.Collection),
 )

@@ -178,7 +178,8 @@ def raise_error(error: int | None, trap: int | None) -> None:
     # wasmtime-py has no public way to adopt a pointer.
     if error:
         error_at = ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t))
+        # No public way.
         raise wasmtime.WasmtimeError._from_ptr(error_at)  # pyright: ignore[reportPrivateUsage]
     if trap:
         trap_at = ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t))
-        raise wasmtime.Trap._from_ptr(trap_at)  # pyright: ignore[reportPrivateUsage]
+        raise wasmtime.Trap._from_ptr(trap_at)  # pyright: ignore[reportPrivateUsage]  # likewise

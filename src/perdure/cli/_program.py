@@ -44,5 +44,5 @@ class Program(TyperGroup):
 def _displayable(error: E) -> E:
     """A usage error, whose message may repeat an argument."""
     if isinstance(message := getattr(error, "message", None), str):
-        error.message = shown_text(message)  # type: ignore[attr-defined]
+        error.message = shown_text(message)  # type: ignore[attr-defined]  # looked for above
     return error

@@ -94,6 +94,7 @@ async def test_a_log_with_a_damaged_part_is_named(
         head = await world._handle.runs.get(RUN)
         key = Layout.part(RUN, head.birth, head.segments[0].name)
         part = await world._handle.cas.get(key)
+        # It is there.
         await world._handle.cas.put(key, change(part.body))  # type: ignore[union-attr]
         with pytest.raises(WorldContractError, match="part log-"):
             await other.storage.read_events(RUN)
@@ -112,6 +113,7 @@ async def test_a_stream_with_a_damaged_part_is_named(
         keys = [listed.key async for listed in world._handle.cas.names(folder)]
         (key,) = [key for key in keys if "." in key]
         part = await world._handle.cas.get(key)
+        # It is there.
         await world._handle.cas.put(key, change(part.body))  # type: ignore[union-attr]
         with pytest.raises(WorldContractError, match="part "):
             await world.streams.read(RUN, "s")

@@ -146,7 +146,7 @@ async def test_a_run_id_that_is_too_long_for_s3_names_the_limit(
     async with S3World(url) as world:
         before = world.statistics()
         with pytest.raises(NameTooLongError, match=f"which allows {MAX_KEY_BYTES}") as told:
-            await CALLS[call](world, run_id)  # type: ignore[misc]
+            await CALLS[call](world, run_id)  # type: ignore[misc]  # some are coroutines
         assert told.value.key_bytes > MAX_KEY_BYTES
         assert not getattr(told.value, "retryable", False)
         assert world.statistics() == before  # nobody was asked

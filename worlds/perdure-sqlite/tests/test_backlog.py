@@ -142,6 +142,7 @@ def test_a_claim_takes_as_much_work_from_a_long_queue_as_from_a_short_one(
         fill(db, backlog, topics=topics, due_ms=due_ms, runs=runs)
         transaction, owner = Transaction(db.cursor(), NOW_MS), Owner(Place("", tmp_path / "x"))
         counts.append(
+            # Mypy infers no lambda with a default.
             instructions(db, lambda t=transaction, o=owner: CLAIMS[claim](t, o, asked))  # type: ignore[misc]
         )
         db.close()
@@ -176,6 +177,7 @@ def test_a_claim_after_a_leases_end_takes_no_more_work_from_a_run_with_many_mess
         counts.append(
             instructions(
                 db,
+                # Likewise.
                 lambda t=transaction, o=owner: _claim_messages(t, o, ["t0"], 1, 10_000),  # type: ignore[misc]
             )
         )
@@ -193,6 +195,7 @@ def test_what_a_dead_owner_held_is_found_without_looking_through_what_waits(
         transaction, dead = Transaction(db.cursor(), NOW_MS), Owner(Place("", tmp_path / "x"))
         _claim_messages(transaction, dead, ["t0"], 3, 10_000)
         _claim_wakes(transaction, dead, 3, 10_000)
+        # Likewise.
         counts.append(instructions(db, lambda t=transaction, name=dead.name: _free(t, name)))  # type: ignore[misc]
         freed, _ = _claim_messages(
             transaction, Owner(Place("", tmp_path / "x")), ["t0"], backlog, 10_000
@@ -297,6 +300,7 @@ def test_a_page_of_what_few_are_looks_at_so_many_runs_and_no_more(
     for runs in (100, 5_000):
         db = tables()
         fill(db, runs, topics=1, due_ms=0, runs=1)
+        # Likewise.
         counts.append(instructions(db, lambda db=db: _page(db, where, (2, ""), 10)))  # type: ignore[misc]
         page = _page(db, where, (2, ""), 10)
         assert (page.runs, page.cursor) == ((), f"1/run{runs - 50:09}")

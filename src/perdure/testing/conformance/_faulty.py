@@ -107,6 +107,7 @@ class Client:
     async def _struck(self, strike: Strike, name: str, args: Any, named: Any) -> Any:
         """The call's answer, or None if it has to be asked again."""
         self.has_struck = True
+        # Its type is said here.
         call: Callable[[], Awaitable[Any]] = lambda: answer_of(self.world, name, args, named)  # noqa: E731
         if strike.what in ("before", "after"):
             self._armed = Fault(strike.what)

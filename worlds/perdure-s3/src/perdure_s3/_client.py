@@ -16,6 +16,7 @@ from aiobotocore.config import AioConfig  # type: ignore[import-untyped]  # with
 from aiobotocore.hooks import AioHierarchicalEmitter  # type: ignore[import-untyped]  # likewise
 from aiobotocore.session import AioSession  # type: ignore[import-untyped]  # likewise
 from botocore.handlers import (  # type: ignore[import-untyped]  # likewise
+    # Likewise.
     add_expect_header as _add_expect_header,  # pyright: ignore[reportUnknownVariableType]
 )
 from botocore.loaders import create_loader  # type: ignore[import-untyped]  # likewise

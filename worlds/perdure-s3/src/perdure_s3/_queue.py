@@ -88,6 +88,7 @@ class S3Queue(Queue):
                     txn.found.send(new, now_ms=txn.now_ms)
 
         for run_id, mine in by_run.items():
+            # Mypy infers no lambda with a default.
             await self._handle.runs.change(run_id, lambda txn, mine=mine: send(txn, mine))  # type: ignore[misc]
 
     async def claim_messages(
@@ -131,6 +132,7 @@ class S3Queue(Queue):
             return renewed
 
         batches = await each(
+            # Mypy infers no lambda with a default.
             self._handle.runs.change(run_id, lambda txn, mine=mine: extend(txn, mine))  # type: ignore[misc]
             for run_id, mine in by_run.items()
         )

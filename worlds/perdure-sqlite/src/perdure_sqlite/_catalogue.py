@@ -66,6 +66,7 @@ class SqliteCatalogue(Catalogue):
         count = 0
         for (run_id,) in ended:
             count += await self._handle.write(
+                # Mypy infers no lambda with a default.
                 lambda transaction, run_id=run_id: _purge(transaction, run_id, ended_before_ms)  # type: ignore[misc]
             )
         return count
