@@ -129,7 +129,7 @@ PartT = TypeVar("PartT", bound=Part[Any])
 
 def reads(
     work: Callable[Concatenate[PartT, P], T],
-) -> Callable[Concatenate[PartT, P], CoroutineType[Any, Any, T]]:
+) -> Callable[Concatenate[PartT, P], CoroutineType[object, object, T]]:
     """A method of a ``Part`` that looks at the store: *work*, run in a thread."""
 
     @functools.wraps(work)
@@ -142,7 +142,7 @@ def reads(
 
 def writes(
     work: Callable[Concatenate[PartT, P], T],
-) -> Callable[Concatenate[PartT, P], CoroutineType[Any, Any, T]]:
+) -> Callable[Concatenate[PartT, P], CoroutineType[object, object, T]]:
     """A method of a ``Part`` that changes the store: *work*, in a thread, under the store's lock.
 
     One that is cancelled may still land, whole.

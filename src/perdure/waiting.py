@@ -13,7 +13,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 
 import anyio
 
@@ -71,7 +71,7 @@ class Home:
         raise UsageError(elsewhere_text(self._url, is_over=self.is_gone))
 
 
-async def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_end(work: Coroutine[object, object, T]) -> T:
     """The result of *work*, in a task of its own that nothing cuts short.
 
     A cancellation of the caller, be it asyncio's or of a scope of anyio's, is raised once *work*

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from .._model.commit import HookRecord, TurnCommit
 from .._model.events import Event, EventType
@@ -102,7 +101,7 @@ def ended_event(outcome: RunOutcome) -> Event:
     )
 
 
-def merged_attributes(attributes: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, str]:
+def merged_attributes(attributes: Mapping[str, str], facts: Mapping[str, object]) -> dict[str, str]:
     """A run's *attributes* after an ``attributes_set`` with *facts*; None takes one away."""
     merged = dict(attributes)
     for name, value in facts.items():

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, cast, final
 from ..errors import GuestError
 from ..values import UNDEFINED
 
-__all__ = ("as_json",)
+__all__ = ("Json", "as_json")
 
+Json: TypeAlias = "dict[str, Any]"  # an object; what its members are, its keys tell
 _Container: TypeAlias = "GuestError | Mapping[object, object] | Iterable[object]"
 
 _MAX_DEPTH = 100

@@ -57,7 +57,7 @@ def traceback_of(error: BaseException) -> TracebackType | None:
     return traceback
 
 
-def _code_of(handler: Any) -> CodeType | None:
+def _code_of(handler: object) -> CodeType | None:
     """The code of a signal's handler in Python."""
     code = getattr(getattr(handler, "func", handler), "__code__", None)
     return code if isinstance(code, CodeType) else None

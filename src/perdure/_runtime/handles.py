@@ -222,7 +222,7 @@ def _ended(record: RunRecord) -> RunRecord | None:
 
 async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
     if end.status is RunStatus.FAILED:
-        error: Any = await _failure(end.payload)
+        error: object = await _failure(end.payload)
         stack = error.stack if isinstance(error, GuestError) else ""
         raise RunFailedError(run_id, error=error, stack=stack)
     value: Any = None
@@ -246,7 +246,7 @@ async def _failure(payload: bytes | None) -> object:
         return GuestError(name=type(exc).__name__, message=f"the value that was thrown: {exc}")
 
 
-def _same(value: Any) -> Any:
+def _same(value: object) -> object:
     return value
 
 

@@ -15,7 +15,7 @@ from .._model.ids import EntityId, RunId
 from .._model.runs import RunRecord, RunStatus
 from .._model.snapshot import Snapshot
 from .._protocol.codec import decode
-from .._protocol.json_values import as_json
+from .._protocol.json_values import Json, as_json
 from .._value_class import value_class
 from ..abc import World
 from ..display import shown_text
@@ -39,7 +39,7 @@ class Inspection:
     entities: tuple[Entity, ...]
     chain: tuple[Snapshot, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """The same as JSON types; takes time for large values, so an event loop that is shared
         does well to call it in a thread.
         """
@@ -58,7 +58,7 @@ class Inspection:
             },
         }
 
-    def _steps(self) -> list[dict[str, Any]]:
+    def _steps(self) -> list[Json]:
         """Steps with their arguments and, of those that failed or retry, the error."""
         payloads = {
             (logged.event.entity, logged.event.type): logged.event.payload
@@ -76,7 +76,7 @@ class Inspection:
             for step in steps
         ]
 
-    def _of(self, kind: EntityKind) -> list[dict[str, Any]]:
+    def _of(self, kind: EntityKind) -> list[Json]:
         return [_entity(entity) for entity in self.entities if entity.kind is kind]
 
 
@@ -121,7 +121,7 @@ async def read_log(world: World, run_id: RunId, *, after: int = 0) -> tuple[Logg
     return tuple(events)
 
 
-def record_json(record: RunRecord) -> dict[str, Any]:
+def record_json(record: RunRecord) -> Json:
     """A run's record as JSON types; ``output`` and ``error`` are null until there is one."""
     value = shown_payload(record.payload)
     return {
@@ -143,7 +143,7 @@ def record_json(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _event(logged: LoggedEvent) -> dict[str, Any]:
+def _event(logged: LoggedEvent) -> Json:
     event = logged.event
     return {
         "position": logged.position,
@@ -155,8 +155,8 @@ def _event(logged: LoggedEvent) -> dict[str, Any]:
     }
 
 
-def _entity(entity: Entity) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+def _entity(entity: Entity) -> Json:
+    fields: Json = {
         "id": entity.id,
         "status": entity.state,
         "at": entity.at,

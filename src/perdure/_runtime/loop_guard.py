@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, final
+from typing import final
 
 from ..errors import UsageError
 from .contained import Contained, step_in, tell_of

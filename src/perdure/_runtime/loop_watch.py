@@ -20,7 +20,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import PurePath
 from types import FrameType
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 from .._logs import Lines
 from .._platform import thread_clock
@@ -202,7 +202,7 @@ class LoopWatch:
             "" if len(steps) <= NAMED else ", …",
         )
 
-    def _tell_task(self, task: asyncio.Task[Any] | None) -> None:
+    def _tell_task(self, task: asyncio.Task[object] | None) -> None:
         frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] # documented
         frame = frames.get(self._loop_thread)
         name = "a callback" if task is None else task.get_name()

@@ -29,7 +29,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 @final
-class Keywords(dict[str, Any]):
+class Keywords(dict[str, object]):
     """Converted arguments for keyword-only parameters, by name."""
 
 
@@ -66,7 +66,7 @@ class Parameters:
     def __repr__(self) -> str:
         return f"<Parameters of {self._step_id}: {len(self._named)}>"
 
-    def convert(self, args: Sequence[Any]) -> list[Any]:
+    def convert(self, args: Sequence[object]) -> list[object]:
         """Arguments in the types that the annotations ask for.
 
         An argument that is ``undefined`` takes its parameter's default, as in JavaScript. Where
@@ -83,9 +83,10 @@ class Parameters:
         if not self._is_last_keywords(args):
             return list(self._converted(args))
         where = f"arguments[{len(args) - 1}]"
-        return [*self._converted(args[:-1]), Keywords(self._converted_keywords(args[-1], where))]
+        members = cast("dict[str, object]", args[-1])
+        return [*self._converted(args[:-1]), Keywords(self._converted_keywords(members, where))]
 
-    def _is_last_keywords(self, args: Sequence[Any]) -> bool:
+    def _is_last_keywords(self, args: Sequence[object]) -> bool:
         """Whether the last argument is the object for keyword-only parameters.
 
         It follows all that are positional. Behind ``*rest``, where nothing else tells, it is one
@@ -100,14 +101,14 @@ class Parameters:
         return self._keywords.keys() >= cast("dict[object, object]", args[-1]).keys()
 
     def _converted_keywords(
-        self, members: Mapping[str, Any], where: str
-    ) -> Iterator[tuple[str, Any]]:
+        self, members: Mapping[str, object], where: str
+    ) -> Iterator[tuple[str, object]]:
         for name, value in members.items():
             parameter = self._keywords.get(name, self._others)
             at = f"{where}.{name}"
             yield name, value if parameter is None else parameter.convert(value, at)
 
-    def _converted(self, args: Sequence[Any]) -> Iterator[Any]:
+    def _converted(self, args: Sequence[object]) -> Iterator[object]:
         for at, value in enumerate(args):
             parameter = self._named[at] if at < len(self._named) else self._rest
             yield value if parameter is None else parameter.convert(value, f"arguments[{at}]")
@@ -130,8 +131,8 @@ class _Parameter:
         self._function = function
         self._name = parameter.name
         self._step_id = step_id
-        self._default: Any = parameter.default
-        self._around: Mapping[str, Any] | None = _names_around(function)
+        self._default: object = parameter.default
+        self._around: Mapping[str, object] | None = _names_around(function)
         self._converter: Converter | None = None
         self.as_it_is: frozenset[type] = frozenset()  # types of values that need no conversion
         with contextlib.suppress(NameError):  # of a class further down in the module, perhaps
@@ -139,7 +140,7 @@ class _Parameter:
         if self._converter is not None:
             self._around = None
 
-    def convert(self, value: Any, where: str) -> Any:
+    def convert(self, value: object, where: str) -> object:
         if self._converter is None:
             self._converter = self._read_again(where)
         if value is UNDEFINED and self._default is not inspect.Parameter.empty:
@@ -181,7 +182,7 @@ class _Parameter:
 
 
 def annotation_of(
-    function: Callable[..., object], name: str, around: Mapping[str, Any] | None = None
+    function: Callable[..., object], name: str, around: Mapping[str, object] | None = None
 ) -> Any:
     """The evaluated annotation of one parameter, or of ``return``; ``Any`` if it has none.
 
@@ -202,7 +203,7 @@ def annotation_of(
     return typing.get_type_hints(holder, globalns=names, include_extras=True)[name]
 
 
-def _names_around(function: Callable[..., object]) -> Mapping[str, Any]:
+def _names_around(function: Callable[..., object]) -> Mapping[str, object]:
     """The names of the function that *function* is being defined in."""
     outer, within, _ = getattr(inspect.unwrap(function), "__qualname__", "").rpartition(
         ".<locals>."
@@ -213,7 +214,7 @@ def _names_around(function: Callable[..., object]) -> Mapping[str, Any]:
     return {} if frame is None else dict(frame.f_locals)
 
 
-def _written(function: Callable[..., object]) -> Mapping[str, Any]:
+def _written(function: Callable[..., object]) -> Mapping[str, object]:
     if sys.version_info >= (3, 14):
         import annotationlib
 

@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import (
-    Any,
     Generic,
     ParamSpec,
     TypeAlias,
@@ -77,7 +76,7 @@ class Step(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<Step {self.id} max_retries={self.options.max_retries}>"
 
-    def check_call(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+    def check_call(self, args: Sequence[object], keywords: Mapping[str, object]) -> None:
         """Pass arguments that the function can be called with.
 
         Args:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 import anyio
 import anyio.to_thread
@@ -34,7 +34,7 @@ _log = logging.getLogger("perdure")
 class Awaited:
     """A plain function returned something to await."""
 
-    value: Awaitable[Any]
+    value: Awaitable[object]
 
 
 Outcome: TypeAlias = "bytes | Raised | Awaited"

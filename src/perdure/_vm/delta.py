@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import sub
-from typing import Any, final
+from typing import final
 
 import zstandard
 
@@ -130,7 +130,7 @@ def _unpack(body: bytes) -> Patch:
     at = _PAIR.size + 4 * count
     if at > len(body):
         raise ValueError("it is cut short")
-    steps: Any = array("I", body[_PAIR.size : at])
+    steps = array("I", body[_PAIR.size : at])
     if steps[1:].count(0):
         raise ValueError("its pages are not in order")
     try:

@@ -6,10 +6,11 @@ import os
 import re
 import sys
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from .._protocol.json_values import Json
 from ..display import shown_url
 from ..errors import PerdureError, UsageError
 from ._arguments import JsonOption
@@ -58,7 +59,7 @@ def certify(
         raise typer.Exit(FAILED)
 
 
-def _print(figures: dict[str, Any]) -> None:
+def _print(figures: Json) -> None:
     """The verdicts for people."""
     rows: list[list[Cell]] = []
     for check in figures["checks"]:
@@ -87,9 +88,7 @@ def _seconds(tier: str, duration: str | None) -> float:
     return int(parsed[1]) * _UNITS[parsed[2]]
 
 
-def _check(
-    url: str, tier: str, seed: int | None, seconds: float, only: str, opener: str
-) -> dict[str, Any]:
+def _check(url: str, tier: str, seed: int | None, seconds: float, only: str, opener: str) -> Json:
     if find_spec("hypothesis") is None:
         raise UsageError("there is no hypothesis; install it: pip install 'perdure[testing]'")
     # The rest of the program does without it, and starts sooner.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeAlias, cast
+from collections.abc import Iterator
+from typing import Annotated, TypeAlias, cast
 
 import typer
 
+from .._protocol.json_values import Json
 from .._runtime.hints import why_waiting
 from .._runtime.inspection import inspect_run
 from ..errors import UsageError
@@ -58,17 +59,17 @@ def inspect(
     run_async(main)
 
 
-def _keep_failures(fields: dict[str, Any]) -> None:
+def _keep_failures(fields: Json) -> None:
     fields["steps"] = [step for step in fields["steps"] if _has_failed(step)]
     fields["events"] = [event for event in fields["events"] if event["type"] in _FAILURES]
     fields["waits"] = fields["hooks"] = []
 
 
-def _has_failed(step: Mapping[str, Any]) -> bool:
+def _has_failed(step: Json) -> bool:
     return step["status"] == "failed" or step["error"] is not None
 
 
-def _keep_last(fields: dict[str, Any], limit: int | None) -> int:
+def _keep_last(fields: Json, limit: int | None) -> int:
     """Keep so many events. Returns how many were left out."""
     events = fields["events"]
     left_out = 0 if limit is None else max(0, len(events) - limit)
@@ -76,7 +77,7 @@ def _keep_last(fields: dict[str, Any], limit: int | None) -> int:
     return left_out
 
 
-def _print(fields: dict[str, Any], left_out: int) -> None:
+def _print(fields: Json, left_out: int) -> None:
     head = fields["run"]
     show("  ".join([cut(head[name], LONGEST_CELL) for name in ("id", "workflow", "status")]))
     if head["moved_to"] is not None:
@@ -109,7 +110,7 @@ def _print_tables(tables: Iterator[Table]) -> None:
             show_table(columns, rows, whole=("status", "took", "until", "at", "of"))
 
 
-def _entities(fields: dict[str, Any]) -> Iterator[Table]:
+def _entities(fields: Json) -> Iterator[Table]:
     yield (
         ("step", "function", "status", "tries", "took", "awaited at"),
         [
@@ -130,7 +131,7 @@ def _entities(fields: dict[str, Any]) -> Iterator[Table]:
     )
 
 
-def _events(fields: dict[str, Any]) -> Iterator[Table]:
+def _events(fields: Json) -> Iterator[Table]:
     yield (
         ("#", "event", "of", "at"),
         [
@@ -140,7 +141,7 @@ def _events(fields: dict[str, Any]) -> Iterator[Table]:
     )
 
 
-def _call(step: Mapping[str, Any]) -> str:
+def _call(step: Json) -> str:
     """The step's id and arguments, as a call."""
     arguments = step["arguments"]
     if not isinstance(arguments, list):
@@ -150,11 +151,11 @@ def _call(step: Mapping[str, Any]) -> str:
     return f"{step['step']}({cut(text, _LONGEST_ARGUMENTS)})"
 
 
-def _tries(step: Mapping[str, Any]) -> str:
+def _tries(step: Json) -> str:
     return f"{step['attempts']}" + (f" ({step['lost']} lost)" if step["lost"] else "")
 
 
-def _took(step: Mapping[str, Any]) -> str:
+def _took(step: Json) -> str:
     """From when it was asked for until its end, waits between attempts included."""
     ms = step["took_ms"]
     if ms is None:
@@ -182,7 +183,7 @@ def error_line(error: object) -> str:
     return f"{fields['name']}: {fields['message']}".partition("\n")[0].removesuffix(": ")
 
 
-def _fields(error: object) -> dict[str, Any]:
+def _fields(error: object) -> Json:
     """The fields of an error; a value that was thrown may have any, or none."""
-    fields = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+    fields = cast("Json", error) if isinstance(error, dict) else {}
     return fields if fields.keys() >= {"name", "message", "stack"} else {}

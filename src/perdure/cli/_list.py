@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .._model.runs import RunStatus
+from .._protocol.json_values import Json
 from .._runtime.inspection import record_json
 from .._runtime.listing import list_runs
 from ..display import shown_url
@@ -57,7 +58,7 @@ def runs(
     run_async(main)
 
 
-def _print(runs: list[dict[str, Any]]) -> None:
+def _print(runs: list[Json]) -> None:
     rows = [
         [run["id"], run["workflow"], run["status"], to_second(run["created_at"])] for run in runs
     ]

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, TypeAlias
+from typing import IO, TypeAlias
 
 import typer
 from rich.console import Console
@@ -114,7 +114,7 @@ def show_table(
         _out.print(table)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """One JSON document on stdout, the same whether or not it is a terminal."""
     indent = 2 if _out.is_terminal else None
     document = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)

@@ -6,12 +6,12 @@ import difflib
 import gc
 import os
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import typer
 
-from .._protocol.json_values import as_json
+from .._protocol.json_values import Json, as_json
 from .._runtime.audit import verify_run
 from .._runtime.handles import Run, get_run
 from .._runtime.inspection import record_json
@@ -129,7 +129,7 @@ async def _result(run: Run, *, as_json_: bool) -> object:
         raise
 
 
-def _end(run: Run, error: RunFailedError | RunCancelledError | RunMovedError) -> dict[str, Any]:
+def _end(run: Run, error: RunFailedError | RunCancelledError | RunMovedError) -> Json:
     match error:
         case RunFailedError():
             return {"id": run.id, "status": "failed", "error": as_json(error.error)}

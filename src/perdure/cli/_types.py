@@ -31,7 +31,7 @@ def types(
     the public ones that are defined in it.
     """
     steps: dict[str, list[Declared]] = defaultdict(list)
-    classes: dict[str, list[type[Any]]] = {}
+    classes: dict[str, list[type[object]]] = {}
     try:
         for module in map(load_module, modules):
             classes[module.__name__] = _classes_of(module)
@@ -52,7 +52,7 @@ def types(
     print_source("\n".join([AMBIENT, *parts]).removesuffix("\n"))
 
 
-def _classes_of(module: ModuleType) -> list[type[Any]]:
+def _classes_of(module: ModuleType) -> list[type[object]]:
     listed: Sequence[str] | None = getattr(module, "__all__", None)
     names = [name for name in vars(module) if name[0] != "_"] if listed is None else listed
     return [

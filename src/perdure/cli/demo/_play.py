@@ -18,13 +18,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import anyio
 import typer
 
 from ..._model.events import EventType, LoggedEvent
+from ..._protocol.json_values import Json
 from ..._runtime.audit import measure_run, verify_run
 from ..._runtime.handles import Run
 from ..._runtime.inspection import inspect_run
@@ -146,7 +147,7 @@ def _show(logged: LoggedEvent) -> None:
 
 async def _count(
     world: World, run: Run, folder: Path, value: object, pids: list[int], seconds: float
-) -> dict[str, Any]:
+) -> Json:
     """The figures of the play, counted from the log and from the lines that the bodies wrote."""
     inspection = await inspect_run(world, run.id)
     audit = await verify_run(world, run.id)
@@ -177,7 +178,7 @@ async def _count(
     }
 
 
-def _print(figures: dict[str, Any], url: str) -> None:
+def _print(figures: Json, url: str) -> None:
     show(f"result: {json.dumps(figures['result'])}")
     sizes, problems = figures["snapshot_bytes"], figures["problems"]
     rows = (
