@@ -7,7 +7,7 @@ next ``delete_run`` or ``purge`` finishes the work of a process that died.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, final
+from typing import final
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
@@ -86,7 +86,7 @@ class MongoCatalogue(Catalogue):
                 db.runs.find(query, {"snapshots": 0}).sort(_ORDER).limit(limit + 1).to_list(None)
             )
             page = documents[:limit]
-            stored: list[tuple[Owner, Any]] = [(run["n"], run.get("payload")) for run in page]
+            stored: list[tuple[Owner, object]] = [(run["n"], run.get("payload")) for run in page]
             try:
                 values = await load_values(db.chunks, stored)
             except MissingChunksError:

@@ -14,7 +14,7 @@ import itertools
 import os
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 from weakref import WeakValueDictionary
 
 from pymongo.uri_parser import parse_uri
@@ -90,7 +90,7 @@ class Connection:
 _connections: WeakValueDictionary[Key, Connection] = WeakValueDictionary()
 
 
-def _defaults(uri: str) -> dict[str, Any]:
+def _defaults(uri: str) -> dict[str, object]:
     """Options the URL does not set: patience for an election, an end to waiting for the dead."""
     names = {name.lower() for name in parse_uri(uri)["options"]}
     wanted = {"serverSelectionTimeoutMS": 20_000, "socketTimeoutMS": 30_000}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 
 import anyio
 
@@ -50,7 +50,7 @@ class Handle:
         self._make: MakeDriver = DRIVERS[driver]
         self._connection: Connection | None = None
         self._collections: Collections | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._term: object = None
         self._closing = False
 
@@ -108,7 +108,7 @@ class Handle:
         if self._connection is not None:  # a caller may hear of its write after the world's end
             self._connection.ring(*names)
 
-    async def write(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def write(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
         """Run a write to its end, cancelled or not; durable once this returns."""
         return await self.outcome(self.spawn(work))
 
@@ -119,7 +119,7 @@ class Handle:
                 self.look_for_the_dead()  # it may wait for a lock of theirs
             return await write
 
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+    def spawn(self, work: Callable[[], Coroutine[object, object, T]]) -> asyncio.Task[T]:
         """Run in a task that ``aclose`` waits for."""
         self.check_open()
         task = asyncio.get_running_loop().create_task(work())
@@ -242,7 +242,7 @@ class Handle:
         if self._connection is not None:
             self._connection.reaper.begin()
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.debug("%s: a write ended with %r", self.url, error)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from bson import ObjectId
 
@@ -84,7 +83,7 @@ def assumed_message(lease: Lease, run_id: RunId) -> QueuedMessage:
     )
 
 
-def claim_of(document: Any, values: Values) -> MessageClaim:
+def claim_of(document: Document, values: Values) -> MessageClaim:
     """The claim whose lease is in the document."""
     return MessageClaim(
         message=Message(

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any, final
+from typing import final
 
 from bson import ObjectId
 
@@ -186,7 +186,7 @@ async def _tokens(handle: Handle, needs: Needs) -> list[Document]:
 
 async def _positions(handle: Handle, n: ObjectId, needs: Needs) -> dict[str, int]:
     query = {"_id.n": n, "key": {"$in": sorted(needs.keys)}}
-    events: list[dict[str, Any]] = await handle.db.events.find(query, {"key": 1}).to_list(None)
+    events: list[Document] = await handle.db.events.find(query, {"key": 1}).to_list(None)
     return {event["key"]: event["_id"]["p"] for event in events}
 
 
@@ -217,7 +217,7 @@ async def _whole_hooks(
     return {d["_id"]: hook_of(d, values.unpack(d["metadata"])) for d in documents}
 
 
-async def _load(handle: Handle, n: ObjectId, stored: list[Any]) -> Values:
+async def _load(handle: Handle, n: ObjectId, stored: list[object]) -> Values:
     """Large values of the run.
 
     Raises:

@@ -12,7 +12,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 
 from pymongo import ASCENDING, ReturnDocument
 
@@ -226,7 +226,9 @@ class MongoQueue(Queue):
                 "at_ms": until_ms,
             },
         )
-        stored: list[tuple[Owner, Any]] = [(message["n"], message["body"]) for message in documents]
+        stored: list[tuple[Owner, object]] = [
+            (message["n"], message["body"]) for message in documents
+        ]
         values = await load_values(db.chunks, stored)
         return tuple(claim_of(message, values) for message in documents), next_due_ms
 

@@ -8,7 +8,7 @@ after the other, and so is (writer, sequence). A close is a write without chunks
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import cbor2
 from bson import ObjectId
@@ -130,7 +130,7 @@ class MongoStreams(Streams):
         async def work() -> tuple[StreamCopy, ...]:
             n, db = await self._number(run_id), self._handle.db
             writes = await db.streams.find({"_id.n": n}).sort("_id", 1).to_list(None)
-            stored: list[tuple[Owner, Any]] = [(n, write["data"]) for write in writes]
+            stored: list[tuple[Owner, object]] = [(n, write["data"]) for write in writes]
             values = await load_values(db.chunks, stored)
             by_name: dict[str, list[Document]] = {}
             for write in writes:
@@ -182,7 +182,7 @@ class MongoStreams(Streams):
         query = {"_id.n": n, "_id.name": name, "end": ends, "data": {"$ne": None}}
         writes = await db.streams.find(query).sort("end", 1).limit(limit).to_list(None)
         chunks: list[bytes] = []
-        stored: list[tuple[Owner, Any]] = [(n, write["data"]) for write in writes]
+        stored: list[tuple[Owner, object]] = [(n, write["data"]) for write in writes]
         try:
             values = await load_values(db.chunks, stored)
         except MissingChunksError:  # its run is being deleted

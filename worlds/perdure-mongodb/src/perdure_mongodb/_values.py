@@ -75,7 +75,7 @@ class Values:
         return None if stored is None else bytes(stored)
 
 
-async def load_values(chunks: Collection, stored: Iterable[tuple[Owner, Any]]) -> Values:
+async def load_values(chunks: Collection, stored: Iterable[tuple[Owner, object]]) -> Values:
     """Fetch the large ones of these owners' values.
 
     Raises:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Set
-from typing import Any, final
+from typing import final
 
 import anyio
 from pymongo.errors import PyMongoError
@@ -91,7 +91,7 @@ class Watcher:
                 await stream.close()
 
 
-def bells_of(change: Any) -> list[str]:
+def bells_of(change: Document) -> list[str]:
     """Whom a change concerns: bells by name."""
     where, key = change["ns"]["coll"], change["documentKey"]["_id"]
     whole: Document = change.get("fullDocument") or {}

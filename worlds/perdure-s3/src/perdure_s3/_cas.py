@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final, Protocol, TypeVar, cast, final
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, final
 
 import aiohttp
 import anyio
@@ -85,26 +85,29 @@ _SETTINGS = (
 _TRANSIENT = (BotoCoreError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
+Reply: TypeAlias = "Mapping[str, Any]"  # botocore has no annotations
+
+
 class Client(Protocol):
     """The calls of an S3 client that are used here."""
 
-    def get_object(self, **named: Any) -> Awaitable[Mapping[str, Any]]:
+    def get_object(self, **named: object) -> Awaitable[Reply]:
         """Read an object."""
         ...
 
-    def head_object(self, **named: Any) -> Awaitable[Mapping[str, Any]]:
+    def head_object(self, **named: object) -> Awaitable[Reply]:
         """Look whether an object is there."""
         ...
 
-    def put_object(self, **named: Any) -> Awaitable[Mapping[str, Any]]:
+    def put_object(self, **named: object) -> Awaitable[Reply]:
         """Write an object."""
         ...
 
-    def delete_object(self, **named: Any) -> Awaitable[Mapping[str, Any]]:
+    def delete_object(self, **named: object) -> Awaitable[Reply]:
         """Delete an object."""
         ...
 
-    def list_objects_v2(self, **named: Any) -> Awaitable[Mapping[str, Any]]:
+    def list_objects_v2(self, **named: object) -> Awaitable[Reply]:
         """List objects."""
         ...
 
@@ -228,7 +231,7 @@ class Cas:
         """The objects whose names begin with *prefix*, in order, above *after*."""
         token: str | None = None
         while True:
-            named: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+            named: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
             if token is not None:
                 named["ContinuationToken"] = token
             elif after:
@@ -240,7 +243,7 @@ class Cas:
                 return
             token = page["NextContinuationToken"]
 
-    async def _page(self, prefix: str, named: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _page(self, prefix: str, named: Mapping[str, object]) -> Reply:
         try:
             return await self._again("LIST", prefix, lambda: self._client.list_objects_v2(**named))
         except ClientError as exc:
@@ -309,7 +312,7 @@ class Cas:
         if size > MAX_KEY_BYTES:
             raise NameTooLongError(name, key_bytes=size, limit=MAX_KEY_BYTES)
 
-    def _named(self, key: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    def _named(self, key: str, named: Mapping[str, object]) -> dict[str, object]:
         self.check_name(key, key)
         return {"Bucket": self._bucket, "Key": self._prefix + key, **named}
 
@@ -339,7 +342,7 @@ async def _tries() -> AsyncIterator[None]:
             await anyio.sleep(_FIRST_PAUSE * 2**tried * random.uniform(0.5, 1.5))
 
 
-def _words(exc: Any) -> str:
+def _words(exc: object) -> str:
     """The error's name, without the server's own words: they may repeat a key."""
     if isinstance(exc, ClientError):
         operation = getattr(exc, "operation_name", "a request")
@@ -348,9 +351,9 @@ def _words(exc: Any) -> str:
 
 
 def _code(exc: Any) -> str:
-    return str(cast(Mapping[str, Any], exc.response).get("Error", {}).get("Code", ""))
+    return str(cast(Reply, exc.response).get("Error", {}).get("Code", ""))
 
 
 def _status(exc: Any) -> int:
-    metadata = cast(Mapping[str, Any], exc.response).get("ResponseMetadata", {})
+    metadata = cast(Reply, exc.response).get("ResponseMetadata", {})
     return int(metadata.get("HTTPStatusCode", 0))

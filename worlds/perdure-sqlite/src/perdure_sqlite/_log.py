@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from perdure.model import Event
 
@@ -55,7 +54,7 @@ class Log:
         """
         if not 0 < len(events) < len(_INSERTS):
             return False
-        values: list[Any] = []
+        values: list[object] = []
         for position, event in enumerate(events, start=self.position + 1):
             values += pack_event(self.n, position, event)
         try:

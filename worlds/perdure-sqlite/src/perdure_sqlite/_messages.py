@@ -14,11 +14,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from perdure.errors import LeaseLostError
 from perdure.model import Lease, NewMessage
 
+from ._schema import Row
 from ._writer import Transaction
 
 __all__ = (
@@ -48,7 +49,7 @@ class Inline:
     name: str | None  # as the row was
     token: str | None
     expires_ms: int | None
-    changed: tuple[Any, ...] | None = None  # the values for ``CHANGED``, if it is to be changed
+    changed: Row | None = None  # the values for ``CHANGED``, if it is to be changed
 
     ALL: ClassVar[str] = ", ".join(_INLINE)
     COLUMNS: ClassVar[str] = "inline_name, inline_token, inline_expires_ms"
@@ -83,9 +84,7 @@ class Inline:
         return lease
 
 
-def lease_inline(
-    transaction: Transaction, new: NewMessage, token: str
-) -> tuple[Lease, tuple[Any, ...]]:
+def lease_inline(transaction: Transaction, new: NewMessage, token: str) -> tuple[Lease, Row]:
     """The lease on a message that is sent inline, and the values for ``Inline.CHANGED``."""
     assert new.lease_ms is not None
     expires_ms = transaction.now_ms + new.lease_ms
@@ -124,7 +123,7 @@ def send_message(
     return Lease(item=new.message_id, token=token, is_wake=False, expires_at_ms=expires_ms)
 
 
-def spill(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
+def spill(db: sqlite3.Connection, where: str, values: Row) -> bool:
     """Make rows of the messages that stand in these runs; False if there are none."""
     where = f"{where} AND inline_name IS NOT NULL"
     spilt = db.execute(
@@ -180,7 +179,7 @@ def extend_message(transaction: Transaction, lease: Lease, until_ms: int) -> boo
 
 
 def _on_live(
-    transaction: Transaction, statement: str, values: tuple[Any, ...], lease: Lease, n: int | None
+    transaction: Transaction, statement: str, values: Row, lease: Lease, n: int | None
 ) -> sqlite3.Cursor:
     """Run *statement* on the message that *lease* is on, while it is."""
     db, (run_id, _, name) = transaction.db, lease.item.partition("/")

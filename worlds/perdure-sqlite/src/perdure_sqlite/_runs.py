@@ -203,7 +203,7 @@ def store_wake(transaction: Transaction, wake: Wake) -> None:
 def pack_committed(committed: Committed) -> bytes:
     """What a commit gave, to give it again."""
     # Flat: the encoder asks of each list within whether it is a mapping.
-    parts: list[Any] = [committed.turn, committed.position, committed.first_position]
+    parts: list[object] = [committed.turn, committed.position, committed.first_position]
     parts += [len(committed.conflicts), *committed.conflicts]
     for lease in committed.leases:
         parts += [lease.item, lease.token, lease.is_wake, lease.expires_at_ms]

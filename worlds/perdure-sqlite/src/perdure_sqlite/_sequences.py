@@ -8,7 +8,7 @@ is not so, nothing stays written, and ``_turn``, which can do everything, finds 
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 from perdure.lowlevel import created_event, ended_event
 from perdure.model import (
@@ -26,7 +26,7 @@ from ._log import Log
 from ._messages import MAX_INLINE_BYTES, Inline, lease_inline
 from ._owners import Owner
 from ._runs import pack_committed
-from ._schema import OF_RUN, pack_map
+from ._schema import OF_RUN, Row, pack_map
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
 
@@ -196,7 +196,7 @@ def _committed(commit: TurnCommit, written: int, lease: Lease | None) -> Committ
     )
 
 
-def _advanced(commit: TurnCommit, committed: Committed) -> tuple[Any, ...]:
+def _advanced(commit: TurnCommit, committed: Committed) -> Row:
     """The values of ``_ADVANCED``."""
     return (
         committed.turn,
@@ -208,7 +208,7 @@ def _advanced(commit: TurnCommit, committed: Committed) -> tuple[Any, ...]:
     )
 
 
-def _as_it_was(transaction: Transaction, commit: TurnCommit, n: int) -> tuple[Any, ...]:
+def _as_it_was(transaction: Transaction, commit: TurnCommit, n: int) -> Row:
     """The values of ``_AS_IT_WAS``."""
     run = (n, commit.run_id, commit.turn, commit.expected_position, commit.commit_id)
     return (*run, commit.leases[0].lease.token, transaction.now_ms)
