@@ -56,7 +56,7 @@ def _slotted(cls: type[T], *, kw_only: bool) -> type[T]:
     return kind  # type: ignore[no-any-return]  # dataclass() returns a class of the same type
 
 
-def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
+def _initializer(cls: type[Any], *, kw_only: bool) -> Callable[..., None]:
     parameters: list[str] = []
     lines: list[str] = []
     names: dict[str, Any] = {"_anew": _ANEW}
@@ -84,7 +84,7 @@ def _initializer(cls: Any, *, kw_only: bool) -> Callable[..., None]:
     return initialize
 
 
-def _values(self: Any) -> tuple[Any, ...]:
+def _values(self: Any) -> tuple[object, ...]:
     return tuple([getattr(self, name) for name in self.__dataclass_fields__])
 
 
@@ -100,20 +100,20 @@ def _equal(self: Any, other: object) -> Any:
     return _values(self) == _values(other)
 
 
-def _hash(self: Any) -> int:
+def _hash(self: object) -> int:
     return hash(_values(self))
 
 
-def _refuse(self: Any, name: str, *_: object) -> None:
+def _refuse(self: object, name: str, *_: object) -> None:
     raise FrozenInstanceError(f"{type(self).__qualname__} is frozen: {name} stays as it is")
 
 
-def _setstate(self: Any, state: Sequence[Any]) -> None:
+def _setstate(self: Any, state: Sequence[object]) -> None:
     for name, value in zip(self.__dataclass_fields__, state, strict=True):
         object.__setattr__(self, name, value)
 
 
-_SHARED: dict[str, Callable[..., Any]] = {
+_SHARED: dict[str, Callable[..., object]] = {
     "__repr__": _repr,
     "__eq__": _equal,
     "__hash__": _hash,

@@ -48,30 +48,30 @@ def tell_of(step: StepMetadata, error: BaseException) -> None:
 
 
 @final
-class Contained(Coroutine[Any, Any, Any]):
+class Contained(Coroutine[object, object, object]):
     """A coroutine that does not raise what ends a loop, unless a signal raised it."""
 
     __slots__ = ("_coroutine",)
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, coroutine: Coroutine[object, object, object]) -> None:
         self._coroutine = coroutine
 
     def __repr__(self) -> str:
         return f"<Contained {self._coroutine!r}>"
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         """Its name, its frame: those of the coroutine, for those who look at a task."""
         return getattr(self._coroutine, name)
 
     # --- what a task asks of its coroutine --------------------------------------------------------
 
-    def send(self, value: Any, /) -> Any:
+    def send(self, value: object, /) -> object:
         try:
             return self._coroutine.send(value)
         except (SystemExit, KeyboardInterrupt) as exc:
             return self._end(exc)
 
-    def throw(self, error: Any, /, *rest: Any) -> Any:
+    def throw(self, error: Any, /, *rest: Any) -> object:
         try:
             return self._coroutine.throw(error, *rest)
         except (SystemExit, KeyboardInterrupt) as exc:
@@ -83,7 +83,7 @@ class Contained(Coroutine[Any, Any, Any]):
     def __await__(self) -> Any:
         return self._coroutine.__await__()
 
-    def _end(self, error: BaseException) -> Any:
+    def _end(self, error: BaseException) -> object:
         """End the task with *error*; returns what the coroutine waits for from now on."""
         task: asyncio.Task[Any] | None = asyncio.current_task()
         if is_interrupt(error) or task is None or task.done():

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 from ..errors import UsageError
 from .contained import Contained, step_in, tell_of
@@ -120,12 +120,12 @@ class _Guard:
 class _Refusal:
     """A method of the loop for all but steps."""
 
-    def __init__(self, guard: _Guard, name: str, method: Callable[..., Any]) -> None:
+    def __init__(self, guard: _Guard, name: str, method: Callable[..., object]) -> None:
         self.guard = guard
         self._name = name
         self._method = method
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
+    def __call__(self, *args: object, **keywords: object) -> object:
         step = step_in(copy_context())
         if step is not None:
             raise UsageError(

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 from pymongo.errors import PyMongoError
 
@@ -44,12 +44,15 @@ class Work(Generic[T]):
     new: NewRun | None = None  # the run to make if it is not there
 
 
+_SomeWork: TypeAlias = "Work[Any]"  # each has an answer of its own type
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
-    work: Work[Any]
+    work: _SomeWork
     answer: asyncio.Future[Any]
 
-    def tell(self, answer: Any) -> None:
+    def tell(self, answer: object) -> None:
         """Hand the answer, or error, to its caller if that still waits for it."""
         if self.answer.done():
             return
@@ -101,7 +104,7 @@ class Lander:
                 request.answer.cancel()
 
     async def _answer(self, run_id: RunId, batch: list[_Request]) -> None:
-        answers: list[Any]
+        answers: list[object]
         try:
             answers = await self._land(run_id, [request.work for request in batch])
         except asyncio.CancelledError:
@@ -117,7 +120,7 @@ class Lander:
         for request, answer in zip(batch, answers, strict=True):
             request.tell(answer)
 
-    async def _land(self, run_id: RunId, works: list[Work[Any]]) -> list[Any]:
+    async def _land(self, run_id: RunId, works: list[_SomeWork]) -> list[object]:
         needs, new = Needs.of_all([work.needs for work in works]), works[0].new
         until, pause, care = time.monotonic() + PATIENCE, 0.001, Care.RECENT
         while True:
@@ -177,7 +180,7 @@ def _may_be_the_fault_of_one(exc: Exception) -> bool:
     return not isinstance(exc, PerdureError)
 
 
-def _act(work: Work[Any], page: Page, now_ms: int) -> Any:
+def _act(work: _SomeWork, page: Page, now_ms: int) -> object:
     try:
         return work.act(page, now_ms)
     except PerdureError as error:  # an answer, too: the book is as it was

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import anyio
 
@@ -53,11 +53,14 @@ class _Work(Generic[T]):
     )
 
 
+_SomeWork: TypeAlias = "_Work[Any]"  # each has an answer of its own type
+
+
 @dataclass(frozen=True, slots=True)
 class _Try:
     txn: Txn
     head: Head
-    answers: list[Any]
+    answers: list[object]
 
 
 @final
@@ -71,7 +74,7 @@ class Runs:
         self._bells = bells
         self._now_ms = now_ms
         self._heads: OrderedDict[RunId, Head] = OrderedDict()
-        self._queued: dict[RunId, list[_Work[Any]]] = {}
+        self._queued: dict[RunId, list[_SomeWork]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -148,7 +151,7 @@ class Runs:
             self.follow(self._write_all(run_id))
         return await work.answer
 
-    def follow(self, work: Any) -> None:
+    def follow(self, work: Coroutine[object, object, None]) -> None:
         """Have a coroutine run until it is done; ``settle`` waits for it."""
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
@@ -193,7 +196,7 @@ class Runs:
             _answer(self._queued[run_id], [asyncio.CancelledError()] * len(self._queued[run_id]))
             del self._queued[run_id]
 
-    async def _land(self, run_id: RunId, batch: list[_Work[Any]]) -> list[Any]:
+    async def _land(self, run_id: RunId, batch: list[_SomeWork]) -> list[object]:
         head, fresh = self._heads.get(run_id), False
         if head is None:
             head, fresh = await self.read(run_id), True
@@ -327,7 +330,7 @@ class Runs:
         return head
 
 
-async def _apply(work: _Work[Any], txn: Txn) -> Any:
+async def _apply(work: _SomeWork, txn: Txn) -> object:
     try:
         if work.prepare is not None:
             await work.prepare(txn)
@@ -336,7 +339,7 @@ async def _apply(work: _Work[Any], txn: Txn) -> Any:
         return exc
 
 
-def _answer(batch: list[_Work[Any]], answers: list[Any]) -> None:
+def _answer(batch: list[_SomeWork], answers: Sequence[object]) -> None:
     for work, answer in zip(batch, answers, strict=True):
         if work.answer.done():
             continue
