@@ -17,19 +17,19 @@ from .tokens import PUNCTUATOR, Tokens
 __all__ = ("comments_between_lines", "comments_of_many_lines", "decrements", "odd_letters")
 
 _HASHBANG = rf"\A#![^\n{SEPARATORS}]*(?=[{SEPARATORS}])"
-_COMMENT = re.compile(rf"{_HASHBANG}|//[^\n{SEPARATORS}]*|/\*[\s\S]*?\*/")
+_COMMENT = rf"{_HASHBANG}|//[^\n{SEPARATORS}]*|/\*[\s\S]*?\*/"  # compiled when it is used
 
 
 def comments_of_many_lines(tokens: Tokens) -> Iterator[Edit]:
     """Blanks for each comment that U+2028 or U+2029 ends or goes through."""
-    last = -1
+    last, find = -1, re.compile(_COMMENT).finditer
     for separator in re.finditer(f"[{SEPARATORS}]", tokens.text):
         at = bisect_right(tokens.starts, separator.start())  # the token behind
         start = tokens.ends[at - 1] if at else 0
         if at == last or start > separator.start():
             continue
         last = at
-        for comment in _COMMENT.finditer(tokens.text, start, tokens.starts[at]):
+        for comment in find(tokens.text, start, tokens.starts[at]):
             whole = tokens.text[comment.start() : comment.end() + 1]
             if any(letter in whole for letter in SEPARATORS):
                 yield Edit(comment.start(), comment.end(), None)
@@ -38,13 +38,14 @@ def comments_of_many_lines(tokens: Tokens) -> Iterator[Edit]:
 def comments_between_lines(tokens: Tokens) -> Iterator[Edit]:
     """Blanks for the comments at which tree-sitter ends a statement that goes on, or goes on."""
     text, starts, ends, words = tokens.text, tokens.starts, tokens.ends, tokens.words
+    find = re.compile(_COMMENT).finditer
     for at, kind in enumerate(tokens.kinds):
         if not tokens.breaks[at]:
             continue
         start = ends[at - 1] if at else 0
         goes_on = kind == PUNCTUATOR and words[at] not in "{};"
         if goes_on or text.find("/*", start, starts[at]) >= 0:
-            for comment in _COMMENT.finditer(text, start, starts[at]):
+            for comment in find(text, start, starts[at]):
                 yield Edit(comment.start(), comment.end(), None)
 
 

@@ -23,9 +23,9 @@ _GO_ON_ALSO = (
     | frozenset(map(chr, range(0x1369, 0x1372)))
     | frozenset("\u00b7\u0387\u19da\u200c\u200d\u30fb\uff65")
 )
-_CODE = r"\\u([\da-fA-F]{4})|\\u\{([\da-fA-F]+)\}"
-_ESCAPE = re.compile(_CODE)
-_STRING_ESCAPE = re.compile(rf"{_CODE}|\\x([\da-fA-F]{{2}})|\\([\s\S])")
+# Compiled when they are first used, as those of tokens.
+_ESCAPE = r"\\u([\da-fA-F]{4})|\\u\{([\da-fA-F]+)\}"
+_STRING_ESCAPE = rf"{_ESCAPE}|\\x([\da-fA-F]{{2}})|\\([\s\S])"
 _CONTROLS = {
     "n": "\n",
     "t": "\t",
@@ -51,7 +51,7 @@ def plain_text(text: str) -> str:
 
 def spelled(name: str) -> str:
     """A name without escapes."""
-    return name if "\\" not in name else _ESCAPE.sub(_letter, name)
+    return name if "\\" not in name else re.sub(_ESCAPE, _letter, name)
 
 
 def string_value(literal: str) -> str:
@@ -59,7 +59,7 @@ def string_value(literal: str) -> str:
     inner = literal[1:-1]
     if "\\" not in inner:
         return inner
-    halves = _STRING_ESCAPE.sub(_letter, inner)  # of what two escapes may spell together
+    halves = re.sub(_STRING_ESCAPE, _letter, inner)  # of what two escapes may spell together
     return halves.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -77,7 +77,7 @@ def odd_letter(name: str) -> str | None:
 
 
 def _letter(escape: re.Match[str]) -> str:
-    code = escape[1] or escape[2] or (escape[3] if escape.re is _STRING_ESCAPE else "")
+    code = escape[1] or escape[2] or (escape[3] if escape.re.pattern == _STRING_ESCAPE else "")
     if not code:
         return _CONTROLS.get(escape[4], escape[4])
     number = int(code, 16)
