@@ -111,4 +111,4 @@ def test_attributes_that_are_damaged_fail_the_commit_that_adds_to_them() -> None
             events=(change,),
         )
         with pytest.raises(WorldContractError, match="the record of run a cannot be read"):
-            commit_turn(transaction, commit, owner, Sequences())
+            commit_turn(commit, owner, Sequences(), transaction)

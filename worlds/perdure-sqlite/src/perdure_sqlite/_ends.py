@@ -8,21 +8,21 @@ from __future__ import annotations
 from perdure.model import RunId, RunOutcome
 
 from ._hooks import free_hooks
-from ._messages import Inline, drop_messages
+from ._messages import EMPTIED, drop_messages
 from ._writer import Transaction
 
-__all__ = ("ENDED", "end_run", "let_go")
+__all__ = ("end_run", "let_go")
 
-ENDED = (
+_ENDED = (
     "status = ?, payload = ?, ended_at_ms = ?, wake_due_ms = NULL, wake_token = NULL,"
-    f" wake_expires_ms = NULL, leased_ms = NULL, {Inline.EMPTIED}"
+    f" wake_expires_ms = NULL, leased_ms = NULL, {EMPTIED}"
 )
 
 
 def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome) -> None:
     """Give the run its end: what it holds is freed, what waits for it is woken."""
     transaction.db.execute(
-        f"UPDATE runs SET {ENDED} WHERE n = ?",
+        f"UPDATE runs SET {_ENDED} WHERE n = ?",
         (outcome.status, outcome.payload, outcome.at_ms, n),
     )
     let_go(transaction, n, run_id)

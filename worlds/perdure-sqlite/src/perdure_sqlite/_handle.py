@@ -48,6 +48,7 @@ class Handle:
         self.url = url
         self.place = Place(url, path.absolute())
         self.clock = clock
+        self.now_ms = clock.now_ms
         self.counters = {"commits": 0, "appends": 0, "claims": 0}
         self.owner = Owner(self.place)
         self.bells = Bells(clock)
@@ -86,10 +87,6 @@ class Handle:
             WorldReplacedError: its file is not there any more.
         """
         self.writer  # noqa: B018  # raises what is to be raised
-
-    def now_ms(self) -> int:
-        """The world's clock."""
-        return self.clock.now_ms()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run a transaction; durable once this returns."""

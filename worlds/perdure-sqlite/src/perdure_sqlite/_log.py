@@ -11,12 +11,54 @@ from dataclasses import dataclass
 
 from perdure.model import Event
 
-from ._schema import EVENT_INSERT, EVENT_PLACES, pack_event, pack_key
+from ._schema import (
+    EVENT_INSERT,
+    EVENT_PLACES,
+    OF_RUN,
+    ids_of,
+    pack_event,
+    pack_events,
+    pack_key,
+)
 
-__all__ = ("Log",)
+__all__ = ("MAX_AT_ONCE", "Log", "remove_events", "write_events")
 
 # For events in one statement: there is a prepared one for each count.
-_INSERTS = [f"{EVENT_INSERT} {', '.join([EVENT_PLACES] * count)}" for count in range(9)]
+MAX_AT_ONCE = 8
+_INSERTS = [
+    f"{EVENT_INSERT} {', '.join([EVENT_PLACES] * count)}" for count in range(MAX_AT_ONCE + 1)
+]
+
+
+def write_events(
+    cursor: sqlite3.Cursor, n: int, position: int, events: Sequence[Event], *, is_last: bool
+) -> bool:
+    """Write *events* after a position, all or none.
+
+    Args:
+        is_last: the position is known to be the last one of the log. Else no more than
+            ``MAX_AT_ONCE`` are written, in one statement, which changes nothing if it fails.
+
+    Returns:
+        Whether they could be written: no key was there, and no position was taken.
+    """
+    try:
+        if len(events) > MAX_AT_ONCE:
+            assert is_last
+            rows = [pack_event(n, at, event) for at, event in enumerate(events, position + 1)]
+            cursor.executemany(_INSERTS[1], rows)
+        elif events:
+            cursor.execute(_INSERTS[len(events)], pack_events(n, position, events))
+    except sqlite3.IntegrityError:
+        if is_last:
+            remove_events(cursor, n, position)
+        return False
+    return True
+
+
+def remove_events(cursor: sqlite3.Cursor, n: int, position: int) -> None:
+    """Take back what was written after a position."""
+    cursor.execute(f"DELETE FROM events WHERE {OF_RUN}", ids_of(n, after=position))
 
 
 @dataclass(slots=True)
@@ -26,7 +68,6 @@ class Log:
     db: sqlite3.Connection
     n: int
     position: int
-    first_at_ms: int | None = None  # of the first event written
 
     def write(self, event: Event) -> bool:
         """Put *event* at the next position, unless its key is there."""
@@ -36,34 +77,6 @@ class Log:
         except sqlite3.IntegrityError:
             return False
         self.position += 1
-        if self.first_at_ms is None:
-            self.first_at_ms = event.at_ms
-        return True
-
-    def write_all(self, events: Sequence[Event]) -> list[bool]:
-        """Put *events* at the next positions; says of each whether its key was not there."""
-        if len(events) > 1 and self.write_new(events):
-            return [True] * len(events)
-        return [self.write(event) for event in events]
-
-    def write_new(self, events: Sequence[Event]) -> bool:
-        """Put a few *events* at the next positions, in one statement.
-
-        Returns:
-            Whether that could be done: no key was there, and no position was taken.
-        """
-        if not 0 < len(events) < len(_INSERTS):
-            return False
-        values: list[object] = []
-        for position, event in enumerate(events, start=self.position + 1):
-            values += pack_event(self.n, position, event)
-        try:
-            self.db.execute(_INSERTS[len(events)], values)
-        except sqlite3.IntegrityError:
-            return False
-        self.position += len(events)
-        if self.first_at_ms is None:
-            self.first_at_ms = events[0].at_ms
         return True
 
     def find(self, key: str) -> int | None:

@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from perdure.errors import LeaseLostError
 from perdure.model import Lease, NewMessage
 
-from ._schema import Row
 from ._writer import Transaction
 
 __all__ = (
+    "EMPTIED",
+    "EMPTY",
+    "END_MESSAGE",
+    "INLINE",
     "MAX_INLINE_BYTES",
-    "Inline",
     "bound_lease",
     "check_message",
     "drop_messages",
@@ -32,65 +33,17 @@ __all__ = (
     "extend_message",
     "free_messages",
     "give_message_back",
-    "lease_inline",
     "send_message",
     "spill",
 )
 
 _COLUMNS = ("name", "topic", "body", "due_ms", "token", "expires_ms")
-_INLINE = [f"inline_{column}" for column in _COLUMNS]
+INLINE = tuple([f"inline_{column}" for column in _COLUMNS])
+EMPTY: dict[str, None] = dict.fromkeys(INLINE)
+EMPTIED = ", ".join([f"{column} = NULL" for column in INLINE])
 MAX_INLINE_BYTES = 1024  # of a body: its run's row is read and written a lot
-
-
-@dataclass(slots=True)
-class Inline:
-    """The message that stands in a run's row while the run's commit is landed, or room for one."""
-
-    name: str | None  # as the row was
-    token: str | None
-    expires_ms: int | None
-    changed: Row | None = None  # the values for ``CHANGED``, if it is to be changed
-
-    ALL: ClassVar[str] = ", ".join(_INLINE)
-    COLUMNS: ClassVar[str] = "inline_name, inline_token, inline_expires_ms"
-    CHANGED: ClassVar[str] = ", ".join([f"{column} = ?" for column in _INLINE])
-    EMPTIED: ClassVar[str] = ", ".join([f"{column} = NULL" for column in _INLINE])
-
-    def end(self, lease: Lease, *, now_ms: int) -> None:
-        """End the claim if it is live and on this message."""
-        if lease.token == self.token and self.expires_ms is not None and now_ms < self.expires_ms:
-            self.changed = (None,) * len(_INLINE)
-
-    @property
-    def new_token(self) -> str | None:
-        """The token of the message that the commit puts there."""
-        return None if self.changed is None else self.changed[4]
-
-    def send(
-        self, transaction: Transaction, n: int, new: NewMessage, new_token: Callable[[], str]
-    ) -> Lease | None:
-        """Queue a message of the run unless its id is there: here if it is leased and has room."""
-        name, here = new.message_id.partition("/")[2], self.name
-        if self.changed is not None:
-            here = self.changed[0]
-        if name in (self.name, here):
-            return None
-        if here is not None or new.lease_ms is None or len(new.body) > MAX_INLINE_BYTES:
-            return send_message(transaction, n, new, new_token)
-        found = "SELECT 1 FROM messages WHERE n = ? AND name = ?"
-        if transaction.db.execute(found, (n, name)).fetchone() is not None:
-            return None
-        lease, self.changed = lease_inline(transaction, new, new_token())
-        return lease
-
-
-def lease_inline(transaction: Transaction, new: NewMessage, token: str) -> tuple[Lease, Row]:
-    """The lease on a message that is sent inline, and the values for ``Inline.CHANGED``."""
-    assert new.lease_ms is not None
-    expires_ms = transaction.now_ms + new.lease_ms
-    lease = Lease(item=new.message_id, token=token, is_wake=False, expires_at_ms=expires_ms)
-    name = new.message_id.partition("/")[2]
-    return lease, (name, new.topic, new.body, new.due_ms, token, expires_ms)
+END_MESSAGE = "DELETE FROM messages WHERE n = ? AND name = ? AND token = ? AND expires_ms > ?"
+_ALL = ", ".join(INLINE)
 
 
 def send_message(
@@ -123,16 +76,16 @@ def send_message(
     return Lease(item=new.message_id, token=token, is_wake=False, expires_at_ms=expires_ms)
 
 
-def spill(db: sqlite3.Connection, where: str, values: Row) -> bool:
+def spill(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
     """Make rows of the messages that stand in these runs; False if there are none."""
     where = f"{where} AND inline_name IS NOT NULL"
     spilt = db.execute(
         "INSERT INTO messages (id, n, name, topic, body, due_ms, token, expires_ms, attempt)"
-        f" SELECT run_id || '/' || inline_name, n, {Inline.ALL}, 1 FROM runs WHERE {where}",
+        f" SELECT run_id || '/' || inline_name, n, {_ALL}, 1 FROM runs WHERE {where}",
         values,
     ).rowcount
     if spilt:
-        db.execute(f"UPDATE runs SET {Inline.EMPTIED} WHERE {where}", values)
+        db.execute(f"UPDATE runs SET {EMPTIED} WHERE {where}", values)
     return spilt > 0
 
 
@@ -179,7 +132,7 @@ def extend_message(transaction: Transaction, lease: Lease, until_ms: int) -> boo
 
 
 def _on_live(
-    transaction: Transaction, statement: str, values: Row, lease: Lease, n: int | None
+    transaction: Transaction, statement: str, values: tuple[Any, ...], lease: Lease, n: int | None
 ) -> sqlite3.Cursor:
     """Run *statement* on the message that *lease* is on, while it is."""
     db, (run_id, _, name) = transaction.db, lease.item.partition("/")

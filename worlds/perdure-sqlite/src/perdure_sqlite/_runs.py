@@ -203,10 +203,11 @@ def store_wake(transaction: Transaction, wake: Wake) -> None:
 def pack_committed(committed: Committed) -> bytes:
     """What a commit gave, to give it again."""
     # Flat: the encoder asks of each list within whether it is a mapping.
-    parts: list[object] = [committed.turn, committed.position, committed.first_position]
-    parts += [len(committed.conflicts), *committed.conflicts]
+    conflicts = committed.conflicts
+    parts: list[Any] = [committed.turn, committed.position, committed.first_position]
+    parts += (len(conflicts), *conflicts)
     for lease in committed.leases:
-        parts += [lease.item, lease.token, lease.is_wake, lease.expires_at_ms]
+        parts += (lease.item, lease.token, lease.is_wake, lease.expires_at_ms)
     data: bytes = cbor2.dumps(parts)
     return data
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import final
 
 from perdure.abc import DirectStorage
@@ -64,21 +65,19 @@ class SqliteStorage(DirectStorage):
         return appended
 
     async def commit(self, commit: TurnCommit) -> Committed:
-        owner = self._handle.owner
-        committed = await self._handle.write(
-            lambda t: commit_turn(t, commit, owner, self._sequences)
-        )
+        work = partial(commit_turn, commit, self._handle.owner, self._sequences)
+        committed = await self._handle.write(work)
         self._handle.counters["commits"] += 1
         return committed
 
     def commit_soon(
         self, commit: TurnCommit, callback: Callable[[Committed | BaseException], None]
     ) -> None:
-        owner = self._handle.owner
+        counters = self._handle.counters
 
         def landed(answer: Committed | Exception) -> None:
             if isinstance(answer, Committed):
-                self._handle.counters["commits"] += 1
+                counters["commits"] += 1
             callback(answer)
 
         try:
@@ -86,7 +85,7 @@ class SqliteStorage(DirectStorage):
         except Exception as error:  # handed on, not swallowed: the world is closed
             callback(error)
             return
-        writer.land(lambda t: commit_turn(t, commit, owner, self._sequences), landed)
+        writer.land(partial(commit_turn, commit, self._handle.owner, self._sequences), landed)
 
     async def get_run(self, run_id: RunId) -> RunRecord:
         return record_of(await self._handle.read(lambda db: find_run(db, run_id, RECORD)))

@@ -1,248 +1,232 @@
-"""Turn: landing one ``TurnCommit``, the checks first and then the changes.
+"""Turn: landing one ``TurnCommit``: find its row, plan, run the plan's statements.
 
-Synchronous; the caller is in a transaction, and whatever raises here leaves nothing behind.
+Synchronous; the caller is in a transaction, and whatever raises here leaves nothing behind. The row
+is expected where that can be, see ``_sequences``, else it is read. Either way there is one plan and
+one place that runs it; where a row is not as expected, nothing stays written and it is read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
-from perdure.errors import LeaseLostError, StaleTurnError
-from perdure.lowlevel import (
-    check_turn,
-    conflict_event,
-    created_event,
-    ended_event,
-    merged_attributes,
-)
-from perdure.model import (
-    Committed,
-    EntityId,
-    EventType,
-    HookRecord,
-    Lease,
-    LeaseEnd,
-    RunId,
-    RunStatus,
-    TurnCommit,
-)
+from perdure.errors import StaleTurnError
+from perdure.lowlevel import check_turn, created_event
+from perdure.model import Committed, HookRecord, RunStatus, TurnCommit
 
-from ._ends import ENDED, let_go
-from ._hooks import claim_hooks, free_hooks
-from ._log import Log
-from ._messages import Inline, end_message
+from ._ends import let_go
+from ._hooks import find_hook
+from ._log import remove_events, write_events
 from ._owners import Owner
-from ._runs import (
-    Wake,
-    find_run,
-    insert_run,
-    pack_committed,
-    store_wake,
-    unpack_committed,
-)
-from ._schema import pack_map, unpack_map, unreadable
+from ._plan import NOTHING_READ, ExpectedRow, Landing, Reads, RunRow, plan
+from ._runs import find_run, unpack_committed
+from ._schema import pack_key, pack_map
 from ._sequences import Sequences
 from ._snapshots import keep_snapshot
 from ._writer import Transaction
 
 __all__ = ("commit_turn",)
 
-_ADVANCED = (
-    "turn = ?, position = ?, consumed = ?, log_digest = ?, started_at_ms = ?, attributes = ?,"
-    " commit_id = ?, committed = ?, wake_attempt = 0"
-)
-_ADVANCE = {  # by whether another message stands in the row, or none, and a new bound
-    (inline, bound): f"UPDATE runs SET {_ADVANCED}{f', {Inline.CHANGED}' * inline}"
-    f"{', leased_ms = ?' * bound}, status = 'running' WHERE n = ?"
-    for inline in (False, True)
-    for bound in (False, True)
-}
-_ADVANCE_AND_END = f"UPDATE runs SET {_ADVANCED}, {ENDED} WHERE n = ?"
 _STATUSES = {status.value: status for status in RunStatus}
-
-
-@dataclass(slots=True)
-class _Row:
-    """What a commit reads of its run."""
-
-    wake: Wake
-    inline: Inline
-    status: str
-    turn: int
-    position: int
-    started_at_ms: int | None
-    attributes: bytes | None
-    commit_id: str | None
-    committed: bytes | None
-    leased_ms: int | None
-
-    @property
-    def n(self) -> int:
-        return self.wake.n
-
-
-_COLUMNS = (
-    f"{Wake.COLUMNS}, {Inline.COLUMNS},"
-    " status, turn, position, started_at_ms, attributes, commit_id, committed, leased_ms"
+_NO_KEYS: frozenset[str] = frozenset()
+_MANY = 500  # values of a statement
+_SEND = (
+    "INSERT INTO messages (n, name, id, topic, body, due_ms, token, expires_ms, attempt)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_AS_EXPECTED = (
+    "n = ? AND run_id = ? AND status = 'running' AND turn = ? AND position = ?"
+    " AND commit_id IS NOT ? AND wake_attempt = 0 AND inline_token = ? AND inline_expires_ms > ?"
+)
+_AS_EXPECTED_TO_SEND = (
+    f"{_AS_EXPECTED} AND leased_ms <= ? AND inline_name != ?"
+    " AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.n = runs.n AND name = ?)"
 )
 
 
 def commit_turn(
-    transaction: Transaction, commit: TurnCommit, owner: Owner, sequences: Sequences
+    commit: TurnCommit, owner: Owner, sequences: Sequences, transaction: Transaction
 ) -> Committed:
     """Land *commit*, or give the answer it had; nothing has been written when it raises.
 
-    But for a new run, and a delivery that is in the log already: the caller rolls back.
+    But for a new run, and hooks: the caller rolls back.
     """
-    quick = sequences.commit(transaction, commit, owner)
-    if quick is not None:
-        return quick
-    db = transaction.db
-    transaction.is_promise = commit.new is not None
-    made = commit.new is not None and insert_run(db, commit.new, due_ms=None)
-    row = find_run(db, commit.run_id, _COLUMNS)
-    run = _Row(Wake(*row[:6]), Inline(*row[6:9]), *row[9:])
-    if run.committed is not None and run.commit_id == commit.commit_id:
-        return unpack_committed(run.committed)
-    log = Log(db, run.n, run.position)
+    expected = sequences.expected(commit, now_ms=transaction.now_ms)
+    if expected is not None:
+        committed = _land(commit, owner, sequences, transaction, expected, NOTHING_READ)
+        if committed is not None:
+            return committed
     if commit.new is not None:
-        if not made:
-            raise StaleTurnError(commit.run_id, reason="it is there already")
-        Log(db, run.n, 0).write(created_event(commit.new))
-    check_turn(commit, status=_STATUSES[run.status], turn=run.turn, position=run.position)
-    conflicts: dict[EntityId, HookRecord] = {}
-    if commit.hooks_claimed or commit.hooks_released:
-        free_hooks(db, run.n, commit.hooks_released)
-        conflicts = claim_hooks(db, run.n, commit)
-        free_hooks(db, run.n, commit.hooks_released)  # those claimed just now, too
-    attributes = _write_log(log, run, commit, conflicts)
-    if commit.snapshot is not None:
-        keep_snapshot(db, run.n, commit.snapshot)
-    leases, leased_ms = _send(transaction, run, commit, owner)
-    _end_leases(transaction, run, commit)
-    run.wake.attempt = 0
-    if conflicts:
-        run.wake.arm(transaction.now_ms)
-    committed = Committed(
-        turn=run.turn + 1,
-        position=log.position,
-        first_position=run.position + 1,
-        leases=leases,
-        conflicts=tuple(conflicts),
-    )
-    _advance(transaction, run, commit, log, committed, attributes, leased_ms)
-    sequences.note(commit.run_id, run.n, run.inline.new_token if commit.outcome is None else None)
+        committed = _create(commit, owner, sequences, transaction)
+        if committed is not None:
+            return committed
+    row = _read_row(transaction, commit)
+    if row.committed is not None and row.commit_id == commit.commit_id:
+        return unpack_committed(row.committed)
+    if commit.new is not None:
+        raise StaleTurnError(commit.run_id, reason="it is there already")
+    check_turn(commit, status=_STATUSES[row.status], turn=row.turn, position=row.position)
+    committed = _land(commit, owner, sequences, transaction, row, _read(transaction, commit, row))
+    if committed is None:  # a key is in the log
+        row = _read_row(transaction, commit)
+        reads = _read(transaction, commit, row, _logged_keys(transaction, commit, row.n))
+        committed = _land(commit, owner, sequences, transaction, row, reads)
+    assert committed is not None  # none of the keys is there
     return committed
 
 
-def _write_log(
-    log: Log, run: _Row, commit: TurnCommit, conflicts: dict[EntityId, HookRecord]
-) -> bytes | None:
-    """Write the commit's events; gives the run's attributes after them."""
-    attributes: dict[str, str] | None = None  # None: as they were
-    events = [*commit.deliveries, *commit.events]
-    for index, event in enumerate(events) if conflicts else ():
-        holder = conflicts.get(event.entity) if event.entity is not None else None
-        if event.type is EventType.HOOK_CREATED and holder is not None:
-            events[index] = conflict_event(event, holder)
-    if commit.outcome is not None:
-        events.append(ended_event(commit.outcome))
-    written = log.write_all(events)
-    for event, is_new in zip(commit.deliveries, written, strict=False):
-        if not is_new:
-            raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")
-    for event, is_new in zip(events, written, strict=True):
-        if is_new and event.type is EventType.ATTRIBUTES_SET:
-            before = _attributes(commit.run_id, run) if attributes is None else attributes
-            attributes = merged_attributes(before, event.facts)
-    if attributes is None:
-        return run.attributes
-    return pack_map(attributes)
+def _create(
+    commit: TurnCommit, owner: Owner, sequences: Sequences, transaction: Transaction
+) -> Committed | None:
+    """Land the first turn of a run, and with it the run; None if there is one."""
+    assert commit.new is not None
+    transaction.is_promise = True
+    for keys in (None, _NO_KEYS):  # again if two of its events have one key
+        row = RunRow.of(commit.new)
+        reads = _read(transaction, commit, row, keys)
+        committed = _land(commit, owner, sequences, transaction, row, reads)
+        if committed is not None:
+            check_turn(commit, status=RunStatus.PENDING, turn=0, position=1)
+            return committed
+    return None
 
 
-def _attributes(run_id: RunId, run: _Row) -> dict[str, str]:
-    try:
-        return unpack_map(run.attributes)
-    except ValueError as exc:
-        raise unreadable(f"the record of run {run_id}", exc) from exc
+def _read_row(transaction: Transaction, commit: TurnCommit) -> RunRow:
+    return RunRow.read(find_run(transaction.db, commit.run_id, RunRow.COLUMNS))
 
 
-def _send(
-    transaction: Transaction, run: _Row, commit: TurnCommit, owner: Owner
-) -> tuple[tuple[Lease, ...], int | None]:
-    """Send the commit's messages.
+def _read(
+    transaction: Transaction, commit: TurnCommit, row: RunRow, keys: frozenset[str] | None = None
+) -> Reads:
+    """What *commit* depends on besides its row."""
+    if not (commit.hooks_claimed or (row.n and commit.messages) or keys is not None):
+        return NOTHING_READ
+    db, names = transaction.db, set[str]()
+    holders: dict[str, HookRecord] = {}
+    for claim in commit.hooks_claimed:
+        holder = find_hook(db, claim.token)
+        if holder is not None:
+            holders[claim.token] = holder
+    if row.n and commit.messages:
+        asked = [message.message_id.partition("/")[2] for message in commit.messages]
+        names = _those_there(db, "SELECT name FROM messages WHERE n = ? AND name", row.n, asked)
+    return Reads(holders=holders, names=names, keys=keys)
+
+
+def _logged_keys(transaction: Transaction, commit: TurnCommit, n: int) -> frozenset[str]:
+    """Which keys of the commit's events are in the log."""
+    keys = {pack_key(event.key): event.key for event in (*commit.deliveries, *commit.events)}
+    keys[pack_key("run/ended")] = "run/ended"
+    there = _those_there(
+        transaction.db, "SELECT key FROM events WHERE n = ? AND key", n, list(keys)
+    )
+    return frozenset([keys[key] for key in there])
+
+
+def _those_there(db: sqlite3.Connection, select: str, n: int, values: Sequence[Any]) -> set[Any]:
+    """Which of the *values* the rows of a run have."""
+    there: set[Any] = set()
+    for start in range(0, len(values), _MANY):
+        some = values[start : start + _MANY]
+        rows = db.execute(f"{select} IN ({', '.join('?' * len(some))})", (n, *some))
+        there.update([row[0] for row in rows])
+    return there
+
+
+def _land(
+    commit: TurnCommit,
+    owner: Owner,
+    sequences: Sequences,
+    transaction: Transaction,
+    row: RunRow | ExpectedRow,
+    reads: Reads,
+) -> Committed | None:
+    """Plan, and run the plan's statements: the log first, then the row, then all else.
 
     Returns:
-        the leases of those that are sent leased, and the run's bound for them if it is a new one.
+        None if a key was in the log, or the row is not as expected; nothing is written then.
     """
+    landing = plan(commit, row, reads, now_ms=transaction.now_ms, new_token=owner.new_token)
+    if commit.new is None:
+        n = row.n
+        is_written = _write(commit, row, landing, transaction)
+    else:
+        n = _insert(commit, landing, transaction)
+        is_written = n > 0
+    if not is_written:
+        return None
+    if commit.snapshot is not None:
+        keep_snapshot(transaction.db, n, commit.snapshot)
+    if landing.messages:
+        transaction.cursor.executemany(_SEND, [(n, *values) for values in landing.messages])
+    for statement, values in landing.statements:
+        transaction.cursor.execute(statement, (n, *values))
     if commit.outcome is not None:
-        return (), None
-    inline = run.inline
-    for end in commit.leases:
-        inline.end(end.lease, now_ms=transaction.now_ms)  # there may be room again
-    sent = [
-        inline.send(transaction, run.n, message, owner.new_token) for message in commit.messages
-    ]
-    leases = tuple([lease for lease in sent if lease is not None])
-    first_ms = min([lease.expires_at_ms for lease in leases], default=None)
-    if first_ms is not None and (run.leased_ms is None or first_ms < run.leased_ms):
-        return leases, first_ms
-    return leases, None
+        let_go(transaction, n, commit.run_id)
+    if landing.rings:
+        transaction.rings.update(landing.rings)
+    sequences.note(commit.run_id, n, landing.columns.get("inline_token"))
+    return landing.committed
 
 
-def _end_leases(transaction: Transaction, run: _Row, commit: TurnCommit) -> None:
-    wake, armed = run.wake, False
-    for end in commit.leases:
-        if end.lease.token == run.inline.token:
-            continue
-        ours = end.lease.is_wake and end.lease.item == commit.run_id
-        try:
-            _end_lease(transaction, wake, end, commit.wake_at_ms if ours else None, ours=ours)
-        except LeaseLostError:
-            continue
-        armed |= ours
-    if not armed and commit.wake_at_ms is not None:
-        wake.arm(commit.wake_at_ms)
+def _write(
+    commit: TurnCommit, row: RunRow | ExpectedRow, landing: Landing, transaction: Transaction
+) -> bool:
+    """Write the log and change the row of a run that is there."""
+    cursor, n, position, columns = transaction.cursor, row.n, row.position, landing.columns
+    is_read = isinstance(row, RunRow)
+    if not write_events(cursor, n, position, landing.events, is_last=is_read):
+        return False
+    if is_read:
+        cursor.execute(_update(tuple(columns), "n = ?"), (*columns.values(), n))
+        return True
+    where, values = _AS_EXPECTED, [*columns.values(), n, commit.run_id, commit.turn, position]
+    values += (commit.commit_id, row.inline_token, transaction.now_ms)
+    if commit.messages:
+        where, name = _AS_EXPECTED_TO_SEND, columns["inline_name"]
+        values += (columns["inline_expires_ms"], name, name)
+    cursor.execute(_update(tuple(columns), where), values)
+    if cursor.rowcount:
+        return True
+    remove_events(cursor, n, position)
+    return False
 
 
-def _end_lease(
-    transaction: Transaction, wake: Wake, end: LeaseEnd, next_due_ms: int | None, *, ours: bool
-) -> None:
-    if ours:
-        wake.end(end, now_ms=transaction.now_ms, next_due_ms=next_due_ms)
-    elif not end.lease.is_wake:
-        end_message(transaction, end.lease, n=wake.n)
+def _insert(commit: TurnCommit, landing: Landing, transaction: Transaction) -> int:
+    """Create the run and its log; its number, or 0 if it is there or a key comes twice."""
+    new, cursor = commit.new, transaction.cursor
+    assert new is not None
+    columns = {
+        "run_id": new.run_id,
+        "workflow": new.workflow,
+        "bundle": new.bundle,
+        "engine": new.engine,
+        "created_at_ms": new.created_at_ms,
+        "idempotency_key": new.idempotency_key,
+        "attributes": pack_map(new.attributes),
+        "wake_generation": 1,
+    }
+    columns.update(landing.columns)
+    cursor.execute(_insertion(tuple(columns)), [*columns.values()])
+    n = cursor.lastrowid
+    if cursor.rowcount != 1 or n is None:
+        return 0
+    if write_events(cursor, n, 0, [created_event(new), *landing.events], is_last=True):
+        return n
+    cursor.execute("DELETE FROM runs WHERE n = ?", (n,))
+    return 0
 
 
-def _advance(
-    transaction: Transaction,
-    run: _Row,
-    commit: TurnCommit,
-    log: Log,
-    committed: Committed,
-    attributes: bytes | None,
-    leased_ms: int | None,
-) -> None:
-    started = run.started_at_ms
-    if started is None:
-        started = log.first_at_ms if log.first_at_ms is not None else transaction.now_ms
-    values = (
-        committed.turn,
-        committed.position,
-        commit.consumed,
-        commit.log_digest,
-        started,
-        attributes,
-        commit.commit_id,
-        pack_committed(committed),
+@lru_cache(maxsize=128)  # by which columns a commit changes, as plans put them
+def _update(columns: tuple[str, ...], where: str) -> str:
+    return f"UPDATE runs SET {', '.join([f'{column} = ?' for column in columns])} WHERE {where}"
+
+
+@lru_cache(maxsize=16)
+def _insertion(columns: tuple[str, ...]) -> str:
+    places = ", ".join("?" * len(columns))
+    return (
+        f"INSERT INTO runs ({', '.join(columns)}) VALUES ({places}) ON CONFLICT (run_id) DO NOTHING"
     )
-    end, db = commit.outcome, transaction.db
-    if end is not None:
-        db.execute(_ADVANCE_AND_END, (*values, end.status, end.payload, end.at_ms, run.n))
-        let_go(transaction, run.n, commit.run_id)
-        return
-    inline = run.inline.changed
-    bound = () if leased_ms is None else (leased_ms,)
-    statement = _ADVANCE[inline is not None, leased_ms is not None]
-    db.execute(statement, (*values, *(inline or ()), *bound, run.n))
-    store_wake(transaction, run.wake)

@@ -210,7 +210,7 @@ class Writer:
             self.commits += 1
             self.transactions += len(batch)
         if len(batch) == 1:
-            _tell(batch[0][1], answers[0])
+            _tell(batch[0][1], answers[0])  # who wakes its loop by itself
         else:
             with posted_together():
                 for (_, done), answer in zip(batch, answers, strict=True):
@@ -223,11 +223,13 @@ class Writer:
         if self.lost:
             raise WorldReplacedError(self._place.url, reason=self.lost)
         cursor = self._cursor
+        answers: list[Any] = []
         cursor.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(cursor, self._now_ms())
             try:
-                answers = [run(transaction) for run, _ in batch]
+                for run, _ in batch:
+                    answers.append(run(transaction))  # no frame of its own
             except Exception:
                 if len(batch) == 1:
                     raise
