@@ -23,6 +23,7 @@ PARTICIPLES_LEFT = {
     "perdure": 3,
     "perdure_mongodb": 0,
     "perdure_s3": 0,
+    "perdure_sqlite": 0,
     "testing": 0,
 }
 HEADLESS_PER_THOUSAND = 1.0

@@ -399,7 +399,7 @@ def test_a_turn_that_lands_begins_the_count_of_fruitless_claims_anew(pair: Pair)
 
 def test_a_run_that_another_process_made_anew_has_another_number(pair: Pair) -> None:
     assert isinstance(pair.quick.sequences, Sequences)
-    known = pair.quick.sequences._known
+    known = pair.quick.sequences._messages
     pair.commit(lambda _: turn(0, ["1"]))
     stale = dict(known)
     for store in (pair.quick, pair.slow):
@@ -413,7 +413,7 @@ def test_a_run_that_another_process_made_anew_has_another_number(pair: Pair) -> 
 
 
 def test_only_so_many_runs_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure_sqlite._sequences._MAX_KNOWN", 2)
+    monkeypatch.setattr("perdure_sqlite._sequences._MAX_RUNS", 2)
     sequences = Sequences()
     for number in range(3):
         sequences.note(RunId(f"run_{number}"), number, "token")

@@ -1,4 +1,4 @@
-"""Ends: what becomes of a run that ends.
+"""Ends: the end of a run.
 
 Synchronous; the caller is in a transaction.
 """
@@ -20,7 +20,7 @@ _ENDED = (
 
 
 def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome) -> None:
-    """Give the run its end: what it holds is freed, what waits for it is woken."""
+    """Give the run its end: its hooks and messages are freed, and those who wait for it woken."""
     transaction.db.execute(
         f"UPDATE runs SET {_ENDED} WHERE n = ?",
         (outcome.status, outcome.payload, outcome.at_ms, n),
@@ -29,7 +29,7 @@ def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome
 
 
 def let_go(transaction: Transaction, n: int, run_id: RunId) -> None:
-    """Free what a run that has ended holds, and wake what waits for it."""
+    """Free the hooks and messages of a run that has ended, and wake those who wait for it."""
     free_hooks(transaction.db, n, None)
     drop_messages(transaction.db, n)
     transaction.rings.add(run_id)

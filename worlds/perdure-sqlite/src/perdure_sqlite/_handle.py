@@ -58,7 +58,7 @@ class Handle:
         self._reader: Reader | None = None
         self._look: asyncio.TimerHandle | None = None
         self._looks = 0
-        self._grown = False
+        self._is_large = False
         self._version: int | None = None
         self._identity: Identity = {}
 
@@ -75,8 +75,8 @@ class Handle:
         """
         if self._writer is None:
             raise WorldClosedError(self.url)
-        if self._writer.lost:
-            raise WorldReplacedError(self.url, reason=self._writer.lost)
+        if self._writer.loss:
+            raise WorldReplacedError(self.url, reason=self._writer.loss)
         return self._writer
 
     def check_open(self) -> None:
@@ -101,7 +101,7 @@ class Handle:
         return await self._reader.read(work)
 
     async def open(self) -> None:
-        """Connect, and make what is missing.
+        """Connect, and make the tables where they are missing.
 
         A file that has all its tables is opened without the write lock; making them waits for it,
         as often as a worker would ask again, and no longer than ``OPEN_WITHIN``.
@@ -109,7 +109,7 @@ class Handle:
         if self._writer is not None:
             return
         self._home.enter()
-        self._version, self._grown = None, False
+        self._version, self._is_large = None, False
         self.place = Place(self.url, self.place.name).resolved()
         async with contextlib.AsyncExitStack() as undo:
             with self.place.mapped_errors():
@@ -129,7 +129,7 @@ class Handle:
         self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
 
     async def aclose(self) -> None:
-        """Land what was handed over, and let go of the file. Idempotent."""
+        """Land the writes that wait, and let go of the file. Idempotent."""
         writer, self._writer = self._writer, None
         reader, self._reader = self._reader, None
         if writer is None or reader is None:
@@ -200,8 +200,8 @@ class Handle:
         if self._writer is None:
             return
         self._looks += 1
-        if not self._grown and self._writer.transactions >= GROW_AFTER:
-            self._grown = True
+        if not self._is_large and self._writer.transactions >= GROW_AFTER:
+            self._is_large = True
             self._writer.look(self._grow_wal)
         for_owners = self._looks % OWNERS_EVERY == 0
         self._writer.look(lambda db: self._seen(db, for_owners=for_owners))
@@ -209,9 +209,9 @@ class Handle:
 
     def _seen(self, db: sqlite3.Connection, *, for_owners: bool) -> None:
         """In the writer thread."""
-        lost = change_since(self._identity)
-        if lost is not None and self._writer is not None:
-            self._writer.refuse(lost)
+        loss = change_since(self._identity)
+        if loss is not None and self._writer is not None:
+            self._writer.refuse(loss)
             self.bells.ring_all()  # whoever waits hears of it
             return
         version = db.execute("PRAGMA data_version").fetchone()[0]
@@ -227,7 +227,7 @@ class Handle:
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """What *work* gives once nobody else has the lock that it needs, or its last error.
+    """The answer of *work* once nobody else has the lock that it needs, or its last error.
 
     SQLite itself does not wait where others make the same file just now.
     """

@@ -57,7 +57,7 @@ def write_events(
 
 
 def remove_events(cursor: sqlite3.Cursor, n: int, position: int) -> None:
-    """Take back what was written after a position."""
+    """Take the events after a position back."""
     cursor.execute(f"DELETE FROM events WHERE {OF_RUN}", ids_of(n, after=position))
 
 

@@ -6,7 +6,7 @@ slash, a slash, and its name.
 
 The message of a step that runs inline is leased from its first moment and, as a rule, gone with the
 run's next commit. So one such message may stand in its run's row, which each commit writes anyhow.
-Whoever else is to see it, ``spill``s it: it becomes a row like any other.
+Anybody else who is to see it ``spill``s it: it becomes a row like any other.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _ALL = ", ".join(INLINE)
 def send_message(
     transaction: Transaction, n: int, new: NewMessage, new_token: Callable[[], str]
 ) -> Lease | None:
-    """Queue a message unless its id is there; gives the lease if it is to be sent leased."""
+    """Queue a message unless its id is there; returns the lease if it is to be sent leased."""
     token = expires_ms = None
     if new.lease_ms is not None:
         token, expires_ms = new_token(), transaction.now_ms + new.lease_ms
-    sent = transaction.db.execute(
+    count = transaction.db.execute(
         "INSERT INTO messages (n, name, id, topic, body, due_ms, token, expires_ms, attempt)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (n, name) DO NOTHING",
         (
@@ -68,7 +68,7 @@ def send_message(
             int(token is not None),
         ),
     ).rowcount
-    if not sent:
+    if not count:
         return None
     if token is None or expires_ms is None:
         transaction.rings.add("messages")

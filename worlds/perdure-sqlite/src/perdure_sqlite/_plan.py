@@ -1,7 +1,8 @@
-"""Plan: a turn's commit as statements, decided from the run's row and what else was read.
+"""Plan: a turn's commit as statements, decided from the run's row and the other rows it depends on.
 
-Pure: nothing is read or run here. ``_turn`` says what a plan may start from: a row that was read,
-that of a run which the commit itself creates, or the row that a commit of a sequence expects.
+Pure: nothing is read or run here. A plan starts from one of three rows, as ``_turn`` chooses: the
+row that was read, that of a run which the commit itself creates, or the one that a commit of a
+sequence expects.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class RunRow:
 
 @final
 class ExpectedRow:
-    """A run's row as a commit expects it: what the plan of such a commit depends on."""
+    """A run's row as a commit expects it: the part that the plan of such a commit depends on."""
 
     __slots__ = ("inline_expires_ms", "inline_token", "n", "position", "turn")
 
@@ -106,7 +107,7 @@ class ExpectedRow:
 @final
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What a commit depends on besides the run's row."""
+    """The rows that a commit depends on besides the run's."""
 
     holders: Mapping[str, HookRecord] = field(default_factory=dict[str, HookRecord])  # by token
     names: Collection[str] = ()  # of the commit's messages that are there
@@ -139,7 +140,7 @@ def plan(
     now_ms: int,
     new_token: Callable[[], str],
 ) -> Landing:
-    """What *commit* writes.
+    """All that *commit* writes.
 
     Raises:
         StaleTurnError: a delivery is in the log already.
@@ -204,12 +205,12 @@ def _send(
             columns.update(EMPTY)
             here = None  # there is room again
     leases: list[Lease] = []
-    sent = set(names)
+    taken_names = set(names)
     first_ms = row.leased_ms
     for new in commit.messages:
         item, lease_ms = new.message_id, new.lease_ms
         name = item.partition("/")[2]
-        if name == row.inline_name or name == here or name in sent:
+        if name == row.inline_name or name == here or name in taken_names:
             continue
         token = expires_ms = None
         if lease_ms is not None:
@@ -225,7 +226,7 @@ def _send(
             columns["inline_token"] = token
             columns["inline_expires_ms"] = expires_ms
         else:
-            sent.add(name)
+            taken_names.add(name)
             _queue(landing, name, new, token, expires_ms)
     return tuple(leases)
 
@@ -286,25 +287,25 @@ def _end_wake(wake: Wake, end: LeaseEnd, next_due_ms: int | None, now_ms: int) -
 def _claim_hooks(
     landing: Landing, commit: TurnCommit, holders: Mapping[str, HookRecord]
 ) -> tuple[EntityId, ...]:
-    """Take the tokens that are free; the hooks whose token another has, and what is logged then.
+    """Take the tokens that are free; returns the hooks whose token another has, logged as such.
 
-    What the commit releases is free before it claims, and after: those claimed just now, too.
+    The hooks that the commit releases are free before it claims, and after: new ones, too.
     """
     free = [(_FREE_HOOK, (hook_id,)) for hook_id in commit.hooks_released]
     landing.statements += free
     run_id, released = commit.run_id, commit.hooks_released
-    held = {
+    by_token = {
         token: holder
         for token, holder in holders.items()
         if holder.run_id != run_id or holder.hook_id not in released
     }
     conflicts: dict[EntityId | None, HookRecord] = {}
     for claim in commit.hooks_claimed:
-        holder = held.get(claim.token)
+        holder = by_token.get(claim.token)
         if holder is None:
             values = (claim.token, claim.hook_id, claim.metadata, claim.is_webhook)
             landing.statements.append((_CLAIM_HOOK, values))
-            held[claim.token] = HookRecord(
+            by_token[claim.token] = HookRecord(
                 run_id=run_id,
                 hook_id=claim.hook_id,
                 token=claim.token,
@@ -323,10 +324,10 @@ def _claim_hooks(
 
 def _new_events(commit: TurnCommit, events: list[Event], keys: Collection[str]) -> list[Event]:
     """Those whose key is not in the log; a delivery's has to be new."""
-    logged, new = set(keys), list[Event]()
+    all_keys, new = set(keys), list[Event]()
     for index, event in enumerate(events):
-        if event.key not in logged:
-            logged.add(event.key)
+        if event.key not in all_keys:
+            all_keys.add(event.key)
             new.append(event)
         elif index < len(commit.deliveries):
             raise StaleTurnError(commit.run_id, reason=f"{event.key} is in the log already")

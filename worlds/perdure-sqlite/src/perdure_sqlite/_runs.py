@@ -96,7 +96,7 @@ def find_run(db: sqlite3.Connection, run_id: RunId, columns: str) -> Row:
 
 def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bool:
     """Make the run's row, without its first event; False if there is one."""
-    made = db.execute(
+    cursor = db.execute(
         "INSERT INTO runs (run_id, workflow, bundle, engine, status, turn, position, consumed,"
         " log_digest, created_at_ms, idempotency_key, attributes, wake_due_ms, wake_generation)"
         " VALUES (?, ?, ?, ?, 'pending', 0, 1, 0, x'', ?, ?, ?, ?, 1)"
@@ -112,12 +112,12 @@ def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bo
             due_ms,
         ),
     )
-    return made.rowcount == 1
+    return cursor.rowcount == 1
 
 
 @dataclass(slots=True)
 class Wake:
-    """A run's mailbox; while it is claimed ``due_ms`` holds what came meanwhile."""
+    """A run's mailbox; while it is claimed ``due_ms`` is that of a wake that came meanwhile."""
 
     n: int
     due_ms: int | None
@@ -188,7 +188,7 @@ def load_wake(db: sqlite3.Connection, run_id: str) -> Wake | None:
 
 
 def store_wake(transaction: Transaction, wake: Wake) -> None:
-    """Store it if it changed, and ring whoever claims wakes if it can be claimed some time."""
+    """Store it if it changed, and ring the bell of wakes if it can be claimed some time."""
     if not wake.dirty:
         return
     transaction.db.execute(
@@ -201,7 +201,7 @@ def store_wake(transaction: Transaction, wake: Wake) -> None:
 
 
 def pack_committed(committed: Committed) -> bytes:
-    """What a commit gave, to give it again."""
+    """The answer of a commit, to be given again."""
     # Flat: the encoder asks of each list within whether it is a mapping.
     conflicts = committed.conflicts
     parts: list[Any] = [committed.turn, committed.position, committed.first_position]
@@ -213,7 +213,7 @@ def pack_committed(committed: Committed) -> bytes:
 
 
 def unpack_committed(data: bytes) -> Committed:
-    """What ``pack_committed`` packed.
+    """The answer that ``pack_committed`` packed.
 
     Raises:
         WorldContractError: it is damaged, or of a later version.

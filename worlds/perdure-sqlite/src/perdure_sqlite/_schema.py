@@ -335,7 +335,7 @@ def unpack_event(row: Row) -> LoggedEvent:
 
 
 def unreadable(what: str, exc: Exception) -> WorldContractError:
-    """The error for stored bytes that are not what this package writes."""
+    """The error for stored bytes that this package does not write."""
     return WorldContractError(
         f"{what} cannot be read ({type(exc).__name__}): the file is damaged, or a later version"
         " of perdure-sqlite has written to it"
@@ -364,14 +364,14 @@ def _unpacked(row: Row) -> LoggedEvent:
     kind: int
     position, kind, at_ms, packed, entity, payload, facts = row
     key, named = _unpack_key(packed)
-    found = named if entity is None else entity or None
+    stored = named if entity is None else entity or None
     return LoggedEvent(
         position=position,
         event=Event(
             type=_TYPES[kind],
             key=key,
             at_ms=at_ms,
-            entity=None if found is None else EntityId(found),
+            entity=None if stored is None else EntityId(stored),
             payload=payload,
             facts=unpack_map(facts),
         ),

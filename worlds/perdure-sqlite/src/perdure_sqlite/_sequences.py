@@ -18,7 +18,7 @@ from ._plan import ExpectedRow
 
 __all__ = ("Sequences",)
 
-_MAX_KNOWN = 4096
+_MAX_RUNS = 4096
 _ATTRIBUTES_SET = EventType.ATTRIBUTES_SET
 
 
@@ -30,19 +30,19 @@ class Sequences:
     """
 
     def __init__(self) -> None:
-        self._known: dict[RunId, tuple[int, str]] = {}  # the run's number, the message's token
+        self._messages: dict[RunId, tuple[int, str]] = {}  # the run's number, the token
 
     def __repr__(self) -> str:
-        return f"<Sequences of {len(self._known)} runs>"
+        return f"<Sequences of {len(self._messages)} runs>"
 
     def note(self, run_id: RunId, n: int, token: str | None) -> None:
         """A commit of the run left an inline message under this token, or none."""
         if token is None:
-            self._known.pop(run_id, None)
+            self._messages.pop(run_id, None)
             return
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        self._known[run_id] = n, token
+        if len(self._messages) >= _MAX_RUNS:
+            self._messages.clear()
+        self._messages[run_id] = n, token
 
     def expected(self, commit: TurnCommit, *, now_ms: int) -> ExpectedRow | None:
         """The row that *commit* expects; None: it depends on more than it says by itself.
@@ -50,10 +50,10 @@ class Sequences:
         It ends the lease on the run's inline message, which is live; it touches no hook, timer or
         attribute, and sends no more than the next inline message.
         """
-        known = self._known.get(commit.run_id)
-        if known is None or commit.new is not None or len(commit.leases) != 1:
+        message = self._messages.get(commit.run_id)
+        if message is None or commit.new is not None or len(commit.leases) != 1:
             return None
-        n, token = known
+        n, token = message
         if commit.leases[0].lease.token != token or commit.wake_at_ms is not None:
             return None
         if commit.hooks_claimed or commit.hooks_released:
@@ -63,8 +63,8 @@ class Sequences:
         for event in commit.events:
             if event.type is _ATTRIBUTES_SET:
                 return None
-        for message in commit.messages:
-            if message.lease_ms is None or len(message.body) > MAX_INLINE_BYTES:
+        for new in commit.messages:
+            if new.lease_ms is None or len(new.body) > MAX_INLINE_BYTES:
                 return None
         if len(commit.messages) > 1 or (commit.messages and commit.outcome is not None):
             return None

@@ -148,15 +148,15 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
 def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
     db = transaction.db
     transaction.is_promise = True
-    made = insert_run(db, new, due_ms=transaction.now_ms)
+    is_new = insert_run(db, new, due_ms=transaction.now_ms)
     n, *row = find_run(db, new.run_id, f"n, {RECORD}")
     record = record_of(tuple(row))
-    if made:
+    if is_new:
         Log(db, n, 0).write(created_event(new))
         transaction.rings.add("wakes")
         return record, True
-    (found,) = db.execute("SELECT payload FROM events WHERE id = ? << 32 | 1", (n,)).fetchone()
-    if (record.workflow, found) != (new.workflow, new.input):
+    (payload,) = db.execute("SELECT payload FROM events WHERE id = ? << 32 | 1", (n,)).fetchone()
+    if (record.workflow, payload) != (new.workflow, new.input):
         raise IdempotencyConflictError(new.idempotency_key or new.run_id, run_id=new.run_id)
     return record, False
 
@@ -198,10 +198,10 @@ def _check_append(transaction: Transaction, append: Append, wake: Wake) -> None:
     elif lease is not None:
         _own_wake(append, wake).check_live(lease, now_ms=transaction.now_ms)
     if event.type in _NEEDS_HOOK:
-        found = transaction.db.execute(
+        row = transaction.db.execute(
             "SELECT 1 FROM hooks WHERE n = ? AND hook_id = ?", (wake.n, event.entity)
         ).fetchone()
-        if found is None:
+        if row is None:
             raise HookNotFoundError(event.entity or event.key)
 
 

@@ -1,6 +1,6 @@
 """Turn: landing one ``TurnCommit``: find its row, plan, run the plan's statements.
 
-Synchronous; the caller is in a transaction, and whatever raises here leaves nothing behind. The row
+Synchronous; the caller is in a transaction, and an error leaves nothing behind. The row
 is expected where that can be, see ``_sequences``, else it is read. Either way there is one plan and
 one place that runs it; where a row is not as expected, nothing stays written and it is read.
 """
@@ -100,7 +100,7 @@ def _read_row(transaction: Transaction, commit: TurnCommit) -> RunRow:
 def _read(
     transaction: Transaction, commit: TurnCommit, row: RunRow, keys: frozenset[str] | None = None
 ) -> Reads:
-    """What *commit* depends on besides its row."""
+    """The rows that *commit* depends on besides its run's."""
     if not (commit.hooks_claimed or (row.n and commit.messages) or keys is not None):
         return NOTHING_READ
     db, names = transaction.db, set[str]()
@@ -110,8 +110,8 @@ def _read(
         if holder is not None:
             holders[claim.token] = holder
     if row.n and commit.messages:
-        asked = [message.message_id.partition("/")[2] for message in commit.messages]
-        names = _those_there(db, "SELECT name FROM messages WHERE n = ? AND name", row.n, asked)
+        wanted = [message.message_id.partition("/")[2] for message in commit.messages]
+        names = _those_there(db, "SELECT name FROM messages WHERE n = ? AND name", row.n, wanted)
     return Reads(holders=holders, names=names, keys=keys)
 
 

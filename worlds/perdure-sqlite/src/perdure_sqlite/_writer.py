@@ -1,9 +1,9 @@
 """Writer: the one connection that writes, and the commits that its transactions share.
 
-Whatever was handed over while the last commit was at work shares the next one, answers only after
-the COMMIT; should one transaction fail, all are run again, each in a savepoint of its own. Work
+All that is handed over while a commit is at work shares the next one, with answers only after the
+COMMIT; should one transaction fail, all are run again, each in a savepoint of its own. Work
 from the event loop is landed by the writer's thread, a whole batch in one hop; a thread that may
-block lands its own, and what came meanwhile, without a hop. One thread at a time has the
+block lands its own, and all that came meanwhile, without a hop. One thread at a time has the
 connection.
 """
 
@@ -52,7 +52,7 @@ class Transaction:
 
 
 _Run: TypeAlias = Callable[[Transaction], Any]  # may run twice; only the database keeps what it did
-_Done: TypeAlias = Callable[[Any], None]  # takes the answer, or the error
+_Callback: TypeAlias = Callable[[Any], None]  # takes the answer, or the error
 
 
 @final
@@ -79,11 +79,11 @@ class Writer:
         self._landed = landed
         self._lock = threading.Lock()
         self._landing = threading.Lock()  # held by the thread that has the connection
-        self._waiting: list[tuple[_Run, _Done]] = []
+        self._waiting: list[tuple[_Run, _Callback]] = []
         self._scheduled = False
         self._closed = False
         self._data: Identity = {}  # of the files that a commit has to be in
-        self.lost = ""  # what became of the file, once that is known
+        self.loss = ""  # what became of the file, once that is known
         self.commits = 0
         self.transactions = 0
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -94,28 +94,30 @@ class Writer:
         return f"<Writer {self._place.url} waiting={len(self._waiting)} commits={self.commits}>"
 
     def submit(
-        self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]
+        self, run: Callable[[Transaction], T], callback: Callable[[T | Exception], None]
     ) -> None:
-        """Run a transaction; *done* gets its answer or error, in another thread. Never blocks."""
-        if self._add(run, done):
+        """Run a transaction; *callback* gets its answer in another thread. Never blocks."""
+        if self._add(run, callback):
             self._calls.put(self._drain)
 
-    def land(self, run: Callable[[Transaction], T], done: Callable[[T | Exception], None]) -> None:
+    def land(
+        self, run: Callable[[Transaction], T], callback: Callable[[T | Exception], None]
+    ) -> None:
         """Run a transaction in this thread, unless another is at work, which then runs it.
 
-        *done* gets its answer or error. Blocks for about as long as a commit takes.
+        *callback* gets its answer or error. Blocks for about as long as a commit takes.
         """
-        if self._add(run, done):
+        if self._add(run, callback):
             self._drain()
 
-    def _add(self, run: _Run, done: _Done) -> bool:
+    def _add(self, run: _Run, callback: _Callback) -> bool:
         """Whether the caller has to see to it that the waiting work is landed."""
         with self._lock:
             if not self._closed:
-                self._waiting.append((run, done))
+                self._waiting.append((run, callback))
                 first, self._scheduled = not self._scheduled, True
                 return first
-        done(WorldClosedError(self._place.url))
+        callback(WorldClosedError(self._place.url))
         return False
 
     async def run(self, run: Callable[[Transaction], T]) -> T:
@@ -150,12 +152,12 @@ class Writer:
         """Begin only while these are the files of these names."""
         self._data = files
 
-    def refuse(self, lost: str) -> None:
+    def refuse(self, loss: str) -> None:
         """Land nothing from now on: the file is not there any more."""
-        self.lost = lost
+        self.loss = loss
 
     async def aclose(self) -> None:
-        """Land what was handed over, refuse what follows, close the connection. Once only."""
+        """Land the work that waits, refuse any more, close the connection. Once only."""
         loop = asyncio.get_running_loop()
         closed: asyncio.Future[None] = loop.create_future()
 
@@ -196,7 +198,7 @@ class Writer:
                         return
                 self._land(batch)
 
-    def _land(self, batch: list[tuple[_Run, _Done]]) -> None:
+    def _land(self, batch: list[tuple[_Run, _Callback]]) -> None:
         rings: set[str] = set()
         try:
             answers, rings = self._transact(batch)
@@ -213,15 +215,15 @@ class Writer:
             _tell(batch[0][1], answers[0])  # who wakes its loop by itself
         else:
             with posted_together():
-                for (_, done), answer in zip(batch, answers, strict=True):
-                    _tell(done, answer)
+                for (_, callback), answer in zip(batch, answers, strict=True):
+                    _tell(callback, answer)
         if rings:
             self._landed(rings)  # after the answers: who made a change hears of it first
 
-    def _transact(self, batch: list[tuple[_Run, _Done]]) -> tuple[list[Any], set[str]]:
-        """The answers of what was handed over, and the bells to ring."""
-        if self.lost:
-            raise WorldReplacedError(self._place.url, reason=self.lost)
+    def _transact(self, batch: list[tuple[_Run, _Callback]]) -> tuple[list[Any], set[str]]:
+        """The answers of a batch, and the bells to ring."""
+        if self.loss:
+            raise WorldReplacedError(self._place.url, reason=self.loss)
         cursor = self._cursor
         answers: list[Any] = []
         cursor.execute("BEGIN IMMEDIATE")
@@ -253,9 +255,9 @@ class Writer:
         A run that is created in a file which was removed would be gone though it was acknowledged.
         Of one that was there before everything is gone, and the next look tells.
         """
-        self.lost = loss_since(self._data) or ""
-        if self.lost:
-            raise WorldReplacedError(self._place.url, reason=self.lost)
+        self.loss = loss_since(self._data) or ""
+        if self.loss:
+            raise WorldReplacedError(self._place.url, reason=self.loss)
 
     def _attempt(self, whole: Transaction, run: _Run) -> Any:
         """The answer of one of several, or its error; then nothing of it is in the *whole*."""
@@ -277,9 +279,9 @@ class Writer:
         return answer
 
 
-def _tell(done: _Done, answer: object) -> None:
+def _tell(callback: _Callback, answer: object) -> None:
     """Hand the answer over; where that fails, the others get theirs all the same."""
     try:
-        done(answer)
+        callback(answer)
     except Exception:
         _log.exception("a transaction's answer could not be handed over")
