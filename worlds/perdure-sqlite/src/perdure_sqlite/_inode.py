@@ -28,7 +28,7 @@ _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors(
 
 def _by_statx(library: str | None = None) -> Callable[[str], Inode] | None:
     try:
-        statx = ctypes.PyDLL(library, use_errno=True).statx
+        statx, device_of = ctypes.PyDLL(library, use_errno=True).statx, os.makedev
     except (AttributeError, OSError, TypeError):  # no such function, or no such library
         return None
     statx.argtypes = (
@@ -46,7 +46,7 @@ def _by_statx(library: str | None = None) -> Callable[[str], Inode] | None:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), path)
         number, major, minor = _ANSWER.unpack(answer)
-        return os.makedev(major, minor), number
+        return device_of(major, minor), number
 
     return inode_of
 
