@@ -276,15 +276,26 @@ def _unpack_key(packed: bytes) -> tuple[str, str | None]:
 
 
 def _pack_facts(facts: Mapping[str, Fact]) -> bytes | None:
-    step, at = facts.get("step"), facts.get("at")
-    if isinstance(step, str) and isinstance(at, str) and len(facts) == 2:
-        return _pack_step(step, at)
+    if len(facts) == 1:
+        ((name, value),) = facts.items()
+        if type(value) is int:  # not a bool, which is equal to one
+            return _pack_number(name, value)
+    elif len(facts) == 2:
+        step, at = facts.get("step"), facts.get("at")
+        if isinstance(step, str) and isinstance(at, str):
+            return _pack_step(step, at)
     return pack_map(facts)
 
 
 @lru_cache(maxsize=1024)  # a loop makes the same step at the same place again and again
 def _pack_step(step: str, at: str) -> bytes:
     data: bytes = cbor2.dumps({"step": step, "at": at})
+    return data
+
+
+@lru_cache(maxsize=64)  # of a step that starts: it is its first attempt
+def _pack_number(name: str, value: int) -> bytes:
+    data: bytes = cbor2.dumps({name: value})
     return data
 
 
