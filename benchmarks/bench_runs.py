@@ -30,7 +30,7 @@ import anyio.to_thread
 from machine import fdatasync_us  # type: ignore[import-not-found]  # beside this file
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime.audit import measure_run
+from perdure._runtime.inspect.audit import measure_run
 from perdure.worlds import open_world
 
 SOURCE = """

@@ -25,8 +25,8 @@ import pydantic
 
 from perdure import Worker, Workflow, open_world, start
 from perdure._core.retries import RetryPolicy
-from perdure._runtime.registry import AnyStep, Step
 from perdure._runtime.step_options import StepOptions
+from perdure._runtime.steps import AnyStep, Step
 from perdure._types.forms import Forms
 from perdure.values import ArrayBuffer, BigInt, DataView, RegExp, TypedArray, Url
 

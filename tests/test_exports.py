@@ -15,7 +15,7 @@ import pytest
 import perdure
 from perdure import abc, errors
 
-PUBLIC = ("perdure", "perdure.abc", "perdure.model", "perdure.lowlevel", "perdure.worlds")
+PUBLIC = ("perdure", "perdure.abc", "perdure.model", "perdure.worldkit.pure", "perdure.worlds")
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -13,8 +13,8 @@ import pytest
 from perdure.abc import World
 from perdure.cli.demo import _play
 from perdure.errors import WorldUnavailableError
-from perdure.files import file_lock, make_folder, replace_file
 from perdure.testing.conformance._stores import find_opener
+from perdure.worldkit.files import file_lock, make_folder, replace_file
 
 pytestmark = pytest.mark.anyio
 

@@ -24,20 +24,25 @@ from perdure import errors
 FOR_APPLICATIONS = ("perdure", "perdure.testing", "perdure.testing.conformance", "perdure.worlds")
 FOR_WORLDS = (
     "perdure.abc",
-    "perdure.blocking",
+    "perdure.worldkit.blocking",
     "perdure.display",
     "perdure.errors",
-    "perdure.files",
-    "perdure.lowlevel",
+    "perdure.worldkit.files",
+    "perdure.worldkit.pure",
     "perdure.model",
-    "perdure.posting",
+    "perdure.worldkit.posting",
     "perdure.testing.clock",
+    "perdure.worldkit.clock",
     "perdure.testing.faults",
     "perdure.testing.memory",
     "perdure.values",
-    "perdure.waiting",
+    "perdure.worldkit.waiting",
 )
-NO_API = ("perdure.cli", "perdure.testing.conformance.client")  # a program, and a child process
+NO_API = (  # a program, a child process, and a folder
+    "perdure.cli",
+    "perdure.testing.conformance.client",
+    "perdure.worldkit",
+)
 
 
 def test_each_public_module_is_looked_at() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from perdure.posting import post, posted_together
+from perdure.worldkit.posting import post, posted_together
 from tests.systems import needs_eventfd
 
 pytestmark = pytest.mark.anyio

@@ -8,20 +8,21 @@ import pytest
 
 from perdure import UNDEFINED, Run, Worker, Workflow, step, workflow
 from perdure._ending import Ending
-from perdure._runtime.cache import Baselines, WarmHeaps
-from perdure._runtime.carrier import Carrier
-from perdure._runtime.renewal import Leases
+from perdure._runtime.carrier.caches import Baselines, WarmHeaps
+from perdure._runtime.carrier.carrier import Carrier
+from perdure._runtime.carrier.slow_runs import SlowRuns
+from perdure._runtime.carrier.writes import Writes
 from perdure._runtime.room import Room
 from perdure._runtime.slots import Slots, TakenSlots
-from perdure._runtime.slow_runs import SlowRuns
-from perdure._runtime.writes import Writes
+from perdure._runtime.worker.leases import Leases
 from perdure._vm.pool import VmPool
 from perdure._vm.spares import Spares
 from perdure._vm.watch import Watch
 from perdure.model import RunId
-from perdure.testing.clock import ManualClock, SystemClock
+from perdure.testing.clock import ManualClock
 from perdure.testing.memory import MemoryWorld
-from perdure.waiting import Bells
+from perdure.worldkit.clock import SystemClock
+from perdure.worldkit.waiting import Bells
 from perdure_sqlite import SqliteWorld
 
 pytestmark = pytest.mark.anyio

@@ -1,8 +1,8 @@
 """A world on plain files: one file for each run, written whole or not at all, under one lock.
 
-``files:///folder``; ``?sync=no`` for tests. ``perdure.lowlevel.Book`` knows what every call means
-for a run; what is left is where a run is kept and how a write becomes atomic and durable. Small on
-purpose: a claim reads every run's file, a write rewrites one whole. For many runs use a database.
+``files:///folder``; ``?sync=no`` for tests. ``perdure.worldkit.pure.Book`` knows the meaning of
+every call for a run; the rest is where a run is kept, and atomic, durable writes. Small on purpose:
+a claim reads every run's file, a write rewrites one whole. For many runs use a database.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from perdure import abc, errors, lowlevel as low, model as m
-from perdure.blocking import BlockingStore, BlockingWorld, Part, reads, writes
-from perdure.files import dump_values, file_lock, load_values, make_folder, replace_file
-from perdure.testing.clock import Clock, SystemClock
+from perdure import abc, errors, model as m
+from perdure.worldkit import pure as low
+from perdure.worldkit.blocking import BlockingStore, BlockingWorld, Part, reads, writes
+from perdure.worldkit.clock import Clock, SystemClock
+from perdure.worldkit.files import dump_values, file_lock, load_values, make_folder, replace_file
 
 __all__ = ("FilesWorld",)
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _logs as _logs
 from ._protocol.frames import Limits as Limits
-from ._runtime.handles import Run as Run, get_run as get_run
-from ._runtime.listing import list_runs as list_runs
+from ._runtime.inspect.listing import list_runs as list_runs
 from ._runtime.metadata import (
     RunMetadata as RunMetadata,
     StepMetadata as StepMetadata,
@@ -16,9 +15,10 @@ from ._runtime.metadata import (
     timeout_event as timeout_event,
 )
 from ._runtime.move import move_run as move_run
-from ._runtime.registry import Step as Step, step as step
+from ._runtime.run import Run as Run, get_run as get_run
 from ._runtime.start import start as start
-from ._runtime.worker import Worker as Worker
+from ._runtime.steps import Step as Step, step as step
+from ._runtime.worker.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow
 from .errors import (
     FatalError as FatalError,

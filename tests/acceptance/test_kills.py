@@ -15,9 +15,9 @@ import anyio.to_thread
 import pytest
 
 from perdure import start, workflow
-from perdure._runtime.audit import verify_run
-from perdure._runtime.handles import Run
-from perdure._runtime.inspection import inspect_run
+from perdure._runtime.inspect.audit import verify_run
+from perdure._runtime.inspect.inspection import inspect_run
+from perdure._runtime.run import Run
 from perdure.abc import World
 from perdure.model import EventType, RunId
 from perdure.worlds import open_world

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings, strategies as st
 
 from perdure import FatalError, Worker, Workflow, start, step
-from perdure._runtime.audit import verify_run
-from perdure._runtime.inspection import read_log
+from perdure._runtime.inspect.audit import verify_run
+from perdure._runtime.inspect.inspection import read_log
 from perdure.abc import World
 from perdure.model import EventType, LoggedEvent
 from perdure.testing.faults import FaultyWorld, random_faults

@@ -22,9 +22,9 @@ import mutants_snapshots
 import mutants_stores
 import mutants_transfer
 
-from perdure.testing.clock import Clock
 from perdure.testing.conformance import Check, MakeWorld, Store, certify
 from perdure.testing.memory import MemoryWorld
+from perdure.worldkit.clock import Clock
 
 __all__ = ("NAMES", "Kill", "kill", "promise_of")
 

@@ -15,9 +15,9 @@ import anyio
 
 from perdure.abc import Capability, World
 from perdure.model import TurnCommit
-from perdure.testing.clock import Clock
 from perdure.testing.conformance import MakeWorld, Store
 from perdure.testing.memory import MemoryWorld
+from perdure.worldkit.clock import Clock
 from perdure_sqlite import SqliteWorld
 
 __all__ = ("STORES", "Claiming", "unfenced")

@@ -12,10 +12,10 @@ import pytest
 
 from perdure.abc import World
 from perdure.model import Append, Appended
-from perdure.testing.clock import Clock
 from perdure.testing.conformance import MakeWorld, Report, Store, certify, check_names, store_at
 from perdure.testing.faults import Fault, FaultyCalls
 from perdure.testing.memory import MemoryWorld
+from perdure.worldkit.clock import Clock
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from hypothesis.errors import HypothesisDeprecationWarning
 
 from perdure.abc import Capability
 from perdure.errors import UsageError, WorldUnavailableError
-from perdure.testing.clock import Clock, ManualClock
+from perdure.testing.clock import ManualClock
 from perdure.testing.conformance import (
     Difference,
     MakeWorld,
@@ -39,6 +39,7 @@ from perdure.testing.conformance._machines import MACHINES
 from perdure.testing.conformance._random import random_allowed_elsewhere, run_programs
 from perdure.testing.faults import Fault, FaultyCalls
 from perdure.testing.memory import MemoryWorld
+from perdure.worldkit.clock import Clock
 
 PROGRAMS = "random programs"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from perdure.testing.clock import Clock
 from perdure.testing.conformance import MakeWorld, check_world
 from perdure.testing.memory import MemoryWorld
+from perdure.worldkit.clock import Clock
 from perdure_sqlite import SqliteWorld
 
 pytestmark = pytest.mark.slow

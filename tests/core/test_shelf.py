@@ -8,16 +8,6 @@ from dataclasses import replace
 import pytest
 
 from perdure.errors import StreamClosedError, UsageError
-from perdure.lowlevel import (
-    Book,
-    StreamLog,
-    claim_due_messages,
-    claim_due_wakes,
-    count_due,
-    ended_before,
-    list_page,
-    run_state,
-)
 from perdure.model import (
     Digest,
     NewMessage,
@@ -27,6 +17,16 @@ from perdure.model import (
     RunState,
     RunStatus,
     Snapshot,
+)
+from perdure.worldkit.pure import (
+    Book,
+    StreamLog,
+    claim_due_messages,
+    claim_due_wakes,
+    count_due,
+    ended_before,
+    list_page,
+    run_state,
 )
 
 TOKENS = (f"t{n}" for n in itertools.count())

@@ -22,7 +22,7 @@ ASKED = {
         *("flock", "LOCK_EX", "LOCK_NB", "fcntl", "EFD_CLOEXEC", "EFD_NONBLOCK"),
         *("sched_setscheduler", "sched_param"),
     },
-    "src/perdure/posting.py": {"eventfd_write", "eventfd_read"},
+    "src/perdure/worldkit/posting.py": {"eventfd_write", "eventfd_read"},
     "src/perdure/_vm/seat.py": {"clock_gettime"},
     "src/perdure/testing/conformance/_nursery.py": {"send_fds", "recv_fds", "fork", "SIGKILL"},
 }

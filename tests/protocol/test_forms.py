@@ -15,8 +15,6 @@ from hypothesis import given
 
 from perdure._protocol.forms import dump_form, load_form
 from perdure.errors import UsageError, WorldContractError
-from perdure.files import dump_values, load_values
-from perdure.lowlevel import Book, Mailbox, QueuedMessage, StreamLog
 from perdure.model import (
     Committed,
     EntityId,
@@ -31,6 +29,8 @@ from perdure.model import (
     RunStatus,
     Snapshot,
 )
+from perdure.worldkit.files import dump_values, load_values
+from perdure.worldkit.pure import Book, Mailbox, QueuedMessage, StreamLog
 
 Name = NewType("Name", str)
 Fact: TypeAlias = "str | int | bool | None"

@@ -25,7 +25,7 @@ from perdure._protocol.snapshot_format import (
     encode_ledger,
     encode_snapshot,
 )
-from perdure._runtime.heap import Heap
+from perdure._runtime.carrier.heap import Heap
 from perdure._vm.delta import compress, pack
 from perdure._vm.image import Baseline
 from perdure._vm.instance import Instance

@@ -10,7 +10,7 @@ import pytest
 
 from perdure import Worker, Workflow, start, step
 from perdure._runtime.ambient import workers
-from perdure._runtime.backlog import MOST, Backlog
+from perdure._runtime.worker.backlog import MOST, Backlog
 from perdure.testing.memory import MemoryWorld
 
 pytestmark = pytest.mark.anyio

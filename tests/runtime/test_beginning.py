@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Worker, Workflow, get_run, start, step
-from perdure._runtime.audit import verify_run
+from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from perdure.errors import IdempotencyConflictError, RunNotFoundError
 from perdure.model import RunStatus

@@ -22,9 +22,9 @@ from perdure import (
     step,
     step_metadata,
 )
-from perdure._runtime.audit import verify_run
-from perdure._runtime.inspection import inspect_run
-from perdure._runtime.registry import AnyStep
+from perdure._runtime.inspect.audit import verify_run
+from perdure._runtime.inspect.inspection import inspect_run
+from perdure._runtime.steps import AnyStep
 from perdure.abc import World
 from perdure.errors import (
     GuestError,

@@ -14,8 +14,8 @@ import pytest
 from perdure import Worker, Workflow, start, step
 from perdure._protocol import codec, decoding
 from perdure._protocol.codec import decode, encode, encode_error
-from perdure._runtime import payloads, registry
-from perdure._runtime.inspection import inspect_run
+from perdure._runtime import payloads, steps as registry
+from perdure._runtime.inspect.inspection import inspect_run
 from perdure._runtime.payloads import decode_aside, encode_aside, encode_failure
 from perdure.abc import World
 from perdure.errors import GuestError, ProtocolError, RunFailedError, ValueNotCarriableError

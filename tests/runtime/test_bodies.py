@@ -15,8 +15,8 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from perdure._runtime import bodies
-from perdure._runtime.bodies import Body, Hosts, Raised
+from perdure._runtime.worker import bodies
+from perdure._runtime.worker.bodies import Body, Hosts, Raised
 from perdure._vm.reply import Reply
 from tests.runtime.endings import Panic, me
 

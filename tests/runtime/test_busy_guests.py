@@ -20,8 +20,8 @@ from perdure import Run, Worker, Workflow, start, step
 from perdure._runtime import (
     check as check_module,
 )
-from perdure._runtime.audit import measure_run, verify_run
-from perdure._runtime.slow_runs import MAX_RUNS, SlowRuns
+from perdure._runtime.carrier.slow_runs import MAX_RUNS, SlowRuns
+from perdure._runtime.inspect.audit import measure_run, verify_run
 from perdure._runtime.timing import Timing
 from perdure._vm import pool as pool_module, rehearsal as rehearsal_module
 from perdure._vm.guest import default_engine

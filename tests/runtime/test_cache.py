@@ -10,9 +10,9 @@ import pytest
 from perdure import Workflow, start
 from perdure._model.runs import RunRecord
 from perdure._protocol.frames import Limits
-from perdure._runtime import cache as cache_module
-from perdure._runtime.cache import Baselines, WarmHeaps
-from perdure._runtime.heap import Heap
+from perdure._runtime.carrier import caches as cache_module
+from perdure._runtime.carrier.caches import Baselines, WarmHeaps
+from perdure._runtime.carrier.heap import Heap
 from perdure._runtime.room import Room
 from perdure._vm.pool import VmPool
 from perdure.model import RunId

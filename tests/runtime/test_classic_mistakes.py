@@ -10,8 +10,8 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step, workflow
-from perdure._runtime.audit import verify_run
-from perdure._runtime.registry import AnyStep
+from perdure._runtime.inspect.audit import verify_run
+from perdure._runtime.steps import AnyStep
 from perdure.abc import World
 from perdure.errors import GuestError, RunEndedError, RunFailedError
 from perdure.model import EventType, RunStatus

@@ -12,9 +12,9 @@ import anyio.to_thread
 import pytest
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime.audit import verify_run
-from perdure._runtime.freezing import Freezing
-from perdure._runtime.heap import Heap
+from perdure._runtime.carrier.freezing import Freezing
+from perdure._runtime.carrier.heap import Heap
+from perdure._runtime.inspect.audit import verify_run
 from perdure.model import RunId, Snapshot
 from perdure.testing.memory import MemoryWorld
 

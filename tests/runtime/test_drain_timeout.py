@@ -15,9 +15,10 @@ import anyio.to_thread
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step, step_metadata, timeout_event
-from perdure._runtime import bodies, registry
-from perdure._runtime.audit import verify_run
+from perdure._runtime import steps as registry
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.timing import Timing
+from perdure._runtime.worker import bodies
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError, UsageError
 from perdure.model import EventType

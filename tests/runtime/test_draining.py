@@ -10,12 +10,12 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._runtime.audit import verify_run
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.timing import Timing
 from perdure.abc import Queue, World
 from perdure.model import MessageClaim, RunId, WakeClaim
 from perdure.testing.faults import Fault, FaultyWorld
-from perdure.waiting import Ending
+from perdure.worldkit.waiting import Ending
 from tests.worlds import EVERY_WORLD, IN_MEMORY
 
 pytestmark = [pytest.mark.anyio, EVERY_WORLD]

@@ -11,8 +11,8 @@ import anyio.lowlevel
 import pytest
 
 from perdure import RetryableError, Worker, Workflow, start, step
-from perdure._runtime import writes
-from perdure._runtime.audit import verify_run
+from perdure._runtime.carrier import writes
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.timing import Timing
 from perdure.errors import WorldClosedError, WorldContractError
 from perdure.model import Committed, TurnCommit

@@ -13,8 +13,8 @@ from hypothesis import given, strategies as st
 
 from perdure import FatalError, RetryableError, Worker, Workflow, start, step
 from perdure._core.retries import MAX_DELAY_MS, MIN_DELAY_MS
-from perdure._runtime import registry
-from perdure._runtime.failures import asked_delay_ms, is_fatal
+from perdure._runtime import steps as registry
+from perdure._runtime.worker.failures import asked_delay_ms, is_fatal
 from perdure.errors import GuestError, RunFailedError, UsageError
 from perdure.model import EventType
 from perdure.testing.clock import ManualClock

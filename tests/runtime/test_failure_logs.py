@@ -10,8 +10,9 @@ import anyio
 import pytest
 
 from perdure import FatalError, Worker, Workflow, start, step
-from perdure._runtime import attempt, registry
+from perdure._runtime import steps as registry
 from perdure._runtime.log_fields import first_line, of_task
+from perdure._runtime.worker import attempt
 from perdure.abc import World
 from perdure.errors import RunFailedError
 from tests.worlds import IN_MEMORY

@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime import carrier
+from perdure._runtime.carrier import carrier
 from perdure.abc import World
 
 pytestmark = pytest.mark.anyio

@@ -23,14 +23,14 @@ from perdure import Run, Worker, Workflow, start, step
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import Limits
 from perdure._protocol.snapshot_format import MAGIC, decode_snapshot, encode_snapshot
-from perdure._runtime.audit import verify_run
-from perdure._runtime.cache import Baselines
-from perdure._runtime.custody import Custody
-from perdure._runtime.giving_up import MAX_FRUITLESS
-from perdure._runtime.heap import Heap
-from perdure._runtime.routing import Routing
+from perdure._runtime.carrier.caches import Baselines
+from perdure._runtime.carrier.custody import Custody
+from perdure._runtime.carrier.giving_up import MAX_FRUITLESS
+from perdure._runtime.carrier.heap import Heap
+from perdure._runtime.carrier.routing import Routing
+from perdure._runtime.carrier.turn import Turn, TurnInput, take_turn
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.slots import Slots, TakenSlots
-from perdure._runtime.turn_handler import Turn, TurnInput, take_turn
 from perdure._vm import image
 from perdure._vm.delta import compress, decompress, pack
 from perdure._vm.pool import VmPool

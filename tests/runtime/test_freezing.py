@@ -9,8 +9,8 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from perdure._runtime.freezing import Freezing
-from perdure._runtime.heap import Heap
+from perdure._runtime.carrier.freezing import Freezing
+from perdure._runtime.carrier.heap import Heap
 from perdure._vm.pool import VmPool
 from perdure.model import Snapshot
 

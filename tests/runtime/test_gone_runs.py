@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from perdure import RetryableError, Run, Worker, Workflow, get_run, start, step
-from perdure._runtime.registry import AnyStep
+from perdure._runtime.steps import AnyStep
 from perdure.abc import World
 from perdure.errors import RunEndedError, RunNotFoundError
 from perdure.model import EventType, RunStatus

@@ -9,8 +9,8 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._runtime import handles
-from perdure._runtime.hints import why_waiting
+from perdure._runtime import run as handles
+from perdure._runtime.inspect.hints import why_waiting
 from perdure.abc import World
 from perdure.errors import RunTimeoutError
 from perdure.model import RunRecord

@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime.inspection import inspect_run
+from perdure._runtime.inspect.inspection import inspect_run
 from perdure.testing.clock import ManualClock
 from perdure.testing.memory import MemoryWorld
 from tests.runtime.hurry import passing

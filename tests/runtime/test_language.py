@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step, workflow
-from perdure._runtime.audit import verify_run
+from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from tests.worlds import IN_MEMORY
 

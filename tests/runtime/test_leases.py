@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 from perdure import Worker, Workflow, get_run, open_world, start, step
-from perdure._runtime.audit import verify_run
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.timing import Timing
 from perdure.abc import World
 from perdure.model import EventType

@@ -12,8 +12,8 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, get_run, open_world, start, step
-from perdure._runtime import registry
-from perdure._runtime.audit import verify_run
+from perdure._runtime import steps as registry
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.timing import Timing
 from perdure.abc import World
 from perdure.errors import RunTimeoutError

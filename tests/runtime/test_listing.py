@@ -62,7 +62,7 @@ async def test_what_failed_with_an_error_is_found_whatever_stands_between(
     world: World, looked_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cursor leads on behind the last run of a page, not behind the last that was looked at."""
-    monkeypatch.setattr("perdure._runtime.listing._LOOKED_AT", looked_at)
+    monkeypatch.setattr("perdure._runtime.inspect.listing._LOOKED_AT", looked_at)
     await fill(world, 9)
     for n in (0, 1, 4, 5, 6, 8):
         await fail(world, f"run_{n}", "Error" if n == 5 else "PaymentError")

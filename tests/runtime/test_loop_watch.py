@@ -16,8 +16,8 @@ import anyio.to_thread
 import pytest
 
 from perdure import Worker, Workflow, get_run, start, step
-from perdure._runtime.loop_watch import LoopWatch
 from perdure._runtime.timing import Timing
+from perdure._runtime.worker.loop_watch import LoopWatch
 from perdure.abc import World
 from perdure.errors import WorldUnavailableError
 from perdure.model import EventType

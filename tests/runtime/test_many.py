@@ -12,9 +12,9 @@ import pytest
 
 from perdure import Run, Worker, Workflow, list_runs, start, step
 from perdure._protocol.codec import encode
-from perdure._runtime.hints import why_waiting
-from perdure._runtime.turn_handler import StepResult
-from perdure._runtime.writes import Writes
+from perdure._runtime.carrier.turn import StepResult
+from perdure._runtime.carrier.writes import Writes
+from perdure._runtime.inspect.hints import why_waiting
 from perdure.abc import World
 from perdure.errors import GuestError
 from perdure.model import Event, EventType, Lease, RunOutcome, RunStatus

@@ -18,7 +18,8 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._runtime import bodies, registry
+from perdure._runtime import steps as registry
+from perdure._runtime.worker import bodies
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
 from perdure.model import EventType

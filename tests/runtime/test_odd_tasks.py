@@ -17,9 +17,9 @@ import anyio.to_thread
 import pytest
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime import registry
-from perdure._runtime.loop_guard import guarded
+from perdure._runtime import steps as registry
 from perdure._runtime.metadata import entered
+from perdure._runtime.worker.loop_guard import guarded
 from perdure.errors import UsageError
 from perdure.worlds import open_world
 from tests.runtime.endings import Panic, me

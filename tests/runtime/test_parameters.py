@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from perdure import step
-from perdure._runtime.registry import AnyStep
+from perdure._runtime.steps import AnyStep
 from perdure.errors import UsageError, ValueNotCarriableError
 from perdure.values import UNDEFINED
 

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from perdure import Workflow, start
-from perdure._runtime import registry
+from perdure._runtime import steps as registry
 from perdure._runtime.python_modules import python_module
 from perdure._runtime.step_options import StepOptions
 from perdure.errors import CompileError

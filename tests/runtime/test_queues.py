@@ -10,8 +10,8 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._runtime.hints import why_waiting
-from perdure._runtime.registry import AnyStep
+from perdure._runtime.inspect.hints import why_waiting
+from perdure._runtime.steps import AnyStep
 from perdure.abc import World
 from perdure.errors import RunTimeoutError, UsageError
 

@@ -12,7 +12,7 @@ import pytest
 
 from perdure import FatalError, RetryableError, Run, Worker, Workflow, start, step
 from perdure._core.retries import RetryPolicy, planned_delay_ms
-from perdure._runtime import registry
+from perdure._runtime import steps as registry
 from perdure.model import EventType, LoggedEvent
 from perdure.testing import ManualClock
 from perdure.worlds import open_world

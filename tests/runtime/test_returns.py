@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime import registry
+from perdure._runtime import steps as registry
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
 from perdure.values import BigInt

@@ -9,7 +9,7 @@ from contextvars import ContextVar, copy_context
 import anyio
 import pytest
 
-from perdure._runtime.runners import MAX_IDLE, Runners
+from perdure._runtime.worker.runners import MAX_IDLE, Runners
 
 pytestmark = pytest.mark.anyio
 asked = ContextVar("asked", default="by nobody")

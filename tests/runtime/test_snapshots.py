@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._runtime.audit import verify_run
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.keys import SNAPSHOT_KEY
 from perdure.abc import World
 from perdure.errors import UsageError

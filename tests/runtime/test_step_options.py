@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from perdure import step
 from perdure._core.retries import RetryPolicy
-from perdure._runtime import registry
+from perdure._runtime import steps as registry
 from perdure.errors import UsageError
 
 NO_COUNTS = (-1, 1.5, 3.0, math.nan, True, False, "3", None, [3])

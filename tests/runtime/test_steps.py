@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from perdure import UNDEFINED, FatalError, RetryableError, Run, Worker, Workflow, start, step
-from perdure._runtime import registry
+from perdure._runtime import steps as registry
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError, UsageError, ValueNotCarriableError
 from perdure.model import EventType

@@ -16,7 +16,8 @@ import anyio.to_thread
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step, timeout_event
-from perdure._runtime import bodies, registry
+from perdure._runtime import steps as registry
+from perdure._runtime.worker import bodies
 from perdure.abc import World
 from perdure.errors import GuestError, RunFailedError
 from perdure.model import EventType

@@ -19,11 +19,9 @@ from perdure._protocol.snapshot_format import (
     encode_ledger,
     encode_snapshot,
 )
-from perdure._runtime import (
-    heap as heap_module,
-)
-from perdure._runtime.audit import verify_run
-from perdure._runtime.registry import AnyStep
+from perdure._runtime.carrier import heap as heap_module
+from perdure._runtime.inspect.audit import verify_run
+from perdure._runtime.steps import AnyStep
 from perdure._runtime.timing import Timing
 from perdure._vm import guest
 from perdure.errors import GuestError, RunFailedError, WorldClosedError, WorldContractError

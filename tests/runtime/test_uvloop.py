@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from perdure import Worker, start, step
-from perdure._runtime import registry
-from perdure._runtime.loop_guard import guarded
+from perdure._runtime import steps as registry
+from perdure._runtime.worker.loop_guard import guarded
 from perdure.worlds import open_world
 from tests.runtime import test_odd_tasks as odd_tasks
 from tests.runtime.endings import me

@@ -9,7 +9,8 @@ import anyio.to_thread
 import pytest
 from hypothesis import given, strategies as st
 
-from perdure.testing.clock import Bell, ManualClock, SystemClock
+from perdure.testing.clock import ManualClock
+from perdure.worldkit.clock import Bell, SystemClock
 
 TIMES = st.integers(0, 50)
 

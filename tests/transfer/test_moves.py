@@ -17,10 +17,10 @@ import pytest
 
 from perdure import Run, Worker, Workflow, move_run, start, step
 from perdure._protocol.codec import encode
-from perdure._runtime.audit import verify_run
-from perdure._runtime.inspection import inspect_run, read_log
+from perdure._runtime.inspect.audit import verify_run
+from perdure._runtime.inspect.inspection import inspect_run, read_log
 from perdure._runtime.move import keep_here
-from perdure._runtime.registry import AnyStep
+from perdure._runtime.steps import AnyStep
 from perdure.abc import World
 from perdure.errors import (
     HookNotFoundError,

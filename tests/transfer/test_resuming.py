@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from perdure import Worker, Workflow, get_run, move_run, start, step
-from perdure._runtime.audit import verify_run
+from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.move import bring_back, keep_here
 from perdure._runtime.start import start_again
 from perdure.abc import World

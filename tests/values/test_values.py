@@ -17,8 +17,8 @@ from perdure import Worker, Workflow, open_world, start
 from perdure._protocol.annotations import converter
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.equality import same_value
-from perdure._runtime.registry import Step
 from perdure._runtime.step_options import StepOptions
+from perdure._runtime.steps import Step
 from perdure.errors import UsageError, ValueNotCarriableError
 from tests.values.kinds import kinds, same
 

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from perdure._vm.reply import Reply
-from perdure.posting import post
+from perdure.worldkit.posting import post
 
 pytestmark = pytest.mark.anyio
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who")

@@ -32,8 +32,8 @@ from ..errors import (
     UsageError,
 )
 from .arguments import checked_text, checked_timeout, checked_world
-from .handles import Run
-from .inspection import read_log
+from .inspect.inspection import read_log
+from .run import Run
 
 __all__ = ("bring_back", "keep_here", "move_run")
 

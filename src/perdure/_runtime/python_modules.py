@@ -11,7 +11,7 @@ import sys
 from types import ModuleType
 
 from .._compiler import PythonModule
-from .registry import Step, main_name, registered_steps
+from .steps import Step, main_name, registered_steps
 
 __all__ = ("python_module",)
 

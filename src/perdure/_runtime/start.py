@@ -26,8 +26,8 @@ from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import meant_world, workers
 from .arguments import checked_attributes, checked_text
 from .check import check_bundle
-from .handles import Run
 from .payloads import do_aside, encode_aside
+from .run import Run
 from .workflow import Workflow
 
 __all__ = ("run_id_for_key", "start", "start_again")

@@ -23,7 +23,7 @@ from typing import TypeVar, final
 
 from .._platform import count_processors, processor_here
 from ..errors import UsageError
-from ..posting import posted_together
+from ..worldkit.posting import posted_together
 from .pace import Pace
 from .reply import Reply
 from .seat import Seat, Work

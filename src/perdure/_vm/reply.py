@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, final
 
 import anyio
 
-from ..posting import post
+from ..worldkit.posting import post
 
 __all__ = ("Reply",)
 

@@ -40,9 +40,10 @@ class Queue(ABC):
         However often its claims were lost a run stays due. ``fruitless_claims`` counts this one and
         the lost ones; it begins anew at a commit and when a claim is finished.
 
-        Waits up to *wait_ms* for the first, or until the caller's ``Ending`` (``perdure.waiting``)
-        has come; an empty answer is no error. Cancelling may leave a lease that runs out by
-        itself: a worker that drains ends the wait instead, and gives back claims that came of it.
+        Waits up to *wait_ms* for the first, or until the caller's ``Ending``
+        (``perdure.worldkit.waiting``) has come; an empty answer is no error. Cancelling may leave a
+        lease that runs out by itself: a worker that drains ends the wait instead, and gives back
+        claims that came of it.
         """
 
     @abstractmethod

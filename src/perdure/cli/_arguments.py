@@ -16,7 +16,7 @@ from typing import Annotated, TypeAlias, cast
 import typer
 
 from .._model.runs import RunFilter
-from .._runtime.registry import AnyStep, collect_steps
+from .._runtime.steps import AnyStep, collect_steps
 from ..abc import Capability, World
 from ..errors import RunNotFoundError, UsageError
 

@@ -9,8 +9,8 @@ from typing import Annotated, TypeAlias, cast
 import typer
 
 from .._protocol.json_values import Json
-from .._runtime.hints import why_waiting
-from .._runtime.inspection import inspect_run
+from .._runtime.inspect.hints import why_waiting
+from .._runtime.inspect.inspection import inspect_run
 from ..errors import UsageError
 from ..worlds import open_world
 from ._arguments import JsonOption, RunArgument, WorldOption, near

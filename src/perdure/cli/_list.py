@@ -10,8 +10,8 @@ import typer
 
 from .._model.runs import RunStatus
 from .._protocol.json_values import Json
-from .._runtime.inspection import record_json
-from .._runtime.listing import list_runs
+from .._runtime.inspect.inspection import record_json
+from .._runtime.inspect.listing import list_runs
 from ..display import shown_url
 from ..worlds import open_world
 from ._arguments import JsonOption, WorldOption

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from .._runtime.inspection import record_json
+from .._runtime.inspect.inspection import record_json
 from .._runtime.move import bring_back, keep_here, move_run
 from ..abc import World
 from ..display import shown_url

@@ -10,8 +10,8 @@ import anyio
 
 from .._model.events import Event, EventType
 from .._protocol.json_values import as_json
-from .._runtime.handles import Run
-from .._runtime.inspection import shown_payload
+from .._runtime.inspect.inspection import shown_payload
+from .._runtime.run import Run
 from ._inspect import error_line
 from ._logging import hide_failure_of, is_told
 from ._output import counted, say, spin

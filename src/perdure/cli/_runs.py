@@ -12,13 +12,13 @@ import anyio
 import typer
 
 from .._protocol.json_values import Json, as_json
-from .._runtime.audit import verify_run
-from .._runtime.handles import Run, get_run
-from .._runtime.inspection import record_json
-from .._runtime.registry import AnyStep
+from .._runtime.inspect.audit import verify_run
+from .._runtime.inspect.inspection import record_json
+from .._runtime.run import Run, get_run
 from .._runtime.start import start as start_run
 from .._runtime.step_options import DEFAULT_QUEUE
-from .._runtime.worker import Worker
+from .._runtime.steps import AnyStep
+from .._runtime.worker.worker import Worker
 from .._runtime.workflow import Workflow, workflow
 from ..abc import Capability, World
 from ..display import shown_url

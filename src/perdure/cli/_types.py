@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .._runtime.parameters import annotation_of
-from .._runtime.registry import AnyStep, collect_steps
+from .._runtime.steps import AnyStep, collect_steps
 from .._types import AMBIENT, Declared, declare_module, is_declarable
 from ..errors import PerdureError, UsageError
 from ._arguments import load_module

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .clock import ManualClock as ManualClock, SystemClock as SystemClock
+from ..worldkit.clock import SystemClock as SystemClock
+from .clock import ManualClock as ManualClock
 
 if TYPE_CHECKING:
     from .memory import MemoryWorld as MemoryWorld
@@ -13,7 +14,7 @@ __all__ = ("ManualClock", "MemoryWorld", "SystemClock")
 
 
 def __getattr__(name: str) -> object:
-    # Every world has its clock from here, and none needs the reference world to start.
+    # A test that wants a clock alone does not load the reference world.
     if name == "MemoryWorld":
         from .memory import MemoryWorld
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from wrapped import fail_requests
 
-from perdure.testing.clock import Clock
 from perdure.testing.conformance import MakeWorld, Store, Tier, certify, check_world
+from perdure.worldkit.clock import Clock
 from perdure_s3 import S3World
 from perdure_s3.testing import Server
 

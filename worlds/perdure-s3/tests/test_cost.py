@@ -11,7 +11,7 @@ import pytest
 from wrapped import Wrapped, wrapped_world
 
 from perdure import Worker, Workflow, start, step
-from perdure._runtime.handles import Run
+from perdure._runtime.run import Run
 from perdure.abc import World
 from perdure.model import RunId
 from perdure.testing.clock import ManualClock

@@ -20,7 +20,7 @@ from perdure.errors import (
     WorldDeniedError,
     WorldUnavailableError,
 )
-from perdure.testing.clock import SystemClock
+from perdure.worldkit.clock import SystemClock
 from perdure_s3 import S3World
 from perdure_s3._schema import Layout
 from perdure_s3.testing import Server, free_ports

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import perdure._platform as platform_module
-from perdure.files import set_mode
+from perdure.worldkit.files import set_mode
 from perdure_sqlite import _owners
 from perdure_sqlite._owners import Owner
 from perdure_sqlite._place import Place

@@ -25,8 +25,8 @@ from perdure.errors import (
     WorldContractError,
     WorldUnavailableError,
 )
-from perdure.files import try_lock
 from perdure.model import NewMessage, RunFilter, RunId
+from perdure.worldkit.files import try_lock
 from perdure_sqlite import SqliteWorld, _connection, _handle
 from perdure_sqlite._connection import WAL_BYTES
 from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, Handle

@@ -26,14 +26,14 @@ import typer
 
 from ..._model.events import EventType, LoggedEvent
 from ..._protocol.json_values import Json
-from ..._runtime.audit import measure_run, verify_run
-from ..._runtime.handles import Run
-from ..._runtime.inspection import inspect_run
+from ..._runtime.inspect.audit import measure_run, verify_run
+from ..._runtime.inspect.inspection import inspect_run
+from ..._runtime.run import Run
 from ..._runtime.start import start
 from ..._runtime.workflow import workflow
 from ...abc import World
 from ...errors import UsageError
-from ...files import make_folder
+from ...worldkit.files import make_folder
 from ...worlds import open_world
 from .._arguments import JsonOption
 from .._errors import FAILED, run_async

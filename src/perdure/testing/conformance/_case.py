@@ -17,7 +17,7 @@ from ..._model.events import Event, EventType
 from ..._model.ids import Digest, EntityId, RunId
 from ..._model.runs import NewRun
 from ...abc import World
-from ..clock import Clock, SystemClock
+from ...worldkit.clock import Clock, SystemClock
 from ..faults import Fault
 from ._nursery import Nursery
 from ._pair import MakeWorld, Store

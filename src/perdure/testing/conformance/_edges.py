@@ -21,7 +21,8 @@ from ..._model.snapshot import Snapshot
 from ..._model.transfer import Departure, RunCopy
 from ...abc import World
 from ...errors import WorldClosedError
-from ..clock import ManualClock, SystemClock
+from ...worldkit.clock import SystemClock
+from ..clock import ManualClock
 from ..memory import MemoryWorld
 from ._case import RUN, Case, append_of, commit_of, expect, named, new_run
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from ..._platform import can_fork
-from ..clock import SystemClock
+from ...worldkit.clock import SystemClock
 from ._stores import find_opener
 from ._wire import decode, encode
 

@@ -17,7 +17,8 @@ from anyio.from_thread import start_blocking_portal
 from ..._model.ids import RunId
 from ..._model.queue import Lease
 from ...abc import World
-from ..clock import Clock, ManualClock
+from ...worldkit.clock import Clock
+from ..clock import ManualClock
 from ..memory import MemoryWorld
 from ._calls import Call, Held, MissingLease, answer_of, comparable, leases_in, map_leases, shown
 

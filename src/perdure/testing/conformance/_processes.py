@@ -22,7 +22,7 @@ from ..._model.ids import RunId
 from ..._model.queue import NewMessage
 from ...abc import Capability, World
 from ...errors import PerdureError, RunNotFoundError
-from ..clock import SystemClock
+from ...worldkit.clock import SystemClock
 from ._case import Case, event_of, expect, named, new_run
 from ._clients import CONTRACTS, prepare, run_client, wins_turn
 from ._histories import check_history

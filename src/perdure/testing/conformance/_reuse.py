@@ -18,7 +18,8 @@ from ..._model.events import EventType
 from ..._model.ids import RunId
 from ..._model.runs import RunFilter, RunRecord, RunStatus
 from ...abc import World
-from ..clock import Clock, ManualClock, SystemClock
+from ...worldkit.clock import Clock, SystemClock
+from ..clock import ManualClock
 from ._calls import list_all_runs
 from ._case import event_of, expect, new_run
 from ._pair import Lent, MakeWorld, Store

@@ -12,7 +12,7 @@ from typing import cast, final
 from ...abc import World
 from ...display import shown_url
 from ...errors import UsageError
-from ..clock import Clock, SystemClock
+from ...worldkit.clock import Clock, SystemClock
 from ._pair import MakeWorld, Store
 
 __all__ = ("find_opener", "store_at")

@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from ...abc import World
-from ..clock import SystemClock
+from ...worldkit.clock import SystemClock
 from ._case import commit_of, new_run
 from ._clients import run_client, wins_turn
 from ._nursery import call_home, tend

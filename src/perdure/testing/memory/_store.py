@@ -25,8 +25,8 @@ from ..._model.queue import Message
 from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
 from ...errors import RunNotFoundError, WorldClosedError
-from ...waiting import Home
-from ..clock import Bell, Clock
+from ...worldkit.clock import Bell, Clock
+from ...worldkit.waiting import Home
 
 __all__ = ("Handle", "Store", "StoredMessage", "StoredRun", "StoredStream")
 

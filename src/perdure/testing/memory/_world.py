@@ -24,7 +24,7 @@ from ...abc import (
     World,
 )
 from ...display import shown_url
-from ..clock import Clock, SystemClock
+from ...worldkit.clock import Clock, SystemClock
 from ._blobs import MemoryBlobs
 from ._catalogue import MemoryCatalogue
 from ._queue import MemoryQueue

@@ -15,8 +15,8 @@ from pymongo.errors import PyMongoError
 
 from perdure.abc import Catalogue
 from perdure.errors import RunLiveError
-from perdure.lowlevel import list_cursor, parse_cursor
 from perdure.model import RunFilter, RunId, RunPage, RunStatus
+from perdure.worldkit.pure import list_cursor, parse_cursor
 
 from ._blobs import blob_owner
 from ._driver import Document, is_transient

@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from pymongo.uri_parser import parse_uri
 
-from perdure.waiting import Bells
+from perdure.worldkit.waiting import Bells
 
 from ._driver import Driver
 from ._reaper import Reaper, app_name

@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from perdure.errors import WorldContractError
-from perdure.testing.clock import Clock, SystemClock
+from perdure.worldkit.clock import Clock, SystemClock
 
 from ._connection import MakeDriver
 from ._driver import Database, Document, Driver, is_denied

@@ -14,8 +14,8 @@ from typing import TypeVar, final
 import anyio
 
 from perdure.errors import PerdureError, UsageError, WorldClosedError
-from perdure.testing.clock import Clock
-from perdure.waiting import Bells, Home, Look, run_to_end
+from perdure.worldkit.clock import Clock
+from perdure.worldkit.waiting import Bells, Home, Look, run_to_end
 
 from ._connection import Connection, MakeDriver
 from ._driver import DRIVERS, Driver, mapped_errors

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from bson import ObjectId
 
-from perdure.lowlevel import QueuedMessage
 from perdure.model import Lease, Message, MessageClaim, RunId
+from perdure.worldkit.pure import QueuedMessage
 
 from ._driver import Document
 from ._values import Pending, Values

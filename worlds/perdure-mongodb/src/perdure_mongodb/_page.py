@@ -17,8 +17,8 @@ from typing import final
 from bson import ObjectId
 
 from perdure.errors import RunNotFoundError
-from perdure.lowlevel import Book, QueuedMessage
 from perdure.model import EntityId, HookRecord, Lease, NewRun, RunId, Snapshot, StreamCopy
+from perdure.worldkit.pure import Book, QueuedMessage
 
 from ._driver import Document
 from ._handle import Handle

@@ -11,7 +11,6 @@ from typing import Any
 
 from bson import ObjectId
 
-from perdure.lowlevel import Book, Mailbox
 from perdure.model import (
     Committed,
     Digest,
@@ -22,6 +21,7 @@ from perdure.model import (
     RunStatus,
     Snapshot,
 )
+from perdure.worldkit.pure import Book, Mailbox
 
 from ._driver import Document
 from ._values import Pending, Values

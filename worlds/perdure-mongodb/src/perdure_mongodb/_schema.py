@@ -17,8 +17,8 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from perdure.errors import WorldContractError
-from perdure.lowlevel import load_plain
 from perdure.model import EntityId, Event, EventType, LoggedEvent
+from perdure.worldkit.pure import load_plain
 
 from ._driver import Collection, Database, Document
 from ._values import Pending, Values

@@ -11,7 +11,6 @@ from perdure.errors import (
     RunNotFoundError,
     WorldUnavailableError,
 )
-from perdure.lowlevel import Book
 from perdure.model import (
     Append,
     Appended,
@@ -26,6 +25,7 @@ from perdure.model import (
     Snapshot,
     TurnCommit,
 )
+from perdure.worldkit.pure import Book
 
 from ._driver import Document
 from ._handle import Handle

@@ -8,8 +8,8 @@ from typing import cast
 import cbor2
 from bson import ObjectId
 
-from perdure.lowlevel import load_plain
 from perdure.model import RunId, StreamCopy, StreamWrite
+from perdure.worldkit.pure import load_plain
 
 from ._driver import Document
 from ._schema import unreadable

@@ -6,7 +6,8 @@ from typing import final
 
 from perdure.abc import Transfer
 from perdure.errors import RunEndedError
-from perdure.lowlevel import (
+from perdure.model import Departure, NewRun, RunCopy, RunId, RunRecord, StreamCopy
+from perdure.worldkit.pure import (
     arrive,
     arrived_already,
     confirmed_record,
@@ -15,7 +16,6 @@ from perdure.lowlevel import (
     moved_key,
     work_of,
 )
-from perdure.model import Departure, NewRun, RunCopy, RunId, RunRecord, StreamCopy
 
 from ._handle import Handle
 from ._page import Needs, Page

@@ -18,7 +18,7 @@ import anyio
 from pymongo.errors import PyMongoError
 
 from perdure.model import RunStatus
-from perdure.waiting import Bells
+from perdure.worldkit.waiting import Bells
 
 from ._driver import Database, Document, Driver
 

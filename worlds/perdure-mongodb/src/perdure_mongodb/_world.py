@@ -19,8 +19,8 @@ from perdure.abc import (
 )
 from perdure.display import shown_url
 from perdure.errors import UsageError
-from perdure.lowlevel import parse_url
-from perdure.testing.clock import Clock, SystemClock
+from perdure.worldkit.clock import Clock, SystemClock
+from perdure.worldkit.pure import parse_url
 
 from ._blobs import MongoBlobs
 from ._catalogue import MongoCatalogue

@@ -10,8 +10,8 @@ from typing import final
 
 from perdure.abc import Catalogue
 from perdure.errors import RunLiveError
-from perdure.lowlevel import list_cursor, matches_filter, parse_cursor
 from perdure.model import RunFilter, RunId, RunPage, RunRecord
+from perdure.worldkit.pure import list_cursor, matches_filter, parse_cursor
 
 from ._handle import Handle
 from ._head import Head

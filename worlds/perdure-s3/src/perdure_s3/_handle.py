@@ -14,8 +14,8 @@ import anyio
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # no annotations
 
 from perdure.errors import WorldClosedError, WorldContractError, WorldUnavailableError
-from perdure.testing.clock import Clock, SystemClock
-from perdure.waiting import Bells, Home, Look, run_to_end
+from perdure.worldkit.clock import Clock, SystemClock
+from perdure.worldkit.waiting import Bells, Home, Look, run_to_end
 
 from ._cas import Cas, Client, Found, Refusal
 from ._client import Place, connect

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 from perdure.errors import WorldContractError
-from perdure.lowlevel import Book, Mailbox, QueuedMessage
 from perdure.model import Committed, HookRecord, LoggedEvent, RunRecord, Snapshot
+from perdure.worldkit.pure import Book, Mailbox, QueuedMessage
 
 from ._packing import pack, unpack
 from ._schema import (

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import final
 
 from perdure.errors import WorldError
-from perdure.lowlevel import QueuedMessage
 from perdure.model import LoggedEvent, Snapshot
+from perdure.worldkit.pure import QueuedMessage
 
 from ._cas import UNCHANGED, Cas
 from ._head import Entry, Head, Segment, pack_segment, unpack_segment

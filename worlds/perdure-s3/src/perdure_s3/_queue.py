@@ -14,8 +14,8 @@ from typing import TypeVar, final
 
 from perdure.abc import Queue
 from perdure.errors import LeaseLostError, RunNotFoundError
-from perdure.lowlevel import Book
 from perdure.model import Lease, LeaseEnd, MessageClaim, NewMessage, RunId, WakeClaim
+from perdure.worldkit.pure import Book
 
 from ._handle import Handle
 from ._head import Head

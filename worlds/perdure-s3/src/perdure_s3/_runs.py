@@ -24,7 +24,7 @@ from perdure.errors import (
     WorldUnavailableError,
 )
 from perdure.model import RunId
-from perdure.waiting import Bells
+from perdure.worldkit.waiting import Bells
 
 from ._cas import UNCHANGED, Cas, Found, Refusal, Unchanged
 from ._due import Due

@@ -16,7 +16,6 @@ from typing import Any, TypeVar, cast, final
 import cbor2
 
 from perdure.errors import WorldContractError
-from perdure.lowlevel import Mailbox, QueuedMessage, load_plain
 from perdure.model import (
     Committed,
     EntityId,
@@ -29,6 +28,7 @@ from perdure.model import (
     RunRecord,
     RunStatus,
 )
+from perdure.worldkit.pure import Mailbox, QueuedMessage, load_plain
 
 __all__ = (
     "FORMAT",

@@ -8,7 +8,6 @@ from typing import final
 import anyio
 
 from perdure.abc import Storage
-from perdure.lowlevel import Book, check_turn
 from perdure.model import (
     Append,
     Appended,
@@ -22,6 +21,7 @@ from perdure.model import (
     RunStatus,
     TurnCommit,
 )
+from perdure.worldkit.pure import Book, check_turn
 
 from ._handle import Handle
 from ._head import Head

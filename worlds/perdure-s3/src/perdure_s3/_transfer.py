@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import final
 
 from perdure.abc import Transfer
-from perdure.lowlevel import arrive, arrived_already, confirmed_record, depart, work_of
 from perdure.model import Departure, HookRecord, RunCopy, RunId, RunRecord, StreamCopy
+from perdure.worldkit.pure import arrive, arrived_already, confirmed_record, depart, work_of
 
 from ._handle import Handle
 from ._streams import S3Streams

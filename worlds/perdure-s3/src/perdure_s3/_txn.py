@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import final
 
 from perdure.errors import RunNotFoundError
-from perdure.lowlevel import Book
 from perdure.model import RunId
+from perdure.worldkit.pure import Book
 
 from ._head import Claimed, Head, claimable
 from ._index import View

@@ -7,8 +7,8 @@ from typing import final
 
 from perdure.abc import Catalogue
 from perdure.errors import RunLiveError
-from perdure.lowlevel import list_cursor, parse_cursor
 from perdure.model import RunFilter, RunId, RunPage, RunRecord, RunStatus
+from perdure.worldkit.pure import list_cursor, parse_cursor
 
 from ._handle import Handle
 from ._runs import RECORD, record_of

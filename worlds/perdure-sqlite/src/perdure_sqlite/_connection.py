@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import TypeVar
 
-from perdure.files import has_full_sync
+from perdure.worldkit.files import has_full_sync
 
 __all__ = ("PAGE_BYTES", "WAL_BYTES", "connect")
 

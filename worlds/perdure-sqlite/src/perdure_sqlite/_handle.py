@@ -19,8 +19,8 @@ import anyio
 import anyio.to_thread
 
 from perdure.errors import WorldClosedError, WorldReplacedError, WorldUnavailableError
-from perdure.testing.clock import Clock
-from perdure.waiting import Bells, Home, Look, run_to_end
+from perdure.worldkit.clock import Clock
+from perdure.worldkit.waiting import Bells, Home, Look, run_to_end
 
 from ._connection import WAL_BYTES, connect
 from ._owners import Owner

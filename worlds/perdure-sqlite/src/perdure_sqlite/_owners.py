@@ -16,7 +16,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import final
 
-from perdure.files import set_mode, try_lock
+from perdure.worldkit.files import set_mode, try_lock
 
 from ._messages import spill
 from ._place import Place

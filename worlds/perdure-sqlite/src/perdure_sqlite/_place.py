@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from perdure.errors import WorldContractError, WorldError, WorldUnavailableError
-from perdure.files import make_folder
+from perdure.worldkit.files import make_folder
 
 from ._inode import Inode, inode_of
 from ._locks import holder_of

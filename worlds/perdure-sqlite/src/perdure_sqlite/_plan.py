@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
 from perdure.errors import LeaseLostError, StaleTurnError
-from perdure.lowlevel import conflict_event, ended_event, merged_attributes
 from perdure.model import (
     Committed,
     EntityId,
@@ -25,6 +24,7 @@ from perdure.model import (
     NewRun,
     TurnCommit,
 )
+from perdure.worldkit.pure import conflict_event, ended_event, merged_attributes
 
 from ._messages import EMPTY, END_MESSAGE, INLINE, MAX_INLINE_BYTES
 from ._runs import Wake, pack_committed

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import cbor2
 
 from perdure.errors import LeaseLostError, RunNotFoundError
-from perdure.lowlevel import load_plain, rearmed_due_ms
 from perdure.model import (
     Committed,
     Digest,
@@ -25,6 +24,7 @@ from perdure.model import (
     RunRecord,
     RunStatus,
 )
+from perdure.worldkit.pure import load_plain, rearmed_due_ms
 
 from ._schema import Row, pack_map, unpack_map, unreadable
 from ._writer import Transaction

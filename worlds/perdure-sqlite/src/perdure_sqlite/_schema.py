@@ -16,8 +16,8 @@ from typing import Any, TypeAlias, cast
 import cbor2
 
 from perdure.errors import WorldContractError
-from perdure.lowlevel import load_plain
 from perdure.model import EntityId, Event, EventType, Fact, LoggedEvent
+from perdure.worldkit.pure import load_plain
 
 __all__ = (
     "APPLICATION_ID",

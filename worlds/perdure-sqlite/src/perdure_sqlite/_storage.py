@@ -14,7 +14,6 @@ from perdure.errors import (
     LeaseLostError,
     RunEndedError,
 )
-from perdure.lowlevel import created_event
 from perdure.model import (
     Append,
     Appended,
@@ -30,6 +29,7 @@ from perdure.model import (
     RunStatus,
     TurnCommit,
 )
+from perdure.worldkit.pure import created_event
 
 from ._ends import end_run
 from ._handle import Handle

@@ -7,20 +7,6 @@ from collections.abc import Iterator
 from typing import final
 
 from perdure.abc import Transfer
-from perdure.lowlevel import (
-    Claimable,
-    Mailbox,
-    arrived_record,
-    check_same_arrival,
-    check_tokens_free,
-    confirmed_record,
-    departed_outcome,
-    has_departed,
-    moved_event,
-    moved_key,
-    pending_work,
-    work_of,
-)
 from perdure.model import (
     Departure,
     EntityId,
@@ -33,6 +19,20 @@ from perdure.model import (
     RunRecord,
     StreamCopy,
     StreamWrite,
+)
+from perdure.worldkit.pure import (
+    Claimable,
+    Mailbox,
+    arrived_record,
+    check_same_arrival,
+    check_tokens_free,
+    confirmed_record,
+    departed_outcome,
+    has_departed,
+    moved_event,
+    moved_key,
+    pending_work,
+    work_of,
 )
 
 from ._ends import end_run

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 from perdure.errors import StaleTurnError
-from perdure.lowlevel import check_turn, created_event
 from perdure.model import Committed, HookRecord, RunStatus, TurnCommit
+from perdure.worldkit.pure import check_turn, created_event
 
 from ._ends import let_go
 from ._hooks import find_hook

@@ -19,9 +19,9 @@ from perdure.abc import (
 )
 from perdure.display import shown_url
 from perdure.errors import UsageError
-from perdure.files import is_windows_name
-from perdure.lowlevel import parse_url
-from perdure.testing.clock import Clock, SystemClock
+from perdure.worldkit.clock import Clock, SystemClock
+from perdure.worldkit.files import is_windows_name
+from perdure.worldkit.pure import parse_url
 
 from ._blobs import SqliteBlobs
 from ._catalogue import SqliteCatalogue

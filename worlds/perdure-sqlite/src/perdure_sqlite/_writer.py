@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar, final
 
 from perdure.errors import WorldClosedError, WorldReplacedError
-from perdure.posting import post, posted_together
+from perdure.worldkit.posting import post, posted_together
 
 from ._place import Identity, Place, loss_since
 

@@ -1,0 +1,1 @@
+"""The carrying of runs: turns, heaps and what they write."""

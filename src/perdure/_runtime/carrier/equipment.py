@@ -1,0 +1,69 @@
+"""Carrying: the parts of a worker that its carriers share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from ..._model.ids import RunId
+from ..._protocol.frames import Limits
+from ..._vm.pool import VmPool
+from ...abc import DirectStorage, World
+from ..arguments import direct_storage
+from ..slots import Slots
+from ..timing import Timing
+from ..worker.backlog import Backlog
+from ..worker.execution import Execution
+from ..worker.leases import Leases
+from ..worker.runners import Work
+from .caches import Baselines, WarmHeaps
+from .routing import Routing
+from .slow_runs import SlowRuns
+
+__all__ = ("Carrying", "Tally")
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of a worker."""
+
+    turns: int = 0
+    thawed: int = 0
+    rebuilt: int = 0  # heaps made from the log although a snapshot was, or should be, there
+    stale: int = 0  # commits that came too late
+    snapshots: int = 0
+    snapshot_bytes: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Carrying:
+    """The parts of a worker that all its carriers share."""
+
+    world: World
+    pool: VmPool
+    baselines: Baselines
+    warm: WarmHeaps
+    slots: Slots
+    routing: Routing
+    execution: Execution
+    leases: Leases
+    backlog: Backlog
+    run: Callable[[Work], None]  # in a task of its own
+    forget: Callable[[RunId], None]  # it is carried here no more
+    snapshot_lag: int
+    turn_deadline: float  # seconds one turn may take before it is tried again
+    timing: Timing
+    name: str  # of the worker; with a number it names a commit of its
+    commits: Iterator[int] = field(default_factory=count)
+    key: bytes | None = field(default=None, repr=False)  # a secret
+    limits: Limits = field(default_factory=Limits)
+    tally: Tally = field(default_factory=Tally)
+    failed: Counter[RunId] = field(default_factory=Counter[RunId])  # turns, since one landed
+    slow: SlowRuns = field(default_factory=SlowRuns)
+
+    direct: DirectStorage | None = field(init=False)  # where a VM thread may commit
+
+    def __post_init__(self) -> None:
+        self.direct = direct_storage(self.world)

@@ -1,0 +1,61 @@
+"""Routing: which of a turn's new steps run in this worker, and where the messages of all go."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from typing import final
+
+from ..._core.turn import StepRoute
+from ..._model.commands import ScheduleStep
+from ..._model.ids import EntityId
+from ..._model.runs import RunRecord
+from ..slots import TakenSlots
+from ..steps import AnyStep, topic_of
+from ..worker.attempt import StepCall
+
+__all__ = ("Routing",)
+
+
+@final
+class Routing:
+    """The routes of steps, by the steps that one worker serves. From any thread."""
+
+    def __init__(
+        self, steps: Mapping[str, AnyStep], queues: Container[str], *, lease_ms: int
+    ) -> None:
+        """Have steps of these queues run here.
+
+        Args:
+            lease_ms: how long such a step is leased at first.
+        """
+        self._lease_ms = lease_ms
+        self._steps = steps
+        self._queues = queues
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<Routing of {len(self._steps)} steps{', closed' if self._is_closed else ''}>"
+
+    def close(self) -> None:
+        """From now on no step runs here. Idempotent."""
+        self._is_closed = True
+
+    def routes(
+        self, record: RunRecord, commands: Iterable[ScheduleStep], slots: TakenSlots, *, now_ms: int
+    ) -> dict[EntityId, StepRoute]:
+        """The routes of a turn's new steps; *slots* takes one for each that is to run here."""
+        routes: dict[EntityId, StepRoute] = {}
+        for command in commands:
+            step = self._steps.get(command.step)
+            body = StepCall.encode(
+                command,
+                workflow=record.workflow,
+                run_started_ms=record.created_at_ms,
+                created_ms=now_ms,
+            )
+            topic = topic_of(command.step) if step is None else step.topic
+            is_served = step is not None and step.options.queue in self._queues
+            is_inline = is_served and not self._is_closed and slots.take()
+            lease_ms = self._lease_ms if is_inline else None
+            routes[command.id] = StepRoute(topic=topic, body=body, lease_ms=lease_ms)
+        return routes

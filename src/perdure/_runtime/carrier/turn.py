@@ -1,0 +1,245 @@
+"""One turn of a run, in a VM thread: deliver new events, plan, freeze.
+
+Its result is a ``TurnCommit`` that nobody has seen yet; no command leaves before that has landed.
+It never raises for an error of workflow code: failure is an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from operator import attrgetter
+from typing import TypeAlias, final
+
+from ..._core.cursor import SnapshotDue, snapshot_due
+from ..._core.turn import (
+    TurnPlan,
+    TurnRequest,
+    foreign_step,
+    new_commands,
+    plan_turn,
+    steps_to_run,
+    wait_completed,
+)
+from ..._model.commands import Answer, DeliveryOutput, Interrupted, ScheduleStep
+from ..._model.commit import TurnCommit
+from ..._model.events import Event, LoggedEvent
+from ..._model.queue import Lease, LeaseEnd, WakeClaim
+from ..._model.runs import NewRun, RunStatus
+from ..._model.snapshot import Snapshot
+from ..._protocol.codec import encode
+from ..._value_class import value_class
+from ..._vm.interval import short_interval
+from ...errors import GuestError
+from ..slots import TakenSlots
+from .heap import Heap
+from .probation import UnconfirmedFailureError, check_open, refusal
+from .routing import Routing
+
+__all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
+
+_STALLED = encode(
+    GuestError(
+        name="RunStalledError",
+        message="the workflow awaits a promise that nothing will ever settle",
+    ),
+    where="error",
+)
+_CONSOLE = attrgetter("console")
+_MANY = 500  # commands; to plan them takes milliseconds
+
+
+@value_class
+class StepResult:
+    """The terminal event of a step that ran here, not yet in the log, and the lease it ends."""
+
+    event: Event
+    lease: Lease
+
+
+@value_class
+class TurnInput:
+    """The input of a turn besides the heap."""
+
+    commit_id: str  # of the commit that the turn makes
+    events: Sequence[LoggedEvent]  # the log above what the heap has consumed
+    results: Sequence[StepResult]  # inline results, in the order they came
+    claim: WakeClaim | None
+    now_ms: int
+    busy: bool  # other steps of the run are running inline, so it is not put away
+    snapshot_lag: int  # turns that a warm run may go without a snapshot
+    key: bytes | None = field(repr=False)  # a secret
+    routing: Routing
+    slots: TakenSlots  # for new steps; given back by the caller where nobody has them
+    new: NewRun | None = None  # the run is created by this turn's commit
+
+
+@final
+@value_class
+class Turn:
+    """A turn that was taken, to be committed."""
+
+    commit: TurnCommit
+    inline: tuple[ScheduleStep, ...]
+    outputs: tuple[DeliveryOutput, ...]  # for the console
+    unhandled: tuple[bytes, ...]  # rejections that nobody handled, at the run's end
+    prints: bool  # whether there is anything for the console
+    defers_snapshot: bool  # one is due, to be taken while the steps run
+
+
+@final
+@value_class(kw_only=False)
+class Idle:
+    """There was nothing to tell the guest."""
+
+    next_due_ms: int | None
+
+
+Taken: TypeAlias = "Turn | Idle | Interrupted"
+
+
+def take_turn(heap: Heap, work: TurnInput) -> Taken:
+    """Take a turn. The heap must be discarded unless the commit lands.
+
+    Raises:
+        SnapshotRejectedError: the heap came from a snapshot, and anything at all went wrong.
+        DivergenceError: the guest does not repeat the commands of the log.
+    """
+    if not heap.thawed:
+        return _take_turn(heap, work)
+    try:
+        heap.try_out()
+        return _take_turn(heap, work)
+    except Exception as exc:
+        raise refusal(exc) from exc
+
+
+def _take_turn(heap: Heap, work: TurnInput) -> Taken:
+    cursor = heap.cursor
+    repeat = heap.catch_up(work.events) if cursor.consumed < cursor.recorded else None
+    if repeat is not None and isinstance(repeat.outcome, Interrupted):
+        return repeat.outcome
+    news = heap.read(work.events) if work.events else []
+    inline = _inline(heap, news, work)
+    if not news and not inline:
+        return Idle(heap.ledger.next_due_ms())
+    answer = heap.deliver([*news, *inline])
+    if isinstance(answer.outcome, Interrupted):
+        return answer.outcome
+    if sum([len(turn.commands) for turn in answer.turns]) < _MANY:
+        return _plan(heap, work, inline, answer, repeat)
+    with short_interval():
+        return _plan(heap, work, inline, answer, repeat)
+
+
+def _inline(heap: Heap, news: list[LoggedEvent], work: TurnInput) -> list[LoggedEvent]:
+    """Results that ran here and timers that are due, at the positions they will have."""
+    entities = {logged.event.entity for logged in news} if news else ()
+    events = [result.event for result in work.results if result.event.entity not in entities]
+    for entity in heap.ledger.due_waits(work.now_ms):
+        if entity not in entities:
+            at = heap.ledger.waits[entity]
+            events.append(wait_completed(entity, resume_at_ms=at, now_ms=work.now_ms))
+    return [
+        LoggedEvent(position=position, event=event)
+        for position, event in enumerate(events, start=heap.cursor.position + 1)
+    ]
+
+
+def _plan(
+    heap: Heap,
+    work: TurnInput,
+    inline: list[LoggedEvent],
+    answer: Answer,
+    repeat: Answer | None,  # of what earlier turns told it
+) -> Turn:
+    start = heap.cursor
+    commands = new_commands(answer, start.recorded)
+    steps = steps_to_run(answer, commands)
+    foreign = foreign_step(steps, heap.baseline.steps)
+    if foreign is not None:
+        steps = []
+    request = TurnRequest(
+        run_id=heap.run_id,
+        now_ms=work.now_ms,
+        commands=commands,
+        routes=work.routing.routes(heap.record, steps, work.slots, now_ms=work.now_ms),
+        stalled_error=_STALLED,
+        failure=None if foreign is None else _foreign(foreign),
+    )
+    plan = plan_turn(request, answer, heap.ledger)
+    if heap.thawed:
+        check_open(answer, heap.ledger)
+        if not heap.vouched and _fails(plan):
+            raise UnconfirmedFailureError("the run fails by it")
+    end = heap.end_turn(len(inline))
+    outputs = (*(repeat.turns if repeat else ()), *answer.turns)
+    printed = heap.take_printed() if heap.thawed else ()
+    snapshot, defers_snapshot = _snapshot(heap, work, plan, outputs)
+    commit = TurnCommit(
+        run_id=heap.run_id,
+        commit_id=work.commit_id,
+        turn=start.turn,
+        expected_position=start.position,
+        consumed=end.consumed,
+        log_digest=heap.ledger.digest,
+        deliveries=tuple([logged.event for logged in inline]),
+        events=plan.events,
+        snapshot=snapshot,
+        messages=plan.messages,
+        hooks_claimed=plan.hooks_claimed,
+        hooks_released=plan.hooks_released,
+        outcome=plan.outcome,
+        wake_at_ms=plan.wake_at_ms,
+        leases=_leases(work, plan),
+        new=work.new,
+    )
+    unhandled = answer.unhandled if plan.outcome else ()
+    outputs = (*printed, *outputs)
+    prints = bool(unhandled) or any(map(_CONSOLE, outputs))
+    return Turn(
+        commit=commit,
+        inline=plan.inline,
+        outputs=outputs,
+        unhandled=unhandled,
+        prints=prints,
+        defers_snapshot=defers_snapshot,
+    )
+
+
+def _fails(plan: TurnPlan) -> bool:
+    return plan.outcome is not None and plan.outcome.status is RunStatus.FAILED
+
+
+def _snapshot(
+    heap: Heap, work: TurnInput, plan: TurnPlan, outputs: Sequence[DeliveryOutput]
+) -> tuple[Snapshot | None, bool]:
+    """The snapshot that the commit saves, and whether one is to be taken while the steps run.
+
+    It saves the turn's own, or an earlier turn's that was taken while steps ran.
+    """
+    if plan.outcome is not None:
+        return None, False
+    parks = not (plan.inline or work.busy)
+    due = snapshot_due(heap.cursor, parks=parks, chains=heap.chains, lag=work.snapshot_lag)
+    if due is SnapshotDue.NOW:
+        heap.freeze(commit_id=work.commit_id, key=work.key, printed=outputs)
+    return heap.unsaved, due is SnapshotDue.BESIDE_STEPS
+
+
+def _leases(work: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:
+    ends = [LeaseEnd(lease=result.lease) for result in work.results]
+    claim = work.claim
+    if claim is not None:
+        ends.append(
+            LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=plan.wake_at_ms)
+        )
+    return tuple(ends)
+
+
+def _foreign(step: str) -> bytes:
+    error = GuestError(
+        name="StepNotImportedError",
+        message=f"this workflow imports no step {step!r}, and called it: its VM was tampered with",
+    )
+    return encode(error, where="error")

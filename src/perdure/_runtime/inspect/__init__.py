@@ -1,0 +1,1 @@
+"""Looks at runs from outside: lists, reports and audits."""

@@ -1,0 +1,1 @@
+"""The worker: claims, executions of steps, leases and the life around them."""

@@ -1,0 +1,425 @@
+"""Attempt: one execution of a claimed step's body, from its message to the event that ends it.
+
+Decides nothing by itself: whether a body may run, and again after a failure, is `_core.retries`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from inspect import isawaitable, iscoroutine
+from threading import Event as Signal
+from typing import Any, TypeAlias, final
+
+import anyio
+import cbor2
+
+from ..._core.plain import load_plain
+from ..._core.retries import (
+    Fail,
+    Retry,
+    after_failure,
+    before_execution,
+    planned_delay_ms,
+)
+from ..._core.turn import end_key
+from ..._model.commands import ScheduleStep
+from ..._model.events import Event, EventType, Fact
+from ..._model.ids import EntityId
+from ..._model.queue import Lease, MessageClaim
+from ..._protocol.codec import encode_scalar
+from ..._value_class import value_class
+from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
+from ..log_fields import Fields, first_line, of_step, told_by
+from ..metadata import RunMetadata, StepMetadata, entered, expiry
+from ..parameters import Keywords
+from ..payloads import (
+    decode_aside,
+    decode_here,
+    encode_aside,
+    encode_failure,
+    encode_here,
+    text_of,
+)
+from ..steps import AnyStep
+from .bodies import Body, Hosts, Raised
+from .failures import asked_delay_ms, is_fatal, unhandled
+from .threads import Awaited, Thread
+
+__all__ = ("Attempt", "Ended", "Result", "Retrying", "StepCall")
+
+_log = logging.getLogger("perdure")
+_NO_KEYWORDS = Keywords()
+
+
+@value_class
+class StepCall:
+    """A step message's body."""
+
+    entity: EntityId
+    step: str
+    args: bytes
+    workflow: str
+    run_started_ms: int
+    created_ms: int
+
+    @staticmethod
+    def encode(
+        command: ScheduleStep, *, workflow: str, run_started_ms: int, created_ms: int
+    ) -> bytes:
+        """The body of the message that asks for it."""
+        data: bytes = cbor2.dumps(
+            [command.id, command.step, command.args, workflow, run_started_ms, created_ms]
+        )
+        return data
+
+    @classmethod
+    def decoded(cls, body: bytes) -> StepCall:
+        """The call in a message body.
+
+        Raises:
+            WorldContractError: it is damaged, or of a later version.
+        """
+        try:
+            parts = load_plain(body, depth=1)
+            entity, step, args, workflow, run_started_ms, created_ms = parts
+            if not (isinstance(step, str) and isinstance(args, bytes)):
+                raise TypeError("it is another kind of message")
+        except (TypeError, ValueError) as exc:
+            raise WorldContractError(
+                f"a step's message cannot be read ({type(exc).__name__}): the store is damaged, or"
+                " a later version of perdure has written to it"
+            ) from exc
+        return cls(
+            entity=entity,
+            step=step,
+            args=args,
+            workflow=workflow,
+            run_started_ms=run_started_ms,
+            created_ms=created_ms,
+        )
+
+
+@value_class(kw_only=False)
+class Ended:
+    """The step's terminal event."""
+
+    event: Event
+
+
+@value_class(kw_only=False)
+class Retrying:
+    """The step runs again after a delay."""
+
+    event: Event
+    delay_ms: int
+
+
+Result: TypeAlias = "Ended | Retrying"
+
+
+@final
+class Attempt:
+    """One execution of a step: ``begin`` it, and ``finish`` it if that was not all.
+
+    An error of any kind from a body fails this execution and nothing else: ``sys.exit()``, a
+    ``KeyboardInterrupt``, a cancellation of its own, the panic of an extension. So nothing is
+    raised here but the caller's own cancellation.
+    """
+
+    __slots__ = ("_body", "_call", "_claim", "_now_ms", "_step", "is_left", "number", "overrun")
+
+    def __init__(
+        self, step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: Callable[[], int]
+    ) -> None:
+        self.number = claim.claims  # among the executions
+        self.overrun: Thread | None = None  # which goes on, though the execution has failed
+        self.is_left = False  # its body goes on, though whoever was to finish it was cancelled
+        self._body: Body[bytes] | None = None
+        self._call = call
+        self._claim = claim
+        self._now_ms = now_ms
+        self._step = step
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.number} of {self._claim.message.message_id}>"
+
+    def begin(self, hosts: Hosts) -> Result | None:
+        """Run the body, if it may, up to where it waits. Returns the result if it came to one."""
+        step, claim = self._step, self._claim
+        if claim.claims > 1:  # the first claim of a step may always run it
+            allowed = before_execution(
+                claims=claim.claims,
+                losses=claim.losses,
+                returned=claim.returned,
+                max_retries=step.options.max_retries,
+            )
+            if isinstance(allowed, Fail):
+                losses = claim.losses or claim.claims - claim.returned - 1
+                return self._failed(StepLostError(step.id, lost=losses))
+            self.number = allowed.execution
+        if not step.is_async:
+            return None
+        body = Body(self._value())
+        if body.begin(self._name, hosts):
+            return self._result(body.outcome())
+        self._body = body  # which refers to this by its context: not for longer than it waits
+        return None
+
+    async def finish(self, hosts: Hosts, threads: anyio.CapacityLimiter) -> Result:
+        """The result, once the body has come to it, or its time is over.
+
+        Args:
+            threads: how many plain functions run at once.
+        """
+        if self._body is not None:
+            outcome = await self._settled(self._body)
+            self._body = None
+            return self._result(outcome)
+        thread = Thread(self._work, self._step.options.timeout)
+        try:
+            value = await thread.run(self._step.id, threads)
+        except asyncio.CancelledError:
+            self.is_left = thread.is_left
+            raise
+        if thread.is_late:
+            self.overrun = thread
+        if not isinstance(value, Awaited):
+            return self._result(value)
+        body = Body(self._awaited(value.value))  # of an async function under a plain one
+        if body.begin(self._name, hosts):
+            return self._result(body.outcome())
+        return self._result(await self._settled(body))
+
+    def cancel(self) -> None:
+        """Nobody finishes it: a body that waits is cancelled."""
+        if self._body is not None:
+            self._body.cancel()
+
+    @property
+    def lease(self) -> Lease:
+        """Its claim's."""
+        return self._claim.lease
+
+    @property
+    def plain_step(self) -> str | None:
+        """The step's id, if its body runs in a thread."""
+        return None if self._step.is_async else self._step.id
+
+    @property
+    def may_run_again(self) -> bool:
+        """Whether it may, though its body has begun and its outcome is not known."""
+        return self._step.options.max_retries > 0
+
+    @property
+    def _name(self) -> str:
+        """The name of the body's task."""
+        return f"{self._step.id} ({self._claim.lease.item})"
+
+    # --- the body ---------------------------------------------------------------------------------
+
+    async def _settled(self, body: Body[bytes]) -> bytes | Raised:
+        """The outcome of a body that waits, in time."""
+        limit = self._step.options.timeout
+        try:
+            await body.wait(limit=None if limit is None else limit.total_seconds())
+        except asyncio.CancelledError:
+            self.is_left = body.is_left
+            raise
+        if limit is not None and body.is_left:
+            return Raised(StepTimeoutError(self._step.id, timeout=limit))
+        return body.outcome()
+
+    async def _value(self) -> bytes:
+        """The result's payload. In the body's task."""
+        entered.set(self._metadata)
+        step = self._step
+        running: Any = _called(step, await decode_aside(self._call.args, step.parameters.convert))
+        return await self._payload(running)
+
+    async def _awaited(self, value: Awaitable[object]) -> bytes:
+        """The same for an awaitable that a plain function returned."""
+        entered.set(self._metadata)
+        return await self._payload(value)
+
+    async def _payload(self, running: Awaitable[object]) -> bytes:
+        if self._step.options.timeout is not None:
+            return await self._in_time(running, self._step.options.timeout)
+        result = await running
+        payload = encode_scalar(result)  # most results are scalars, and all of these are small
+        return await self._encoded(result) if payload is None else payload
+
+    async def _in_time(self, running: Awaitable[object], limit: timedelta) -> bytes:
+        """The payload of its result, if that comes in time."""
+        event, seconds = Signal(), limit.total_seconds()
+        expiry.set(event)
+        timer = asyncio.get_running_loop().call_later(seconds, event.set)  # its threads, if any
+        try:
+            with anyio.move_on_after(seconds):
+                value = await running
+                if not event.is_set():  # else it swallowed that it is cancelled
+                    with anyio.CancelScope(shield=True):
+                        return await self._encoded(value)
+        finally:
+            timer.cancel()
+        event.set()
+        raise StepTimeoutError(self._step.id, timeout=limit)
+
+    def _work(self, thread: Thread) -> bytes | Raised | Awaited:
+        """The result's payload, or the error. In a thread."""
+        entered.set(self._metadata)
+        expiry.set(thread.timed_out)
+        try:
+            value = _called(self._step, decode_here(self._call.args, self._step.parameters.convert))
+            in_time = thread.settle()
+            if not in_time and iscoroutine(value):
+                value.close()
+            elif in_time and isawaitable(value):
+                return Awaited(value)
+            return encode_here(
+                value if in_time else None,
+                where=self._where,
+                returns=self._step.returns,
+            )
+        except BaseException as exc:  # of whatever kind: data
+            thread.settle()
+            return Raised(exc)
+
+    def _encoded(self, result: object) -> Awaitable[bytes]:
+        return encode_aside(result, where=self._where, returns=self._step.returns)
+
+    @property
+    def _where(self) -> str:
+        return f"the result of {self._step.id}"
+
+    def _metadata(self) -> tuple[RunMetadata, StepMetadata]:
+        call, run_id = self._call, self._claim.message.run_id
+        run = RunMetadata(
+            run_id=run_id,
+            workflow=call.workflow,
+            started_at=datetime.fromtimestamp(call.run_started_ms / 1000, UTC),
+        )
+        step = StepMetadata(
+            id=f"{run_id}/{call.entity}",
+            step=call.step,
+            attempt=self.number,
+            started_at=datetime.fromtimestamp(call.created_ms / 1000, UTC),
+        )
+        return run, step
+
+    # --- what comes of it -------------------------------------------------------------------------
+
+    def _result(self, outcome: bytes | Raised) -> Result:
+        if not isinstance(outcome, Raised):
+            return Ended(self._end(EventType.STEP_COMPLETED, outcome))
+        try:
+            return self._after(outcome.error)
+        except BaseException as second:  # the error's own code: nothing is awaited here
+            return self._failed(unhandled(self._step.id, outcome.error, second))
+
+    def _after(self, error: BaseException) -> Result:
+        """The result of an execution that raised."""
+        step, now_ms = self._step, self._now_ms()
+        verdict = after_failure(
+            execution=self.number,
+            losses=self._claim.losses,
+            max_retries=step.options.max_retries,
+            fatal=is_fatal(error, step.options),
+            delay_ms=self._delay_ms(error, now_ms),
+        )
+        if isinstance(verdict, Retry):
+            return self._retrying(error, verdict.delay_ms, now_ms)
+        if verdict.exhausted:
+            retries = "retry" if verdict.retries == 1 else "retries"
+            wrapped = FatalError(
+                f"step {step.id} failed after {verdict.retries} {retries}: "
+                f"{text_of(error) or type(error).__name__}"
+            )
+            wrapped.__cause__ = error
+            return self._failed(wrapped, is_exhausted=True)
+        return self._failed(error)
+
+    def _delay_ms(self, error: BaseException, now_ms: int) -> int:
+        """The wait that the error asks for, or else that of the step's policy."""
+        wait_ms = asked_delay_ms(error, now_ms=now_ms)
+        if wait_ms is not None:
+            return wait_ms
+        failures = max(1, self.number - self._claim.losses)
+        key = self._claim.message.message_id
+        return planned_delay_ms(self._step.options.policy, failures=failures, key=key)
+
+    def _retrying(self, error: BaseException, delay_ms: int, now_ms: int) -> Retrying:
+        _log.warning(
+            "step %s (%s) failed at attempt %d and runs again in %.1f s, at %s: %s",
+            self._step.id,
+            self._claim.message.message_id,
+            self.number,
+            delay_ms / 1000,
+            _clock(now_ms + delay_ms),
+            first_line(error),
+            extra=self._fields(EventType.STEP_RETRYING),
+        )
+        event = Event(
+            type=EventType.STEP_RETRYING,
+            key=f"{self._call.entity}/retry/{self._claim.claims}",
+            at_ms=now_ms,
+            entity=self._call.entity,
+            payload=encode_failure(error),
+            facts=self._facts,
+        )
+        return Retrying(event, delay_ms)
+
+    def _failed(self, error: BaseException, *, is_exhausted: bool = False) -> Ended:
+        payload = encode_failure(error)
+        _log.error(
+            "step %s (%s) failed for good at attempt %d: %s",
+            self._call.step,
+            self._claim.message.message_id,
+            self.number,
+            first_line(error.__cause__ if is_exhausted and error.__cause__ else error),
+            exc_info=told_by(payload),
+            extra=self._fields(EventType.STEP_FAILED),
+        )
+        return Ended(self._end(EventType.STEP_FAILED, payload))
+
+    def _end(self, kind: EventType, payload: bytes) -> Event:
+        counts = self.number > 1 or kind is EventType.STEP_FAILED
+        return Event(
+            type=kind,
+            key=end_key(self._call.entity),
+            at_ms=self._now_ms(),
+            entity=self._call.entity,
+            payload=payload,
+            facts=self._facts if counts else {},
+        )
+
+    @property
+    def _facts(self) -> dict[str, Fact]:
+        """Which execution it was, and how many of those before were lost with their worker."""
+        losses = self._claim.losses
+        return {"attempt": self.number, "lost": losses} if losses else {"attempt": self.number}
+
+    def _fields(self, event: EventType) -> Fields:
+        step_id = self._claim.message.message_id
+        return of_step(step_id, step=self._call.step, attempt=self.number, event=event.value)
+
+
+def _called(step: AnyStep, args: list[Any]) -> object:
+    """The function's result for arguments that it can be called with."""
+    keywords = args.pop() if args and type(args[-1]) is Keywords else _NO_KEYWORDS
+    try:
+        step.check_call(args, keywords)
+    except TypeError as exc:  # the same call would fail each time
+        count = len(args) + bool(keywords)
+        raise FatalError(f"step {step.id} cannot be called with {count} arguments: {exc}") from exc
+    return step.function(*args, **keywords)
+
+
+def _clock(at_ms: int) -> str:
+    """A time of day, in UTC, or the date where it is not near."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (OSError, OverflowError, ValueError):  # the first is what Windows says
+        return "a time past the calendar's end"

@@ -1,0 +1,64 @@
+"""The pure functions that world authors may call.
+
+Some parameters mean the same in all of them. *now_ms* is the world's clock. *limit* is the most
+that is claimed, listed or read, *cursor* that of the page before. *topics* are those of messages
+that are asked for. *holder* returns the live hook that has a token. A claim's lease is dead at
+*until_ms*; *new_token* returns a token that no lease has.
+"""
+
+from __future__ import annotations
+
+from .._core.book import Book as Book
+from .._core.claims import QueuedMessage as QueuedMessage
+from .._core.fold import Entity as Entity, fold as fold
+from .._core.landing import (
+    advanced_record as advanced_record,
+    check_turn as check_turn,
+    conflict_event as conflict_event,
+    created_event as created_event,
+    ended_event as ended_event,
+    ended_record as ended_record,
+    fresh_record as fresh_record,
+    list_cursor as list_cursor,
+    matches_filter as matches_filter,
+    merged_attributes as merged_attributes,
+    parse_cursor as parse_cursor,
+)
+from .._core.leases import (
+    Claimable as Claimable,
+    Mailbox as Mailbox,
+    check_lease as check_lease,
+    rearmed_due_ms as rearmed_due_ms,
+)
+from .._core.plain import load_plain as load_plain
+from .._core.shelf import (
+    StreamLog as StreamLog,
+    claim_due_messages as claim_due_messages,
+    claim_due_wakes as claim_due_wakes,
+    count_due as count_due,
+    ended_before as ended_before,
+    list_page as list_page,
+    run_state as run_state,
+)
+from .._core.transfer import (
+    arrive as arrive,
+    arrived_already as arrived_already,
+    arrived_record as arrived_record,
+    check_same_arrival as check_same_arrival,
+    check_tokens_free as check_tokens_free,
+    confirmed_record as confirmed_record,
+    depart as depart,
+    departed_outcome as departed_outcome,
+    has_departed as has_departed,
+    moved_event as moved_event,
+    moved_key as moved_key,
+    moved_to as moved_to,
+    pending_work as pending_work,
+    work_of as work_of,
+)
+from .._core.transitions import (
+    TABLES as TABLES,
+    EntityKind as EntityKind,
+    transition as transition,
+)
+from .._core.urls import WorldUrl as WorldUrl, parse_url as parse_url
