@@ -24,7 +24,7 @@ class Transfer(ABC):
         """End the run here, keeping all of it for the world it goes to; returns it as it is then.
 
         Atomic: ``run_moved`` is written at the log's next position (key ``run/moved/<position>``,
-        facts ``from`` and ``to``, the run's pending work as its payload: ``perdure.worldkit.pure.moved_event``),
+        facts ``from`` and ``to``, the run's pending work as its payload: ``pure.moved_event``),
         the status becomes ``moving`` with the other world's url as ``payload`` and now as ended
         time; hooks are freed, wake and messages dropped, as when a run ends. From then on the run
         absorbs nothing: a turn that is under way cannot land, no result and no payload is written.
