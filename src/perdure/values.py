@@ -91,7 +91,7 @@ class DataView(_AsItIs, bytes):
 class TypedArray(_AsItIs):
     """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes.
 
-    Each bit of it survives: the sign of a zero, and what a NaN carries.
+    Each bit of it survives: the sign of a zero, and the payload of a NaN.
     """
 
     tag: int  # 68 to 72, 77 to 79, 84 to 86: see docs/protocol.md

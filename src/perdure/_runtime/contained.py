@@ -37,7 +37,7 @@ def step_in(context: Context) -> StepMetadata | None:
 
 
 def tell_of(step: StepMetadata, error: BaseException) -> None:
-    """Tell that *step* began what raised *error*, which would have ended the loop."""
+    """Log that a task or callback of *step* raised *error*, which would have ended the loop."""
     _log.error(
         "a task or callback of step %s raised %s: the step fails with it where it awaits"
         " the task; the worker goes on",
@@ -49,7 +49,7 @@ def tell_of(step: StepMetadata, error: BaseException) -> None:
 
 @final
 class Contained(Coroutine[object, object, object]):
-    """A coroutine that does not raise what ends a loop, unless a signal raised it."""
+    """A coroutine that raises no error that ends a loop, unless it is a signal's."""
 
     __slots__ = ("_coroutine",)
 
@@ -84,7 +84,7 @@ class Contained(Coroutine[object, object, object]):
         return self._coroutine.__await__()
 
     def _end(self, error: BaseException) -> object:
-        """End the task with *error*; returns what the coroutine waits for from now on."""
+        """End the task with *error*. Returns the future that the coroutine waits for now."""
         task: asyncio.Task[Any] | None = asyncio.current_task()
         if is_interrupt(error) or task is None or task.done():
             raise error

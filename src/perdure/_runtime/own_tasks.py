@@ -2,8 +2,8 @@
 
 They are among ``asyncio.all_tasks()``, and a step that cancels all of these means its own. Python
 does not tell who cancels a task, but ``cancel`` runs in the canceller's context, and a step's body
-has left its mark there. So these tasks look, and stay. What a worker cancels of its own it cancels
-in a context of its own, whoever asked for that: a scope of anyio's tries again and again.
+has left its mark there. So these tasks look, and stay. A worker cancels tasks of its own in a
+context of its own, not in its caller's: a scope of anyio's tries again and again.
 """
 
 from __future__ import annotations

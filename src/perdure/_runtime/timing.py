@@ -1,4 +1,4 @@
-"""Timing: how long a worker waits, and for what. Users have the defaults; tests have less time."""
+"""Timing: the waits of a worker. Users have the defaults; tests have less time."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Lifetime:
             self.run(self._group.cancel_scope.cancel)
 
     def run(self, call: Callable[[], None]) -> None:
-        """Call it in the group's context, whoever asks for that: a step cancels none of it."""
+        """Call it in the group's context, not in the caller's: a step cancels none of it."""
         self._context.copy().run(call)
 
     async def wait(self) -> None:
