@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 import pytest
@@ -41,16 +40,19 @@ def _load_profile() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Has hypothesis found by the others, once, and loaded by ``_Loading``."""
+    """Finds hypothesis as compiled; it is loaded by ``_Loading``.
+
+    pytest would look for assertions in its modules, as in those of every plug-in, and compile each
+    from its source where it may not keep what comes of that.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != "hypothesis":
+        if fullname.partition(".")[0] != "hypothesis":
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
-        if spec is not None and spec.loader is not None:
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None and fullname == "hypothesis":
             spec.loader = _Loading(spec.loader)
         return spec
 
