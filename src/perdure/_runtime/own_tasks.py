@@ -33,7 +33,7 @@ class OwnTask(asyncio.Task[Any]):
     __slots__ = ()
     _last: ClassVar[str] = ""  # id of the step that was told of last
 
-    def cancel(self, msg: Any = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:
         """Cancel it; returns whether that will be."""
         if entered.get(None) is None or self.done():
             return super().cancel(msg)
@@ -55,7 +55,7 @@ class OwnTask(asyncio.Task[Any]):
 
 
 def start_own(
-    group: TaskGroup, call: Callable[[*Args], Coroutine[Any, Any, Any]], *args: *Args
+    group: TaskGroup, call: Callable[[*Args], Coroutine[object, object, object]], *args: *Args
 ) -> None:
     """Have *group* run this in a task of the worker's own."""
     loop = asyncio.get_running_loop()

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 from perdure.errors import LeaseLostError
 from perdure.model import Lease, NewMessage
 
+from ._schema import Row
 from ._writer import Transaction
 
 __all__ = (
@@ -76,7 +76,7 @@ def send_message(
     return Lease(item=new.message_id, token=token, is_wake=False, expires_at_ms=expires_ms)
 
 
-def spill(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> bool:
+def spill(db: sqlite3.Connection, where: str, values: Row) -> bool:
     """Make rows of the messages that stand in these runs; False if there are none."""
     where = f"{where} AND inline_name IS NOT NULL"
     spilt = db.execute(
@@ -132,7 +132,7 @@ def extend_message(transaction: Transaction, lease: Lease, until_ms: int) -> boo
 
 
 def _on_live(
-    transaction: Transaction, statement: str, values: tuple[Any, ...], lease: Lease, n: int | None
+    transaction: Transaction, statement: str, values: Row, lease: Lease, n: int | None
 ) -> sqlite3.Cursor:
     """Run *statement* on the message that *lease* is on, while it is."""
     db, (run_id, _, name) = transaction.db, lease.item.partition("/")

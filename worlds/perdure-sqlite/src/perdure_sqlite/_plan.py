@@ -126,8 +126,8 @@ class Landing:
     def __init__(self, events: list[Event]) -> None:
         self.events = events
         self.columns: dict[str, Any] = {}  # of the run's row
-        self.messages: list[tuple[Any, ...]] = []  # rows, without the run's number
-        self.statements: list[tuple[str, tuple[Any, ...]]] = []  # the number is the first value
+        self.messages: list[Row] = []  # rows, without the run's number
+        self.statements: list[tuple[str, Row]] = []  # the number is the first value
         self.rings: list[str] = []
         self.committed: Committed
 

@@ -204,7 +204,7 @@ def pack_committed(committed: Committed) -> bytes:
     """The answer of a commit, to be given again."""
     # Flat: the encoder asks of each list within whether it is a mapping.
     conflicts = committed.conflicts
-    parts: list[Any] = [committed.turn, committed.position, committed.first_position]
+    parts: list[object] = [committed.turn, committed.position, committed.first_position]
     parts += (len(conflicts), *conflicts)
     for lease in committed.leases:
         parts += (lease.item, lease.token, lease.is_wake, lease.expires_at_ms)

@@ -51,7 +51,9 @@ class Transaction:
         self.is_promise = False
 
 
-_Run: TypeAlias = Callable[[Transaction], Any]  # may run twice; only the database keeps what it did
+_Run: TypeAlias = Callable[
+    [Transaction], object
+]  # may run twice; only the database keeps what it did
 _Callback: TypeAlias = Callable[[Any], None]  # takes the answer, or the error
 
 
@@ -220,12 +222,12 @@ class Writer:
         if rings:
             self._landed(rings)  # after the answers: who made a change hears of it first
 
-    def _transact(self, batch: list[tuple[_Run, _Callback]]) -> tuple[list[Any], set[str]]:
+    def _transact(self, batch: list[tuple[_Run, _Callback]]) -> tuple[list[object], set[str]]:
         """The answers of a batch, and the bells to ring."""
         if self.loss:
             raise WorldReplacedError(self._place.url, reason=self.loss)
         cursor = self._cursor
-        answers: list[Any] = []
+        answers: list[object] = []
         cursor.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(cursor, self._now_ms())
@@ -259,7 +261,7 @@ class Writer:
         if self.loss:
             raise WorldReplacedError(self._place.url, reason=self.loss)
 
-    def _attempt(self, whole: Transaction, run: _Run) -> Any:
+    def _attempt(self, whole: Transaction, run: _Run) -> object:
         """The answer of one of several, or its error; then nothing of it is in the *whole*."""
         cursor = whole.cursor
         transaction = Transaction(cursor, whole.now_ms)
