@@ -27,6 +27,8 @@ _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors(
 
 
 def _by_statx(library: str | None = None) -> Callable[[str], Inode] | None:
+    if sys.platform == "win32":  # no statx, nor makedev
+        return None
     try:
         statx, device_of = ctypes.PyDLL(library, use_errno=True).statx, os.makedev
     except (AttributeError, OSError, TypeError):  # no such function, or no such library
