@@ -165,8 +165,9 @@ async def test_putting_arguments_into_their_types_leaves_the_loop_alone(world: W
     async def body(value: list[Row]) -> str:
         return type(value[-1]).__name__
 
+    args = [rows()]
     async with Worker(world, steps=[body]), Heartbeat() as heart:
-        run = await start(calling("return await body(value)"), [rows()])
+        run = await start(calling("return await body(value)"), args)
         assert await run.result(timeout=60) == "Row"
     assert heart.busiest_ms < MOST_MS
 

@@ -124,7 +124,7 @@ async def test_closing_lands_what_was_handed_over_and_refuses_what_follows(tmp_p
     assert answers[2:] == [1]
     with pytest.raises(WorldClosedError):
         await writer.run(lambda _: 5)
-    assert "perdure-sqlite" not in [thread.name for thread in threading.enumerate()]
+    assert not writer._thread.is_alive()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         numbers(db)
     async with reading(tmp_path) as reader:
