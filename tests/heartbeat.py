@@ -38,8 +38,10 @@ class Heartbeat:
     async def __aexit__(self, *error: object) -> None:
         await anyio.sleep(2 * PAUSE)  # what ended last is counted
         self._group.cancel_scope.cancel()
-        await self._group.__aexit__(None, None, None)
-        gc.unfreeze()
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            gc.unfreeze()
 
     @property
     def longest_ms(self) -> float:
