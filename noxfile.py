@@ -207,7 +207,7 @@ def _run_beside(session: nox.Session, *queues: Sequence[tuple[str, ...]]) -> Non
 
 
 def _failure(command: tuple[str, ...], path: str) -> str | None:
-    """What a command that fails prints; None if it does not."""
+    """The message of a command that fails; None if it does not."""
     environment = {**os.environ, "PATH": path}
     program = shutil.which(command[0], path=path) or command[0]
     done = subprocess.run(

@@ -52,7 +52,7 @@ class Trail:
         self.is_noting = False
 
     def note(self, frame: FrameType, event: str, _: Any) -> None:
-        """What ``sys.setprofile`` calls."""
+        """Note a call; for ``sys.setprofile``."""
         if not self.is_noting or event != "call":
             return
         code = frame.f_code

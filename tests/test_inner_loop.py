@@ -1,4 +1,4 @@
-"""What a session of few tests costs: it loads and collects no more than these need."""
+"""The cost of a session of few tests: it loads and collects no more than these need."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHOSEN = (
 
 
 def session(*arguments: str, script: tuple[str, ...] = ("-m", "pytest")) -> str:
-    """What a session of pytest in a process of its own prints."""
+    """The output of a session of pytest in a process of its own."""
     command = [sys.executable, *script, "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=False

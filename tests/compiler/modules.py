@@ -37,7 +37,7 @@ process.stdout.write(JSON.stringify(values));
 
 
 def values_in_node(folder: Path, sources: Mapping[str, str]) -> dict[str, object]:
-    """What Node makes of each file; both write no more than JSON can tell."""
+    """Node's result for each file; both write no more than JSON can tell."""
     (folder / "package.json").write_text('{"type": "module"}')
     for name, source in sources.items():
         (folder / name).write_bytes(source.encode())
@@ -48,7 +48,7 @@ def values_in_node(folder: Path, sources: Mapping[str, str]) -> dict[str, object
 
 
 def values_in_guest(sources: Mapping[str, str]) -> dict[str, object]:
-    """What the compiler and a guest make of each."""
+    """The result of the compiler and a guest for each."""
     good = [name for name in sources if _compiles(name, sources)]
     entry = "".join(f"import * as m{at} from './{name}';\n" for at, name in enumerate(good))
     returned = ", ".join(f"m{at}.value()" for at in range(len(good)))

@@ -1,4 +1,4 @@
-"""What is due is shared by the workers that ask for it, and no busy guest bars what comes after."""
+"""Due runs are shared by the workers that ask for them, and no busy guest bars the later ones."""
 
 from __future__ import annotations
 

@@ -112,9 +112,10 @@ _set_async_stack = _bind(_keeping, "wasmtime_config_async_stack_size_set", None,
 compare = _bind(_libc, "memcmp", c_int, c_void_p, c_void_p, c_size_t)
 copy = _bind(_libc, "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
 zero = _bind(_libc, "memset", c_void_p, c_void_p, c_int, c_size_t)
-# All that this process can address: a slice of it is a range of addresses. To assign one slice to
-# another takes half the time of ``copy`` where ranges are short: ctypes converts three arguments.
-memory = memoryview((ctypes.c_char * (1 << 47)).from_address(0)).cast("B")
+# A slice of it is a range of addresses. To assign one slice to another takes half the time of
+# ``copy`` where ranges are short: ctypes converts three arguments. It reaches past what any
+# processor can address (47 bits on some, 52 on others): slices beyond its end would be empty.
+memory = memoryview((ctypes.c_char * (1 << 62)).from_address(0)).cast("B")
 copy_much = _bind(ctypes.CDLL(_LIBC), "memcpy", c_void_p, c_void_p, c_void_p, c_size_t)
 
 

@@ -1,4 +1,4 @@
-"""What cannot be read is named, whatever document it is in. No server is asked."""
+"""Damaged bytes are named, whatever document they are in. No server is asked."""
 
 from __future__ import annotations
 
