@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import inspect
 import os
+import pkgutil
 import pickle
 import subprocess
 import sys
@@ -66,18 +67,25 @@ def _importable() -> dict[str, str]:
 
 def test_all_names_every_error() -> None:
     """What is left out is not found by ``from perdure.errors import *``, nor by other tests."""
+    modules = [
+        importlib.import_module(f"{errors.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(errors.__path__)
+    ]
     public = {
         name
-        for name, value in vars(errors).items()
+        for module in modules
+        for name, value in vars(module).items()
         if inspect.isclass(value)
         and issubclass(value, BaseException)
-        and value.__module__ == errors.__name__
+        and value.__module__.startswith(errors.__name__)
         and not name.startswith("_")
     }
+    assert len(modules) > 1
     assert sorted(public) == sorted(errors.__all__)
     assert len(set(errors.__all__)) == len(errors.__all__)
     for name in errors.__all__:
         assert getattr(errors, name).__doc__, name
+        assert getattr(errors, name).__module__ == errors.__name__, name
 
 
 @pytest.mark.parametrize(

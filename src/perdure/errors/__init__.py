@@ -1,0 +1,114 @@
+"""The error tree: one root, then by who must act.
+
+``UserCodeError``: the author of a workflow or step. ``WorldError``: the operator or the
+world's author; ``retryable`` says whether the same call may succeed later. ``ProtocolError``:
+guest and host disagree, a bug or a damaged file. ``UsageError``: the caller. A module each.
+This package imports nothing of ours but the meaning of a duration's text.
+"""
+
+from __future__ import annotations
+
+from ._protocol import (
+    DivergenceError,
+    GuestBuildError,
+    IllegalTransitionError,
+    SnapshotRejectedError,
+)
+from ._root import (
+    PerdureError,
+    ProtocolError,
+    UsageError,
+    UserCodeError,
+    WorldError,
+)
+from ._usage import (
+    CursorError,
+    HookNotFoundError,
+    HookTokenHeldError,
+    IdempotencyConflictError,
+    NameTooLongError,
+    RunBusyError,
+    RunExistsError,
+    RunLiveError,
+    RunMovedError,
+    RunNotFoundError,
+    RunTimeoutError,
+    WorldClosedError,
+    WorldNotFoundError,
+)
+from ._user_code import (
+    CompileError,
+    FatalError,
+    FruitlessTurnsError,
+    GuestError,
+    RetryableError,
+    RunCancelledError,
+    RunFailedError,
+    StepLostError,
+    StepNotRegisteredError,
+    StepTimeoutError,
+    ValueNotCarriableError,
+)
+from ._worlds import (
+    BlobNotFoundError,
+    BundleMissingError,
+    EngineMissingError,
+    LeaseLostError,
+    RunEndedError,
+    StaleTurnError,
+    StreamClosedError,
+    WorldContractError,
+    WorldDeniedError,
+    WorldReplacedError,
+    WorldUnavailableError,
+)
+
+__all__ = (
+    "BlobNotFoundError",
+    "BundleMissingError",
+    "CompileError",
+    "CursorError",
+    "DivergenceError",
+    "EngineMissingError",
+    "FatalError",
+    "FruitlessTurnsError",
+    "GuestBuildError",
+    "GuestError",
+    "HookNotFoundError",
+    "HookTokenHeldError",
+    "IdempotencyConflictError",
+    "IllegalTransitionError",
+    "LeaseLostError",
+    "NameTooLongError",
+    "PerdureError",
+    "ProtocolError",
+    "RetryableError",
+    "RunBusyError",
+    "RunCancelledError",
+    "RunEndedError",
+    "RunExistsError",
+    "RunFailedError",
+    "RunLiveError",
+    "RunMovedError",
+    "RunNotFoundError",
+    "RunTimeoutError",
+    "SnapshotRejectedError",
+    "StaleTurnError",
+    "StepLostError",
+    "StepNotRegisteredError",
+    "StepTimeoutError",
+    "StreamClosedError",
+    "UsageError",
+    "UserCodeError",
+    "ValueNotCarriableError",
+    "WorldClosedError",
+    "WorldContractError",
+    "WorldDeniedError",
+    "WorldError",
+    "WorldNotFoundError",
+    "WorldReplacedError",
+    "WorldUnavailableError",
+)
+
+for _name in __all__:  # tracebacks and pickles have the name that callers write
+    globals()[_name].__module__ = __name__
