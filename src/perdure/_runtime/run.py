@@ -29,6 +29,7 @@ from ..errors import (
 )
 from .ambient import meant_world, workers
 from .arguments import checked_position, checked_text, checked_timeout, checked_world
+from .hooks import Hook, hooks_of_run
 from .inspect.hints import why_waiting
 from .listener import SOON, Listener
 from .log_fields import of_run
@@ -153,6 +154,16 @@ class Run:
             for logged in page:
                 yield logged
             after = page[-1].position
+
+    async def hooks(self) -> tuple[Hook, ...]:
+        """The hooks that it can be resumed by now, in the order in which it created them.
+
+        Reads all of its log.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        return await hooks_of_run(await self._reach(), self.id)
 
     async def log_lines(self, *, start: int = 0) -> tuple[str, ...]:
         """The lines that the workflow wrote to the console so far.

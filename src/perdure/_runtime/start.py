@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import secrets
-from base64 import b32encode
 from collections.abc import Mapping, Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -16,7 +13,6 @@ from .._compiler import Bundle
 from .._core.transfer import check_here
 from .._model.ids import Digest, RunId
 from .._model.runs import NewRun
-from .._platform import after_fork
 from .._protocol.codec import encode_scalars
 from .._protocol.equality import same_value
 from .._protocol.weight import SMALL_BYTES
@@ -26,6 +22,7 @@ from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import meant_world, workers
 from .arguments import checked_attributes, checked_text
 from .check import check_bundle
+from .fresh_ids import format_id, fresh_id
 from .payloads import do_aside, encode_aside
 from .run import Run
 from .workflow import Workflow
@@ -138,7 +135,7 @@ async def start_again(world: World, run_id: str) -> Run:
         raise RunLiveError(run_id)
     (created,) = await world.storage.read_events(RunId(run_id), limit=1)
     new = NewRun(
-        run_id=_fresh_id(),
+        run_id=RunId(fresh_id("run")),
         workflow=record.workflow,
         bundle=record.bundle,
         engine=record.engine,
@@ -164,7 +161,7 @@ class _Engine:
 
 def run_id_for_key(key: str) -> RunId:
     """The run id that an idempotency key stands for."""
-    return _format_id(hashlib.sha256(key.encode()).digest()[:16])
+    return RunId(format_id("run", hashlib.sha256(key.encode()).digest()[:16]))
 
 
 def _choose_id(run_id: str | None, key: str | None) -> RunId:
@@ -179,31 +176,7 @@ def _choose_id(run_id: str | None, key: str | None) -> RunId:
         if not run_id or len(run_id) > 200 or any(c in run_id for c in "/\0 \n"):
             raise UsageError(f"run id {run_id!r} must be 1 to 200 characters without '/' or blanks")
         return RunId(run_id)
-    return _fresh_id()
-
-
-class _Fresh:
-    """Where new ids come from: a secret of this process, which a fork must not share."""
-
-    numbers = itertools.count()
-    secret = secrets.token_bytes(32)
-
-
-def _renew() -> None:
-    _Fresh.secret = secrets.token_bytes(32)
-
-
-after_fork(_renew)
-
-
-def _fresh_id() -> RunId:
-    # Asking the system for each would give the interpreter lock away each time.
-    number = next(_Fresh.numbers).to_bytes(8, "little")
-    return _format_id(hashlib.blake2b(number, key=_Fresh.secret, digest_size=16).digest())
-
-
-def _format_id(raw: bytes) -> RunId:
-    return RunId("run_" + b32encode(raw).decode().rstrip("=").lower())
+    return RunId(fresh_id("run"))
 
 
 def _known_to(world: World) -> set[str]:

@@ -10,6 +10,7 @@ import perdure
 
 from . import _compile, _runs
 from ._certify import certify
+from ._hooks import hooks, resume
 from ._inspect import inspect
 from ._list import runs
 from ._logging import show_logs
@@ -59,6 +60,8 @@ for _command in (
     inspect,
     _runs.log,
     _runs.cancel,
+    hooks,
+    resume,
     move,
     rerun,
     _runs.verify,

@@ -124,7 +124,10 @@ class HookNotFoundError(UsageError):
     """No live hook has this token or id."""
 
     def __init__(self, token: str) -> None:
-        super().__init__(f"no live hook {token!r} was found")
+        super().__init__(
+            f"no live hook {token!r} was found: none was created with it, or it was disposed, or "
+            f"its run has ended; 'perdure hooks' lists those that are live"
+        )
         self.token = token
 
 
