@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from perdure._core.ledger import Ledger, next_digest
 from perdure._model.commands import (
+    AskHook,
     Command,
     DisposeHook,
     OpenHook,
@@ -60,6 +61,11 @@ def test_a_hook_is_open_until_it_is_disposed_of() -> None:
     assert not ledger.is_empty
     ledger.note([DisposeHook(id=HOOK.id), DisposeHook(id=HOOK.id)])
     assert ledger.is_empty
+
+
+def test_a_hook_that_is_asked_for_opens_nothing() -> None:
+    assert noted(AskHook(id=HOOK.id)).is_empty
+    assert noted(HOOK, AskHook(id=HOOK.id)) == noted(HOOK)
 
 
 def test_attributes_and_deliveries_of_the_run_open_and_end_nothing() -> None:

@@ -23,6 +23,7 @@ from perdure._core.turn import (
 )
 from perdure._model.commands import (
     Answer,
+    AskHook,
     Command,
     Completed,
     DeliveryOutput,
@@ -51,9 +52,12 @@ ELSEWHERE = ScheduleStep(id=entity("step_2"), step="m:elsewhere", args=b"", at="
 WAIT = StartWait(id=entity("wait_3"), resume_at_ms=5000, at="w.ts:2:1")
 HOOK = OpenHook(id=entity("hook_4"), token="t", metadata=b"m", webhook=True, at="w.ts:3:1")
 DISPOSE = DisposeHook(id=entity("hook_4"))
+ASK = AskHook(id=HOOK.id)
 ATTRIBUTES = SetAttributes(id=entity("attributes_5"), changes={"a": "b", "c": None}, at="")
 ALL: list[Command] = [STEP, ELSEWHERE, WAIT, HOOK, ATTRIBUTES]
-COMMANDS = st.lists(st.sampled_from(ALL), max_size=5, unique_by=lambda command: command.id)
+COMMANDS = st.lists(
+    st.sampled_from([*ALL, ASK]), max_size=5, unique_by=lambda command: (type(command), command.id)
+)
 
 
 def request(
@@ -135,6 +139,34 @@ def test_every_other_command_becomes_its_event() -> None:
     )
     assert made.hooks_released == (HOOK.id,)
     assert made.wake_at_ms == 5000
+
+
+def test_a_hook_that_is_asked_for_is_told_at_once() -> None:
+    made = plan(answer(WAIT, HOOK, ASK))
+    asked = made.events[-1]
+    assert (asked.type, asked.key, asked.entity) == (
+        EventType.HOOK_REGISTERED,
+        "hook_4/registered",
+        HOOK.id,
+    )
+    assert (made.has_news, made.wake_at_ms) == (True, NOW)
+    alone = plan(answer(WAIT, HOOK))
+    assert (alone.has_news, alone.wake_at_ms) == (False, WAIT.resume_at_ms)
+
+
+def test_retention_and_force_are_facts_of_a_hook_that_has_them() -> None:
+    kept = replace(HOOK, keep_ms=60_000, force=True)
+    (event,) = plan(answer(kept)).events
+    assert event.facts == {
+        "token": "t",
+        "webhook": True,
+        "at": "w.ts:3:1",
+        "keep_ms": 60_000,
+        "force": True,
+    }
+    check_repeated(RUN, [kept], {event.key: event})
+    with pytest.raises(DivergenceError, match="hook_4/created is another command"):
+        check_repeated(RUN, [HOOK], {event.key: event})
 
 
 @given(COMMANDS, st.sampled_from([None, Completed(b"v"), Failed(b"e"), Interrupted()]))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from perdure._model.commands import (
+    AskHook,
     Command,
     Completed,
     DeliveryOutput,
@@ -40,9 +41,22 @@ COMMANDS: list[tuple[list[object], Command]] = [
     ),
     (["wait", "wait_2", 9, ""], StartWait(id=EntityId("wait_2"), resume_at_ms=9, at="")),
     (
-        ["hook", "hook_3", "t", None, True, ""],
+        ["hook", "hook_3", "t", None, True, 0, False, ""],
         OpenHook(id=EntityId("hook_3"), token="t", metadata=None, webhook=True, at=""),
     ),
+    (
+        ["hook", "hook_3", "t", b"m", False, 9, True, "w.ts:1:1"],
+        OpenHook(
+            id=EntityId("hook_3"),
+            token="t",
+            metadata=b"m",
+            webhook=False,
+            keep_ms=9,
+            force=True,
+            at="w.ts:1:1",
+        ),
+    ),
+    (["ask", "hook_3"], AskHook(id=EntityId("hook_3"))),
     (["dispose", "hook_3"], DisposeHook(id=EntityId("hook_3"))),
     (
         ["attributes", "attributes_4", {"a": None}, ""],
@@ -66,6 +80,8 @@ def test_a_start_frame_is_that_of_the_protocol_page() -> None:
         at_ms=7,
         input=b"\x80",
         limits=Limits(instructions=1, heap_bytes=2, payload_bytes=3),
+        url="https://example.com",
+        hook="order-17",
     )
     assert cbor2.loads(encode_start(frame)) == {
         "run_id": "run_a",
@@ -74,6 +90,8 @@ def test_a_start_frame_is_that_of_the_protocol_page() -> None:
         "at_ms": 7,
         "position": 1,
         "input": b"\x80",
+        "url": "https://example.com",
+        "hook": "order-17",
         "limits": {"instructions": 1, "heap_bytes": 2, "payload_bytes": 3},
     }
 
@@ -198,10 +216,14 @@ def test_each_field_of_a_command_has_its_type(frame: list[object], at: int) -> N
         ["step", "step_1", "m:f" * 1000, b"", ""],
         ["step", "step_1", "m:f", b"", "w" * 301],
         ["wait", "wait_1", 8_640_000_000_000_001, ""],
-        ["hook", "hook_1", "", None, False, ""],
-        ["hook", "hook_1", "t" * 501, None, False, ""],
-        ["hook", "hook_1", "t", None, {}, ""],
-        ["hook", "hook_1", "t", None, 1, ""],
+        ["hook", "hook_1", "", None, False, 0, False, ""],
+        ["hook", "hook_1", "t" * 501, None, False, 0, False, ""],
+        ["hook", "hook_1", "t", None, {}, 0, False, ""],
+        ["hook", "hook_1", "t", None, 1, 0, False, ""],
+        ["hook", "hook_1", "t", None, False, 8_640_000_000_000_001, False, ""],
+        ["hook", "hook_1", "t", None, False, 0, 1, ""],
+        ["hook", "hook_1", "t", None, False, ""],
+        ["ask", "step_1"],
         ["attributes", "attributes_1", {"a": 1}, ""],
         ["attributes", "attributes_1", {1: "a"}, ""],
         ["attributes", "attributes_1", {"a": "b" * 20_000}, ""],

@@ -60,7 +60,7 @@ def test_one_without_our_exports_is_refused() -> None:
 
 def test_one_of_another_abi_is_refused() -> None:
     layout = '(func (export "perdure_layout") (result i32) (i32.const 0))'
-    with pytest.raises(ProtocolError, match="speaks ABI version 0, this host version 3"):
+    with pytest.raises(ProtocolError, match="speaks ABI version 0, this host version 4"):
         layout_of(engine_of(f'(memory (export "memory") 1) {POINTER} {layout}'))
 
 

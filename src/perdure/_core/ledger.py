@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from .._model.commands import (
+    AskHook,
     Command,
     DisposeHook,
     OpenHook,
@@ -93,7 +94,7 @@ class Ledger:
                     self.hooks[command.id] = command.token
                 case DisposeHook():
                     self.hooks.pop(command.id, None)
-                case SetAttributes():
+                case AskHook() | SetAttributes():
                     pass
                 case _:
                     assert_never(command)

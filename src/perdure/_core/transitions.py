@@ -73,7 +73,11 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
     },
     EntityKind.HOOK: {
         "absent": {_E.HOOK_CREATED: "live", _E.HOOK_CONFLICT: "conflicted"},
-        "live": {_E.HOOK_RECEIVED: "live", _E.HOOK_DISPOSED: "disposed"},
+        "live": {
+            _E.HOOK_REGISTERED: "live",
+            _E.HOOK_RECEIVED: "live",
+            _E.HOOK_DISPOSED: "disposed",
+        },
         "conflicted": {},
         "disposed": {},
     },

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from .._model.commands import (
     Answer,
+    AskHook,
     Command,
     Completed,
     DisposeHook,
@@ -78,6 +79,7 @@ class TurnPlan:
     hooks_released: tuple[EntityId, ...]
     outcome: RunOutcome | None
     wake_at_ms: int | None
+    has_news: bool  # the guest is to be told of some of the events
 
 
 def created_key(entity: EntityId) -> str:
@@ -144,6 +146,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     events: list[Event] = []
     claims: list[HookClaim] = []
     releases: list[EntityId] = []
+    has_news = False
     for command in fresh:
         events.append(_event(command, request.now_ms))
         if isinstance(command, ScheduleStep):
@@ -156,6 +159,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
             claims.append(_claim(command))
         elif isinstance(command, DisposeHook):
             releases.append(command.id)
+        elif isinstance(command, AskHook):
+            has_news = True
     return TurnPlan(
         events=tuple(events),
         messages=tuple(messages),
@@ -163,7 +168,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
         hooks_claimed=tuple(claims),
         hooks_released=tuple(releases),
         outcome=outcome,
-        wake_at_ms=None if outcome else ledger.next_due_ms(),
+        wake_at_ms=None if outcome else request.now_ms if has_news else ledger.next_due_ms(),
+        has_news=has_news,
     )
 
 
@@ -229,8 +235,16 @@ def _event(command: Command, now_ms: int) -> Event:
             facts: dict[str, Fact] = {"resume_at_ms": command.resume_at_ms, "at": command.at}
             return _created(command.id, EventType.WAIT_CREATED, facts, now_ms)
         case OpenHook():
-            facts = {"token": command.token, "webhook": command.webhook, "at": command.at}
-            return _created(command.id, EventType.HOOK_CREATED, facts, now_ms, command.metadata)
+            return _created(
+                command.id, EventType.HOOK_CREATED, _hook_facts(command), now_ms, command.metadata
+            )
+        case AskHook():
+            return Event(
+                type=EventType.HOOK_REGISTERED,
+                key=f"{command.id}/registered",
+                at_ms=now_ms,
+                entity=command.id,
+            )
         case DisposeHook():
             return Event(
                 type=EventType.HOOK_DISPOSED,
@@ -247,6 +261,19 @@ def _event(command: Command, now_ms: int) -> Event:
             )
         case _:
             assert_never(command)
+
+
+def _hook_facts(command: OpenHook) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {
+        "token": command.token,
+        "webhook": command.webhook,
+        "at": command.at,
+    }
+    if command.keep_ms:
+        facts["keep_ms"] = command.keep_ms
+    if command.force:
+        facts["force"] = True
+    return facts
 
 
 def _created(

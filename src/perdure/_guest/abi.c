@@ -589,7 +589,7 @@ EXPORT("perdure_layout") uint32_t perdure_layout(void) {
     if (!layout[3]) layout[3] = STACK_BYTES; /* bake.py puts the constants' end here */
     layout[4] = (uint32_t)(uintptr_t)&arena.interrupt;
     layout[5] = (uint32_t)(uintptr_t)&__heap_base;
-    layout[6] = 3; /* ABI version */
+    layout[6] = 4; /* ABI version */
     layout[7] = (uint32_t)(uintptr_t)arena.used;
     return (uint32_t)(uintptr_t)layout;
 }

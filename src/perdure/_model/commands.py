@@ -14,6 +14,7 @@ from .ids import EntityId
 
 __all__ = (
     "Answer",
+    "AskHook",
     "Command",
     "Completed",
     "DeliveryOutput",
@@ -56,6 +57,15 @@ class OpenHook:
     metadata: bytes | None
     webhook: bool
     at: str
+    keep_ms: int = 0  # the token stays blocked so long after the hook was made, past the run's end
+    force: bool = False  # take the token from another run
+
+
+@value_class
+class AskHook:
+    """Deliver ``hook_registered`` once the hook has its token."""
+
+    id: EntityId  # of the hook
 
 
 @value_class
@@ -74,7 +84,7 @@ class SetAttributes:
     at: str
 
 
-Command: TypeAlias = "ScheduleStep | StartWait | OpenHook | DisposeHook | SetAttributes"
+Command: TypeAlias = "ScheduleStep | StartWait | OpenHook | AskHook | DisposeHook | SetAttributes"
 
 
 @value_class

@@ -37,6 +37,7 @@ class EventType(StrEnum):
     HOOK_CONFLICT = "hook_conflict"
     HOOK_RECEIVED = "hook_received"
     HOOK_DISPOSED = "hook_disposed"
+    HOOK_REGISTERED = "hook_registered"  # the guest asked, and the token is its
     WAIT_CREATED = "wait_created"
     WAIT_COMPLETED = "wait_completed"
     ATTRIBUTES_SET = "attributes_set"
@@ -52,6 +53,7 @@ DELIVERED = frozenset(
         EventType.WAIT_COMPLETED,
         EventType.HOOK_RECEIVED,
         EventType.HOOK_CONFLICT,
+        EventType.HOOK_REGISTERED,
     }
 )
 

@@ -13,6 +13,7 @@ import cbor2
 
 from .._model.commands import (
     Answer,
+    AskHook,
     Command,
     Completed,
     DeliveryOutput,
@@ -83,6 +84,8 @@ class StartFrame:
     at_ms: int
     input: bytes
     limits: Limits = field(default_factory=Limits)
+    url: str = ""  # the public base URL that was recorded at the start; "": none
+    hook: str | None = None  # the token of a keyed start, which hook_0 holds
 
 
 @value_class
@@ -113,6 +116,8 @@ def encode_start(frame: StartFrame) -> bytes:
             "at_ms": frame.at_ms,
             "position": 1,
             "input": frame.input,
+            "url": frame.url,
+            "hook": frame.hook,
             "limits": {
                 "instructions": limits.instructions,
                 "heap_bytes": limits.heap_bytes,
@@ -289,19 +294,36 @@ def _start_wait(entity: object, resume_at_ms: Any, at: object) -> Command:
 
 
 def _open_hook(
-    entity: object, token: object, metadata: object, webhook: object, at: object
+    entity: object,
+    token: object,
+    metadata: object,
+    webhook: object,
+    keep_ms: Any,
+    force: object,
+    at: object,
 ) -> Command:
     if type(webhook) is not bool:
         raise _wrong("webhook", webhook)
+    if type(force) is not bool:
+        raise _wrong("force", force)
     if not token:
         raise _wrong("a token", token)
+    _check_counts(keep_ms)
+    if keep_ms > MAX_TIME_MS:
+        raise _wrong("a time", keep_ms)
     return OpenHook(
         id=_id("hook_", entity),
         token=_text("a token", token, MAX_TOKEN),
         metadata=None if metadata is None else _bytes(metadata),
         webhook=webhook,
         at=_text("a position", at, MAX_POSITION),
+        keep_ms=keep_ms,
+        force=force,
     )
+
+
+def _ask_hook(entity: object) -> Command:
+    return AskHook(id=_id("hook_", entity))
 
 
 def _dispose_hook(entity: object) -> Command:
@@ -328,6 +350,7 @@ _COMMANDS: dict[str, Callable[..., Command]] = {
     "step": _schedule_step,
     "wait": _start_wait,
     "hook": _open_hook,
+    "ask": _ask_hook,
     "dispose": _dispose_hook,
     "attributes": _set_attributes,
 }

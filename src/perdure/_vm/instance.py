@@ -40,7 +40,7 @@ from .watch import StoppedError, StopReason
 
 __all__ = ("Instance", "Layout", "layout_of")
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 MAX_RECLAIMED_FRAME_BYTES = 1 << 20  # a guest that held larger frames keeps too much memory
 MAX_COMMANDS = 50_000  # of one delivery; far more than a turn should make
 _FOUR = struct.Struct("<4I")

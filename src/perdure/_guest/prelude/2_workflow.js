@@ -210,7 +210,7 @@
       this.#token = token;
       this.#id = nextId("hook");
       mapSet(open, this.#id, { __proto__: null, hook: this });
-      native.emit(["hook", this.#id, token, metadata, webhook, at]);
+      native.emit(["hook", this.#id, token, metadata, webhook, 0, false, at]);
       freeze(this);
     }
     get token() {
@@ -290,11 +290,13 @@
     native.emit(["attributes", nextId("attributes"), clean, native.position()]);
   };
 
-  const settleHook = (hook, kind, value, isOdd) => {
+  const settleHook = (hook, id, kind, value, isOdd) => {
     if (kind === "hook_received") return receive(hook, value, isOdd);
     const isTaken = kind === "hook_conflict";
+    if (!isTaken && kind !== "hook_disposed") return;
+    mapDelete(open, id);
     const message = "the hook's token is already in use by another workflow";
-    return fail(hook, isTaken ? named("HookConflictError", message) : undefined);
+    fail(hook, isTaken ? named("HookConflictError", message) : undefined);
   };
   // A step's own stack does not know where the workflow waited for it.
   const addWorkflowFrames = (error, entity) => {
@@ -303,12 +305,14 @@
   };
   // Odd is a value that could not be made here: the error of making it rejects what waits for it.
   helpers.deliver = (kind, id, value, isOdd) => {
-    const entity = mapGet(open, id);
+    const entity = mapGet(open, id), hasFailed = kind === "step_failed";
     if (entity === undefined) return;
-    if (!entity.hook || kind !== "hook_received") mapDelete(open, id);
-    if (entity.hook) return settleHook(entity.hook, kind, value, isOdd);
-    if (kind === "step_failed" && isError(value)) addWorkflowFrames(value, entity);
-    if (kind === "step_failed" || isOdd) entity.reject(value);
+    if (entity.hook) return settleHook(entity.hook, id, kind, value, isOdd);
+    // A later host may tell of more than this guest knows.
+    if (!hasFailed && kind !== "step_completed" && kind !== "wait_completed") return;
+    mapDelete(open, id);
+    if (hasFailed && isError(value)) addWorkflowFrames(value, entity);
+    if (hasFailed || isOdd) entity.reject(value);
     else entity.resolve(value);
   };
   helpers.openCount = () => mapSize(open);

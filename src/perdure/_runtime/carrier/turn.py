@@ -85,6 +85,7 @@ class Turn:
     unhandled: tuple[bytes, ...]  # rejections that nobody handled, at the run's end
     prints: bool  # whether there is anything for the console
     defers_snapshot: bool  # one is due, to be taken while the steps run
+    has_news: bool  # its own events hold something to tell the guest
 
 
 @final
@@ -204,6 +205,7 @@ def _plan(
         unhandled=unhandled,
         prints=prints,
         defers_snapshot=defers_snapshot,
+        has_news=plan.has_news,
     )
 
 

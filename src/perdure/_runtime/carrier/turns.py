@@ -193,7 +193,11 @@ class Turns:
             shared.tally.snapshots += 1
             shared.tally.snapshot_bytes += len(commit.snapshot.data)
         heap.land(committed)
-        if committed.first_position != commit.expected_position + 1 or committed.conflicts:
+        if (
+            committed.first_position != commit.expected_position + 1
+            or committed.conflicts
+            or turn.has_news
+        ):
             self._custody.expect_events()
         if commit.outcome is not None:
             self._custody.release()

@@ -236,6 +236,7 @@ _TYPES = (
     EventType.WAIT_COMPLETED,
     EventType.ATTRIBUTES_SET,
     EventType.RUN_MOVED,
+    EventType.HOOK_REGISTERED,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")
