@@ -6,8 +6,8 @@ import importlib
 import importlib.metadata
 import inspect
 import os
-import pkgutil
 import pickle
+import pkgutil
 import subprocess
 import sys
 

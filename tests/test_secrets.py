@@ -6,6 +6,7 @@ snapshot key, in the environment. Then all that a person might read is searched 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import gc
@@ -308,6 +309,36 @@ async def test_the_snapshot_key_is_nowhere(
     _clean(_told(caught.value))
 
 
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_a_run_s_secret_is_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in reprs and logs while it runs, nor in anything that is shown or moved after it."""
+    caplog.set_level(logging.DEBUG, "perdure")
+    secret = MARK.encode().ljust(32, b"x")
+    monkeypatch.setattr("perdure._runtime.start.fresh_secret", lambda: secret)
+    url, other = f"sqlite:///{tmp_path}/x.db", f"sqlite:///{tmp_path}/y.db"
+    flow = Workflow.from_source(FLOW, filename="f.ts")
+    async with make_world(url) as world, Worker(world):
+        run = await start(flow, world=world, run_id="run_a")
+        assert await run.result(timeout=30) == 4
+        assert (await world.storage.get_run(RunId("run_a"))).secret == secret
+        shown = "\n".join(_reprs_of_ours())
+    for command in (
+        *COMMANDS[:3],
+        *COMMANDS[6:],
+        ("runs",),
+        ("inspect", "run_a"),
+        ("verify", "run_a"),
+    ):
+        shown += CliRunner().invoke(app, [*command, "--world", url]).output
+    shown += CliRunner().invoke(app, ["move", "run_a", "--world", url, "--to", other]).output
+    assert "run_a" in shown
+    for form in (MARK, secret.hex(), base64.b64encode(secret).decode()[:40]):
+        assert form not in shown + caplog.text
+
+
 def _reprs_of_ours() -> Iterator[str]:
     for one in gc.get_objects():
         if not isinstance(one, type) and type(one).__module__.startswith("perdure"):
@@ -343,7 +374,7 @@ def _secretive(kind: Any) -> dict[type[object], str]:
 
 def test_a_key_is_not_shown_by_the_value_that_holds_it() -> None:
     classes = _value_classes()
-    assert {"Carrying", "TurnInput"} <= {kind.__name__ for kind in classes}
+    assert {"Carrying", "TurnInput", "NewRun", "RunRecord"} <= {kind.__name__ for kind in classes}
     for kind, name in classes.items():
         value = object.__new__(kind)
         for other in _fields(kind):

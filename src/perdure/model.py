@@ -6,8 +6,6 @@ from ._model.commit import (
     Append as Append,
     Appended as Appended,
     Committed as Committed,
-    HookClaim as HookClaim,
-    HookRecord as HookRecord,
     TurnCommit as TurnCommit,
 )
 from ._model.events import (
@@ -17,6 +15,7 @@ from ._model.events import (
     Fact as Fact,
     LoggedEvent as LoggedEvent,
 )
+from ._model.hooks import HookClaim as HookClaim, HookRecord as HookRecord
 from ._model.ids import Digest as Digest, EntityId as EntityId, RunId as RunId
 from ._model.queue import (
     Lease as Lease,
@@ -27,6 +26,7 @@ from ._model.queue import (
     WakeClaim as WakeClaim,
 )
 from ._model.runs import (
+    LEVEL as LEVEL,
     NewRun as NewRun,
     RunFilter as RunFilter,
     RunOutcome as RunOutcome,

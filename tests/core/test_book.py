@@ -111,6 +111,7 @@ def someone(token: str) -> HookRecord:
         token=token,
         metadata=None,
         is_webhook=False,
+        created_at_ms=3,
     )
 
 

@@ -108,6 +108,7 @@ def test_a_token_that_is_held_becomes_a_conflict_in_the_place_of_the_hook() -> N
         token="t",
         metadata=None,
         is_webhook=False,
+        created_at_ms=3,
     )
     asked = Event(
         type=EventType.HOOK_CREATED, key="hook_3/created", at_ms=4, entity=EntityId("hook_3")

@@ -132,6 +132,7 @@ def test_a_run_comes_back_whole() -> None:
                 token="t",
                 metadata=None,
                 is_webhook=True,
+                created_at_ms=3,
             )
         },
         last_commit=("c", Committed(turn=1, position=2, first_position=2, leases=(lease,))),

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import final
 
-from .._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
+from .._model.commit import Append, Appended, Committed, TurnCommit
 from .._model.events import Event, EventType, LoggedEvent
+from .._model.hooks import HookRecord
 from .._model.ids import EntityId
 from .._model.queue import Lease, LeaseEnd
 from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
@@ -156,7 +157,7 @@ class Book(Claims):
         self, commit: TurnCommit, *, now_ms: int, holder: Holder, new_token: Callable[[], str]
     ) -> Committed:
         before, first = self.record.position, len(self.written)
-        conflicts = claim_hooks(self.hooks, commit, holder)
+        conflicts = claim_hooks(self.hooks, commit, holder, now_ms=now_ms)
         attributes = self._write_turn(commit, conflicts)
         self.record = advanced_record(
             self.record,

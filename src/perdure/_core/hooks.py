@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from typing import TypeAlias
 
-from .._model.commit import HookRecord, TurnCommit
-from .._model.ids import EntityId
+from .._model.commit import TurnCommit
+from .._model.hooks import HookClaim, HookRecord
+from .._model.ids import EntityId, RunId
 
-__all__ = ("Holder", "Hooks", "claim_hooks", "free_hooks", "is_held")
+__all__ = ("Holder", "Hooks", "claim_hooks", "free_hooks", "hook_record", "is_held")
 
 Hooks: TypeAlias = "MutableMapping[str, HookRecord]"
 Holder: TypeAlias = Callable[
@@ -16,7 +17,22 @@ Holder: TypeAlias = Callable[
 ]  # the hook of another run that holds a token
 
 
-def claim_hooks(hooks: Hooks, commit: TurnCommit, holder: Holder) -> dict[EntityId, HookRecord]:
+def hook_record(claim: HookClaim, run_id: RunId, *, now_ms: int) -> HookRecord:
+    """The hook that a claim makes."""
+    return HookRecord(
+        run_id=run_id,
+        hook_id=claim.hook_id,
+        token=claim.token,
+        metadata=claim.metadata,
+        is_webhook=claim.is_webhook,
+        created_at_ms=now_ms,
+        keep_until_ms=claim.keep_until_ms,
+    )
+
+
+def claim_hooks(
+    hooks: Hooks, commit: TurnCommit, holder: Holder, *, now_ms: int
+) -> dict[EntityId, HookRecord]:
     """Take the tokens that are free. Returns the holders of the others, by our hook."""
     free_hooks(hooks, commit.hooks_released)
     conflicts: dict[EntityId, HookRecord] = {}
@@ -25,13 +41,7 @@ def claim_hooks(hooks: Hooks, commit: TurnCommit, holder: Holder) -> dict[Entity
         if record is not None and record.run_id == commit.run_id and claim.token not in hooks:
             record = None  # the store's word on a token that this commit has just released
         if record is None:
-            hooks[claim.token] = HookRecord(
-                run_id=commit.run_id,
-                hook_id=claim.hook_id,
-                token=claim.token,
-                metadata=claim.metadata,
-                is_webhook=claim.is_webhook,
-            )
+            hooks[claim.token] = hook_record(claim, commit.run_id, now_ms=now_ms)
         elif (record.run_id, record.hook_id) != (commit.run_id, claim.hook_id):
             conflicts[claim.hook_id] = record
     free_hooks(hooks, commit.hooks_released)  # those claimed just now, too

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .._model.commit import HookRecord, TurnCommit
+from .._model.commit import TurnCommit
 from .._model.events import Event, EventType
+from .._model.hooks import HookRecord
 from .._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
 from ..errors import CursorError, RunEndedError, StaleTurnError
 
@@ -46,6 +47,9 @@ def fresh_record(new: NewRun) -> RunRecord:
         created_at_ms=new.created_at_ms,
         idempotency_key=new.idempotency_key,
         attributes=dict(new.attributes),
+        level=new.level,
+        secret=new.secret,
+        base_url=new.base_url,
     )
 
 

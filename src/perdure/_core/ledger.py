@@ -26,7 +26,7 @@ from .._model.ids import EntityId
 __all__ = ("Ledger", "next_digest")
 
 _ENDS_STEP = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED})
-_ENDS_HOOK = frozenset({EventType.HOOK_CONFLICT, EventType.HOOK_DISPOSED})
+_ENDS_HOOK = frozenset({EventType.HOOK_CONFLICT, EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
 
 
 def next_digest(digest: bytes, event: Event) -> bytes:

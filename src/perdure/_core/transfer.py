@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import cbor2
 
-from .._model.commit import HookRecord
 from .._model.events import Event, EventType, LoggedEvent
+from .._model.hooks import HookRecord
 from .._model.ids import EntityId, RunId
 from .._model.queue import Message
 from .._model.runs import RunOutcome, RunRecord, RunStatus
@@ -360,7 +360,15 @@ def _pack(work: PendingWork) -> bytes:
                 for one in work.messages
             ],
             "hooks": [
-                [hook.run_id, hook.hook_id, hook.token, hook.metadata, hook.is_webhook]
+                [
+                    hook.run_id,
+                    hook.hook_id,
+                    hook.token,
+                    hook.metadata,
+                    hook.is_webhook,
+                    hook.created_at_ms,
+                    hook.keep_until_ms,
+                ]
                 for hook in work.hooks
             ],
         }
@@ -376,16 +384,27 @@ def _unpack(data: bytes) -> PendingWork:
         wake_generation=generation,
         wake_claims=claims,
         messages=tuple(_message(*parts) for parts in fields["messages"]),
-        hooks=tuple(
-            HookRecord(
-                run_id=RunId(run_id),
-                hook_id=EntityId(hook_id),
-                token=token,
-                metadata=metadata,
-                is_webhook=is_webhook,
-            )
-            for run_id, hook_id, token, metadata, is_webhook in fields["hooks"]
-        ),
+        hooks=tuple(_hook(*parts) for parts in fields["hooks"]),
+    )
+
+
+def _hook(
+    run_id: str,
+    hook_id: str,
+    token: str,
+    metadata: bytes | None,
+    is_webhook: bool,
+    created_at_ms: int,
+    keep_until_ms: int | None,
+) -> HookRecord:
+    return HookRecord(
+        run_id=RunId(run_id),
+        hook_id=EntityId(hook_id),
+        token=token,
+        metadata=metadata,
+        is_webhook=is_webhook,
+        created_at_ms=created_at_ms,
+        keep_until_ms=keep_until_ms,
     )
 
 

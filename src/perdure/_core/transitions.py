@@ -77,8 +77,10 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
             _E.HOOK_REGISTERED: "live",
             _E.HOOK_RECEIVED: "live",
             _E.HOOK_DISPOSED: "disposed",
+            _E.HOOK_REVOKED: "revoked",
         },
         "conflicted": {},
+        "revoked": {},
         "disposed": {},
     },
 }

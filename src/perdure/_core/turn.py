@@ -23,8 +23,8 @@ from .._model.commands import (
     SetAttributes,
     StartWait,
 )
-from .._model.commit import HookClaim
 from .._model.events import Event, EventType, Fact
+from .._model.hooks import HookClaim
 from .._model.ids import EntityId, RunId
 from .._model.queue import NewMessage
 from .._model.runs import RunOutcome, RunStatus
@@ -156,7 +156,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
                 inline.append(command)
                 events.append(_started(command, request.now_ms))
         elif isinstance(command, OpenHook):
-            claims.append(_claim(command))
+            claims.append(_claim(command, request.now_ms))
         elif isinstance(command, DisposeHook):
             releases.append(command.id)
         elif isinstance(command, AskHook):
@@ -315,10 +315,12 @@ def _message(request: TurnRequest, command: ScheduleStep) -> NewMessage:
     )
 
 
-def _claim(command: OpenHook) -> HookClaim:
+def _claim(command: OpenHook, now_ms: int) -> HookClaim:
     return HookClaim(
         hook_id=command.id,
         token=command.token,
         metadata=command.metadata,
         is_webhook=command.webhook,
+        keep_until_ms=now_ms + command.keep_ms if command.keep_ms else None,
+        force=command.force,
     )

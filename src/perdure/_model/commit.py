@@ -8,33 +8,13 @@ from __future__ import annotations
 
 from .._value_class import value_class
 from .events import Event
+from .hooks import HookClaim
 from .ids import EntityId, RunId
 from .queue import Lease, LeaseEnd, NewMessage
 from .runs import NewRun, RunOutcome
 from .snapshot import Snapshot
 
-__all__ = ("Append", "Appended", "Committed", "HookClaim", "HookRecord", "TurnCommit")
-
-
-@value_class
-class HookClaim:
-    """A token to claim for a hook of the committing run."""
-
-    hook_id: EntityId
-    token: str
-    metadata: bytes | None = None
-    is_webhook: bool = False
-
-
-@value_class
-class HookRecord:
-    """A live hook, the holder of a token."""
-
-    run_id: RunId
-    hook_id: EntityId
-    token: str
-    metadata: bytes | None
-    is_webhook: bool
+__all__ = ("Append", "Appended", "Committed", "TurnCommit")
 
 
 @value_class

@@ -38,6 +38,7 @@ class EventType(StrEnum):
     HOOK_RECEIVED = "hook_received"
     HOOK_DISPOSED = "hook_disposed"
     HOOK_REGISTERED = "hook_registered"  # the guest asked, and the token is its
+    HOOK_REVOKED = "hook_revoked"  # another run took its token by force
     WAIT_CREATED = "wait_created"
     WAIT_COMPLETED = "wait_completed"
     ATTRIBUTES_SET = "attributes_set"
@@ -54,6 +55,7 @@ DELIVERED = frozenset(
         EventType.HOOK_RECEIVED,
         EventType.HOOK_CONFLICT,
         EventType.HOOK_REGISTERED,
+        EventType.HOOK_REVOKED,
     }
 )
 

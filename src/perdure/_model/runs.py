@@ -10,9 +10,13 @@ from dataclasses import field
 from enum import StrEnum
 
 from .._value_class import value_class
+from .hooks import HookClaim
 from .ids import Digest, RunId
 
-__all__ = ("NewRun", "RunFilter", "RunOutcome", "RunPage", "RunRecord", "RunStatus")
+__all__ = ("LEVEL", "NewRun", "RunFilter", "RunOutcome", "RunPage", "RunRecord", "RunStatus")
+
+# What this package knows of runs: it carries those of this level and below, and leaves others be.
+LEVEL = 1
 
 
 class RunStatus(StrEnum):
@@ -49,6 +53,10 @@ class NewRun:
     created_at_ms: int
     idempotency_key: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    level: int = 1  # what a worker must know to carry it, see ``LEVEL``
+    secret: bytes = field(default=b"", repr=False)  # all that others cannot guess derives from it
+    base_url: str = ""  # of the public routes, as known at the start
+    hook: HookClaim | None = None  # a keyed start: the token to claim with the run
 
 
 @value_class
@@ -79,6 +87,9 @@ class RunRecord:
     payload: bytes | None = None  # CBOR of the result, error, cancel reason or other world
     idempotency_key: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    level: int = 1
+    secret: bytes = field(default=b"", repr=False)  # never shown; empty: the run id has its place
+    base_url: str = ""
 
 
 @value_class

@@ -7,8 +7,8 @@ is the last of its log where it was and goes with it to where it arrives.
 from __future__ import annotations
 
 from .._value_class import value_class
-from .commit import HookRecord
 from .events import LoggedEvent
+from .hooks import HookRecord
 from .ids import RunId
 from .queue import Message
 from .runs import RunRecord

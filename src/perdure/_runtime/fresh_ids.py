@@ -9,7 +9,7 @@ from base64 import b32encode
 
 from .._platform import after_fork
 
-__all__ = ("format_id", "fresh_id")
+__all__ = ("format_id", "fresh_id", "fresh_secret")
 
 
 class _Fresh:
@@ -28,11 +28,20 @@ after_fork(_renew)
 
 def fresh_id(kind: str) -> str:
     """An id of 16 bytes after *kind* and an underscore."""
-    # Asking the system for each would give the interpreter lock away each time.
-    number = next(_Fresh.numbers).to_bytes(8, "little")
-    return format_id(kind, hashlib.blake2b(number, key=_Fresh.secret, digest_size=16).digest())
+    return format_id(kind, _fresh_bytes(16, b"id"))
+
+
+def fresh_secret() -> bytes:
+    """A secret for a run; no id tells anything of it."""
+    return _fresh_bytes(32, b"run secret")
 
 
 def format_id(kind: str, raw: bytes) -> str:
     """These bytes as an id."""
     return f"{kind}_{b32encode(raw).decode().rstrip('=').lower()}"
+
+
+def _fresh_bytes(size: int, use: bytes) -> bytes:
+    # Asking the system for each would give the interpreter lock away each time.
+    number = next(_Fresh.numbers).to_bytes(8, "little")
+    return hashlib.blake2b(number, key=_Fresh.secret, digest_size=size, person=use).digest()

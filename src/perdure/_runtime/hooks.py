@@ -11,8 +11,9 @@ from dataclasses import field
 from typing import cast
 
 from .._core.transitions import EntityKind
-from .._model.commit import Append, HookRecord
+from .._model.commit import Append
 from .._model.events import Event, EventType, LoggedEvent
+from .._model.hooks import HookRecord
 from .._model.ids import EntityId, RunId
 from .._protocol.codec import decode
 from .._value_class import value_class

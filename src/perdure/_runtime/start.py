@@ -22,7 +22,7 @@ from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import meant_world, workers
 from .arguments import checked_attributes, checked_text
 from .check import check_bundle
-from .fresh_ids import format_id, fresh_id
+from .fresh_ids import format_id, fresh_id, fresh_secret
 from .payloads import do_aside, encode_aside
 from .run import Run
 from .workflow import Workflow
@@ -84,6 +84,7 @@ async def start(
         created_at_ms=target.now_ms(),
         idempotency_key=idempotency_key,
         attributes=texts,
+        secret=fresh_secret(),
     )
     worker = workers.get(target)
     if worker is None or not await worker.begin(new):
@@ -142,6 +143,9 @@ async def start_again(world: World, run_id: str) -> Run:
         input=created.event.payload or b"",
         created_at_ms=world.now_ms(),
         attributes=record.attributes,
+        level=record.level,
+        secret=fresh_secret(),
+        base_url=record.base_url,
     )
     await world.storage.create_run(new)
     return Run(new.run_id, world)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from .._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
+from .._model.commit import Append, Appended, Committed, TurnCommit
 from .._model.events import LoggedEvent
+from .._model.hooks import HookRecord
 from .._model.ids import RunId
 from .._model.runs import NewRun, RunRecord
 from .._model.state import RunState
@@ -24,7 +25,9 @@ class Storage(ABC):
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
         """Create a run with its ``run_created`` event at position 1 and a wake that is due at once.
 
-        Atomic and idempotent: a run id that is there already returns the stored run and False.
+        Atomic and idempotent: a run id that is there already returns the stored run and False; its
+        level, secret and base url stay the stored ones. A record's secret is shown nowhere: in no
+        repr, message, log or list for people.
         The event's key is ``run/created``, its payload the input, its facts ``workflow``,
         ``bundle`` and ``engine``, its time ``new.created_at_ms``.
 
@@ -134,7 +137,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def get_hook(self, token: str) -> HookRecord:
-        """The hook that holds *token* now.
+        """The hook that holds *token* now; ``created_at_ms`` is when it was claimed.
 
         Raises:
             HookNotFoundError: nobody.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from .._core.book import Book as Book
 from .._core.claims import QueuedMessage as QueuedMessage
 from .._core.fold import Entity as Entity, fold as fold
+from .._core.hooks import hook_record as hook_record
 from .._core.landing import (
     advanced_record as advanced_record,
     check_turn as check_turn,

@@ -60,8 +60,9 @@ def fill(db: sqlite3.Connection, count: int, *, topics: int, due_ms: int, runs: 
     db.execute("BEGIN")
     db.executemany(
         "INSERT INTO runs (n, run_id, workflow, bundle, engine, status, turn, position, consumed,"
-        " log_digest, created_at_ms, wake_due_ms, wake_generation)"
-        " VALUES (?, ?, 'w', 'b', 'e', 'running', 1, 1, 0, x'', 1, ?, 1)",
+        " log_digest, created_at_ms, level, secret, base_url, wake_due_ms,"
+        " wake_generation)"
+        " VALUES (?, ?, 'w', 'b', 'e', 'running', 1, 1, 0, x'', 1, 1, x'', '', ?, 1)",
         ((n, f"run{n:09}", due_ms) for n in range(count)),
     )
     db.executemany(

@@ -300,14 +300,21 @@ class Heap:
         self.cursor = self.cursor.told(deliveries[-1].position)
 
 
+def _seed(record: RunRecord) -> bytes:
+    """Where all that is random in the run comes from: no one else can compute it."""
+    label = b"perdure seed\0" + record.secret if record.secret else b""
+    return hashlib.sha256(label + record.run_id.encode()).digest()
+
+
 def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFrame:
     return StartFrame(
         run_id=record.run_id,
         workflow=record.workflow,
-        seed=hashlib.sha256(record.run_id.encode()).digest(),
+        seed=_seed(record),
         at_ms=created.at_ms,
         input=created.payload or b"\x80",
         limits=limits,
+        url=record.base_url,
     )
 
 

@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from ..._model.commit import Append, HookClaim
+from ..._model.commit import Append
 from ..._model.events import EventType
+from ..._model.hooks import HookClaim
 from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import NewMessage
 from ..._model.runs import RunOutcome, RunStatus
 from ..._model.snapshot import Snapshot
 from ...abc import World
 from ...errors import BlobNotFoundError, HookNotFoundError, RunEndedError, RunNotFoundError
-from ._case import RUN, Case, append_of, commit_of, event_of, expect, named, new_run
+from ._case import RUN, SECRET, Case, append_of, commit_of, event_of, expect, named, new_run
 
 __all__ = ("BYTES",)
 
@@ -95,6 +96,8 @@ async def text_is_exact(case: Case) -> None:
         record = await world.storage.get_run(RUN)
         expect(record.attributes == attributes, "attributes are exact")
         expect(record.idempotency_key == odd, "an idempotency key is exact")
+        expect(record.secret == SECRET, "a secret is exact")
+        expect(record.base_url == "https://host/é", "a base url is exact")
         await world.storage.append(append_of(f"step_1/{odd}"))
         again = await world.storage.append(append_of(f"step_1/{odd}"))
         expect(again.duplicate and again.position == 2, "a key is compared exactly")

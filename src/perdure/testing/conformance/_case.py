@@ -24,6 +24,7 @@ from ._pair import MakeWorld, Store
 
 __all__ = (
     "RUN",
+    "SECRET",
     "Case",
     "DirectCheck",
     "FailIo",
@@ -37,6 +38,7 @@ __all__ = (
 )
 
 RUN = RunId("run_a")
+SECRET = bytes(range(224, 256))  # no text
 SMOKE_S = 0.15  # for the rounds of one check
 WORKERS = 3
 FULL_S = 225.0  # for all checks of a world in the full tier, which may take 300
@@ -143,6 +145,8 @@ def new_run(run_id: str = RUN, payload: bytes = b"\x80", **changes: Any) -> NewR
         "engine": Digest("e" * 64),
         "input": payload,
         "created_at_ms": 1,
+        "secret": SECRET,
+        "base_url": "https://host/é",
     }
     return NewRun(**{**values, **changes})
 

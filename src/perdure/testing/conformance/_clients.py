@@ -11,8 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, TypeAlias, TypeVar, final
 
-from ..._model.commit import Append, Committed, HookClaim
+from ..._model.commit import Append, Committed
 from ..._model.events import EventType
+from ..._model.hooks import HookClaim
 from ..._model.ids import EntityId, RunId
 from ..._model.queue import Lease, LeaseEnd, NewMessage
 from ..._model.runs import RunRecord

@@ -9,8 +9,9 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
-from ..._model.commit import Append, HookClaim
+from ..._model.commit import Append
 from ..._model.events import EventType
+from ..._model.hooks import HookClaim
 from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import LeaseEnd, NewMessage
 from ..._model.runs import RunOutcome, RunStatus

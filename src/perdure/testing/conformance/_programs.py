@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from ..._core.landing import fresh_record
-from ..._model.commit import Append, HookClaim, TurnCommit
+from ..._model.commit import Append, TurnCommit
 from ..._model.events import Event, EventType, Fact
+from ..._model.hooks import HookClaim
 from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import Lease, LeaseEnd, MessageClaim, NewMessage, WakeClaim
 from ..._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
@@ -162,6 +163,9 @@ class PairMachine(RuleBasedStateMachine):
             input=payload,
             created_at_ms=self.now,
             attributes={"colour": workflow},
+            level=1,
+            secret=payload * 16,
+            base_url=f"http://{workflow}",
         )
 
     def event(

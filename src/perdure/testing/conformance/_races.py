@@ -9,8 +9,9 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from ..._model.commit import Append, Committed, HookClaim
+from ..._model.commit import Append, Committed
 from ..._model.events import EventType
+from ..._model.hooks import HookClaim
 from ..._model.ids import EntityId, RunId
 from ..._model.queue import NewMessage
 from ..._model.runs import RunFilter

@@ -10,8 +10,9 @@ import anyio
 import anyio.lowlevel
 
 from ..._core.transfer import work_of
-from ..._model.commit import Append, HookClaim
+from ..._model.commit import Append
 from ..._model.events import Event, EventType
+from ..._model.hooks import HookClaim
 from ..._model.ids import EntityId, RunId
 from ..._model.queue import MessageClaim, NewMessage
 from ..._model.runs import RunRecord, RunStatus
@@ -52,7 +53,7 @@ async def build(world: World, clock: ManualClock, *, events: int) -> None:
     """A run that has something of everything: claims lost, returned and ended, all but live."""
     await world.storage.create_run(new_run(attributes={"a": "é\0"}, idempotency_key="key"))
     hooks = (
-        HookClaim(hook_id=EntityId("hook_1"), token="t", metadata=b"\0\xff"),
+        HookClaim(hook_id=EntityId("hook_1"), token="t", metadata=b"\0\xff", keep_until_ms=9),
         HookClaim(hook_id=EntityId("hook_2"), token="u", is_webhook=True),
     )
     many = tuple(event_of(f"step_{n}/created", EventType.STEP_CREATED) for n in range(9, events))

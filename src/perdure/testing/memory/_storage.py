@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import final
 
 from ..._core.landing import ended_record
-from ..._model.commit import Append, Appended, Committed, HookRecord, TurnCommit
+from ..._model.commit import Append, Appended, Committed, TurnCommit
 from ..._model.events import EventType, LoggedEvent
+from ..._model.hooks import HookRecord
 from ..._model.ids import RunId
 from ..._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from ..._model.state import RunState

@@ -18,8 +18,9 @@ import anyio.lowlevel
 
 from ..._core.leases import Claimable, Mailbox
 from ..._ending import ends_waiting
-from ..._model.commit import Committed, HookRecord
+from ..._model.commit import Committed
 from ..._model.events import LoggedEvent
+from ..._model.hooks import HookRecord
 from ..._model.ids import Digest, RunId
 from ..._model.queue import Message
 from ..._model.runs import RunRecord

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from ..._core.hooks import hook_record
 from ..._core.landing import (
     advanced_record,
     check_turn,
@@ -18,8 +19,9 @@ from ..._core.landing import (
     merged_attributes,
 )
 from ..._core.leases import Mailbox
-from ..._model.commit import Committed, HookRecord, TurnCommit
+from ..._model.commit import Committed, TurnCommit
 from ..._model.events import Event, EventType, LoggedEvent
+from ..._model.hooks import HookRecord
 from ..._model.ids import EntityId, RunId
 from ..._model.runs import NewRun
 from ...errors import LeaseLostError, StaleTurnError
@@ -76,7 +78,7 @@ def fresh_run(new: NewRun, *, due_ms: int | None) -> StoredRun:
 def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) -> Committed:
     before = run.record.position
     free_hooks(store, commit.run_id, commit.hooks_released)
-    conflicts = _claim_hooks(store, commit)
+    conflicts = _claim_hooks(store, commit, now_ms=now_ms)
     free_hooks(store, commit.run_id, commit.hooks_released)  # those claimed just now, too
     attributes = _write_log(run, commit, conflicts)
     run.record = advanced_record(
@@ -117,19 +119,13 @@ def _check(run: StoredRun, commit: TurnCommit) -> None:
             raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")
 
 
-def _claim_hooks(store: Store, commit: TurnCommit) -> dict[EntityId, HookRecord]:
+def _claim_hooks(store: Store, commit: TurnCommit, *, now_ms: int) -> dict[EntityId, HookRecord]:
     """Take the tokens that are free. Returns the holders of the others, by our hook."""
     conflicts: dict[EntityId, HookRecord] = {}
     for claim in commit.hooks_claimed:
         holder = store.hooks.get(claim.token)
         if holder is None:
-            store.hooks[claim.token] = HookRecord(
-                run_id=commit.run_id,
-                hook_id=claim.hook_id,
-                token=claim.token,
-                metadata=claim.metadata,
-                is_webhook=claim.is_webhook,
-            )
+            store.hooks[claim.token] = hook_record(claim, commit.run_id, now_ms=now_ms)
         elif (holder.run_id, holder.hook_id) != (commit.run_id, claim.hook_id):
             conflicts[claim.hook_id] = holder
     return conflicts

@@ -127,12 +127,15 @@ class Page:
 
 def hook_of(document: Document, metadata: bytes | None = None) -> HookRecord:
     """The holder of a token."""
+    keep_until_ms = document["keep_until_ms"]
     return HookRecord(
         run_id=RunId(document["run"]),
         hook_id=EntityId(document["hook"]),
         token=document["_id"],
         metadata=metadata,
         is_webhook=document["webhook"],
+        created_at_ms=int(document["created_at_ms"]),
+        keep_until_ms=None if keep_until_ms is None else int(keep_until_ms),
     )
 
 

@@ -64,6 +64,9 @@ def record_of(document: Document, values: Values | None) -> RunRecord:
         payload=None if values is None else values.unpack(document.get("payload")),
         idempotency_key=document.get("idempotency_key"),
         attributes={pair["k"]: pair["v"] for pair in document["attributes"]},
+        level=document["level"],
+        secret=bytes(document["secret"]),
+        base_url=document["base_url"],
     )
 
 
@@ -98,6 +101,9 @@ def new_fields(book: Book, n: ObjectId, pending: Pending) -> Document:
         "engine": record.engine,
         "created_at_ms": record.created_at_ms,
         "idempotency_key": record.idempotency_key,
+        "level": record.level,
+        "secret": record.secret,
+        "base_url": record.base_url,
         "input_digest": book.input_digest,
         "snapshots": [_entry(snapshot, pending) for snapshot in book.snapshots],
         **run_fields(book, pending),

@@ -33,7 +33,7 @@ __all__ = (
     "unreadable",
 )
 
-VERSION = 1
+VERSION = 2
 _MAX_COUNT = (1 << 31) - 2
 ANY_TIME = -(1 << 62)  # before any due time; a partial index is used only if its filter is asked
 

@@ -218,4 +218,6 @@ def _hook_document(hook: HookRecord, n: ObjectId, pending: Pending) -> Document:
         "hook": hook.hook_id,
         "webhook": hook.is_webhook,
         "metadata": None if hook.metadata is None else pending.pack(hook.metadata),
+        "created_at_ms": hook.created_at_ms,
+        "keep_until_ms": hook.keep_until_ms,
     }

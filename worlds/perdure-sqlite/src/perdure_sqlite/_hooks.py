@@ -8,9 +8,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
-from perdure.model import EntityId, HookRecord, RunId, TurnCommit
+from perdure.model import EntityId, HookRecord, RunId
 
-__all__ = ("claim_hooks", "find_hook", "free_hooks")
+from ._schema import Row
+
+__all__ = ("INSERT_HOOK", "find_hook", "free_hooks", "hook_values", "hooks_of")
+
+INSERT_HOOK = (
+    "INSERT INTO hooks (n, token, hook_id, metadata, is_webhook, created_at_ms, keep_until_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_SELECT = (
+    "SELECT run_id, hook_id, token, metadata, is_webhook, hooks.created_at_ms, keep_until_ms"
+    " FROM hooks JOIN runs USING (n)"
+)
 
 
 def free_hooks(db: sqlite3.Connection, n: int, hook_ids: Collection[EntityId] | None) -> None:
@@ -24,33 +35,34 @@ def free_hooks(db: sqlite3.Connection, n: int, hook_ids: Collection[EntityId] | 
 
 def find_hook(db: sqlite3.Connection, token: str) -> HookRecord | None:
     """The hook that holds the token."""
-    row = db.execute(
-        "SELECT run_id, hook_id, token, metadata, is_webhook FROM hooks JOIN runs USING (n)"
-        " WHERE token = ?",
-        (token,),
-    ).fetchone()
-    if row is None:
-        return None
+    row = db.execute(f"{_SELECT} WHERE token = ?", (token,)).fetchone()
+    return None if row is None else _hook(row)
+
+
+def hooks_of(db: sqlite3.Connection, n: int) -> list[HookRecord]:
+    """The hooks of a run."""
+    return [_hook(row) for row in db.execute(f"{_SELECT} WHERE n = ?", (n,))]
+
+
+def hook_values(hook: HookRecord) -> Row:
+    """The values of ``INSERT_HOOK``, after the run's number."""
+    return (
+        hook.token,
+        hook.hook_id,
+        hook.metadata,
+        hook.is_webhook,
+        hook.created_at_ms,
+        hook.keep_until_ms,
+    )
+
+
+def _hook(row: Row) -> HookRecord:
     return HookRecord(
         run_id=RunId(row[0]),
         hook_id=EntityId(row[1]),
         token=row[2],
         metadata=row[3],
         is_webhook=bool(row[4]),
+        created_at_ms=row[5],
+        keep_until_ms=row[6],
     )
-
-
-def claim_hooks(db: sqlite3.Connection, n: int, commit: TurnCommit) -> dict[EntityId, HookRecord]:
-    """Take the tokens that are free. Returns the holders of the others, by our hook."""
-    conflicts: dict[EntityId, HookRecord] = {}
-    for claim in commit.hooks_claimed:
-        holder = find_hook(db, claim.token)
-        if holder is None:
-            db.execute(
-                "INSERT INTO hooks (token, n, hook_id, metadata, is_webhook)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (claim.token, n, claim.hook_id, claim.metadata, claim.is_webhook),
-            )
-        elif (holder.run_id, holder.hook_id) != (commit.run_id, claim.hook_id):
-            conflicts[claim.hook_id] = holder
-    return conflicts

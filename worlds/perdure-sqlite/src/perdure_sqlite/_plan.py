@@ -24,8 +24,9 @@ from perdure.model import (
     NewRun,
     TurnCommit,
 )
-from perdure.worldkit.pure import conflict_event, ended_event, merged_attributes
+from perdure.worldkit.pure import conflict_event, ended_event, hook_record, merged_attributes
 
+from ._hooks import INSERT_HOOK, hook_values
 from ._messages import EMPTY, END_MESSAGE, INLINE, MAX_INLINE_BYTES
 from ._runs import Wake, pack_committed
 from ._schema import Row, pack_map, unpack_map, unreadable
@@ -34,7 +35,6 @@ __all__ = ("NOTHING_READ", "ExpectedRow", "Landing", "Reads", "RunRow", "plan")
 
 _ATTRIBUTES_SET = EventType.ATTRIBUTES_SET
 _FREE_HOOK = "DELETE FROM hooks WHERE n = ? AND hook_id = ?"
-_CLAIM_HOOK = "INSERT INTO hooks (n, token, hook_id, metadata, is_webhook) VALUES (?, ?, ?, ?, ?)"
 _LET_GO = dict.fromkeys(("wake_due_ms", "wake_token", "wake_expires_ms", "leased_ms", *INLINE))
 
 
@@ -150,7 +150,7 @@ def plan(
     columns, outcome = landing.columns, commit.outcome
     conflicts: tuple[EntityId, ...] = ()
     if commit.hooks_claimed or commit.hooks_released:
-        conflicts = _claim_hooks(landing, commit, reads.holders)
+        conflicts = _claim_hooks(landing, commit, reads.holders, now_ms)
     if outcome is not None:
         landing.events.append(ended_event(outcome))
     if reads.keys is not None:
@@ -285,7 +285,7 @@ def _end_wake(wake: Wake, end: LeaseEnd, next_due_ms: int | None, now_ms: int) -
 
 
 def _claim_hooks(
-    landing: Landing, commit: TurnCommit, holders: Mapping[str, HookRecord]
+    landing: Landing, commit: TurnCommit, holders: Mapping[str, HookRecord], now_ms: int
 ) -> tuple[EntityId, ...]:
     """Take the tokens that are free; returns the hooks whose token another has, logged as such.
 
@@ -303,15 +303,8 @@ def _claim_hooks(
     for claim in commit.hooks_claimed:
         holder = by_token.get(claim.token)
         if holder is None:
-            values = (claim.token, claim.hook_id, claim.metadata, claim.is_webhook)
-            landing.statements.append((_CLAIM_HOOK, values))
-            by_token[claim.token] = HookRecord(
-                run_id=run_id,
-                hook_id=claim.hook_id,
-                token=claim.token,
-                metadata=claim.metadata,
-                is_webhook=claim.is_webhook,
-            )
+            by_token[claim.token] = hook = hook_record(claim, run_id, now_ms=now_ms)
+            landing.statements.append((INSERT_HOOK, hook_values(hook)))
         elif (holder.run_id, holder.hook_id) != (run_id, claim.hook_id):
             conflicts[claim.hook_id] = holder
     landing.statements += free

@@ -44,7 +44,8 @@ __all__ = (
 _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 RECORD = (
     "run_id, workflow, bundle, engine, status, turn, position, consumed, log_digest,"
-    " created_at_ms, started_at_ms, ended_at_ms, payload, idempotency_key, attributes"
+    " created_at_ms, started_at_ms, ended_at_ms, payload, idempotency_key, attributes,"
+    " level, secret, base_url"
 )
 
 
@@ -77,6 +78,9 @@ def _record(row: Row) -> RunRecord:
         payload=row[12],
         idempotency_key=row[13],
         attributes=unpack_map(row[14]),
+        level=row[15],
+        secret=row[16],
+        base_url=row[17],
     )
 
 
@@ -98,8 +102,9 @@ def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bo
     """Make the run's row, without its first event; False if there is one."""
     cursor = db.execute(
         "INSERT INTO runs (run_id, workflow, bundle, engine, status, turn, position, consumed,"
-        " log_digest, created_at_ms, idempotency_key, attributes, wake_due_ms, wake_generation)"
-        " VALUES (?, ?, ?, ?, 'pending', 0, 1, 0, x'', ?, ?, ?, ?, 1)"
+        " log_digest, created_at_ms, idempotency_key, attributes, level, secret, base_url,"
+        " wake_due_ms, wake_generation)"
+        " VALUES (?, ?, ?, ?, 'pending', 0, 1, 0, x'', ?, ?, ?, ?, ?, ?, ?, 1)"
         " ON CONFLICT (run_id) DO NOTHING",
         (
             new.run_id,
@@ -109,6 +114,9 @@ def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bo
             new.created_at_ms,
             new.idempotency_key,
             pack_map(new.attributes),
+            new.level,
+            new.secret,
+            new.base_url,
             due_ms,
         ),
     )

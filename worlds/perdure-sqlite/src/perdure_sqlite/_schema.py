@@ -43,7 +43,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 6
+VERSION = 7
 
 # A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
 _TABLES = """
@@ -64,6 +64,9 @@ CREATE TABLE runs (
   payload BLOB,
   idempotency_key TEXT,
   attributes BLOB,
+  level INTEGER NOT NULL,
+  secret BLOB NOT NULL,
+  base_url TEXT NOT NULL,
   commit_id TEXT,
   committed BLOB,
   wake_due_ms INTEGER,
@@ -103,7 +106,9 @@ CREATE TABLE hooks (
   n INTEGER NOT NULL,
   hook_id TEXT NOT NULL,
   metadata BLOB,
-  is_webhook INTEGER NOT NULL
+  is_webhook INTEGER NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  keep_until_ms INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX hooks_by_run ON hooks (n);
 CREATE TABLE messages (
@@ -237,10 +242,11 @@ _TYPES = (
     EventType.ATTRIBUTES_SET,
     EventType.RUN_MOVED,
     EventType.HOOK_REGISTERED,
+    EventType.HOOK_REVOKED,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")
-_ENDINGS = ("created", "end", "start/1", "conflict", "start/2", "start/3", "start/4")
+_ENDINGS = ("created", "end", "start/1", "conflict", "start/2", "start/3", "start/4", "revoked")
 _ENDING_CODES = {ending: code for code, ending in enumerate(_ENDINGS)}
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 _VERBATIM = 0xFF

@@ -9,8 +9,6 @@ from typing import final
 from perdure.abc import Transfer
 from perdure.model import (
     Departure,
-    EntityId,
-    HookRecord,
     Lease,
     Message,
     PendingWork,
@@ -37,7 +35,7 @@ from perdure.worldkit.pure import (
 
 from ._ends import end_run
 from ._handle import Handle
-from ._hooks import find_hook
+from ._hooks import INSERT_HOOK, find_hook, hook_values, hooks_of
 from ._log import Log
 from ._messages import spill
 from ._runs import RECORD, find_run, record_of
@@ -94,7 +92,7 @@ def _depart(transaction: Transaction, departure: Departure, url: str) -> RunReco
         return record
     wake = _mailbox(run_id, row[-5:])
     spill(db, "n = ?", (n,))
-    messages, hooks = _messages(db, n, run_id), _hooks(db, n, run_id)
+    messages, hooks = _messages(db, n, run_id), hooks_of(db, n)
     work = pending_work(departure, wake, messages, hooks, now_ms=now_ms)
     log = Log(db, n, record.position)
     log.write(moved_event(record, departure, work, url=url, now_ms=now_ms))
@@ -130,18 +128,6 @@ def _messages(
         message = Message(message_id=f"{run_id}/{name}", run_id=run_id, topic=topic, body=body)
         lease = _lease(message.message_id, token, expires_ms, is_wake=False)
         yield message, Claimable(due_ms=due_ms, lease=lease, claims=attempt), losses, returned
-
-
-def _hooks(db: sqlite3.Connection, n: int, run_id: RunId) -> Iterator[HookRecord]:
-    rows = db.execute("SELECT token, hook_id, metadata, is_webhook FROM hooks WHERE n = ?", (n,))
-    for token, hook_id, metadata, is_webhook in rows.fetchall():
-        yield HookRecord(
-            run_id=run_id,
-            hook_id=EntityId(hook_id),
-            token=token,
-            metadata=metadata,
-            is_webhook=bool(is_webhook),
-        )
 
 
 def _read_streams(db: sqlite3.Connection, n: int) -> Iterator[StreamCopy]:
@@ -195,7 +181,7 @@ def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
 def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) -> int:
     cursor = db.execute(
         f"INSERT INTO runs ({RECORD}, wake_due_ms, wake_generation, wake_attempt)"
-        f" VALUES ({', '.join('?' * 18)})",
+        f" VALUES ({', '.join('?' * 21)})",
         (
             record.run_id,
             record.workflow,
@@ -212,6 +198,9 @@ def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) ->
             record.payload,
             record.idempotency_key,
             pack_map(record.attributes),
+            record.level,
+            record.secret,
+            record.base_url,
             work.wake_due_ms,
             work.wake_generation,
             work.wake_claims,
@@ -222,10 +211,7 @@ def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) ->
 
 
 def _insert_work(db: sqlite3.Connection, n: int, work: PendingWork) -> None:
-    db.executemany(
-        "INSERT INTO hooks (token, n, hook_id, metadata, is_webhook) VALUES (?, ?, ?, ?, ?)",
-        [(hook.token, n, hook.hook_id, hook.metadata, hook.is_webhook) for hook in work.hooks],
-    )
+    db.executemany(INSERT_HOOK, [(n, *hook_values(hook)) for hook in work.hooks])
     db.executemany(
         "INSERT INTO messages (n, name, id, topic, body, due_ms, attempt, lost, returned)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -206,6 +206,9 @@ def _insert(commit: TurnCommit, landing: Landing, transaction: Transaction) -> i
         "created_at_ms": new.created_at_ms,
         "idempotency_key": new.idempotency_key,
         "attributes": pack_map(new.attributes),
+        "level": new.level,
+        "secret": new.secret,
+        "base_url": new.base_url,
         "wake_generation": 1,
     }
     columns.update(landing.columns)
