@@ -17,6 +17,7 @@ LAYERS = (
     "_platform",
     "display",
     "errors",
+    "_fetch",
     "values",
     "_model",
     "abc",

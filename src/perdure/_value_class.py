@@ -12,9 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform, overload
 
-__all__ = ("value_class",)
+__all__ = ("AsItIs", "value_class")
 
 T = TypeVar("T")
+
+
+class AsItIs:
+    """A class whose instances pydantic takes as they are."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        from pydantic_core import core_schema  # pydantic asks, so it is there
+
+        return core_schema.is_instance_schema(cls)
 
 
 class _Anew:

@@ -5,31 +5,23 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, final
 
-from ._value_class import value_class
+from ._fetch import Headers, Request, Response
+from ._value_class import AsItIs, value_class
 
 __all__ = (
     "UNDEFINED",
     "ArrayBuffer",
     "BigInt",
     "DataView",
+    "Headers",
     "RegExp",
+    "Request",
+    "Response",
     "StepRef",
     "TypedArray",
     "Undefined",
     "Url",
 )
-
-
-class _AsItIs:
-    """A class whose instances pydantic takes as they are."""
-
-    __slots__ = ()
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
-        from pydantic_core import core_schema  # pydantic asks, so it is there
-
-        return core_schema.is_instance_schema(cls)
 
 
 class Undefined(Enum):
@@ -49,14 +41,14 @@ UNDEFINED: Final = Undefined.UNDEFINED
 
 @final
 @value_class(kw_only=False)
-class RegExp(_AsItIs):
+class RegExp(AsItIs):
     """A JavaScript regular expression; its grammar is JavaScript's, not ``re``'s."""
 
     source: str
     flags: str = ""
 
 
-class Url(_AsItIs, str):
+class Url(AsItIs, str):
     """A JavaScript ``URL``: its href."""
 
     __slots__ = ()
@@ -74,13 +66,13 @@ class BigInt(int):
         return core_schema.no_info_after_validator_function(cls, core_schema.int_schema())
 
 
-class ArrayBuffer(_AsItIs, bytes):
+class ArrayBuffer(AsItIs, bytes):
     """A JavaScript ``ArrayBuffer``; plain ``bytes`` cross as ``Uint8Array``."""
 
     __slots__ = ()
 
 
-class DataView(_AsItIs, bytes):
+class DataView(AsItIs, bytes):
     """A JavaScript ``DataView``'s bytes."""
 
     __slots__ = ()
@@ -88,7 +80,7 @@ class DataView(_AsItIs, bytes):
 
 @final
 @value_class(kw_only=False)
-class TypedArray(_AsItIs):
+class TypedArray(AsItIs):
     """A JavaScript typed array other than ``Uint8Array``: RFC 8746 tag and little-endian bytes.
 
     Each bit of it survives: the sign of a zero, and the payload of a NaN.
@@ -100,7 +92,7 @@ class TypedArray(_AsItIs):
 
 @final
 @value_class(kw_only=False)
-class StepRef(_AsItIs):
+class StepRef(AsItIs):
     """A reference to a step, as a workflow passes it."""
 
     id: str

@@ -111,6 +111,9 @@ ACCEPTED: dict[int, set[str]] = {
     Tag.STEP: set(),
     Tag.VIEW: {"bytes"},
     Tag.INSTANT: set(),
+    Tag.HEADERS: set(),
+    Tag.REQUEST: set(),
+    Tag.RESPONSE: set(),
     **{tag: set(CONTENTS) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.STREAM, Tag.HOOK)},
     **{tag: {"bytes"} if tag in (64, 68, 72) else set() for tag in TYPED_ARRAYS},
 }

@@ -29,6 +29,7 @@ from ..errors import GuestError, ValueNotCarriableError
 from ..values import UNDEFINED, ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray, Url
 from .decoding import decode, decode_error
 from .enums import form_of
+from .fetch import FETCH_KINDS, fetch_form
 from .models import content_of, is_model
 from .show import show
 from .survey import MAX_ITEMS, too_many_items
@@ -339,14 +340,14 @@ class _Encoder:
         return cbor2.CBORTag(Tag.SHAREABLE, self.content(value, depth))
 
     def content(self, value: Any, depth: int) -> Any:
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | deque):
             return self.items(value, depth)
+        if isinstance(value, FETCH_KINDS):
+            return fetch_form(value)
         if isinstance(value, Mapping):
             return self.mapping(value, depth)
         if isinstance(value, set | frozenset):
             return self.set(value, depth)
-        if isinstance(value, deque):
-            return self.items(list(value), depth)
         if isinstance(value, BaseException):
             return cbor2.CBORTag(Tag.ERROR, self.mapping(_fields(value), depth))
         if isinstance(value, cbor2.CBORTag):  # a value of JavaScript's that is only passed on
@@ -369,7 +370,7 @@ class _Encoder:
                 raise self.refuse(str(exc)) from exc
         return self.dumped[id(model)][1]
 
-    def items(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+    def items(self, value: Sequence[Any], depth: int) -> list[Any]:
         forms: list[Any] = []
         for index, item in enumerate(value):
             self.path.append(f"[{index}]")

@@ -20,6 +20,7 @@ import cbor2
 
 from ..errors import GuestError, ProtocolError
 from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
+from .fetch import FETCH_DECODERS
 from .tags import FINE_SECONDS, ITEM_BYTES, Tag
 
 __all__ = ("PLAIN", "SHARED", "SHARED_AS_LISTS", "Unfit")
@@ -233,6 +234,7 @@ _ALL: dict[int, Any] = {
     Tag.BUFFER: lambda value, immutable: ArrayBuffer(_bytes(value, "ArrayBuffer")),
     Tag.VIEW: lambda value, immutable: DataView(_bytes(value, "DataView")),
     Tag.STEP: _step,
+    **FETCH_DECODERS,
     **{tag: _passed_on(tag) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.STREAM, Tag.HOOK)},
     **{tag: _typed(tag) for tag in ITEM_BYTES},
 }

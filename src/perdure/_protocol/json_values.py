@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, cast, final
 
 from ..errors import GuestError
-from ..values import UNDEFINED
+from ..values import UNDEFINED, Request, Response
 
 __all__ = ("Json", "as_json")
 
@@ -17,6 +17,7 @@ _Container: TypeAlias = "GuestError | Mapping[object, object] | Iterable[object]
 
 _MAX_DEPTH = 100
 _MAX_REPEATS = 100_000  # items shown again, of containers that are referred to again
+_FETCHED = ("method", "url", "status", "status_text", "headers", "body")
 _MAX_INT_BITS = 10_000  # Python writes no longer integers in decimals
 
 
@@ -50,6 +51,9 @@ class _View:
             return value.isoformat()
         if isinstance(value, GuestError | Mapping | list | tuple | set | frozenset):
             return self._container(cast("_Container", value), depth)
+        if isinstance(value, Request | Response):
+            fields = {name: getattr(value, name) for name in _FETCHED if hasattr(value, name)}
+            return {name: self.of(part, depth + 1) for name, part in fields.items()}
         return str(value)
 
     def _container(self, value: _Container, depth: int) -> Any:

@@ -28,7 +28,10 @@ from ..values import (
     UNDEFINED,
     ArrayBuffer,
     DataView,
+    Headers,
     RegExp,
+    Request,
+    Response,
     StepRef,
     TypedArray,
     Undefined,
@@ -63,6 +66,7 @@ _HASHED = {"dict": ("keys_schema",), "set": ("items_schema",), "frozenset": ("it
 _ARRIVING = (
     *(str, int, float, bool, bytes, list, dict, set, datetime, type(None), GuestError),
     *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef),
+    *(Headers, Request, Response),
 )
 
 

@@ -31,6 +31,9 @@ class Tag:
     HOOK: Final = 1347571207
     VIEW: Final = 1347571208
     INSTANT: Final = 1347571209
+    HEADERS: Final = 1347571210
+    REQUEST: Final = 1347571211
+    RESPONSE: Final = 1347571212
 
 
 # RFC 8746, little-endian: tag -> type code of Python's array module, where it has one.

@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from ..errors import GuestError
+from ..values import Request, Response
 
 __all__ = ("SMALL_BYTES", "SMALL_ITEMS", "is_small", "parts_of_text")
 
@@ -56,6 +57,8 @@ def _parts(item: Any) -> Collection[Any]:
         return _parts_of_error(item)
     if isinstance(item, type):
         return ()
+    if isinstance(item, Request | Response):
+        return (item.headers, item.body)
     fields = item if isinstance(item, Mapping) else getattr(item, "__dict__", None)
     if isinstance(fields, Mapping):
         # Of too many it does not matter what they are.

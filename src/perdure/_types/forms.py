@@ -27,7 +27,19 @@ from uuid import UUID
 from .._protocol.enums import form_of
 from .._protocol.texts import crosses_as_text
 from ..errors import GuestError
-from ..values import ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray, Undefined, Url
+from ..values import (
+    ArrayBuffer,
+    BigInt,
+    DataView,
+    Headers,
+    RegExp,
+    Request,
+    Response,
+    StepRef,
+    TypedArray,
+    Undefined,
+    Url,
+)
 from .structures import Field, Structure, key_word, structure_of
 from .texts import RESERVED, RESERVED_TYPES, comment, is_identifier, quoted
 
@@ -63,6 +75,8 @@ _PLAIN: dict[Any, str] = {
     ArrayBuffer: "ArrayBuffer",
     DataView: "DataView",
     TypedArray: "ArrayBufferView",
+    # A module may well have classes of these names.
+    **{kind: f"globalThis.{kind.__name__}" for kind in (Headers, Request, Response)},
     StepRef: "(...args: any[]) => Promise<any>",
     typing.Never: "never",
     typing.NoReturn: "never",
