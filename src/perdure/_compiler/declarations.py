@@ -114,6 +114,7 @@ def read_ambient(cursor: Cursor, start: int) -> bool:
             cursor.end_statement()
     else:
         cursor.grammar.statement(cursor)
+    linkage.types |= cursor.linkage.types
     cursor.linkage, cursor.enums = linkage, enums
     cursor.forget(mark)
     cursor.blank_as(start, cursor.at, ";")

@@ -39,6 +39,8 @@ def read_enum(cursor: Cursor, start: int) -> None:
     cursor.expect("enum")
     name = cursor.name()
     cursor.bindings.append(cursor.at - 1)
+    if cursor.scope < 0:
+        cursor.variables.append(cursor.at - 1)
     key = (cursor.scope, name)
     if key in cursor.enums:  # TypeScript merges them
         if start < keyword and cursor.words[start] == "export":

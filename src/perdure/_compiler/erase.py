@@ -20,6 +20,7 @@ from .modules import drop_types
 from .names import check_names
 from .statements import StatementGrammar, read_program
 from .tokens import END
+from .top_names import check_exports, check_top_names, read_top_names
 
 __all__ = ("Erasure", "erase")
 
@@ -52,8 +53,13 @@ def erase(file: str, text: str) -> Erasure:
     except RecursionError:
         cursor.refuse(cursor.at, "the source is nested too deeply", "take functions out of it")
         return Erasure(script=text, mask=text, problems=cursor.problems, is_unreadable=True)
+    names = read_top_names(cursor)
+    check_top_names(cursor, names)
+    values = {name.name for name in names}
+    values.update(specifier.name for specifier in cursor.linkage.imported())
     if cursor.is_typed:
-        drop_types(cursor)
+        drop_types(cursor, values)
+    check_exports(cursor, values)
     tokens = cursor.tokens
     if not text.isascii() or "\\u" in text:
         check_names(cursor)

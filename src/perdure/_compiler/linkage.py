@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .._value_class import value_class
 
 __all__ = ("Import", "Linkage", "Specifier")
@@ -39,3 +41,9 @@ class Linkage:
         self.exports: list[Specifier] = []
         self.defaults: list[Specifier] = []
         self.types: set[str] = set()  # names at the top that are types
+
+    def imported(self) -> Iterator[Specifier]:
+        """The names that are imported and may stand for values."""
+        for clause in self.imports:
+            yield from clause.heads
+            yield from (specifier for specifier in clause.listed if not specifier.is_type)

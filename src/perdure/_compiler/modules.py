@@ -35,7 +35,7 @@ def _read_alias(cursor: Cursor, start: int, is_type: bool) -> bool:
     """``import A = …``: refused, unless it is a type's."""
     if cursor.word(1) != "=" or not cursor.is_typed:
         return False
-    place = cursor.at
+    name = place = cursor.at
     cursor.at += 2
     if cursor.words[cursor.at] == "require" and cursor.word(1) == "(":
         what, place = "import = require()", place
@@ -44,7 +44,9 @@ def _read_alias(cursor: Cursor, start: int, is_type: bool) -> bool:
     cursor.grammar.value(cursor)
     cursor.end_statement()
     cursor.blank_as(start, cursor.at, ";")
-    if not is_type:
+    if is_type:
+        cursor.linkage.types.add(spelled(cursor.words[name]))
+    else:
         message = f"{what} has no meaning here without TypeScript's compiler"
         cursor.refuse(place, message, "write import … from")
     return True
@@ -79,23 +81,27 @@ def export_default(cursor: Cursor, start: int, name: str) -> None:
     cursor.linkage.defaults.append(Specifier(spelled(name), start, cursor.at))
 
 
-def drop_types(cursor: Cursor) -> None:
-    """Take away the imports and exports of names that turned out to be types."""
-    words = cursor.words
-    bindings = {spelled(words[at]) for at in cursor.bindings}
+def drop_types(cursor: Cursor, values: set[str]) -> None:
+    """Take away the imports and exports of names that turned out to be types.
+
+    Args:
+        values: the names that are imported, or declared at the top.
+    """
     linkage = cursor.linkage
-    imported: set[str] = set()
     for clause in linkage.imports:
-        imported.update(s.name for s in (*clause.heads, *clause.listed) if not s.is_type)
         linkage.types.update(s.name for s in clause.listed if s.is_type)
-    types = linkage.types - bindings - imported
+    types = linkage.types - values
+    exports: list[Specifier] = []
     for specifier in linkage.exports:
         if specifier.name in types:
             cursor.blank(specifier.first, specifier.last)
+        else:
+            exports.append(specifier)
+    linkage.exports = exports
     for specifier in linkage.defaults:
         if specifier.name in types:
             cursor.blank_as(specifier.first, specifier.last, ";")
-    used = _used(cursor, imported)
+    used = _used(cursor, {specifier.name for specifier in linkage.imported()})
     used.update(specifier.name for specifier in linkage.exports)
     for clause in linkage.imports:
         _drop_unused(cursor, clause, used)

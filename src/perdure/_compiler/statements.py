@@ -103,7 +103,6 @@ def _read_variables(cursor: Cursor, start: int) -> bool:
     if not _is_variable(cursor):
         return False
     _mask_using(cursor)
-    cursor.at += 1
     _read_declarators(cursor, 0)
     cursor.end_statement()
     return True
@@ -138,8 +137,13 @@ def _read_awaited(cursor: Cursor, start: int) -> bool:
 
 
 def _read_declarators(cursor: Cursor, flags: int) -> None:
+    is_at_top = cursor.words[cursor.at] == "var" and not cursor.functions
+    cursor.at += 1
     while True:
+        bindings, spans = len(cursor.bindings), len(cursor.spans)
         read_target(cursor)
+        if is_at_top:
+            _note_variables(cursor, cursor.bindings[bindings:], cursor.spans[spans:])
         if cursor.is_typed and cursor.take("!"):
             cursor.blank(cursor.at - 1, cursor.at)
         blank_annotation(cursor)
@@ -147,6 +151,13 @@ def _read_declarators(cursor: Cursor, flags: int) -> None:
             read_expression(cursor, flags)
         if not cursor.take(","):
             return
+
+
+def _note_variables(cursor: Cursor, bindings: list[int], functions: list[tuple[int, int]]) -> None:
+    """Note that ``var`` declares names at the top; not those of functions in its pattern."""
+    cursor.variables += (
+        token for token in bindings if not any(first <= token < last for first, last in functions)
+    )
 
 
 def _read_function(cursor: Cursor, start: int) -> bool:
@@ -245,7 +256,6 @@ def _read_initializer(cursor: Cursor) -> None:
         cursor.at += 1
     if cursor.words[cursor.at] in _VARIABLES and _is_variable(cursor):
         _mask_using(cursor)
-        cursor.at += 1
         _read_declarators(cursor, NO_IN)
     else:
         read_expression(cursor, COMMA | NO_IN)
