@@ -16,6 +16,7 @@ from pathlib import Path
 import mutants
 import mutants_blobs
 import mutants_claims
+import mutants_conversations
 import mutants_edges
 import mutants_races
 import mutants_snapshots
@@ -32,6 +33,7 @@ LIMIT_S = 60.0
 SEEDS = 4
 assert mutants_blobs  # the mutants there are registered by being there
 assert mutants_claims
+assert mutants_conversations
 assert mutants_edges
 assert mutants_races
 assert mutants_snapshots

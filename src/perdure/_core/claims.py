@@ -32,6 +32,10 @@ class Claims:
     wake: Mailbox | None  # None: the run has ended
     messages: dict[str, QueuedMessage] = field(default_factory=dict[str, QueuedMessage])
 
+    def is_due(self, now_ms: int) -> bool:
+        """Whether its wake can be claimed, by workers that know how to carry it."""
+        return self.wake is not None and self.record.is_known and self.wake.is_claimable(now_ms)
+
     def arm(self, due_ms: int) -> None:
         """Make the run due at *due_ms* at the latest, unless it has ended."""
         if self.wake is not None:

@@ -40,7 +40,7 @@ def claim_due_wakes(
     due = [
         (book.wake.claimable_ms or 0, book.record.run_id, book)
         for book in books
-        if book.wake is not None and book.wake.is_claimable(now_ms)
+        if book.wake is not None and book.is_due(now_ms)
     ]
     return [
         (book, book.claim_wake(_lease(name, until_ms, new_token, is_wake=True)))
@@ -76,7 +76,7 @@ def count_due(
     """The answer of ``Queue.count_waiting``."""
     counts = {"": 0}
     for book in books:
-        counts[""] += book.wake is not None and book.wake.is_claimable(now_ms)
+        counts[""] += book.is_due(now_ms)
         for queued in book.messages.values():
             topic = queued.message.topic
             if queued.is_claimable(now_ms) and (topics is None or topic in topics):

@@ -91,6 +91,11 @@ class RunRecord:
     secret: bytes = field(default=b"", repr=False)  # never shown; empty: the run id has its place
     base_url: str = ""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether this package knows how to carry the run: else its wake is not for us."""
+        return self.level <= LEVEL
+
 
 @value_class
 class RunFilter:

@@ -35,6 +35,10 @@ class Queue(ABC):
     ) -> tuple[WakeClaim, ...]:
         """Lease up to *limit* due runs, each to one caller; the longest due first, equals by id.
 
+        Runs above ``perdure.model.LEVEL`` are passed over, however long they are due and however
+        many: workers of a later version carry them. They are listed, read, woken and cancelled as
+        others are.
+
         A limit below 1 claims nothing, at once.
 
         However often its claims were lost a run stays due. ``fruitless_claims`` counts this one and
@@ -91,4 +95,6 @@ class Queue(ABC):
 
     @abstractmethod
     async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
-        """How many due, unclaimed messages each topic has; due, unclaimed wakes under ``""``."""
+        """How many due, unclaimed messages each topic has; due, unclaimed wakes under ``""``:
+        those that ``claim_wakes`` would hand out.
+        """

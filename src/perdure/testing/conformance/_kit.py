@@ -19,6 +19,7 @@ from ._calls import loose
 from ._capabilities import CAPABILITIES
 from ._case import Case, DirectCheck, FailIo, Tier
 from ._claims import CLAIMS
+from ._conversations import CONVERSATIONS
 from ._edges import EDGES
 from ._faulty import FAULTS
 from ._histories import HISTORIES
@@ -42,6 +43,7 @@ DIRECT: dict[str, DirectCheck] = {
     **TRANSFERS,
     **BYTES,
     **CLAIMS,
+    **CONVERSATIONS,
     **EDGES,
     **HISTORIES,
     **FAULTS,

@@ -20,7 +20,7 @@ from ..._model.events import Event, EventType, Fact
 from ..._model.hooks import HookClaim
 from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import Lease, LeaseEnd, MessageClaim, NewMessage, WakeClaim
-from ..._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
+from ..._model.runs import LEVEL, NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
 from ..._model.snapshot import Snapshot
 from ._pair import Pair, Store
 
@@ -163,8 +163,8 @@ class PairMachine(RuleBasedStateMachine):
             input=payload,
             created_at_ms=self.now,
             attributes={"colour": workflow},
-            level=1,
-            secret=payload * 16,
+            level=LEVEL + (payload == b"b"),
+            secret=f"{run_id}/{self.counter}".encode(),
             base_url=f"http://{workflow}",
         )
 

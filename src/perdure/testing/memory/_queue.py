@@ -187,8 +187,8 @@ class MemoryQueue(Queue):
         store = await self._handle.enter()
         now, counts = self._handle.now_ms(), dict[str, int]()
         with store.lock:
-            wakes = [run.wake for run in store.runs.values() if run.wake is not None]
-            counts[""] = sum(wake.is_claimable(now) for wake in wakes)
+            wakes = [run.claimable_wake for run in store.runs.values()]
+            counts[""] = sum(wake.is_claimable(now) for wake in wakes if wake is not None)
             for stored in store.messages.values():
                 topic = stored.message.topic
                 if stored.is_claimable(now) and (topics is None or topic in topics):
@@ -198,7 +198,8 @@ class MemoryQueue(Queue):
     def _take_wakes(self, limit: int, visibility_ms: int) -> tuple[WakeClaim, ...]:
         store, now, claims = self._handle.store, self._handle.now_ms(), list[WakeClaim]()
         with store.lock:
-            wakes = [(k, run.wake) for k, run in store.runs.items() if run.wake is not None]
+            runs = [(k, run.claimable_wake) for k, run in store.runs.items()]
+            wakes = [(k, wake) for k, wake in runs if wake is not None]
             for name, wake in longest_due(wakes, limit=limit, now_ms=now):
                 lease = _new_lease(store, name, is_wake=True, expires_at_ms=now + visibility_ms)
                 wake.take(lease)

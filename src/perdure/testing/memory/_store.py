@@ -62,6 +62,11 @@ class StoredRun:
     streams: dict[str, StoredStream] = field(default_factory=dict[str, StoredStream])
     last_commit: tuple[str, Committed] | None = None
 
+    @property
+    def claimable_wake(self) -> Mailbox | None:
+        """Its wake, if it has one and we know how to carry it."""
+        return self.wake if self.record.is_known else None
+
     def copied(self) -> StoredRun:
         """The same, of its own."""
         return replace(
@@ -201,6 +206,7 @@ class Handle:
     def _next_due_ms(self, default: int) -> int:
         store, now = self.store, self.now_ms()
         with store.lock:
-            wakes = [run.wake for run in store.runs.values() if run.wake is not None]
-            times = [i.claimable_ms for i in (*wakes, *store.messages.values())]
+            wakes = [run.claimable_wake for run in store.runs.values()]
+            items = [*(wake for wake in wakes if wake is not None), *store.messages.values()]
+            times = [item.claimable_ms for item in items]
         return min((t for t in times if t is not None and t > now), default=default)

@@ -25,7 +25,7 @@ from ._handle import Handle
 from ._messages import claim_of, live
 from ._page import Needs, Page
 from ._runs import wake_of
-from ._schema import ANY_TIME, bounded
+from ._schema import ANY_TIME, KNOWN, bounded
 from ._turn import Lander, Work
 from ._values import Owner, load_values
 
@@ -154,12 +154,13 @@ class MongoQueue(Queue):
 
     async def count_waiting(self, topics: Sequence[str] | None = None) -> dict[str, int]:
         now_ms, db = self._handle.now_ms(), self._handle.db
+        due_wakes: Document = {"wake_at_ms": {"$gte": ANY_TIME, "$lte": now_ms}, **KNOWN}
         due: Document = {"at_ms": {"$lte": now_ms}}
         if topics is not None:
             due["topic"] = {"$in": sorted(set(topics))}
         wakes, groups = await self._handle.read(
             lambda: _both(
-                db.runs.count_documents({"wake_at_ms": {"$gte": ANY_TIME, "$lte": now_ms}}),
+                db.runs.count_documents(due_wakes),
                 self._handle.driver.aggregate(
                     db.messages,
                     [{"$match": due}, {"$group": {"_id": "$topic", "count": {"$sum": 1}}}],
@@ -191,7 +192,7 @@ class MongoQueue(Queue):
         until_ms = self._handle.now_ms() + visibility_ms
         documents, next_due_ms = await self._claim(
             self._handle.db.runs,
-            {},
+            KNOWN,
             "wake_at_ms",
             limit,
             lambda token: {

@@ -17,7 +17,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from perdure.errors import WorldContractError
-from perdure.model import EntityId, Event, EventType, LoggedEvent
+from perdure.model import LEVEL, EntityId, Event, EventType, LoggedEvent
 from perdure.worldkit.pure import load_plain
 
 from ._driver import Collection, Database, Document
@@ -25,6 +25,7 @@ from ._values import Pending, Values
 
 __all__ = (
     "ANY_TIME",
+    "KNOWN",
     "Collections",
     "bounded",
     "create_collections",
@@ -35,6 +36,8 @@ __all__ = (
 
 VERSION = 2
 _MAX_COUNT = (1 << 31) - 2
+# Runs that this version knows how to carry. A later version has an index of its own for its runs.
+KNOWN: Document = {"level": {"$lte": LEVEL}}
 ANY_TIME = -(1 << 62)  # before any due time; a partial index is used only if its filter is asked
 
 
@@ -63,14 +66,16 @@ def bounded(count: int) -> int:
     return max(0, min(count, _MAX_COUNT))
 
 
-def _waiting(field: str) -> dict[str, Any]:
-    return {"partialFilterExpression": {field: {"$gte": ANY_TIME}}}
+def _waiting(field: str, where: Document | None = None) -> dict[str, Any]:
+    return {"partialFilterExpression": {field: {"$gte": ANY_TIME}, **(where or {})}}
 
 
 INDEXES: dict[str, list[IndexModel]] = {
     "runs": [
         IndexModel([("created_at_ms", ASCENDING), ("_id", ASCENDING)]),
-        IndexModel([("wake_at_ms", ASCENDING), ("_id", ASCENDING)], **_waiting("wake_at_ms")),
+        IndexModel(
+            [("wake_at_ms", ASCENDING), ("_id", ASCENDING)], **_waiting("wake_at_ms", KNOWN)
+        ),
         IndexModel([("ended_at_ms", ASCENDING), ("_id", ASCENDING)], **_waiting("ended_at_ms")),
     ],
     "events": [IndexModel([("_id.n", ASCENDING), ("key", ASCENDING)], unique=True)],

@@ -3,8 +3,8 @@
 It holds the run's record, wake and messages with their leases, the tokens it holds, its snapshots
 and the end of its log. Large values lie in immutable parts beside it, written before the head that
 names them: segments of the log, the keys of all events in segments, big snapshots, big message
-bodies. ``cover`` is the run's times in the due index: for the wake (``""``) and each topic a time
-not later than the next moment at which something of it can be claimed.
+bodies. ``cover`` is the run's times in the due index: for the wake (``wake_kind``) and each topic a
+time not later than the next moment at which something of it can be claimed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 from perdure.errors import WorldContractError
-from perdure.model import Committed, HookRecord, LoggedEvent, RunRecord, Snapshot
+from perdure.model import LEVEL, Committed, HookRecord, LoggedEvent, RunRecord, Snapshot
 from perdure.worldkit.pure import Book, Mailbox, QueuedMessage
 
 from ._packing import pack, unpack
@@ -39,6 +39,7 @@ from ._schema import (
 )
 
 __all__ = (
+    "WAKES",
     "Claimed",
     "Entry",
     "Head",
@@ -112,6 +113,10 @@ class Head:
     def knows_keys(self) -> bool:
         """Whether ``positions`` has every event of the log."""
         return len(self.positions) >= self.record.position
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether its wake can be claimed here."""
+        return self.wake is not None and self.record.is_known and self.wake.is_claimable(now_ms)
 
     def has(self, mark: bytes) -> bool:
         """Whether the write with this mark is in this version, so far as versions remember."""
@@ -286,11 +291,19 @@ class Head:
             self.positions[entry.key] = position
 
 
+def wake_kind(level: int) -> str:
+    """The name in the index of the wakes of a level's runs; those who know it ask for it."""
+    return "" if level <= 1 else f"\0{level}"  # no topic has a NUL
+
+
+WAKES = frozenset(wake_kind(level) for level in range(1, LEVEL + 1))
+
+
 def claimable(book: Book | Head) -> dict[str, int]:
     """For the wake and each topic, from when something of it can be claimed."""
     times: dict[str, int] = {}
     if book.wake is not None and (at := book.wake.claimable_ms) is not None:
-        times[""] = at
+        times[wake_kind(book.record.level)] = at
     for queued in book.messages.values():
         at = queued.claimable_ms
         if at is not None:

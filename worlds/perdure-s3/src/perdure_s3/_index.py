@@ -47,7 +47,7 @@ class Item:
     birth: str
     seq: int
     born_ms: int
-    dues: Mapping[str, int]  # by kind: "" is the wake, else a topic
+    dues: Mapping[str, int]  # by kind: "" is a wake of level 1, else a topic
 
 
 @dataclass(frozen=True, slots=True)

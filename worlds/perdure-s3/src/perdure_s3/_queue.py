@@ -18,7 +18,7 @@ from perdure.model import Lease, LeaseEnd, MessageClaim, NewMessage, RunId, Wake
 from perdure.worldkit.pure import Book
 
 from ._handle import Handle
-from ._head import Head
+from ._head import WAKES, Head
 from ._index import View
 from ._parts import MissingPartError
 from ._schema import run_of
@@ -72,9 +72,9 @@ class S3Queue(Queue):
             return [one for one in claims if one is not None]
 
         def is_due(head: Head, now_ms: int) -> bool:
-            return head.wake is not None and head.wake.is_claimable(now_ms)
+            return head.is_due(now_ms)
 
-        return tuple(await self._wait({""}, limit, wait_ms, is_due, claim))
+        return tuple(await self._wait(WAKES, limit, wait_ms, is_due, claim))
 
     async def send(self, messages: Sequence[NewMessage]) -> None:
         self._handle.check_open()
@@ -153,11 +153,11 @@ class S3Queue(Queue):
         await due.look(at_once=True)
         kinds = due.kinds() if topics is None else {*topics}
         counts, now_ms = {"": 0}, self._handle.now_ms()
-        candidates = [run_id for _, run_id in due.candidates({"", *kinds})]
+        candidates = [run_id for _, run_id in due.candidates({*WAKES, *kinds})]
         for head in await each(self._read(run_id) for run_id in candidates[:_COUNTED]):
             if head is None:
                 continue
-            counts[""] += head.wake is not None and head.wake.is_claimable(now_ms)
+            counts[""] += head.is_due(now_ms)
             for queued in head.messages.values():
                 topic = queued.message.topic
                 if queued.is_claimable(now_ms) and (topics is None or topic in kinds):
@@ -290,7 +290,7 @@ def _lease(item: str, txn: Txn, visibility_ms: int, *, is_wake: bool) -> Lease:
 
 def _claim_wake(txn: Txn, visibility_ms: int) -> WakeClaim | None:
     book = txn.found
-    if book is None or book.wake is None or not book.wake.is_claimable(txn.now_ms):
+    if book is None or not book.is_due(txn.now_ms):
         return None
     return book.claim_wake(_lease(txn.run_id, txn, visibility_ms, is_wake=True))
 

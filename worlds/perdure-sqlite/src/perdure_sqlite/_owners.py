@@ -20,6 +20,7 @@ from perdure.worldkit.files import set_mode, try_lock
 
 from ._messages import spill
 from ._place import Place
+from ._schema import KNOWN
 from ._writer import Transaction
 
 __all__ = ("Owner",)
@@ -162,7 +163,7 @@ def _free(transaction: Transaction, name: str) -> None:
     )
     freed += db.execute(
         "UPDATE runs SET wake_expires_ms = ? WHERE n IN (SELECT n FROM runs"
-        " WHERE wake_claimable_ms > ? AND wake_token LIKE ?)",
+        f" WHERE wake_claimable_ms > ? AND wake_token LIKE ? AND {KNOWN})",
         (now_ms, now_ms, prefix),
     ).rowcount
     if freed:

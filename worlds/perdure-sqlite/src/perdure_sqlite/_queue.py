@@ -27,7 +27,7 @@ from ._messages import (
 )
 from ._owners import Owner
 from ._runs import Wake, load_wake, store_wake
-from ._schema import Row, bounded
+from ._schema import KNOWN, Row, bounded
 from ._writer import Transaction
 
 __all__ = ("SqliteQueue",)
@@ -36,10 +36,13 @@ T = TypeVar("T")
 
 # What claims ask in the one writer: the front of an index answers it, however much waits.
 DUE_WAKES = (
-    "SELECT n, run_id, wake_generation, wake_attempt FROM runs WHERE wake_claimable_ms <= ?"
+    "SELECT n, run_id, wake_generation, wake_attempt FROM runs"
+    f" WHERE wake_claimable_ms <= ? AND {KNOWN}"
     " ORDER BY wake_claimable_ms, run_id LIMIT ?"
 )
-FIRST_WAKE = "SELECT min(wake_claimable_ms) FROM runs WHERE wake_claimable_ms IS NOT NULL"
+FIRST_WAKE = (
+    f"SELECT min(wake_claimable_ms) FROM runs WHERE wake_claimable_ms IS NOT NULL AND {KNOWN}"
+)
 FIRST_LEASE = "SELECT min(leased_ms) FROM runs WHERE leased_ms IS NOT NULL"
 _HEAD = (
     "(SELECT {} FROM messages WHERE token IS NULL AND messages.topic = asked.topic"
@@ -54,7 +57,7 @@ LONGEST_DUE = (
     " WHERE token IS NULL AND topic = ? AND due_ms <= ? ORDER BY due_ms, id LIMIT ?"
 )
 # Counting takes as long as there is to count, in the reader.
-COUNT_WAKES = "SELECT count(*) FROM runs WHERE wake_claimable_ms <= ?"
+COUNT_WAKES = f"SELECT count(*) FROM runs WHERE wake_claimable_ms <= ? AND {KNOWN}"
 COUNT_MESSAGES = (
     "SELECT topic, count(*) FROM ("
     "SELECT topic FROM messages WHERE token IS NULL AND due_ms <= ?"

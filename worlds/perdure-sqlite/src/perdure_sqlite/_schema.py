@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, cast
 import cbor2
 
 from perdure.errors import WorldContractError
-from perdure.model import EntityId, Event, EventType, Fact, LoggedEvent
+from perdure.model import LEVEL, EntityId, Event, EventType, Fact, LoggedEvent
 from perdure.worldkit.pure import load_plain
 
 __all__ = (
@@ -24,6 +24,7 @@ __all__ = (
     "EVENT_COLUMNS",
     "EVENT_INSERT",
     "EVENT_PLACES",
+    "KNOWN",
     "OF_RUN",
     "VERSION",
     "Row",
@@ -45,8 +46,10 @@ Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 APPLICATION_ID = 0x50455244  # "PERD"
 VERSION = 7
 
+# Runs that this version knows how to carry. A later version has an index of its own for its runs.
+KNOWN = f"level <= {LEVEL}"
 # A claimed wake keeps in wake_due_ms what came meanwhile; claimable it is when its lease runs out.
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE runs (
   n INTEGER PRIMARY KEY,
   run_id TEXT NOT NULL UNIQUE,
@@ -87,7 +90,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_creation ON runs (created_at_ms, run_id);
 CREATE INDEX runs_by_end ON runs (ended_at_ms, run_id) WHERE ended_at_ms IS NOT NULL;
 CREATE INDEX wakes ON runs (wake_claimable_ms, run_id, wake_token)
-  WHERE wake_claimable_ms IS NOT NULL;
+  WHERE wake_claimable_ms IS NOT NULL AND {KNOWN};
 CREATE INDEX leases ON runs (leased_ms) WHERE leased_ms IS NOT NULL;
 CREATE TABLE events (
   id INTEGER PRIMARY KEY, -- run and position in one: a log is appended to at one place
