@@ -22,6 +22,7 @@ FACTS: dict[str, Any] = {
     "installed": ["memory"],
     "errors": (1,),
     "props": {"a": 1},
+    "issues": [("payload.a", "is odd")],
     "lost": 2,
     "fatal": True,
     "retry_after": 3.5,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _logs as _logs
 from ._protocol.frames import Limits as Limits
+from ._runtime.hook_types import HookType as HookType, hook_type as hook_type
 from ._runtime.hooks import Hook as Hook, get_hook as get_hook, resume_hook as resume_hook
 from ._runtime.inspect.listing import list_runs as list_runs
 from ._runtime.metadata import (
@@ -24,6 +25,7 @@ from ._runtime.workflow import Workflow as Workflow, workflow as workflow
 from .errors import (
     FatalError as FatalError,
     HookNotFoundError as HookNotFoundError,
+    HookPayloadError as HookPayloadError,
     PerdureError as PerdureError,
     RetryableError as RetryableError,
     RunCancelledError as RunCancelledError,

@@ -24,6 +24,7 @@ from ._root import (
 from ._usage import (
     CursorError,
     HookNotFoundError,
+    HookPayloadError,
     HookTokenHeldError,
     IdempotencyConflictError,
     NameTooLongError,
@@ -75,6 +76,7 @@ __all__ = (
     "GuestBuildError",
     "GuestError",
     "HookNotFoundError",
+    "HookPayloadError",
     "HookTokenHeldError",
     "IdempotencyConflictError",
     "IllegalTransitionError",

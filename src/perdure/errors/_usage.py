@@ -10,6 +10,7 @@ from ._root import UsageError, brief
 __all__ = (
     "CursorError",
     "HookNotFoundError",
+    "HookPayloadError",
     "HookTokenHeldError",
     "IdempotencyConflictError",
     "NameTooLongError",
@@ -22,6 +23,8 @@ __all__ = (
     "WorldClosedError",
     "WorldNotFoundError",
 )
+
+_ISSUES_SHOWN = 20
 
 
 class WorldClosedError(UsageError):
@@ -129,6 +132,25 @@ class HookNotFoundError(UsageError):
             f"its run has ended; 'perdure hooks' lists those that are live"
         )
         self.token = token
+
+
+class HookPayloadError(UsageError):
+    """A payload does not match the schema of its ``hook_type``; nothing was sent.
+
+    Attributes:
+        name: the hook type's.
+        issues: (path, message) of each, such as ``("payload.items[0].price", "Field required")``.
+    """
+
+    def __init__(self, name: str, *, issues: Sequence[tuple[str, str]]) -> None:
+        lines = [f"  {path}: {message}" for path, message in issues[:_ISSUES_SHOWN]]
+        if len(issues) > _ISSUES_SHOWN:
+            lines.append(f"  … and {len(issues) - _ISSUES_SHOWN:,} more")
+        super().__init__(
+            "\n".join([f"Hook payload did not match the defined schema: {name}", *lines])
+        )
+        self.name = name
+        self.issues: tuple[tuple[str, str], ...] = tuple(issues)
 
 
 class NameTooLongError(UsageError):
