@@ -20,6 +20,7 @@ from perdure._core.turn import (
     plan_turn,
     steps_to_run,
     wait_completed,
+    wait_ended_early,
 )
 from perdure._model.commands import (
     Answer,
@@ -256,6 +257,13 @@ def test_a_wait_is_never_over_before_its_time(resume_at: int, now: int) -> None:
     event = wait_completed(WAIT.id, resume_at_ms=resume_at, now_ms=now)
     assert event.at_ms >= max(resume_at, now)
     assert (event.key, event.entity) == (end_key(WAIT.id), WAIT.id)
+
+
+@given(st.integers(0, 99))
+def test_a_wait_that_is_ended_early_is_over_now(now: int) -> None:
+    event = wait_ended_early(WAIT.id, now_ms=now)
+    assert (event.at_ms, event.facts) == (now, {"early": True})
+    assert event.key == wait_completed(WAIT.id, resume_at_ms=0, now_ms=now).key
 
 
 def test_a_step_that_the_bundle_does_not_import_ends_the_run() -> None:

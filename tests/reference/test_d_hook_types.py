@@ -137,10 +137,11 @@ class Unknown:
     ("make", "text"),
     [
         (lambda: hook_type("n", later), "async function"),
+        # Wrong on purpose, as the next, too.
         (lambda: hook_type("n", 7), "value of type int"),  # type: ignore[arg-type]
-        (lambda: hook_type(7, Ticket), "name is a text"),  # type: ignore[arg-type]
+        (lambda: hook_type(7, Ticket), "name is a text"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: hook_type("n", Unknown).check(1), "cannot read its schema"),
-        (lambda: hook_type("n", list["Missing"]).check(1), "cannot read its schema"),  # type: ignore[name-defined]  # noqa: F821
+        (lambda: hook_type("n", list["Missing"]).check(1), "cannot read its schema"),  # type: ignore[name-defined]  # noqa: F821  # likewise
     ],
 )
 def test_what_is_no_schema_is_refused(make: Callable[[], object], text: str) -> None:

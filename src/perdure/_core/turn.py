@@ -44,6 +44,7 @@ __all__ = (
     "plan_turn",
     "steps_to_run",
     "wait_completed",
+    "wait_ended_early",
 )
 
 
@@ -99,6 +100,20 @@ def wait_completed(entity: EntityId, *, resume_at_ms: int, now_ms: int) -> Event
         key=end_key(entity),
         at_ms=max(resume_at_ms, now_ms),
         entity=entity,
+    )
+
+
+def wait_ended_early(entity: EntityId, *, now_ms: int) -> Event:
+    """The delivery that ends a wait before its time, of which the guest is told that it is now.
+
+    With the time that the wait was for, later sleeps would be too long.
+    """
+    return Event(
+        type=EventType.WAIT_COMPLETED,
+        key=end_key(entity),
+        at_ms=now_ms,
+        entity=entity,
+        facts={"early": True},
     )
 
 

@@ -6,7 +6,7 @@ Imported only for the first such schema, since pydantic takes a tenth of a secon
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 
@@ -22,10 +22,9 @@ def by_pydantic(name: str, schema: object) -> Callable[[object], object]:
     Raises:
         UsageError: pydantic cannot read the schema.
     """
-    annotation: Any = schema
     try:
-        admit_typed_dicts(annotation)
-        adapter: TypeAdapter[object] = TypeAdapter(annotation)
+        admit_typed_dicts(schema)
+        adapter = TypeAdapter(cast("type[object]", schema))
         adapter.rebuild()  # of a class whose parts were not all defined yet
     except (PydanticSchemaGenerationError, PydanticUserError, NameError) as exc:
         reason = str(exc).partition("\n")[0]

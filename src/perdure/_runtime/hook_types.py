@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, final
+from typing import Any, Generic, TypeAlias, TypeVar, cast, final
 
 from ..abc import World
 from ..errors import HookPayloadError, UsageError
@@ -19,13 +19,19 @@ from .hooks import Hook, resume_hook
 __all__ = ("HookType", "hook_type")
 
 T = TypeVar("T")
+Schema: TypeAlias = type[T] | Callable[[Any], T]
 
 
 @final
 class HookType(Generic[T]):
-    """A kind of hook, whose payloads have a schema. Made by ``hook_type``."""
+    """A kind of hook, whose payloads have a schema.
 
-    def __init__(self, name: str, schema: type[T] | Callable[[Any], T]) -> None:
+    Args:
+        name: for people, in errors.
+        schema: as of ``hook_type``, which makes these.
+    """
+
+    def __init__(self, name: str, schema: Schema[T]) -> None:
         self.name = name
         self._schema = schema
         self._check: Callable[[object], T] | None = None  # made when it is first needed
@@ -34,7 +40,7 @@ class HookType(Generic[T]):
         return f"<HookType {self.name}>"
 
     def check(self, payload: object) -> T:
-        """The payload as the schema has it.
+        """The *payload* as the schema has it.
 
         Raises:
             HookPayloadError: it does not match the schema; lists each issue with its path.
@@ -52,7 +58,9 @@ class HookType(Generic[T]):
         resume_id: str | None = None,
         world: World | None = None,
     ) -> Hook:
-        """Check a payload, and send it as ``resume_hook`` does; the checked value crosses.
+        """Check a *payload*, and send it; what the schema makes of it crosses.
+
+        The *token*, *resume_id* and *world* are those of ``resume_hook``.
 
         Raises:
             HookPayloadError: it does not match the schema; nothing was sent.
@@ -62,7 +70,7 @@ class HookType(Generic[T]):
         return await resume_hook(token, self.check(payload), resume_id=resume_id, world=world)
 
 
-def hook_type(name: str, schema: type[T] | Callable[[Any], T]) -> HookType[T]:
+def hook_type(name: str, schema: Schema[T]) -> HookType[T]:
     """A kind of hook whose payloads are checked, and converted, before they are sent.
 
     Args:
@@ -90,7 +98,7 @@ def _is_annotation(schema: object) -> bool:
     return isinstance(schema, type) or typing.get_origin(schema) is not None
 
 
-def _checker(name: str, schema: type[T] | Callable[[Any], T]) -> Callable[[object], T]:
+def _checker(name: str, schema: Schema[T]) -> Callable[[object], T]:
     if not _is_annotation(schema):
         return _by_function(name, cast("Callable[[object], T]", schema))
     from .hook_schema import by_pydantic  # takes a tenth of a second

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from typing import Any, final
 
 import anyio
 
-from .._core.transfer import check_here, moved_to
-from .._model.commit import Append
-from .._model.events import Event, EventType, LoggedEvent
+from .._core.transfer import moved_to
+from .._model.events import LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunOutcome, RunRecord, RunStatus
 from .._protocol.codec import decode
@@ -21,7 +20,6 @@ from ..errors import (
     GuestError,
     ProtocolError,
     RunCancelledError,
-    RunEndedError,
     RunFailedError,
     RunMovedError,
     RunTimeoutError,
@@ -29,11 +27,13 @@ from ..errors import (
 )
 from .ambient import meant_world, workers
 from .arguments import checked_position, checked_text, checked_timeout, checked_world
+from .cancellation import cancel_run, checked_reason
 from .hooks import Hook, hooks_of_run
 from .inspect.hints import why_waiting
 from .listener import SOON, Listener
 from .log_fields import of_run
-from .payloads import decode_aside, encode_payload
+from .payloads import decode_aside
+from .waits import end_waits
 from .worker.lending import is_in_step, lent
 
 __all__ = ("Run", "get_run")
@@ -122,29 +122,31 @@ class Run:
         Cancelling a cancelled run again is fine.
 
         Args:
-            reason: a text that is kept with the run; ``RunCancelledError.reason`` has it.
+            reason: a text that is kept with the run; ``RunCancelledError.reason`` has it. At most
+                512 characters.
 
         Raises:
             RunEndedError: it completed or failed before.
             RunMovedError: it goes on in another world.
         """
-        if reason is not None:
-            checked_text("reason", reason)
-        world = await self._reach()
-        event = Event(
-            type=EventType.RUN_CANCELLED,
-            key="run/ended",
-            at_ms=world.now_ms(),
-            payload=None if reason is None else encode_payload(reason, where="reason"),
-        )
-        try:
-            await world.storage.append(Append(run_id=self.id, event=event, wake=False))
-        except RunEndedError:
-            check_here(await self.info())
-            raise
-        record = await self.info()
-        if record.status is not RunStatus.CANCELLED:
-            raise RunEndedError(self.id, status=record.status)
+        text = checked_reason(reason)
+        await cancel_run(await self._reach(), self.id, text)
+
+    async def wake(self, ids: Iterable[str] | None = None) -> int:
+        """End sleeps of the run before their time, and return how many this call ended.
+
+        The workflow goes on as if each were over, at the time that it is now. A sleep whose time
+        comes meanwhile ends once, and counts for nobody.
+
+        Args:
+            ids: those of the waits to end, as in ``perdure inspect``; None ends all that are open.
+
+        Raises:
+            RunNotFoundError: no such run.
+            RunMovedError: it goes on in another world.
+            UsageError: one of *ids* is no wait of the run.
+        """
+        return await end_waits(await self._reach(), self.id, ids)
 
     async def events(self, *, after: int = 0) -> AsyncIterator[LoggedEvent]:
         """The log so far, in order, from the position above *after*."""

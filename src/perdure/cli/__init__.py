@@ -9,6 +9,7 @@ import typer
 import perdure
 
 from . import _compile, _runs
+from ._cancel import cancel
 from ._certify import certify
 from ._hooks import hooks, resume
 from ._inspect import inspect
@@ -19,6 +20,7 @@ from ._output import show
 from ._program import Program
 from ._rerun import rerun
 from ._types import types
+from ._wake import wake
 from .demo import demo
 
 __all__ = ("app", "main")
@@ -59,7 +61,8 @@ for _command in (
     _runs.worker,
     inspect,
     _runs.log,
-    _runs.cancel,
+    cancel,
+    wake,
     hooks,
     resume,
     move,

@@ -21,6 +21,7 @@ from ..abc import Capability, World
 from ..errors import RunNotFoundError, UsageError
 
 __all__ = (
+    "AttributesOption",
     "JsonOption",
     "QueueOption",
     "RootOption",
@@ -32,6 +33,7 @@ __all__ = (
     "load_steps",
     "near",
     "parse_args",
+    "parse_attributes",
 )
 
 WorldOption: TypeAlias = Annotated[
@@ -54,6 +56,14 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.
 StepsOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--steps", help="A module with steps; may be given several times."),
+]
+AttributesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="NAME=TEXT",
+        help="Only those with this attribute; may be given several times.",
+    ),
 ]
 QueueOption: TypeAlias = Annotated[
     list[str] | None,
@@ -80,6 +90,18 @@ def parse_args(text: str) -> list[object]:
     if not isinstance(value, list):
         raise UsageError(f"the arguments are a JSON array; write '[{text}]'")
     return cast("list[object]", value)
+
+
+def parse_attributes(pairs: Sequence[str] | None) -> dict[str, str] | None:
+    """Attributes by name, from texts such as ``tier=gold``; None of none.
+
+    Raises:
+        UsageError: one has no equals sign.
+    """
+    for pair in pairs or ():
+        if "=" not in pair:
+            raise UsageError(f"--attribute {pair}: write NAME=TEXT, such as tier=gold")
+    return dict(pair.split("=", 1) for pair in pairs) if pairs else None
 
 
 def check_shared(world: World) -> None:

@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from .._model.runs import RunStatus
 from .._protocol.json_values import Json, as_json
+from .._runtime.cancellation import live_runs
 from .._runtime.hooks import Hook, resume_hook
-from .._runtime.inspect.listing import list_runs
 from .._runtime.run import get_run
-from ..abc import World
 from ..errors import PerdureError, UsageError
 from ..worlds import open_world
 from ._arguments import JsonOption, WorldOption, check_shared, near
@@ -20,8 +18,6 @@ from ._errors import run_async
 from ._output import print_json, say, show, show_table
 
 __all__ = ("hooks", "resume")
-
-_LIVE = (RunStatus.RUNNING, RunStatus.PENDING)
 
 
 def resume(
@@ -72,7 +68,7 @@ def hooks(
 
     async def main() -> None:
         async with open_world(world) as opened, near(opened):
-            ids = await _live_runs(opened, limit) if run_id is None else [run_id]
+            ids = await live_runs(opened, limit=limit) if run_id is None else [run_id]
             rows = [_row(hook) for id_ in ids for hook in await get_run(id_, opened).hooks()]
         if as_json_:
             print_json(rows)
@@ -82,14 +78,6 @@ def hooks(
             say(f"hooks of the {limit} newest live runs; for more: --limit {10 * limit}")
 
     run_async(main)
-
-
-async def _live_runs(world: World, limit: int) -> list[str]:
-    """The newest runs that have not ended."""
-    pages = [await list_runs(status=status, limit=limit, world=world) for status in _LIVE]
-    records = [record for page in pages for record in page.runs]
-    records.sort(key=lambda record: (record.created_at_ms, record.run_id), reverse=True)
-    return [record.run_id for record in records[:limit]]
 
 
 def _row(hook: Hook) -> Json:

@@ -14,7 +14,7 @@ from .._runtime.inspect.inspection import record_json
 from .._runtime.inspect.listing import list_runs
 from ..display import shown_url
 from ..worlds import open_world
-from ._arguments import JsonOption, WorldOption
+from ._arguments import AttributesOption, JsonOption, WorldOption, parse_attributes
 from ._errors import run_async
 from ._output import counted, print_json, say, show_table, to_second
 
@@ -25,6 +25,7 @@ def runs(
     context: typer.Context,
     status: Annotated[RunStatus | None, typer.Option(help="Only these.")] = None,
     name: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
+    attribute: AttributesOption = None,
     error: Annotated[
         str | None, typer.Option(help="Only those that failed with this: FruitlessTurnsError.")
     ] = None,
@@ -42,7 +43,13 @@ def runs(
     async def main() -> None:
         async with open_world(world) as opened:
             page = await list_runs(
-                status=status, workflow=name, error=error, limit=limit, cursor=after, world=opened
+                status=status,
+                workflow=name,
+                attributes=parse_attributes(attribute),
+                error=error,
+                limit=limit,
+                cursor=after,
+                world=opened,
             )
         rows = [record_json(record) for record in page.runs]
         if as_json_:
@@ -53,7 +60,9 @@ def runs(
             filters = {"--status": status, "--workflow": name, "--error": error}
             where = None if world is None else shown_url(world)
             options = {**filters, "--limit": limit, "--world": where, "--after": page.cursor}
-            say(f"{counted(len(rows), 'run')}, and there is more: {_command(options)}")
+            same = [f"--attribute {shlex.quote(pair)}" for pair in attribute or ()]
+            command = " ".join([_command(options), *same])
+            say(f"{counted(len(rows), 'run')}, and there is more: {command}")
 
     run_async(main)
 

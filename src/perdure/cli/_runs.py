@@ -1,4 +1,4 @@
-"""Runs: start, run, work, log, cancel, verify."""
+"""Runs: start, run, work, log, verify."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import typer
 
 from .._protocol.json_values import Json, as_json
 from .._runtime.inspect.audit import verify_run
-from .._runtime.inspect.inspection import record_json
 from .._runtime.run import Run, get_run
 from .._runtime.start import start as start_run
 from .._runtime.step_options import DEFAULT_QUEUE
@@ -41,7 +40,7 @@ from ._output import counted, print_json, say, show
 from ._progress import show_console, show_progress
 from ._signals import stop_on_signal
 
-__all__ = ("cancel", "log", "run", "start", "verify", "worker")
+__all__ = ("log", "run", "start", "verify", "worker")
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE[#EXPORT]", help="A workflow's file.")]
 ArgsArgument = Annotated[str, typer.Argument(metavar="ARGS_JSON", help="A JSON array.")]
@@ -235,26 +234,6 @@ def log(run_id: RunArgument, world: WorldOption = None, as_json_: JsonOption = F
             print_json(lines)
         for line in () if as_json_ else lines:
             show(line)
-
-    run_async(main)
-
-
-def cancel(
-    run_id: RunArgument,
-    reason: Annotated[str | None, typer.Option(help="Kept with the run.")] = None,
-    world: WorldOption = None,
-    as_json_: JsonOption = False,
-) -> None:
-    """End a run as cancelled."""
-
-    async def main() -> None:
-        async with open_world(world) as opened, near(opened):
-            await get_run(run_id, opened).cancel(reason)
-            record = await get_run(run_id, opened).info()
-        if as_json_:
-            print_json(record_json(record))
-        else:
-            show(f"cancelled {run_id}")
 
     run_async(main)
 
