@@ -28,6 +28,7 @@ from ._model.queue import (
 from ._model.runs import (
     LEVEL as LEVEL,
     NewRun as NewRun,
+    RunCode as RunCode,
     RunFilter as RunFilter,
     RunOutcome as RunOutcome,
     RunPage as RunPage,

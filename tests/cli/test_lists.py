@@ -218,10 +218,14 @@ def test_a_runs_error_is_shown_with_its_causes(world: MemoryWorld) -> None:
     ("error", "shown"),
     [
         (
-            RunFailedError("run_a", error=GuestError(name="E", message="m", stack="s")),
-            {"status": "failed", "error": {"name": "E", "message": "m", "stack": "s"}},
+            RunFailedError("run_a", error=GuestError(name="E", message="m", stack="s"), code="C"),
+            {
+                "status": "failed",
+                "code": "C",
+                "error": {"name": "E", "message": "m", "stack": "s"},
+            },
         ),
-        (RunFailedError("run_a", error=3), {"status": "failed", "error": 3}),
+        (RunFailedError("run_a", error=3), {"status": "failed", "code": None, "error": 3}),
         (RunCancelledError("run_a", reason="so"), {"status": "cancelled", "error": "so"}),
         (RunMovedError("run_a", to="s3://b"), {"status": "moved", "moved_to": "s3://b"}),
         (

@@ -102,6 +102,7 @@ def ended_event(outcome: RunOutcome) -> Event:
         key="run/ended",
         at_ms=outcome.at_ms,
         payload=outcome.payload,
+        facts={} if outcome.code is None else {"code": outcome.code},
     )
 
 
@@ -150,7 +151,11 @@ def advanced_record(
 def ended_record(record: RunRecord, outcome: RunOutcome) -> RunRecord:
     """The run with its end."""
     return replace(
-        record, status=outcome.status, payload=outcome.payload, ended_at_ms=outcome.at_ms
+        record,
+        status=outcome.status,
+        payload=outcome.payload,
+        ended_at_ms=outcome.at_ms,
+        code=outcome.code,
     )
 
 

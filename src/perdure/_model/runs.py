@@ -13,7 +13,16 @@ from .._value_class import value_class
 from .hooks import HookClaim
 from .ids import Digest, RunId
 
-__all__ = ("LEVEL", "NewRun", "RunFilter", "RunOutcome", "RunPage", "RunRecord", "RunStatus")
+__all__ = (
+    "LEVEL",
+    "NewRun",
+    "RunCode",
+    "RunFilter",
+    "RunOutcome",
+    "RunPage",
+    "RunRecord",
+    "RunStatus",
+)
 
 # What this package knows of runs: it carries those of this level and below, and leaves others be.
 LEVEL = 1
@@ -41,6 +50,18 @@ class RunStatus(StrEnum):
         return self.is_ended and self is not RunStatus.MOVING
 
 
+class RunCode(StrEnum):
+    """The kinds of failure that end a run; kept in plain text beside the error."""
+
+    USER_ERROR = "USER_ERROR"  # thrown by the workflow, or by a step that it let through
+    RUNTIME_ERROR = "RUNTIME_ERROR"  # a limit was passed, or the code cannot be run at all
+    REPLAY_TIMEOUT = "REPLAY_TIMEOUT"  # turns passed their deadline
+    REPLAY_DIVERGENCE = "REPLAY_DIVERGENCE"  # the code does not repeat what its log holds
+    CORRUPTED_EVENT_LOG = "CORRUPTED_EVENT_LOG"  # the log cannot be read
+    MAX_DELIVERIES_EXCEEDED = "MAX_DELIVERIES_EXCEEDED"  # no turn landed, however often tried
+    WORLD_CONTRACT_ERROR = "WORLD_CONTRACT_ERROR"  # the store broke a promise
+
+
 @value_class
 class NewRun:
     """A run to create."""
@@ -66,6 +87,7 @@ class RunOutcome:
     status: RunStatus  # COMPLETED or FAILED; others come by other ways
     payload: bytes | None  # CBOR of the result or of the error
     at_ms: int
+    code: str | None = None  # of a failure, a ``RunCode`` or one of a later version
 
 
 @value_class
@@ -90,6 +112,7 @@ class RunRecord:
     level: int = 1
     secret: bytes = field(default=b"", repr=False)  # never shown; empty: the run id has its place
     base_url: str = ""
+    code: str | None = None  # of a run that failed, a ``RunCode`` or one of a later version
 
     @property
     def is_known(self) -> bool:

@@ -8,6 +8,7 @@ its way, so that one which another run takes over loses none.
 from __future__ import annotations
 
 from dataclasses import field
+from datetime import UTC, datetime
 from typing import cast
 
 from .._core.transitions import EntityKind
@@ -18,7 +19,13 @@ from .._model.ids import EntityId, RunId
 from .._protocol.codec import decode
 from .._value_class import value_class
 from ..abc import World
-from ..errors import HookNotFoundError, RunEndedError, RunNotFoundError, UsageError
+from ..errors import (
+    HookNotFoundError,
+    RunEndedError,
+    RunNotFoundError,
+    UsageError,
+    WorldContractError,
+)
 from .ambient import meant_world
 from .arguments import checked_text
 from .fresh_ids import fresh_id
@@ -38,6 +45,7 @@ class Hook:
     id: str  # within its run
     token: str
     is_webhook: bool
+    created_at: datetime  # to the moment that a turn takes
     encoded_metadata: bytes | None = field(default=None, repr=False)
 
     @property
@@ -149,6 +157,7 @@ def hook_of(record: HookRecord) -> Hook:
         id=record.hook_id,
         token=record.token,
         is_webhook=record.is_webhook,
+        created_at=_time(record.created_at_ms),
         encoded_metadata=record.metadata,
     )
 
@@ -181,5 +190,13 @@ def _logged_hook(run_id: RunId, logged: LoggedEvent) -> Hook:
         id=event.entity or "",
         token=str(event.facts.get("token")),
         is_webhook=event.facts.get("webhook") is True,
+        created_at=_time(event.at_ms),
         encoded_metadata=event.payload,
     )
+
+
+def _time(at_ms: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError) as exc:
+        raise WorldContractError("the store has a hook whose time is beyond any date") from exc

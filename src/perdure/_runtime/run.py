@@ -237,7 +237,7 @@ async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
     if end.status is RunStatus.FAILED:
         error: object = await _failure(end.payload)
         stack = error.stack if isinstance(error, GuestError) else ""
-        raise RunFailedError(run_id, error=error, stack=stack)
+        raise RunFailedError(run_id, error=error, stack=stack, code=end.code)
     value: Any = None
     if end.payload is not None:
         is_small = len(end.payload) <= SMALL_BYTES

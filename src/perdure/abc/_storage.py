@@ -64,7 +64,8 @@ class Storage(ABC):
         """Land everything one turn did, at once.
 
         **Order.** The deliveries, then the events, at the next positions of the log; then, if
-        there is an outcome, ``run_completed`` or ``run_failed`` (key ``run/ended``). The run's
+        there is an outcome, ``run_completed`` or ``run_failed`` (key ``run/ended``, a failure's
+        code as fact ``code`` and in the run's record). The run's
         turn rises by one, its ``consumed`` and ``log_digest`` are replaced, a pending run becomes
         running (``started_at_ms`` is the time of the first event written, or now). An event
         ``attributes_set`` merges its facts into the run's attributes (None removes). The snapshot,

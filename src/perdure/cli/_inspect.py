@@ -15,7 +15,16 @@ from ..errors import UsageError
 from ..worlds import open_world
 from ._arguments import JsonOption, RunArgument, WorldOption, near
 from ._errors import run_async
-from ._output import LONGEST_CELL, counted, cut, print_json, show, show_table, to_second
+from ._output import (
+    LONGEST_CELL,
+    counted,
+    cut,
+    print_json,
+    show,
+    show_table,
+    shown_status,
+    to_second,
+)
 
 __all__ = ("error_line", "inspect")
 
@@ -79,7 +88,11 @@ def _keep_last(fields: Json, limit: int | None) -> int:
 
 def _print(fields: Json, left_out: int) -> None:
     head = fields["run"]
-    show("  ".join([cut(head[name], LONGEST_CELL) for name in ("id", "workflow", "status")]))
+    show(
+        "  ".join(
+            [cut(part, LONGEST_CELL) for part in (head["id"], head["workflow"], shown_status(head))]
+        )
+    )
     if head["moved_to"] is not None:
         to, arrived = head["moved_to"], head["status"] == "moved"
         show(f"moved to: {to}")

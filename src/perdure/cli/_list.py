@@ -16,7 +16,7 @@ from ..display import shown_url
 from ..worlds import open_world
 from ._arguments import AttributesOption, JsonOption, WorldOption, parse_attributes
 from ._errors import run_async
-from ._output import counted, print_json, say, show_table, to_second
+from ._output import counted, print_json, say, show_table, shown_status, to_second
 
 __all__ = ("runs",)
 
@@ -69,7 +69,8 @@ def runs(
 
 def _print(runs: list[Json]) -> None:
     rows = [
-        [run["id"], run["workflow"], run["status"], to_second(run["created_at"])] for run in runs
+        [run["id"], run["workflow"], shown_status(run), to_second(run["created_at"])]
+        for run in runs
     ]
     show_table(("run", "workflow", "status", "created"), rows, whole=("status", "created"))
 

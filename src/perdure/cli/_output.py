@@ -22,6 +22,8 @@ from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
+from .._model.runs import RunCode
+from .._protocol.json_values import Json
 from ..display import shown_lines, shown_text
 
 __all__ = (
@@ -35,6 +37,7 @@ __all__ = (
     "say",
     "show",
     "show_table",
+    "shown_status",
     "spin",
     "to_second",
 )
@@ -144,6 +147,12 @@ def counted(count: int, noun: str) -> str:
 def to_second(time: str | None) -> str:
     """A time in ISO 8601 as people read it, in UTC, to the second."""
     return "" if time is None else time.partition("+00:00")[0].partition(".")[0].replace("T", " ")
+
+
+def shown_status(run: Json) -> str:
+    """A run's status; of one that failed in another than the usual way, with the code of that."""
+    status, code = str(run["status"]), run["code"]
+    return status if code in (None, RunCode.USER_ERROR) else f"{status} {code}"
 
 
 def cut(text: str, limit: int) -> str:

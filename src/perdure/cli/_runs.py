@@ -131,7 +131,12 @@ async def _result(run: Run, *, as_json_: bool) -> object:
 def _end(run: Run, error: RunFailedError | RunCancelledError | RunMovedError) -> Json:
     match error:
         case RunFailedError():
-            return {"id": run.id, "status": "failed", "error": as_json(error.error)}
+            return {
+                "id": run.id,
+                "status": "failed",
+                "code": error.code,
+                "error": as_json(error.error),
+            }
         case RunCancelledError():
             return {"id": run.id, "status": "cancelled", "error": error.reason}
         case RunMovedError():

@@ -164,9 +164,12 @@ class RunFailedError(UserCodeError):
     Attributes:
         error: a ``GuestError``, or the value that the workflow threw if that is no error.
         stack: the workflow's stack, naming the user's own files and lines.
+        code: the kind of failure, such as ``"USER_ERROR"``: one of ``perdure.model.RunCode``.
     """
 
-    def __init__(self, run_id: str, *, error: object, stack: str = "") -> None:
+    def __init__(
+        self, run_id: str, *, error: object, stack: str = "", code: str | None = None
+    ) -> None:
         line, *more = text_of(error).split("\n")
         super().__init__(f"run {run_id} failed: {line}")
         if details := "\n".join([*more, stack]).strip("\n"):
@@ -174,6 +177,7 @@ class RunFailedError(UserCodeError):
         self.run_id = run_id
         self.error = error
         self.stack = stack
+        self.code = code
 
 
 class RunCancelledError(UserCodeError):

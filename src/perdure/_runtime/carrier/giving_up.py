@@ -13,6 +13,7 @@ from ..._model.queue import WakeClaim
 from ..._model.runs import RunOutcome, RunRecord, RunStatus
 from ..._protocol.codec import encode_error
 from ...errors import FruitlessTurnsError, GuestError, PerdureError
+from .run_codes import code_of_giving_up
 
 __all__ = (
     "MAX_FRUITLESS",
@@ -44,7 +45,12 @@ def turn_deadline_error(seconds: float) -> GuestError:
 
 def failed(error: PerdureError, *, at_ms: int) -> RunOutcome:
     """The end that the error is."""
-    return RunOutcome(status=RunStatus.FAILED, payload=encode_error(error), at_ms=at_ms)
+    return RunOutcome(
+        status=RunStatus.FAILED,
+        payload=encode_error(error),
+        at_ms=at_ms,
+        code=code_of_giving_up(error),
+    )
 
 
 def failed_commit(record: RunRecord, commit_id: str, outcome: RunOutcome) -> TurnCommit:

@@ -25,7 +25,7 @@ async def log_failure(run_id: RunId, outcome: RunOutcome) -> None:
     try:
         error = await decode_aside(outcome.payload or b"\xf6", lambda value: value)
         stack = error.stack if isinstance(error, GuestError) else ""
-        failure = RunFailedError(run_id, error=error, stack=stack)
+        failure = RunFailedError(run_id, error=error, stack=stack, code=outcome.code)
         if isinstance(error, GuestError):
             failure.__cause__ = _chained(error)
         line = first_line(failure).partition(": ")[2]  # which begins with the run

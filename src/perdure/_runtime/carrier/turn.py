@@ -35,6 +35,7 @@ from ..slots import TakenSlots
 from .heap import Heap
 from .probation import UnconfirmedFailureError, check_open, refusal
 from .routing import Routing
+from .run_codes import coded
 
 __all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
 
@@ -190,7 +191,7 @@ def _plan(
         messages=plan.messages,
         hooks_claimed=plan.hooks_claimed,
         hooks_released=plan.hooks_released,
-        outcome=plan.outcome,
+        outcome=plan.outcome and coded(plan.outcome, is_foreign=foreign is not None),
         wake_at_ms=plan.wake_at_ms,
         leases=_leases(work, plan),
         new=work.new,

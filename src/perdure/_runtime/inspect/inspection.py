@@ -130,6 +130,7 @@ def record_json(record: RunRecord) -> Json:
         "workflow": str(record.workflow),
         "output": value if record.status is RunStatus.COMPLETED else None,
         "error": value if record.status in (RunStatus.FAILED, RunStatus.CANCELLED) else None,
+        "code": record.code,
         "moved_to": moved_to(record),
         "created_at": _time(record.created_at_ms),
         "started_at": _time(record.started_at_ms),

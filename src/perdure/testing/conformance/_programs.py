@@ -215,7 +215,12 @@ class PairMachine(RuleBasedStateMachine):
             hooks_released=tuple(draw(st.lists(HOOKS, max_size=1))),
             outcome=None
             if ended is None
-            else RunOutcome(status=ended, payload=b"out", at_ms=self.now),
+            else RunOutcome(
+                status=ended,
+                payload=b"out",
+                at_ms=self.now,
+                code="USER_ERROR" if ended is RunStatus.FAILED else None,
+            ),
             wake_at_ms=draw(st.sampled_from([None, self.now, self.now + 50])),
         )
 

@@ -67,6 +67,7 @@ def record_of(document: Document, values: Values | None) -> RunRecord:
         level=document["level"],
         secret=bytes(document["secret"]),
         base_url=document["base_url"],
+        code=document.get("code"),
     )
 
 
@@ -124,6 +125,8 @@ def run_fields(book: Book, pending: Pending) -> Document:
         "attributes": [{"k": k, "v": v} for k, v in sorted(record.attributes.items())],
         **wake_fields(book.wake),
     }
+    if record.code is not None:
+        fields["code"] = record.code
     if record.payload is not None:
         fields["payload"] = pending.pack(record.payload)
     if book.last_commit is not None:

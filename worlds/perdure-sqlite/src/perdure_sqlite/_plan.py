@@ -184,6 +184,8 @@ def plan(
         columns["status"] = outcome.status
         columns["payload"] = outcome.payload
         columns["ended_at_ms"] = outcome.at_ms
+        if outcome.code is not None:
+            columns["code"] = outcome.code
     elif row.status != "running":
         columns["status"] = "running"
     return landing

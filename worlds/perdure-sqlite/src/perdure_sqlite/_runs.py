@@ -45,7 +45,7 @@ _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 RECORD = (
     "run_id, workflow, bundle, engine, status, turn, position, consumed, log_digest,"
     " created_at_ms, started_at_ms, ended_at_ms, payload, idempotency_key, attributes,"
-    " level, secret, base_url"
+    " level, secret, base_url, code"
 )
 
 
@@ -81,6 +81,7 @@ def _record(row: Row) -> RunRecord:
         level=row[15],
         secret=row[16],
         base_url=row[17],
+        code=row[18],
     )
 
 

@@ -70,6 +70,7 @@ CREATE TABLE runs (
   level INTEGER NOT NULL,
   secret BLOB NOT NULL,
   base_url TEXT NOT NULL,
+  code TEXT,
   commit_id TEXT,
   committed BLOB,
   wake_due_ms INTEGER,

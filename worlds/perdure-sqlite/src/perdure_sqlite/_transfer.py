@@ -181,7 +181,7 @@ def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
 def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) -> int:
     cursor = db.execute(
         f"INSERT INTO runs ({RECORD}, wake_due_ms, wake_generation, wake_attempt)"
-        f" VALUES ({', '.join('?' * 21)})",
+        f" VALUES ({', '.join('?' * 22)})",
         (
             record.run_id,
             record.workflow,
@@ -201,6 +201,7 @@ def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) ->
             record.level,
             record.secret,
             record.base_url,
+            record.code,
             work.wake_due_ms,
             work.wake_generation,
             work.wake_claims,
