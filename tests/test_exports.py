@@ -16,7 +16,10 @@ import pytest
 import perdure
 from perdure import abc, errors
 
-PUBLIC = ("perdure", "perdure.abc", "perdure.model", "perdure.worldkit.pure", "perdure.worlds")
+PUBLIC = (
+    *("perdure", "perdure.abc", "perdure.model", "perdure.web", "perdure.worldkit.pure"),
+    "perdure.worlds",
+)
 
 
 @pytest.mark.parametrize("name", PUBLIC)

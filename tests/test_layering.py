@@ -32,7 +32,7 @@ LAYERS = (
 # What stands above or beside them: these may import any layer.
 OTHERS = {
     *("__init__", "__main__", "_ending", "_guest", "_logs", "_opened"),
-    *("cli", "model", "testing", "worlds"),
+    *("cli", "model", "testing", "web", "worlds"),
 }
 ROOMS = {"carrier", "inspect", "worker"}  # of _runtime
 PURE = ("_model", "_core", "_protocol", "_compiler", "_types")

@@ -21,7 +21,9 @@ import perdure
 import perdure.abc
 from perdure import errors
 
-FOR_APPLICATIONS = ("perdure", "perdure.testing", "perdure.testing.conformance", "perdure.worlds")
+FOR_APPLICATIONS = (
+    *("perdure", "perdure.testing", "perdure.testing.conformance", "perdure.web", "perdure.worlds"),
+)
 FOR_WORLDS = (
     "perdure.abc",
     "perdure.worldkit.blocking",

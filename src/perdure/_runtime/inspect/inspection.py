@@ -21,7 +21,15 @@ from ...abc import World
 from ...display import shown_text
 from ..payloads import do_aside
 
-__all__ = ("Inspection", "fold_aside", "inspect_run", "read_log", "record_json", "shown_payload")
+__all__ = (
+    "Inspection",
+    "event_json",
+    "fold_aside",
+    "inspect_run",
+    "read_log",
+    "record_json",
+    "shown_payload",
+)
 
 _PAGE = 1000
 _TELLING = (EventType.STEP_CREATED, EventType.STEP_RETRYING, EventType.STEP_FAILED)
@@ -46,7 +54,7 @@ class Inspection:
         newest = self.chain[-1] if self.chain else None
         return {
             "run": record_json(self.record),
-            "events": [_event(logged) for logged in self.events],
+            "events": [event_json(logged) for logged in self.events],
             "steps": self._steps(),
             "waits": self._of(EntityKind.WAIT),
             "hooks": self._of(EntityKind.HOOK),
@@ -144,7 +152,8 @@ def record_json(record: RunRecord) -> Json:
     }
 
 
-def _event(logged: LoggedEvent) -> Json:
+def event_json(logged: LoggedEvent) -> Json:
+    """An event as JSON types."""
     event = logged.event
     return {
         "position": logged.position,

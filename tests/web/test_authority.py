@@ -1,0 +1,118 @@
+"""Authority: without a word of the service nothing but webhooks and health; with one, no more."""
+
+from __future__ import annotations
+
+import logging
+
+import httpx
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from perdure import start
+from perdure.abc import World
+from perdure.web import Action, Authorize, app
+from tests.web.clients import client_of
+from tests.web.flows import WORKFLOWS
+from tests.worlds import IN_MEMORY
+
+pytestmark = [pytest.mark.anyio, IN_MEMORY]
+ASKED: list[tuple[str, str, str, str | None]] = [  # method, path, action, run
+    ("GET", "/api/openapi.json", "describe", None),
+    ("GET", "/api/runs", "list", None),
+    ("POST", "/api/runs", "start", None),
+    ("GET", "/api/runs/r1", "get", "r1"),
+    ("GET", "/api/runs/r1/events", "events", "r1"),
+    ("GET", "/api/runs/r1/log", "log", "r1"),
+    ("POST", "/api/runs/r1/cancel", "cancel", "r1"),
+]
+
+
+async def test_without_authorize_there_is_no_run_api(world: World) -> None:
+    async with client_of(app(world, workflows=WORKFLOWS)) as client:
+        for method, path, *_ in ASKED:
+            answer = await client.request(method, path)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+
+
+@pytest.mark.parametrize(("method", "path", "action", "run_id"), ASKED)
+async def test_it_is_asked_first(
+    world: World, method: str, path: str, action: str, run_id: str | None
+) -> None:
+    """What is refused is neither validated nor looked up: an answer tells nothing."""
+    asked: list[tuple[str, str | None]] = []
+
+    async def authorize(request: Request, action: Action, run_id: str | None) -> bool:
+        assert request.headers["authorization"] == "Bearer x"
+        asked.append((action, run_id))
+        return False
+
+    async with client_of(app(world, authorize=authorize, workflows=WORKFLOWS)) as client:
+        path += "?odd=1"
+        answer = await client.request(method, path, headers={"authorization": "Bearer x"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert asked == [(action, run_id)]
+
+
+def _raising(error: Exception) -> Authorize:
+    def authorize(request: Request, action: Action, run_id: str | None) -> bool:
+        raise error
+
+    return authorize
+
+
+def _returning(answer: object) -> Authorize:
+    def authorize(request: Request, action: Action, run_id: str | None) -> bool:
+        return answer  # type: ignore[return-value]  # as a service might have it wrong
+
+    return authorize
+
+
+@pytest.mark.parametrize(
+    ("authorize", "status", "words"),
+    [
+        (_raising(KeyError("user")), 403, "authorize() failed"),
+        (_raising(PermissionError()), 403, "authorize() failed"),
+        (_raising(HTTPException(401, headers={"www-authenticate": "Bearer"})), 401, ""),
+        (_returning(None), 403, "not a bool"),
+        (_returning("yes"), 403, "not a bool"),
+        (_returning(1), 403, "not a bool"),
+    ],
+)
+async def test_anything_but_true_refuses(
+    world: World,
+    authorize: Authorize,
+    status: int,
+    words: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.ERROR, "perdure"):
+        async with client_of(app(world, authorize=authorize)) as client:
+            answer = await client.get("/api/runs")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in caplog.text
+    assert ("www-authenticate" in answer.headers) is (status == 401)
+
+
+async def test_a_list_shows_only_runs_that_the_caller_may_get(world: World) -> None:
+    """A service that speaks of single runs need not know that lists hold others'."""
+    runs = [await start(WORKFLOWS["sleep"], world=world) for _ in range(4)]
+    mine = {runs[0].id, runs[2].id}
+
+    def authorize(request: Request, action: Action, run_id: str | None) -> bool:
+        return run_id is None or run_id in mine
+
+    async with client_of(app(world, authorize=authorize)) as client:
+        answer = await client.get("/api/runs")
+    assert {run["id"] for run in answer.json()["runs"]} == mine
+    assert not any(run.id in answer.text for run in runs if run.id not in mine)
+
+
+async def test_a_refusal_is_the_same_whether_there_is_such_a_run_or_not(world: World) -> None:
+    run = await start(WORKFLOWS["sleep"], world=world)
+    async with client_of(app(world, authorize=_returning(False))) as client:
+        answers: list[httpx.Response] = []
+        for run_id in (run.id, "run_nobody"):
+            answers.append(await client.get(f"/api/runs/{run_id}"))
+    assert answers[0].content == answers[1].content
