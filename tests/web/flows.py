@@ -30,6 +30,6 @@ WORKFLOWS = {
     "echo": _flow("return value;", "value: unknown"),
     "fail": _flow('throw new RangeError("no such order");'),
     "sleep": _flow('await sleep("1 year");'),
-    "hook": _flow("return await createHook({ token });", "token: string"),
+    "hook": _flow('return await createHook({ token, metadata: { for: "Ada" } });', "token: string"),
     "broken": Workflow.from_source('export async function flow() { "use workflow"; return )'),
 }

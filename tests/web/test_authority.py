@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 
+import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from perdure import start
+from perdure import Worker, start
 from perdure.abc import World
 from perdure.web import Action, Authorize, app
 from tests.web.clients import client_of
@@ -24,6 +26,7 @@ ASKED: list[tuple[str, str, str, str | None]] = [  # method, path, action, run
     ("GET", "/api/runs/r1", "get", "r1"),
     ("GET", "/api/runs/r1/events", "events", "r1"),
     ("GET", "/api/runs/r1/log", "log", "r1"),
+    ("GET", "/api/runs/r1/hooks", "hooks", "r1"),
     ("POST", "/api/runs/r1/cancel", "cancel", "r1"),
 ]
 
@@ -115,4 +118,25 @@ async def test_a_refusal_is_the_same_whether_there_is_such_a_run_or_not(world: W
         answers: list[httpx.Response] = []
         for run_id in (run.id, "run_nobody"):
             answers.append(await client.get(f"/api/runs/{run_id}"))
+    assert answers[0].content == answers[1].content
+
+
+async def test_a_token_s_run_is_named_and_whether_there_is_one_not_told(world: World) -> None:
+    asked: list[str | None] = []
+
+    def authorize(request: Request, action: Action, run_id: str | None) -> bool:
+        asked.append(run_id)
+        return False
+
+    async with Worker(world):
+        run = await start(WORKFLOWS["hook"], ["here"], world=world)
+        with anyio.fail_after(20):
+            while not await run.hooks():
+                await anyio.lowlevel.checkpoint()
+    async with client_of(app(world, authorize=authorize)) as client:
+        answers: list[httpx.Response] = []
+        for token in ("here", "nowhere"):
+            answers.append(await client.post("/api/hooks/resume", json={"token": token}))
+    assert asked == [run.id, None]
+    assert {answer.status_code for answer in answers} == {403}
     assert answers[0].content == answers[1].content

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from perdure import get_run
 from perdure.abc import World
 from tests.web.clients import BASE
 
 pytestmark = pytest.mark.anyio
+WEBHOOK_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
 
 async def begin(client: httpx.AsyncClient, workflow: str, *args: object, **more: object) -> str:
@@ -109,6 +113,9 @@ async def test_a_run_is_cancelled_once_and_for_all(client: httpx.AsyncClient) ->
         ("GET", "/api/runs/run_nobody/events", None, 404, "run_not_found"),
         ("GET", "/api/runs/run_nobody/log", None, 404, "run_not_found"),
         ("POST", "/api/runs/run_nobody/cancel", {}, 404, "run_not_found"),
+        ("GET", "/api/runs/run_nobody/hooks", None, 404, "run_not_found"),
+        ("POST", "/api/hooks/resume", {"token": "nobody"}, 404, "hook_not_found"),
+        ("POST", "/api/hooks/resume", {}, 422, "invalid_request"),
         ("GET", "/api/runs/a%20b", None, 404, "run_not_found"),
         ("GET", "/api/runs/a%00b", None, 404, "run_not_found"),
         ("GET", f"/api/runs/{'x' * 201}", None, 404, "run_not_found"),
@@ -171,11 +178,29 @@ async def test_the_description_names_every_route(client: httpx.AsyncClient) -> N
     }
     transport = client._transport
     assert isinstance(transport, httpx.ASGITransport)
-    routes = {
-        (route.path, method)
-        for route in transport.app.routes  # type: ignore[attr-defined]  # it is Starlette's
-        for method in route.methods
-        if method != "HEAD" or "health" in route.path or "flow" in route.path
-    }
+    routes: set[tuple[str, str]] = set()
+    for route in cast(Starlette, transport.app).routes:
+        assert isinstance(route, Route)
+        webhook = WEBHOOK_METHODS if route.path.endswith("{token:path}") else set[str]()
+        is_health = route.path.rpartition("/")[2] in ("health", "flow")
+        methods = webhook | (route.methods or set()) - (set() if is_health else {"HEAD"})
+        routes |= {(route.path.replace(":path", ""), method) for method in methods | webhook}
     assert described == routes
     assert document["servers"] == [{"url": BASE}]
+
+
+async def test_a_hook_is_listed_and_resumed(client: httpx.AsyncClient, world: World) -> None:
+    run_id = await begin(client, "hook", "approve-7")
+    hooks: list[dict[str, Any]] = []
+    with anyio.fail_after(20):
+        while not hooks:
+            hooks = (await client.get(f"/api/runs/{run_id}/hooks")).json()["hooks"]
+    (hook,) = hooks
+    assert hook["token"] == "approve-7"
+    assert (hook["is_webhook"], hook["metadata"]) == (False, {"for": "Ada"})
+    body = {"token": "approve-7", "payload": {"approved": True}, "resume_id": "click-1"}
+    answer = await client.post("/api/hooks/resume", json=body)
+    assert answer.json() == {"run_id": run_id, "hook_id": hook["id"]}
+    assert (await ended(client, run_id))["output"] == {"approved": True}
+    answer = await client.post("/api/hooks/resume", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (404, "hook_not_found")

@@ -24,6 +24,7 @@ from ._operations import Call, Operation, answer_json, endpoint
 from ._problems import answer_problem
 from ._runs import OPERATIONS
 from ._site import Site
+from ._webhooks import ROOT, Webhook
 
 __all__ = ("app",)
 
@@ -64,10 +65,12 @@ def app(
         api_path=_checked_path(api_path),
         limits=_checked_limits(limits),
     )
-    return Starlette(
+    starlette = Starlette(
         routes=[*_public_routes(site), *_api_routes(site)],
         exception_handlers={HTTPException: answer_problem},
     )
+    starlette.router.redirect_slashes = False  # a path is right or wrong
+    return starlette
 
 
 def _public_routes(site: Site) -> Iterable[BaseRoute]:
@@ -75,6 +78,9 @@ def _public_routes(site: Site) -> Iterable[BaseRoute]:
     health = Health(site)
     for path in HEALTH_PATHS:
         yield Route(path, health.answer, methods=HEALTH_METHODS)
+    webhook = Webhook(site)
+    yield Route(ROOT, webhook)
+    yield Route(ROOT + "/{token:path}", webhook)
 
 
 def _api_routes(site: Site) -> Iterable[BaseRoute]:

@@ -10,6 +10,7 @@ from typing import cast
 from .._protocol.json_values import Json
 from ._health import HEALTH
 from ._operations import Operation
+from ._webhooks import METHODS, ROOT
 
 __all__ = ("HEALTH_METHODS", "HEALTH_PATHS", "describe")
 
@@ -51,6 +52,7 @@ def describe(operations: Iterable[Operation], *, api_path: str, server: str) -> 
         paths.setdefault(api_path + operation.path, {})[operation.method.lower()] = described
     for path in HEALTH_PATHS:
         paths[path] = {method.lower(): _health(path, method) for method in HEALTH_METHODS}
+    paths[f"{ROOT}/{{token}}"] = {method.lower(): _webhook(method) for method in METHODS}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Perdure", "version": VERSION, "summary": "Durable workflows"},
@@ -139,6 +141,20 @@ def _health(path: str, method: str) -> Json:
         "responses": {
             "200": {"description": "Both answer", **content},
             "503": {"description": "The world does not answer", **content},
+        },
+    }
+
+
+def _webhook(method: str) -> Json:
+    return {
+        "operationId": f"webhook_{method.lower()}",
+        "summary": "Tell a workflow that waits at a webhook",
+        "security": [],
+        "parameters": _path_parameters("/{token}"),
+        "responses": {
+            "202": {"description": "The workflow has it; no other answer was asked for"},
+            "404": {"description": "Nobody takes it, for whatever reason"},
+            "default": {"description": "The answer that the workflow chose"},
         },
     }
 

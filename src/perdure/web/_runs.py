@@ -11,14 +11,15 @@ from pydantic import Field, JsonValue, StringConstraints
 from starlette.responses import Response
 
 from .._model.runs import RunRecord, RunStatus
-from .._protocol.json_values import Json
+from .._protocol.json_values import Json, as_json
 from .._protocol.weight import SMALL_BYTES
+from .._runtime.hooks import Hook, get_hook, resume_hook
 from .._runtime.inspect.inspection import event_json, record_json
 from .._runtime.inspect.listing import list_runs
 from .._runtime.payloads import do_aside
 from .._runtime.run import Run
 from .._runtime.start import start as start_run
-from ..errors import UsageError
+from ..errors import HookNotFoundError, UsageError
 from ._operations import Call, Fields, Operation, answer_json
 from ._presence import while_present
 from ._problems import Problem
@@ -58,6 +59,17 @@ _EVENT: Json = {
         "entity": {"type": ["string", "null"]},
         "value": {},
         "facts": {"type": "object"},
+    },
+}
+
+_HOOK: Json = {
+    "type": "object",
+    "required": ["id", "token", "is_webhook", "metadata"],
+    "properties": {
+        "id": {"type": "string"},
+        "token": {"type": "string"},
+        "is_webhook": {"type": "boolean"},
+        "metadata": {},
     },
 }
 
@@ -220,6 +232,57 @@ async def cancel(call: Call) -> Response:
     return await _answer_run(await call.world.storage.get_run(call.run))
 
 
+class Resume(Fields):
+    """A payload for a hook."""
+
+    token: Name = Field(description="of the hook; it is a secret, and so not in the path")
+    payload: JsonValue = None
+    resume_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        default=None, description="a name for the payload; the run receives one under it"
+    )
+
+
+async def resume(call: Call) -> Response:
+    """Send a payload to the hook that holds a token."""
+    body = cast(Resume, call.body)
+    hook = await _hook(call, body.token)
+    receiver = await resume_hook(hook, body.payload, resume_id=body.resume_id, world=call.world)
+    return answer_json({"run_id": receiver.run_id, "hook_id": receiver.id})
+
+
+async def _hook(call: Call, token: str) -> Hook:
+    """The hook, if the caller may resume its run; whether there is one, others do not learn.
+
+    Raises:
+        HookNotFoundError: there is none.
+        Problem: the caller may not.
+    """
+    try:
+        hook = await get_hook(token, call.world)
+    except HookNotFoundError:
+        await call.site.admit(call.request, "resume", None)
+        raise
+    await call.site.admit(call.request, "resume", hook.run_id)
+    return hook
+
+
+async def list_hooks(call: Call) -> Response:
+    """List the hooks that a run waits at."""
+    hooks = await Run(call.run, call.world).hooks()
+    return answer_json({"hooks": [await _hook_json(hook) for hook in hooks]})
+
+
+async def _hook_json(hook: Hook) -> Json:
+    payload = hook.encoded_metadata or b""
+    (metadata,) = await _as_json([hook], lambda hook: as_json(hook.metadata), len(payload))
+    return {
+        "id": hook.id,
+        "token": hook.token,
+        "is_webhook": hook.is_webhook,
+        "metadata": metadata,
+    }
+
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         name="start_run",
@@ -286,5 +349,27 @@ OPERATIONS: tuple[Operation, ...] = (
         body=Cancel,
         result=_RUN,
         refusals=(404, 409),
+    ),
+    Operation(
+        name="list_hooks",
+        action="hooks",
+        method="GET",
+        path="/runs/{run_id}/hooks",
+        summary="List the hooks that a run waits at, with their tokens",
+        handle=list_hooks,
+        result=_object(hooks=_list(_HOOK)),
+        refusals=(404,),
+    ),
+    Operation(
+        name="resume_hook",
+        action="resume",
+        method="POST",
+        path="/hooks/resume",
+        summary="Send a payload to the hook that holds a token",
+        handle=resume,
+        body=Resume,
+        result=_object(run_id={"type": "string"}, hook_id={"type": "string"}),
+        refusals=(404, 409),
+        is_asked_later=True,
     ),
 )

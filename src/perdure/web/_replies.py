@@ -1,0 +1,67 @@
+"""Replies: the answer of a step to the caller of a manual webhook, by a stream of the run.
+
+The first answer in the stream counts. Whoever waits closes the stream when it gives up, so a step
+that answers later is told that nobody waits; an answer that came just before is still delivered.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+import anyio
+
+from .._model.ids import RunId
+from .._protocol.codec import decode
+from ..abc import World
+from ..errors import RunNotFoundError
+from ..values import Response
+
+__all__ = ("Reply",)
+
+_SLICE: Final = 2.0  # seconds between looks at whether the run goes on
+
+
+@final
+class Reply:
+    """A place for one answer."""
+
+    def __init__(self, world: World, run_id: str, resume_id: str) -> None:
+        self._world = world
+        self._run_id = RunId(run_id)
+        self.name: Final = f"$reply/{resume_id}"
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.name} of {self._run_id}>"
+
+    async def wait(self, seconds: float) -> Response | None:
+        """The answer; None: the run ended without one, or it took too long.
+
+        Raises:
+            RunNotFoundError: the run was deleted meanwhile.
+        """
+        until = anyio.current_time() + seconds
+        while True:
+            left = max(0.0, until - anyio.current_time())
+            answer, is_closed = await self._read(min(_SLICE, left))
+            if answer is not None or is_closed:
+                return answer
+            if left <= _SLICE or await self._has_ended():
+                await self.close()
+                return (await self._read(0))[0]
+
+    async def close(self) -> None:
+        """Take no answer any more."""
+        try:
+            await self._world.streams.close(self._run_id, self.name)
+        except RunNotFoundError:
+            return  # nor can anybody answer
+
+    async def _has_ended(self) -> bool:
+        return (await self._world.storage.get_run(self._run_id)).status.is_ended
+
+    async def _read(self, seconds: float) -> tuple[Response | None, bool]:
+        page = await self._world.streams.read(
+            self._run_id, self.name, limit=1, wait_ms=int(seconds * 1000)
+        )
+        value: object = decode(page.chunks[0]) if page.chunks else None
+        return (value if isinstance(value, Response) else None), page.done or bool(page.chunks)

@@ -1,0 +1,66 @@
+"""Runs that wait at a webhook, written straight into a world: no guest takes part."""
+
+from __future__ import annotations
+
+from perdure import Run, start
+from perdure._protocol.codec import decode, encode
+from perdure.abc import World
+from perdure.model import EntityId, Event, EventType, HookClaim, TurnCommit
+from perdure.values import Request, Response
+from tests.web.flows import WORKFLOWS
+
+__all__ = ("answer", "requests_of", "waiting_run", "webhook_path")
+
+_HOOK = EntityId("hook_1")
+
+
+def webhook_path(token: str) -> str:
+    """The route of a webhook."""
+    return f"/.well-known/workflow/v1/webhook/{token}"
+
+
+async def waiting_run(
+    world: World, token: str, respond_with: object = None, *, is_webhook: bool = True
+) -> Run:
+    """A run that waits at a hook with this token."""
+    run = await start(WORKFLOWS["sleep"], world=world)
+    metadata = encode({"respondWith": respond_with, "metadata": None}, where="metadata")
+    claim = HookClaim(hook_id=_HOOK, token=token, metadata=metadata, is_webhook=is_webhook)
+    created = Event(
+        type=EventType.HOOK_CREATED,
+        key=f"{_HOOK}/created",
+        at_ms=world.now_ms(),
+        entity=_HOOK,
+        facts={"token": token, "webhook": is_webhook, "at": "flow.ts:1:1"},
+    )
+    commit = TurnCommit(
+        run_id=run.id,
+        commit_id=f"{run.id}-1",
+        turn=0,
+        expected_position=1,
+        consumed=1,
+        log_digest=b"digest",
+        events=(created,),
+        hooks_claimed=(claim,),
+    )
+    await world.storage.commit(commit)
+    return run
+
+
+async def requests_of(run: Run) -> list[Request]:
+    """The payloads that the run's hook received."""
+    requests: list[Request] = []
+    async for logged in run.events():
+        if logged.event.type is EventType.HOOK_RECEIVED:
+            request: object = decode(logged.event.payload or b"")
+            assert isinstance(request, Request)
+            requests.append(request)
+    return requests
+
+
+async def answer(world: World, run: Run, request: Request, response: Response) -> None:
+    """Answer as a step does."""
+    assert request.reply is not None
+    chunk = encode(response, where="response")
+    await world.streams.append(run.id, request.reply, [chunk], writer="step_1", sequence=0)
+    await world.streams.close(run.id, request.reply)
