@@ -126,6 +126,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def http(session: nox.Session) -> None:
+    """The HTTP API under schemathesis, 1,000 requests an operation: minutes. A seed repeats it."""
+    seed = session.posargs[0] if session.posargs else "0"
+    environment = {"PERDURE_HTTP_FUZZ": "1000", "PERDURE_SEED": seed}
+    session.run("python", "-m", "pytest", "-s", "tests/web/test_fuzz.py", env=environment)
+
+
+@nox.session(venv_backend="none")
 def typescript(session: nox.Session) -> None:
     """5,000 TypeScript files from npm, erased by us, by Node, by TypeScript. Four minutes."""
     folder = (session.cache_dir / "packages").absolute()  # read by a module elsewhere

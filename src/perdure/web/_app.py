@@ -101,8 +101,13 @@ def _description(site: Site) -> Operation:
 
     async def show(call: Call) -> Response:
         server = call.site.base_url or call.request.scope.get("root_path", "")
-        operations = (*OPERATIONS, operation)
-        return answer_json(describe(operations, api_path=site.api_path, server=server))
+        document = describe(
+            (*OPERATIONS, operation),
+            api_path=site.api_path,
+            server=server,
+            workflows=site.workflows,
+        )
+        return answer_json(document)
 
     operation = Operation(
         name="describe_api",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import cast
 
@@ -40,15 +40,19 @@ VERSION = "1"  # of the API; it changes where a client has to
 _PARAMETER = re.compile(r"{(\w+)}")
 
 
-def describe(operations: Iterable[Operation], *, api_path: str, server: str) -> Json:
+def describe(
+    operations: Iterable[Operation], *, api_path: str, server: str, workflows: Iterable[str]
+) -> Json:
     """An OpenAPI 3.1 document.
 
     Args:
         server: where the app is mounted, as a URL or a path.
+        workflows: the names that a run may be started by.
     """
+    names = sorted(workflows)
     paths: dict[str, Json] = {}
     for operation in operations:
-        described = _operation(operation)
+        described = _operation(operation, names)
         paths.setdefault(api_path + operation.path, {})[operation.method.lower()] = described
     for path in HEALTH_PATHS:
         paths[path] = {method.lower(): _health(path, method) for method in HEALTH_METHODS}
@@ -62,7 +66,7 @@ def describe(operations: Iterable[Operation], *, api_path: str, server: str) -> 
     }
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(operation: Operation, workflows: Sequence[str]) -> Json:
     described: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -72,6 +76,8 @@ def _operation(operation: Operation) -> Json:
     }
     if operation.body is not None:
         schema = _inlined(operation.body.model_json_schema())
+        if operation.action == "start" and workflows:
+            schema["properties"]["workflow"]["enum"] = workflows
         described["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema}},
