@@ -69,4 +69,4 @@ def test_names_of_enums_are_their_values() -> None:
         for name in module.__all__:
             value = getattr(module, name)
             if isinstance(value, type) and issubclass(value, Enum):
-                assert all(member.value == member.name.lower() for member in value)
+                assert all(member.value in (member.name.lower(), member.name) for member in value)

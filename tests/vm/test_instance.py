@@ -208,7 +208,7 @@ def test_an_answer_that_is_none_fails_the_run_by_name(
     def answer(self: Instance, name: bytes, request: bytes) -> bytes:
         empty: list[object] = []
         webhook: dict[str, object] = {}
-        turn: list[object] = [1, [["hook", "hook_1", "t", None, webhook, ""]], empty]
+        turn: list[object] = [1, [["hook", "hook_1", "t", None, webhook, 0, False, ""]], empty]
         return encode([[turn], 1, None, empty, 0, 0, 0, 1], where="answer")
 
     monkeypatch.setattr(Instance, "_call", answer)
