@@ -112,7 +112,8 @@ class Files(BlockingStore):
 
     def holder(self, token: str) -> m.HookRecord | None:
         """Who holds a token; under the lock nobody else can take it."""
-        return next((p.book.hooks[token] for p in self.pages() if token in p.book.hooks), None)
+        holders = (p.book.blocking(token, now_ms=self.now_ms()) for p in self.pages())
+        return next(filter(None, holders), None)
 
 
 def new_token() -> str:
@@ -128,7 +129,7 @@ class FilesStorage(Part[Files], abc.Storage):
         if page is not None:
             page.book.check_same(new)
             return page.book.record, False
-        page = Page(low.Book.create(new, due_ms=self.store.now_ms()))
+        page = Page(low.Book.create(new, due_ms=self.store.now_ms(), holder=self.store.holder))
         self.store.save(page)
         return page.book.record, True
 
@@ -168,10 +169,9 @@ class FilesStorage(Part[Files], abc.Storage):
 
     @reads
     def get_hook(self, token: str) -> m.HookRecord:
-        held = self.store.holder(token)
-        if held is None:
-            raise errors.HookNotFoundError(token)
-        return held
+        if hook := self.store.holder(token):
+            return hook
+        raise errors.HookNotFoundError(token)
 
     async def wait_ended(self, run_id: m.RunId, *, wait_ms: int) -> m.RunRecord:
         look = functools.partial(self.get_run, run_id)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mutants import mutant, swap
+import anyio.lowlevel
+from mutants import mutant, on_commit, swap
 
-from perdure.model import LEVEL
+from perdure.errors import HookConflictError, HookNotFoundError
+from perdure.model import LEVEL, EventType
 from perdure.testing.memory import MemoryWorld
 
 __all__ = ()
@@ -55,3 +57,152 @@ def secrets_are_anew(world: MemoryWorld) -> None:
         return create_run
 
     swap(world.storage, "create_run", make)
+
+
+@mutant
+def a_keyed_start_checks_then_waits(world: MemoryWorld) -> None:
+    """Two that start with one free token at once both do."""
+
+    def make(inner: Any) -> Any:
+        async def create_run(new: Any) -> Any:
+            if new.hook is None or new.run_id in world._store.runs:
+                return await inner(new)
+            is_free = new.hook.token not in world._store.hooks
+            await anyio.lowlevel.checkpoint()
+            try:
+                return await inner(new)
+            except HookConflictError:
+                if not is_free:
+                    raise
+                del world._store.hooks[new.hook.token]
+                return await inner(new)
+
+        return create_run
+
+    swap(world.storage, "create_run", make)
+
+
+@mutant
+def a_refused_start_leaves_a_run(world: MemoryWorld) -> None:
+    """A run whose token another has is there all the same."""
+
+    def make(inner: Any) -> Any:
+        async def create_run(new: Any) -> Any:
+            try:
+                return await inner(new)
+            except HookConflictError:
+                await inner(replace(new, hook=None))
+                raise
+
+        return create_run
+
+    swap(world.storage, "create_run", make)
+
+
+@mutant
+def a_keyed_start_is_not_logged(world: MemoryWorld) -> None:
+    """The token is claimed, and the log does not say so."""
+
+    def make(inner: Any) -> Any:
+        async def create_run(new: Any) -> Any:
+            _, is_new = await inner(new)
+            run = world._store.runs[new.run_id]
+            if is_new and new.hook is not None:
+                del run.events[1:], run.positions["hook_0/created"]
+                run.record = replace(run.record, position=1)
+            return run.record, is_new
+
+        return create_run
+
+    swap(world.storage, "create_run", make)
+
+
+@mutant
+def releases_come_first(world: MemoryWorld) -> None:
+    """A turn's releases apply before its claims, whatever the order of its events."""
+
+    def change(commit: Any) -> Any:
+        events = sorted(commit.events, key=lambda e: e.type is not EventType.HOOK_DISPOSED)
+        others = [e for e in commit.events if e.type is not EventType.HOOK_DISPOSED]
+        return replace(commit, events=tuple(others if len(others) > 2 else events))
+
+    on_commit(world, change)
+
+
+@mutant
+def claims_come_first(world: MemoryWorld) -> None:
+    """A turn's claims apply before its releases, whatever the order of its events."""
+
+    def change(commit: Any) -> Any:
+        events = sorted(commit.events, key=lambda e: e.type is EventType.HOOK_DISPOSED)
+        return replace(commit, events=tuple(events))
+
+    on_commit(world, change)
+
+
+@mutant
+def retention_is_ignored(world: MemoryWorld) -> None:
+    """A run's end frees a token that was to be kept."""
+    on_commit(world, lambda commit: replace(commit, hooks_claimed=_unkept(commit.hooks_claimed)))
+
+
+def _unkept(claims: Any) -> Any:
+    return tuple(replace(claim, keep_until_ms=None) for claim in claims)
+
+
+@mutant
+def a_kept_token_is_kept_for_ever(world: MemoryWorld) -> None:
+    """The time of a token that is kept never comes."""
+
+    def change(commit: Any) -> Any:
+        claims = [
+            replace(claim, keep_until_ms=claim.keep_until_ms and 2**40)
+            for claim in commit.hooks_claimed
+        ]
+        return replace(commit, hooks_claimed=tuple(claims))
+
+    on_commit(world, change)
+
+
+@mutant
+def a_kept_token_outlives_its_disposal(world: MemoryWorld) -> None:
+    """A token that is to be kept is not freed by its disposal."""
+
+    def change(commit: Any) -> Any:
+        hooks = world._store.hooks.values()
+        kept = {h.hook_id for h in hooks if h.keep_until_ms and h.run_id == commit.run_id}
+        released = [hook for hook in commit.hooks_released if hook not in kept]
+        return replace(commit, hooks_released=tuple(released))
+
+    on_commit(world, change)
+
+
+@mutant
+def a_deleted_run_keeps_its_token(world: MemoryWorld) -> None:
+    """A run that is deleted blocks its token for as long as it was to be kept."""
+
+    def make(inner: Any) -> Any:
+        async def delete_run(run_id: Any) -> Any:
+            hooks = {t: h for t, h in world._store.hooks.items() if h.run_id == run_id}
+            await inner(run_id)
+            world._store.hooks.update(hooks)
+
+        return delete_run
+
+    swap(world.catalogue, "delete_run", make)
+
+
+@mutant
+def a_live_run_loses_a_kept_token(world: MemoryWorld) -> None:
+    """A token is freed when its time is over, also while its run lives."""
+
+    def make(inner: Any) -> Any:
+        async def get_hook(token: str) -> Any:
+            hook = await inner(token)
+            if hook.keep_until_ms is not None and world.now_ms() >= hook.keep_until_ms:
+                raise HookNotFoundError(token)
+            return hook
+
+        return get_hook
+
+    swap(world.storage, "get_hook", make)

@@ -29,7 +29,17 @@ from ..errors import (
     StaleTurnError,
 )
 from .claims import Claims
-from .hooks import Holder, claim_hooks, free_hooks, is_held
+from .hooks import (
+    Holder,
+    check_token,
+    claim_hooks,
+    free_hooks,
+    hook_record,
+    is_blocking,
+    is_held,
+    kept_hooks,
+    keyed_event,
+)
 from .landing import (
     advanced_record,
     check_turn,
@@ -60,14 +70,28 @@ class Book(Claims):
     last_commit: tuple[str, Committed] | None = None
 
     @classmethod
-    def create(cls, new: NewRun, *, due_ms: int | None) -> Book:
-        """A run with its first event, due at *due_ms*."""
+    def create(cls, new: NewRun, *, due_ms: int | None, holder: Holder | None = None) -> Book:
+        """A run with its first event, due at *due_ms*, and with the token it is started with.
+
+        Args:
+            holder: returns the hook of another run that blocks a token, or None.
+
+        Raises:
+            HookConflictError: another run holds that token.
+        """
+        claim = new.hook
+        if claim is not None and holder is not None:
+            check_token(claim, holder)
         book = cls(
             record=replace(fresh_record(new), position=0),
             input_digest=hashlib.sha256(new.input).digest(),
             wake=Mailbox(due_ms=due_ms, generation=1),
         )
         book._write(created_event(new))
+        if claim is not None:
+            book._write(keyed_event(claim, new.created_at_ms))
+            record = hook_record(claim, new.run_id, now_ms=new.created_at_ms)
+            book.hooks[claim.token] = record
         return book
 
     @classmethod
@@ -87,6 +111,12 @@ class Book(Claims):
         book = cls.create(commit.new, due_ms=None)
         book._check_commit(commit)
         return book, book._land(commit, now_ms=now_ms, holder=holder, new_token=new_token)
+
+    def blocking(self, token: str, *, now_ms: int) -> HookRecord | None:
+        """The run's hook that has *token*, if no other run may have it now."""
+        hook, has_ended = self.hooks.get(token), self.record.status.is_ended
+        is_ours = hook is not None and is_blocking(hook, has_ended=has_ended, now_ms=now_ms)
+        return hook if is_ours else None
 
     def check_same(self, new: NewRun) -> None:
         """Pass only a run that is this one, asked for again.
@@ -122,7 +152,8 @@ class Book(Claims):
             free_hooks(self.hooks, {event.entity})
         if event.type is EventType.RUN_CANCELLED:
             end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
-            self.leave(event, end)
+            self.record = ended_record(self.record, end)
+            self._end(now_ms)
         return Appended(position=self.record.position, duplicate=False)
 
     def commit(
@@ -193,10 +224,11 @@ class Book(Claims):
             self.snapshots = [*self.snapshots, snapshot]
 
     def leave(self, event: Event, outcome: RunOutcome) -> None:
-        """Write the last event the run has here, and end it."""
+        """Write the last event the run has here, and end it; it takes its hooks along."""
         self._write(event)
         self.record = ended_record(self.record, outcome)
-        self._end()
+        self._drop_claims()
+        self.hooks = {}
 
     def _write(self, event: Event) -> bool:
         if event.key in self.positions:
@@ -257,7 +289,7 @@ class Book(Claims):
     ) -> tuple[Lease, ...]:
         """Settle messages, leases and the wake. Returns the leases of messages sent leased."""
         if commit.outcome is not None:
-            self._end()
+            self._end(now_ms)
             return ()
         leases = [
             self.send(new, now_ms=now_ms, token=new_token() if new.lease_ms is not None else None)
@@ -277,6 +309,6 @@ class Book(Claims):
             self.arm(now_ms)
         return tuple(lease for lease in leases if lease is not None)
 
-    def _end(self) -> None:
+    def _end(self, now_ms: int) -> None:
         self._drop_claims()
-        self.hooks = {}
+        self.hooks = kept_hooks(self.hooks, now_ms=now_ms)

@@ -6,15 +6,29 @@ from collections.abc import Callable, Collection, Mapping, MutableMapping
 from typing import TypeAlias
 
 from .._model.commit import TurnCommit
+from .._model.events import Event, EventType
 from .._model.hooks import HookClaim, HookRecord
 from .._model.ids import EntityId, RunId
+from ..errors import HookConflictError
 
-__all__ = ("Holder", "Hooks", "claim_hooks", "free_hooks", "hook_record", "is_held")
+__all__ = (
+    "Holder",
+    "Hooks",
+    "check_token",
+    "claim_hooks",
+    "free_hooks",
+    "hook_changes",
+    "hook_record",
+    "is_blocking",
+    "is_held",
+    "kept_hooks",
+    "keyed_event",
+)
 
 Hooks: TypeAlias = "MutableMapping[str, HookRecord]"
 Holder: TypeAlias = Callable[
     [str], "HookRecord | None"
-]  # the hook of another run that holds a token
+]  # the hook of another run that blocks a token
 
 
 def hook_record(claim: HookClaim, run_id: RunId, *, now_ms: int) -> HookRecord:
@@ -30,21 +44,84 @@ def hook_record(claim: HookClaim, run_id: RunId, *, now_ms: int) -> HookRecord:
     )
 
 
+def keyed_event(claim: HookClaim, at_ms: int) -> Event:
+    """The second event of a run that was created with a token, at *at_ms*: the run's time."""
+    return Event(
+        type=EventType.HOOK_CREATED,
+        key=f"{claim.hook_id}/created",
+        at_ms=at_ms,
+        entity=claim.hook_id,
+        payload=claim.metadata,
+        facts={"token": claim.token, "webhook": claim.is_webhook},
+    )
+
+
+def check_token(claim: HookClaim, holder: Holder) -> None:
+    """Pass only if a run may be created with this token.
+
+    Raises:
+        HookConflictError: another run holds it.
+    """
+    record = holder(claim.token)
+    if record is not None:
+        raise HookConflictError(claim.token, record.run_id)
+
+
+def is_blocking(hook: HookRecord, *, has_ended: bool, now_ms: int) -> bool:
+    """Whether nobody else may have the token of *hook*: its run is live, or keeps it for a while.
+
+    Args:
+        has_ended: whether its run has.
+    """
+    return not has_ended or (hook.keep_until_ms is not None and now_ms < hook.keep_until_ms)
+
+
+def kept_hooks(hooks: Mapping[str, HookRecord], *, now_ms: int) -> dict[str, HookRecord]:
+    """The hooks that a run keeps past its end."""
+    return {
+        token: hook
+        for token, hook in hooks.items()
+        if is_blocking(hook, has_ended=True, now_ms=now_ms)
+    }
+
+
+def hook_changes(commit: TurnCommit) -> list[HookClaim | EntityId]:
+    """The claims and releases of a commit in the order of its events.
+
+    A claim without an event comes after all events. So does a release of a hook that the commit
+    claims; any other release without one comes first.
+    """
+    places: dict[tuple[EventType, EntityId | None], int] = {}
+    if commit.hooks_claimed and commit.hooks_released:
+        places = {(event.type, event.entity): at for at, event in enumerate(commit.events)}
+    end, changes = len(commit.events), list[tuple[int, HookClaim | EntityId]]()
+    for claim in commit.hooks_claimed:
+        changes.append((places.get((EventType.HOOK_CREATED, claim.hook_id), end), claim))
+    ours = {claim.hook_id for claim in commit.hooks_claimed}
+    for hook_id in commit.hooks_released:
+        default = end + 1 if hook_id in ours else -1
+        changes.append((places.get((EventType.HOOK_DISPOSED, hook_id), default), hook_id))
+    return [change for _, change in sorted(changes, key=lambda one: one[0])]
+
+
 def claim_hooks(
     hooks: Hooks, commit: TurnCommit, holder: Holder, *, now_ms: int
 ) -> dict[EntityId, HookRecord]:
-    """Take the tokens that are free. Returns the holders of the others, by our hook."""
-    free_hooks(hooks, commit.hooks_released)
+    """Claim and free tokens as the commit says. Returns the holders of the others, by our hook."""
     conflicts: dict[EntityId, HookRecord] = {}
-    for claim in commit.hooks_claimed:
-        record = hooks.get(claim.token) or holder(claim.token)
-        if record is not None and record.run_id == commit.run_id and claim.token not in hooks:
-            record = None  # the store's word on a token that this commit has just released
+    for change in hook_changes(commit):
+        if not isinstance(change, HookClaim):
+            free_hooks(hooks, {change})
+            continue
+        record = hooks.get(change.token)
         if record is None:
-            hooks[claim.token] = hook_record(claim, commit.run_id, now_ms=now_ms)
-        elif (record.run_id, record.hook_id) != (commit.run_id, claim.hook_id):
-            conflicts[claim.hook_id] = record
-    free_hooks(hooks, commit.hooks_released)  # those claimed just now, too
+            record = holder(change.token)
+            if record is not None and record.run_id == commit.run_id:
+                record = None  # the store's word on a token that this commit has just released
+        if record is None:
+            hooks[change.token] = hook_record(change, commit.run_id, now_ms=now_ms)
+        elif (record.run_id, record.hook_id) != (commit.run_id, change.hook_id):
+            conflicts[change.hook_id] = record
     return conflicts
 
 

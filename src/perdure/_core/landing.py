@@ -41,7 +41,7 @@ def fresh_record(new: NewRun) -> RunRecord:
         engine=new.engine,
         status=RunStatus.PENDING,
         turn=0,
-        position=1,
+        position=1 if new.hook is None else 2,
         consumed=0,
         log_digest=b"",
         created_at_ms=new.created_at_ms,

@@ -31,9 +31,15 @@ class Storage(ABC):
         The event's key is ``run/created``, its payload the input, its facts ``workflow``,
         ``bundle`` and ``engine``, its time ``new.created_at_ms``.
 
+        **Keyed start.** With ``new.hook`` the token is claimed in the same write, ``hook_created``
+        at position 2 says so (facts ``token`` and ``webhook``), and the run's first turn begins
+        with the hook. While another run holds the token nothing of this one comes to be. A creator
+        that died on the way bars others for a minute at most.
+
         Raises:
             IdempotencyConflictError: the run id is there with another workflow or input. (With
                 an idempotency key the id derives from the key.)
+            HookConflictError: another run holds the token; names it.
             WorldUnavailableError: the outcome is unknown; ask again.
         """
 
@@ -73,18 +79,26 @@ class Storage(ABC):
         those with ``lease_ms`` are leased to this world handle, claim 1. Tokens are claimed and
         released, and leases ended. The run's wake is set: due at ``wake_at_ms`` if that is earlier
         than its due time, with the wake lease's rule in ``LeaseEnd`` if one is ended here. The
-        count of fruitless wake claims resets. An outcome frees the run's hooks and drops its wake
-        and messages; nothing is sent then.
+        count of fruitless wake claims resets. An outcome frees the run's hooks (see
+        Retention) and drops its wake and messages; nothing is sent then.
 
         **Hooks.** A token that another run holds becomes ``hook_conflict`` instead of
         ``hook_created``: the event at that place (the one whose entity is the hook) is stored with
         that type, key ``<hook id>/conflict``, no payload, facts ``token`` and ``run_id`` (the
         holder), and the run is made due at once. Its own run claiming a token for the same hook
-        again is benign.
+        again is benign. Claims and releases apply in the order of their events, so a token that
+        one turn claims, frees and claims again is its last hook's. (A claim without an event comes
+        after all events, and so does a release of a hook that is claimed here; any other release
+        without one comes first.)
 
-        **New run.** With ``new`` the run is created first, in the same write, as by ``create_run``
-        but with a wake that is not due; ``turn`` is 0 and ``expected_position`` 1. Should the run
-        id be there already, nothing is changed and the commit is stale.
+        **Retention.** A hook of an ended run blocks its token, and can be read, until its
+        ``keep_until_ms``; it takes no payload. A release frees it at once, and so does
+        ``delete_run``. While the run lives the time means nothing.
+
+        **New run.** With ``new``, which has no ``hook``, the run is created first, in the same
+        write, as by ``create_run`` but with a wake that is not due; ``turn`` is 0 and
+        ``expected_position`` 1. Should the run id be there already, nothing is changed and the
+        commit is stale.
 
         **Idempotency.** By ``commit_id``: the last one again returns the first answer, leases
         included. Events whose key is there are passed over.
@@ -138,7 +152,10 @@ class Storage(ABC):
 
     @abstractmethod
     async def get_hook(self, token: str) -> HookRecord:
-        """The hook that holds *token* now; ``created_at_ms`` is when it was claimed.
+        """The hook that holds *token* now, or for which an ended run keeps it.
+
+        ``created_at_ms`` is when it was claimed, by the world's clock; of a keyed start that of the
+        run.
 
         Raises:
             HookNotFoundError: nobody.

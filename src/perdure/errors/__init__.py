@@ -23,6 +23,7 @@ from ._root import (
 )
 from ._usage import (
     CursorError,
+    HookConflictError,
     HookNotFoundError,
     HookPayloadError,
     HookTokenHeldError,
@@ -75,6 +76,7 @@ __all__ = (
     "FruitlessTurnsError",
     "GuestBuildError",
     "GuestError",
+    "HookConflictError",
     "HookNotFoundError",
     "HookPayloadError",
     "HookTokenHeldError",

@@ -9,6 +9,7 @@ from ._root import UsageError, brief
 
 __all__ = (
     "CursorError",
+    "HookConflictError",
     "HookNotFoundError",
     "HookPayloadError",
     "HookTokenHeldError",
@@ -121,6 +122,18 @@ class RunTimeoutError(UsageError, TimeoutError):
         self.run_id = run_id
         self.timeout = timeout
         self.hint = hint  # why nothing seems to work on it; empty if something does
+
+
+class HookConflictError(UsageError):
+    """Another run holds the hook token that a run was to be started with."""
+
+    def __init__(self, token: str, run_id: str) -> None:
+        super().__init__(
+            f"hook token {token!r} is held by run {run_id}; nothing was started: "
+            f"send to that run, or choose another token"
+        )
+        self.token = token
+        self.run_id = run_id
 
 
 class HookNotFoundError(UsageError):

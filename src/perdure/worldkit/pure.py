@@ -11,7 +11,13 @@ from __future__ import annotations
 from .._core.book import Book as Book
 from .._core.claims import QueuedMessage as QueuedMessage
 from .._core.fold import Entity as Entity, fold as fold
-from .._core.hooks import hook_record as hook_record
+from .._core.hooks import (
+    check_token as check_token,
+    hook_changes as hook_changes,
+    hook_record as hook_record,
+    is_blocking as is_blocking,
+    keyed_event as keyed_event,
+)
 from .._core.landing import (
     advanced_record as advanced_record,
     check_turn as check_turn,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -210,17 +211,31 @@ async def test_a_claim_whose_commit_never_came_is_taken_over(url: str) -> None:
         assert late.conflicts == ("h",)
 
 
-async def test_a_claim_for_a_run_that_is_not_there_is_doubt_until_it_is_old(url: str) -> None:
+@pytest.mark.parametrize("keyed", [False, True], ids=["commit", "start"])
+async def test_a_claim_for_a_run_that_is_not_there_is_doubt_until_it_is_old(
+    url: str, monkeypatch: pytest.MonkeyPatch, keyed: bool
+) -> None:
+    """Its creator is waited for; one that died bars neither a turn nor a start for long."""
+    monkeypatch.setattr("perdure_s3._tokens._CREATION", 0.1)
     clock = ManualClock()
     async with S3World(url, clock=clock) as world:
         txn = Txn(RunId("run_x"), None, now_ms=clock.now_ms())
         assert await world._handle.tokens.claim(txn, "t") is None
+        claim = HookClaim(hook_id=EntityId("hook_0"), token="t")
+
+        async def ask() -> None:
+            if keyed:
+                await world.storage.create_run(replace(new_run("run_k"), hook=claim))
+            else:
+                commit = commit_of(0, hooks_claimed=(claim,))
+                assert not (await world.storage.commit(commit)).conflicts
+
         await world.storage.create_run(new_run())
-        made = commit_of(0, hooks_claimed=(HookClaim(hook_id=EntityId("hook_1"), token="t"),))
         with pytest.raises(WorldUnavailableError, match="not there yet"):
-            await world.storage.commit(made)
+            await ask()
         clock.advance(GUARD_MS)
-        assert not (await world.storage.commit(made)).conflicts
+        await ask()
+        assert (await world.storage.get_hook("t")).run_id == ("run_k" if keyed else "run_a")
 
 
 def refused_claim() -> tuple[tuple[HookClaim], TurnCommit]:

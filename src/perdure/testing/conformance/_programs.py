@@ -9,6 +9,7 @@ import dataclasses
 import math
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -40,7 +41,7 @@ __all__ = (
 
 RUNS = st.sampled_from([RunId("run_a"), RunId("run_a"), RunId("run_b"), RunId("run_c")])
 STEPS = st.sampled_from([EntityId(f"step_{n}") for n in (1, 2, 3)])
-HOOKS = st.sampled_from([EntityId("hook_1"), EntityId("hook_2")])
+HOOKS = st.sampled_from([EntityId("hook_0"), EntityId("hook_1"), EntityId("hook_2")])
 TOKENS = st.sampled_from(["t", "u"])
 TOPICS = st.sampled_from(["default/one", "default/two"])
 PAYLOADS = st.sampled_from([None, b"", b"\x00\xff", b"value"])
@@ -116,6 +117,13 @@ class PairMachine(RuleBasedStateMachine):
     @rule(run_id=RUNS, workflow=st.sampled_from(["w", "v"]), payload=st.sampled_from([b"a", b"b"]))
     def create_run(self, run_id: RunId, workflow: str, payload: bytes) -> None:
         self.pair.do("storage.create_run", self.new_run(run_id, workflow, payload))
+
+    @rule(data=DATA, run_id=RUNS)
+    def create_keyed(self, data: st.DataObject, run_id: RunId) -> None:
+        """A run that is started with a token."""
+        claim = self.draw_claim(data, EntityId("hook_0"))
+        new = dataclasses.replace(self.new_run(run_id, "w", b"a"), hook=claim)
+        self.pair.do("storage.create_run", new)
 
     @rule(ms=SHORT_MS)
     def let_time_pass(self, ms: int) -> None:
@@ -196,6 +204,8 @@ class PairMachine(RuleBasedStateMachine):
         behind = draw(st.sampled_from([0, 0, 0, 1]))
         ended = draw(st.sampled_from([None, None, None, None, RunStatus.COMPLETED]))
         turn = record.turn + off
+        claims = self.draw_hooks(data)
+        releases = tuple(draw(st.lists(HOOKS, max_size=2, unique=True)))
         return TurnCommit(
             run_id=record.run_id,
             commit_id=f"commit{self.counter}",
@@ -208,11 +218,11 @@ class PairMachine(RuleBasedStateMachine):
                     [(), (), (self.event(EventType.STEP_COMPLETED, f"{entity}/end", entity, b"d"),)]
                 )
             ),
-            events=self.draw_events(data),
+            events=(*self.draw_events(data), *self.draw_hook_events(data, claims, releases)),
             snapshot=draw(st.sampled_from([None, self.draw_snapshot(data, turn + 1)])),
             messages=self.draw_messages(data, record.run_id),
-            hooks_claimed=self.draw_hooks(data),
-            hooks_released=tuple(draw(st.lists(HOOKS, max_size=1))),
+            hooks_claimed=claims,
+            hooks_released=releases,
             outcome=None
             if ended is None
             else RunOutcome(
@@ -265,10 +275,27 @@ class PairMachine(RuleBasedStateMachine):
         )
 
     def draw_hooks(self, data: st.DataObject) -> tuple[HookClaim, ...]:
-        hooks = data.draw(st.lists(HOOKS, max_size=1))
-        return tuple(
-            HookClaim(hook_id=hook, token=data.draw(TOKENS), metadata=b"m") for hook in hooks
+        hooks = data.draw(st.lists(HOOKS, max_size=2, unique=True))
+        return tuple(self.draw_claim(data, hook) for hook in hooks)
+
+    def draw_claim(self, data: st.DataObject, hook: EntityId) -> HookClaim:
+        return HookClaim(
+            hook_id=hook,
+            token=data.draw(TOKENS),
+            metadata=b"m",
+            keep_until_ms=data.draw(st.sampled_from([None, None, self.now + 50, self.now + 999])),
         )
+
+    def draw_hook_events(
+        self, data: st.DataObject, claims: Sequence[HookClaim], releases: Sequence[EntityId]
+    ) -> list[Event]:
+        """Those of the claims and releases, in any order, or none."""
+        created, disposed = EventType.HOOK_CREATED, EventType.HOOK_DISPOSED
+        events = [self.event(created, f"{one.hook_id}/created", one.hook_id) for one in claims]
+        events += [self.event(disposed, f"{hook}/end", hook) for hook in releases]
+        if not events or data.draw(st.booleans()):
+            return []
+        return data.draw(st.permutations(events))
 
     def do_commit(self, commit: TurnCommit, *, again: bool = False) -> None:
         if not again:

@@ -9,9 +9,9 @@ from ..._model.ids import RunId
 from ..._model.runs import RunFilter, RunPage, RunRecord
 from ...abc import Catalogue
 from ...errors import RunLiveError
+from ._hooks import free_hooks
 from ._queue import drop_work
 from ._store import Handle, Store
-from ._turn import free_hooks
 
 __all__ = ("MemoryCatalogue",)
 

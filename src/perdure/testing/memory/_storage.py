@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
+from ..._core.hooks import check_token, hook_record
 from ..._core.landing import ended_record
 from ..._model.commit import Append, Appended, Committed, TurnCommit
 from ..._model.events import EventType, LoggedEvent
@@ -14,9 +15,10 @@ from ..._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from ..._model.state import RunState
 from ...abc import DirectStorage
 from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
+from ._hooks import find_hook, free_hooks, keep_hooks
 from ._queue import check_own, drop_work, give_back
 from ._store import Handle, Store, StoredMessage, StoredRun
-from ._turn import commit_turn, free_hooks, fresh_run, write_event
+from ._turn import commit_turn, fresh_run, write_event
 
 __all__ = ("MemoryStorage",)
 
@@ -43,8 +45,7 @@ class MemoryStorage(DirectStorage):
                         new.idempotency_key or new.run_id, run_id=new.run_id
                     )
                 return run.record, False
-            run = fresh_run(new, due_ms=self._handle.now_ms())
-            store.runs[new.run_id] = run
+            run = _create(store, new, now_ms=self._handle.now_ms())
         store.changed.ring()
         return run.record, True
 
@@ -92,10 +93,11 @@ class MemoryStorage(DirectStorage):
 
     async def get_hook(self, token: str) -> HookRecord:
         store = await self._handle.enter()
-        try:
-            return store.hooks[token]
-        except KeyError:
-            raise HookNotFoundError(token) from None
+        with store.lock:
+            hook = find_hook(store, token, now_ms=self._handle.now_ms())
+        if hook is None:
+            raise HookNotFoundError(token)
+        return hook
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
         record = await self.get_run(run_id)
@@ -112,6 +114,15 @@ class MemoryStorage(DirectStorage):
             self._handle.counters["commits"] += 1
         store.changed.ring()
         return committed
+
+
+def _create(store: Store, new: NewRun, *, now_ms: int) -> StoredRun:
+    claim = new.hook
+    if claim is not None:
+        check_token(claim, lambda token: find_hook(store, token, now_ms=now_ms))
+        store.hooks[claim.token] = hook_record(claim, new.run_id, now_ms=new.created_at_ms)
+    run = store.runs[new.run_id] = fresh_run(new, due_ms=now_ms)
+    return run
 
 
 def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
@@ -132,7 +143,7 @@ def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
     if event.type is EventType.RUN_CANCELLED:
         end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
         run.record = ended_record(run.record, end)
-        free_hooks(store, append.run_id, None)
+        keep_hooks(store, append.run_id, now_ms=now_ms)
         drop_work(store, append.run_id)
     return Appended(position=run.record.position, duplicate=False)
 

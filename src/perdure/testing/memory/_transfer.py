@@ -22,9 +22,10 @@ from ..._model.ids import RunId
 from ..._model.runs import RunRecord
 from ..._model.transfer import Departure, RunCopy, StreamCopy, StreamWrite
 from ...abc import Transfer
+from ._hooks import find_hook, free_hooks
 from ._queue import drop_work
 from ._store import Handle, Store, StoredMessage, StoredRun, StoredStream
-from ._turn import free_hooks, write_event
+from ._turn import write_event
 
 __all__ = ("MemoryTransfer",)
 
@@ -57,7 +58,7 @@ class MemoryTransfer(Transfer):
         with store.lock:
             run = store.runs.get(copy.record.run_id)
             if run is None:
-                run = _arrive(store, copy)
+                run = _arrive(store, copy, now_ms=self._handle.now_ms())
             else:
                 at = run.positions.get(moved_key(copy.record.position))
                 check_same_arrival(run.record, at, copy)
@@ -93,9 +94,9 @@ def _depart(store: Store, run: StoredRun, departure: Departure, *, url: str, now
     drop_work(store, run_id)
 
 
-def _arrive(store: Store, copy: RunCopy) -> StoredRun:
+def _arrive(store: Store, copy: RunCopy, *, now_ms: int) -> StoredRun:
     work = work_of(copy)
-    check_tokens_free(work, store.hooks.get)
+    check_tokens_free(work, lambda token: find_hook(store, token, now_ms=now_ms))
     run = StoredRun(
         record=arrived_record(copy),
         wake=Mailbox(

@@ -5,10 +5,10 @@ Synchronous; the caller holds the store's lock, and nothing is changed before ev
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from ..._core.hooks import hook_record
+from ..._core.hooks import keyed_event
 from ..._core.landing import (
     advanced_record,
     check_turn,
@@ -22,14 +22,15 @@ from ..._core.leases import Mailbox
 from ..._model.commit import Committed, TurnCommit
 from ..._model.events import Event, EventType, LoggedEvent
 from ..._model.hooks import HookRecord
-from ..._model.ids import EntityId, RunId
+from ..._model.ids import EntityId
 from ..._model.runs import NewRun
 from ...errors import LeaseLostError, StaleTurnError
+from ._hooks import claim_hooks, keep_hooks
 from ._queue import check_own, drop_work, end_claim, send_message
 from ._snapshots import keep_snapshot
 from ._store import Store, StoredRun
 
-__all__ = ("commit_turn", "free_hooks", "fresh_run", "write_event")
+__all__ = ("commit_turn", "fresh_run", "write_event")
 
 
 def write_event(run: StoredRun, event: Event) -> bool:
@@ -42,13 +43,6 @@ def write_event(run: StoredRun, event: Event) -> bool:
     run.positions[event.key] = position
     run.record = replace(run.record, position=position)
     return True
-
-
-def free_hooks(store: Store, run_id: RunId, hook_ids: Collection[EntityId] | None) -> None:
-    """Free the tokens of these hooks of the run; None means all."""
-    for token, hook in list(store.hooks.items()):
-        if hook.run_id == run_id and (hook_ids is None or hook.hook_id in hook_ids):
-            del store.hooks[token]
 
 
 def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
@@ -72,14 +66,14 @@ def fresh_run(new: NewRun, *, due_ms: int | None) -> StoredRun:
     record = replace(fresh_record(new), position=0)
     run = StoredRun(record=record, wake=Mailbox(due_ms=due_ms, generation=1))
     write_event(run, created_event(new))
+    if new.hook is not None:
+        write_event(run, keyed_event(new.hook, new.created_at_ms))
     return run
 
 
 def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) -> Committed:
     before = run.record.position
-    free_hooks(store, commit.run_id, commit.hooks_released)
-    conflicts = _claim_hooks(store, commit, now_ms=now_ms)
-    free_hooks(store, commit.run_id, commit.hooks_released)  # those claimed just now, too
+    conflicts = claim_hooks(store, commit, now_ms=now_ms)
     attributes = _write_log(run, commit, conflicts)
     run.record = advanced_record(
         run.record,
@@ -98,7 +92,7 @@ def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) ->
     if conflicts and run.wake is not None:
         run.wake.arm(now_ms)
     if commit.outcome is not None:
-        free_hooks(store, commit.run_id, None)
+        keep_hooks(store, commit.run_id, now_ms=now_ms)
         drop_work(store, commit.run_id)
     committed = Committed(
         turn=run.record.turn,
@@ -117,18 +111,6 @@ def _check(run: StoredRun, commit: TurnCommit) -> None:
     for event in commit.deliveries:
         if event.key in run.positions:
             raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")
-
-
-def _claim_hooks(store: Store, commit: TurnCommit, *, now_ms: int) -> dict[EntityId, HookRecord]:
-    """Take the tokens that are free. Returns the holders of the others, by our hook."""
-    conflicts: dict[EntityId, HookRecord] = {}
-    for claim in commit.hooks_claimed:
-        holder = store.hooks.get(claim.token)
-        if holder is None:
-            store.hooks[claim.token] = hook_record(claim, commit.run_id, now_ms=now_ms)
-        elif (holder.run_id, holder.hook_id) != (commit.run_id, claim.hook_id):
-            conflicts[claim.hook_id] = holder
-    return conflicts
 
 
 def _write_log(

@@ -27,7 +27,7 @@ from ._runs import book_of
 from ._transaction import MovedError
 from ._values import MissingChunksError, Values, load_values
 
-__all__ = ("Care", "Needs", "Page", "hook_of", "read_page")
+__all__ = ("Care", "Needs", "Page", "has_lapsed", "hook_of", "read_page")
 
 
 class Care(IntEnum):
@@ -81,6 +81,7 @@ class Page:
     before: Document | None  # its document; None: it is to be made
     book: Book
     holders: dict[str, tuple[ObjectId, HookRecord]]  # who holds the tokens that were asked for
+    lapsed: dict[str, ObjectId]  # runs that have ended, and kept such a token for long enough
     required: set[str] = field(default_factory=set[str])  # messages whose lease must be live
     contested: dict[str, ObjectId] = field(default_factory=dict[str, ObjectId])
     departed: list[str] = field(default_factory=list[str])  # messages that left with the run
@@ -151,7 +152,7 @@ async def read_page(
     document = handle.recent.get(run_id) if care is Care.RECENT and new is None else None
     if document is None and (new is None or care is Care.THOROUGH):
         document = await db.runs.find_one({"_id": run_id})
-    holders = {entry["_id"]: (entry["n"], hook_of(entry)) for entry in await _tokens(handle, needs)}
+    holders, lapsed = await _tokens(handle, needs)
     if document is None:
         if new is None:
             raise RunNotFoundError(run_id)
@@ -159,8 +160,9 @@ async def read_page(
             handle=handle,
             n=ObjectId(),
             before=None,
-            book=Book.create(new, due_ms=None),
+            book=Book.create(replace(new, hook=None), due_ms=None),
             holders=holders,
+            lapsed=lapsed,
         )
     n, book = document["n"], book_of(document)
     if needs.hooks and book.wake is not None:
@@ -178,13 +180,36 @@ async def read_page(
         )
     elif book.wake is not None:
         book.messages = {m: assumed_message(lease, run_id) for m, lease in needs.ended.items()}
-    return Page(handle=handle, n=n, before=document, book=book, holders=holders)
+    return Page(handle=handle, n=n, before=document, book=book, holders=holders, lapsed=lapsed)
 
 
-async def _tokens(handle: Handle, needs: Needs) -> list[Document]:
+async def _tokens(
+    handle: Handle, needs: Needs
+) -> tuple[dict[str, tuple[ObjectId, HookRecord]], dict[str, ObjectId]]:
+    """Who holds the tokens that are asked for, and who had them once."""
+    holders: dict[str, tuple[ObjectId, HookRecord]] = {}
+    lapsed: dict[str, ObjectId] = {}
     if not needs.tokens:
-        return []
-    return await handle.db.hooks.find({"_id": {"$in": sorted(needs.tokens)}}).to_list(None)
+        return holders, lapsed
+    entries = await handle.db.hooks.find({"_id": {"$in": sorted(needs.tokens)}}).to_list(None)
+    for entry in entries:
+        if await has_lapsed(handle, entry):
+            lapsed[entry["_id"]] = entry["n"]
+        else:
+            holders[entry["_id"]] = entry["n"], hook_of(entry)
+    return holders, lapsed
+
+
+async def has_lapsed(handle: Handle, entry: Document) -> bool:
+    """Whether the hook's run has ended, and does not keep the token any more.
+
+    The hooks that an ended run does not keep are deleted with its end.
+    """
+    keep_until_ms = entry["keep_until_ms"]
+    if keep_until_ms is None or handle.now_ms() < keep_until_ms:
+        return False
+    run = await handle.db.runs.find_one({"_id": entry["run"], "n": entry["n"]}, {"ended_at_ms": 1})
+    return run is None or run["ended_at_ms"] is not None
 
 
 async def _positions(handle: Handle, n: ObjectId, needs: Needs) -> dict[str, int]:

@@ -29,7 +29,7 @@ from perdure.worldkit.pure import Book
 
 from ._driver import Document
 from ._handle import Handle
-from ._page import Needs, Page, hook_of
+from ._page import Needs, Page, has_lapsed, hook_of
 from ._runs import is_ended, record_of, snapshot_of
 from ._schema import bounded, event_of
 from ._turn import Lander, Work
@@ -54,11 +54,11 @@ class MongoStorage(Storage):
             if page.before is not None:
                 page.book.check_same(new)
                 return None
-            if page.book.wake is not None:
-                page.book.wake.due_ms = now_ms
+            page.book = Book.create(new, due_ms=now_ms, holder=page.holder)
             return page.book.record
 
-        record = await self._lander.land(new.run_id, Work(needs=Needs(), act=act, new=new))
+        needs = Needs(tokens=set() if new.hook is None else {new.hook.token})
+        record = await self._lander.land(new.run_id, Work(needs=needs, act=act, new=new))
         return (record, True) if record else (await self.get_run(new.run_id), False)
 
     async def append(self, append: Append) -> Appended:
@@ -164,7 +164,7 @@ class MongoStorage(Storage):
 
     async def _get_hook(self, token: str) -> HookRecord:
         document = await self._handle.db.hooks.find_one({"_id": token})
-        if document is None:
+        if document is None or await has_lapsed(self._handle, document):
             raise HookNotFoundError(token)
         stored: list[tuple[Owner, object]] = [(document["n"], document["metadata"])]
         values = await load_values(self._handle.db.chunks, stored)

@@ -12,7 +12,7 @@ from typing import final
 
 from bson import ObjectId
 
-from perdure.model import HookRecord
+from perdure.model import HookRecord, RunStatus
 
 from ._driver import Document
 from ._messages import lease_fields, message_document
@@ -96,12 +96,15 @@ class _Writes:
     events: list[Document]
     hooks_taken: list[Document]
     hooks_freed: list[str]
+    hooks_lapsed: list[Document]  # filters of those in whose place one is taken
     contested: dict[str, ObjectId]
     messages: list[Document]
     ended: Document | None  # the filter of messages that are done
     must_end: int  # how many it has to find; 0: as many as there are
     given_back: list[tuple[Document, Document]]
     ends_run: bool
+    leaves: bool  # with all its hooks
+    now_ms: int
     departed: list[Document]  # filters of the messages that left with the run
     streams: list[Document]  # that came with it
 
@@ -134,6 +137,9 @@ class _Writes:
             hooks_freed=sorted(
                 token for token, hook in page.hooks.items() if book.hooks.get(token) is not hook
             ),
+            hooks_lapsed=[
+                {"_id": token, "n": n} for token, n in page.lapsed.items() if token in book.hooks
+            ],
             contested=page.contested,
             messages=[
                 message_document(queued, page.n, pending, version=version)
@@ -144,6 +150,8 @@ class _Writes:
             must_end=len(must),
             given_back=_given_back(page, version=version, now_ms=now_ms),
             ends_run=ends_run,
+            leaves=book.record.status is RunStatus.MOVING,
+            now_ms=now_ms,
             departed=[{"_id": m, "n": page.n, **_as_read(before[m])} for m in page.departed],
             streams=[
                 document
@@ -176,6 +184,12 @@ class _Writes:
             yield delete("messages", {"n": self.n})
         yield from insert("streams", self.streams) if self.streams else ()
 
+    @property
+    def _let_go(self) -> Document:
+        """The filter of the hooks that a run does not keep past its end."""
+        keep: list[Document] = [{"keep_until_ms": None}, {"keep_until_ms": {"$lte": self.now_ms}}]
+        return {"$or": keep}
+
     def _hook_commands(self) -> Iterator[Command]:
         if self.contested:
             # The holder must be the holder still when this lands: writing to it says so.
@@ -185,8 +199,9 @@ class _Writes:
             ]
             yield update("hooks", changes, least=len(changes))
         if self.ends_run:
-            yield delete("hooks", {"n": self.n})
-            return
+            yield delete("hooks", {"n": self.n, **({} if self.leaves else self._let_go)})
+        if self.hooks_lapsed:
+            yield delete("hooks", {"$or": self.hooks_lapsed})
         if self.hooks_freed:
             yield delete("hooks", {"_id": {"$in": self.hooks_freed}, "n": self.n})
         yield from insert("hooks", self.hooks_taken) if self.hooks_taken else ()

@@ -104,6 +104,9 @@ async def delete_objects(handle: Handle, run_id: RunId, head: Head | None) -> No
     await each(cas.remove(key) for key in keys if key != head_key)
     if head is None:
         return
+    await each(
+        cas.drop(Layout.token(token), etag=claim.etag) for token, claim in head.claimed.items()
+    )
     record = head.record
     lists = [(Layout.CREATED, record.created_at_ms), (Layout.ENDED, record.ended_at_ms or 0)]
     await together(*(cas.remove(Layout.listed(where, at, run_id)) for where, at in lists))

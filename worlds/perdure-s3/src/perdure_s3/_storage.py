@@ -41,14 +41,25 @@ class S3Storage(Storage):
         self._handle = handle
 
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
+        tokens, holders = self._handle.tokens, dict[str, HookRecord]()
+
+        async def prepare(txn: Txn) -> None:
+            holders.clear()
+            if txn.found is None and new.hook is not None:
+                holder = await tokens.claim(txn, new.hook.token)
+                if holder is not None:
+                    holders[new.hook.token] = holder
+
         def create(txn: Txn) -> tuple[RunRecord, bool]:
             if txn.found is not None:
                 txn.found.check_same(new)
                 return txn.found.record, False
-            txn.create(Book.create(new, due_ms=txn.now_ms))
+            txn.create(Book.create(new, due_ms=txn.now_ms, holder=holders.get))
             return txn.book.record, True
 
-        return await self._handle.runs.change(new.run_id, create)
+        return await self._handle.runs.change(
+            new.run_id, create, prepare=None if new.hook is None else prepare
+        )
 
     async def append(self, append: Append) -> Appended:
         appended = await self._handle.runs.change(
@@ -63,10 +74,10 @@ class S3Storage(Storage):
         async def prepare(txn: Txn) -> None:
             holders.clear()
             _check(txn, commit)  # before anything is claimed
-            for claim in commit.hooks_claimed:
-                holder = await tokens.claim(txn, claim.token)
+            for token in {claim.token: None for claim in commit.hooks_claimed}:
+                holder = await tokens.claim(txn, token)
                 if holder is not None:
-                    holders[claim.token] = holder
+                    holders[token] = holder
 
         committed = await self._handle.runs.change(
             commit.run_id,
@@ -101,7 +112,7 @@ class S3Storage(Storage):
         )
 
     async def get_hook(self, token: str) -> HookRecord:
-        return await self._handle.tokens.find(token)
+        return await self._handle.tokens.find(token, now_ms=self._handle.now_ms())
 
     async def wait_ended(self, run_id: RunId, *, wait_ms: int) -> RunRecord:
         record, every, looked_at = await self.get_run(run_id), _FIRST_LOOK, anyio.current_time()

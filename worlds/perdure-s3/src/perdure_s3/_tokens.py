@@ -19,9 +19,10 @@ import anyio
 
 from perdure.errors import HookNotFoundError, WorldUnavailableError
 from perdure.model import HookRecord, RunId
+from perdure.worldkit.pure import is_blocking
 
 from ._cas import UNCHANGED, Cas, Refusal
-from ._head import Claimed
+from ._head import Claimed, Head
 from ._index import GUARD_MS
 from ._runs import Runs
 from ._schema import Layout, dumps, loads, new_mark, readable
@@ -31,6 +32,7 @@ __all__ = ("Tokens",)
 
 _TRIES = 20
 _PATIENCE = 0.05  # seconds for a run that is just claiming to land
+_CREATION = 5.0  # seconds for a run that is just being created with the token
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Tokens:
         self._cas = cas
         self._runs = runs
 
-    async def find(self, token: str) -> HookRecord:
+    async def find(self, token: str, *, now_ms: int) -> HookRecord:
         """The hook that holds *token* now.
 
         Raises:
@@ -57,7 +59,7 @@ class Tokens:
         """
         reply = await self._read(token)
         head = None if reply is None else await self._runs.read(reply.run_id)
-        hook = None if head is None else head.hooks.get(token)
+        hook = None if head is None else _blocking(head, token, now_ms=now_ms)
         if hook is None:
             raise HookNotFoundError(token)
         return hook
@@ -109,22 +111,42 @@ class Tokens:
         return _Object(RunId(run_id), claim, at_ms, data.etag)
 
     async def _bar(self, reply: _Object, token: str, txn: Txn) -> HookRecord | None:
-        """The other run's hook; None once that run cannot land a claim it made before."""
-        for patience in (_PATIENCE, 0.0):
-            head = await self._runs.read(reply.run_id)
-            if head is None:
-                if txn.now_ms >= reply.at_ms + GUARD_MS:
-                    return None
+        """The other run's hook; None once that run cannot land a claim it made before.
+
+        Or once it has let go of the object, which is not as it was read then.
+        """
+        head = await self._runs.read(reply.run_id)
+        if head is None and txn.now_ms >= reply.at_ms + GUARD_MS:
+            return None  # who was creating it has died
+        until = anyio.current_time() + _CREATION
+        while head is None:
+            if anyio.current_time() > until:
                 raise WorldUnavailableError(
                     f"hook token {token!r} is claimed by run {reply.run_id}, which is not there "
                     f"yet; try again"
                 )
-            if token in head.hooks:
-                return head.hooks[token]
+            await anyio.sleep(_PATIENCE)
+            latest = await self._read(token)
+            if latest is None or latest.claim != reply.claim:
+                return None
+            head = await self._runs.read(reply.run_id)
+        for patience in (_PATIENCE, 0.0):
+            hook = _blocking(head, token, now_ms=txn.now_ms)
+            if hook is not None:
+                return hook
             if head.record.status.is_ended:
                 return None
             if patience:
                 await anyio.sleep(patience)
+                head = await self._runs.read(reply.run_id) or head
             elif await self._runs.bump(head):
                 return None
         raise WorldUnavailableError(f"run {reply.run_id}, which had {token!r}, moves on; try again")
+
+
+def _blocking(head: Head, token: str, *, now_ms: int) -> HookRecord | None:
+    """The run's hook that has the token, if nobody else may have it now."""
+    hook, has_ended = head.hooks.get(token), head.record.status.is_ended
+    if hook is None or not is_blocking(hook, has_ended=has_ended, now_ms=now_ms):
+        return None
+    return hook

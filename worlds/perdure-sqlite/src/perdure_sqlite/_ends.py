@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from perdure.model import RunId, RunOutcome
 
-from ._hooks import free_hooks
+from ._hooks import let_hooks_go
 from ._messages import EMPTIED, drop_messages
 from ._writer import Transaction
 
@@ -30,6 +30,6 @@ def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome
 
 def let_go(transaction: Transaction, n: int, run_id: RunId) -> None:
     """Free the hooks and messages of a run that has ended, and wake those who wait for it."""
-    free_hooks(transaction.db, n, None)
+    let_hooks_go(transaction.db, n, now_ms=transaction.now_ms)
     drop_messages(transaction.db, n)
     transaction.rings.add(run_id)

@@ -12,10 +12,19 @@ from perdure.model import EntityId, HookRecord, RunId
 
 from ._schema import Row
 
-__all__ = ("INSERT_HOOK", "find_hook", "free_hooks", "hook_values", "hooks_of")
+__all__ = (
+    "INSERT_HOOK",
+    "drop_hooks",
+    "find_hook",
+    "free_hooks",
+    "hook_values",
+    "hooks_of",
+    "let_hooks_go",
+)
 
-INSERT_HOOK = (
-    "INSERT INTO hooks (n, token, hook_id, metadata, is_webhook, created_at_ms, keep_until_ms)"
+INSERT_HOOK = (  # in place of one whose time is over
+    "INSERT OR REPLACE INTO hooks"
+    " (n, token, hook_id, metadata, is_webhook, created_at_ms, keep_until_ms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _SELECT = (
@@ -24,18 +33,31 @@ _SELECT = (
 )
 
 
-def free_hooks(db: sqlite3.Connection, n: int, hook_ids: Collection[EntityId] | None) -> None:
-    """Free the tokens of these hooks of the run; None means all."""
-    if hook_ids is None:
-        db.execute("DELETE FROM hooks WHERE n = ?", (n,))
-        return
+def free_hooks(db: sqlite3.Connection, n: int, hook_ids: Collection[EntityId]) -> None:
+    """Free the tokens of these hooks of the run."""
     for hook_id in hook_ids:
         db.execute("DELETE FROM hooks WHERE n = ? AND hook_id = ?", (n, hook_id))
 
 
-def find_hook(db: sqlite3.Connection, token: str) -> HookRecord | None:
-    """The hook that holds the token."""
-    row = db.execute(f"{_SELECT} WHERE token = ?", (token,)).fetchone()
+def let_hooks_go(db: sqlite3.Connection, n: int, *, now_ms: int) -> None:
+    """Free the tokens of a run that has ended, but for those that it keeps."""
+    db.execute(
+        "DELETE FROM hooks WHERE n = ? AND (keep_until_ms IS NULL OR keep_until_ms <= ?)",
+        (n, now_ms),
+    )
+
+
+def drop_hooks(db: sqlite3.Connection, n: int) -> None:
+    """Free all tokens of the run."""
+    db.execute("DELETE FROM hooks WHERE n = ?", (n,))
+
+
+def find_hook(db: sqlite3.Connection, token: str, *, now_ms: int) -> HookRecord | None:
+    """The hook that holds the token now: its run is live, or keeps it."""
+    row = db.execute(
+        f"{_SELECT} WHERE token = ? AND (ended_at_ms IS NULL OR keep_until_ms > ?)",
+        (token, now_ms),
+    ).fetchone()
     return None if row is None else _hook(row)
 
 

@@ -17,6 +17,7 @@ from perdure.model import (
     EntityId,
     Event,
     EventType,
+    HookClaim,
     HookRecord,
     Lease,
     LeaseEnd,
@@ -24,7 +25,13 @@ from perdure.model import (
     NewRun,
     TurnCommit,
 )
-from perdure.worldkit.pure import conflict_event, ended_event, hook_record, merged_attributes
+from perdure.worldkit.pure import (
+    conflict_event,
+    ended_event,
+    hook_changes,
+    hook_record,
+    merged_attributes,
+)
 
 from ._hooks import INSERT_HOOK, hook_values
 from ._messages import EMPTY, END_MESSAGE, INLINE, MAX_INLINE_BYTES
@@ -289,31 +296,28 @@ def _end_wake(wake: Wake, end: LeaseEnd, next_due_ms: int | None, now_ms: int) -
 def _claim_hooks(
     landing: Landing, commit: TurnCommit, holders: Mapping[str, HookRecord], now_ms: int
 ) -> tuple[EntityId, ...]:
-    """Take the tokens that are free; returns the hooks whose token another has, logged as such.
-
-    The hooks that the commit releases are free before it claims, and after: new ones, too.
-    """
-    free = [(_FREE_HOOK, (hook_id,)) for hook_id in commit.hooks_released]
-    landing.statements += free
-    run_id, released = commit.run_id, commit.hooks_released
-    by_token = {
-        token: holder
-        for token, holder in holders.items()
-        if holder.run_id != run_id or holder.hook_id not in released
-    }
+    """Claim and free tokens in order; returns the hooks whose token another has, logged as such."""
+    run_id, by_token = commit.run_id, dict(holders)
     conflicts: dict[EntityId | None, HookRecord] = {}
-    for claim in commit.hooks_claimed:
-        holder = by_token.get(claim.token)
+    for change in hook_changes(commit):
+        if not isinstance(change, HookClaim):
+            landing.statements.append((_FREE_HOOK, (change,)))
+            by_token = {
+                token: hook
+                for token, hook in by_token.items()
+                if (hook.run_id, hook.hook_id) != (run_id, change)
+            }
+            continue
+        holder = by_token.get(change.token)
         if holder is None:
-            by_token[claim.token] = hook = hook_record(claim, run_id, now_ms=now_ms)
+            by_token[change.token] = hook = hook_record(change, run_id, now_ms=now_ms)
             landing.statements.append((INSERT_HOOK, hook_values(hook)))
-        elif (holder.run_id, holder.hook_id) != (run_id, claim.hook_id):
-            conflicts[claim.hook_id] = holder
-    landing.statements += free
+        elif (holder.run_id, holder.hook_id) != (run_id, change.hook_id):
+            conflicts[change.hook_id] = holder
     for index, event in enumerate(landing.events):
-        holder = conflicts.get(event.entity)
-        if event.type is EventType.HOOK_CREATED and holder is not None:
-            landing.events[index] = conflict_event(event, holder)
+        barrier = conflicts.get(event.entity)
+        if event.type is EventType.HOOK_CREATED and barrier is not None:
+            landing.events[index] = conflict_event(event, barrier)
     return tuple([hook_id for hook_id in conflicts if hook_id is not None])
 
 

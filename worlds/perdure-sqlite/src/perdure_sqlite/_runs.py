@@ -100,18 +100,19 @@ def find_run(db: sqlite3.Connection, run_id: RunId, columns: str) -> Row:
 
 
 def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bool:
-    """Make the run's row, without its first event; False if there is one."""
+    """Make the run's row, without its first events; False if there is one."""
     cursor = db.execute(
         "INSERT INTO runs (run_id, workflow, bundle, engine, status, turn, position, consumed,"
         " log_digest, created_at_ms, idempotency_key, attributes, level, secret, base_url,"
         " wake_due_ms, wake_generation)"
-        " VALUES (?, ?, ?, ?, 'pending', 0, 1, 0, x'', ?, ?, ?, ?, ?, ?, ?, 1)"
+        " VALUES (?, ?, ?, ?, 'pending', 0, ?, 0, x'', ?, ?, ?, ?, ?, ?, ?, 1)"
         " ON CONFLICT (run_id) DO NOTHING",
         (
             new.run_id,
             new.workflow,
             new.bundle,
             new.engine,
+            1 if new.hook is None else 2,
             new.created_at_ms,
             new.idempotency_key,
             pack_map(new.attributes),

@@ -29,11 +29,11 @@ from perdure.model import (
     RunStatus,
     TurnCommit,
 )
-from perdure.worldkit.pure import created_event
+from perdure.worldkit.pure import check_token, created_event, hook_record, keyed_event
 
 from ._ends import end_run
 from ._handle import Handle
-from ._hooks import find_hook, free_hooks
+from ._hooks import INSERT_HOOK, find_hook, free_hooks, hook_values
 from ._log import Log
 from ._messages import check_message, end_message, give_message_back, spill
 from ._runs import RECORD, Wake, find_run, insert_run, record_of, store_wake
@@ -107,7 +107,8 @@ class SqliteStorage(DirectStorage):
         return await self._handle.read(work)
 
     async def get_hook(self, token: str) -> HookRecord:
-        hook = await self._handle.read(lambda db: find_hook(db, token))
+        now_ms = self._handle.now_ms()
+        hook = await self._handle.read(lambda db: find_hook(db, token, now_ms=now_ms))
         if hook is None:
             raise HookNotFoundError(token)
         return hook
@@ -146,13 +147,19 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
 
 
 def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
-    db = transaction.db
+    db, claim, now_ms = transaction.db, new.hook, transaction.now_ms
     transaction.is_promise = True
-    is_new = insert_run(db, new, due_ms=transaction.now_ms)
+    is_new = insert_run(db, new, due_ms=now_ms)
     n, *row = find_run(db, new.run_id, f"n, {RECORD}")
     record = record_of(tuple(row))
     if is_new:
-        Log(db, n, 0).write(created_event(new))
+        log = Log(db, n, 0)
+        log.write(created_event(new))
+        if claim is not None:  # what is written so far is rolled back if it is refused
+            check_token(claim, lambda token: find_hook(db, token, now_ms=now_ms))
+            log.write(keyed_event(claim, new.created_at_ms))
+            hook = hook_record(claim, new.run_id, now_ms=new.created_at_ms)
+            db.execute(INSERT_HOOK, (n, *hook_values(hook)))
         transaction.rings.add("wakes")
         return record, True
     (payload,) = db.execute("SELECT payload FROM events WHERE id = ? << 32 | 1", (n,)).fetchone()

@@ -35,7 +35,7 @@ from perdure.worldkit.pure import (
 
 from ._ends import end_run
 from ._handle import Handle
-from ._hooks import INSERT_HOOK, find_hook, hook_values, hooks_of
+from ._hooks import INSERT_HOOK, drop_hooks, find_hook, hook_values, hooks_of
 from ._log import Log
 from ._messages import spill
 from ._runs import RECORD, find_run, record_of
@@ -98,6 +98,7 @@ def _depart(transaction: Transaction, departure: Departure, url: str) -> RunReco
     log.write(moved_event(record, departure, work, url=url, now_ms=now_ms))
     db.execute("UPDATE runs SET position = ? WHERE n = ?", (log.position, n))
     end_run(transaction, n, run_id, departed_outcome(departure, now_ms=now_ms))
+    drop_hooks(db, n)
     return record_of(find_run(db, run_id, RECORD))
 
 
@@ -162,7 +163,7 @@ def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
         at = Log(db, row[0], here.position).find(moved_key(copy.record.position))
         check_same_arrival(here, at, copy)
         return here
-    check_tokens_free(work, lambda token: find_hook(db, token))
+    check_tokens_free(work, lambda token: find_hook(db, token, now_ms=transaction.now_ms))
     transaction.is_promise = True
     n = _insert_run(db, record, work)
     db.executemany(

@@ -106,7 +106,7 @@ def _read(
     db, names = transaction.db, set[str]()
     holders: dict[str, HookRecord] = {}
     for claim in commit.hooks_claimed:
-        holder = find_hook(db, claim.token)
+        holder = find_hook(db, claim.token, now_ms=transaction.now_ms)
         if holder is not None:
             holders[claim.token] = holder
     if row.n and commit.messages:
