@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -171,19 +172,34 @@ def test_retention_and_force_are_facts_of_a_hook_that_has_them() -> None:
 
 
 @given(COMMANDS, st.sampled_from([None, Completed(b"v"), Failed(b"e"), Interrupted()]))
-def test_keys_are_unique_and_an_end_takes_only_attributes_along(
+def test_keys_are_unique_and_an_end_has_every_command_but_sends_nothing(
     commands: list[Command], outcome: Outcome | None
 ) -> None:
     made = plan(answer(*commands, outcome=outcome))
     keys = [event.key for event in made.events]
     assert len(set(keys)) == len(keys)
+    assert all(event.at_ms == NOW for event in made.events)
     if made.outcome is not None:
-        assert {event.type for event in made.events} <= {EventType.ATTRIBUTES_SET}
+        check_repeated(RUN, commands, {event.key: event for event in made.events})
+        assert len(keys) == len(commands)
         assert (made.messages, made.inline, made.hooks_claimed) == ((), (), ())
-        assert made.wake_at_ms is None
+        assert (made.wake_at_ms, made.has_news) == (None, False)
     else:
         assert len(made.messages) == sum(isinstance(c, ScheduleStep) for c in commands)
-        assert all(event.at_ms == NOW for event in made.events)
+
+
+@pytest.mark.parametrize("fields", [{"keep_ms": 500}, {"force": True}])
+def test_an_end_claims_a_token_where_that_outlasts_it(fields: dict[str, Any]) -> None:
+    kept = replace(HOOK, **fields)
+    made = plan(answer(kept, DISPOSE, outcome=Completed(b"v")))
+    assert [event.type for event in made.events] == [
+        EventType.HOOK_CREATED,
+        EventType.HOOK_DISPOSED,
+    ]
+    (claim,) = made.hooks_claimed
+    assert (claim.hook_id, claim.token, claim.force) == (HOOK.id, "t", kept.force)
+    assert claim.keep_until_ms == (NOW + 500 if kept.keep_ms else None)
+    assert made.hooks_released == (HOOK.id,)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     ledger.note(fresh)
     outcome = _outcome(answer, ledger, request)
     if outcome is not None:
-        fresh = [c for c in fresh if isinstance(c, SetAttributes)]
+        return _last_plan(request, outcome)
     messages: list[NewMessage] = []
     inline: list[ScheduleStep] = []
     events: list[Event] = []
@@ -182,9 +182,30 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
         inline=tuple(inline),
         hooks_claimed=tuple(claims),
         hooks_released=tuple(releases),
-        outcome=outcome,
-        wake_at_ms=None if outcome else request.now_ms if has_news else ledger.next_due_ms(),
+        outcome=None,
+        wake_at_ms=request.now_ms if has_news else ledger.next_due_ms(),
         has_news=has_news,
+    )
+
+
+def _last_plan(request: TurnRequest, outcome: RunOutcome) -> TurnPlan:
+    """The writes of a turn that ends its run: its commands are in the log, and nothing is sent.
+
+    A token is claimed only where that outlasts the run, or takes it from another.
+    """
+    commands = request.commands
+    if request.failure is not None:  # by a guest that was tampered with
+        commands = [c for c in commands if isinstance(c, SetAttributes)]
+    hooks = [c for c in commands if isinstance(c, OpenHook) and (c.keep_ms or c.force)]
+    return TurnPlan(
+        events=tuple([_event(command, request.now_ms) for command in commands]),
+        messages=(),
+        inline=(),
+        hooks_claimed=tuple([_claim(hook, request.now_ms) for hook in hooks]),
+        hooks_released=tuple([c.id for c in commands if isinstance(c, DisposeHook)]),
+        outcome=outcome,
+        wake_at_ms=None,
+        has_news=False,
     )
 
 

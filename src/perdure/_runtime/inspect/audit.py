@@ -211,10 +211,7 @@ class _Audit:
                 break
         recorded = {e.event.key: e.event for e in self._events}
         try:
-            if (
-                answer is not None and answer.outcome is None
-            ):  # what a run asks for as it ends is not recorded
-                check_repeated(heap.run_id, commands, recorded)
+            check_repeated(heap.run_id, commands, recorded)
         except DivergenceError as exc:
             self._report.problems.append(str(exc))
         return answer
