@@ -157,6 +157,14 @@ def differential(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def hooks(session: nox.Session) -> None:
+    """10,000 programs of hooks, each with its deliveries in a drawn order. A seed repeats a run."""
+    seed = session.posargs[0] if session.posargs else "0"
+    environment = {"PERDURE_HOOK_PROGRAMS": "10000", "PERDURE_SEED": seed}
+    session.run("python", "-m", "pytest", "-q", "tests/vm/test_hook_waiters.py", env=environment)
+
+
+@nox.session(venv_backend="none")
 def values(session: nox.Session) -> None:
     """20,000 values of types made up, and as many through workers. A seed repeats a run."""
     seed = session.posargs[0] if session.posargs else "0"

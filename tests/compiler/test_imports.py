@@ -7,8 +7,8 @@ import posixpath
 import pytest
 from hypothesis import given, strategies as st
 
+from perdure._compiler.builtin_modules import MODULES
 from perdure._compiler.imports import (
-    BUILTIN,
     ModuleImports,
     PythonModule,
     exported_names,
@@ -142,8 +142,26 @@ def test_what_a_module_exports(source: str, names: set[str] | None) -> None:
     assert exported_names(parse("a.js", source)[0]) == names
 
 
-def test_what_workflow_has_is_what_the_guest_has() -> None:
-    assert {"sleep", "FatalError", "RetryableError", "getWorkflowMetadata"} <= BUILTIN
+@pytest.mark.parametrize("module", MODULES)
+def test_a_builtin_module_has_its_names_and_no_other(module: str) -> None:
+    names = ", ".join(sorted(MODULES[module]))
+    assert read(f'import {{ {names} }} from "{module}";').problems == []
+    (problem,) = read(f'import {{ nothing }} from "{module}";').problems
+    assert problem.message == f"\"{module}\" has no 'nothing'"
+
+
+@pytest.mark.parametrize(
+    ("statement", "hint"),
+    [
+        ('import { start } from "workflow";', 'write import { start } from "workflow/api"'),
+        ('import { HookConflictError } from "workflow";', 'from "workflow/errors"'),
+        ('import { slep } from "workflow";', "did you mean sleep?"),
+        ('import { SerializationError } from "workflow/errors";', 'from "@workflow/errors"'),
+    ],
+)
+def test_a_name_of_another_builtin_module_is_pointed_to(statement: str, hint: str) -> None:
+    (problem,) = read(statement).problems
+    assert hint in problem.hint
 
 
 SHOP = PythonModule(

@@ -19,7 +19,7 @@ from perdure._protocol.snapshot_format import (
     encode_ledger,
     encode_snapshot,
 )
-from perdure._runtime.carrier import heap as heap_module
+from perdure._runtime.carrier import deliveries
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.steps import AnyStep
 from perdure._runtime.timing import Timing
@@ -235,7 +235,7 @@ async def test_a_snapshot_of_a_turn_that_was_never_committed_is_refused(world: M
 async def test_a_long_log_is_told_in_several_calls(
     world: MemoryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heap_module, "_CALL_DELIVERIES", 1)
+    monkeypatch.setattr(deliveries, "_CALL_DELIVERIES", 1)
     run = await parked(world)
     await world.snapshots.delete(run.id)
     async with Worker(world, steps=[last]) as worker:

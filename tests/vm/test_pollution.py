@@ -33,6 +33,7 @@ export async function w(input) {
   const pair = [await second, await third];
   let last;
   for await (const item of hook) { last = item; break; }
+  hook.dispose();
   getWorkflowMetadata();
   const copy = structuredClone(values);
   return [first, failure, payload, pair, last, copy, values];

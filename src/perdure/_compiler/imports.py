@@ -10,11 +10,11 @@ from typing import TypeAlias
 from tree_sitter import Node
 
 from .._value_class import value_class
+from .builtin_modules import MODULES
 from .diagnostics import Diagnostic, diagnose, is_close, suggest
 from .parse import Source, walk
 
 __all__ = (
-    "BUILTIN",
     "SOURCE_SUFFIXES",
     "Look",
     "ModuleImports",
@@ -27,9 +27,6 @@ __all__ = (
     "resolve",
 )
 
-BUILTIN = frozenset(
-    {"sleep", "FatalError", "RetryableError", "getWorkflowMetadata", "createHook", "setAttributes"}
-)
 # No file of another name is ever read, or part of a bundle.
 SOURCE_SUFFIXES = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx", ".json")
 _ENDINGS = (".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js")
@@ -124,8 +121,8 @@ class _Reader:
             return
         name = self.erased.name(target)
         names = tuple(_names(self.erased, node))
-        if name == "workflow":
-            self.builtin(node, names)
+        if name in MODULES:
+            self.builtin(node, name, names)
         elif name.startswith("python:"):
             self.python(node, name, names)
         elif name.startswith("."):
@@ -138,10 +135,11 @@ class _Reader:
                 "do what needs a package or the system in a Python step",
             )
 
-    def builtin(self, node: Node, names: Iterable[str]) -> None:
+    def builtin(self, node: Node, module: str, names: Iterable[str]) -> None:
+        exports = MODULES[module]
         for name in names:
-            if name not in BUILTIN:
-                self.report(node, f'"workflow" has no {name!r}', suggest(name, BUILTIN))
+            if name not in exports:
+                self.report(node, f'"{module}" has no {name!r}', _elsewhere(module, name))
 
     def python(self, node: Node, module: str, names: tuple[str, ...]) -> None:
         words = {n.type for n in walk(node)}
@@ -181,6 +179,14 @@ class _Reader:
             self.report(
                 node, "require is not there in a workflow", "write import at the top of the file"
             )
+
+
+def _elsewhere(module: str, name: str) -> str:
+    """A hint for a name that a builtin module has not: the one that has it, or like names."""
+    other = next((other for other, exports in MODULES.items() if name in exports), None)
+    if other is not None:
+        return f'write import {{ {name} }} from "{other}"'
+    return suggest(name, MODULES[module])
 
 
 def _no_step(target: str, name: str, contents: PythonModule) -> tuple[str, str] | None:

@@ -75,8 +75,16 @@ static JSModuleDef *load_synthetic(JSContext *c, const char *name) {
     return m;
 }
 
+/* Whether a module is built in, or one of steps. */
+static bool is_synthetic(JSContext *c, const char *name) {
+    JSValue n = JS_NewString(c, name);
+    JSValue r = call_helper(c, "isModule", 1, (JSValueConst *)&n);
+    JS_FreeValue(c, n);
+    return JS_ToBool(c, r) > 0;
+}
+
 static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque) {
-    if (!strcmp(name, "workflow") || !strncmp(name, "python:", 7)) return load_synthetic(c, name);
+    if (is_synthetic(c, name)) return load_synthetic(c, name);
     JSValue modules = JS_GetPropertyStr(c, bundle, "modules");
     JSValue source = JS_GetPropertyStr(c, modules, name);
     JS_FreeValue(c, modules);
@@ -195,7 +203,11 @@ static void track_rejection(JSContext *c, JSValueConst promise, JSValueConst rea
     JS_FreeValue(c, r);
 }
 
-static void drain(void) {
+static bool is_settled(void) {
+    return !JS_IsUndefined(main_promise) && JS_PromiseState(ctx, main_promise) != JS_PROMISE_PENDING;
+}
+
+static void run_jobs(void) {
     JSContext *c;
     while (!over_limit() && JS_IsJobPending(rt)) {
         spent += JOB_TICKS;
@@ -203,6 +215,21 @@ static void drain(void) {
         if (arena.interrupt) host_interrupt = true;
         if (JS_ExecutePendingJob(rt, &c) < 0) JS_FreeValue(c, JS_GetException(c));
     }
+}
+
+/* One payload to one waiter that something can come of; false if there is none. */
+static bool hand_over(void) {
+    JSValue r = call_helper(ctx, "handOver", 0, NULL);
+    if (JS_IsException(r)) r = JS_GetException(ctx); /* a limit: told by the outcome */
+    bool has_handed = JS_VALUE_GET_TAG(r) == JS_TAG_BOOL && JS_VALUE_GET_BOOL(r);
+    JS_FreeValue(ctx, r);
+    return has_handed;
+}
+
+/* Who still waits for a payload is known only once no job is left. */
+static void drain(void) {
+    do run_jobs();
+    while (offers && !over_limit() && !is_settled() && hand_over());
 }
 
 #define REASON_BYTES (64 * 1024) /* of each rejection that nobody handled */
@@ -233,10 +260,6 @@ static void out_turn(struct out *o, int64_t position) {
     out_int(o, position);
     out_list(o, &commands, "commands");
     out_list(o, &console_lines, "console");
-}
-
-static bool is_settled(void) {
-    return !JS_IsUndefined(main_promise) && JS_PromiseState(ctx, main_promise) != JS_PROMISE_PENDING;
 }
 
 static void out_limit(struct out *o) {

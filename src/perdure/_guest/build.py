@@ -26,8 +26,8 @@ QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706
 ADA = ("ada-url", "4.0.0")
 ADA_SHA256 = "9f399ec867349800a4c2d3aa8df8c533c340494b04d34b1f082b97d9a8b76a07"
 ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
-# engine.c includes the hooked engine, and encode.c.
-OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c", "web.c")
+# engine.c includes the hooked engine, waiting.c and encode.c.
+OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c", "random.c", "web.c")
 FLAGS = [
     "-target",
     "wasm32-wasi",
@@ -144,7 +144,8 @@ def _install(data: bytes, target: Path, *, mode: int = 0o644) -> None:
 
 
 def _inputs() -> list[Path]:
-    names = [*OWN_SOURCES, "encode.c", "url.cpp", "guest.h", "build.py", "bake.py", "patches.py"]
+    included = ("encode.c", "waiting.c", "url.cpp", "guest.h")
+    names = (*OWN_SOURCES, *included, "build.py", "bake.py", "patches.py")
     return [HERE / name for name in names] + sorted((HERE / "prelude").glob("*.js"))
 
 

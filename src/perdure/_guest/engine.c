@@ -11,6 +11,8 @@
 #define MAX_HOPS 256 /* from promise to promise: chains of then() have no frames */
 
 static void out_callers(JSContext *ctx, DynBuf *out, int room);
+struct JSPromiseData;
+static void count_reaction(JSContext *ctx, struct JSPromiseData *s);
 
 #define GUEST_REGEXP_POLL 70000 /* ticks for 10,000 of the regular expressions' polls */
 
@@ -217,5 +219,7 @@ const char *class_of(JSValueConst v) {
     }
     return is_typed_array(p->class_id) ? "typed" : "other";
 }
+
+#include "waiting.c"
 
 #include "encode.c"

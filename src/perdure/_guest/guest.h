@@ -81,6 +81,7 @@ struct limits {
 extern struct limits limits;
 extern int64_t clock_ms, spent, heap_used;
 extern bool limit_instructions, limit_heap, limit_output, host_interrupt;
+extern int offers; /* hooks that have both payloads and waiters */
 extern const JSMallocFunctions guest_malloc;
 int on_interrupt(JSRuntime *rt, void *opaque);
 bool over_limit(void);
@@ -92,6 +93,7 @@ bool guest_charge(int64_t ticks);
 bool charge(JSContext *ctx, int64_t ticks);
 void seed_random(const uint8_t *seed, size_t n);
 JSValue make_natives(JSContext *ctx);
+void add_random_natives(JSContext *ctx, JSValueConst natives);
 void add_web_natives(JSContext *ctx, JSValueConst natives);
 /* What structuredClone makes of an object: "object", "array", "error", "number", … "other". */
 const char *class_of(JSValueConst v);
@@ -106,6 +108,14 @@ JSValue clean_stack(JSContext *ctx, JSValueConst stack);
 JSValue caller_promise(JSContext *ctx);
 /* Who waits for this promise, and for what that one settles, and so on, as a new string value. */
 JSValue waiting_frames(JSContext *ctx, JSValueConst promise);
+
+/* Promises that wait for a hook's payload. */
+JSValue new_pending(JSContext *ctx);
+JSValue settle_pending(JSContext *ctx, JSValueConst promise, JSValueConst value, bool is_rejection);
+/* Whether something can still come of a promise that waits. */
+bool leads_on(JSValueConst promise);
+/* Whether nothing can, and nobody but the waiter has the promise that it holds under this name. */
+bool is_forgotten(JSContext *ctx, JSValueConst waiter, const char *name);
 
 /* The stack, as a new string value; what the user's code set for stacks is left alone. */
 JSValue stack_here(JSContext *ctx);

@@ -1,7 +1,7 @@
-/* What the prelude and QuickJS need from a platform: memory, clock, randomness, limits, positions.
+/* What the prelude and QuickJS need from a platform: memory, clock, limits, positions.
  *
- * The clock is the run's logical one and moves only with deliveries; randomness comes from one
- * generator whose state is in the heap; every limit is counted here, so all machines agree.
+ * The clock is the run's logical one and moves only with deliveries; every limit is counted here,
+ * so all machines agree.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 struct limits limits;
 int64_t clock_ms, spent, heap_used;
 bool limit_instructions, limit_heap, limit_output, host_interrupt;
-static uint64_t random_state[4];
+int offers;
 
 /* ---- memory: counted, and zeroed when freed so that garbage does not reach snapshots -------- */
 
@@ -93,40 +93,6 @@ int clock_gettime(clockid_t id, struct timespec *ts) {
     ts->tv_sec = clock_ms / 1000;
     ts->tv_nsec = (long)(clock_ms % 1000 * 1000000);
     return 0;
-}
-
-/* ---- randomness: xoshiro256** ----------------------------------------------------------------- */
-
-static uint64_t rotl(uint64_t x, int k) { return x << k | x >> (64 - k); }
-
-static uint64_t next_random(void) {
-    uint64_t *s = random_state, result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotl(s[3], 45);
-    return result;
-}
-
-void seed_random(const uint8_t *seed, size_t n) {
-    memset(random_state, 0, sizeof random_state);
-    memcpy(random_state, seed, n < sizeof random_state ? n : sizeof random_state);
-    random_state[3] |= 1; /* all zero would stay zero */
-}
-
-static JSValue js_random(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
-    return JS_NewFloat64(ctx, (double)(next_random() >> 11) * 0x1p-53);
-}
-
-/* fill(Uint8Array) */
-static JSValue js_fill(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
-    size_t n;
-    uint8_t *p = JS_GetUint8Array(ctx, &n, argv[0]);
-    if (!p) return n ? JS_EXCEPTION : JS_UNDEFINED;
-    for (size_t k = 0; k < n; k++) p[k] = (uint8_t)(next_random() >> 56);
-    return JS_UNDEFINED;
 }
 
 /* ---- limits --------------------------------------------------------------------------------- */
@@ -367,15 +333,45 @@ static JSValue js_copy_date(JSContext *ctx, JSValueConst this_val, int argc, JSV
     return copy_instant(ctx, argv[0]);
 }
 
+/* ---- hooks ---------------------------------------------------------------------------------- */
+
+/* pending() -> a promise that only settle() settles */
+static JSValue js_pending(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return new_pending(ctx);
+}
+
+/* then(promise, onValue, onError): as Promise.prototype.then, for a promise of the engine's own class */
+static JSValue js_then(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return JS_PromiseThen(ctx, argv[0], argv[1], argv[2]);
+}
+
+/* settle(promise, value, isRejection) */
+static JSValue js_settle(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return settle_pending(ctx, argv[0], argv[1], JS_ToBool(ctx, argv[2]));
+}
+
+static JSValue js_leads_on(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return JS_NewBool(ctx, leads_on(argv[0]));
+}
+
+/* isForgotten(waiter): of its property "promise" */
+static JSValue js_is_forgotten(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return JS_NewBool(ctx, is_forgotten(ctx, argv[0], "promise"));
+}
+
+/* offer(n): how many hooks have both payloads and waiters; they are looked at once no job is left */
+static JSValue js_offer(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    offers = JS_VALUE_GET_INT(argv[0]);
+    return JS_UNDEFINED;
+}
+
 JSValue make_natives(JSContext *ctx) {
     init_instants(ctx);
     static const struct {
         const char *name;
         JSCFunction *f;
         int argc;
-    } table[] = {{"random", js_random, 0},
-                 {"fill", js_fill, 1},
-                 {"position", js_position, 0},
+    } table[] = {{"position", js_position, 0},
                  {"encode", js_encode, 2},
                  {"decode", js_decode, 1},
                  {"utf8", js_utf8, 1},
@@ -392,11 +388,18 @@ JSValue make_natives(JSContext *ctx) {
                  {"trace", js_trace, 0},
                  {"caller", js_caller, 0},
                  {"waitingFrames", js_waiting_frames, 1},
-                 {"positionIn", js_position_in, 1}};
+                 {"positionIn", js_position_in, 1},
+                 {"pending", js_pending, 0},
+                 {"then", js_then, 3},
+                 {"settle", js_settle, 3},
+                 {"leadsOn", js_leads_on, 1},
+                 {"isForgotten", js_is_forgotten, 1},
+                 {"offer", js_offer, 1}};
     JSValue natives = JS_NewObject(ctx);
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         JS_SetPropertyStr(ctx, natives, table[k].name,
                           JS_NewCFunction(ctx, table[k].f, table[k].name, table[k].argc));
+    add_random_natives(ctx, natives);
     add_web_natives(ctx, natives);
     return natives;
 }

@@ -1,8 +1,9 @@
 """Patches: what the engine's sources are changed by before they are compiled.
 
-Three kinds, each with its reason beside it: text put at the start of a function, text replaced
-within one, and text put after one. A place that is not there exactly once is an
-error, so a new version of the engine cannot be taken without a look at each. Stands alone.
+Four kinds, each with its reason beside it: text put at the start of a function, text replaced
+within one or within a structure, and text put after a function. A place that is not there exactly
+once is an error, so a new version of the engine cannot be taken without a look at each. Stands
+alone.
 """
 
 from __future__ import annotations
@@ -50,7 +51,21 @@ _AT_START = {
     "js_bigint_from_string": "    if (js_charge(ctx, bigint_cost(strlen(str) / 9))) return NULL;\n",
     "js_regexp_exec": "    if (js_charge(ctx, 16)) return JS_EXCEPTION;\n",
 }
+_IN_TYPE = (
+    # For walks along promises, and for leaving out the reactions that do nothing any more.
+    (
+        "JSPromiseData",
+        "    bool is_handled;\n",
+        "    bool is_handled, is_walked;\n    struct JSPromiseData *next_walked;\n"
+        "    uint32_t reaction_count;\n",
+    ),
+)
 _IN_FUNCTION = (
+    (
+        "perform_promise_then",
+        "    if (s->promise_state == JS_PROMISE_PENDING) {\n",
+        "    if (s->promise_state == JS_PROMISE_PENDING) {\n        count_reaction(ctx, s);\n",
+    ),
     (
         "JS_TryGetPropertyInt64",
         "    val = JS_EXCEPTION;\n    present = -1;\n",
@@ -337,6 +352,9 @@ def patch(text: str) -> str:
     """
     for function in _RECURSIVE:
         text = _edited(text, function, _POOLED, _COUNTED)
+    for name, before, after in _IN_TYPE:
+        start, end = _type_body(text, name)
+        text = text[:start] + _replaced(text[start:end], before, after, name) + text[end:]
     for function, before, after in _IN_FUNCTION:
         text = _edited(text, function, before, after)
     for function, code in _AT_START.items():
@@ -357,6 +375,15 @@ def _replaced(text: str, before: str, after: str, place: str) -> str:
     if text.count(before) != 1:
         raise ValueError(f"{place} has no one place for {before.strip()!r}")
     return text.replace(before, after)
+
+
+def _type_body(text: str, name: str) -> tuple[int, int]:
+    """From the first line of a structure's fields to its end."""
+    head = f"typedef struct {name} {{\n"
+    if text.count(head) != 1:
+        raise ValueError(f"there are {text.count(head)} structures named {name}")
+    start = text.index(head) + len(head)
+    return start, text.index(f"}} {name};\n", start)
 
 
 def _body(text: str, function: str) -> tuple[int, int]:

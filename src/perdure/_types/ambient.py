@@ -6,9 +6,11 @@ project that has ``lib.dom`` or Node's types keeps those.
 
 from __future__ import annotations
 
+from .builtin_modules import BUILTIN_MODULES
+
 __all__ = ("AMBIENT",)
 
-AMBIENT = """\
+_GLOBALS = """\
 declare module "workflow" {
   /** A durable sleep: milliseconds, a text such as "10 minutes", or the time at which it ends. */
   export function sleep(duration: number | string | Date): Promise<void>;
@@ -34,23 +36,54 @@ declare module "workflow" {
     readonly workflowName: string;
     readonly workflowRunId: string;
     readonly workflowStartedAt: Date;
+    /** The public base URL that the run was started with, or "". */
+    readonly url: string;
   }
   /** About the run that is executing. */
   export function getWorkflowMetadata(): WorkflowMetadata;
 
   /** A point at which the run goes on when something is sent to its token. */
-  export interface Hook<T> extends PromiseLike<T>, AsyncIterable<T> {
+  export interface Hook<T> extends PromiseLike<T>, AsyncIterable<T>, Disposable {
     readonly token: string;
+    /** Once the token is taken: null, or the run that holds it. */
+    getConflict(): Promise<{ readonly runId: string } | null>;
+    /** Frees the token; nothing comes any more. To `break` out of a loop does not. */
     dispose(): void;
   }
-  export function createHook<T = unknown>(
-    options?: { token?: string; metadata?: unknown },
-  ): Hook<T>;
+  export interface HookOptions {
+    /** Unique among all runs; without it one that nobody can guess. */
+    token?: string;
+    metadata?: unknown;
+    webhook?: boolean;
+    /** Keeps the token from others for so long, or until then, also past the run's end. */
+    minRetention?: number | string | Date;
+    /** Takes the token from a run that holds it. */
+    force?: boolean;
+    isWebhook?: boolean;
+    experimental_minRetention?: number | string | Date;
+    experimental_force?: boolean;
+  }
+  export function createHook<T = unknown>(options?: HookOptions): Hook<T>;
+  export interface TypedHook<T> {
+    create(options?: HookOptions): Hook<T>;
+    /** Not in a workflow. */
+    resume(token: string, payload: T): Promise<unknown>;
+  }
+  export function defineHook<T = unknown>(options?: { schema?: unknown }): TypedHook<T>;
+  /** Not in a workflow. */
+  export function getStepMetadata(): never;
 
   /** Merges into the run's attributes; null removes. */
   export function setAttributes(
     changes: Record<string, string | number | boolean | null>,
   ): void;
+}
+
+interface SymbolConstructor {
+  readonly dispose: unique symbol;
+}
+interface Disposable {
+  [Symbol.dispose](): void;
 }
 
 interface Console {
@@ -187,3 +220,4 @@ declare var TextDecoder: typeof globalThis extends { onmessage: any; TextDecoder
     ? T
     : PerdureTextDecoderConstructor;
 """
+AMBIENT = _GLOBALS + BUILTIN_MODULES

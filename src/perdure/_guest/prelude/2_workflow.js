@@ -1,4 +1,4 @@
-// The workflow module: steps, sleeps, hooks, and how deliveries settle what the code awaits.
+// The workflow module: steps, sleeps, and how deliveries settle what the code awaits.
 // As in 1_values: captured before workflow code runs, and no prototypes on objects of our own. Nor
 // templates: the engine makes them by String.prototype.concat, as it finds it.
 (function (native, helpers, builtins) {
@@ -21,13 +21,16 @@
   const isWellFormed = uncurry(String.prototype.isWellFormed);
   const lastIndexOf = uncurry(String.prototype.lastIndexOf), indexOf = uncurry(String.prototype.indexOf);
   const open = new M(); // correlation id -> how a delivery settles it
-  const importable = new S(); // the ids of the steps that the bundle imports
   let counter = 0;
   let metadata = null;
   const nextId = (kind) => "" + kind + "_" + ++counter;
   const isError = (value) => native.kind(value) === "error";
   const isObject = (value) => typeof value === "object" && value !== null;
   const isDate = (value) => isObject(value) && native.kind(value) === "date";
+  helpers.open = open;
+  helpers.nextId = nextId;
+  helpers.isError = isError;
+  helpers.isObject = isObject;
 
   class FatalError extends Error {
     constructor(message, options) {
@@ -108,6 +111,8 @@
     );
   };
 
+  helpers.endOf = endOf;
+
   class RetryableError extends Error {
     constructor(message, options = {}) {
       super(message, options);
@@ -128,7 +133,10 @@
     if (isObject(value) || typeof value === "function") return "a " + (typeof value);
     return Str(value);
   };
+  helpers.show = show;
 
+  const importable = new S(); // the ids of the steps that the bundle imports
+  helpers.importable = importable;
   const callStep = (step, args) => {
     const trace = native.trace(), caller = native.caller();
     return new P((resolve, reject) => {
@@ -160,118 +168,6 @@
     });
   };
 
-  const randomToken = () => {
-    const bytes = new U8(16);
-    native.fill(bytes);
-    let token = "";
-    for (let k = 0; k < 16; k++) token += slice(digits(bytes[k] + 256, 16), 1);
-    return token;
-  };
-
-  // First in, first out; a list of our own, since Array.prototype may have setters.
-  const queue = () => ({ __proto__: null, first: null, last: null });
-  const put = (q, item) => {
-    const link = { __proto__: null, item, next: null };
-    if (q.last === null) q.first = link;
-    else q.last.next = link;
-    q.last = link;
-  };
-  const take = (q) => {
-    const link = q.first;
-    q.first = link.next;
-    if (q.first === null) q.last = null;
-    return link.item;
-  };
-
-  const MAX_TOKEN = 500;
-  let receive, fail;
-  class Hook {
-    #payloads = queue();
-    #waiters = queue();
-    #ended = false;
-    #failure = undefined;
-    #id;
-    #token;
-    constructor(options = {}) {
-      if (!isObject(options)) {
-        throw new TypeError("createHook takes an object of options, not " + show(options));
-      }
-      const { token = randomToken(), metadata: about, webhook = false } = options;
-      if (typeof token !== "string" || !token || token.length > MAX_TOKEN) {
-        throw new TypeError("a hook's token is a text of 1 to " + MAX_TOKEN + " characters");
-      }
-      if (!isWellFormed(token)) {
-        throw new TypeError("a hook's token has a lone surrogate, which has no UTF-8 form");
-      }
-      if (typeof webhook !== "boolean") {
-        throw new TypeError("a hook's option webhook is true or false, not " + show(webhook));
-      }
-      const at = native.position(), metadata = about === undefined ? null : native.encode(about, "metadata");
-      this.#token = token;
-      this.#id = nextId("hook");
-      mapSet(open, this.#id, { __proto__: null, hook: this });
-      native.emit(["hook", this.#id, token, metadata, webhook, 0, false, at]);
-      freeze(this);
-    }
-    get token() {
-      return this.#token;
-    }
-    // What comes next, as {value, done} or as what `pick` takes of it.
-    #next(pick) {
-      return new P((resolve, reject) => {
-        const settle = (value, done) => resolve(pick ? value : { value, done });
-        if (this.#payloads.first !== null) {
-          const { value, isOdd } = take(this.#payloads);
-          if (isOdd) reject(value);
-          else settle(value, false);
-        } else if (this.#failure !== undefined) reject(this.#failure);
-        else if (this.#ended) settle(undefined, true);
-        else put(this.#waiters, { __proto__: null, settle, reject });
-      });
-    }
-    then(onValue, onError) {
-      // Without a constructor its then() makes a plain promise, whatever Promise's species is.
-      return then(define(this.#next(true), "constructor", undefined), onValue, onError);
-    }
-    [Symbol.asyncIterator]() {
-      return {
-        next: () => this.#next(false),
-        return: (value) => {
-          this.dispose();
-          return new P((resolve) => resolve({ value, done: true }));
-        },
-        [Symbol.asyncIterator]() {
-          return this;
-        },
-      };
-    }
-    dispose() {
-      if (this.#ended) return;
-      this.#ended = true;
-      mapDelete(open, this.#id);
-      native.emit(["dispose", this.#id]);
-      while (this.#waiters.first !== null) take(this.#waiters).settle(undefined, true);
-    }
-    static {
-      receive = (hook, value, isOdd) => {
-        if (hook.#waiters.first === null) return put(hook.#payloads, { __proto__: null, value, isOdd });
-        const waiter = take(hook.#waiters);
-        if (isOdd) waiter.reject(value);
-        else waiter.settle(value, false);
-      };
-      fail = (hook, error) => {
-        hook.#failure = error;
-        hook.#ended = true;
-        while (hook.#waiters.first !== null) {
-          const waiter = take(hook.#waiters);
-          if (error === undefined) waiter.settle(undefined, true);
-          else waiter.reject(error);
-        }
-      };
-    }
-  }
-  if (Symbol.dispose) define(Hook.prototype, Symbol.dispose, Hook.prototype.dispose);
-
   const MAX_ATTRIBUTE = 16384;
   const setAttributes = (changes) => {
     if (!isObject(changes)) throw new TypeError("setAttributes takes an object, not " + show(changes));
@@ -290,14 +186,6 @@
     native.emit(["attributes", nextId("attributes"), clean, native.position()]);
   };
 
-  const settleHook = (hook, id, kind, value, isOdd) => {
-    if (kind === "hook_received") return receive(hook, value, isOdd);
-    const isTaken = kind === "hook_conflict";
-    if (!isTaken && kind !== "hook_disposed") return;
-    mapDelete(open, id);
-    const message = "the hook's token is already in use by another workflow";
-    fail(hook, isTaken ? named("HookConflictError", message) : undefined);
-  };
   // A step's own stack does not know where the workflow waited for it.
   const addWorkflowFrames = (error, entity) => {
     const own = error.stack ? error.stack + "\n" : "";
@@ -307,7 +195,7 @@
   helpers.deliver = (kind, id, value, isOdd) => {
     const entity = mapGet(open, id), hasFailed = kind === "step_failed";
     if (entity === undefined) return;
-    if (entity.hook) return settleHook(entity.hook, id, kind, value, isOdd);
+    if (entity.hook) return helpers.tellHook(entity.hook, kind, value, isOdd);
     // A later host may tell of more than this guest knows.
     if (!hasFailed && kind !== "step_completed" && kind !== "wait_completed") return;
     mapDelete(open, id);
@@ -323,7 +211,9 @@
       workflowName: frame.workflow,
       workflowRunId: frame.run_id,
       startedAt: frame.at_ms,
+      url: frame.url,
     });
+    if (frame.hook !== null && frame.hook !== undefined) helpers.reserveHook(frame.hook);
     const call = () => {
       if (typeof workflow !== "function") {
         throw named("WorkflowNotFoundError", "the entry module has no function '" + frame.workflow + "'");
@@ -358,76 +248,17 @@
       workflowName: metadata.workflowName,
       workflowRunId: metadata.workflowRunId,
       workflowStartedAt: new D(metadata.startedAt),
+      url: metadata.url,
     };
   };
-  const exported = {
+  helpers.workflow = {
     __proto__: null,
     sleep,
     FatalError,
     RetryableError,
     getWorkflowMetadata,
-    createHook: (options) => new Hook(options),
     setAttributes,
   };
-  for (const name of keys(exported)) freeze(exported[name]);
   builtins.FatalError = FatalError;
   builtins.RetryableError = RetryableError;
-
-  // The steps that a bundle's modules import are those it may call; asked once, when it is loaded.
-  helpers.importSteps = (tables) => {
-    const modules = isObject(tables) ? keys(tables) : [];
-    for (let m = 0; m < modules.length; m++) {
-      const table = tables[modules[m]], names = keys(table);
-      for (let k = 0; k < names.length; k++) setAdd(importable, table[names[k]]);
-    }
-  };
-  helpers.moduleExports = (name, tables) => {
-    if (name === "workflow") return exported;
-    if (!isObject(tables) || !hasOwn(tables, name)) {
-      throw new ReferenceError("the bundle has no module '" + name + "'");
-    }
-    const table = tables[name], made = { __proto__: null }, names = keys(table);
-    for (let k = 0; k < names.length; k++) made[names[k]] = helpers.stepFunction(table[names[k]]);
-    return made;
-  };
-  const split = (text) => { // at "/"
-    const parts = [];
-    for (let at = 0; at <= text.length;) {
-      const end = indexOf(text, "/", at), stop = end < 0 ? text.length : end;
-      append(parts, slice(text, at, stop));
-      at = stop + 1;
-    }
-    return parts;
-  };
-  const endings = ["", ".ts", ".tsx", ".js", ".mjs", "/index.ts", "/index.js"];
-  const sources = [".ts", ".tsx", ".mts"];
-  const withEnding = (stem, endings, modules) => {
-    for (let k = 0; k < endings.length; k++) {
-      if (hasOwn(modules, stem + endings[k])) return stem + endings[k];
-    }
-    return undefined;
-  };
-  helpers.resolve = (base, name, modules) => {
-    if (name === "workflow" || slice(name, 0, 7) === "python:") return name;
-    if (name[0] !== ".") {
-      throw new ReferenceError(
-        "cannot import '" + name + '\': only relative modules, "workflow" and "python:…" are there',
-      );
-    }
-    const parts = split(base), steps = split(name);
-    let depth = parts.length - 1, path = "";
-    for (let k = 0; k < steps.length; k++) {
-      if (steps[k] === "..") {
-        if (!depth) throw new ReferenceError("'" + name + "' is outside the bundle");
-        depth--;
-      } else if (steps[k] !== "." && steps[k]) define(parts, depth++, steps[k], true);
-    }
-    for (let k = 0; k < depth; k++) path += (k ? "/" : "") + parts[k];
-    const file = withEnding(path, endings, modules);
-    if (file !== undefined) return file;
-    const emitted = exec(/^(.*)\.(?:js|mjs|jsx)$/s, path); // by TypeScript, of one of these
-    const written = withEnding(emitted ? emitted[1] : path, sources, modules);
-    if (written !== undefined) return written;
-    throw new ReferenceError("there is no module '" + name + "' (from " + base + ")");
-  };
 });

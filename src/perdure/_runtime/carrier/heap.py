@@ -17,11 +17,11 @@ from ..._core.ledger import Ledger
 from ..._core.turn import check_repeated
 from ..._model.commands import Answer, DeliveryOutput
 from ..._model.commit import Committed
-from ..._model.events import DELIVERED, Event, EventType, LoggedEvent
-from ..._model.ids import Digest, EntityId
+from ..._model.events import Event, EventType, LoggedEvent
+from ..._model.ids import Digest
 from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
-from ..._protocol.frames import GuestDelivery, Limits, StartFrame
+from ..._protocol.frames import Limits, StartFrame
 from ..._protocol.snapshot_format import (
     SnapshotHeader,
     decode_ledger,
@@ -33,12 +33,11 @@ from ..._vm.image import MAX_MEMORY_BYTES, Baseline, take_image
 from ..._vm.instance import Instance
 from ..._vm.lineage import MAX_LINKS, Lineage
 from ...errors import DivergenceError, SnapshotRejectedError
+from .deliveries import as_delivery, in_calls, of_log
 from .probation import check_answer, check_open, refusal
 
 __all__ = ("Heap",)
 
-_CALL_DELIVERIES = 256  # in one guest call: a frame must fit the arena
-_CALL_BYTES = 4 << 20
 _WASM_PAGE = 64 << 10
 _ROOM = 3  # times the heap's limit, for memory: what is freed is not given back (2.4, measured)
 _PRINTED_CHARS = 64 << 10  # of what a turn printed, in its snapshot
@@ -143,7 +142,7 @@ class Heap:
     def read(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
         """Take note of the log's newest events; returns the deliveries new to the guest."""
         self.cursor = cursor = self.cursor.read(events[-1].position)
-        return _deliveries(events, above=cursor.consumed)
+        return of_log(events, above=cursor.consumed)
 
     def catch_up(self, events: Sequence[LoggedEvent]) -> Answer | None:
         """Tell the guest the deliveries of earlier turns again, and compare its commands.
@@ -156,7 +155,7 @@ class Heap:
             DivergenceError: the guest asks for something else than the log says.
         """
         cursor = self.cursor
-        deliveries = _deliveries(events, above=cursor.consumed)
+        deliveries = of_log(events, above=cursor.consumed)
         again = [logged for logged in deliveries if logged.position <= cursor.recorded]
         if not again:
             if self.ledger.digest != self.record.log_digest:
@@ -195,7 +194,7 @@ class Heap:
                 self._instance.start(_start_frame(self.record, created.event, self._limits))
             )
             self._note([created], answers[-1], recorded=recorded)
-        for call in _calls(rest):
+        for call in in_calls(rest):
             if answers and answers[-1].outcome is not None:
                 break
             answers.append(self._tell(call, recorded=recorded))
@@ -204,7 +203,7 @@ class Heap:
     def _tell(self, call: Sequence[LoggedEvent], *, recorded: bool) -> Answer:
         """Tell it in one guest call."""
         assert self._instance is not None
-        answer = self._instance.resume([_as_delivery(logged) for logged in call])
+        answer = self._instance.resume([as_delivery(logged) for logged in call])
         if self.thawed:
             check_answer(call, answer, self.ledger)
         self._note(call, answer, recorded=recorded)
@@ -318,11 +317,6 @@ def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFram
     )
 
 
-def _deliveries(events: Sequence[LoggedEvent], *, above: int) -> list[LoggedEvent]:
-    """Those of the log's events past a position that guests are told."""
-    return [e for e in events if e.position > above and e.event.type in DELIVERED]
-
-
 def _check_chain(
     parts: Sequence[tuple[SnapshotHeader, bytes, bytes]],
     chain: Sequence[Snapshot],
@@ -385,21 +379,6 @@ def _as_output(position: int, console: Sequence[Sequence[str]]) -> DeliveryOutpu
     return DeliveryOutput(position=position, commands=(), console=lines)
 
 
-def _calls(deliveries: Sequence[LoggedEvent]) -> Iterable[Sequence[LoggedEvent]]:
-    """Deliveries cut so that each call's frame fits."""
-    call: list[LoggedEvent] = []
-    size = 0
-    for logged in deliveries:
-        length = len(logged.event.payload or b"")
-        if call and (len(call) >= _CALL_DELIVERIES or size + length > _CALL_BYTES):
-            yield call
-            call, size = [], 0
-        call.append(logged)
-        size += length
-    if call:
-        yield call
-
-
 def _joined(answers: Sequence[Answer]) -> Answer:
     last = answers[-1]
     if len(answers) == 1:
@@ -413,15 +392,4 @@ def _joined(answers: Sequence[Answer]) -> Answer:
         heap_bytes=last.heap_bytes,
         clock_ms=last.clock_ms,
         open=last.open,
-    )
-
-
-def _as_delivery(logged: LoggedEvent) -> GuestDelivery:
-    event = logged.event
-    return GuestDelivery(
-        position=logged.position,
-        at_ms=event.at_ms,
-        kind=event.type,
-        id=event.entity or EntityId(""),
-        value=event.payload if event.type is not EventType.HOOK_CONFLICT else None,
     )

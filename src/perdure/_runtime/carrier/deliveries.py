@@ -1,0 +1,76 @@
+"""Deliveries: the log's events as guests are told them.
+
+A guest is told of an event's payload. Where that is an error which follows from the event's facts,
+it is made here, the same each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..._model.events import DELIVERED, Event, EventType, LoggedEvent
+from ..._model.ids import EntityId
+from ..._protocol.codec import encode
+from ..._protocol.frames import GuestDelivery
+from ...errors import GuestError
+
+__all__ = ("as_delivery", "in_calls", "of_log")
+
+_CALL_DELIVERIES = 256  # in one guest call: a frame must fit the arena
+_CALL_BYTES = 4 << 20
+# How a hook can end from outside: the error, its words, and its name for the other run.
+_LOSSES: Mapping[EventType, tuple[str, str, str]] = {
+    EventType.HOOK_CONFLICT: (
+        "HookConflictError",
+        "is already in use by another workflow",
+        "conflictingRunId",
+    ),
+    EventType.HOOK_REVOKED: (
+        "HookForceClaimedError",
+        "was taken by another workflow",
+        "forceClaimedBy",
+    ),
+}
+
+
+def of_log(events: Sequence[LoggedEvent], *, above: int) -> list[LoggedEvent]:
+    """Those of the log's events past a position that guests are told."""
+    return [e for e in events if e.position > above and e.event.type in DELIVERED]
+
+
+def in_calls(deliveries: Sequence[LoggedEvent]) -> Iterable[Sequence[LoggedEvent]]:
+    """Deliveries cut so that each call's frame fits."""
+    call: list[LoggedEvent] = []
+    size = 0
+    for logged in deliveries:
+        length = len(logged.event.payload or b"")
+        if call and (len(call) >= _CALL_DELIVERIES or size + length > _CALL_BYTES):
+            yield call
+            call, size = [], 0
+        call.append(logged)
+        size += length
+    if call:
+        yield call
+
+
+def as_delivery(logged: LoggedEvent) -> GuestDelivery:
+    """One event, as the guest is told it."""
+    event = logged.event
+    return GuestDelivery(
+        position=logged.position,
+        at_ms=event.at_ms,
+        kind=event.type,
+        id=event.entity or EntityId(""),
+        value=event.payload if event.type not in _LOSSES else _loss(event),
+    )
+
+
+def _loss(event: Event) -> bytes:
+    name, words, field = _LOSSES[event.type]
+    token, run_id = event.facts.get("token"), event.facts.get("run_id")
+    error = GuestError(
+        name=name,
+        message=f'the hook\'s token "{token}" {words}, run {run_id}',
+        props={"token": token, field: run_id},
+    )
+    return encode(error, where="error")
