@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -115,3 +116,21 @@ def test_a_loop_that_is_gone_leaves_no_bell() -> None:
     gc.collect()
     assert gone() is None
     assert bells() == before
+
+
+@needs_eventfd
+@pytest.mark.anyio
+async def test_a_bell_that_was_heard_already_is_no_error() -> None:
+    """A loop's round that ends early leaves it in the queue, and the next finds it rung again."""
+    loop = asyncio.get_running_loop()
+    insides: Any = loop
+    first, second, errors = anyio.Event(), anyio.Event(), list[object]()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    post(loop, first.set)
+    await first.wait()
+    readers = [key.data[0] for key in insides._selector.get_map().values()]
+    (handle,) = (reader for reader in readers if "_rung" in repr(reader))
+    post(loop, second.set)
+    insides._ready.extend([handle, handle])  # as such a round leaves it
+    await second.wait()
+    assert errors == []

@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +143,37 @@ async def in_a_reader() -> None:
     os.close(write)
 
 
+async def in_a_writer() -> None:
+    read, write = os.pipe()
+
+    def exit_once() -> None:
+        loop().remove_writer(write)
+        sys.exit(3)
+
+    loop().add_writer(write, exit_once)
+    await asyncio.sleep(0.005)
+    os.close(read)
+    os.close(write)
+
+
+async def in_a_signals_handler() -> None:
+    loop().add_signal_handler(signal.SIGUSR1, sys.exit, 3)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.sleep(0.005)
+    loop().remove_signal_handler(signal.SIGUSR1)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def from_a_thread(callback: Callable[[], object]) -> None:
+    ask = partial(loop().call_soon_threadsafe, callback)
+    thread = threading.Thread(target=copy_context().run, args=(ask,))
+    thread.start()
+    thread.join()
+
+
 async def in_the_loops_error_handler() -> None:
     def handle(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
         sys.exit(3)
@@ -191,6 +225,14 @@ ODD: dict[str, tuple[Callable[[], Awaitable[object]], str | None]] = {
     "exit in a thread's task": (in_threads_task, "SystemExit"),
     "exit in a callback": (in_callback(lambda f: loop().call_soon(f)), None),
     "exit in a timer": (in_callback(lambda f: loop().call_later(0, f)), None),
+    "exit in a timer by the clock": (
+        in_callback(lambda f: loop().call_at(when=loop().time(), callback=f)),
+        None,
+    ),
+    "interrupt in a callback": (in_callback(lambda f: loop().call_soon(interrupt)), None),
+    "exit in a callback from a thread": (in_callback(from_a_thread), None),
+    "exit in a writer": (in_a_writer, None),
+    "exit in a signal's handler": (in_a_signals_handler, None),
     "exit in a future's callback": (in_callback(when_done), None),
     "exit in a reader": (in_a_reader, None),
     "exit in the handler of errors": (in_the_loops_error_handler, None),

@@ -1,10 +1,12 @@
-"""In a loop that is not asyncio's own, too, what a step's task raises ends no worker."""
+"""In a loop that is not asyncio's own, too, a step's task or callback ends no worker."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -20,15 +22,6 @@ from tests.runtime.test_odd_tasks import FLOW, ODD, exits, kept, plain, result_o
 uvloop = pytest.importorskip("uvloop")
 pytestmark = pytest.mark.anyio
 METHODS = ("stop", "shutdown_asyncgens", "shutdown_default_executor")
-# A callback has no task to end: docs/limits.md.
-IN_CALLBACKS = {
-    "exit in a callback",
-    "exit in a timer",
-    "exit in a future's callback",
-    "exit in a reader",
-    "exit in the handler of errors",
-    "a step that hides itself",
-}
 
 
 @pytest.fixture
@@ -48,7 +41,7 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("name", sorted(ODD.keys() - IN_CALLBACKS))
+@pytest.mark.parametrize("name", ODD)
 async def test_what_a_steps_task_raises_ends_no_worker(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,44 +104,66 @@ async def returns() -> tuple[str, int]:
     return me().get_name(), 7
 
 
-async def test_a_factory_of_the_application_makes_the_tasks() -> None:
-    made: list[str] = []
-
-    def factory(
-        loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **named: Any
-    ) -> asyncio.Task[Any]:
-        made.append(getattr(coroutine, "__name__", "?"))
-        return asyncio.Task(coroutine, loop=loop, **named)
-
-    loop().set_task_factory(factory)  # type: ignore[arg-type]  # in each release another type
-    try:
+async def test_a_loop_is_as_it_was_behind_its_last_worker() -> None:
+    assert not vars(loop())
+    with guarded(loop()):
         with guarded(loop()):
-            assert await asyncio.create_task(returns(), name="x") == ("x", 7)
-            with guarded(loop()):
-                assert set(METHODS) <= set(vars(loop()))
-        assert made == ["returns"]
-        assert loop().get_task_factory() is factory
-    finally:
-        loop().set_task_factory(None)
-    assert not set(METHODS) & set(vars(loop()))
+            assert {*METHODS, "call_soon", "add_reader"} <= set(vars(loop()))
+        assert {*METHODS, "call_soon", "add_reader"} <= set(vars(loop()))
+    assert not vars(loop())
+
+
+async def test_a_callback_of_a_step_is_shown_refused_and_cancelled_as_any() -> None:
+    async def body() -> None:
+        handle = loop().call_soon(odd_tasks.interrupt)
+        assert "interrupt" in repr(handle)
+        handle.cancel()
+        loop().call_later(60, odd_tasks.interrupt).cancel()
+        with pytest.raises(TypeError, match="coroutines"):
+            loop().add_signal_handler(signal.SIGUSR1, returns)
+        with pytest.raises(TypeError, match="callable"):
+            loop().set_exception_handler(3)  # type: ignore[arg-type]  # wrong on purpose
+        with pytest.raises(TypeError):
+            loop().call_soon()  # type: ignore[call-arg]  # wrong on purpose
+        loop().set_exception_handler(handler=None)
+        await asyncio.sleep(0)
+
+    assert await result_of(body) == [None, "plain", ["plain", "plain"]]
+
+
+async def test_a_callback_in_a_context_of_another_is_the_others() -> None:
+    caught: list[str] = []
+    other = copy_context()
+
+    async def body() -> None:
+        loop().set_exception_handler(lambda _, told: caught.append(str(told["exception"])))
+        loop().call_soon(lambda: 1 / 0, context=other)
+        await asyncio.sleep(0.005)
+        loop().set_exception_handler(None)
+
+    assert await result_of(body) == [None, "plain", ["plain", "plain"]]
+    assert caught == ["division by zero"]
 
 
 async def test_what_replaces_ours_stays() -> None:
     def other() -> None: ...
 
     with guarded(loop()):
-        loop().set_task_factory(None)
         vars(loop())["stop"] = other
-    assert loop().get_task_factory() is None
     assert vars(loop()).pop("stop") is other
+    assert not vars(loop())
 
 
-def test_the_tasks_of_others_are_not_contained() -> None:
-    """A program that exits in a task of its own exits."""
+@pytest.mark.parametrize("how", ["task", "callback"])
+def test_the_tasks_and_callbacks_of_others_are_not_contained(how: str) -> None:
+    """A program that exits in one of its own exits."""
 
     async def main() -> None:
         async with open_world("memory://") as world, Worker(world, steps=[]):
-            await asyncio.ensure_future(exits())
+            if how == "task":
+                await asyncio.ensure_future(exits())
+            loop().call_soon(sys.exit, 3)
+            await asyncio.sleep(60)
 
     with pytest.raises(SystemExit):
         uvloop.run(main())
