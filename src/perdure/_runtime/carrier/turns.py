@@ -7,10 +7,12 @@ the run as it was.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from operator import attrgetter
 from typing import TypeAlias, final
 
@@ -41,6 +43,7 @@ Ready: TypeAlias = "tuple[Lease, NewMessage, ScheduleStep, RunRecord]"
 
 _log = logging.getLogger("perdure")
 _ENTITY = attrgetter("event.entity")  # of a result
+_AT_ONCE = 1000  # steps that are made ready before others have a turn: 1 ms
 
 
 @final
@@ -177,13 +180,18 @@ class Turns:
             turn, committed = posted
             if isinstance(turn, Turn):
                 committed = committed or await self._writes.commit(turn.commit)
-                self._landed(heap, turn, committed, turn_input.slots)
+                self._landed(heap, turn, committed)
+                if len(committed.leases) > _AT_ONCE:
+                    await self._start_many(heap.record, turn, committed, turn_input.slots)
+                elif committed.leases:
+                    leases = committed.leases
+                    self._start_steps(heap.record, leases, _messages(turn), turn_input.slots)
             return turn
         finally:
             del shared.leases.watches[self._run_id]
             turn_input.slots.give_back()
 
-    def _landed(self, heap: Heap, turn: Turn, committed: Committed, slots: TakenSlots) -> None:
+    def _landed(self, heap: Heap, turn: Turn, committed: Committed) -> None:
         shared, commit = self._shared, turn.commit
         shared.tally.turns += 1
         shared.failed.pop(self._run_id, None)
@@ -201,23 +209,38 @@ class Turns:
             self._custody.expect_events()
         if commit.outcome is not None:
             self._custody.release()
-        if committed.leases:
-            self._start_steps(heap.record, turn, committed, slots)
-        if turn.defers_snapshot and self.in_flight:
+        if turn.defers_snapshot and (self.in_flight or committed.leases):
             self._custody.freeze_soon(commit.commit_id)
 
     def _start_steps(
-        self, record: RunRecord, turn: Turn, committed: Committed, slots: TakenSlots
+        self,
+        record: RunRecord,
+        leases: Sequence[Lease],
+        messages: Iterator[tuple[NewMessage, ScheduleStep]],
+        slots: TakenSlots,
     ) -> None:
-        leased = [new for new in turn.commit.messages if new.lease_ms is not None]
-        messages = {new.message_id: (new, of) for new, of in zip(leased, turn.inline, strict=True)}
+        """Have steps ready: those whose message has a lease, which come in the order sent."""
         in_flight, ready, hold = self.in_flight, self.ready, self._shared.leases.hold
-        for lease in committed.leases:  # a message that was sent before has none
-            new, command = messages[lease.item]
+        for lease in leases:
+            new, command = next(messages)
+            while new.message_id != lease.item:  # it was sent before, and has none
+                new, command = next(messages)
             in_flight.add(command.id)
             hold(lease)
             ready.append((lease, new, command, record))
-        slots.hand_on(len(committed.leases))
+        slots.hand_on(len(leases))
+
+    async def _start_many(
+        self, record: RunRecord, turn: Turn, committed: Committed, slots: TakenSlots
+    ) -> None:
+        """Likewise thousands, with pauses for all else in the loop."""
+        messages, rest = _messages(turn), iter(committed.leases)
+        try:
+            while some := tuple(islice(rest, _AT_ONCE)):
+                self._start_steps(record, some, messages, slots)
+                await asyncio.sleep(0)
+        finally:  # also those of a worker that ends, which gives back what is ready
+            self._start_steps(record, tuple(rest), messages, slots)
 
     def next_step(self) -> tuple[MessageClaim, StepCall]:
         """The first that is ready, which is ready no more."""
@@ -235,6 +258,12 @@ class Turns:
         )
         claim = MessageClaim(message=message, lease=lease, claims=1, losses=0, returned=0)
         return claim, call
+
+
+def _messages(turn: Turn) -> Iterator[tuple[NewMessage, ScheduleStep]]:
+    """The messages that ask for a lease, and their steps."""
+    leased = (new for new in turn.commit.messages if new.lease_ms is not None)
+    return zip(leased, turn.inline, strict=True)
 
 
 def _entity_of(claim: MessageClaim) -> EntityId:
