@@ -1,4 +1,4 @@
-"""Due runs are shared by the workers that ask for them, and no busy guest bars the later ones."""
+"""Due runs and queued steps are shared by those that ask; a busy guest bars no later ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from perdure import Worker, Workflow, start, step
 from perdure._runtime.ambient import workers
-from perdure._runtime.worker.backlog import MOST, Backlog
+from perdure._runtime.timing import Timing
+from perdure._runtime.worker.backlog import MOST, MOST_STEPS, Backlog
 from perdure.testing.memory import MemoryWorld
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +48,62 @@ async def test_busy_guests_bar_nobody() -> None:
     for _ in range(MOST):
         wakes.remove()
     assert (wakes.room, repr(wakes)) == (MOST, "<Backlog 0, 0 slow>")
+
+
+async def test_it_asks_for_more_while_claims_find_all_they_ask_for() -> None:
+    backlog = Backlog(held_up=math.inf, at_most=MOST_STEPS)
+    for most in (2 * MOST, 4 * MOST, MOST_STEPS, MOST_STEPS):
+        before = backlog.room
+        backlog.note_claim(before, limit=before)
+        assert backlog.room == before  # others ask meanwhile
+        await backlog.wait_room()
+        assert backlog.room == most
+    backlog.note_claim(3, limit=backlog.room)
+    await backlog.wait_room()
+    assert backlog.room == MOST
+    wakes = Backlog(held_up=math.inf)
+    wakes.note_claim(MOST, limit=MOST)
+    await wakes.wait_room()
+    assert wakes.room == MOST
+
+
+async def test_two_workers_share_queued_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one to ask took 64 of them."""
+    go_on, all_begun, bodies = anyio.Event(), anyio.Event(), 0
+
+    @step(name="sharing:queued", queue="q")
+    async def queued() -> None:
+        nonlocal bodies
+        bodies += 1
+        if bodies == 32:
+            all_begun.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(Worker, "_timing", Timing(steps_held_up=1.0))
+    flow = Workflow.from_source("""import { queued } from "python:sharing";
+        export async function flow() {
+          "use workflow";
+          await Promise.all(Array.from({ length: 32 }, () => queued()));
+        }""")
+    name = "memory://queued-for-two"
+    async with MemoryWorld(name) as world, Worker(world, steps=[queued], queues=["default"]):
+        run = await start(flow, world=world)
+        while (await run.info()).position < 32:  # noqa: ASYNC110  # by another thread
+            await anyio.sleep(0.001)
+        both = [Worker(MemoryWorld(name), steps=[queued], queues=["q"]) for _ in range(2)]
+        for worker in both:
+            await worker.world.open()
+        await asyncio.gather(*[worker.start() for worker in both])
+        with anyio.fail_after(20):
+            await all_begun.wait()
+        claims = [worker.statistics()["leases"] for worker in both]
+        go_on.set()
+        await run.result(timeout=20)
+        for worker in both:
+            await worker.aclose()
+            await worker.world.aclose()
+    assert sum(claims) == 32
+    assert min(claims) >= 8, claims
 
 
 async def test_two_workers_share_what_is_due() -> None:

@@ -15,6 +15,8 @@ class Timing:
     renew_every: float = 3.0  # leases, while their work goes on
     claim_again: float = 1.0  # after the world could not be reached
     first_turn: float = 0.1  # a first turn that takes longer is not waited for by ``start``
+    wakes_held_up: float = 0.05  # until more are claimed than have had their turns
+    steps_held_up: float = 0.005  # likewise of queued steps, of which many only wait
     park_after: float = 0.1  # of waiting for another run, until a run's heap is put away
     guests_end: float = 5.0  # for guests of a worker that drains; then their turns are given back
 

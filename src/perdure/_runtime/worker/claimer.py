@@ -25,7 +25,6 @@ __all__ = ("Claimer",)
 C = TypeVar("C", WakeClaim, MessageClaim)
 _log = logging.getLogger("perdure")
 WAIT_MS = 1000
-CLAIM_LIMIT = 64
 
 
 @final
@@ -40,6 +39,7 @@ class Claimer:
         turns: Slots,
         backlog: Backlog,
         steps: Slots,
+        queued: Backlog,
         carry: Callable[[WakeClaim], None],
         perform: Callable[[MessageClaim], None],
         timing: Timing = DEFAULT,
@@ -51,6 +51,7 @@ class Claimer:
             turns: how many wakes there is room for.
             backlog: of wakes before; *carry* adds to it.
             steps: how many messages there is room for.
+            queued: of messages before; *perform* adds to it.
             carry: called with each wake that is claimed; takes a slot.
             perform: called with each message that is claimed; takes a slot.
         """
@@ -59,6 +60,7 @@ class Claimer:
         self._turns = turns
         self._backlog = backlog
         self._steps = steps
+        self._queued = queued
         self._carry = carry
         self._perform = perform
         self._timing = timing
@@ -95,7 +97,7 @@ class Claimer:
                 start_own(loops, self._claim_messages)
 
     async def _claim_wakes(self) -> None:
-        while await self._may_claim_wakes():
+        while await self._may_claim(self._turns, self._backlog):
             limit = min(self._backlog.room, self._turns.free)
             for claim in await self._claimed(
                 # Mypy infers no lambda with a default.
@@ -106,24 +108,22 @@ class Claimer:
                 self._carry(claim)
 
     async def _claim_messages(self) -> None:
-        while self._topics and await self._may_claim(self._steps):
-            limit = min(CLAIM_LIMIT, self._steps.free)
-            for claim in await self._claimed(
+        while self._topics and await self._may_claim(self._steps, self._queued):
+            limit = min(self._queued.room, self._steps.free)
+            claims = await self._claimed(
                 # Likewise.
                 lambda limit=limit: self._world.queue.claim_messages(  # type: ignore[misc]
                     self._topics, limit=limit, visibility_ms=self._timing.lease_ms, wait_ms=WAIT_MS
                 )
-            ):
+            )
+            self._queued.note_claim(len(claims), limit=limit)
+            for claim in claims:
                 self._perform(claim)
 
-    async def _may_claim_wakes(self) -> bool:
+    async def _may_claim(self, slots: Slots, backlog: Backlog) -> bool:
+        """Wait for room and a slot; whether there is one before the drain."""
         with self._pause():
-            await self._backlog.wait_room()
-        return await self._may_claim(self._turns)
-
-    async def _may_claim(self, slots: Slots) -> bool:
-        """Wait for a slot; whether there is one before the drain."""
-        with self._pause():
+            await backlog.wait_room()
             await slots.wait_free()
         return not self._draining
 

@@ -34,7 +34,7 @@ from ..slots import Slots
 from ..step_options import DEFAULT_QUEUE, checked_drain_timeout, checked_queues
 from ..steps import AnyStep, collect_steps, topics_of
 from ..timing import DEFAULT, Timing
-from .backlog import Backlog
+from .backlog import MOST_STEPS, Backlog
 from .claimer import Claimer
 from .execution import Execution
 from .leases import Leases
@@ -114,7 +114,8 @@ class Worker:
         self._turns = Slots(checked_count("max_turns", max_turns, least=1))
         self._slots = Slots(checked_count("max_steps", max_steps, least=1))
         self._leases = Leases(world, self._timing)
-        self._backlog = Backlog()
+        self._backlog = Backlog(held_up=self._timing.wakes_held_up)
+        self._queued = Backlog(held_up=self._timing.steps_held_up, at_most=MOST_STEPS)
         self._room = Room(checked_count("warm_bytes", warm_bytes, least=0))
         self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
@@ -130,6 +131,7 @@ class Worker:
             turns=self._turns,
             backlog=self._backlog,
             steps=self._slots,
+            queued=self._queued,
             carry=self._carry,
             perform=self._perform,
             timing=self._timing,
@@ -341,7 +343,14 @@ class Worker:
     def _perform(self, claim: MessageClaim) -> None:
         self._slots.take_anyway()
         self._leases.hold(claim.lease)
-        self._run(self._execution.run_alone(claim))
+        self._queued.add()
+        self._run(self._run_alone(claim))
+
+    async def _run_alone(self, claim: MessageClaim) -> None:
+        try:
+            await self._execution.run_alone(claim)
+        finally:
+            self._queued.remove()
 
     def _run(self, work: Work) -> None:
         assert self._runners is not None
