@@ -21,6 +21,7 @@ from ._runtime.move import move_run as move_run
 from ._runtime.run import Run as Run, get_run as get_run
 from ._runtime.start import start as start
 from ._runtime.steps import Step as Step, step as step
+from ._runtime.worker.callbacks import RunEnd as RunEnd
 from ._runtime.worker.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow
 from .errors import (

@@ -36,7 +36,7 @@ from .payloads import decode_aside
 from .waits import end_waits
 from .worker.lending import is_in_step, lent
 
-__all__ = ("Run", "get_run")
+__all__ = ("Run", "failure_of", "get_run")
 
 _log = logging.getLogger("perdure")
 _SLICE_MS = 2000
@@ -235,9 +235,7 @@ def _ended(record: RunRecord) -> RunRecord | None:
 
 async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
     if end.status is RunStatus.FAILED:
-        error: object = await _failure(end.payload)
-        stack = error.stack if isinstance(error, GuestError) else ""
-        raise RunFailedError(run_id, error=error, stack=stack, code=end.code)
+        raise await failure_of(run_id, end)
     value: Any = None
     if end.payload is not None:
         is_small = len(end.payload) <= SMALL_BYTES
@@ -249,6 +247,13 @@ async def _unwrap(run_id: RunId, end: RunOutcome | RunRecord) -> object:
         to = value if isinstance(value, str) else "(a url that cannot be read)"
         raise RunMovedError(run_id, to=to, arrived=arrived)
     raise RunCancelledError(run_id, reason=value if isinstance(value, str) else None)
+
+
+async def failure_of(run_id: RunId, end: RunOutcome | RunRecord) -> RunFailedError:
+    """The error that a failed run's result raises."""
+    error = await _failure(end.payload)
+    stack = error.stack if isinstance(error, GuestError) else ""
+    return RunFailedError(run_id, error=error, stack=stack, code=end.code)
 
 
 async def _failure(payload: bytes | None) -> object:

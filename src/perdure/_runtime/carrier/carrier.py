@@ -248,12 +248,17 @@ class Carrier:
     async def _follow(self, turn: Turn) -> None:
         """Do the rest once a turn has landed."""
         if turn.commit.outcome is not None:
-            self._tell(turn.commit.outcome)
-            if turn.commit.outcome.status is RunStatus.FAILED:
-                await log_failure(self.run_id, turn.commit.outcome)
+            await self._ended(turn.commit.outcome)
         if turn.prints:
             self._hand_on(await self._begin_steps())  # none waits for what was printed before it
             await self._writes.write_console(turn)
+
+    async def _ended(self, outcome: RunOutcome) -> None:
+        """A write of ours has ended the run."""
+        self._tell(outcome)
+        self._shared.callbacks.tell(self.run_id, outcome)
+        if outcome.status is RunStatus.FAILED:
+            await log_failure(self.run_id, outcome)
 
     async def _advance(self) -> None:
         turns = self._turns
@@ -386,5 +391,4 @@ class Carrier:
         self._shared.slow.forget(self.run_id)
         outcome = await self._writes.fail_run(claim, error)
         if outcome is not None:
-            self._tell(outcome)
-            await log_failure(self.run_id, outcome)
+            await self._ended(outcome)

@@ -15,6 +15,7 @@ from ..arguments import direct_storage
 from ..slots import Slots
 from ..timing import Timing
 from ..worker.backlog import Backlog
+from ..worker.callbacks import Callbacks
 from ..worker.execution import Execution
 from ..worker.leases import Leases
 from ..worker.runners import Work
@@ -52,6 +53,7 @@ class Carrying:
     backlog: Backlog
     run: Callable[[Work], None]  # in a task of its own
     forget: Callable[[RunId], None]  # it is carried here no more
+    callbacks: Callbacks
     snapshot_lag: int
     turn_deadline: float  # seconds one turn may take before it is tried again
     timing: Timing

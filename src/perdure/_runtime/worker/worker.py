@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Mapping
 from contextvars import copy_context
+from dataclasses import asdict
 from datetime import timedelta
 from types import ModuleType, TracebackType
 from typing import ClassVar, Self, final
@@ -35,6 +36,7 @@ from ..step_options import DEFAULT_QUEUE, checked_drain_timeout, checked_queues
 from ..steps import AnyStep, collect_steps, topics_of
 from ..timing import DEFAULT, Timing
 from .backlog import MOST_STEPS, Backlog
+from .callbacks import Callback, Callbacks
 from .claimer import Claimer
 from .execution import Execution
 from .leases import Leases
@@ -47,6 +49,10 @@ from .runners import Runners, Work
 __all__ = ("Worker",)
 
 _log = logging.getLogger("perdure")
+_GIVING_UP = (
+    "the worker of %s has drained for %g s: what still runs of %d runs and %d steps is cancelled "
+    "and given back, for other workers to go on with"
+)
 
 
 @final
@@ -88,9 +94,13 @@ class Worker:
         limits: instructions, memory and size of values that each run may use here; None is
             ``Limits()``. A run keeps those of the worker that began it; one that is rebuilt from
             its log has those of the worker that rebuilds it, so all should have the same.
+        on_run_completed: called, and awaited if it is async, with the ``RunEnd`` of each run that
+            this worker has completed. Best effort, at most once; its errors are logged.
+        on_run_failed: likewise, for a run that has failed.
     """
 
     _timing: ClassVar[Timing] = DEFAULT
+    _block: Block | None = None  # that it was entered in
 
     def __init__(
         self,
@@ -106,6 +116,8 @@ class Worker:
         warm_bytes: int = 256 << 20,
         snapshot_key: bytes | str | None = None,
         limits: Limits | None = None,
+        on_run_completed: Callback | None = None,
+        on_run_failed: Callback | None = None,
     ) -> None:
         self.world: World = checked_world("world", world)
         self.steps: Mapping[str, AnyStep] = collect_steps(steps)
@@ -117,11 +129,9 @@ class Worker:
         self._backlog = Backlog(held_up=self._timing.wakes_held_up)
         self._queued = Backlog(held_up=self._timing.steps_held_up, at_most=MOST_STEPS)
         self._room = Room(checked_count("warm_bytes", warm_bytes, least=0))
-        self._warm = WarmHeaps(self._room)
         self._carriers: dict[RunId, Carrier] = {}
         self._lifetime = Lifetime(world)
         self._runners: Runners | None = None  # until it has begun, and when it is over
-        self._block: Block | None = None
         self._drain_timeout = checked_drain_timeout(drain_timeout)
         self._giving_up: asyncio.TimerHandle | None = None
         self._routing = Routing(self.steps, self.queues, lease_ms=self._timing.lease_ms)
@@ -145,6 +155,7 @@ class Worker:
             turn_deadline=checked_number("turn_deadline", turn_deadline),
             key=configured_key(snapshot_key),
             limits=checked_limits(limits),
+            callbacks=Callbacks(world, on_run_completed, on_run_failed, self._run),
         )
         self._local = LocalRuns(
             self._carriers,
@@ -155,14 +166,20 @@ class Worker:
         )
 
     def _carrying(
-        self, *, snapshot_lag: int, turn_deadline: float, key: bytes | None, limits: Limits
+        self,
+        *,
+        snapshot_lag: int,
+        turn_deadline: float,
+        key: bytes | None,
+        limits: Limits,
+        callbacks: Callbacks,
     ) -> Carrying:
         return Carrying(
             world=self.world,
             name=secrets.token_hex(8),
             pool=self._pool,
             baselines=Baselines(self.world, self._pool, self._room, seconds=turn_deadline),
-            warm=self._warm,
+            warm=WarmHeaps(self._room),
             slots=self._slots,
             routing=self._routing,
             execution=self._execution,
@@ -170,6 +187,7 @@ class Worker:
             run=self._run,
             backlog=self._backlog,
             forget=self._forget,
+            callbacks=callbacks,
             snapshot_lag=snapshot_lag,
             turn_deadline=turn_deadline,
             timing=self._timing,
@@ -185,16 +203,10 @@ class Worker:
 
         ``left_behind`` are steps that went on, as threads do, when the worker was cancelled.
         """
-        tally = self._shared.tally
         return {
-            "turns": tally.turns,
-            "thawed": tally.thawed,
-            "rebuilt": tally.rebuilt,
-            "stale": tally.stale,
-            "snapshots": tally.snapshots,
-            "snapshot_bytes": tally.snapshot_bytes,
+            **asdict(self._shared.tally),
             "runs": len(self._carriers),
-            "warm": len(self._warm),
+            "warm": len(self._shared.warm),
             "leases": len(self._leases),
             "lost_leases": self._leases.losses,
             "blocked": self._watch.blocked,
@@ -268,14 +280,8 @@ class Worker:
 
     def _give_up(self) -> None:
         """The drain took too long: others go on with the steps that run here."""
-        _log.warning(
-            "the worker of %s has drained for %g s: what still runs of %d runs and %d steps is"
-            " cancelled and given back, for other workers to go on with",
-            self.world.url,
-            self._drain_timeout,
-            len(self._carriers),
-            self._slots.total - self._slots.free,
-        )
+        busy = self._slots.total - self._slots.free
+        _log.warning(_GIVING_UP, self.world.url, self._drain_timeout, len(self._carriers), busy)
         self._lifetime.cancel()
 
     async def _begin(self, *, in_block: bool) -> None:
@@ -315,7 +321,7 @@ class Worker:
         await self._leases.hand_back()
         self._local.abandon()
         note_closed(self.world)
-        self._warm.clear()
+        self._shared.warm.clear()
         self._shared.baselines.clear()
         self._pool.close()
 
