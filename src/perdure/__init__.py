@@ -11,6 +11,7 @@ from ._runtime.hook_types import HookType as HookType, hook_type as hook_type
 from ._runtime.hooks import Hook as Hook, get_hook as get_hook, resume_hook as resume_hook
 from ._runtime.inspect.listing import list_runs as list_runs
 from ._runtime.metadata import (
+    RunFeatures as RunFeatures,
     RunMetadata as RunMetadata,
     StepMetadata as StepMetadata,
     run_metadata as run_metadata,

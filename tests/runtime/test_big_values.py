@@ -257,7 +257,7 @@ def test_a_text_that_is_too_long_is_cut_before_it_is_encoded(
     """100 MB of it kept the loop for half a second."""
     encoded = list[BaseException]()
 
-    def encoding(error: BaseException) -> bytes:
+    def encoding(error: BaseException, **_: object) -> bytes:
         encoded.append(error)
         return encode_error(error)
 

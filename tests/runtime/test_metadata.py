@@ -82,7 +82,7 @@ async def test_it_is_known_in_helpers_threads_and_tasks_and_agrees_with_the_work
     async with open_world(url, clock=clock) as world, Worker(world, steps=[asynchronous, plain]):
         run = await start(FLOW)
         found = await hurried(run, clock)
-    keys = "url,workflowName,workflowRunId,workflowStartedAt"
+    keys = "features,url,workflowName,workflowRunId,workflowStartedAt"
     assert found == [True, run.id, "named", keys]
     assert {about.run_id for about, _ in seen} == {run.id}
     assert {about.workflow for about, _ in seen} == {"named"}

@@ -13,7 +13,9 @@ from tests.damage import DAMAGE
 
 def test_a_call_survives_its_message() -> None:
     command = ScheduleStep(id=EntityId("step_1"), step="s", args=b"\x80", at="here")
-    body = StepCall.encode(command, workflow="w", run_started_ms=1, created_ms=2)
+    body = StepCall.encode(
+        command, workflow="w", run_started_ms=1, created_ms=2, base_url="https://a.b"
+    )
     assert StepCall.decoded(body) == StepCall(
         entity=EntityId("step_1"),
         step="s",
@@ -21,11 +23,12 @@ def test_a_call_survives_its_message() -> None:
         workflow="w",
         run_started_ms=1,
         created_ms=2,
+        base_url="https://a.b",
     )
 
 
 @pytest.mark.parametrize("damage", [*DAMAGE, "few parts", "other types"])
 def test_a_message_that_cannot_be_read_is_named(damage: str) -> None:
-    others = {"few parts": b"\x81\x01", "other types": b"\x86\x01\x01\x01\x01\x01\x01"}
+    others = {"few parts": b"\x81\x01", "other types": b"\x87\x01\x01\x01\x01\x01\x01\x01"}
     with pytest.raises(WorldContractError, match="a step's message cannot be read"):
         StepCall.decoded((DAMAGE | others)[damage])

@@ -29,13 +29,13 @@ from ..errors import GuestError, ValueNotCarriableError
 from ..values import UNDEFINED, ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray, Url
 from .decoding import decode, decode_error
 from .enums import form_of
+from .error_fields import error_fields
 from .fetch import FETCH_KINDS, fetch_form
 from .models import content_of, is_model
 from .show import show
 from .survey import MAX_ITEMS, too_many_items
 from .tags import FINE_SECONDS, ITEM_BYTES, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
-from .tracebacks import user_traceback
 
 __all__ = (
     "decode",
@@ -171,20 +171,23 @@ def _encode_with_care(encoder: _Encoder, value: object) -> bytes:
         raise encoder.refuse(f"it could not be read: {exc}") from exc
 
 
-def encode_error(error: BaseException) -> bytes:
+def encode_error(error: BaseException, *, now_ms: int | None = None) -> bytes:
     """The payload of a Python exception: type, message, user traceback, causes, group members.
 
     Never fails: a further part of the error that cannot cross is shown as text.
+
+    Args:
+        now_ms: when it was raised, from which a ``RetryableError`` counts its wait.
     """
     try:
-        return encode(error, where="error")
+        return _encode_with_care(_Encoder("error", now_ms=now_ms), error)
     except ValueNotCarriableError as exc:
         stand_in = GuestError(
             name=type(error).__name__,
             message=f"{error} (its details were left out: {exc})",
             fatal=getattr(error, "fatal", False) is True,
         )
-        fields = {key: _printable(item) for key, item in _fields(stand_in).items()}
+        fields = {key: _printable(item) for key, item in error_fields(stand_in).items()}
         data: bytes = cbor2.dumps(cbor2.CBORTag(Tag.ERROR, fields))
         return data
 
@@ -266,10 +269,16 @@ class _Encoder:
     """One value on its way out. Keeps the path, and which containers were met."""
 
     def __init__(
-        self, where: str, *, only_numbers: bool = False, maps: Container[int] = ()
+        self,
+        where: str,
+        *,
+        only_numbers: bool = False,
+        maps: Container[int] = (),
+        now_ms: int | None = None,
     ) -> None:
         self.only_numbers = only_numbers
         self.maps = maps
+        self.now_ms = now_ms  # of an error
         self.has_bigint = False  # a plain int that is no number was met
         self.path: list[str] = [where]
         self.containers: dict[int, object] = {}  # id -> the container, which keeps the id its own
@@ -280,7 +289,9 @@ class _Encoder:
 
     def again(self) -> _Encoder:
         """An encoder for the second pass, which knows the shared containers."""
-        encoder = _Encoder(self.path[0], only_numbers=self.only_numbers, maps=self.maps)
+        encoder = _Encoder(
+            self.path[0], only_numbers=self.only_numbers, maps=self.maps, now_ms=self.now_ms
+        )
         encoder.shared, encoder.dumped, encoder.numbers = self.shared, self.dumped, {}
         return encoder
 
@@ -349,7 +360,8 @@ class _Encoder:
         if isinstance(value, set | frozenset):
             return self.set(value, depth)
         if isinstance(value, BaseException):
-            return cbor2.CBORTag(Tag.ERROR, self.mapping(_fields(value), depth))
+            fields = error_fields(value, now_ms=self.now_ms)
+            return cbor2.CBORTag(Tag.ERROR, self.mapping(fields, depth))
         if isinstance(value, cbor2.CBORTag):  # a value of JavaScript's that is only passed on
             return cbor2.CBORTag(value.tag, self.prepare(value.value, depth + 1))
         if not isinstance(value, type):
@@ -569,31 +581,3 @@ def _instant(value: datetime) -> cbor2.CBORTag:
         return cbor2.CBORTag(Tag.INSTANT, [ms, past])
     seconds, rest = divmod(total, 1_000_000)
     return cbor2.CBORTag(Tag.EPOCH, total / 1_000_000 if rest else seconds)
-
-
-def _fields(error: BaseException) -> dict[str, object]:
-    """The parts of an error that cross."""
-    fields: dict[str, object]
-    if isinstance(error, GuestError):
-        fields = {"name": error.name, "message": error.text, "stack": error.stack}
-        optional: dict[str, object] = {
-            "errors": list(error.errors),
-            "fatal": error.fatal,
-            "props": error.props,
-        }
-        cause = error.cause if error.cause is not None else error.__cause__
-    else:
-        fields = {"name": type(error).__name__, "message": str(error)}
-        fields["stack"] = user_traceback(error)
-        members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-        optional = {
-            "errors": list(members),
-            "fatal": getattr(error, "fatal", False) is True,
-        }
-        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        fields["cause"] = cause
-    fields.update({key: item for key, item in optional.items() if item})
-    if not fields["stack"]:
-        del fields["stack"]
-    return fields

@@ -11,6 +11,8 @@ from .._value_class import value_class
 from ..errors import UsageError
 
 __all__ = (
+    "FEATURES",
+    "RunFeatures",
     "RunMetadata",
     "StepMetadata",
     "entered",
@@ -22,12 +24,24 @@ __all__ = (
 
 
 @value_class
+class RunFeatures:
+    """Powers that a run may have or lack."""
+
+    encryption: bool  # its payloads are sealed
+
+
+FEATURES = RunFeatures(encryption=False)
+
+
+@value_class
 class RunMetadata:
-    """The run that a step works for."""
+    """The run that a step works for, the same as ``getWorkflowMetadata()`` in its workflow."""
 
     run_id: str
     workflow: str
-    started_at: datetime  # the same as getWorkflowMetadata().workflowStartedAt in the workflow
+    started_at: datetime
+    url: str  # the public base URL that the run was started with; "" is none
+    features: RunFeatures
 
 
 @value_class

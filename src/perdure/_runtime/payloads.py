@@ -114,14 +114,18 @@ def _give_way(work: Callable[[], T]) -> T:
         return work()
 
 
-def encode_failure(error: BaseException) -> bytes:
-    """The payload of an error; one that is too large is cut."""
+def encode_failure(error: BaseException, *, now_ms: int | None = None) -> bytes:
+    """The payload of an error; one that is too large is cut.
+
+    Args:
+        now_ms: when it was raised, from which a ``RetryableError`` counts its wait.
+    """
     if not is_small(error):
         return _cut(error, "it has many parts")
     length = _own_length(error)
     if length > MAX_BYTES:
         return _cut(error, f"it has {length:,} characters")
-    data = encode_error(error)
+    data = encode_error(error, now_ms=now_ms)
     return data if len(data) <= MAX_BYTES else _cut(error, f"the error took {len(data):,} bytes")
 
 

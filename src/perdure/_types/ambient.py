@@ -36,8 +36,9 @@ declare module "workflow" {
     readonly workflowName: string;
     readonly workflowRunId: string;
     readonly workflowStartedAt: Date;
-    /** The public base URL that the run was started with, or "". */
+    /** The public base URL that the run was started with; "" is none. */
     readonly url: string;
+    readonly features: { readonly encryption: boolean };
   }
   /** About the run that is executing. */
   export function getWorkflowMetadata(): WorkflowMetadata;

@@ -91,7 +91,8 @@
   };
   const skipped = new S(["message", "stack", "cause", "errors", "fatal", "name"]);
   const carriable = (value) =>
-    value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+    value === null || typeof value === "string" || typeof value === "number" ||
+    typeof value === "boolean" || native.kind(value) === "date";
   const describeError = (error) => {
     const inner = {
       __proto__: null,

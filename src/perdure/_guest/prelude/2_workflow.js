@@ -249,6 +249,7 @@
       workflowRunId: metadata.workflowRunId,
       workflowStartedAt: new D(metadata.startedAt),
       url: metadata.url,
+      features: { encryption: false },
     };
   };
   helpers.workflow = {

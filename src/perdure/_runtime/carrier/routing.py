@@ -51,6 +51,7 @@ class Routing:
                 command,
                 workflow=record.workflow,
                 run_started_ms=record.created_at_ms,
+                base_url=record.base_url,
                 created_ms=now_ms,
             )
             topic = topic_of(command.step) if step is None else step.topic

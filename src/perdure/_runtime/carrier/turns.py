@@ -254,6 +254,7 @@ class Turns:
             args=command.args,
             workflow=record.workflow,
             run_started_ms=record.created_at_ms,
+            base_url=record.base_url,
             created_ms=new.due_ms,
         )
         claim = MessageClaim(message=message, lease=lease, claims=1, losses=0, returned=0)

@@ -33,7 +33,7 @@ from ..._protocol.codec import encode_scalar
 from ..._value_class import value_class
 from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
 from ..log_fields import Fields, first_line, of_step, told_by
-from ..metadata import RunMetadata, StepMetadata, entered, expiry
+from ..metadata import FEATURES, RunMetadata, StepMetadata, entered, expiry
 from ..parameters import Keywords
 from ..payloads import (
     decode_aside,
@@ -64,14 +64,20 @@ class StepCall:
     workflow: str
     run_started_ms: int
     created_ms: int
+    base_url: str  # of the run
 
     @staticmethod
     def encode(
-        command: ScheduleStep, *, workflow: str, run_started_ms: int, created_ms: int
+        command: ScheduleStep,
+        *,
+        workflow: str,
+        run_started_ms: int,
+        created_ms: int,
+        base_url: str,
     ) -> bytes:
         """The body of the message that asks for it."""
         data: bytes = cbor2.dumps(
-            [command.id, command.step, command.args, workflow, run_started_ms, created_ms]
+            [command.id, command.step, command.args, workflow, run_started_ms, created_ms, base_url]
         )
         return data
 
@@ -84,8 +90,8 @@ class StepCall:
         """
         try:
             parts = load_plain(body, depth=1)
-            entity, step, args, workflow, run_started_ms, created_ms = parts
-            if not (isinstance(step, str) and isinstance(args, bytes)):
+            entity, step, args, workflow, run_started_ms, created_ms, base_url = parts
+            if not (isinstance(step, str) and isinstance(args, bytes) and type(base_url) is str):
                 raise TypeError("it is another kind of message")
         except (TypeError, ValueError) as exc:
             raise WorldContractError(
@@ -99,6 +105,7 @@ class StepCall:
             workflow=workflow,
             run_started_ms=run_started_ms,
             created_ms=created_ms,
+            base_url=base_url,
         )
 
 
@@ -300,6 +307,8 @@ class Attempt:
             run_id=run_id,
             workflow=call.workflow,
             started_at=datetime.fromtimestamp(call.run_started_ms / 1000, UTC),
+            url=call.base_url,
+            features=FEATURES,
         )
         step = StepMetadata(
             id=f"{run_id}/{call.entity}",
@@ -366,13 +375,13 @@ class Attempt:
             key=f"{self._call.entity}/retry/{self._claim.claims}",
             at_ms=now_ms,
             entity=self._call.entity,
-            payload=encode_failure(error),
+            payload=encode_failure(error, now_ms=now_ms),
             facts=self._facts,
         )
         return Retrying(event, delay_ms)
 
     def _failed(self, error: BaseException, *, is_exhausted: bool = False) -> Ended:
-        payload = encode_failure(error)
+        payload = encode_failure(error, now_ms=self._now_ms())
         _log.error(
             "step %s (%s) failed for good at attempt %d: %s",
             self._call.step,
