@@ -269,11 +269,25 @@ class FilesStreams(Part[Files], abc.Streams):
 
     @writes
     def append(
-        self, run_id: m.RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
+        self,
+        run_id: m.RunId,
+        name: str,
+        chunks: Sequence[bytes],
+        *,
+        writer: str,
+        sequence: int,
+        attempt: int = 1,
     ) -> int:
         with self.store.changing(run_id) as page:
             log = page.streams.setdefault(name, low.StreamLog())
-            return log.append(chunks, writer=writer, sequence=sequence, run_id=run_id, name=name)
+            return log.append(
+                chunks,
+                writer=writer,
+                sequence=sequence,
+                attempt=attempt,
+                run_id=run_id,
+                name=name,
+            )
 
     async def read(
         self, run_id: m.RunId, name: str, *, start: int = 0, limit: int = 1000, wait_ms: int = 0
@@ -284,16 +298,25 @@ class FilesStreams(Part[Files], abc.Streams):
         return log.read(start=begin, limit=limit)
 
     @writes
-    def close(self, run_id: m.RunId, name: str) -> None:
+    def close(
+        self, run_id: m.RunId, name: str, *, writer: str | None = None, attempt: int = 1
+    ) -> None:
         with self.store.changing(run_id) as page:
-            page.streams.setdefault(name, low.StreamLog()).closed = True
+            log = page.streams.setdefault(name, low.StreamLog())
+            log.close(writer=writer, attempt=attempt, run_id=run_id, name=name)
+
+    @writes
+    def delete(self, run_id: m.RunId, name: str) -> None:
+        with self.store.changing(run_id) as page:
+            page.streams.pop(name, None)
 
     async def info(self, run_id: m.RunId, name: str) -> m.StreamInfo:
         return (await self._find(run_id, name)).info(name)
 
     @reads
     def list_streams(self, run_id: m.RunId) -> tuple[m.StreamInfo, ...]:
-        return tuple(log.info(n) for n, log in sorted(self.store.page(run_id).streams.items()))
+        logs = sorted(self.store.page(run_id).streams.items())
+        return tuple(log.info(name) for name, log in logs if not low.is_system_stream(name))
 
     @reads
     def _find(self, run_id: m.RunId, name: str) -> low.StreamLog:

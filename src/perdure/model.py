@@ -37,7 +37,11 @@ from ._model.runs import (
 )
 from ._model.snapshot import Snapshot as Snapshot
 from ._model.state import RunState as RunState
-from ._model.streams import StreamInfo as StreamInfo, StreamPage as StreamPage
+from ._model.streams import (
+    PAGE_BYTES as PAGE_BYTES,
+    StreamInfo as StreamInfo,
+    StreamPage as StreamPage,
+)
 from ._model.transfer import (
     Departure as Departure,
     PendingMessage as PendingMessage,

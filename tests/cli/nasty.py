@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from hypothesis import strategies as st
 
+from perdure._core.stream_log import StreamLog
 from perdure._protocol.codec import encode
 from perdure.display import shown_text
 from perdure.errors import GuestError
@@ -21,7 +22,7 @@ from perdure.model import (
     RunStatus,
 )
 from perdure.testing.memory import MemoryWorld
-from perdure.testing.memory._store import StoredRun, StoredStream
+from perdure.testing.memory._store import StoredRun
 
 __all__ = ("LONG", "NASTY", "TEXTS", "assert_displayable", "events", "parsed", "records", "store")
 
@@ -134,7 +135,7 @@ def store(
     kept = world._store
     kept.runs.clear()
     kept.runs[record.run_id] = StoredRun(
-        record=record, wake=None, events=log, streams={"log": StoredStream(chunks=console)}
+        record=record, wake=None, events=log, streams={"log": StreamLog(chunks=console)}
     )
 
 

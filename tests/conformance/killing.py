@@ -21,6 +21,7 @@ import mutants_edges
 import mutants_races
 import mutants_snapshots
 import mutants_stores
+import mutants_streams
 import mutants_transfer
 
 from perdure.testing.conformance import Check, MakeWorld, Store, certify
@@ -37,6 +38,7 @@ assert mutants_conversations
 assert mutants_edges
 assert mutants_races
 assert mutants_snapshots
+assert mutants_streams
 assert mutants_transfer
 
 

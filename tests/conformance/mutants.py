@@ -409,7 +409,7 @@ def closed_streams_take_more(world: MemoryWorld) -> None:
     """Closing a stream does nothing."""
 
     def make(inner: Any) -> Any:
-        async def close(run_id: RunId, name: str) -> None:
+        async def close(run_id: RunId, name: str, **asked: Any) -> None:
             world._store.run(run_id)
 
         return close

@@ -150,15 +150,24 @@ def chunks_checked_then_wait(world: MemoryWorld) -> None:
 
     def make(inner: Any) -> Any:
         async def append(
-            run_id: RunId, name: str, chunks: Any, *, writer: str, sequence: int
+            run_id: RunId,
+            name: str,
+            chunks: Any,
+            *,
+            writer: str,
+            sequence: int,
+            attempt: int = 1,
         ) -> Any:
+            write = writer, attempt, sequence
             run = world._store.runs.get(run_id)
             stream = run.streams.get(name) if run else None
-            new = stream is not None and (writer, sequence) not in stream.writes
+            new = stream is not None and write not in stream.writes
             await others()
             if new and stream is not None and not stream.closed:
-                stream.writes.pop((writer, sequence), None)
-            return await inner(run_id, name, chunks, writer=writer, sequence=sequence)
+                stream.writes.pop(write, None)
+            return await inner(
+                run_id, name, chunks, writer=writer, sequence=sequence, attempt=attempt
+            )
 
         return append
 

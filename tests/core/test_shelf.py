@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from perdure.errors import StreamClosedError, UsageError
+from perdure.errors import UsageError
 from perdure.model import (
     Digest,
     NewMessage,
@@ -20,7 +20,6 @@ from perdure.model import (
 )
 from perdure.worldkit.pure import (
     Book,
-    StreamLog,
     claim_due_messages,
     claim_due_wakes,
     count_due,
@@ -112,41 +111,3 @@ def test_a_state_has_the_log_above_the_newest_snapshot() -> None:
     assert (whole.chain, whole.events) == ((), tuple(events))
     ended = replace(made.record, status=RunStatus.COMPLETED)  # who carries it needs no more
     assert run_state(ended, chain, events, after=0) == RunState(record=ended, chain=(), events=())
-
-
-def test_a_stream_grows_once_for_each_write() -> None:
-    log = StreamLog()
-    where = {"run_id": "a", "name": "s"}
-    assert log.append([b"1", b"2"], writer="w", sequence=0, **where) == 2
-    assert log.append([b"3"], writer="w", sequence=1, **where) == 3
-    assert log.append([b"x"], writer="w", sequence=0, **where) == 2
-    assert log.read(start=-2, limit=1).chunks == (b"2",)
-    assert log.read(start=-9, limit=9).start == 0
-    assert (log.has_news(2), log.has_news(3)) == (True, False)
-    log.closed = True
-    assert log.has_news(3)
-    assert log.read(start=2, limit=9).done
-    assert not log.read(start=0, limit=1).done
-    assert (log.info("s").length, log.info("s").closed) == (3, True)
-    assert log.append([b"x"], writer="w", sequence=1, **where) == 3
-    with pytest.raises(StreamClosedError):
-        log.append([b"x"], writer="v", sequence=0, **where)
-
-
-def test_a_stream_arrives_as_it_left() -> None:
-    log = StreamLog()
-    where = {"run_id": "a", "name": "s"}
-    log.append([b"1"], writer="w", sequence=1, **where)
-    log.append([], writer="v", sequence=0, **where)
-    log.append([b"2"], writer="w", sequence=0, **where)
-    log.closed = True
-    copied = log.copied("s")
-    assert (copied.name, copied.chunks, copied.closed) == ("s", (b"1", b"2"), True)
-    assert [(one.writer, one.sequence, one.length) for one in copied.writes] == [
-        ("v", 0, 1),
-        ("w", 1, 1),
-        ("w", 0, 2),
-    ]
-    arrived = StreamLog.of(copied)
-    assert arrived == log
-    assert arrived.append([b"again"], writer="w", sequence=1, **where) == 1

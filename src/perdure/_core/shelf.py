@@ -1,4 +1,5 @@
-"""Shelf: many books at once: claims of those that are due, pages of lists, and streams.
+"""Shelf: many books at once: claims of those that are due, and pages of
+lists.
 
 For worlds that hold runs as ``Book`` values. Pure: books are changed in memory, and the world
 writes each that is returned.
@@ -7,8 +8,6 @@ writes each that is returned.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import final
 
 from .._model.events import LoggedEvent
 from .._model.ids import RunId
@@ -16,14 +15,10 @@ from .._model.queue import Lease, MessageClaim, WakeClaim
 from .._model.runs import RunFilter, RunPage, RunRecord
 from .._model.snapshot import Snapshot
 from .._model.state import RunState
-from .._model.streams import StreamInfo, StreamPage
-from .._model.transfer import StreamCopy, StreamWrite
-from ..errors import StreamClosedError
 from .book import Book
 from .landing import list_cursor, matches_filter, parse_cursor
 
 __all__ = (
-    "StreamLog",
     "claim_due_messages",
     "claim_due_wakes",
     "count_due",
@@ -127,66 +122,6 @@ def run_state(
     if after is None:
         after = chain[-1].consumed if chain else 0
     return RunState(record=record, chain=chain, events=tuple(events[after:]))
-
-
-@final
-@dataclass(slots=True)
-class StreamLog:
-    """A stream as one value: its chunks, and its length after each write."""
-
-    chunks: list[bytes] = field(default_factory=list[bytes])
-    closed: bool = False
-    writes: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
-
-    def append(
-        self, chunks: Sequence[bytes], *, writer: str, sequence: int, run_id: str, name: str
-    ) -> int:
-        """Add chunks as ``Streams.append`` promises.
-
-        Raises:
-            StreamClosedError: the stream is closed.
-        """
-        if (writer, sequence) in self.writes:
-            return self.writes[writer, sequence]
-        if self.closed:
-            raise StreamClosedError(run_id, name)
-        self.chunks.extend(bytes(chunk) for chunk in chunks)
-        self.writes[writer, sequence] = len(self.chunks)
-        return len(self.chunks)
-
-    def has_news(self, start: int) -> bool:
-        """Whether a reader at index *start* need not wait: there are chunks, or the close."""
-        return self.closed or len(self.chunks) > start
-
-    def read(self, *, start: int, limit: int) -> StreamPage:
-        """The answer of ``Streams.read`` now; a negative *start* counts from the end."""
-        start = max(0, len(self.chunks) + start) if start < 0 else start
-        chunks = tuple(self.chunks[start : start + max(limit, 0)])
-        is_last = self.closed and start + len(chunks) >= len(self.chunks)
-        return StreamPage(start=start, chunks=chunks, done=is_last)
-
-    def copied(self, name: str) -> StreamCopy:
-        """The stream *name* in the answer of ``Transfer.read_streams``."""
-        writes = sorted((length, *write) for write, length in self.writes.items())
-        return StreamCopy(
-            name=name,
-            chunks=tuple(self.chunks),
-            closed=self.closed,
-            writes=tuple(
-                StreamWrite(writer=writer, sequence=sequence, length=length)
-                for length, writer, sequence in writes
-            ),
-        )
-
-    @classmethod
-    def of(cls, stream: StreamCopy) -> StreamLog:
-        """One that has arrived."""
-        writes = {(write.writer, write.sequence): write.length for write in stream.writes}
-        return cls(chunks=list(stream.chunks), closed=stream.closed, writes=writes)
-
-    def info(self, name: str) -> StreamInfo:
-        """The answer of ``Streams.info``."""
-        return StreamInfo(name=name, length=len(self.chunks), closed=self.closed)
 
 
 def _order(record: RunRecord) -> tuple[int, str]:

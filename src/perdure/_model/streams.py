@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .._value_class import value_class
 
-__all__ = ("StreamInfo", "StreamPage")
+__all__ = ("PAGE_BYTES", "SYSTEM_PREFIX", "StreamInfo", "StreamPage", "is_system_stream")
+
+PAGE_BYTES: Final = 1 << 20
+"""The most bytes of chunks that a page has, unless its first chunk alone is longer."""
+SYSTEM_PREFIX: Final = "$"
 
 
 @value_class
@@ -23,3 +29,8 @@ class StreamPage:
     start: int  # index of the first chunk; the next read starts at start + len(chunks)
     chunks: tuple[bytes, ...]
     done: bool  # closed, and nothing follows these chunks
+
+
+def is_system_stream(name: str) -> bool:
+    """Whether a stream is the runtime's own, which ``Streams.list_streams`` leaves out."""
+    return name.startswith(SYSTEM_PREFIX)

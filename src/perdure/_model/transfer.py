@@ -55,6 +55,7 @@ class StreamWrite:
     writer: str
     sequence: int
     length: int  # of the stream after it
+    attempt: int = 1  # the writer's; lower ones of it are refused
 
 
 @value_class
@@ -64,7 +65,7 @@ class StreamCopy:
     name: str
     chunks: tuple[bytes, ...]
     closed: bool
-    writes: tuple[StreamWrite, ...]  # in the order of (length, writer, sequence)
+    writes: tuple[StreamWrite, ...]  # in the order of (length, writer, attempt, sequence)
 
 
 @value_class

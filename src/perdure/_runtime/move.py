@@ -240,6 +240,7 @@ async def _follow(
                 stream.chunks[start : write.length],
                 writer=write.writer,
                 sequence=write.sequence,
+                attempt=write.attempt,
             )
         start = write.length
     if stream.closed and (copy is None or not copy.closed):

@@ -12,6 +12,7 @@ __all__ = (
     "RunEndedError",
     "StaleTurnError",
     "StreamClosedError",
+    "StreamFencedError",
     "WorldContractError",
     "WorldDeniedError",
     "WorldReplacedError",
@@ -112,6 +113,24 @@ class StreamClosedError(WorldError):
     """The stream was closed and takes no more chunks."""
 
     def __init__(self, run_id: str, name: str) -> None:
-        super().__init__(f"stream {name!r} of run {run_id} is closed")
+        super().__init__(
+            f"stream {name!r} of run {run_id} is closed and takes no more chunks: close() is for"
+            " the last who writes to it"
+        )
         self.run_id = run_id
         self.name = name
+
+
+class StreamFencedError(WorldError):
+    """A later attempt of the same writer has written to the stream, so this one is refused."""
+
+    def __init__(self, run_id: str, name: str, *, writer: str, attempt: int, latest: int) -> None:
+        super().__init__(
+            f"stream {name!r} of run {run_id}: attempt {attempt} of {writer} is refused, attempt"
+            f" {latest} of it has begun to write"
+        )
+        self.run_id = run_id
+        self.name = name
+        self.writer = writer
+        self.attempt = attempt
+        self.latest = latest

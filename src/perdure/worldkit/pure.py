@@ -39,13 +39,17 @@ from .._core.leases import (
 )
 from .._core.plain import load_plain as load_plain
 from .._core.shelf import (
-    StreamLog as StreamLog,
     claim_due_messages as claim_due_messages,
     claim_due_wakes as claim_due_wakes,
     count_due as count_due,
     ended_before as ended_before,
     list_page as list_page,
     run_state as run_state,
+)
+from .._core.stream_log import (
+    StreamLog as StreamLog,
+    copied_writes as copied_writes,
+    fitting as fitting,
 )
 from .._core.transfer import (
     arrive as arrive,
@@ -69,3 +73,4 @@ from .._core.transitions import (
     transition as transition,
 )
 from .._core.urls import WorldUrl as WorldUrl, parse_url as parse_url
+from .._model.streams import is_system_stream as is_system_stream

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from ..._core.stream_log import fitting
 from ..._model.commit import Append
 from ..._model.events import EventType
 from ..._model.hooks import HookClaim
@@ -14,6 +15,7 @@ from ..._model.ids import Digest, EntityId, RunId
 from ..._model.queue import NewMessage
 from ..._model.runs import RunOutcome, RunStatus
 from ..._model.snapshot import Snapshot
+from ..._model.streams import PAGE_BYTES
 from ...abc import World
 from ...errors import BlobNotFoundError, HookNotFoundError, RunEndedError, RunNotFoundError
 from ._case import RUN, SECRET, Case, append_of, commit_of, event_of, expect, named, new_run
@@ -56,7 +58,8 @@ async def _come_back(world: World, run_id: RunId, data: bytes) -> None:
     expect(created.event.payload == data, f"a payload of {size} bytes is exact")
     await world.streams.append(run_id, "s", [data, b""], writer="w", sequence=0)
     page = await world.streams.read(run_id, "s")
-    expect(page.chunks == (data, b""), f"a chunk of {size} bytes is exact")
+    expect(page.chunks[:1] == (data,), f"a chunk of {size} bytes is exact")
+    expect(len(page.chunks) == (1 if size > PAGE_BYTES else 2), "a page has bytes up to its limit")
     await _images_come_back(world, run_id, data)
 
 
@@ -85,6 +88,26 @@ async def images_pass_sixteen_megabytes(case: Case) -> None:
     async with case.open() as world:
         await world.storage.create_run(new_run())
         await _images_come_back(world, RUN, pattern(OVER_BSON))
+
+
+async def pages_are_bounded(case: Case) -> None:
+    """A page of a stream ends before the chunk with which it would have too many bytes."""
+    third = PAGE_BYTES // 3
+    sizes = [1, third, third, third, 5, PAGE_BYTES + 1, 0, 3, PAGE_BYTES, 1, 2 * third, third + 9]
+    chunks = [pattern(size) for size in sizes]
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        cuts = ((0, 2), (2, 3), (3, 8), (8, 12))
+        for n, (first, end) in enumerate(cuts):
+            await world.streams.append(RUN, "s", chunks[first:end], writer="w", sequence=n)
+        await world.streams.close(RUN, "s")
+        for start in range(len(chunks) + 1):
+            page = await world.streams.read(RUN, "s", start=start)
+            wanted = fitting(chunks[start:])
+            expect(page.chunks == wanted, f"a page from index {start} has bytes up to its limit")
+            expect(page.done == (start + len(wanted) == len(chunks)), "the last page says so")
+        page = await world.streams.read(RUN, "s", start=1, limit=2)
+        expect(page.chunks == tuple(chunks[1:3]), "and no more chunks than its limit")
 
 
 async def text_is_exact(case: Case) -> None:
@@ -264,6 +287,7 @@ async def deleting_leaves_nothing(case: Case) -> None:
 BYTES = named(
     bytes_are_exact,
     images_pass_sixteen_megabytes,
+    pages_are_bounded,
     text_is_exact,
     waiting_ends,
     an_end_frees_what_the_run_held,

@@ -202,20 +202,29 @@ async def _end(client: Client, lease: Lease, generation: int) -> None:
 
 
 async def on_streams(client: Client) -> None:
-    """Writes, repeated ones too, and reads of one stream.
+    """Writes, repeated ones and later attempts' too, and reads of one stream.
 
     A negative start is looked up first and read from then, which is no one instant.
     """
     rng, run_id = client.rng, client.run_id
-    what = rng.choice(("append", "append", "append", "read", "read", "close"))
-    if what == "append":
-        chunks = [client.fresh("chunk").encode()]
-        writer, sequence = rng.choice("vw"), rng.randrange(3)
-        await client.do("streams.append", run_id, "s", chunks, writer=writer, sequence=sequence)
+    what = rng.choice(("append", "append", "append", "fence", "read", "read", "close", "delete"))
+    if what in ("append", "fence"):
+        chunks = [client.fresh("chunk").encode()] if what == "append" else []
+        await client.do(
+            "streams.append",
+            run_id,
+            "s",
+            chunks,
+            writer=rng.choice("vw"),
+            sequence=rng.randrange(3),
+            attempt=rng.choice((1, 1, 2)),
+        )
     elif what == "read":
         await client.do("streams.read", run_id, "s", start=rng.randrange(3))
+    elif rng.random() < 0.3 and what == "close":
+        await client.do("streams.close", run_id, "s", writer=rng.choice("vw"))
     elif rng.random() < 0.3:
-        await client.do("streams.close", run_id, "s")
+        await client.do("streams.delete", run_id, "s")
 
 
 async def on_snapshots(client: Client) -> None:

@@ -221,6 +221,7 @@ def _streams(world: World) -> dict[str, Call]:
         "streams.read from the end": lambda: streams.read(RUN, "s", start=-1),
         "streams.read of none": lambda: streams.read(RUN, "s", limit=0),
         "streams.close": lambda: streams.close(RUN, "s"),
+        "streams.delete": lambda: streams.delete(RUN, "s"),
         "streams.info": lambda: streams.info(RUN, "s"),
         "streams.list_streams": lambda: streams.list_streams(RUN),
     }

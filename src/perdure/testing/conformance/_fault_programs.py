@@ -167,14 +167,18 @@ async def hooks(client: Caller) -> None:
 
 
 async def streams(client: Caller) -> None:
-    """Chunks, the same write again, the close."""
+    """Chunks, the same write again, another attempt, the close, a deletion."""
     await client.do("storage.create_run", new_run())
     for sequence in range(2):
         chunks = [b"a%d" % sequence, b"\xff"]
         await client.do("streams.append", RUN, "s", chunks, writer="w", sequence=sequence)
     await client.do("streams.append", RUN, "s", [b"v"], writer="v", sequence=0)
-    await client.do("streams.close", RUN, "s")
+    await client.do("streams.append", RUN, "s", [], writer="w", sequence=0, attempt=2)
+    await client.do("streams.append", RUN, "s", [b"w"], writer="w", sequence=1, attempt=2)
+    await client.do("streams.close", RUN, "s", writer="w", attempt=2)
     await client.do("streams.read", RUN, "s", start=-2)
+    await client.do("streams.append", RUN, "$r", [b"r"], writer="w", sequence=0)
+    await client.do("streams.delete", RUN, "$r")
 
 
 async def retention(client: Caller) -> None:

@@ -189,7 +189,9 @@ class SnapshotsMachine(PairMachine):
         self.pair.do("snapshots.delete", run_id)
 
 
-NAMES = st.sampled_from(["log", "out é"])
+NAMES = st.sampled_from(["log", "out é", "$reply"])
+WRITERS = st.sampled_from(["w", "v"])
+ATTEMPTS = st.sampled_from([1, 1, 2, 3])
 
 
 class StreamsMachine(PairMachine):
@@ -199,13 +201,28 @@ class StreamsMachine(PairMachine):
         run_id=RUNS,
         name=NAMES,
         chunks=st.lists(st.sampled_from([b"", b"a", b"\x00\xff\xc3"]), max_size=3),
-        writer=st.sampled_from(["w", "v"]),
+        writer=WRITERS,
         sequence=st.integers(0, 2),
+        attempt=ATTEMPTS,
     )
     def append_chunks(
-        self, run_id: RunId, name: str, chunks: list[bytes], writer: str, sequence: int
+        self,
+        run_id: RunId,
+        name: str,
+        chunks: list[bytes],
+        writer: str,
+        sequence: int,
+        attempt: int,
     ) -> None:
-        self.pair.do("streams.append", run_id, name, chunks, writer=writer, sequence=sequence)
+        self.pair.do(
+            "streams.append",
+            run_id,
+            name,
+            chunks,
+            writer=writer,
+            sequence=sequence,
+            attempt=attempt,
+        )
 
     @rule(run_id=RUNS, name=NAMES, start=st.integers(-3, 4), limit=st.integers(1, 3))
     def read(self, run_id: RunId, name: str, start: int, limit: int) -> None:
@@ -215,12 +232,29 @@ class StreamsMachine(PairMachine):
     def look_back(self, run_id: RunId, name: str, back: int) -> None:
         """Write, and read the last chunks."""
         self.counter += 1
-        self.append_chunks(run_id, name, [b"a", b"%d" % self.counter], "u", self.counter)
+        self.append_chunks(run_id, name, [b"a", b"%d" % self.counter], "u", self.counter, 1)
         self.read(run_id, name, -back, 3)
 
     @rule(run_id=RUNS, name=NAMES)
     def close(self, run_id: RunId, name: str) -> None:
         self.pair.do("streams.close", run_id, name)
+
+    @rule(run_id=RUNS, name=NAMES, writer=WRITERS, attempt=ATTEMPTS)
+    def close_by(self, run_id: RunId, name: str, writer: str, attempt: int) -> None:
+        self.pair.do("streams.close", run_id, name, writer=writer, attempt=attempt)
+
+    @rule(run_id=RUNS, name=NAMES, writer=WRITERS, data=DATA)
+    def retry(self, run_id: RunId, name: str, writer: str, data: st.DataObject) -> None:
+        """Write, fence that attempt, and ask for it again beside the next one."""
+        first, second = data.draw(ATTEMPTS), data.draw(ATTEMPTS)
+        self.append_chunks(run_id, name, [b"a"], writer, 0, first)
+        self.append_chunks(run_id, name, [], writer, 0, second)
+        self.append_chunks(run_id, name, [b"b"], writer, 1, first)
+        self.close_by(run_id, name, writer, first)
+
+    @rule(run_id=RUNS, name=NAMES)
+    def delete_stream(self, run_id: RunId, name: str) -> None:
+        self.pair.do("streams.delete", run_id, name)
 
     @rule(run_id=RUNS)
     def list_streams(self, run_id: RunId) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -17,7 +19,7 @@ from ..._model.queue import NewMessage
 from ..._model.runs import RunFilter
 from ..._model.snapshot import Snapshot
 from ...abc import World
-from ...errors import RunLiveError, StaleTurnError
+from ...errors import RunLiveError, StaleTurnError, StreamFencedError
 from ._case import RUN, Case, append_of, commit_of, event_of, expect, named, new_run
 
 __all__ = ("RACES",)
@@ -359,6 +361,36 @@ async def a_tail_misses_nothing(case: Case) -> None:
                     group.start_soon(tail)
 
 
+async def a_fence_bars_what_comes_after(case: Case) -> None:
+    """Once a later attempt's append is answered, nothing of a lower one lands, nor was it told so.
+
+    What the lower one was told has landed is there, before or after.
+    """
+    async with case.open() as world:
+        await world.storage.create_run(new_run())
+        answered: list[int] = []
+
+        async def zombie(n: int) -> None:
+            with contextlib.suppress(StreamFencedError):
+                await world.streams.append(RUN, "s", [b"1"], writer="w", sequence=n)
+                answered.append(n)
+
+        async def fence() -> None:
+            length = await world.streams.append(RUN, "s", [], writer="w", sequence=0, attempt=2)
+            await at_once(*(functools.partial(zombie, n) for n in range(6, 9)))
+            page = await world.streams.read(RUN, "s")
+            expect(len(page.chunks) == length, "a fenced attempt writes nothing more")
+
+        await zombie(0)
+        with anyio.fail_after(WAIT_MS / 3000):
+            await at_once(fence, *(functools.partial(zombie, n) for n in range(1, 6)))
+        page = await world.streams.read(RUN, "s")
+        expect(len(page.chunks) == len(answered), "each answer of an append is true")
+        await world.streams.append(RUN, "s", [b"2"], writer="w", sequence=1, attempt=2)
+        page = await world.streams.read(RUN, "s", start=-1)
+        expect(page.chunks == (b"2",), "and the later attempt writes")
+
+
 RACES = named(
     one_winner_per_turn,
     one_creation_per_run,
@@ -370,4 +402,5 @@ RACES = named(
     a_chain_is_read_whole,
     retention_spares_the_living,
     a_tail_misses_nothing,
+    a_fence_bars_what_comes_after,
 )

@@ -33,7 +33,7 @@ from ...errors import (
 )
 from ..clock import ManualClock
 from ..memory import MemoryWorld
-from ._calls import comparable
+from ._calls import answer_of, comparable
 from ._case import RUN, Case, append_of, commit_of, event_of, expect, named, new_run
 
 __all__ = ("TRANSFERS",)
@@ -81,7 +81,13 @@ async def build(world: World, clock: ManualClock, *, events: int) -> None:
     await world.queue.wake(wake.run_id, due_ms=clock.now_ms() + 900)
     for n, chunks in enumerate(([b"a", b""], [], [b"b" * LARGE])):
         await world.streams.append(RUN, "log", chunks, writer="w", sequence=n)
+    await world.streams.append(RUN, "done", [b"c"], writer="v", sequence=0)
+    await world.streams.append(RUN, "done", [], writer="v", sequence=0, attempt=2)
     await world.streams.close(RUN, "done")
+    await world.streams.append(RUN, "done", [], writer="v", sequence=0, attempt=3)
+    await world.streams.append(RUN, "$reply", [b"r"], writer="w", sequence=0)
+    await world.streams.append(RUN, "gone", [b"r"], writer="w", sequence=0)
+    await world.streams.delete(RUN, "gone")
 
 
 async def packed(world: World) -> RunCopy:
@@ -106,6 +112,8 @@ async def seen(world: World, clock: ManualClock) -> list[Any]:
         await world.storage.get_hook("t"),
         await world.storage.get_hook("u"),
         await world.streams.append(RUN, "log", [b"again"], writer="w", sequence=0),
+        await answer_of(world, "streams.close", (RUN, "done"), {"writer": "v", "attempt": 2}),
+        await world.streams.list_streams(RUN),
         (await world.storage.create_run(new_run(idempotency_key="key")))[1],
     ]
     for ms in (0, 100, 1_000, 10_000):

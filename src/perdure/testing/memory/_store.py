@@ -17,6 +17,7 @@ import anyio
 import anyio.lowlevel
 
 from ..._core.leases import Claimable, Mailbox
+from ..._core.stream_log import StreamLog
 from ..._ending import ends_waiting
 from ..._model.commit import Committed
 from ..._model.events import LoggedEvent
@@ -29,7 +30,7 @@ from ...errors import RunNotFoundError, WorldClosedError
 from ...worldkit.clock import Bell, Clock
 from ...worldkit.waiting import Home
 
-__all__ = ("Handle", "Store", "StoredMessage", "StoredRun", "StoredStream")
+__all__ = ("Handle", "Store", "StoredMessage", "StoredRun")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,15 +42,6 @@ class StoredMessage(Claimable):
     returned: int = 0
 
 
-@dataclass(slots=True)
-class StoredStream:
-    """A stream: its chunks, and each write's answer."""
-
-    chunks: list[bytes] = field(default_factory=list[bytes])
-    closed: bool = False
-    writes: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
-
-
 @dataclass(slots=True, kw_only=True)
 class StoredRun:
     """A run and all that goes away with it, but for hooks, messages and blobs."""
@@ -59,7 +51,7 @@ class StoredRun:
     events: list[LoggedEvent] = field(default_factory=list[LoggedEvent])
     positions: dict[str, int] = field(default_factory=dict[str, int])  # by event key
     snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
-    streams: dict[str, StoredStream] = field(default_factory=dict[str, StoredStream])
+    streams: dict[str, StreamLog] = field(default_factory=dict[str, StreamLog])
     last_commit: tuple[str, Committed] | None = None
 
     @property
@@ -76,7 +68,12 @@ class StoredRun:
             positions=dict(self.positions),
             snapshots=list(self.snapshots),
             streams={
-                name: replace(stream, chunks=list(stream.chunks), writes=dict(stream.writes))
+                name: replace(
+                    stream,
+                    chunks=list(stream.chunks),
+                    writes=dict(stream.writes),
+                    latest=dict(stream.latest),
+                )
                 for name, stream in self.streams.items()
             },
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
+from ..._core.stream_log import StreamLog
 from ..._model.ids import RunId
-from ..._model.streams import StreamInfo, StreamPage
+from ..._model.streams import StreamInfo, StreamPage, is_system_stream
 from ...abc import Streams
-from ...errors import StreamClosedError
-from ._store import Handle, Store, StoredStream
+from ._store import Handle, Store
 
 __all__ = ("MemoryStreams",)
 
@@ -22,19 +22,26 @@ class MemoryStreams(Streams):
         self._handle = handle
 
     async def append(
-        self, run_id: RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
+        self,
+        run_id: RunId,
+        name: str,
+        chunks: Sequence[bytes],
+        *,
+        writer: str,
+        sequence: int,
+        attempt: int = 1,
     ) -> int:
         store = await self._handle.enter()
         with store.lock:
-            run = store.run(run_id)
-            stream = run.streams.get(name, StoredStream())
-            if (writer, sequence) in stream.writes:
-                return stream.writes[writer, sequence]
-            if stream.closed:
-                raise StreamClosedError(run_id, name)
-            run.streams[name] = stream
-            stream.chunks.extend(bytes(chunk) for chunk in chunks)
-            stream.writes[writer, sequence] = length = len(stream.chunks)
+            stream = store.run(run_id).streams.setdefault(name, StreamLog())
+            length = stream.append(
+                chunks,
+                writer=writer,
+                sequence=sequence,
+                attempt=attempt,
+                run_id=run_id,
+                name=name,
+            )
         store.changed.ring()
         return length
 
@@ -48,34 +55,37 @@ class MemoryStreams(Streams):
         async for _ in self._handle.looks(wait_ms):
             with store.lock:
                 stream = _stream(store, run_id, name)
-                chunks = tuple(stream.chunks[start : start + max(limit, 0)])
-                is_last = stream.closed and start + len(chunks) >= len(stream.chunks)
-            page = StreamPage(start=start, chunks=chunks, done=is_last)
-            if chunks or stream.closed or limit < 1:
-                break
+                page = stream.read(start=start, limit=limit)
+                if page.chunks or stream.closed or limit < 1:
+                    break
         return page
 
-    async def close(self, run_id: RunId, name: str) -> None:
+    async def close(
+        self, run_id: RunId, name: str, *, writer: str | None = None, attempt: int = 1
+    ) -> None:
         store = await self._handle.enter()
         with store.lock:
-            store.run(run_id).streams.setdefault(name, StoredStream()).closed = True
+            stream = store.run(run_id).streams.setdefault(name, StreamLog())
+            stream.close(writer=writer, attempt=attempt, run_id=run_id, name=name)
         store.changed.ring()
+
+    async def delete(self, run_id: RunId, name: str) -> None:
+        store = await self._handle.enter()
+        with store.lock:
+            store.run(run_id).streams.pop(name, None)
 
     async def info(self, run_id: RunId, name: str) -> StreamInfo:
         store = await self._handle.enter()
         with store.lock:
-            return _info(name, _stream(store, run_id, name))
+            return _stream(store, run_id, name).info(name)
 
     async def list_streams(self, run_id: RunId) -> tuple[StreamInfo, ...]:
         store = await self._handle.enter()
         with store.lock:
             streams = store.run(run_id).streams
-            return tuple(_info(name, streams[name]) for name in sorted(streams))
+            names = [name for name in sorted(streams) if not is_system_stream(name)]
+            return tuple(streams[name].info(name) for name in names)
 
 
-def _stream(store: Store, run_id: RunId, name: str) -> StoredStream:
-    return store.run(run_id).streams.get(name) or StoredStream()
-
-
-def _info(name: str, stream: StoredStream) -> StreamInfo:
-    return StreamInfo(name=name, length=len(stream.chunks), closed=stream.closed)
+def _stream(store: Store, run_id: RunId, name: str) -> StreamLog:
+    return store.run(run_id).streams.get(name) or StreamLog()

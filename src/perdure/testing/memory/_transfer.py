@@ -6,6 +6,7 @@ from typing import final
 
 from ..._core.landing import ended_record
 from ..._core.leases import Mailbox
+from ..._core.stream_log import StreamLog
 from ..._core.transfer import (
     arrived_record,
     check_same_arrival,
@@ -20,12 +21,12 @@ from ..._core.transfer import (
 )
 from ..._model.ids import RunId
 from ..._model.runs import RunRecord
-from ..._model.transfer import Departure, RunCopy, StreamCopy, StreamWrite
+from ..._model.transfer import Departure, RunCopy, StreamCopy
 from ...abc import Transfer
 from ._hooks import find_hook, free_hooks
 from ._queue import drop_work
 from ._store import Handle, Store, StoredMessage, StoredRun, StoredStream
-from ._turn import write_event
+from ._turn import free_hooks, write_event
 
 __all__ = ("MemoryTransfer",)
 
@@ -51,7 +52,7 @@ class MemoryTransfer(Transfer):
         store = await self._handle.enter()
         with store.lock:
             streams = store.run(run_id).streams
-            return tuple(_stream_copy(name, streams[name]) for name in sorted(streams))
+            return tuple(streams[name].copied(name) for name in sorted(streams))
 
     async def arrive(self, copy: RunCopy) -> RunRecord:
         store = await self._handle.enter()
@@ -105,7 +106,7 @@ def _arrive(store: Store, copy: RunCopy, *, now_ms: int) -> StoredRun:
         events=list(copy.events),
         positions={logged.event.key: logged.position for logged in copy.events},
         snapshots=list(copy.chain),
-        streams={stream.name: _stored_stream(stream) for stream in copy.streams},
+        streams={stream.name: StreamLog.of(stream) for stream in copy.streams},
     )
     store.runs[copy.record.run_id] = run
     store.hooks.update((hook.token, hook) for hook in work.hooks)
@@ -118,26 +119,3 @@ def _arrive(store: Store, copy: RunCopy, *, now_ms: int) -> StoredRun:
             returned=one.returned,
         )
     return run
-
-
-def _stream_copy(name: str, stream: StoredStream) -> StreamCopy:
-    writes = sorted(
-        (length, writer, sequence) for (writer, sequence), length in stream.writes.items()
-    )
-    return StreamCopy(
-        name=name,
-        chunks=tuple(stream.chunks),
-        closed=stream.closed,
-        writes=tuple(
-            StreamWrite(writer=writer, sequence=sequence, length=length)
-            for length, writer, sequence in writes
-        ),
-    )
-
-
-def _stored_stream(stream: StreamCopy) -> StoredStream:
-    return StoredStream(
-        chunks=list(stream.chunks),
-        closed=stream.closed,
-        writes={(write.writer, write.sequence): write.length for write in stream.writes},
-    )

@@ -153,7 +153,11 @@ def _dump_run(run: StoredRun) -> dict[str, object]:
             "attempt": wake.claims,
         },
         "streams": {
-            name: {"chunks": list(stream.chunks), "closed": stream.closed}
+            name: {
+                "chunks": list(stream.chunks),
+                "closed": stream.closed,
+                "latest": dict(stream.latest),
+            }
             for name, stream in sorted(run.streams.items())
         },
     }

@@ -34,7 +34,7 @@ __all__ = (
     "unreadable",
 )
 
-VERSION = 2
+VERSION = 3
 _MAX_COUNT = (1 << 31) - 2
 # Runs that this version knows how to carry. A later version has an index of its own for its runs.
 KNOWN: Document = {"level": {"$lte": LEVEL}}
@@ -90,7 +90,9 @@ INDEXES: dict[str, list[IndexModel]] = {
             [
                 ("_id.n", ASCENDING),
                 ("_id.name", ASCENDING),
+                ("base", ASCENDING),
                 ("writer", ASCENDING),
+                ("attempt", ASCENDING),
                 ("sequence", ASCENDING),
             ],
             unique=True,

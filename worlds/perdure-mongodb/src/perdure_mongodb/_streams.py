@@ -2,7 +2,8 @@
 
 A stream is a log of writes: one document each, at the next place ``o``, with the chunks from
 ``start`` to ``end``. An append is one insert: the place is unique, so of two at once one comes
-after the other, and so is (writer, sequence). A close is a write without chunks.
+after the other, and so is (writer, attempt, sequence). A close is a write without chunks, and so
+is a deletion.
 """
 
 from __future__ import annotations
@@ -16,13 +17,27 @@ from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from perdure.abc import Streams
-from perdure.errors import RunNotFoundError, StreamClosedError, WorldUnavailableError
-from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage
+from perdure.errors import (
+    RunNotFoundError,
+    StreamClosedError,
+    StreamFencedError,
+    WorldUnavailableError,
+)
+from perdure.model import PAGE_BYTES, RunId, StreamCopy, StreamInfo, StreamPage
+from perdure.worldkit.pure import fitting, is_system_stream
 
 from ._driver import Document
 from ._handle import Handle
 from ._schema import bounded
-from ._stream_documents import copied_stream, write_after, written_chunks
+from ._stream_documents import (
+    CLOSE,
+    CUT,
+    copied_stream,
+    is_without_gap,
+    one_page,
+    write_after,
+    written_chunks,
+)
 from ._values import MissingChunksError, Owner, Pending, load_values
 
 __all__ = ("MongoStreams",)
@@ -38,30 +53,41 @@ class MongoStreams(Streams):
         self._handle = handle
 
     async def append(
-        self, run_id: RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
+        self,
+        run_id: RunId,
+        name: str,
+        chunks: Sequence[bytes],
+        *,
+        writer: str,
+        sequence: int,
+        attempt: int = 1,
     ) -> int:
-        data = cbor2.dumps([bytes(chunk) for chunk in chunks])
+        chunks = [bytes(chunk) for chunk in chunks]
+        data = cbor2.dumps(chunks)
+        which = {"writer": writer, "attempt": attempt, "sequence": sequence}
 
         async def work() -> int:
             await self._handle.settled_term()
             n = await self._number(run_id)
-            query = {"_id.n": n, "_id.name": name, "writer": writer, "sequence": sequence}
             for _ in range(TRIES):
                 # The last write first: a write that is not found after that was not there then.
                 last = await self._last(n, name)
-                first = await self._handle.db.streams.find_one(query, {"end": 1})
-                if first is not None:
-                    return int(first["end"])
-                if last is not None and last["closed"]:
-                    raise StreamClosedError(run_id, name)
+                if last is not None:
+                    latest = await self._check_fence(run_id, last, writer, attempt)
+                    if latest >= (attempt, sequence):
+                        first = await self._handle.db.streams.find_one(_life(last) | which)
+                        if first is not None:
+                            return int(first["end"])
+                    if last["closed"] and chunks:
+                        raise StreamClosedError(run_id, name)
                 pending = Pending(n)
-                write = write_after(last, n, run_id, name, count=len(chunks))
-                write |= {"writer": writer, "sequence": sequence}
+                write = write_after(last, n, run_id, name, chunks=chunks) | which
+                write["closed"] = last is not None and last["closed"]
                 write["data"] = pending.pack(data) if chunks else None
                 await pending.store(self._handle.db.chunks)
                 if await self._insert(write):
                     return int(write["end"])
-            raise WorldUnavailableError(f"stream {name!r} of run {run_id}: others were faster")
+            raise _busy(run_id, name)
 
         length = await self._handle.write(work)
         self._handle.ring(run_id)
@@ -79,22 +105,46 @@ class MongoStreams(Streams):
                 break
         return page
 
-    async def close(self, run_id: RunId, name: str) -> None:
+    async def close(
+        self, run_id: RunId, name: str, *, writer: str | None = None, attempt: int = 1
+    ) -> None:
         async def work() -> None:
             await self._handle.settled_term()
             n = await self._number(run_id)
             for _ in range(TRIES):
                 last = await self._last(n, name)
+                if last is not None and writer is not None:
+                    await self._check_fence(run_id, last, writer, attempt)
                 if last is not None and last["closed"]:
                     return
-                write = write_after(last, n, run_id, name, count=0)
-                write |= {"closed": True, "writer": None, "sequence": None, "data": None}
-                if await self._insert(write):
+                if await self._insert(write_after(last, n, run_id, name) | CLOSE):
                     return
-            raise WorldUnavailableError(f"stream {name!r} of run {run_id}: others were faster")
+            raise _busy(run_id, name)
 
         await self._handle.write(work)
         self._handle.ring(run_id)
+
+    async def delete(self, run_id: RunId, name: str) -> None:
+        async def work() -> None:
+            await self._handle.settled_term()
+            n = await self._number(run_id)
+            for _ in range(TRIES):
+                last = await self._last(n, name)
+                if last is None:
+                    return
+                cut = last
+                if "cut" not in last:
+                    cut = write_after(last, n, run_id, name) | CUT
+                    cut |= {"base": cut["_id"]["o"], "start": 0, "end": 0, "size": 0}
+                    if not await self._insert(cut):
+                        continue
+                # What is left if this does not come to it belongs to no stream.
+                before = {"$gte": {"n": n, "name": name, "o": 0}, "$lt": cut["_id"]}
+                await self._handle.db.streams.delete_many({"_id": before})
+                return
+            raise _busy(run_id, name)
+
+        await self._handle.write(work)
 
     async def info(self, run_id: RunId, name: str) -> StreamInfo:
         async def work() -> StreamInfo:
@@ -116,11 +166,16 @@ class MongoStreams(Streams):
                             "_id": "$_id.name",
                             "end": {"$last": "$end"},
                             "closed": {"$last": "$closed"},
+                            "cut": {"$last": "$cut"},
                         }
                     },
                 ],
             )
-            return tuple(_info(s["_id"], s) for s in sorted(groups, key=lambda s: str(s["_id"])))
+            return tuple(
+                _info(s["_id"], s)
+                for s in sorted(groups, key=lambda s: str(s["_id"]))
+                if not s["cut"] and not is_system_stream(s["_id"])
+            )
 
         return await self._handle.read(work)
 
@@ -135,7 +190,8 @@ class MongoStreams(Streams):
             by_name: dict[str, list[Document]] = {}
             for write in writes:
                 by_name.setdefault(write["_id"]["name"], []).append(write)
-            return tuple(copied_stream(name, by_name[name], values) for name in sorted(by_name))
+            copies = [copied_stream(name, by_name[name], values) for name in sorted(by_name)]
+            return tuple(copy for copy in copies if copy is not None)
 
         return await self._handle.read(work)
 
@@ -173,31 +229,85 @@ class MongoStreams(Streams):
         self, run_id: RunId, name: str, start: int, limit: int
     ) -> tuple[StreamPage, bool]:
         """A page, and whether the stream is closed."""
-        n, db, limit = await self._number(run_id), self._handle.db, bounded(limit)
-        last = await self._last(n, name)
-        if last is None:
-            return StreamPage(start=start, chunks=(), done=False), False
-        # Up to the last write and no further: its word about the end is true of this page.
-        ends = {"$gt": bounded(start), "$lte": last["end"]}
-        query = {"_id.n": n, "_id.name": name, "end": ends, "data": {"$ne": None}}
-        writes = await db.streams.find(query).sort("end", 1).limit(limit).to_list(None)
+        n, limit = await self._number(run_id), bounded(limit)
+        for _ in range(TRIES):
+            last = await self._last(n, name)
+            if last is None:
+                break
+            # Up to the last write and no further: its word about the end is true of this page.
+            ends = {"$gt": bounded(start), "$lte": last["end"]}
+            writes = await self._page(
+                _life(last) | {"end": ends, "data": {"$ne": None}}, last, limit
+            )
+            if is_without_gap(writes, start) and (writes or limit < 1 or start >= last["end"]):
+                return await self._page_of(run_id, last, writes, start, limit)
+        else:
+            raise _busy(run_id, name)
+        return StreamPage(start=start, chunks=(), done=False), False
+
+    async def _page(self, query: Document, last: Document, limit: int) -> list[Document]:
+        """The writes of a page: looked up without their chunks first, if these may be too many."""
+        streams = self._handle.db.streams
+        if limit and last["size"] > PAGE_BYTES:
+            found = await streams.find(query, {"data": 0}).sort("end", 1).limit(limit).to_list(None)
+            limit = len(one_page(found))
+        if not limit:
+            return []
+        return await streams.find(query).sort("end", 1).limit(limit).to_list(None)
+
+    async def _page_of(
+        self, run_id: RunId, last: Document, writes: list[Document], start: int, limit: int
+    ) -> tuple[StreamPage, bool]:
         chunks: list[bytes] = []
-        stored: list[tuple[Owner, object]] = [(n, write["data"]) for write in writes]
+        stored: list[tuple[Owner, object]] = [(last["_id"]["n"], w["data"]) for w in writes]
         try:
-            values = await load_values(db.chunks, stored)
+            values = await load_values(self._handle.db.chunks, stored)
         except MissingChunksError:  # its run is being deleted
             raise RunNotFoundError(run_id) from None
         for write in writes:
             parts = written_chunks(write, values)
             chunks += parts[max(0, start - write["start"]) :]
-        page = tuple(chunks[:limit])
+        page = fitting(chunks[:limit])
         is_last = last["closed"] and start + len(page) >= last["end"]
         return StreamPage(start=start, chunks=page, done=is_last), bool(last["closed"])
+
+    async def _check_fence(
+        self, run_id: RunId, last: Document, writer: str, attempt: int
+    ) -> tuple[int, int]:
+        """The writer's latest attempt and the last sequence of that; (0, 0) if it has not written.
+
+        Args:
+            last: the stream's last write; later ones may count, too.
+
+        Raises:
+            StreamFencedError: the latest attempt is a higher one.
+        """
+        latest = await self._handle.db.streams.find_one(
+            _life(last) | {"writer": writer},
+            {"attempt": 1, "sequence": 1},
+            sort=[("attempt", DESCENDING), ("sequence", DESCENDING)],
+        )
+        if latest is None:
+            return 0, 0
+        number = int(latest["attempt"])
+        if attempt < number:
+            name = last["_id"]["name"]
+            raise StreamFencedError(run_id, name, writer=writer, attempt=attempt, latest=number)
+        return number, int(latest["sequence"])
 
 
 def _whole(n: ObjectId, name: str) -> Document:
     """The filter of a stream's writes, by their places."""
     return {"_id": {"$gte": {"n": n, "name": name, "o": 0}, "$lt": {"n": n, "name": name, "o": ""}}}
+
+
+def _life(last: Document) -> Document:
+    """The filter of the writes of the same life of a stream."""
+    return {"_id.n": last["_id"]["n"], "_id.name": last["_id"]["name"], "base": last["base"]}
+
+
+def _busy(run_id: RunId, name: str) -> WorldUnavailableError:
+    return WorldUnavailableError(f"stream {name!r} of run {run_id}: others were faster")
 
 
 def _info(name: str, last: Document | None) -> StreamInfo:

@@ -14,7 +14,7 @@ from perdure.errors import WorldContractError
 
 from ._schema import dumps, loads
 
-__all__ = ("MAX_BYTES", "pack", "sized", "unpack")
+__all__ = ("MAX_BYTES", "pack", "size_of", "sized", "unpack")
 
 MAX_BYTES = 1 << 30
 
@@ -36,7 +36,7 @@ def unpack(data: bytes, name: str) -> list[Any]:
     Raises:
         WorldContractError: the part is damaged, or unpacks to more than its name says.
     """
-    most = _size_of(name)
+    most = size_of(name)
     reader = zlib.decompressobj()
     try:
         unpacked = reader.decompress(data, most + 1)
@@ -50,7 +50,8 @@ def unpack(data: bytes, name: str) -> list[Any]:
     return value  # pyright: ignore[reportUnknownVariableType] # of whatever is in it
 
 
-def _size_of(name: str) -> int:
+def size_of(name: str) -> int:
+    """The length that a part's name says; the most there is if it says none."""
     digits = name.rpartition(".")[2]
     if not digits.isascii() or not digits.isdecimal() or "." not in name:
         return MAX_BYTES

@@ -55,7 +55,7 @@ __all__ = (
 )
 
 T = TypeVar("T")
-FORMAT = 4
+FORMAT = 5
 _FALLING = str.maketrans("0123456789abcdef", "fedcba9876543210")
 _MAX_DEPTH = 16  # of lists within lists
 _END = "z"  # above all digits: of two names that begin alike the longer one comes first

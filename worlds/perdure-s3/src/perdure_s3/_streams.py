@@ -11,27 +11,39 @@ import secrets
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar, final
+from typing import TypeAlias, TypeVar, final
 
 import anyio
 
 from perdure.abc import Streams
-from perdure.errors import RunNotFoundError, StreamClosedError, WorldUnavailableError
-from perdure.model import RunId, StreamCopy, StreamInfo, StreamPage, StreamWrite
+from perdure.errors import (
+    RunNotFoundError,
+    StreamClosedError,
+    StreamFencedError,
+    WorldUnavailableError,
+)
+from perdure.model import PAGE_BYTES, RunId, StreamCopy, StreamInfo, StreamPage
+from perdure.worldkit.pure import copied_writes, fitting, is_system_stream
 
 from ._cas import UNCHANGED, Refusal
 from ._handle import Handle
-from ._packing import pack, sized, unpack
+from ._packing import pack, size_of, sized, unpack
 from ._schema import Layout, dumps, loads, new_mark, readable
 from ._together import each
 
 __all__ = ("S3Streams",)
 
 T = TypeVar("T")
+# Of a writer: the stream's length after each of its writes, by attempt and sequence.
+_Writer: TypeAlias = dict[int, dict[int, int]]
 _TRIES = 60
 _DOUBTS = 1  # writes of unknown outcome after which one more is made
 _TAIL_CHUNKS = 256
 _TAIL_BYTES = 64 << 10
+
+
+class _MissingPartError(Exception):
+    """A stream's part is gone: the stream was deleted since it was looked up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +55,8 @@ class _Stream:
     closed: bool = False
     parts: tuple[tuple[int, int, str], ...] = ()  # first index, index after the last, name
     tail: tuple[bytes, ...] = ()
-    writes: dict[str, dict[int, int]] = field(default_factory=dict[str, dict[int, int]])
+    writes: dict[str, _Writer] = field(default_factory=dict[str, "_Writer"])
+    is_deleted: bool = False  # it is as one that nobody wrote
 
     @property
     def spilled(self) -> int:
@@ -53,10 +66,30 @@ class _Stream:
     def length(self) -> int:
         return self.spilled + len(self.tail)
 
+    def page_end(self, start: int, end: int) -> int:
+        """An index up to *end* behind which a page from *start* ends by its bytes.
+
+        A part's name tells its length. The first one may be cut by *start*, so it does not count.
+        """
+        size = -1
+        for first, after, part in self.parts:
+            if after <= start or first >= end:
+                continue
+            # What stands between the chunks of a part is no more than this.
+            between = 9 * (after - first + 1)
+            size = 0 if size < 0 else size + max(0, size_of(part) - between)
+            if size > PAGE_BYTES:
+                return min(end, after)
+        return end
+
     def body(self) -> bytes:
         parts = [list(part) for part in self.parts]
-        writes = {writer: [*lengths.items()] for writer, lengths in self.writes.items()}
-        return dumps([new_mark(), self.name, self.closed, parts, list(self.tail), writes])
+        writes = {
+            writer: [[attempt, [*lengths.items()]] for attempt, lengths in attempts.items()]
+            for writer, attempts in self.writes.items()
+        }
+        tail = None if self.is_deleted else list(self.tail)
+        return dumps([new_mark(), self.name, self.closed, parts, tail, writes])
 
     @classmethod
     @readable("a stream")
@@ -67,9 +100,21 @@ class _Stream:
             etag=etag,
             closed=closed,
             parts=tuple((first, end, part) for first, end, part in parts),
-            tail=tuple(tail),
-            writes={writer: dict(lengths) for writer, lengths in writes.items()},
+            tail=tuple(tail or ()),
+            writes={
+                writer: {attempt: dict(lengths) for attempt, lengths in attempts}
+                for writer, attempts in writes.items()
+            },
+            is_deleted=tail is None,
         )
+
+    def check_fence(self, run_id: RunId, writer: str, attempt: int) -> None:
+        """Refuse an attempt if a later one of the writer has written."""
+        latest = max(self.writes.get(writer, {0: {}}))
+        if attempt < latest:
+            raise StreamFencedError(
+                run_id, self.name, writer=writer, attempt=attempt, latest=latest
+            )
 
 
 @final
@@ -81,19 +126,36 @@ class S3Streams(Streams):
         self._locks = [anyio.Lock() for _ in range(64)]  # writers here need not race each other
 
     async def append(
-        self, run_id: RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
+        self,
+        run_id: RunId,
+        name: str,
+        chunks: Sequence[bytes],
+        *,
+        writer: str,
+        sequence: int,
+        attempt: int = 1,
     ) -> int:
         added = tuple(bytes(chunk) for chunk in chunks)
 
         def add(stream: _Stream) -> tuple[_Stream, int]:
-            length = stream.writes.get(writer, {}).get(sequence)
-            if length is not None:
-                return stream, length
-            if stream.closed:
+            stream.check_fence(run_id, writer, attempt)
+            attempts = stream.writes.get(writer, {})
+            lengths = attempts.get(attempt, {})
+            if sequence in lengths:
+                return stream, lengths[sequence]
+            if stream.closed and added:
                 raise StreamClosedError(run_id, name)
             length = stream.length + len(added)
-            writes = {**stream.writes, writer: {**stream.writes.get(writer, {}), sequence: length}}
-            return replace(stream, tail=(*stream.tail, *added), writes=writes), length
+            own = {**attempts, attempt: {**lengths, sequence: length}}
+            return (
+                replace(
+                    stream,
+                    tail=(*stream.tail, *added),
+                    writes={**stream.writes, writer: own},
+                    is_deleted=False,
+                ),
+                length,
+            )
 
         return await self._change(run_id, name, add)
 
@@ -104,40 +166,76 @@ class S3Streams(Streams):
             start = max(0, (await self.info(run_id, name)).length + start)
         page = StreamPage(start=start, chunks=(), done=False)
         async for _ in self._handle.looks(f"{run_id}/streams", wait_ms):
-            birth = await self._birth(run_id)
-            stream = await self._find(run_id, birth, name)
-            chunks = await self._chunks(run_id, birth, stream, start, start + max(limit, 0))
+            stream, chunks = await self._look(run_id, name, start, start + max(limit, 0))
             is_last = stream.closed and start + len(chunks) >= stream.length
             page = StreamPage(start=start, chunks=chunks, done=is_last)
             if chunks or stream.closed or limit < 1:
                 break
         return page
 
-    async def close(self, run_id: RunId, name: str) -> None:
-        await self._change(run_id, name, lambda stream: (replace(stream, closed=True), None))
+    async def close(
+        self, run_id: RunId, name: str, *, writer: str | None = None, attempt: int = 1
+    ) -> None:
+        def close(stream: _Stream) -> tuple[_Stream, None]:
+            if writer is not None:
+                stream.check_fence(run_id, writer, attempt)
+            return replace(stream, closed=True, is_deleted=False), None
+
+        await self._change(run_id, name, close)
+
+    async def delete(self, run_id: RunId, name: str) -> None:
+        def clear(stream: _Stream) -> tuple[_Stream, tuple[str, ...]]:
+            if stream.etag is None:
+                return stream, ()
+            parts = tuple(part for _, _, part in stream.parts)
+            return _Stream(name=name, etag=stream.etag, is_deleted=True), parts
+
+        base = Layout.stream(run_id, await self._birth(run_id), name)
+        parts = await self._change(run_id, name, clear)
+        await each(self._handle.cas.drop(f"{base}-{part}") for part in parts)
 
     async def info(self, run_id: RunId, name: str) -> StreamInfo:
         return _info(await self._find(run_id, await self._birth(run_id), name))
 
     async def list_streams(self, run_id: RunId) -> tuple[StreamInfo, ...]:
         streams = await self._all(run_id, await self._birth(run_id))
-        return tuple(_info(stream) for stream in streams)
+        return tuple(_info(stream) for stream in streams if not is_system_stream(stream.name))
 
     async def copied(self, run_id: RunId) -> tuple[StreamCopy, ...]:
         """The answer of ``Transfer.read_streams``."""
-        birth = await self._birth(run_id)
-        streams = await self._all(run_id, birth)
-        chunks = await each(self._chunks(run_id, birth, s, 0, s.length) for s in streams)
-        return tuple(map(_copied, streams, chunks))
+        for _ in range(_TRIES):
+            birth = await self._birth(run_id)
+            streams = await self._all(run_id, birth)
+            try:
+                chunks = await each(self._chunks(run_id, birth, s, 0, s.length) for s in streams)
+            except _MissingPartError:
+                continue
+            return tuple(map(_copied, streams, chunks))
+        raise RunNotFoundError(run_id)
 
     async def put(self, run_id: RunId, birth: str, copy: StreamCopy) -> None:
         """Write a stream whole, of a life of the run that has not begun."""
-        writes: dict[str, dict[int, int]] = {}
+        writes: dict[str, _Writer] = {}
         for write in copy.writes:
-            writes.setdefault(write.writer, {})[write.sequence] = write.length
+            lengths = writes.setdefault(write.writer, {}).setdefault(write.attempt, {})
+            lengths[write.sequence] = write.length
         key = Layout.stream(run_id, birth, copy.name)
         stream = _Stream(name=copy.name, closed=copy.closed, tail=copy.chunks, writes=writes)
         await self._handle.cas.put(key, (await self._spilled(key, stream)).body())
+
+    async def _look(
+        self, run_id: RunId, name: str, start: int, end: int
+    ) -> tuple[_Stream, tuple[bytes, ...]]:
+        """A stream, and a page of its chunks from *start* up to *end*."""
+        for _ in range(_TRIES):
+            birth = await self._birth(run_id)
+            stream = await self._find(run_id, birth, name)
+            try:
+                until = stream.page_end(start, end)
+                return stream, fitting(await self._chunks(run_id, birth, stream, start, until))
+            except _MissingPartError:  # the stream or the run was deleted meanwhile
+                continue
+        raise RunNotFoundError(run_id)
 
     async def _all(self, run_id: RunId, birth: str) -> list[_Stream]:
         """The run's streams by name."""
@@ -149,7 +247,8 @@ class S3Streams(Streams):
             for reply in heads
             if reply is not None and reply is not UNCHANGED
         ]
-        return sorted(streams, key=lambda stream: stream.name)
+        there = (stream for stream in streams if not stream.is_deleted)
+        return sorted(there, key=lambda stream: stream.name)
 
     async def _birth(self, run_id: RunId) -> str:
         return (await self._handle.runs.get(run_id)).birth
@@ -172,7 +271,7 @@ class S3Streams(Streams):
             strict=True,
         ):
             if part is None or part is UNCHANGED:
-                raise RunNotFoundError(run_id)  # deleted meanwhile
+                raise _MissingPartError(name)
             chunks = unpack(part.body, name)
             result += chunks[max(0, start - first) : end - first]
         if end > stream.spilled:
@@ -222,17 +321,10 @@ def _info(stream: _Stream) -> StreamInfo:
 
 
 def _copied(stream: _Stream, chunks: tuple[bytes, ...]) -> StreamCopy:
-    writes = sorted(
-        (length, writer, sequence)
-        for writer, lengths in stream.writes.items()
+    writes = copied_writes(
+        (writer, attempt, sequence, length)
+        for writer, attempts in stream.writes.items()
+        for attempt, lengths in attempts.items()
         for sequence, length in lengths.items()
     )
-    return StreamCopy(
-        name=stream.name,
-        chunks=chunks,
-        closed=stream.closed,
-        writes=tuple(
-            StreamWrite(writer=writer, sequence=sequence, length=length)
-            for length, writer, sequence in writes
-        ),
-    )
+    return StreamCopy(name=stream.name, chunks=chunks, closed=stream.closed, writes=writes)

@@ -44,7 +44,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 7
+VERSION = 8
 
 # Runs that this version knows how to carry. A later version has an index of its own for its runs.
 KNOWN = f"level <= {LEVEL}"
@@ -156,9 +156,10 @@ CREATE TABLE chunks (
 CREATE TABLE stream_writes (
   stream INTEGER NOT NULL,
   writer TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
   sequence INTEGER NOT NULL,
   length INTEGER NOT NULL,
-  PRIMARY KEY (stream, writer, sequence)
+  PRIMARY KEY (stream, writer, attempt, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE blobs (
   run_id TEXT NOT NULL, -- empty: the world's own

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import final
 
 from perdure.abc import Streams
-from perdure.errors import StreamClosedError
+from perdure.errors import StreamClosedError, StreamFencedError
 from perdure.model import RunId, StreamInfo, StreamPage
+from perdure.worldkit.pure import fitting, is_system_stream
 
 from ._handle import Handle
 from ._runs import find_run
@@ -26,19 +27,30 @@ class SqliteStreams(Streams):
         self._handle = handle
 
     async def append(
-        self, run_id: RunId, name: str, chunks: Sequence[bytes], *, writer: str, sequence: int
+        self,
+        run_id: RunId,
+        name: str,
+        chunks: Sequence[bytes],
+        *,
+        writer: str,
+        sequence: int,
+        attempt: int = 1,
     ) -> int:
         def work(transaction: Transaction) -> int:
             db = transaction.db
             (n,) = find_run(db, run_id, "n")
             stream, length, closed = _find(db, n, name)
-            row = db.execute(
-                "SELECT length FROM stream_writes WHERE stream = ? AND writer = ? AND sequence = ?",
-                (stream, writer, sequence),
-            ).fetchone()
-            if row is not None:
-                return int(row[0])
-            if closed:
+            latest, last = _last_write(db, stream, writer)
+            _check_fence(run_id, name, writer, attempt, latest)
+            if attempt == latest and sequence <= last:
+                row = db.execute(
+                    "SELECT length FROM stream_writes WHERE stream = ? AND writer = ?"
+                    " AND attempt = ? AND sequence = ?",
+                    (stream, writer, attempt, sequence),
+                ).fetchone()
+                if row is not None:
+                    return int(row[0])
+            if closed and chunks:
                 raise StreamClosedError(run_id, name)
             if stream is None:
                 stream = _make(db, n, name)
@@ -49,7 +61,8 @@ class SqliteStreams(Streams):
             length += len(chunks)
             db.execute("UPDATE streams SET length = ? WHERE id = ?", (length, stream))
             db.execute(
-                "INSERT INTO stream_writes VALUES (?, ?, ?, ?)", (stream, writer, sequence, length)
+                "INSERT INTO stream_writes VALUES (?, ?, ?, ?, ?)",
+                (stream, writer, attempt, sequence, length),
             )
             transaction.rings.add(run_id)
             return int(length)
@@ -70,7 +83,7 @@ class SqliteStreams(Streams):
                 " ORDER BY position",
                 (stream, bounded(start), min(start + limit, length)),
             )
-            return tuple(row[0] for row in rows), length, bool(closed)
+            return fitting(row[0] for row in rows), length, bool(closed)
 
         page = StreamPage(start=start, chunks=(), done=False)
         async for _ in self._handle.looks(run_id, wait_ms):
@@ -81,14 +94,29 @@ class SqliteStreams(Streams):
                 break
         return page
 
-    async def close(self, run_id: RunId, name: str) -> None:
+    async def close(
+        self, run_id: RunId, name: str, *, writer: str | None = None, attempt: int = 1
+    ) -> None:
         def work(transaction: Transaction) -> None:
             (n,) = find_run(transaction.db, run_id, "n")
             stream, _, _ = _find(transaction.db, n, name)
+            if writer is not None:
+                latest, _ = _last_write(transaction.db, stream, writer)
+                _check_fence(run_id, name, writer, attempt, latest)
             if stream is None:
                 stream = _make(transaction.db, n, name)
             transaction.db.execute("UPDATE streams SET closed = 1 WHERE id = ?", (stream,))
             transaction.rings.add(run_id)
+
+        await self._handle.write(work)
+
+    async def delete(self, run_id: RunId, name: str) -> None:
+        def work(transaction: Transaction) -> None:
+            (n,) = find_run(transaction.db, run_id, "n")
+            stream, _, _ = _find(transaction.db, n, name)
+            for table in ("chunks", "stream_writes"):
+                transaction.db.execute(f"DELETE FROM {table} WHERE stream = ?", (stream,))
+            transaction.db.execute("DELETE FROM streams WHERE id = ?", (stream,))
 
         await self._handle.write(work)
 
@@ -111,6 +139,7 @@ class SqliteStreams(Streams):
         return tuple(
             StreamInfo(name=name, length=length, closed=bool(closed))
             for name, length, closed in rows
+            if not is_system_stream(name)
         )
 
 
@@ -124,3 +153,18 @@ def _find(db: sqlite3.Connection, n: int, name: str) -> Row:
 
 def _make(db: sqlite3.Connection, n: int, name: str) -> int | None:
     return db.execute("INSERT INTO streams (n, name) VALUES (?, ?)", (n, name)).lastrowid
+
+
+def _last_write(db: sqlite3.Connection, stream: int | None, writer: str) -> tuple[int, int]:
+    """The writer's latest attempt, and the last sequence of that; (0, 0) if it has not written."""
+    row: tuple[int, int] | None = db.execute(
+        "SELECT attempt, sequence FROM stream_writes WHERE stream = ? AND writer = ?"
+        " ORDER BY attempt DESC, sequence DESC LIMIT 1",
+        (stream, writer),
+    ).fetchone()
+    return (0, 0) if row is None else row
+
+
+def _check_fence(run_id: RunId, name: str, writer: str, attempt: int, latest: int) -> None:
+    if attempt < latest:
+        raise StreamFencedError(run_id, name, writer=writer, attempt=attempt, latest=latest)

@@ -16,7 +16,6 @@ from perdure.model import (
     RunId,
     RunRecord,
     StreamCopy,
-    StreamWrite,
 )
 from perdure.worldkit.pure import (
     Claimable,
@@ -25,6 +24,7 @@ from perdure.worldkit.pure import (
     check_same_arrival,
     check_tokens_free,
     confirmed_record,
+    copied_writes,
     departed_outcome,
     has_departed,
     moved_event,
@@ -137,18 +137,11 @@ def _read_streams(db: sqlite3.Connection, n: int) -> Iterator[StreamCopy]:
         chunks = db.execute("SELECT data FROM chunks WHERE stream = ? ORDER BY position", (stream,))
         data = tuple(row[0] for row in chunks)
         writes = db.execute(
-            "SELECT writer, sequence, length FROM stream_writes WHERE stream = ?"
-            " ORDER BY length, writer, sequence",
+            "SELECT writer, attempt, sequence, length FROM stream_writes WHERE stream = ?",
             (stream,),
         )
         yield StreamCopy(
-            name=name,
-            chunks=data,
-            closed=bool(closed),
-            writes=tuple(
-                StreamWrite(writer=writer, sequence=sequence, length=length)
-                for writer, sequence, length in writes
-            ),
+            name=name, chunks=data, closed=bool(closed), writes=copied_writes(writes.fetchall())
         )
 
 
@@ -244,6 +237,9 @@ def _insert_stream(db: sqlite3.Connection, n: int, stream: StreamCopy) -> None:
         [(cursor, at, bytes(chunk)) for at, chunk in enumerate(stream.chunks)],
     )
     db.executemany(
-        "INSERT INTO stream_writes VALUES (?, ?, ?, ?)",
-        [(cursor, write.writer, write.sequence, write.length) for write in stream.writes],
+        "INSERT INTO stream_writes VALUES (?, ?, ?, ?, ?)",
+        [
+            (cursor, write.writer, write.attempt, write.sequence, write.length)
+            for write in stream.writes
+        ],
     )
