@@ -13,6 +13,7 @@ CORE = ROOT / "src/perdure"
 LAYERS = (
     "_duration",
     "_value_class",
+    "_stream_value",
     "_names",
     "_platform",
     "display",
@@ -34,7 +35,7 @@ OTHERS = {
     *("__init__", "__main__", "_ending", "_guest", "_logs", "_opened"),
     *("cli", "model", "testing", "web", "worlds"),
 }
-ROOMS = {"carrier", "inspect", "worker"}  # of _runtime
+ROOMS = {"carrier", "inspect", "streams", "worker"}  # of _runtime
 PURE = ("_model", "_core", "_protocol", "_compiler", "_types")
 IMPURE = {"anyio", "asyncio", "threading", "time", "random", "secrets", "os", "logging", "socket"}
 # The one look outside: a traceback shows the lines of the files it names.

@@ -6,6 +6,12 @@ from enum import Enum
 from typing import Any, Final, final
 
 from ._fetch import Headers, Request, Response
+from ._stream_value import (
+    Rewind as Rewind,
+    Stream as Stream,
+    StreamReader as StreamReader,
+    StreamWriter as StreamWriter,
+)
 from ._value_class import AsItIs, value_class
 
 __all__ = (
@@ -17,7 +23,11 @@ __all__ = (
     "RegExp",
     "Request",
     "Response",
+    "Rewind",
     "StepRef",
+    "Stream",
+    "StreamReader",
+    "StreamWriter",
     "TypedArray",
     "Undefined",
     "Url",

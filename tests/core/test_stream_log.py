@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import pytest
 
 from perdure._core.stream_log import StreamLog, fitting
 from perdure._model.streams import PAGE_BYTES
 from perdure.errors import StreamClosedError, StreamFencedError
 
-WHERE = {"run_id": "a", "name": "s"}
+
+class _Where(TypedDict):
+    run_id: str
+    name: str
+
+
+WHERE = _Where(run_id="a", name="s")
 
 
 def test_a_stream_grows_once_for_each_write() -> None:

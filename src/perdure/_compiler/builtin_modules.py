@@ -18,6 +18,7 @@ _WORKFLOW = frozenset(
         "defineHook",
         "getStepMetadata",
         "getWorkflowMetadata",
+        "getWritable",
         "setAttributes",
         "sleep",
     }

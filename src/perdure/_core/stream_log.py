@@ -117,7 +117,9 @@ def copied_writes(writes: Iterable[tuple[str, int, int, int]]) -> tuple[StreamWr
     Args:
         writes: writer, attempt, sequence, length after it.
     """
-    ordered = sorted((length, *rest) for *rest, length in writes)
+    ordered = sorted(
+        (length, writer, attempt, sequence) for writer, attempt, sequence, length in writes
+    )
     return tuple(
         StreamWrite(writer=writer, attempt=attempt, sequence=sequence, length=length)
         for length, writer, attempt, sequence in ordered

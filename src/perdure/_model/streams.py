@@ -32,5 +32,5 @@ class StreamPage:
 
 
 def is_system_stream(name: str) -> bool:
-    """Whether a stream is the runtime's own, which ``Streams.list_streams`` leaves out."""
+    """Whether *name* is of a stream of the runtime's own, which is in no list."""
     return name.startswith(SYSTEM_PREFIX)

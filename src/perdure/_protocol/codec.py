@@ -26,7 +26,17 @@ from uuid import UUID
 import cbor2
 
 from ..errors import GuestError, ValueNotCarriableError
-from ..values import UNDEFINED, ArrayBuffer, BigInt, DataView, RegExp, StepRef, TypedArray, Url
+from ..values import (
+    UNDEFINED,
+    ArrayBuffer,
+    BigInt,
+    DataView,
+    RegExp,
+    StepRef,
+    Stream,
+    TypedArray,
+    Url,
+)
 from .decoding import decode, decode_error
 from .enums import form_of
 from .error_fields import error_fields
@@ -463,6 +473,9 @@ class _Encoder:
                 return value.isoformat()
             case StepRef():
                 return cbor2.CBORTag(Tag.STEP, {"id": value.id})
+            case Stream():
+                names = [self.checked(value.run_id), self.checked(value.name)]
+                return cbor2.CBORTag(Tag.STREAM, names)
             case bytearray() | memoryview():
                 return bytes(value)
             case array():

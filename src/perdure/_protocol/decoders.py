@@ -19,7 +19,7 @@ from typing import Any, NoReturn, final
 import cbor2
 
 from ..errors import GuestError, ProtocolError
-from ..values import ArrayBuffer, DataView, RegExp, StepRef, TypedArray, Url
+from ..values import ArrayBuffer, DataView, RegExp, StepRef, Stream, TypedArray, Url
 from .fetch import FETCH_DECODERS
 from .tags import FINE_SECONDS, ITEM_BYTES, Tag
 
@@ -202,6 +202,13 @@ def _step(value: Any, immutable: bool) -> StepRef:
     return StepRef(_text(value["id"], "step reference"))
 
 
+def _stream(value: Any, immutable: bool) -> Stream:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        _refuse("stream")
+    run_id, name = value
+    return Stream(_text(run_id, "stream"), _text(name, "stream"))
+
+
 def _typed(tag: int) -> Callable[[Any, bool], TypedArray]:
     size = ITEM_BYTES[tag]
 
@@ -235,7 +242,8 @@ _ALL: dict[int, Any] = {
     Tag.VIEW: lambda value, immutable: DataView(_bytes(value, "DataView")),
     Tag.STEP: _step,
     **FETCH_DECODERS,
-    **{tag: _passed_on(tag) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.STREAM, Tag.HOOK)},
+    Tag.STREAM: _stream,
+    **{tag: _passed_on(tag) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.HOOK)},
     **{tag: _typed(tag) for tag in ITEM_BYTES},
 }
 

@@ -33,6 +33,7 @@ from ..values import (
     Request,
     Response,
     StepRef,
+    Stream,
     TypedArray,
     Undefined,
     Url,
@@ -65,7 +66,7 @@ _IMPOSSIBLE = {
 _HASHED = {"dict": ("keys_schema",), "set": ("items_schema",), "frozenset": ("items_schema",)}
 _ARRIVING = (
     *(str, int, float, bool, bytes, list, dict, set, datetime, type(None), GuestError),
-    *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef),
+    *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef, Stream),
     *(Headers, Request, Response),
 )
 

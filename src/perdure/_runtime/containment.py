@@ -7,16 +7,23 @@ or a call of the world does: it is logged, and the worker goes on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dis
+import logging
 import math
 import signal
+from collections.abc import Generator
 from types import CodeType, TracebackType
 from typing import Any
 
 import anyio
 
-__all__ = ("ends_worker", "is_interrupt", "traceback_of")
+from ..abc import World
+from ..errors import PerdureError, WorldUnavailableError
 
+__all__ = ("ends_worker", "foreign_errors", "is_interrupt", "traceback_of")
+
+_log = logging.getLogger("perdure")
 _traceback_of: Any = vars(BaseException)["__traceback__"].__get__
 # Where a ``raise``, or an error that is handed on, raises; a signal comes between other codes.
 _OWN = {"RAISE_VARARGS", "SEND", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT"}
@@ -61,3 +68,20 @@ def _code_of(handler: object) -> CodeType | None:
     """The code of a signal's handler in Python."""
     code = getattr(getattr(handler, "func", handler), "__code__", None)
     return code if isinstance(code, CodeType) else None
+
+
+@contextlib.contextmanager
+def foreign_errors(world: World) -> Generator[None, None, None]:
+    """Within the block an exception that is none of a world's is the world being unavailable.
+
+    A world should raise none such, and nobody can say whether it wrote when it does.
+    """
+    try:
+        yield
+    except PerdureError:
+        raise
+    except BaseException as exc:
+        if ends_worker(exc):
+            raise
+        _log.debug("world %s", world.url, exc_info=exc)
+        raise WorldUnavailableError(f"world {world.url} raised {exc!r}") from exc

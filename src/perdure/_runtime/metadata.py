@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from asyncio import AbstractEventLoop
 from contextvars import ContextVar
 from datetime import datetime
 from threading import Event
+from typing import TYPE_CHECKING, Protocol
 
+from .._model.ids import RunId
 from .._value_class import value_class
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from .streams.outputs import Outputs
 
 __all__ = (
     "FEATURES",
     "RunFeatures",
+    "Entered",
     "RunMetadata",
     "StepMetadata",
     "entered",
@@ -54,8 +60,30 @@ class StepMetadata:
     started_at: datetime  # when the step was made; retries do not move it
 
 
-# Makes them: most steps never ask.
-entered: ContextVar[Callable[[], tuple[RunMetadata, StepMetadata]]] = ContextVar("perdure_step")
+class Entered(Protocol):
+    """The execution of a step that is running."""
+
+    @property
+    def run_id(self) -> RunId:
+        """The run's id."""
+        ...
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """That of its worker."""
+        ...
+
+    def __call__(self) -> tuple[RunMetadata, StepMetadata]:
+        """Make them: most steps never ask."""
+        ...
+
+    @property
+    def outputs(self) -> Outputs:
+        """The streams that it writes to. In its worker's event loop."""
+        ...
+
+
+entered: ContextVar[Entered] = ContextVar("perdure_step")
 # Of a plain step, and of one that has a timeout.
 expiry: ContextVar[Event] = ContextVar("perdure_step_expiry")
 

@@ -13,6 +13,7 @@ from .._core.transfer import moved_to
 from .._model.events import LoggedEvent
 from .._model.ids import RunId
 from .._model.runs import RunOutcome, RunRecord, RunStatus
+from .._model.streams import StreamInfo
 from .._protocol.codec import decode
 from .._protocol.weight import SMALL_BYTES
 from ..abc import World
@@ -25,6 +26,7 @@ from ..errors import (
     RunTimeoutError,
     ValueNotCarriableError,
 )
+from ..values import Stream
 from .ambient import meant_world, workers
 from .arguments import checked_position, checked_text, checked_timeout, checked_world
 from .cancellation import cancel_run, checked_reason
@@ -33,6 +35,9 @@ from .inspect.hints import why_waiting
 from .listener import SOON, Listener
 from .log_fields import of_run
 from .payloads import decode_aside
+from .streams.names import stream_name
+from .streams.readable import Readable
+from .streams.writable import Writable
 from .waits import end_waits
 from .worker.lending import is_in_step, lent
 
@@ -166,6 +171,47 @@ class Run:
             RunNotFoundError: no such run.
         """
         return await hooks_of_run(await self._reach(), self.id)
+
+    def readable(self, namespace: str | None = None, *, start: int = 0) -> Readable[object]:
+        """Read what the run's steps write to its stream: ``async for``, also while they write.
+
+        It ends with the stream's close, or with the run's end.
+
+        Args:
+            namespace: of the stream; None is the default one.
+            start: the first chunk's index; below 0 it counts from the end, at the first read.
+        """
+        stream = Stream(self.id, stream_name(namespace))
+        return Readable(stream, start, world=self._world)
+
+    def readable_bytes(self, namespace: str | None = None, *, start: int = 0) -> Readable[bytes]:
+        """As ``readable``, of bytes: a text is UTF-8.
+
+        Reading raises ``StreamNotBytesError`` at any other value, and ``StreamRewoundError`` where
+        a step ran again and wrote something else: what was read before is then not to be used.
+
+        Args:
+            namespace: as of ``readable``.
+            start: likewise.
+        """
+        stream = Stream(self.id, stream_name(namespace))
+        return Readable(stream, start, world=self._world, only_bytes=True)
+
+    def writable(self, namespace: str | None = None) -> Writable:
+        """Write to the run's stream, from anywhere; within a step as that step.
+
+        Args:
+            namespace: of the stream; None is the default one.
+        """
+        return Writable(Stream(self.id, stream_name(namespace)), world=self._world)
+
+    async def streams(self) -> tuple[StreamInfo, ...]:
+        """The run's streams: name, chunks, and whether each is closed; ``log`` is its console.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        return await (await self._reach()).streams.list_streams(self.id)
 
     async def log_lines(self, *, start: int = 0) -> tuple[str, ...]:
         """The lines that the workflow wrote to the console so far.

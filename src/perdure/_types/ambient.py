@@ -43,6 +43,9 @@ declare module "workflow" {
   /** About the run that is executing. */
   export function getWorkflowMetadata(): WorkflowMetadata;
 
+  /** The run's stream, as a value: pass it to a step, which writes to it. */
+  export function getWritable<W = any>(options?: { namespace?: string }): WritableStream<W>;
+
   /** A point at which the run goes on when something is sent to its token. */
   export interface Hook<T> extends PromiseLike<T>, AsyncIterable<T>, Disposable {
     readonly token: string;
@@ -115,6 +118,10 @@ declare function btoa(data: string): string;
 declare function queueMicrotask(callback: () => void): void;
 declare function structuredClone<T = any>(value: T): T;
 
+/** A stream of a run. A workflow passes it on, and neither reads nor writes it. */
+interface WritableStream<W = any> {
+  readonly locked: boolean;
+}
 interface URL {
   hash: string;
   host: string;

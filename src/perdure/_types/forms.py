@@ -36,6 +36,7 @@ from ..values import (
     Request,
     Response,
     StepRef,
+    Stream,
     TypedArray,
     Undefined,
     Url,
@@ -78,6 +79,7 @@ _PLAIN: dict[Any, str] = {
     # A module may well have classes of these names.
     **{kind: f"globalThis.{kind.__name__}" for kind in (Headers, Request, Response)},
     StepRef: "(...args: any[]) => Promise<any>",
+    Stream: "globalThis.WritableStream",
     typing.Never: "never",
     typing.NoReturn: "never",
     typing.LiteralString: "string",

@@ -21,6 +21,8 @@ __all__ = (
     "RunMovedError",
     "RunNotFoundError",
     "RunTimeoutError",
+    "StreamNotBytesError",
+    "StreamRewoundError",
     "WorldClosedError",
     "WorldNotFoundError",
 )
@@ -203,3 +205,31 @@ class WorldNotFoundError(UsageError):
         super().__init__(f"no world is installed for '{scheme}://' (installed: {listed}); {mend}")
         self.scheme = scheme
         self.installed: tuple[str, ...] = tuple(installed)
+
+
+class StreamRewoundError(UsageError):
+    """What was read as bytes does not count: the step that wrote it ran again."""
+
+    def __init__(self, run_id: str, name: str, *, index: int) -> None:
+        super().__init__(
+            f"stream {name!r} of run {run_id}: its step ran again and wrote something else than"
+            f" before from chunk {index} on; begin anew, or read it by readable(), which tells"
+            " where by a Rewind"
+        )
+        self.run_id = run_id
+        self.name = name
+        self.index = index
+
+
+class StreamNotBytesError(UsageError):
+    """A chunk that is neither bytes nor text was read as bytes."""
+
+    def __init__(self, run_id: str, name: str, *, index: int, kind: str) -> None:
+        super().__init__(
+            f"stream {name!r} of run {run_id}: chunk {index} is a value of type {kind}, not bytes;"
+            " read it by readable()"
+        )
+        self.run_id = run_id
+        self.name = name
+        self.index = index
+        self.kind = kind

@@ -13,6 +13,7 @@ __all__ = (
     "StaleTurnError",
     "StreamClosedError",
     "StreamFencedError",
+    "StreamNotWrittenError",
     "WorldContractError",
     "WorldDeniedError",
     "WorldReplacedError",
@@ -134,3 +135,16 @@ class StreamFencedError(WorldError):
         self.writer = writer
         self.attempt = attempt
         self.latest = latest
+
+
+class StreamNotWrittenError(WorldError):
+    """Chunks that a step wrote to a stream could not be made durable."""
+
+    def __init__(self, run_id: str, name: str, *, chunks: int) -> None:
+        super().__init__(
+            f"stream {name!r} of run {run_id}: {chunks} chunks of a step that is done were not"
+            " written: its world takes too long, or the step cancelled what writes them"
+        )
+        self.run_id = run_id
+        self.name = name
+        self.chunks = chunks

@@ -41,7 +41,7 @@
     [85, Float32Array],
     [86, Float64Array],
   ]);
-  const ERROR = 1347571201, BUFFER = 1347571202, STEP = 1347571204, VIEW = 1347571208;
+  const ERROR = 1347571201, BUFFER = 1347571202, STEP = 1347571204, STREAM = 1347571206, VIEW = 1347571208;
   setPrototypeOf(builtins, null);
   setPrototypeOf(helpers, null);
 
@@ -136,6 +136,8 @@
     const describer = describers[native.kind(value)];
     if (describer) return describer(value);
     if (helpers.isUrl && helpers.isUrl(value)) return [32, helpers.hrefOf(value)];
+    const stream = helpers.streamOf && helpers.streamOf(value);
+    if (stream !== undefined) return [STREAM, stream];
     const proto = getPrototypeOf(value), maker = proto && read(proto, "constructor");
     const name = (maker && text(maker, "name")) || "?";
     return "an instance of class " + name + " is not data; pass its fields";
@@ -190,6 +192,7 @@
     if (tag === BUFFER) return native.buffer(inner);
     if (tag === VIEW) return new DV(native.buffer(inner));
     if (tag === 64) return inner;
+    if (tag === STREAM) return helpers.streamHandle(inner);
     if (tag === STEP) return helpers.stepFunction(own(inner, "id"));
     const make = mapGet(typedOfTag, tag);
     return make === undefined ? inner : new make(native.buffer(inner));

@@ -252,12 +252,14 @@
       features: { encryption: false },
     };
   };
+  const getWritable = (options = {}) => helpers.writableOf(getWorkflowMetadata().workflowRunId, options);
   helpers.workflow = {
     __proto__: null,
     sleep,
     FatalError,
     RetryableError,
     getWorkflowMetadata,
+    getWritable,
     setAttributes,
   };
   builtins.FatalError = FatalError;

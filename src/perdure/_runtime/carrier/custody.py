@@ -26,12 +26,13 @@ from ..._model.ids import RunId
 from ..._model.runs import NewRun, RunRecord
 from ..._model.state import RunState
 from ...errors import SnapshotRejectedError
+from ..containment import foreign_errors
 from ..log_fields import of_run
 from .equipment import Carrying
 from .freezing import Freezing
 from .heap import Heap
 from .probation import UnconfirmedFailureError
-from .writes import Writes, foreign_errors
+from .writes import Writes
 
 __all__ = ("Custody",)
 

@@ -34,15 +34,14 @@ from ...errors import (
     StaleTurnError,
     ValueNotCarriableError,
     WorldError,
-    WorldUnavailableError,
 )
-from ..containment import ends_worker
+from ..containment import foreign_errors
 from ..log_fields import of_run
 from ..payloads import do_aside
 from .giving_up import failed, failed_commit
 from .turn import StepResult, Turn
 
-__all__ = ("GONE", "HAND_BACK", "Writes", "foreign_errors", "hand_back")
+__all__ = ("GONE", "HAND_BACK", "Writes", "hand_back")
 
 T = TypeVar("T")
 GONE = (RunEndedError, RunNotFoundError)  # there is nothing left to write
@@ -180,23 +179,6 @@ async def hand_back(world: World, lease: Lease, *, ran: bool = False) -> None:
             await world.queue.release(lease, ran=ran)
     except Exception as exc:  # above all, of a world that is closed
         _log.debug("%s was not given back: %r", lease.item, exc)
-
-
-@contextlib.contextmanager
-def foreign_errors(world: World) -> Generator[None, None, None]:
-    """Within the block an exception that is none of a world's is the world being unavailable.
-
-    A world should raise none such, and nobody can say whether it wrote when it does.
-    """
-    try:
-        yield
-    except PerdureError:
-        raise
-    except BaseException as exc:
-        if ends_worker(exc):
-            raise
-        _log.debug("world %s", world.url, exc_info=exc)
-        raise WorldUnavailableError(f"world {world.url} raised {exc!r}") from exc
 
 
 def _printed(turn: Turn) -> list[tuple[str, int, list[bytes]]]:

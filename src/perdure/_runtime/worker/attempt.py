@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from inspect import isawaitable, iscoroutine
 from threading import Event as Signal
@@ -27,10 +27,11 @@ from ..._core.retries import (
 from ..._core.turn import end_key
 from ..._model.commands import ScheduleStep
 from ..._model.events import Event, EventType, Fact
-from ..._model.ids import EntityId
+from ..._model.ids import EntityId, RunId
 from ..._model.queue import Lease, MessageClaim
 from ..._protocol.codec import encode_scalar
 from ..._value_class import value_class
+from ...abc import World
 from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
 from ..log_fields import Fields, first_line, of_step, told_by
 from ..metadata import FEATURES, RunMetadata, StepMetadata, entered, expiry
@@ -44,6 +45,7 @@ from ..payloads import (
     text_of,
 )
 from ..steps import AnyStep
+from ..streams.outputs import Outputs
 from .bodies import Body, Hosts, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
 from .threads import Awaited, Thread
@@ -136,19 +138,23 @@ class Attempt:
     raised here but the caller's own cancellation.
     """
 
-    __slots__ = ("_body", "_call", "_claim", "_now_ms", "_step", "is_left", "number", "overrun")
+    __slots__ = (
+        *("_body", "_call", "_claim", "_hosts", "_now_ms", "_outputs", "_step", "_world"),
+        *("is_left", "number", "overrun"),
+    )
 
-    def __init__(
-        self, step: AnyStep, claim: MessageClaim, call: StepCall, *, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, step: AnyStep, claim: MessageClaim, call: StepCall, *, world: World) -> None:
         self.number = claim.claims  # among the executions
         self.overrun: Thread | None = None  # which goes on, though the execution has failed
         self.is_left = False  # its body goes on, though whoever was to finish it was cancelled
         self._body: Body[bytes] | None = None
         self._call = call
         self._claim = claim
-        self._now_ms = now_ms
+        self._hosts: Hosts | None = None
+        self._now_ms = world.now_ms
+        self._outputs: Outputs | None = None  # most steps write to no stream
         self._step = step
+        self._world = world
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} of {self._claim.message.message_id}>"
@@ -167,6 +173,7 @@ class Attempt:
                 losses = claim.losses or claim.claims - claim.returned - 1
                 return self._failed(StepLostError(step.id, lost=losses))
             self.number = allowed.execution
+        self._hosts = hosts
         if not step.is_async:
             return None
         body = Body(self._value())
@@ -241,20 +248,31 @@ class Attempt:
 
     async def _value(self) -> bytes:
         """The result's payload. In the body's task."""
-        entered.set(self._metadata)
+        entered.set(self)
         step = self._step
         running: Any = _called(step, await decode_aside(self._call.args, step.parameters.convert))
         return await self._payload(running)
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:
         """The same for an awaitable that a plain function returned."""
-        entered.set(self._metadata)
+        entered.set(self)
         return await self._payload(value)
 
     async def _payload(self, running: Awaitable[object]) -> bytes:
-        if self._step.options.timeout is not None:
-            return await self._in_time(running, self._step.options.timeout)
-        result = await running
+        try:
+            if self._step.options.timeout is not None:
+                return await self._in_time(running, self._step.options.timeout)
+            result = await running
+            if self._outputs is not None:
+                await self._outputs.finish()
+        except Exception:
+            if self._outputs is not None:
+                await self._outputs.settle()
+            raise
+        except BaseException:
+            if self._outputs is not None:
+                self._outputs.abandon()
+            raise
         payload = encode_scalar(result)  # most results are scalars, and all of these are small
         return await self._encoded(result) if payload is None else payload
 
@@ -266,6 +284,8 @@ class Attempt:
         try:
             with anyio.move_on_after(seconds):
                 value = await running
+                if self._outputs is not None:
+                    await self._outputs.finish()
                 if not event.is_set():  # else it swallowed that it is cancelled
                     with anyio.CancelScope(shield=True):
                         return await self._encoded(value)
@@ -276,10 +296,12 @@ class Attempt:
 
     def _work(self, thread: Thread) -> bytes | Raised | Awaited:
         """The result's payload, or the error. In a thread."""
-        entered.set(self._metadata)
+        entered.set(self)
         expiry.set(thread.timed_out)
         try:
             value = _called(self._step, decode_here(self._call.args, self._step.parameters.convert))
+            if self._outputs is not None:
+                self._outputs.finish_from_thread()
             in_time = thread.settle()
             if not in_time and iscoroutine(value):
                 value.close()
@@ -291,6 +313,8 @@ class Attempt:
                 returns=self._step.returns,
             )
         except BaseException as exc:  # of whatever kind: data
+            if self._outputs is not None:
+                self._outputs.settle_from_thread()
             thread.settle()
             return Raised(exc)
 
@@ -301,7 +325,31 @@ class Attempt:
     def _where(self) -> str:
         return f"the result of {self._step.id}"
 
-    def _metadata(self) -> tuple[RunMetadata, StepMetadata]:
+    # --- what a running body may ask: ``metadata.Entered`` ----------------------------------------
+
+    @property
+    def run_id(self) -> RunId:
+        """The run's id."""
+        return self._claim.message.run_id
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """That of its worker."""
+        assert self._hosts is not None  # its body runs
+        return self._hosts.loop
+
+    @property
+    def outputs(self) -> Outputs:
+        """The streams that it writes to."""
+        if self._outputs is None:
+            claim = self._claim
+            self._outputs = Outputs(
+                self._world, writer=claim.message.message_id, attempt=claim.claims, loop=self.loop
+            )
+        return self._outputs
+
+    def __call__(self) -> tuple[RunMetadata, StepMetadata]:
+        """The facts of the run and of this execution."""
         call, run_id = self._call, self._claim.message.run_id
         run = RunMetadata(
             run_id=run_id,

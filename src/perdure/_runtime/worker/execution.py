@@ -140,7 +140,7 @@ class Execution:
             step = self._steps.get(call.step)
             if step is None:
                 raise StepNotRegisteredError(call.step, known=tuple(self._steps))
-            attempt = Attempt(step, claim, call, now_ms=self._world.now_ms)
+            attempt = Attempt(step, claim, call, world=self._world)
             outcome = attempt.begin(self._hosts)
             if outcome is None:
                 self._waiting.add(attempt)

@@ -16,8 +16,8 @@ from ..._model.ids import RunId
 from ..._model.queue import Lease
 from ..._vm.watch import StopReason, Watch
 from ...abc import World
-from ..carrier.writes import GONE, HAND_BACK, foreign_errors, hand_back
-from ..containment import ends_worker
+from ..carrier.writes import GONE, HAND_BACK, hand_back
+from ..containment import ends_worker, foreign_errors
 from ..log_fields import of_item
 from ..timing import DEFAULT, Timing
 

@@ -25,7 +25,7 @@ from ..._model.transfer import Departure, RunCopy, StreamCopy
 from ...abc import Transfer
 from ._hooks import find_hook, free_hooks
 from ._queue import drop_work
-from ._store import Handle, Store, StoredMessage, StoredRun, StoredStream
+from ._store import Handle, Store, StoredMessage, StoredRun
 from ._turn import free_hooks, write_event
 
 __all__ = ("MemoryTransfer",)

@@ -1,0 +1,88 @@
+// Streams: a workflow holds one as a value, a name to pass on. Steps and callers read and write it.
+(function (native, helpers, builtins) {
+  "use strict";
+  const { create, defineProperty, freeze } = Object;
+  const { uncurry, named } = helpers;
+  const weakGet = uncurry(WeakMap.prototype.get), weakSet = uncurry(WeakMap.prototype.set);
+  const weakHas = uncurry(WeakMap.prototype.has), isWellFormed = uncurry(String.prototype.isWellFormed);
+  const { TypeError } = globalThis, { isArray } = Array;
+  const handles = new WeakMap(); // handle -> [run id, name]
+  const MAX_NAMESPACE = 200;
+  const advice = "; a workflow passes a stream on: to a step, which reads or writes it, or as its result";
+  const refusal = (what) => named("StreamNotUsableError", what + " does not work in a workflow" + advice);
+  const refuse = (what) =>
+    function () {
+      throw refusal(what);
+    };
+  const has = (value) => typeof value === "object" && value !== null && weakHas(handles, value);
+  const hide = (object, name, value) =>
+    defineProperty(object, name, {
+      __proto__: null,
+      value,
+      writable: true,
+      enumerable: false,
+      configurable: true,
+    });
+
+  const methods = {
+    ReadableStream: ["cancel", "getReader", "pipeThrough", "pipeTo", "tee", "values"],
+    WritableStream: ["abort", "close", "getWriter"],
+    TransformStream: [],
+  };
+  const kinds = {};
+  for (const kind of Object.keys(methods)) {
+    const constructor = {
+      [kind]: function () {
+        throw refusal("new " + kind + "()");
+      },
+    }[kind];
+    hide(constructor, Symbol.hasInstance, kind === "TransformStream" ? () => false : has);
+    kinds[kind] = constructor;
+    hide(globalThis, kind, constructor);
+  }
+  // A handle is one of a stream, whichever side of it somebody holds.
+  for (const kind of ["ReadableStream", "WritableStream"]) {
+    const proto = kinds[kind].prototype;
+    for (const owner of ["ReadableStream", "WritableStream"]) {
+      for (const name of methods[owner]) hide(proto, name, refuse(owner + "." + name + "()"));
+    }
+    hide(proto, Symbol.asyncIterator, refuse("for await over a stream"));
+    defineProperty(proto, "locked", {
+      __proto__: null,
+      get: refuse(kind + ".locked"),
+      enumerable: false,
+      configurable: true,
+    });
+    hide(proto, Symbol.toStringTag, kind);
+  }
+  const { prototype } = kinds.WritableStream;
+
+  const handle = (run, name) => {
+    const made = freeze(create(prototype));
+    weakSet(handles, made, freeze([run, name]));
+    return made;
+  };
+  // [run id, name] of a handle; undefined of anything else.
+  helpers.streamOf = (value) =>
+    typeof value === "object" && value !== null ? weakGet(handles, value) : undefined;
+  helpers.streamHandle = (inner) => {
+    if (!isArray(inner) || typeof inner[0] !== "string" || typeof inner[1] !== "string") {
+      throw new TypeError("a stream without its run and name");
+    }
+    return handle(inner[0], inner[1]);
+  };
+  helpers.writableOf = (run, options) => {
+    if (typeof options !== "object" || options === null) {
+      throw new TypeError('getWritable takes an object of options: getWritable({ namespace: "progress" })');
+    }
+    const { namespace } = options;
+    if (namespace === undefined) return handle(run, "out");
+    if (typeof namespace !== "string" || !namespace || namespace.length > MAX_NAMESPACE) {
+      throw new TypeError("a stream's namespace is a text of 1 to " + MAX_NAMESPACE + " characters");
+    }
+    if (!isWellFormed(namespace)) {
+      throw new TypeError("a stream's namespace has a lone surrogate, which has no UTF-8 form");
+    }
+    return handle(run, "out/" + namespace);
+  };
+});
