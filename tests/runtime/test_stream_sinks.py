@@ -1,4 +1,4 @@
-"""How chunks get from a step to its world: when, how many together, and what a retry makes of it."""
+"""How chunks get from a step to its world: when, how many together, and after a retry."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = (
     "FEATURES",
-    "RunFeatures",
     "Entered",
+    "RunFeatures",
     "RunMetadata",
     "StepMetadata",
     "entered",

@@ -16,8 +16,13 @@ from tests.damage import DAMAGE
 N = ObjectId()
 EVENT = {"_id": {"n": N, "p": 1}, "key": "k", "type": "run_started", "at_ms": 1}
 WRITE = {
-    "_id": {"n": N, "name": "s", "o": 0}, "base": 0, "closed": False, "end": 1,
-    "writer": "w", "attempt": 1, "sequence": 0,
+    "_id": {"n": N, "name": "s", "o": 0},
+    "base": 0,
+    "closed": False,
+    "end": 1,
+    "writer": "w",
+    "attempt": 1,
+    "sequence": 0,
 }
 READERS: dict[str, Callable[[bytes], object]] = {
     "facts": lambda data: event_of({**EVENT, "facts": data}, Values()),

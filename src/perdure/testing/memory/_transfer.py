@@ -26,7 +26,7 @@ from ...abc import Transfer
 from ._hooks import find_hook, free_hooks
 from ._queue import drop_work
 from ._store import Handle, Store, StoredMessage, StoredRun
-from ._turn import free_hooks, write_event
+from ._turn import write_event
 
 __all__ = ("MemoryTransfer",)
 
