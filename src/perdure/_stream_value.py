@@ -1,4 +1,4 @@
-"""Stream values: a stream as it crosses, and what a reader gets besides values.
+"""Stream values: a stream as it crosses, and the marks that a reader gets besides values.
 
 Pure. A stream that arrives in Python opens through ``Doors``, which the runtime puts here: values
 know no world.
@@ -15,11 +15,11 @@ __all__ = ("Doors", "Entrance", "Rewind", "Stream", "StreamReader", "StreamWrite
 
 
 class StreamReader(Protocol):
-    """What reads a stream: ``perdure.Readable``."""
+    """A reader of a stream: ``perdure.Readable``."""
 
     @property
     def index(self) -> int:
-        """The index from which a reader goes on after what came so far."""
+        """The index of the chunk that a reader reads next."""
         ...
 
     def __aiter__(self) -> AsyncIterator[object]: ...
@@ -32,7 +32,7 @@ class StreamReader(Protocol):
 
 
 class StreamWriter(Protocol):
-    """What writes to a stream: ``perdure.Writable``."""
+    """A writer to a stream: ``perdure.Writable``."""
 
     async def write(self, value: object) -> None:
         """Add *value* as a chunk."""

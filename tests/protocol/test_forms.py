@@ -140,7 +140,7 @@ def test_a_run_comes_back_whole() -> None:
     again = load_values(dump_values(book), Book)
     assert again == book
     assert again.written[0].event.type is EventType.STEP_CREATED
-    log = StreamLog(chunks=[b"a", b""], closed=True, writes={("w", 1): 2})
+    log = StreamLog(chunks=[b"a", b""], closed=True, writes={("w", 1, 1): 2}, latest={"w": 1})
     assert load_values(dump_values(log), StreamLog) == log
 
 

@@ -173,7 +173,7 @@ class Run:
         return await hooks_of_run(await self._reach(), self.id)
 
     def readable(self, namespace: str | None = None, *, start: int = 0) -> Readable[object]:
-        """Read what the run's steps write to its stream: ``async for``, also while they write.
+        """Read the chunks of the run's stream: ``async for``, also while steps write them.
 
         It ends with the stream's close, or with the run's end.
 
@@ -188,7 +188,7 @@ class Run:
         """As ``readable``, of bytes: a text is UTF-8.
 
         Reading raises ``StreamNotBytesError`` at any other value, and ``StreamRewoundError`` where
-        a step ran again and wrote something else: what was read before is then not to be used.
+        a step ran again and wrote something else: the chunks read before do not count then.
 
         Args:
             namespace: as of ``readable``.

@@ -46,8 +46,8 @@ _MORE: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def _class(name: str, base: str, facts: dict[str, str]) -> str:
-    taken = facts or {"message": "string"}
-    parameters = "".join(f"{fact}?: {kind}, " for fact, kind in taken.items())
+    arguments = facts or {"message": "string"}
+    parameters = "".join(f"{fact}?: {kind}, " for fact, kind in arguments.items())
     fields = "".join(
         f"    readonly {fact}: {kind};\n" for fact, kind in facts.items() if fact != "message"
     )

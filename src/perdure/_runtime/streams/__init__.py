@@ -1,1 +1,1 @@
-"""Streams: what steps and callers write to a run's streams, and how it is read."""
+"""Streams: the chunks that steps and callers write to a run, and how they are read."""

@@ -1,4 +1,4 @@
-"""Earlier chunks: what the executions of a step before this one wrote to a stream.
+"""Earlier chunks: those of a step's executions before this one, in a stream.
 
 Of each chunk the digest is kept, so that a long stream takes 24 bytes a chunk here.
 """
@@ -68,7 +68,7 @@ class Earlier:
 async def read_earlier(
     streams: Streams, run_id: RunId, name: str, *, writer: str, end: int
 ) -> Earlier:
-    """What a writer wrote to a stream before index *end*.
+    """The chunks of a writer in a stream before index *end*.
 
     Args:
         writer: as chunks name it.

@@ -146,7 +146,7 @@ class Readable(Generic[T_co]):
         return page
 
     async def _read_last(self, world: World, record: RunRecord) -> None:
-        """The run has ended: what is there now is all.
+        """Read the rest of an ended run's stream.
 
         Raises:
             RunMovedError: it goes on in another world.
@@ -162,8 +162,8 @@ class Readable(Generic[T_co]):
         async def watch() -> None:
             nonlocal record
             try:
-                seen = await world.storage.wait_ended(self._run_id, wait_ms=_SLICE_MS)
-                record = seen if seen.status.is_ended else None
+                latest = await world.storage.wait_ended(self._run_id, wait_ms=_SLICE_MS)
+                record = latest if latest.status.is_ended else None
             except PerdureError as exc:
                 errors.append(exc)
             ending.end()

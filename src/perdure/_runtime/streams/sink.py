@@ -1,8 +1,9 @@
 """Sinks: chunks on their way from one writer to one stream, in order.
 
-The first chunk of an idle sink is sent at once; what comes while it is under way is sent together
-after it. A sink of a later attempt than the first fences the ones before, and swallows what they
-wrote already. Used in one event loop. The task that sends is the runtime's, not the step's.
+The first chunk of an idle sink is sent at once; chunks that come while it is under way are sent
+together after it. A sink of a later attempt than the first fences the ones before, and swallows
+chunks that they wrote already. Used in one event loop. The task that sends is the runtime's, not
+the step's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _GIVE_WAY = 32  # chunks after which a writer that never waits lets the loop go 
 
 @final
 class Sink:
-    """What one writer, in one attempt, writes to one stream."""
+    """The chunks of one writer, in one attempt, for one stream."""
 
     def __init__(
         self, world: World, run_id: RunId, name: str, *, writer: str, attempt: int = 1
@@ -111,7 +112,7 @@ class Sink:
             raise self._error
 
     async def finish(self) -> None:
-        """Flush; what earlier attempts wrote beyond this one does not count from now on.
+        """Flush. Chunks of earlier attempts beyond those of this one do not count from now on.
 
         Raises:
             WorldError: an append failed for good.
@@ -137,7 +138,7 @@ class Sink:
         await self._persisted(close)
 
     def abandon(self) -> None:
-        """Send nothing more, and take nothing more; what is under way may arrive."""
+        """Send nothing more, and take nothing more. An append under way may land."""
         self._is_over = True
         if self._task is not None:
             Context().run(self._task.cancel)  # outside of the step, which may not cancel it

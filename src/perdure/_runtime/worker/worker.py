@@ -157,7 +157,10 @@ class Worker:
             limits=checked_limits(limits),
             callbacks=Callbacks(world, on_run_completed, on_run_failed, self._run),
         )
-        self._local = LocalRuns(
+        self._local = self._local_runs()
+
+    def _local_runs(self) -> LocalRuns:
+        return LocalRuns(
             self._carriers,
             self._shared,
             claimer=self._claimer,

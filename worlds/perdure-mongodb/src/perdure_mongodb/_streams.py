@@ -249,8 +249,8 @@ class MongoStreams(Streams):
         """The writes of a page: looked up without their chunks first, if these may be too many."""
         streams = self._handle.db.streams
         if limit and last["size"] > PAGE_BYTES:
-            found = await streams.find(query, {"data": 0}).sort("end", 1).limit(limit).to_list(None)
-            limit = len(one_page(found))
+            sizes = await streams.find(query, {"data": 0}).sort("end", 1).limit(limit).to_list(None)
+            limit = len(one_page(sizes))
         if not limit:
             return []
         return await streams.find(query).sort("end", 1).limit(limit).to_list(None)
