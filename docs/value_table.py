@@ -28,7 +28,17 @@ from perdure._core.retries import RetryPolicy
 from perdure._runtime.step_options import StepOptions
 from perdure._runtime.steps import AnyStep, Step
 from perdure._types.forms import Forms
-from perdure.values import ArrayBuffer, BigInt, DataView, RegExp, TypedArray, Url
+from perdure.values import (
+    ArrayBuffer,
+    BigInt,
+    DataView,
+    Headers,
+    RegExp,
+    Request,
+    Response,
+    TypedArray,
+    Url,
+)
 
 __all__ = ("BEGIN", "END", "ROWS", "Row", "crossed", "nested", "updated")
 
@@ -135,6 +145,9 @@ ROWS = [
     Row("perdure.values.ArrayBuffer", ArrayBuffer, ArrayBuffer(b"a")),
     Row("perdure.values.DataView", DataView, DataView(b"a")),
     Row("perdure.values.TypedArray, an array.array", TypedArray, TypedArray(86, bytes(16))),
+    Row("perdure.values.Headers", Headers, Headers({"A": "b"})),
+    Row("perdure.values.Request", Request, Request("POST", "http://a/", body=b"a")),
+    Row("perdure.values.Response", Response, Response("a", status=201)),
 ]
 _TELL = """
 const nameOf = (v) => Object.getPrototypeOf(v).constructor.name;

@@ -20,6 +20,6 @@ for (const name of names) {
   lines.push(`${name} ${found.get ? "get" : how} ${shown(globalThis[name])}`);
   walk(name, globalThis[name]);
 }
-const hidden = { AsyncFunction: Object.getPrototypeOf(async () => {}), Generator: Object.getPrototypeOf(function* () {}), AsyncGenerator: Object.getPrototypeOf(async function* () {}), TypedArray: Object.getPrototypeOf(Uint8Array), ArrayIterator: Object.getPrototypeOf([][Symbol.iterator]()), MapIterator: Object.getPrototypeOf(new Map().keys()), SetIterator: Object.getPrototypeOf(new Set().keys()), StringIterator: Object.getPrototypeOf(""[Symbol.iterator]()), RegExpStringIterator: Object.getPrototypeOf("".matchAll(/a/g)), ParamsIterator: Object.getPrototypeOf(new URLSearchParams().keys()) };
+const hidden = { AsyncFunction: Object.getPrototypeOf(async () => {}), Generator: Object.getPrototypeOf(function* () {}), AsyncGenerator: Object.getPrototypeOf(async function* () {}), TypedArray: Object.getPrototypeOf(Uint8Array), ArrayIterator: Object.getPrototypeOf([][Symbol.iterator]()), MapIterator: Object.getPrototypeOf(new Map().keys()), SetIterator: Object.getPrototypeOf(new Set().keys()), StringIterator: Object.getPrototypeOf(""[Symbol.iterator]()), RegExpStringIterator: Object.getPrototypeOf("".matchAll(/a/g)), ParamsIterator: Object.getPrototypeOf(new URLSearchParams().keys()), HeadersIterator: Object.getPrototypeOf(new Headers().keys()) };
 for (const name of Object.keys(hidden)) walk(`%${name}%`, hidden[name]);
 return lines.sort();

@@ -13,10 +13,10 @@ from random import Random
 
 import pytest
 
-from tests.differential import formats, inputs, programs
+from tests.differential import fetching, formats, inputs, programs
 from tests.differential.oracle import Node, answers_of_guest, open_node
 
-AREAS = {**inputs.AREAS, **formats.AREAS, **programs.AREAS}
+AREAS = {**inputs.AREAS, **fetching.AREAS, **formats.AREAS, **programs.AREAS}
 COUNT = int(os.environ.get("PERDURE_DIFFERENTIAL", "2100"))
 SEED = os.environ.get("PERDURE_SEED", "0")
 BATCH = 500

@@ -18,6 +18,7 @@ GLOBALS = (
     "DataView Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array BigInt64Array "
     "BigUint64Array Float16Array Float32Array Float64Array Iterator SuppressedError DisposableStack AsyncDisposableStack "
     "URL URLSearchParams TextEncoder TextDecoder DOMException structuredClone atob btoa queueMicrotask console crypto "
+    "Headers Request Response "
     "undefined NaN Infinity parseInt parseFloat isNaN isFinite encodeURI encodeURIComponent decodeURI decodeURIComponent "
     "escape unescape"
 )  # fmt: skip
@@ -36,6 +37,10 @@ ACCEPTED = {
     r"[+-] (console|crypto)": "Node prints elsewhere and has more; crypto has its random half only",
     r"- (atob|btoa|structuredClone|queueMicrotask)\.prototype": "Node's can be called with new, though Web IDL says no",
     r"[+-] structuredClone(\.length)? ": "one argument is required, as Web IDL counts",
+    r"- Headers\.prototype\.(entries|forEach|keys|values)\.prototype": "Node's can be called with new, though Web IDL says no",
+    r"- Request\.prototype\.attribute ": "undefined in Node",
+    r"- Request\.prototype\.signal ": "a request is data here: nothing aborts it",
+    r"- Response\.prototype\.(arrayBuffer|blob|bytes|formData|json|text)( ->|\.(length|name)) ": "the functions of Request.prototype, seen there",
     r"[+-] queueMicrotask ": "not enumerable in QuickJS-NG",
 }  # fmt: skip
 SCRIPT = (Path(__file__).parent / "surface.js").read_text()

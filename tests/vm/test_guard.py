@@ -33,6 +33,8 @@ def failure(run_of: RunOf, body: str) -> GuestError:
         ("(async () => 1).constructor('return 1');", "new Function", "write the code out"),
         ("(function* () {}).constructor('yield 1');", "new Function", "write the code out"),
         ("new XMLHttpRequest();", "XMLHttpRequest", "Python step"),
+        ("new Blob(['a']);", "Blob", "Uint8Array"),
+        ("new FormData();", "FormData", "URLSearchParams"),
         ("new WebSocket('ws://a/');", "WebSocket", "Python step"),
         ("Buffer.from('a');", "Buffer", "Uint8Array"),
         ("return process.env.HOME;", "process", "as an argument"),
@@ -85,7 +87,7 @@ LOOKS = """export async function w() {
   return table;
 }"""
 FORBIDDEN = (
-    "fetch", "Headers", "Request", "Response", "XMLHttpRequest", "WebSocket", "EventSource", "Worker", "setTimeout",
+    "fetch", "Blob", "File", "FormData", "XMLHttpRequest", "WebSocket", "EventSource", "Worker", "setTimeout",
     "setInterval", "setImmediate", "clearTimeout", "clearInterval", "clearImmediate", "AbortController", "AbortSignal",
     "WeakRef", "FinalizationRegistry", "SharedArrayBuffer", "require", "eval", "Buffer", "process", "navigator",
     "localStorage", "sessionStorage", "window", "document", "global", "Atomics", "WebAssembly", "performance", "Intl",

@@ -20,6 +20,7 @@ import { createHook, sleep, setAttributes, getWorkflowMetadata } from "workflow"
 const values = { map: new Map([["k", [1]]]), set: new Set([1]), date: new Date(5), big: 10n ** 30n, bytes: new Uint8Array(3),
   floats: new Float64Array(2), view: new DataView(new ArrayBuffer(2)), regexp: /a/g, error: new TypeError("mine", { cause: "c" }),
   step: work, list: [1, "a", null, undefined, 1.5] };
+const messages = [new Headers([["b", "1"], ["a", "2"], ["B", "3"]]), Response.json({ a: 1 }), new Request("http://a/", { method: "PUT", body: "b" })];
 export async function w(input) {
   POLLUTE
   const first = await work(input, values);
@@ -29,14 +30,14 @@ export async function w(input) {
   const payload = await hook;
   await sleep("1.5 s");
   setAttributes({ k: 1, gone: null });
-  const second = work(3), third = work(4);
+  const second = work(3, messages), third = work(4);
   const pair = [await second, await third];
   let last;
   for await (const item of hook) { last = item; break; }
   hook.dispose();
   getWorkflowMetadata();
   const copy = structuredClone(values);
-  return [first, failure, payload, pair, last, copy, values];
+  return [first, failure, payload, pair, last, copy, values, messages];
 }
 """
 THROW = "{ throw new Error('polluted'); }"

@@ -165,6 +165,76 @@ interface TextDecoder {
   readonly ignoreBOM: boolean;
   decode(input?: ArrayBuffer | ArrayBufferView, options?: { stream?: boolean }): string;
 }
+interface Headers {
+  append(name: string, value: string): void;
+  delete(name: string): void;
+  get(name: string): string | null;
+  getSetCookie(): string[];
+  has(name: string): boolean;
+  set(name: string, value: string): void;
+  forEach(callback: (value: string, key: string, parent: Headers) => void): void;
+  [Symbol.iterator](): IterableIterator<[string, string]>;
+  entries(): IterableIterator<[string, string]>;
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<string>;
+}
+type PerdureHeadersInit = Headers | Record<string, string> | Iterable<[string, string]>;
+type PerdureBody = string | Uint8Array | ArrayBuffer | ArrayBufferView | URLSearchParams;
+/** Told apart and passed on in a workflow; steps and clients read it. */
+interface ReadableStream<R = any> {
+  readonly locked: boolean;
+}
+/** Made of bytes that are there already: each reader answers at once, without a step. */
+interface Request {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Headers;
+  readonly body: ReadableStream | null;
+  readonly bodyUsed: boolean;
+  arrayBuffer(): Promise<ArrayBuffer>;
+  bytes(): Promise<Uint8Array>;
+  clone(): Request;
+  json(): Promise<any>;
+  text(): Promise<string>;
+}
+interface Response {
+  readonly headers: Headers;
+  readonly ok: boolean;
+  readonly redirected: boolean;
+  readonly status: number;
+  readonly statusText: string;
+  readonly url: string;
+  readonly body: ReadableStream | null;
+  readonly bodyUsed: boolean;
+  arrayBuffer(): Promise<ArrayBuffer>;
+  bytes(): Promise<Uint8Array>;
+  clone(): Response;
+  json(): Promise<any>;
+  text(): Promise<string>;
+}
+interface PerdureHeadersConstructor {
+  new (init?: PerdureHeadersInit): Headers;
+  readonly prototype: Headers;
+}
+interface PerdureRequestConstructor {
+  new (
+    input: string | URL | Request,
+    init?: { method?: string; headers?: PerdureHeadersInit; body?: PerdureBody | null },
+  ): Request;
+  readonly prototype: Request;
+}
+interface PerdureResponseInit {
+  status?: number;
+  statusText?: string;
+  headers?: PerdureHeadersInit;
+}
+interface PerdureResponseConstructor {
+  new (body?: PerdureBody | null, init?: PerdureResponseInit): Response;
+  readonly prototype: Response;
+  error(): Response;
+  json(data: any, init?: PerdureResponseInit): Response;
+  redirect(url: string | URL, status?: number): Response;
+}
 /** Seeded from the run: the same values when the run's log is read again. */
 interface PerdureCrypto {
   getRandomValues<T extends ArrayBufferView>(array: T): T;
@@ -227,5 +297,20 @@ declare var TextDecoder: typeof globalThis extends { onmessage: any; TextDecoder
   : typeof globalThis extends { Buffer: any; TextDecoder: infer T }
     ? T
     : PerdureTextDecoderConstructor;
+declare var Headers: typeof globalThis extends { onmessage: any; Headers: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; Headers: infer T }
+    ? T
+    : PerdureHeadersConstructor;
+declare var Request: typeof globalThis extends { onmessage: any; Request: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; Request: infer T }
+    ? T
+    : PerdureRequestConstructor;
+declare var Response: typeof globalThis extends { onmessage: any; Response: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; Response: infer T }
+    ? T
+    : PerdureResponseConstructor;
 """
 AMBIENT = _GLOBALS + BUILTIN_MODULES

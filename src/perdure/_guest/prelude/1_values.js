@@ -138,6 +138,8 @@
     if (helpers.isUrl && helpers.isUrl(value)) return [32, helpers.hrefOf(value)];
     const stream = helpers.streamOf && helpers.streamOf(value);
     if (stream !== undefined) return [STREAM, stream];
+    const form = helpers.fetchForm(value);
+    if (form !== undefined) return form;
     const proto = getPrototypeOf(value), maker = proto && read(proto, "constructor");
     const name = (maker && text(maker, "name")) || "?";
     return "an instance of class " + name + " is not data; pass its fields";
@@ -194,6 +196,8 @@
     if (tag === 64) return inner;
     if (tag === STREAM) return helpers.streamHandle(inner);
     if (tag === STEP) return helpers.stepFunction(own(inner, "id"));
+    const revive = mapGet(helpers.fetchTags, tag);
+    if (revive !== undefined) return revive(inner);
     const make = mapGet(typedOfTag, tag);
     return make === undefined ? inner : new make(native.buffer(inner));
   };

@@ -10,11 +10,16 @@
   const MAX_NAMESPACE = 200;
   const advice = "; a workflow passes a stream on: to a step, which reads or writes it, or as its result";
   const refusal = (what) => named("StreamNotUsableError", what + " does not work in a workflow" + advice);
+  const bodies = new WeakMap(); // the streams that are bodies of requests and responses
+  const isBody = (value) => typeof value === "object" && value !== null && weakHas(bodies, value);
   const refuse = (what) =>
     function () {
-      throw refusal(what);
+      if (!isBody(this)) throw refusal(what);
+      const reading = "; a request's or response's body is read by its text(), json() or bytes()";
+      throw named("StreamNotUsableError", what + " does not work in a workflow" + reading);
     };
   const has = (value) => typeof value === "object" && value !== null && weakHas(handles, value);
+  const isReadable = (value) => has(value) || isBody(value);
   const hide = (object, name, value) =>
     defineProperty(object, name, {
       __proto__: null,
@@ -29,6 +34,7 @@
     WritableStream: ["abort", "close", "getWriter"],
     TransformStream: [],
   };
+  const instances = { ReadableStream: isReadable, WritableStream: has, TransformStream: () => false };
   const kinds = {};
   for (const kind of Object.keys(methods)) {
     const constructor = {
@@ -36,7 +42,7 @@
         throw refusal("new " + kind + "()");
       },
     }[kind];
-    hide(constructor, Symbol.hasInstance, kind === "TransformStream" ? () => false : has);
+    hide(constructor, Symbol.hasInstance, instances[kind]);
     kinds[kind] = constructor;
     hide(globalThis, kind, constructor);
   }
@@ -49,7 +55,10 @@
     hide(proto, Symbol.asyncIterator, refuse("for await over a stream"));
     defineProperty(proto, "locked", {
       __proto__: null,
-      get: refuse(kind + ".locked"),
+      get: function () {
+        if (!isBody(this)) throw refusal(kind + ".locked");
+        return false;
+      },
       enumerable: false,
       configurable: true,
     });
@@ -65,6 +74,12 @@
   // [run id, name] of a handle; undefined of anything else.
   helpers.streamOf = (value) =>
     typeof value === "object" && value !== null ? weakGet(handles, value) : undefined;
+  helpers.isReadable = isReadable;
+  helpers.bodyStream = () => {
+    const made = freeze(create(kinds.ReadableStream.prototype));
+    weakSet(bodies, made, true);
+    return made;
+  };
   helpers.streamHandle = (inner) => {
     if (!isArray(inner) || typeof inner[0] !== "string" || typeof inner[1] !== "string") {
       throw new TypeError("a stream without its run and name");

@@ -149,7 +149,8 @@
       this.#update();
     }
     entries() {
-      return iterate(this, this.#pairs, 2);
+      this.#pairs;
+      return iterate(this, 2);
     }
     forEach(callback, self = undefined) {
       let list = this.#pairs;
@@ -159,38 +160,40 @@
       }
     }
     keys() {
-      return iterate(this, this.#pairs, 0);
+      this.#pairs;
+      return iterate(this, 0);
     }
     values() {
-      return iterate(this, this.#pairs, 1);
+      this.#pairs;
+      return iterate(this, 1);
     }
     toString() {
       return textOf(this.#pairs);
     }
   }
-  const steps = new WeakMap();
-  const stepOf = uncurry(WeakMap.prototype.get);
-  const keepStep = uncurry(WeakMap.prototype.set);
-  const iteratorProto = {
-    __proto__: getPrototypeOf(getPrototypeOf([][iterator]())),
-    next() {
-      const state = stepOf(steps, this);
-      if (!state) throw new TypeError("this is no iterator of URLSearchParams");
-      const list = pairs(state.params), item = list[state.at];
-      if (item === undefined) return { value: undefined, done: true };
-      state.at++;
-      return { value: state.part === 2 ? [item[0], item[1]] : item[state.part], done: false };
-    },
+  // Makers of the iterators of pairs that Web IDL describes; part 0 is a key, 1 a value, 2 both.
+  const stepOf = uncurry(WeakMap.prototype.get), keepStep = uncurry(WeakMap.prototype.set);
+  helpers.pairIterators = (kind, pairAt) => {
+    const steps = new WeakMap();
+    const proto = {
+      __proto__: getPrototypeOf(getPrototypeOf([][iterator]())),
+      next() {
+        const state = stepOf(steps, this);
+        if (!state) throw new TypeError(`this is no iterator of ${kind}`);
+        const item = pairAt(state.target, state.at);
+        if (item === undefined) return { value: undefined, done: true };
+        state.at++;
+        return { value: state.part === 2 ? [item[0], item[1]] : item[state.part], done: false };
+      },
+    };
+    defineProperty(proto, Symbol.toStringTag, { value: `${kind} Iterator`, configurable: true });
+    return (target, part) => {
+      const made = { __proto__: proto };
+      keepStep(steps, made, { target, at: 0, part });
+      return made;
+    };
   };
-  defineProperty(iteratorProto, Symbol.toStringTag, {
-    value: "URLSearchParams Iterator",
-    configurable: true,
-  });
-  const iterate = (params, list, part) => {
-    const made = { __proto__: iteratorProto };
-    keepStep(steps, made, { params, at: 0, part });
-    return made;
-  };
+  const iterate = helpers.pairIterators("URLSearchParams", (params, at) => pairs(params)[at]);
 
   const END = 1, USERNAME = 2, HOST = 3, HOST_END = 4, PORT = 5, PATH = 6, SEARCH = 7, HASH = 8;
   const PARTS = {

@@ -7,12 +7,13 @@
   const source = "write the code out; source made at run time cannot be pinned to a run";
   const collected = "what the garbage collector does cannot be replayed; keep a plain reference";
   const shared = "a workflow is one thread; use plain variables";
+  const bytes = "use Uint8Array";
   const argument = "pass what you need as an argument; workflows have no environment";
   const callables = {
     fetch: inStep,
-    Headers: inStep,
-    Request: inStep,
-    Response: inStep,
+    Blob: bytes,
+    File: bytes,
+    FormData: "read a form with URLSearchParams, or in a Python step",
     XMLHttpRequest: inStep,
     WebSocket: inStep,
     EventSource: inStep,
