@@ -140,7 +140,7 @@ def _scope(method: str, path: str, headers: list[tuple[bytes, bytes]], query: by
     [
         ({"world": "memory://"}, "world is a world"),
         ({"base_url": "shop.example"}, "public URL"),
-        ({"base_url": "https://shop.example/?a=1"}, "public URL"),
+        ({"base_url": "https://a/?b=1"}, "public URL"),
         ({"base_url": 5}, "base_url is a text"),
         ({"authorize": "me"}, "authorize is a function"),
         ({"workflows": ["a.ts"]}, "dict of workflows"),

@@ -42,6 +42,24 @@ async def test_every_method_reaches_the_workflow(world: World, method: str) -> N
     assert request.reply is None
 
 
+@pytest.mark.parametrize(
+    ("of_app", "of_run", "seen"),
+    [
+        (f"{BASE}/flows/", "https://other.example", f"{BASE}/flows"),
+        (None, "https://other.example/", "https://other.example"),
+        (None, None, BASE),  # as the client asked
+    ],
+)
+async def test_the_workflow_sees_the_public_url(
+    world: World, of_app: str | None, of_run: str | None, seen: str
+) -> None:
+    run = await waiting_run(world, "t1", base_url=of_run)
+    async with client_of(app(world, base_url=of_app)) as client:
+        await client.post(webhook_path("t1"))
+    (request,) = await requests_of(run)
+    assert request.url == seen + webhook_path("t1")
+
+
 STATIC = Response(
     "<Response/>",
     status=201,

@@ -20,10 +20,15 @@ def webhook_path(token: str) -> str:
 
 
 async def waiting_run(
-    world: World, token: str, respond_with: object = None, *, is_webhook: bool = True
+    world: World,
+    token: str,
+    respond_with: object = None,
+    *,
+    is_webhook: bool = True,
+    base_url: str | None = None,
 ) -> Run:
     """A run that waits at a hook with this token."""
-    run = await start(WORKFLOWS["sleep"], world=world)
+    run = await start(WORKFLOWS["sleep"], world=world, base_url=base_url)
     metadata = encode({"respondWith": respond_with, "metadata": None}, where="metadata")
     claim = HookClaim(hook_id=_HOOK, token=token, metadata=metadata, is_webhook=is_webhook)
     created = Event(

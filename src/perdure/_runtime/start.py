@@ -21,6 +21,7 @@ from ..abc import World
 from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import meant_world, workers
 from .arguments import checked_attributes, checked_text
+from .base_url import public_base_url
 from .check import check_bundle
 from .fresh_ids import format_id, fresh_id, fresh_secret
 from .payloads import do_aside, encode_aside
@@ -42,6 +43,7 @@ async def start(
     run_id: str | None = None,
     idempotency_key: str | None = None,
     attributes: Mapping[str, str] | None = None,
+    base_url: str | None = None,
 ) -> Run:
     """Start a run of *workflow*; durable once this returns, and any worker may carry it on.
 
@@ -54,6 +56,8 @@ async def start(
         idempotency_key: the run's id derives from it; the same key returns the same run. Not
             empty. Arguments are compared by value: the order of keys does not count, 1.0 is 1.
         attributes: texts by name, by which ``list_runs`` finds the run; the workflow may set more.
+        base_url: the service's public URL, kept with the run for the URLs of its webhooks;
+            default: ``PERDURE_BASE_URL``, else none.
 
     Raises:
         CompileError: the workflow's source has errors.
@@ -85,6 +89,7 @@ async def start(
         idempotency_key=idempotency_key,
         attributes=texts,
         secret=fresh_secret(),
+        base_url=public_base_url(base_url),
     )
     worker = workers.get(target)
     if worker is None or not await worker.begin(new):

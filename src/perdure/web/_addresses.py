@@ -16,11 +16,11 @@ _HOST: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _IN_QUERY: Final = "!$&'()*+,;=:@/?%-._~"
 
 
-def public_url(base_url: str | None, request: Request, path: str) -> str:
+def public_url(base_url: str, request: Request, path: str) -> str:
     """The URL that the client asked for.
 
     Args:
-        base_url: where the app is mounted; None takes the word of the request for it.
+        base_url: where the app is mounted; "" takes the word of the request for it.
         path: within the app, quoted.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import cast
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from .._runtime.arguments import checked_count, checked_number, checked_text, checked_world
+from .._runtime.base_url import public_base_url
 from .._runtime.workflow import Workflow
 from ..abc import World
 from ..errors import UsageError
@@ -46,8 +46,9 @@ def app(
     Args:
         world: an open world; None is the one that is open in the event loop of a request, as in
             the service's lifespan.
-        base_url: the public URL of the app, such as ``"https://shop.example"``: workflows see
-            the requests of webhooks under it. None is the URL that a request came with.
+        base_url: the public URL of the app, such as ``"https://shop.example"``: the URLs of
+            webhooks begin with it. Default: ``PERDURE_BASE_URL``; where that is not set either,
+            the one that a run was started with, else the URL that a request came with.
         authorize: says who may do what with the run API; see ``Authorize``. Without it there is
             no run API: its paths answer 404.
         workflows: those that the run API may start, by the name it has for each.
@@ -59,7 +60,7 @@ def app(
     """
     site = Site(
         world=None if world is None else checked_world("world", world),
-        base_url=_checked_url(base_url),
+        base_url=public_base_url(base_url),
         authorize=_checked_authorize(authorize),
         workflows=_checked_workflows(workflows),
         api_path=_checked_path(api_path),
@@ -119,19 +120,6 @@ def _description(site: Site) -> Operation:
         result={"type": "object"},
     )
     return operation
-
-
-def _checked_url(url: object) -> str | None:
-    """A base URL without a slash at its end."""
-    if url is None:
-        return None
-    text = checked_text("base_url", url)
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise UsageError(
-            f"base_url={text!r}: it is the app's public URL, such as 'https://shop.example'"
-        )
-    return text.rstrip("/")
 
 
 def _checked_authorize(authorize: object) -> Authorize | None:

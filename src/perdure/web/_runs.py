@@ -105,6 +105,7 @@ async def start(call: Call) -> Response:
         world=call.world,
         idempotency_key=body.idempotency_key,
         attributes=body.attributes,
+        base_url=call.site.base_url or None,
     )
     where = f"{call.request.url.path}/{quote(run.id, safe='')}"
     return answer_json({"id": run.id}, 201, {"location": where})

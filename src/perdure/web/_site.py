@@ -22,7 +22,7 @@ class Site:
     """One app's settings."""
 
     world: World | None  # None: the one that is open in the event loop of the request
-    base_url: str | None  # the public URL of the app, without a slash at its end
+    base_url: str  # the public URL of the app, without a slash at its end; "" is unknown
     authorize: Authorize | None
     workflows: Mapping[str, Workflow]
     api_path: str

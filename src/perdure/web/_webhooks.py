@@ -16,10 +16,12 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
+from .._model.ids import RunId
 from .._protocol.codec import decode
 from .._protocol.frames import MAX_TOKEN
 from .._runtime.fresh_ids import fresh_id
 from .._runtime.hooks import Hook, get_hook, resume_hook
+from ..abc import World
 from ..errors import HookNotFoundError, RunNotFoundError, UsageError
 from ..values import Request, Response
 from ._addresses import public_url
@@ -88,7 +90,8 @@ class Webhook:
         way = _way_of(hook)
         resume_id, is_repeatable = _resume_id(request)
         reply = Reply(world, hook.run_id, resume_id) if way == _MANUAL else None
-        payload = await self._payload(token, request, reply)
+        base_url = self._site.base_url or await _base_url_of(world, hook)
+        payload = await self._payload(token, base_url, request, reply)
         receiver = await resume_hook(hook, payload, resume_id=resume_id, world=world)
         if receiver.run_id != hook.run_id:  # another run has taken the token over meanwhile
             reply = reply and Reply(world, receiver.run_id, resume_id)
@@ -97,7 +100,9 @@ class Webhook:
         answer = await self._wait(reply, request, is_repeatable)
         return None if answer is None else _answer(answer, request)
 
-    async def _payload(self, token: str, request: HttpRequest, reply: Reply | None) -> Request:
+    async def _payload(
+        self, token: str, base_url: str, request: HttpRequest, reply: Reply | None
+    ) -> Request:
         """The request as a value.
 
         Raises:
@@ -109,7 +114,7 @@ class Webhook:
         try:
             return Request(
                 request.method,
-                public_url(self._site.base_url, request, path),
+                public_url(base_url, request, path),
                 headers=pairs,
                 body=None if not body or request.method in ("GET", "HEAD") else body,
                 reply=None if reply is None else reply.name,
@@ -136,6 +141,10 @@ def _resume_id(request: HttpRequest) -> tuple[str, bool]:
     if key is None:
         return fresh_id("resume"), False
     return f"key_{hashlib.sha256(key.encode()).hexdigest()}", True
+
+
+async def _base_url_of(world: World, hook: Hook) -> str:
+    return (await world.storage.get_run(RunId(hook.run_id))).base_url
 
 
 def _way_of(hook: Hook) -> object:
