@@ -225,6 +225,27 @@ class Request(_Message):
             raise UsageError(f"a request with the method {verb} has no body")
         self._set(method=verb, url=url, reply=reply)
 
+    async def respond_with(self, response: Response) -> Response | None:
+        """Answer the caller of a webhook that has ``respondWith: "manual"``. In a step alone.
+
+        Durable once this returns. The first answer counts: a later one, of this step run again or
+        of another, changes nothing.
+
+        Args:
+            response: with a status and, with its headers, up to 1 MiB.
+
+        Returns:
+            The response that the caller has: this one, or the one that came first. None if the
+            caller waited too long, or went away.
+
+        Raises:
+            UsageError: no step is running here, nobody waits for a response to this request, or
+                *response* is none that can be sent.
+        """
+        replies = import_module("perdure._runtime.replies")
+        answer: Response | None = await replies.respond(self, response)
+        return answer
+
     def __repr__(self) -> str:
         parts = f"headers={list(self.headers.pairs)!r}, body={_shown_body(self.body)}"
         return f"Request({self.method!r}, {self.url!r}, {parts}, reply={self.reply!r})"

@@ -96,9 +96,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("code", REFUSED)
-def test_what_needs_a_step_is_refused_by_name(
-    run_of: RunOf, value_of: ValueOf, code: str
-) -> None:
+def test_what_needs_a_step_is_refused_by_name(run_of: RunOf, value_of: ValueOf, code: str) -> None:
     source = (
         'import { getWritable } from "workflow"; export async function w(request) {'
         f" try {{ await ({code}); }} catch (e) {{ return [e.name, e.message]; }} }}"

@@ -15,6 +15,7 @@ _WORKFLOW = frozenset(
         "FatalError",
         "RetryableError",
         "createHook",
+        "createWebhook",
         "defineHook",
         "getStepMetadata",
         "getWorkflowMetadata",

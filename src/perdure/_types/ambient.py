@@ -77,6 +77,25 @@ declare module "workflow" {
   /** Not in a workflow. */
   export function getStepMetadata(): never;
 
+  /** What a webhook with `respondWith: "manual"` receives; it is answered by a step. */
+  export interface RequestWithResponse extends Request {
+    respondWith(response: Response): Promise<void>;
+  }
+  export interface Webhook<T = Request> extends Hook<T> {
+    /** Where its requests go to: below the public URL that the run was started with. */
+    readonly url: string;
+  }
+  export interface WebhookOptions {
+    metadata?: unknown;
+    /** How each request is answered: by this response, or by a step. Default: status 202. */
+    respondWith?: Response | "manual";
+  }
+  /** A hook that HTTP requests resume. Its token is made by the run. */
+  export function createWebhook(
+    options: WebhookOptions & { respondWith: "manual" },
+  ): Webhook<RequestWithResponse>;
+  export function createWebhook(options?: WebhookOptions): Webhook;
+
   /** Merges into the run's attributes; null removes. */
   export function setAttributes(
     changes: Record<string, string | number | boolean | null>,

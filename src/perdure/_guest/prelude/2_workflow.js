@@ -253,6 +253,7 @@
     };
   };
   const getWritable = (options = {}) => helpers.writableOf(getWorkflowMetadata().workflowRunId, options);
+  helpers.baseUrl = () => metadata === null ? "" : metadata.url;
   helpers.workflow = {
     __proto__: null,
     sleep,

@@ -386,6 +386,7 @@
     static {
       isResponse = (value) => #status in value;
       responseBody = (response) => response.#body;
+      helpers.statusOf = (response) => response.#status;
       responseForm = (r) => [r.#status, r.#statusText, copyOf(listOf(r.#headers)), bytesOf(r.#body)];
       reviveResponse = (status, statusText, pairs, bytes) => {
         const response = new Response();
