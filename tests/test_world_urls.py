@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
-from perdure.errors import UsageError
+from perdure import open_world, worlds
+from perdure.errors import UsageError, WorldNotFoundError
 from perdure.testing.memory import MemoryWorld
 from perdure.worlds import make_world
 
@@ -30,3 +34,34 @@ def test_every_world_refuses_an_option_that_nobody_knows_by_its_name(scheme: str
     opened = MemoryWorld if scheme.startswith("memory") else make_world
     with pytest.raises(UsageError, match="colour"):
         opened(f"{scheme}?colour=red")
+
+
+@pytest.mark.anyio
+async def test_the_import_of_a_worlds_package_leaves_the_loop_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It took 50 ms of the first round."""
+    loop, has_gone_on = asyncio.get_running_loop(), threading.Event()
+
+    class EntryPoint:
+        def load(self) -> type[MemoryWorld]:
+            loop.call_soon_threadsafe(has_gone_on.set)
+            assert has_gone_on.wait(10)
+            return MemoryWorld
+
+    monkeypatch.setitem(worlds._entry_points, "memory", EntryPoint())
+    monkeypatch.setattr(worlds, "_openers", {})
+    async with open_world("memory://") as world:
+        assert isinstance(world, MemoryWorld)
+
+
+@pytest.mark.anyio
+async def test_an_opening_that_found_no_world_may_be_tried_again() -> None:
+    opening = open_world("nowhere://x")
+    for _ in range(2):
+        with pytest.raises(WorldNotFoundError):
+            await opening.__aenter__()
+    opening = open_world("memory://")
+    async with opening:
+        with pytest.raises(UsageError, match="entered before"):
+            await opening.__aenter__()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, cast, final
+
+import anyio.to_thread
 
 from ._opened import Block, note_url, running_loop
 from .abc import World
@@ -27,6 +29,7 @@ DEFAULT_URL = "sqlite:///.perdure/perdure.db"
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 
 _entry_points: dict[str, EntryPoint] = {}  # by scheme; to look through all packages takes 3 ms
+_openers: dict[str, Callable[..., World]] = {}  # of those that are imported
 
 
 def default_url() -> str:
@@ -45,6 +48,14 @@ def make_world(url: str | None = None, **options: object) -> World:
         WorldNotFoundError: no installed package serves the scheme; names those that are.
         UsageError: *url* is no text, or has no scheme.
     """
+    where, scheme = _checked(url)
+    world = _opener(scheme)(where, **options)
+    note_url(world, where)
+    return world
+
+
+def _checked(url: str | None) -> tuple[str, str]:
+    """The URL that is meant, and its scheme."""
     if url is not None and not isinstance(cast(object, url), str):
         raise UsageError(
             f"a world's URL is a text, not a value of type {type(url).__name__}; write for example"
@@ -55,15 +66,30 @@ def make_world(url: str | None = None, **options: object) -> World:
     if not mark or not _SCHEME.fullmatch(scheme):
         text = shown_url(where)
         raise UsageError(f"{text!r} is not a world's URL; write for example {DEFAULT_URL}")
+    return where, scheme
+
+
+def _opener(scheme: str) -> Callable[..., World]:
+    """The constructor of a scheme's worlds; its package is imported, once."""
+    if scheme in _openers:
+        return _openers[scheme]
     if scheme not in _entry_points:
         from importlib.metadata import entry_points  # a tenth of this package's import time
 
         _entry_points.update({point.name: point for point in entry_points(group="perdure.worlds")})
     if scheme not in _entry_points:
         raise WorldNotFoundError(scheme, installed=tuple(_entry_points))
-    world = cast(World, _entry_points[scheme].load()(where, **options))
-    note_url(world, where)
-    return world
+    opener: Callable[..., World] = _entry_points[scheme].load()
+    _openers[scheme] = opener
+    return opener
+
+
+async def make_world_aside(url: str | None = None, **options: object) -> World:
+    """``make_world``, without the event loop waiting for an import of 10 to 50 ms."""
+    _, scheme = _checked(url)
+    if scheme not in _openers:
+        await anyio.to_thread.run_sync(_opener, scheme)
+    return make_world(url, **options)
 
 
 def open_world(url: str | None = None, **options: object) -> AbstractAsyncContextManager[World]:
@@ -93,6 +119,7 @@ class _Opening(AbstractAsyncContextManager[World]):
     def __init__(self, url: str | None, options: Mapping[str, object]) -> None:
         self._url = url
         self._options = options
+        self._is_entered = False
         self._world: World | None = None
         self._block: Block | None = None
 
@@ -101,12 +128,17 @@ class _Opening(AbstractAsyncContextManager[World]):
 
     async def __aenter__(self) -> World:
         running_loop()
-        if self._world is not None:
+        if self._is_entered:
             raise UsageError(
                 f"{self!r} was entered before, and opens one world once; call open_world() for "
                 f"each block"
             )
-        world = self._world = make_world(self._url, **self._options)
+        self._is_entered = True
+        try:
+            world = self._world = await make_world_aside(self._url, **self._options)
+        except BaseException:
+            self._is_entered = False  # there is none
+            raise
         await world.__aenter__()
         self._block = Block(world)
         return world

@@ -28,7 +28,7 @@ from .._opened import (
 from ..abc import Capability, World
 from ..display import HIDDEN, shown_url
 from ..errors import UsageError
-from ..worlds import default_url, make_world
+from ..worlds import default_url, make_world_aside
 from .arguments import checked_world
 from .listener import Listener, Patience
 
@@ -121,7 +121,7 @@ async def _open_default(default: _Default) -> World:
     url = default_url()
     if default.world is not None and url_of(default.world) == url:
         return default.world
-    world = make_world(url)
+    world = await make_world_aside(url)
     used = [] if default.world is None else [default.world]
     others = [other for other in (*used, *opened_elsewhere()) if not _is_same(other, world)]
     if others:
