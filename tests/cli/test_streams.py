@@ -100,6 +100,30 @@ def test_a_reader_that_has_enough_is_no_failure(
     assert process.wait(timeout=30) == 141
 
 
+@pytest.mark.parametrize("command", [["--help"], ["runs", "--help"], ["--version"], []])
+def test_help_that_nobody_reads_is_no_failure(
+    folder: Path, environment: dict[str, str], command: list[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-m", "perdure", *command],
+        cwd=folder,
+        env=environment,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(write)
+    assert (process.returncode, process.stderr) == (141, b"")
+
+
+def test_a_steps_module_that_exits_is_not_taken_for_that(perdure: Run, folder: Path) -> None:
+    (folder / "exits.py").write_text("raise SystemExit(7)\n")
+    perdure("run", "flow.ts#flow", "[0]", "--steps", "exits", code=7)
+
+
 def test_a_run_goes_on_where_nobody_reads_its_progress(
     perdure: Run, folder: Path, environment: dict[str, str]
 ) -> None:

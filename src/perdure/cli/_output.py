@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import re
+import traceback
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from typing import IO, TypeAlias
@@ -32,6 +33,7 @@ __all__ = (
     "Cell",
     "counted",
     "cut",
+    "help_unread_in_peace",
     "print_json",
     "print_source",
     "say",
@@ -180,6 +182,22 @@ def _write(text: str) -> None:
     with _out.unread_in_peace():
         file.write(text)
         file.flush()
+
+
+@contextmanager
+def help_unread_in_peace() -> Generator[None, None, None]:
+    """Likewise for text that typer prints by itself, such as ``--help``.
+
+    Its console ends the program with 1, having noticed; plain output is noticed here.
+    """
+    try:
+        with _out.unread_in_peace():
+            yield
+    except SystemExit as exc:
+        *_, (frame, _) = traceback.walk_tb(exc.__traceback__)
+        if frame.f_globals["__name__"] != Console.__module__:
+            raise
+        _out.on_broken_pipe()
 
 
 def _discard(file: IO[str]) -> None:

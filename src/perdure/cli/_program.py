@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from ..display import shown_text
 from ._errors import DEFECT
-from ._output import say
+from ._output import help_unread_in_peace, say
 
 __all__ = ("Program",)
 
@@ -23,14 +23,16 @@ class Program(TyperGroup):
     def make_context(self, *args: Any, **named: Any) -> Any:
         """The context of the arguments. Raises a usage error whose message can be shown."""
         try:
-            return super().make_context(*args, **named)
+            with help_unread_in_peace():
+                return super().make_context(*args, **named)
         except Exception as exc:
             raise _displayable(exc) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an exception that it has no message for ends it with ``DEFECT``."""
         try:
-            return super().invoke(ctx)
+            with help_unread_in_peace():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort):
             raise
         except Exception as exc:
