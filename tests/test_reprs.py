@@ -8,9 +8,10 @@ import pytest
 
 from perdure import UNDEFINED, Run, Worker, Workflow, step, workflow
 from perdure._ending import Ending
-from perdure._runtime.carrier.caches import Baselines, WarmHeaps
+from perdure._runtime.carrier.baselines import Baselines
 from perdure._runtime.carrier.carrier import Carrier
 from perdure._runtime.carrier.slow_runs import SlowRuns
+from perdure._runtime.carrier.warm_heaps import WarmHeaps
 from perdure._runtime.carrier.writes import Writes
 from perdure._runtime.room import Room
 from perdure._runtime.slots import Slots, TakenSlots

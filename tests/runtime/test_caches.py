@@ -10,9 +10,9 @@ import pytest
 from perdure import Workflow, start
 from perdure._model.runs import RunRecord
 from perdure._protocol.frames import Limits
-from perdure._runtime.carrier import caches as cache_module
-from perdure._runtime.carrier.caches import Baselines, WarmHeaps
+from perdure._runtime.carrier.baselines import Baselines
 from perdure._runtime.carrier.heap import Heap
+from perdure._runtime.carrier.warm_heaps import WarmHeaps
 from perdure._runtime.room import Room
 from perdure._vm.pool import VmPool
 from perdure.model import RunId
@@ -78,12 +78,9 @@ async def test_a_baseline_is_made_once_while_it_is_kept(world: MemoryWorld, pool
     made.clear()
 
 
-async def test_bundles_cost_a_bounded_part_of_the_room(
-    world: MemoryWorld, pool: VmPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cache_module, "_LATEST", 1)
+async def test_bundles_cost_a_bounded_part_of_the_room(world: MemoryWorld, pool: VmPool) -> None:
     room = Room(16 << 20)
-    baselines = Baselines(world, pool, room)
+    baselines = Baselines(world, pool, room, latest=1)
     records = [await record_of(world, number) for number in range(8)]
     for record in records:
         await baselines.get(record)

@@ -23,7 +23,7 @@ from perdure import Run, Worker, Workflow, start, step
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import Limits
 from perdure._protocol.snapshot_format import MAGIC, decode_snapshot, encode_snapshot
-from perdure._runtime.carrier.caches import Baselines
+from perdure._runtime.carrier.baselines import Baselines
 from perdure._runtime.carrier.custody import Custody
 from perdure._runtime.carrier.giving_up import MAX_FRUITLESS
 from perdure._runtime.carrier.heap import Heap

@@ -1,8 +1,7 @@
-"""Cache: warm heaps of runs that are put away, and baselines of bundles.
+"""Baselines: the loaded bundles of one world, so that no run loads its own.
 
-A warm heap spares the thaw when its run goes on in this worker, a baseline the loading of its
-bundle. Both share a room, in which the longest unused goes first; a baseline that is in use is
-found again though there was no room for it. Everything here can be dropped at any time.
+They share a room with warm heaps, in which the longest unused goes first; one that is in use is
+found again though there was no room for it. Each can be dropped at any time.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from ..._model.ids import Digest, RunId
+from ..._model.ids import Digest
 from ..._model.runs import RunRecord
 from ..._vm.guest import GuestEngine, default_engine, load_engine
 from ..._vm.image import Baseline
@@ -29,56 +28,14 @@ from ...errors import (
     WorldContractError,
 )
 from ..room import Room
-from .heap import Heap
 
-__all__ = ("Baselines", "WarmHeaps")
+__all__ = ("Baselines",)
 
 SECONDS = 30.0  # to load a bundle
 _PATIENCE = 1.0  # of a processor, before it gives way where too many take long
 _ROOM_BYTES = 64 << 20
-_LATEST = 8  # baselines that are kept however little room there is
+LATEST = 8
 _Key: TypeAlias = "tuple[Digest, Digest]"  # engine and bundle
-
-
-@final
-class WarmHeaps:
-    """Heaps by run, in a room."""
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._heaps: dict[RunId, Heap] = {}
-
-    def __repr__(self) -> str:
-        return f"<WarmHeaps {len(self._heaps)}>"
-
-    def __len__(self) -> int:
-        return len(self._heaps)
-
-    def put(self, heap: Heap) -> None:
-        """Keep a heap; it belongs to the cache now."""
-        run_id = heap.run_id
-        self.drop(run_id)
-        self._heaps[run_id] = heap
-        self._room.keep(run_id, heap.held_bytes, lambda: self.drop(run_id))
-        self._room.use(heap.baseline_key)  # dropped before its heaps it would stay in memory
-
-    def take(self, run_id: RunId) -> Heap | None:
-        """The run's heap, which belongs to the caller now."""
-        heap = self._heaps.pop(run_id, None)
-        if heap is not None:
-            self._room.release(run_id)
-        return heap
-
-    def drop(self, run_id: RunId) -> None:
-        """Forget a run's heap."""
-        heap = self.take(run_id)
-        if heap is not None:
-            heap.close()
-
-    def clear(self) -> None:
-        """Forget them all."""
-        while self._heaps:
-            self.drop(next(iter(self._heaps)))
 
 
 @final
@@ -92,12 +49,14 @@ class Baselines:
         room: Room | None = None,
         *,
         seconds: float = SECONDS,
+        latest: int = LATEST,
     ) -> None:
         """Have none yet.
 
         Args:
             room: where they are kept; None is one of their own.
             seconds: a bundle may take to load.
+            latest: how many are kept however little room there is.
         """
         self._world = world
         self._pool = pool
@@ -106,7 +65,7 @@ class Baselines:
         self._spares = Spares(self._room.max_bytes // 4)
         self._baselines: OrderedDict[_Key, Baseline] = OrderedDict()
         self._kept_bytes = 0
-        self._latest: deque[Baseline] = deque(maxlen=_LATEST)
+        self._latest: deque[Baseline] = deque(maxlen=latest)
         self._alive: WeakValueDictionary[_Key, Baseline] = WeakValueDictionary()
         self._locks: WeakValueDictionary[_Key, anyio.Lock] = WeakValueDictionary()
 

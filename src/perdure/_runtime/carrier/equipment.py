@@ -19,9 +19,10 @@ from ..worker.callbacks import Callbacks
 from ..worker.execution import Execution
 from ..worker.leases import Leases
 from ..worker.runners import Work
-from .caches import Baselines, WarmHeaps
+from .baselines import Baselines
 from .routing import Routing
 from .slow_runs import SlowRuns
+from .warm_heaps import WarmHeaps
 
 __all__ = ("Carrying", "Tally")
 

@@ -24,7 +24,7 @@ from ..._vm.pool import VmPool
 from ..._vm.watch import StoppedError, Watch
 from ...abc import World
 from ...errors import DivergenceError, GuestError, PerdureError, SnapshotRejectedError
-from ..carrier.caches import SECONDS, Baselines
+from ..carrier.baselines import SECONDS, Baselines
 from ..carrier.heap import Heap
 from ..keys import snapshot_key
 from .inspection import read_log

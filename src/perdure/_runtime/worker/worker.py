@@ -24,10 +24,11 @@ from ..._vm.pool import VmPool
 from ...abc import World
 from ..ambient import workers
 from ..arguments import checked_count, checked_limits, checked_number, checked_world
-from ..carrier.caches import Baselines, WarmHeaps
+from ..carrier.baselines import Baselines
 from ..carrier.carrier import Carrier
 from ..carrier.equipment import Carrying
 from ..carrier.routing import Routing
+from ..carrier.warm_heaps import WarmHeaps
 from ..keys import snapshot_key as configured_key
 from ..own_tasks import start_own
 from ..room import Room
