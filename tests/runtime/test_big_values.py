@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from perdure import Worker, Workflow, start, step
-from perdure._protocol import codec, decoding
+from perdure._protocol import codec, decoding, dumping
 from perdure._protocol.codec import decode, encode, encode_error
 from perdure._runtime import payloads, steps as registry
 from perdure._runtime.inspect.inspection import inspect_run
@@ -88,8 +88,8 @@ def test_a_thread_gives_the_interpreter_away_between_pieces(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value, holding = BIG[kind](), Holding()
-    read, write = decoding._Feed.read, codec._Pieces.write
-    dump, load = codec._dump, decoding._load
+    read, write = decoding._Feed.read, dumping._Pieces.write
+    dump, load = dumping.dump, decoding._load
 
     def reading(self: Any, count: int) -> bytes:
         holding.give()
@@ -99,7 +99,7 @@ def test_a_thread_gives_the_interpreter_away_between_pieces(
         holding.give()
         return write(self, piece)
 
-    def dumping(*arguments: Any) -> bytes:
+    def encoding(*arguments: Any) -> bytes:
         holding.begin()
         return dump(*arguments)
 
@@ -108,8 +108,8 @@ def test_a_thread_gives_the_interpreter_away_between_pieces(
         return load(*arguments)
 
     monkeypatch.setattr(decoding._Feed, "read", reading)
-    monkeypatch.setattr(codec._Pieces, "write", writing)
-    monkeypatch.setattr(codec, "_dump", dumping)
+    monkeypatch.setattr(dumping._Pieces, "write", writing)
+    monkeypatch.setattr(codec, "dump", encoding)
     monkeypatch.setattr(decoding, "_load", loading)
     gc.disable()  # a collection takes as long as this process has objects
     try:

@@ -16,11 +16,11 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, cast, final
+from typing import Any
 from uuid import UUID
 
 import cbor2
@@ -38,13 +38,16 @@ from ..values import (
     Url,
 )
 from .decoding import decode, decode_error
+from .dumping import Pairs, dump
 from .enums import form_of
 from .error_fields import error_fields
 from .fetch import FETCH_KINDS, fetch_form
 from .models import content_of, is_model
+from .plain_values import MAX_DEPTH, MAX_SAFE_INTEGER, SCALARS, has_bigint, is_plain, is_scalar
+from .scalar_forms import bigint_form, identity_of, instant_form, whole_number
 from .show import show
 from .survey import MAX_ITEMS, too_many_items
-from .tags import FINE_SECONDS, ITEM_BYTES, TYPED_ARRAYS, Tag
+from .tags import ITEM_BYTES, TYPED_ARRAYS, Tag
 from .texts import crosses_as_text
 
 __all__ = (
@@ -57,17 +60,10 @@ __all__ = (
     "encode_scalars",
 )
 
-MAX_DEPTH = 200
-MAX_SAFE_INTEGER = 2**53 - 1  # above, an integer crosses as a BigInt
-_SMALL_ITEMS = 1000  # take cbor2 0.2 ms
 _TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels"
-_SCALARS = frozenset({str, int, float, bool, type(None), bytes})
-_SHORT_TEXT = 4096  # characters
 _FEW = 16  # values
 _ARRAY_TAGS = {code: tag for tag, code in TYPED_ARRAYS.items() if code is not None}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_MICROSECOND = timedelta(microseconds=1)
 _NO_FORM = object()
 
 
@@ -100,7 +96,7 @@ def encode_noting(value: object, *, where: str) -> tuple[bytes, bool]:
     if data is not None:
         # Such an integer has one of these bytes; most values have none.
         may_have = 0x1B in data or 0x3B in data or 0xC2 in data or 0xC3 in data
-        return data, may_have and _has_bigint(value)
+        return data, may_have and has_bigint(value)
     encoder = _Encoder(where)
     data = _encode_with_care(encoder, value)
     return data, encoder.has_bigint
@@ -112,7 +108,7 @@ def encode_scalar(value: Any) -> bytes | None:
     Returns:
         None for any other value; of these ``encode`` returns the same bytes.
     """
-    return cbor2.dumps(value) if _is_scalar(value) else None
+    return cbor2.dumps(value) if is_scalar(value) else None
 
 
 def encode_scalars(values: Sequence[Any]) -> bytes | None:
@@ -120,52 +116,22 @@ def encode_scalars(values: Sequence[Any]) -> bytes | None:
     if len(values) > _FEW:
         return None
     for value in values:
-        if not _is_scalar(value):
+        if not is_scalar(value):
             return None
     return cbor2.dumps(list(values))
-
-
-def _is_scalar(value: Any) -> bool:
-    kind = type(value)
-    if kind is int:
-        number: int = value
-        return -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER
-    if kind is str:
-        text: str = value
-        return len(text) <= _SHORT_TEXT and text.isascii()
-    return kind is bool or kind is float or value is None
 
 
 def _encode_plain(value: object, where: str) -> bytes | None:
     """The payload of a plain value; None if it is not plain."""
     count = [1]
     try:
-        if _is_plain(value, set(), 0, count):
-            return _dump(value, count[0])
+        if is_plain(value, set(), 0, count):
+            return dump(value, count[0])
     except (UnicodeEncodeError, RuntimeError):
         pass  # The slow way finds out where.
     if count[0] > MAX_ITEMS:
         raise too_many_items(where)
     return None
-
-
-def _has_bigint(value: Any) -> bool:
-    """Whether a plain value has an int that is no number."""
-    kind = type(value)
-    if kind is int:
-        return not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
-    if kind is dict:
-        value = value.values()
-    elif kind is not list and kind is not tuple:
-        return False
-    for item in value:
-        kind = type(item)
-        if kind is int:
-            if not -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER:
-                return True
-        elif (kind is dict or kind is list or kind is tuple) and _has_bigint(item):
-            return True
-    return False
 
 
 def _encode_with_care(encoder: _Encoder, value: object) -> bytes:
@@ -174,7 +140,7 @@ def _encode_with_care(encoder: _Encoder, value: object) -> bytes:
         prepared = encoder.prepare(value, 0)
         if encoder.shared:
             prepared = encoder.again().prepare(value, 0)
-        return _dump(prepared, encoder.count)
+        return dump(prepared, encoder.count)
     except (RecursionError, cbor2.CBOREncodeError):  # which counts each tag as a level
         raise ValueNotCarriableError(where, _TOO_DEEP) from None
     except RuntimeError as exc:  # of a container that another thread or task writes to
@@ -204,75 +170,6 @@ def encode_error(error: BaseException, *, now_ms: int | None = None) -> bytes:
 
 def _printable(value: object) -> object:
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
-
-
-def _dump(prepared: object, count: int) -> bytes:
-    """The bytes of a value that cbor2 knows, *count* items.
-
-    Other threads may run each time a piece is written; within a piece they cannot.
-    """
-    if count <= _SMALL_ITEMS:
-        data: bytes = cbor2.dumps(prepared, default=_encode_pairs)
-        return data
-    pieces = _Pieces()
-    cbor2.dump(prepared, cast(Any, pieces), default=_encode_pairs)
-    return b"".join(pieces.pieces)
-
-
-@final
-class _Pieces:
-    """A stand-in for the file that cbor2 writes to."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, piece: bytes) -> int:
-        self.pieces.append(bytes(piece))
-        return len(piece)
-
-
-@final
-class _Pairs:
-    """A map whose keys in this form Python cannot hash."""
-
-    def __init__(self, pairs: list[tuple[Any, Any]]) -> None:
-        self.pairs = pairs
-
-
-def _encode_pairs(encoder: cbor2.CBOREncoder, value: _Pairs) -> None:
-    encoder.encode_length(5, len(value.pairs))
-    for key, item in value.pairs:
-        encoder.encode(key)
-        encoder.encode(item)
-
-
-def _is_plain(value: Any, containers: set[int], depth: int, count: list[int]) -> bool:
-    """Whether cbor2 alone does *value* justice: a tree of scalars, lists and string-keyed dicts."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return True
-    if (kind is not dict and kind is not list and kind is not tuple) or depth > MAX_DEPTH:
-        return False
-    if value or kind is not tuple:  # () is one object everywhere
-        if id(value) in containers:
-            return False
-        containers.add(id(value))
-    count[0] += len(value)
-    if count[0] > MAX_ITEMS:
-        return False
-    if kind is dict:
-        count[0] += len(value)
-        for key in value:
-            if type(key) is not str:
-                return False
-        value = value.values()
-    for item in value:  # all() with a generator takes twice the time
-        if type(item) not in _SCALARS and not _is_plain(item, containers, depth + 1, count):
-            return False
-    return True
 
 
 class _Encoder:
@@ -316,7 +213,7 @@ class _Encoder:
     def prepare(self, value: Any, depth: int) -> Any:
         self.tally()
         kind = type(value)
-        if kind in _SCALARS:
+        if kind in SCALARS:
             if kind is int and not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
                 return self.bigint(value)
             return self.checked(value) if kind is str else value
@@ -420,7 +317,7 @@ class _Encoder:
         names = dict(pairs) if plain else {}
         if len(names) != len(pairs):
             self.check_apart(zip([name for name, _ in pairs], value, strict=True), "keys")
-        return names if plain else cbor2.CBORTag(Tag.MAP, _Pairs(pairs))
+        return names if plain else cbor2.CBORTag(Tag.MAP, Pairs(pairs))
 
     def check_apart(self, forms: Iterable[tuple[Any, Any]], kind: str) -> None:
         """Pass keys or items that JavaScript keeps apart.
@@ -430,7 +327,7 @@ class _Encoder:
         """
         values: dict[object, object] = {}
         for form, value in forms:
-            identity = _identity(form)
+            identity = identity_of(form)
             if identity is not None and values.setdefault(identity, value) is not value:
                 first = values[identity]
                 raise self.refuse(
@@ -462,7 +359,7 @@ class _Encoder:
             case datetime():
                 if value.tzinfo is None:
                     raise self.refuse("a naive datetime names no instant; give it a time zone")
-                return _instant(value)
+                return instant_form(value)
             case timedelta():
                 return self.duration(value)
             case UUID() | Decimal():
@@ -486,7 +383,7 @@ class _Encoder:
                 return self.checked(str(value)) if crosses_as_text(type(value)) else _NO_FORM
 
     def duration(self, value: timedelta) -> int | float:
-        form = _whole(value / _MILLISECOND)
+        form = whole_number(value / _MILLISECOND)
         try:
             is_exact = timedelta(milliseconds=form) == value
         except OverflowError:
@@ -512,7 +409,7 @@ class _Encoder:
             case str():
                 return self.checked(str.__str__(value))
             case BigInt():
-                return _bigint(value)
+                return bigint_form(value)
             case int():
                 is_number = -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
                 return int(value) if is_number else self.bigint(int(value))
@@ -555,42 +452,3 @@ def _in_order(items: Iterable[object]) -> list[object]:
         return sorted(items, key=lambda item: encode(item, where="item"))
     except ValueNotCarriableError:
         return list(items)  # refused later, with its path
-
-
-def _identity(form: Any) -> object:
-    """A key or item of a set as JavaScript compares it; None for an object, which is unique."""
-    kind = type(form)
-    if kind is str:
-        return form
-    if kind is float and form != form:
-        return ("number", "NaN")  # which JavaScript takes for one value
-    if kind is int or kind is float:
-        is_big = kind is int and abs(form) > MAX_SAFE_INTEGER
-        return ("bigint" if is_big else "number", form)
-    if kind is bool or form is None or form is cbor2.undefined:
-        return ("constant", str(form))
-    if kind is cbor2.CBORTag and form.tag in (Tag.BIGINT, Tag.NEGATIVE_BIGINT):
-        number = int.from_bytes(form.value, "big")
-        return ("bigint", number if form.tag == Tag.BIGINT else -1 - number)
-    return None
-
-
-def _bigint(value: int) -> cbor2.CBORTag:
-    """Tag 2, or 3 of -1 - n, also where a plain integer would do."""
-    magnitude = value if value >= 0 else -1 - value
-    data = magnitude.to_bytes((magnitude.bit_length() + 7) // 8, "big")
-    return cbor2.CBORTag(Tag.BIGINT if value >= 0 else Tag.NEGATIVE_BIGINT, data)
-
-
-def _whole(number: float) -> int | float:
-    return int(number) if number.is_integer() else number
-
-
-def _instant(value: datetime) -> cbor2.CBORTag:
-    """Seconds; where a float of them cannot tell microseconds, milliseconds and the rest."""
-    total = (value - _EPOCH) // _MICROSECOND
-    ms, past = divmod(total, 1000)
-    if past and abs(ms) >= FINE_SECONDS * 1000:
-        return cbor2.CBORTag(Tag.INSTANT, [ms, past])
-    seconds, rest = divmod(total, 1_000_000)
-    return cbor2.CBORTag(Tag.EPOCH, total / 1_000_000 if rest else seconds)
