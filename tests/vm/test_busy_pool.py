@@ -12,14 +12,14 @@ import anyio
 import pytest
 
 from perdure._model.commands import Completed, Interrupted, Outcome
-from perdure._protocol.codec import encode
-from perdure._protocol.frames import Limits, StartFrame
+from perdure._protocol.frames import Limits
 from perdure._vm import pool as pool_module, seat as seat_module
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure._vm.pool import VmPool
 from perdure._vm.watch import StoppedError, StopReason, Watch
 from perdure.errors import UsageError
+from tests.guests import start_frame
 from tests.vm.conftest import bundle_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -36,16 +36,8 @@ def baseline() -> Baseline:
 def run_loop(count: int) -> Outcome | None:
     """A guest that counts so far."""
     guest = baseline().instantiate()
-    frame = StartFrame(
-        run_id="run_" + 26 * "c",
-        workflow="w",
-        seed=bytes(32),
-        at_ms=1,
-        input=encode([count], where="arguments"),
-        limits=Limits(instructions=0),
-    )
     try:
-        return guest.start(frame).outcome
+        return guest.start(start_frame(count, limits=Limits(instructions=0))).outcome
     finally:
         guest.close()
 

@@ -6,14 +6,13 @@ import ctypes
 
 import pytest
 
-from perdure._protocol.codec import encode
-from perdure._protocol.frames import StartFrame
 from perdure._vm import spares as spares_module
 from perdure._vm.cell import Cell
 from perdure._vm.guest import default_engine
 from perdure._vm.image import Baseline
 from perdure._vm.instance import Instance
 from perdure._vm.spares import Spares
+from tests.guests import start_frame
 from tests.vm.conftest import bundle_of
 
 SECRET = "correct-horse-battery-staple"
@@ -36,14 +35,7 @@ def cell() -> Cell:
 
 
 def play(guest: Instance, *arguments: object) -> None:
-    frame = StartFrame(
-        run_id="run_" + 26 * "d",
-        workflow="w",
-        seed=bytes(32),
-        at_ms=1,
-        input=encode(list(arguments), where="arguments"),
-    )
-    assert guest.start(frame).outcome is not None
+    assert guest.start(start_frame(*arguments)).outcome is not None
 
 
 @pytest.mark.slow
