@@ -379,3 +379,25 @@ async def test_a_file_that_others_make_just_now_is_waited_for(
         with pytest.raises(WorldUnavailableError, match="locked"):
             await world.open()
         assert len(asked) > 1
+
+
+async def test_what_others_write_right_after_the_opening_ends_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the world's first look for what others wrote, with nothing written after."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with SqliteWorld(url) as other:
+        await other.storage.create_run(new_run("run_a"))
+        monkeypatch.setattr(_handle, "LOOK_EVERY", 0.2)
+        async with SqliteWorld(url) as world, anyio.create_task_group() as group:
+
+            async def wait() -> None:
+                with anyio.fail_after(5):
+                    page = await world.streams.read(RunId("run_a"), "s", wait_ms=60_000)
+                assert page.chunks == (b"x",)
+
+            group.start_soon(wait)
+            while "run_a" not in repr(world._handle.bells):
+                await anyio.sleep(0)
+            await world.streams.info(RunId("run_a"), "s")  # after the wait's own first look
+            await other.streams.append(RunId("run_a"), "s", [b"x"], writer="w", sequence=0)

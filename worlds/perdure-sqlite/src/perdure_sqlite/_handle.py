@@ -215,7 +215,7 @@ class Handle:
             self.bells.ring_all()  # whoever waits hears of it
             return
         version = db.execute("PRAGMA data_version").fetchone()[0]
-        if self._version is not None and version != self._version:
+        if version != self._version:  # at the first look, too: others wrote since it was opened
             self.bells.ring_all()
         self._version = version
         if for_owners and self.owner.has_dead() and self._writer is not None:
