@@ -19,6 +19,7 @@ from ._move import ANY, former, move
 from ._output import show
 from ._program import Program
 from ._rerun import rerun
+from ._stream import stream
 from ._types import types
 from ._wake import wake
 from .demo import demo
@@ -61,6 +62,7 @@ for _command in (
     _runs.worker,
     inspect,
     _runs.log,
+    stream,
     cancel,
     wake,
     hooks,

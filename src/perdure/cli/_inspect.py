@@ -48,7 +48,7 @@ def inspect(
     world: WorldOption = None,
     as_json_: JsonOption = False,
 ) -> None:
-    """Show a run: its steps with arguments and errors, waits, hooks, events and snapshot."""
+    """Show a run: steps with arguments and errors, waits, hooks, streams, events, snapshot."""
 
     async def main() -> None:
         if events is not None and events < 0:
@@ -71,7 +71,7 @@ def inspect(
 def _keep_failures(fields: Json) -> None:
     fields["steps"] = [step for step in fields["steps"] if _has_failed(step)]
     fields["events"] = [event for event in fields["events"] if event["type"] in _FAILURES]
-    fields["waits"] = fields["hooks"] = []
+    fields["waits"] = fields["hooks"] = fields["streams"] = []
 
 
 def _has_failed(step: Json) -> bool:
@@ -141,6 +141,13 @@ def _entities(fields: Json) -> Iterator[Table]:
     yield (
         ("hook", "status", "token", "awaited at"),
         [[one["id"], one["status"], one["token"], one["at"]] for one in fields["hooks"]],
+    )
+    yield (
+        ("stream", "chunks", "status"),
+        [
+            [one["name"], str(one["chunks"]), "closed" if one["closed"] else "open"]
+            for one in fields["streams"]
+        ],
     )
 
 

@@ -14,6 +14,7 @@ from ..._model.events import EventType, LoggedEvent
 from ..._model.ids import EntityId, RunId
 from ..._model.runs import RunRecord, RunStatus
 from ..._model.snapshot import Snapshot
+from ..._model.streams import StreamInfo
 from ..._protocol.codec import decode
 from ..._protocol.json_values import Json, as_json
 from ..._value_class import value_class
@@ -46,6 +47,7 @@ class Inspection:
     events: tuple[LoggedEvent, ...]
     entities: tuple[Entity, ...]
     chain: tuple[Snapshot, ...]
+    streams: tuple[StreamInfo, ...]
 
     def as_json(self) -> Json:
         """The same as JSON types; takes time for large values, so an event loop that is shared
@@ -58,6 +60,10 @@ class Inspection:
             "steps": self._steps(),
             "waits": self._of(EntityKind.WAIT),
             "hooks": self._of(EntityKind.HOOK),
+            "streams": [
+                {"name": stream.name, "chunks": stream.length, "closed": stream.closed}
+                for stream in self.streams
+            ],
             "snapshot": newest
             and {
                 "bytes": sum(len(snapshot.data) for snapshot in self.chain),
@@ -117,6 +123,7 @@ async def inspect_run(world: World, run_id: str) -> Inspection:
         events=events,
         entities=entities,
         chain=await world.snapshots.load(record.run_id),
+        streams=await world.streams.list_streams(record.run_id),
     )
 
 

@@ -133,7 +133,7 @@ class Readable(Generic[T_co]):
         while not self._chunks and not self._is_done:
             with lent():
                 record = await self._wait(world)
-            if record is not None:
+            if record is not None and not self._chunks:
                 await self._read_last(world, record)
 
     async def _read(self, world: World, *, limit: int = _PAGE, wait_ms: int = 0) -> StreamPage:
