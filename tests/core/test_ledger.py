@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, strategies as st
 
-from perdure._core.ledger import Ledger, next_digest
+from perdure._core.ledger import KEYED_HOOK, Ledger, next_digest
 from perdure._model.commands import (
     AskHook,
     Command,
@@ -66,6 +68,17 @@ def test_a_hook_is_open_until_it_is_disposed_of() -> None:
 def test_a_hook_that_is_asked_for_opens_nothing() -> None:
     assert noted(AskHook(id=HOOK.id)).is_empty
     assert noted(HOOK, AskHook(id=HOOK.id)) == noted(HOOK)
+
+
+def test_a_run_that_was_started_with_a_token_has_its_hook_open() -> None:
+    ledger = Ledger.empty()
+    created = delivery(EventType.RUN_CREATED, None)
+    ledger.deliver(replace(created, facts={"workflow": "w", "hook": "order-17"}))
+    assert ledger.hooks == {KEYED_HOOK: "order-17"}
+    ledger.note([DisposeHook(id=KEYED_HOOK)])
+    assert ledger.is_empty
+    ledger.deliver(delivery(EventType.RUN_MOVED, None))
+    assert ledger.is_empty
 
 
 def test_attributes_and_deliveries_of_the_run_open_and_end_nothing() -> None:

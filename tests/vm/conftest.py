@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -81,6 +81,13 @@ class Run:
     def thawed(self, *deltas: bytes) -> Run:
         """The same run on a guest thawed from *deltas*."""
         return Run(self.baseline, self.baseline.thaw(deltas), self.position)
+
+
+def listed(value: Any) -> list[Any]:
+    """A value that is an array, for its parts."""
+    parts: list[Any] = value
+    assert type(parts) is list, value
+    return parts
 
 
 @pytest.fixture(scope="module")

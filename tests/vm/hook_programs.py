@@ -13,7 +13,7 @@ from random import Random
 from typing import TypeAlias
 
 from perdure._model.commands import Answer, Completed, OpenHook, ScheduleStep, StartWait
-from perdure._protocol.codec import decode, decode_error, encode
+from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import GuestDelivery
 from perdure._vm.image import take_image
 from tests.vm.conftest import Run
@@ -128,10 +128,7 @@ class Host:
             if self.outcome is not None:
                 break
             self._settle_all()
-        assert isinstance(self.outcome, Completed), (
-            program,
-            getattr(self.outcome, "error", b"") and decode_error(self.outcome.error),  # type: ignore[attr-defined]
-        )
+        assert isinstance(self.outcome, Completed), (program, self.outcome)
         return [(hook, number) for hook, number in decode(self.outcome.value)]
 
     def _note(self, answer: Answer) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from perdure._compiler.builtin_modules import MODULES
 from perdure.errors import GuestError
-from tests.vm.conftest import RunOf, ValueOf
+from tests.vm.conftest import RunOf, ValueOf, listed
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -20,7 +22,7 @@ def test_a_module_exports_what_the_compiler_says(
     assert value_of(run.start()) == sorted(MODULES[module])
 
 
-ERRORS = {
+ERRORS: dict[str, dict[str, Any]] = {
     'new HookConflictError("t", "run_1")': {
         "name": "HookConflictError",
         "text": 'the hook\'s token "t" is already in use by another workflow, run run_1',
@@ -62,7 +64,7 @@ ERRORS = {
 
 @pytest.mark.parametrize(("made", "facts"), ERRORS.items(), ids=[e[4:20] for e in ERRORS])
 def test_an_error_crosses_with_its_facts_and_comes_back_as_one_of_its_class(
-    run_of: RunOf, value_of: ValueOf, made: str, facts: dict[str, object]
+    run_of: RunOf, value_of: ValueOf, made: str, facts: dict[str, Any]
 ) -> None:
     name = facts["name"]
     run = run_of(
@@ -74,12 +76,8 @@ def test_an_error_crosses_with_its_facts_and_comes_back_as_one_of_its_class(
         f" {name}.is(new Error()), {name}.is(null), {name}.name]; }}"
     )
     run.step_of(run.start())
-    error = GuestError(
-        name=str(name),
-        message=str(facts["text"]),
-        props=facts["props"],  # type: ignore[arg-type]  # of the table
-    )
-    back, *checks = value_of(run.complete(error))  # type: ignore[misc]  # a list
+    error = GuestError(name=name, message=facts["text"], props=facts["props"])
+    back, *checks = listed(value_of(run.complete(error)))
     assert isinstance(back, GuestError)
     assert (back.name, back.text, back.props) == (name, facts["text"], facts["props"])
     assert checks == [True, True, True, False, False, name]
@@ -120,6 +118,6 @@ def test_what_has_no_meaning_in_a_workflow_throws_by_name(
         "export async function w(names) { return names.map((name) => {\n"
         "try { all[name](); } catch (error) { return [error.name, error.message]; } }); }"
     )
-    thrown = value_of(run.start(sorted(names)))
-    for name, (error, message) in zip(sorted(names), thrown, strict=True):  # type: ignore[call-overload]
+    thrown = listed(value_of(run.start(sorted(names))))
+    for name, (error, message) in zip(sorted(names), thrown, strict=True):
         assert (error, name + "()" in message) == (names[name], True)

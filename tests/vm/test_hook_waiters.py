@@ -10,11 +10,11 @@ import os
 
 import pytest
 
-from perdure._model.commands import Answer, StartWait
+from perdure._model.commands import Answer, DeliveryOutput, StartWait
 from perdure._protocol.codec import encode
 from perdure._protocol.frames import GuestDelivery
 from perdure._vm.image import make_delta
-from tests.vm.conftest import Run, RunOf, ValueOf
+from tests.vm.conftest import Run, RunOf, ValueOf, listed
 from tests.vm.hook_programs import SOURCE, check, image_of
 
 PROGRAMS = int(os.environ.get("PERDURE_HOOK_PROGRAMS", "200"))
@@ -48,7 +48,7 @@ def test_frozen_thawed_or_told_at_once_a_program_does_the_same(run_of: RunOf, se
     program = plain.program
     frozen.start(program)
     whole.start(program)
-    answers = []
+    answers: list[DeliveryOutput] = []
     for delivery in plain.deliveries:
         thawed = frozen.thawed(make_delta(frozen.guest, frozen.baseline.image))
         frozen.guest.close()
@@ -136,7 +136,7 @@ def test_a_racer_that_lost_takes_nothing(run_of: RunOf, value_of: ValueOf, racer
             delivery("step_completed", "step_3", 4),
         ]
     )
-    first, second = value_of(answer)  # type: ignore[misc]  # a pair
+    first, second = listed(value_of(answer))
     assert first == "late"
     assert "payload" in str(second)
 

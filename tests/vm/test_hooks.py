@@ -8,7 +8,7 @@ from perdure._model.commands import Answer, AskHook, Command, DisposeHook, OpenH
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import GuestDelivery, StartFrame
 from perdure.errors import GuestError
-from tests.vm.conftest import Run, RunOf, ValueOf
+from tests.vm.conftest import Run, RunOf, ValueOf, listed
 
 HEAD = (
     'import { work } from "python:steps";'
@@ -100,7 +100,7 @@ def test_an_option_that_is_wrong_throws_at_once(
 
 def test_tokens_are_made_where_none_is_named(run_of: RunOf, value_of: ValueOf) -> None:
     run = run_of(body("const a = createHook(), b = createHook(); return [a.token, b.token];"))
-    first, second = value_of(run.start())  # type: ignore[misc]  # a pair
+    first, second = listed(value_of(run.start()))
     assert len(first) == len(second) == 32
     assert first != second
 
@@ -139,7 +139,7 @@ def test_an_iterator_that_was_returned_takes_nothing(run_of: RunOf, value_of: Va
     )
     run.start()
     answer = tell(run, ("step_completed", "step_2", None), ("hook_received", "hook_1", 1))
-    returned, pending, following, theirs = value_of(answer)  # type: ignore[misc]  # four
+    returned, pending, following, theirs = listed(value_of(answer))
     assert returned == {"value": 7, "done": True}
     assert (pending["done"], following["done"]) == (True, True)
     assert theirs == {"value": 1, "done": False}
@@ -165,7 +165,7 @@ def test_dispose_ends_what_waits(run_of: RunOf, value_of: ValueOf, dispose: str)
     assert [type(c) for c in commands(run.start())] == [OpenHook, AskHook, ScheduleStep]
     answer = tell(run, ("step_completed", "step_2", None))
     assert commands(answer) == [DisposeHook(id=commands(answer)[0].id)]
-    first, name, token, later, after, following, asked, asked_after = value_of(answer)  # type: ignore[misc]
+    first, name, token, later, after, following, asked, asked_after = listed(value_of(answer))
     assert (first["done"], following["done"]) == (True, True)
     assert (name, token, later, after) == ("HookDisposedError", "t", "HookDisposedError", [])
     assert (asked, asked_after) == ("HookDisposedError", "HookDisposedError")
@@ -239,7 +239,7 @@ def test_a_conflict_names_the_other_run_every_time(run_of: RunOf, value_of: Valu
     run.start()
     answer = tell(run, ("hook_conflict", "hook_1", CONFLICT), ("hook_registered", "hook_1", None))
     assert (commands(answer), answer.open) == ([], 0)
-    owner, same, later, errors = value_of(answer)  # type: ignore[misc]  # four
+    owner, same, later, errors = listed(value_of(answer))
     assert (owner, same, later) == ({"runId": "run_other"}, True, True)
     assert errors == [["HookConflictError", "t", "run_other", True]] * 4
 
@@ -350,7 +350,9 @@ def test_a_defined_hook_is_created_here_and_resumed_elsewhere(
         )
     )
     run.start()
-    payload, name, message, wrong = value_of(tell(run, ("hook_received", "hook_1", {"odd": 1})))  # type: ignore[misc]
+    payload, name, message, wrong = listed(
+        value_of(tell(run, ("hook_received", "hook_1", {"odd": 1})))
+    )
     assert (payload, name) == ({"odd": 1}, "UnavailableInWorkflowContextError")
     assert "perdure.resume_hook" in message
     assert wrong == "defineHook takes an object of options, not 5"

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from perdure._protocol.codec import encode
 from perdure._protocol.frames import StartFrame
-from tests.vm.conftest import RunOf, ValueOf
+from tests.vm.conftest import RunOf, ValueOf, listed
 
 MASK32, MASK64 = 2**32 - 1, 2**64 - 1
 SOURCE = """
@@ -91,7 +91,7 @@ def test_random_values_are_those_of_the_generators(
     frame = StartFrame(
         run_id="run_a", workflow="w", seed=seed, at_ms=0, input=encode([sizes], where="input")
     )
-    out, uuid, token = value_of(guest.start(frame))  # type: ignore[misc]  # three
+    out, uuid, token = listed(value_of(guest.start(frame)))
     guest.close()
     expected = Expected(seed)
     assert out == [value for n in sizes for value in (expected.bytes(n), expected.random())]
@@ -107,7 +107,7 @@ def test_a_seed_of_another_length_is_filled_up_or_cut(
 ) -> None:
     guest = run_of(SOURCE).baseline.instantiate()
     frame = StartFrame(run_id="run_a", workflow="w", seed=seed, at_ms=0, input=b"\x81\x81\x10")
-    (values, number), *_ = value_of(guest.start(frame))  # type: ignore[misc]  # three
+    (values, number), *_ = listed(value_of(guest.start(frame)))
     guest.close()
     expected = Expected(seed[:32].ljust(32, b"\0"))
     assert (values, number) == (expected.bytes(16), expected.random())

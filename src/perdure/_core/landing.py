@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .._model.commit import TurnCommit
-from .._model.events import Event, EventType
+from .._model.events import Event, EventType, Fact
 from .._model.hooks import HookRecord
 from .._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
 from ..errors import CursorError, RunEndedError, StaleTurnError
@@ -54,13 +54,20 @@ def fresh_record(new: NewRun) -> RunRecord:
 
 
 def created_event(new: NewRun) -> Event:
-    """The event at position 1."""
+    """The event at position 1; that of a keyed start says its token, for the guest."""
+    facts: dict[str, Fact] = {
+        "workflow": new.workflow,
+        "bundle": new.bundle,
+        "engine": new.engine,
+    }
+    if new.hook is not None:
+        facts["hook"] = new.hook.token
     return Event(
         type=EventType.RUN_CREATED,
         key="run/created",
         at_ms=new.created_at_ms,
         payload=new.input,
-        facts={"workflow": new.workflow, "bundle": new.bundle, "engine": new.engine},
+        facts=facts,
     )
 
 

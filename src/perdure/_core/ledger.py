@@ -23,7 +23,9 @@ from .._model.commands import (
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 
-__all__ = ("Ledger", "next_digest")
+__all__ = ("KEYED_HOOK", "Ledger", "next_digest")
+
+KEYED_HOOK = EntityId("hook_0")  # of a run that was started with a token; no guest makes this id
 
 _ENDS_STEP = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED})
 _ENDS_HOOK = frozenset({EventType.HOOK_CONFLICT, EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
@@ -74,6 +76,7 @@ class Ledger:
         """Note one delivery to the guest."""
         self.digest = next_digest(self.digest, event)
         if event.entity is None:
+            self._begin(event)
             return
         if event.type in _ENDS_STEP:
             self.steps.pop(event.entity, None)
@@ -81,6 +84,12 @@ class Ledger:
             self.waits.pop(event.entity, None)
         elif event.type in _ENDS_HOOK:
             self.hooks.pop(event.entity, None)
+
+    def _begin(self, event: Event) -> None:
+        """Note the token that a keyed start has from the first."""
+        token = event.facts.get("hook") if event.type is EventType.RUN_CREATED else None
+        if isinstance(token, str):
+            self.hooks[KEYED_HOOK] = token
 
     def note(self, commands: Iterable[Command]) -> None:
         """Note the guest's commands."""

@@ -306,6 +306,7 @@ def _seed(record: RunRecord) -> bytes:
 
 
 def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFrame:
+    token = created.facts.get("hook")
     return StartFrame(
         run_id=record.run_id,
         workflow=record.workflow,
@@ -314,6 +315,7 @@ def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFram
         input=created.payload or b"\x80",
         limits=limits,
         url=record.base_url,
+        hook=token if isinstance(token, str) else None,
     )
 
 
