@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 # Somebody else calls them, by these names.
 CALLED = {
     "bake": "build.py, which runs the file",
+    "capture_signals": "uvicorn, which would heed them itself",
     "emit": "logging",
     "evaluate": "tests, which look into a guest with it",
     "running_ministack": "tests of worlds",

@@ -28,6 +28,7 @@ ASKED: list[tuple[str, str, str, str | None]] = [  # method, path, action, run
     ("GET", "/api/runs/r1/log", "log", "r1"),
     ("GET", "/api/runs/r1/hooks", "hooks", "r1"),
     ("POST", "/api/runs/r1/cancel", "cancel", "r1"),
+    ("POST", "/api/runs/r1/wake", "wake", "r1"),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.web.fuzzing import Target, fuzz
 from tests.web.serving import serving
 
-EXAMPLES = int(os.environ.get("PERDURE_HTTP_FUZZ", "20"))  # of each operation
+EXAMPLES = int(os.environ.get("PERDURE_HTTP_FUZZ", "10"))  # of each operation
 SEED = int(os.environ.get("PERDURE_SEED", "0"))
 
 
@@ -21,4 +21,4 @@ def test_the_api_under_fuzz(tmp_path: Path) -> None:
         answers = fuzz(url, target, examples=EXAMPLES, number=SEED)
     for (operation, status), count in sorted(answers.items()):
         print(f"{count:6} {status} {operation}")
-    assert {status for _, status in answers} >= {200, 201, 403, 404, 409, 422}
+    assert {status for _, status in answers} >= {200, 403, 404, 422}

@@ -113,6 +113,7 @@ async def test_a_run_is_cancelled_once_and_for_all(client: httpx.AsyncClient) ->
         ("GET", "/api/runs/run_nobody/events", None, 404, "run_not_found"),
         ("GET", "/api/runs/run_nobody/log", None, 404, "run_not_found"),
         ("POST", "/api/runs/run_nobody/cancel", {}, 404, "run_not_found"),
+        ("POST", "/api/runs/run_nobody/wake", {}, 404, "run_not_found"),
         ("GET", "/api/runs/run_nobody/hooks", None, 404, "run_not_found"),
         ("POST", "/api/hooks/resume", {"token": "nobody"}, 404, "hook_not_found"),
         ("POST", "/api/hooks/resume", {}, 422, "invalid_request"),
@@ -204,3 +205,15 @@ async def test_a_hook_is_listed_and_resumed(client: httpx.AsyncClient, world: Wo
     assert (await ended(client, run_id))["output"] == {"approved": True}
     answer = await client.post("/api/hooks/resume", json=body)
     assert (answer.status_code, answer.json()["code"]) == (404, "hook_not_found")
+
+
+async def test_a_sleeping_run_is_woken(client: httpx.AsyncClient) -> None:
+    run_id = await begin(client, "sleep")
+    path, count = f"/api/runs/{run_id}/wake", 0
+    with anyio.fail_after(20):
+        while not count:  # until it sleeps
+            count = (await client.post(path, json={})).json()["waits"]
+    assert count == 1
+    assert (await ended(client, run_id))["status"] == "completed"
+    answer = await client.post(path, json={"ids": ["step_9"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "usage")

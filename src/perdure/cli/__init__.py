@@ -19,6 +19,7 @@ from ._move import ANY, former, move
 from ._output import show
 from ._program import Program
 from ._rerun import rerun
+from ._serve import serve
 from ._stream import stream
 from ._types import types
 from ._wake import wake
@@ -60,6 +61,7 @@ for _command in (
     _runs.run,
     _runs.start,
     _runs.worker,
+    serve,
     inspect,
     _runs.log,
     stream,

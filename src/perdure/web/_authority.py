@@ -15,7 +15,7 @@ __all__ = ("Action", "Authorize", "is_allowed")
 _log = logging.getLogger("perdure")
 
 Action: TypeAlias = Literal[
-    "describe", "start", "list", "get", "events", "log", "hooks", "cancel", "resume"
+    "describe", "start", "list", "get", "events", "log", "hooks", "cancel", "wake", "resume"
 ]
 
 

@@ -12,8 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from ._limits import HttpLimits
 from ._problems import Problem
 
-__all__ = ("read_body", "read_json")
+__all__ = ("read_body", "read_json", "unread")
 
+_READ = "perdure.body_was_read"  # in a request's scope
 _JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -35,9 +36,10 @@ async def read_body(request: Request, limits: HttpLimits) -> bytes:
                     raise _too_large(limits)
     except TimeoutError:
         detail = f"The body took longer than {limits.body_seconds:g} seconds."
-        raise Problem(408, "body_too_slow", detail, headers={"connection": "close"}) from None
+        raise Problem(408, "body_too_slow", detail) from None
     except ClientDisconnect:
         raise Problem(400, "body_cut_off", "The body was cut off.") from None
+    request.scope[_READ] = True
     return bytes(chunks)
 
 
@@ -47,7 +49,17 @@ def _is_above(digits: str, limit: int) -> bool:
 
 def _too_large(limits: HttpLimits) -> Problem:
     detail = f"A body has at most {limits.body_bytes:,} bytes here."
-    return Problem(413, "body_too_large", detail, headers={"connection": "close"})
+    return Problem(413, "body_too_large", detail)
+
+
+def unread(request: Request) -> dict[str, str]:
+    """Headers of an answer before the request's body was read, so that no server reads it all."""
+    if _READ in request.scope:
+        return {}
+    length = request.headers.get("content-length", "0")
+    has_body = length.strip("0") != "" or "transfer-encoding" in request.headers
+    is_first_version = str(request.scope.get("http_version", "1.1")).startswith("1")
+    return {"connection": "close"} if has_body and is_first_version else {}
 
 
 async def read_json(request: Request, limits: HttpLimits) -> object:

@@ -21,7 +21,7 @@ from .._value_class import value_class
 from ..abc import World
 from ..errors import RunNotFoundError
 from ._authority import Action
-from ._bodies import read_body, read_json
+from ._bodies import read_body, read_json, unread
 from ._presence import ClientGone
 from ._problems import Problem, as_problem
 from ._site import Site
@@ -86,7 +86,7 @@ def endpoint(site: Site, operation: Operation) -> Callable[[Request], Awaitable[
         except ClientGone:
             return Response()  # to nobody
         except Exception as exc:
-            return as_problem(exc).response()
+            return as_problem(exc).response(unread(request))
 
     return handle
 

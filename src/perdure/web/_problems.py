@@ -79,8 +79,8 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.facts = facts
 
-    def response(self) -> Response:
-        """The answer to the request."""
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """The answer to the request, with *headers* beside its own."""
         members = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -92,7 +92,7 @@ class Problem(Exception):
         return Response(
             json.dumps(members).encode(),
             self.status,
-            {**self.headers, "cache-control": "no-store"},
+            {**self.headers, **(headers or {}), "cache-control": "no-store"},
             "application/problem+json",
         )
 

@@ -233,6 +233,18 @@ async def cancel(call: Call) -> Response:
     return await _answer_run(await call.world.storage.get_run(call.run))
 
 
+class Wake(Fields):
+    """Which sleeps to end."""
+
+    ids: list[Name] | None = Field(default=None, description="of waits; null is all that are open")
+
+
+async def wake(call: Call) -> Response:
+    """End sleeps of a run before their time."""
+    count = await Run(call.run, call.world).wake(cast(Wake, call.body).ids)
+    return answer_json({"waits": count})
+
+
 class Resume(Fields):
     """A payload for a hook."""
 
@@ -349,6 +361,17 @@ OPERATIONS: tuple[Operation, ...] = (
         handle=cancel,
         body=Cancel,
         result=_RUN,
+        refusals=(404, 409),
+    ),
+    Operation(
+        name="wake_run",
+        action="wake",
+        method="POST",
+        path="/runs/{run_id}/wake",
+        summary="End sleeps of a run before their time",
+        handle=wake,
+        body=Wake,
+        result=_object(waits={"type": "integer"}),
         refusals=(404, 409),
     ),
     Operation(

@@ -26,7 +26,7 @@ from ..errors import HookNotFoundError, RunNotFoundError, UsageError
 from ..values import Request, Response
 from ._addresses import public_url
 from ._answers import http_response
-from ._bodies import read_body
+from ._bodies import read_body, unread
 from ._presence import ClientGone, while_present
 from ._problems import Problem
 from ._replies import Reply
@@ -71,7 +71,7 @@ class Webhook:
         except Exception as exc:
             _log.error("a webhook's request failed: %s", exc, exc_info=exc)
             response = None
-        return HttpResponse(status_code=404) if response is None else response
+        return response or HttpResponse(status_code=404, headers=unread(request))
 
     async def _deliver(self, token: str, request: HttpRequest) -> HttpResponse | None:
         """The answer, once the workflow has the request; None: there is none.
