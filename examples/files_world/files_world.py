@@ -50,6 +50,8 @@ class Files(BlockingStore):
         with self.locked():
             for left in (self.root / "parts").iterdir():
                 left.unlink()
+            for page in self.pages():
+                self.deliver(page)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """One writer at a time, of all threads and processes."""
@@ -84,6 +86,17 @@ class Files(BlockingStore):
         page.events += page.book.written
         page.book.written = []
         self.replace(self.path(page.book.record.run_id), dump_values(page))
+
+    def deliver(self, page: Page) -> None:
+        """Bring what a run has for others to them; what is there already changes nothing."""
+        for notice in page.book.outbox:
+            other = self.load(self.path(notice.run_id))
+            if other is not None:
+                other.book.absorb(notice, now_ms=self.now_ms())
+                self.save(other)
+        if page.book.outbox:
+            page.book.outbox = []
+            self.save(page)
 
     def replace(self, path: Path, data: bytes) -> None:
         replace_file(path, data, part=self.root / "parts" / new_token(), sync=self.sync)
@@ -149,6 +162,7 @@ class FilesStorage(Part[Files], abc.Storage):
             page = self.store.page(commit.run_id)
             done = page.book.commit(commit, now_ms=now, holder=holder, new_token=new_token)
         self.store.save(page)
+        self.store.deliver(page)
         self.store.counters["commits"] += 1
         return done
 

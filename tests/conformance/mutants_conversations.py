@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,11 @@ import anyio.lowlevel
 from mutants import mutant, on_commit, swap
 
 from perdure.errors import HookConflictError, HookNotFoundError
-from perdure.model import LEVEL, EventType
+from perdure.model import LEVEL, Appended, EventType
 from perdure.testing.memory import MemoryWorld
+from perdure.testing.memory._hooks import free_hooks
+from perdure.testing.memory._store import write_event
+from perdure.worldkit.pure import revocation
 
 __all__ = ()
 
@@ -206,3 +210,117 @@ def a_live_run_loses_a_kept_token(world: MemoryWorld) -> None:
         return get_hook
 
     swap(world.storage, "get_hook", make)
+
+
+@mutant
+def force_is_ignored(world: MemoryWorld) -> None:
+    """A forced claim of a token that another run holds is a conflict."""
+
+    def change(commit: Any) -> Any:
+        return replace(
+            commit, hooks_claimed=tuple(replace(c, force=False) for c in commit.hooks_claimed)
+        )
+
+    on_commit(world, change)
+
+
+def _on_victims(world: MemoryWorld, change: Callable[[Any, Any], None]) -> None:
+    """Do something to each run that a commit takes a token from."""
+    storage: Any = world.storage
+    inner = storage._commit
+
+    def committed(commit: Any) -> Any:
+        runs = world._store.runs
+        places = {run_id: len(run.events) for run_id, run in runs.items()}
+        dues = {run_id: replace(run.wake) for run_id, run in runs.items() if run.wake}
+        answer = inner(commit)
+        for run_id, run in runs.items():
+            told = [e for e in run.events[places.get(run_id, 0) :] if _is_revocation(e)]
+            if told and run_id != commit.run_id:
+                change(run, dues[run_id])
+        return answer
+
+    storage._commit = committed
+
+
+def _is_revocation(logged: Any) -> bool:
+    return logged.event.type is EventType.HOOK_REVOKED
+
+
+@mutant
+def a_victim_is_not_told(world: MemoryWorld) -> None:
+    """A token changes hands, and the log of who had it does not say so."""
+
+    def forget(run: Any, _: Any) -> None:
+        event = run.events.pop()
+        del run.positions[event.event.key]
+        run.record = replace(run.record, position=run.record.position - 1)
+
+    _on_victims(world, forget)
+
+
+@mutant
+def a_victim_is_not_woken(world: MemoryWorld) -> None:
+    """The run that lost its token is told, and sleeps on."""
+
+    def put_back(run: Any, wake: Any) -> None:
+        run.wake = replace(wake)
+
+    _on_victims(world, put_back)
+
+
+@mutant
+def a_victim_keeps_its_hook(world: MemoryWorld) -> None:
+    """A hook whose token was taken takes payloads on."""
+
+    def make(inner: Any) -> Any:
+        async def append(asked: Any) -> Any:
+            try:
+                return await inner(asked)
+            except HookNotFoundError:
+                run = world._store.runs[asked.run_id]
+                if not any(_is_revocation(logged) for logged in run.events):
+                    raise
+                write_event(run, asked.event)
+                return Appended(position=run.record.position, duplicate=False)
+
+        return append
+
+    swap(world.storage, "append", make)
+
+
+@mutant
+def force_takes_from_anybody(world: MemoryWorld) -> None:
+    """A run that cannot be told loses its token to force."""
+
+    def make(inner: Any) -> Any:
+        async def create_run(new: Any) -> Any:
+            return await inner(replace(new, level=max(new.level, 1)))
+
+        return create_run
+
+    swap(world.storage, "create_run", make)
+
+
+@mutant
+def a_token_is_nobodys_meanwhile(world: MemoryWorld) -> None:
+    """A token that changes hands is nobody's for a while, and payloads for it are refused."""
+
+    def make(inner: Any) -> Any:
+        async def commit(asked: Any) -> Any:
+            store = world._store
+            for claim in asked.hooks_claimed:
+                hook = store.hooks.get(claim.token)
+                if hook is None or not claim.force or hook.run_id == asked.run_id:
+                    continue
+                victim = store.live_run(hook.run_id)
+                if victim is not None and victim.wake is not None and hook.level:
+                    free_hooks(store, hook.run_id, {hook.hook_id})
+                    notice = revocation(hook, asked.run_id, now_ms=world.now_ms())
+                    write_event(victim, notice.event)
+                    victim.wake.arm(world.now_ms())
+            return await inner(asked)
+
+        return commit
+
+    swap(world.storage, "commit", make)

@@ -26,6 +26,7 @@ from perdure.model import (
     EntityId,
     Event,
     EventType,
+    HookClaim,
     HookRecord,
     NewRun,
     RunFilter,
@@ -113,7 +114,7 @@ def test_a_token_that_is_held_becomes_a_conflict_in_the_place_of_the_hook() -> N
     asked = Event(
         type=EventType.HOOK_CREATED, key="hook_3/created", at_ms=4, entity=EntityId("hook_3")
     )
-    event = conflict_event(asked, holder)
+    event = conflict_event(asked, holder, COMMIT)
     assert (event.type, event.key, event.at_ms, event.entity) == (
         EventType.HOOK_CONFLICT,
         "hook_3/conflict",
@@ -121,6 +122,12 @@ def test_a_token_that_is_held_becomes_a_conflict_in_the_place_of_the_hook() -> N
         "hook_3",
     )
     assert event.facts == {"token": "t", "run_id": "run_2"}
+    forced = HookClaim(hook_id=EntityId("hook_3"), token="t", force=True)
+    by_force = replace(COMMIT, hooks_claimed=(forced,))
+    refused = conflict_event(asked, holder, by_force)
+    assert refused.facts == {"token": "t", "run_id": "run_2", "refused": True}
+    own = conflict_event(asked, replace(holder, run_id=COMMIT.run_id), by_force)
+    assert "refused" not in own.facts
 
 
 @pytest.mark.parametrize(

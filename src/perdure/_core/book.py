@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -39,6 +40,7 @@ from .hooks import (
     is_held,
     kept_hooks,
     keyed_event,
+    revocation,
 )
 from .landing import (
     advanced_record,
@@ -54,7 +56,8 @@ from .leases import Mailbox
 
 __all__ = ("Book",)
 
-_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
+_FREES_HOOK = frozenset({EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
+_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, *_FREES_HOOK})
 
 
 @final
@@ -68,6 +71,7 @@ class Book(Claims):
     snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
     hooks: dict[str, HookRecord] = field(default_factory=dict[str, HookRecord])  # by token
     last_commit: tuple[str, Committed] | None = None
+    outbox: list[Append] = field(default_factory=list[Append])  # for other runs, see ``absorb``
 
     @classmethod
     def create(cls, new: NewRun, *, due_ms: int | None, holder: Holder | None = None) -> Book:
@@ -90,7 +94,7 @@ class Book(Claims):
         book._write(created_event(new))
         if claim is not None:
             book._write(keyed_event(claim, new.created_at_ms))
-            record = hook_record(claim, new.run_id, now_ms=new.created_at_ms)
+            record = hook_record(claim, new.run_id, now_ms=new.created_at_ms, level=new.level)
             book.hooks[claim.token] = record
         return book
 
@@ -148,13 +152,22 @@ class Book(Claims):
             self.arm(now_ms)
         if first is not None:
             return Appended(position=first, duplicate=True)
-        if event.type is EventType.HOOK_DISPOSED and event.entity is not None:
+        if event.type in _FREES_HOOK and event.entity is not None:
             free_hooks(self.hooks, {event.entity})
         if event.type is EventType.RUN_CANCELLED:
             end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
             self.record = ended_record(self.record, end)
             self._end(now_ms)
         return Appended(position=self.record.position, duplicate=False)
+
+    def absorb(self, notice: Append, *, now_ms: int) -> None:
+        """Take an event from another run's outbox in; one that has no place here is dropped."""
+        event = notice.event
+        if self.record.status.is_ended and event.type is EventType.HOOK_REVOKED and event.entity:
+            free_hooks(self.hooks, {event.entity})  # kept till now; the log stays as it is
+            return
+        with suppress(RunEndedError, HookNotFoundError):
+            self.append(notice, now_ms=now_ms)
 
     def commit(
         self, commit: TurnCommit, *, now_ms: int, holder: Holder, new_token: Callable[[], str]
@@ -188,7 +201,9 @@ class Book(Claims):
         self, commit: TurnCommit, *, now_ms: int, holder: Holder, new_token: Callable[[], str]
     ) -> Committed:
         before, first = self.record.position, len(self.written)
-        conflicts = claim_hooks(self.hooks, commit, holder, now_ms=now_ms)
+        claims = claim_hooks(self.hooks, commit, holder, now_ms=now_ms, level=self.record.level)
+        conflicts = claims.conflicts
+        self.outbox += [revocation(hook, commit.run_id, now_ms=now_ms) for hook in claims.revoked]
         attributes = self._write_turn(commit, conflicts)
         self.record = advanced_record(
             self.record,
@@ -277,7 +292,7 @@ class Book(Claims):
         for event in (*commit.deliveries, *commit.events):
             holder = conflicts.get(event.entity) if event.entity is not None else None
             if event.type is EventType.HOOK_CREATED and holder is not None:
-                event = conflict_event(event, holder)
+                event = conflict_event(event, holder, commit)
             if self._write(event) and event.type is EventType.ATTRIBUTES_SET:
                 attributes = merged_attributes(attributes, event.facts)
         if commit.outcome is not None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from .._model.commit import TurnCommit
+from .._model.commit import Append, TurnCommit
 from .._model.events import Event, EventType
 from .._model.hooks import HookClaim, HookRecord
 from .._model.ids import EntityId, RunId
 from ..errors import HookConflictError
 
 __all__ = (
+    "REVOKE_LEVEL",
+    "Claims",
     "Holder",
     "Hooks",
     "check_token",
@@ -23,16 +26,19 @@ __all__ = (
     "is_held",
     "kept_hooks",
     "keyed_event",
+    "revocation",
+    "takes_over",
 )
 
+REVOKE_LEVEL = 1  # from this on a run knows ``hook_revoked``
 Hooks: TypeAlias = "MutableMapping[str, HookRecord]"
 Holder: TypeAlias = Callable[
     [str], "HookRecord | None"
 ]  # the hook of another run that blocks a token
 
 
-def hook_record(claim: HookClaim, run_id: RunId, *, now_ms: int) -> HookRecord:
-    """The hook that a claim makes."""
+def hook_record(claim: HookClaim, run_id: RunId, *, now_ms: int, level: int) -> HookRecord:
+    """The hook that a claim makes, for a run of *level*."""
     return HookRecord(
         run_id=run_id,
         hook_id=claim.hook_id,
@@ -41,6 +47,7 @@ def hook_record(claim: HookClaim, run_id: RunId, *, now_ms: int) -> HookRecord:
         is_webhook=claim.is_webhook,
         created_at_ms=now_ms,
         keep_until_ms=claim.keep_until_ms,
+        level=level,
     )
 
 
@@ -54,6 +61,26 @@ def keyed_event(claim: HookClaim, at_ms: int) -> Event:
         payload=claim.metadata,
         facts={"token": claim.token, "webhook": claim.is_webhook},
     )
+
+
+def takes_over(claim: HookClaim, holder: HookRecord, run_id: RunId) -> bool:
+    """Whether a run's claim takes the token from its *holder*, by force.
+
+    Not from another hook of the run itself, nor from a run that cannot be told.
+    """
+    return claim.force and holder.run_id != run_id and holder.level >= REVOKE_LEVEL
+
+
+def revocation(hook: HookRecord, taker: RunId, *, now_ms: int) -> Append:
+    """The event for the run of *hook* when *taker* takes its token, and its wake."""
+    event = Event(
+        type=EventType.HOOK_REVOKED,
+        key=f"{hook.hook_id}/revoked",
+        at_ms=now_ms,
+        entity=hook.hook_id,
+        facts={"token": hook.token, "run_id": taker},
+    )
+    return Append(run_id=hook.run_id, event=event)
 
 
 def check_token(claim: HookClaim, holder: Holder) -> None:
@@ -104,25 +131,36 @@ def hook_changes(commit: TurnCommit) -> list[HookClaim | EntityId]:
     return [change for _, change in sorted(changes, key=lambda one: one[0])]
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Claims of tokens that others hold."""
+
+    conflicts: dict[EntityId, HookRecord]  # the holders that keep theirs, by our hook
+    revoked: list[HookRecord]  # those that lose theirs, by force
+
+
 def claim_hooks(
-    hooks: Hooks, commit: TurnCommit, holder: Holder, *, now_ms: int
-) -> dict[EntityId, HookRecord]:
-    """Claim and free tokens as the commit says. Returns the holders of the others, by our hook."""
+    hooks: Hooks, commit: TurnCommit, holder: Holder, *, now_ms: int, level: int
+) -> Claims:
+    """Claim and free tokens as the commit says, for a run of *level*."""
     conflicts: dict[EntityId, HookRecord] = {}
+    revoked: dict[str, HookRecord] = {}
     for change in hook_changes(commit):
         if not isinstance(change, HookClaim):
             free_hooks(hooks, {change})
             continue
         record = hooks.get(change.token)
         if record is None:
-            record = holder(change.token)
+            record = None if change.token in revoked else holder(change.token)
             if record is not None and record.run_id == commit.run_id:
                 record = None  # the store's word on a token that this commit has just released
+            elif record is not None and takes_over(change, record, commit.run_id):
+                revoked[change.token], record = record, None
         if record is None:
-            hooks[change.token] = hook_record(change, commit.run_id, now_ms=now_ms)
+            hooks[change.token] = hook_record(change, commit.run_id, now_ms=now_ms, level=level)
         elif (record.run_id, record.hook_id) != (commit.run_id, change.hook_id):
             conflicts[change.hook_id] = record
-    return conflicts
+    return Claims(conflicts, [*revoked.values()])
 
 
 def free_hooks(hooks: Hooks, hook_ids: Collection[EntityId]) -> None:

@@ -90,14 +90,23 @@ def check_turn(commit: TurnCommit, *, status: RunStatus, turn: int, position: in
         raise StaleTurnError(commit.run_id, reason=reason)
 
 
-def conflict_event(event: Event, holder: HookRecord) -> Event:
-    """The event in place of ``hook_created`` when another hook holds the token."""
+def conflict_event(event: Event, holder: HookRecord, commit: TurnCommit) -> Event:
+    """The event in place of ``hook_created`` when another hook holds the token.
+
+    It says so when *commit* would have taken the token by force, and *holder* cannot be told.
+    """
+    forced = {claim.hook_id for claim in commit.hooks_claimed if claim.force}
+    is_refused = event.entity in forced and holder.run_id != commit.run_id
     return Event(
         type=EventType.HOOK_CONFLICT,
         key=f"{event.entity}/conflict",
         at_ms=event.at_ms,
         entity=event.entity,
-        facts={"token": holder.token, "run_id": holder.run_id},
+        facts={
+            "token": holder.token,
+            "run_id": holder.run_id,
+            **({"refused": True} if is_refused else {}),
+        },
     )
 
 

@@ -25,6 +25,7 @@ from ..errors import (
     RunExistsError,
     RunMovedError,
     WorldContractError,
+    WorldUnavailableError,
 )
 from .book import Book
 from .claims import QueuedMessage
@@ -282,9 +283,13 @@ def depart(
 
     Raises:
         RunEndedError, RunMovedError, RunBusyError: as the contract says; nothing was changed.
+        WorldUnavailableError: its outbox is not empty.
     """
     if has_departed(book.record, departure):
         return book.record
+    if book.outbox:
+        reason = "it has something for other runs that is not there yet; try again"
+        raise WorldUnavailableError(f"run {departure.run_id} cannot depart now: {reason}")
     assert book.wake is not None  # it has not ended
     whole = bodies or {}
     items = [
@@ -368,6 +373,7 @@ def _pack(work: PendingWork) -> bytes:
                     hook.is_webhook,
                     hook.created_at_ms,
                     hook.keep_until_ms,
+                    hook.level,
                 ]
                 for hook in work.hooks
             ],
@@ -396,6 +402,7 @@ def _hook(
     is_webhook: bool,
     created_at_ms: int,
     keep_until_ms: int | None,
+    level: int,
 ) -> HookRecord:
     return HookRecord(
         run_id=RunId(run_id),
@@ -405,6 +412,7 @@ def _hook(
         is_webhook=is_webhook,
         created_at_ms=created_at_ms,
         keep_until_ms=keep_until_ms,
+        level=level,
     )
 
 

@@ -31,3 +31,4 @@ class HookRecord:
     is_webhook: bool
     created_at_ms: int
     keep_until_ms: int | None = None
+    level: int = 1  # of its run: what that can be told

@@ -61,7 +61,8 @@ class Storage(ABC):
             RunNotFoundError: no such run.
             RunEndedError: the run has ended.
             LeaseLostError: ``append.lease`` is no longer live; nothing was changed.
-            HookNotFoundError: ``hook_received`` or ``hook_disposed`` for a hook that is not live.
+            HookNotFoundError: ``hook_received`` or ``hook_disposed`` for a hook that is not live;
+                another run may have taken its token.
             WorldUnavailableError: the outcome is unknown; ask again.
         """
 
@@ -90,6 +91,14 @@ class Storage(ABC):
         one turn claims, frees and claims again is its last hook's. (A claim without an event comes
         after all events, and so does a release of a hook that is claimed here; any other release
         without one comes first.)
+
+        **Force.** A claim with ``force`` takes a token that another run holds: that run's hook is
+        gone, its log gets ``hook_revoked`` (key ``<hook id>/revoked``, entity the hook, facts
+        ``token`` and ``run_id``, the taker), and it is made due at once; an ended run is told
+        nothing. All of it is there once the commit returns. At no moment the token is nobody's: a
+        payload lands with the one before it is told, or with the other. Not taken are a token of
+        another hook of the run itself, and one whose run has a level below 1 and could not be told:
+        these stay conflicts, the latter with the fact ``refused``.
 
         **Retention.** A hook of an ended run blocks its token, and can be read, until its
         ``keep_until_ms``; it takes no payload. A release frees it at once, and so does

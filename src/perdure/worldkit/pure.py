@@ -12,11 +12,14 @@ from .._core.book import Book as Book
 from .._core.claims import QueuedMessage as QueuedMessage
 from .._core.fold import Entity as Entity, fold as fold
 from .._core.hooks import (
+    REVOKE_LEVEL as REVOKE_LEVEL,
     check_token as check_token,
     hook_changes as hook_changes,
     hook_record as hook_record,
     is_blocking as is_blocking,
     keyed_event as keyed_event,
+    revocation as revocation,
+    takes_over as takes_over,
 )
 from .._core.landing import (
     advanced_record as advanced_record,
@@ -37,6 +40,7 @@ from .._core.leases import (
     check_lease as check_lease,
     rearmed_due_ms as rearmed_due_ms,
 )
+from .._core.outbox import outbox_due_ms as outbox_due_ms
 from .._core.plain import load_plain as load_plain
 from .._core.shelf import (
     claim_due_messages as claim_due_messages,

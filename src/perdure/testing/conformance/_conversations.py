@@ -190,9 +190,9 @@ async def a_kept_token_stays_blocked(case: Case) -> None:
         expect((await storage.get_hook(TOKEN)).run_id == "run_d", "which that other keeps")
 
 
-def keyed(run_id: str, **claim: Any) -> NewRun:
+def keyed(run_id: str, *, level: int = 1, **claim: Any) -> NewRun:
     """A run that is started with the token."""
-    return new_run(run_id, hook=HookClaim(hook_id=HOOK_0, token=TOKEN, **claim))
+    return new_run(run_id, level=level, hook=HookClaim(hook_id=HOOK_0, token=TOKEN, **claim))
 
 
 def turn(number: int, *steps: str, run_id: str = RUN, **claim: Any) -> TurnCommit:

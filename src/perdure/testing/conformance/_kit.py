@@ -22,6 +22,7 @@ from ._claims import CLAIMS
 from ._conversations import CONVERSATIONS
 from ._edges import EDGES
 from ._faulty import FAULTS
+from ._forcing import FORCING
 from ._histories import HISTORIES
 from ._io import IO
 from ._nursery import Nursery
@@ -44,6 +45,7 @@ DIRECT: dict[str, DirectCheck] = {
     **BYTES,
     **CLAIMS,
     **CONVERSATIONS,
+    **FORCING,
     **EDGES,
     **HISTORIES,
     **FAULTS,

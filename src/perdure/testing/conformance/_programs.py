@@ -283,6 +283,7 @@ class PairMachine(RuleBasedStateMachine):
             hook_id=hook,
             token=data.draw(TOKENS),
             metadata=b"m",
+            force=data.draw(st.sampled_from([False, False, True])),
             keep_until_ms=data.draw(st.sampled_from([None, None, self.now + 50, self.now + 999])),
         )
 

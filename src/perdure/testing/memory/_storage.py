@@ -17,12 +17,13 @@ from ...abc import DirectStorage
 from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
 from ._hooks import find_hook, free_hooks, keep_hooks
 from ._queue import check_own, drop_work, give_back
-from ._store import Handle, Store, StoredMessage, StoredRun
-from ._turn import commit_turn, fresh_run, write_event
+from ._store import Handle, Store, StoredMessage, StoredRun, write_event
+from ._turn import commit_turn, fresh_run
 
 __all__ = ("MemoryStorage",)
 
-_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
+_FREES_HOOK = frozenset({EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
+_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, *_FREES_HOOK})
 
 
 @final
@@ -120,7 +121,8 @@ def _create(store: Store, new: NewRun, *, now_ms: int) -> StoredRun:
     claim = new.hook
     if claim is not None:
         check_token(claim, lambda token: find_hook(store, token, now_ms=now_ms))
-        store.hooks[claim.token] = hook_record(claim, new.run_id, now_ms=new.created_at_ms)
+        hook = hook_record(claim, new.run_id, now_ms=new.created_at_ms, level=new.level)
+        store.hooks[claim.token] = hook
     run = store.runs[new.run_id] = fresh_run(new, due_ms=now_ms)
     return run
 
@@ -138,7 +140,7 @@ def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
         run.wake.arm(now_ms)
     if first is not None:
         return Appended(position=first, duplicate=True)
-    if event.type is EventType.HOOK_DISPOSED and event.entity is not None:
+    if event.type in _FREES_HOOK and event.entity is not None:
         free_hooks(store, append.run_id, {event.entity})
     if event.type is EventType.RUN_CANCELLED:
         end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)

@@ -20,7 +20,7 @@ from ..._core.leases import Claimable, Mailbox
 from ..._core.stream_log import StreamLog
 from ..._ending import ends_waiting
 from ..._model.commit import Committed
-from ..._model.events import LoggedEvent
+from ..._model.events import Event, LoggedEvent
 from ..._model.hooks import HookRecord
 from ..._model.ids import Digest, RunId
 from ..._model.queue import Message
@@ -30,7 +30,7 @@ from ...errors import RunNotFoundError, WorldClosedError
 from ...worldkit.clock import Bell, Clock
 from ...worldkit.waiting import Home
 
-__all__ = ("Handle", "Store", "StoredMessage", "StoredRun")
+__all__ = ("Handle", "Store", "StoredMessage", "StoredRun", "write_event")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +77,18 @@ class StoredRun:
                 for name, stream in self.streams.items()
             },
         )
+
+
+def write_event(run: StoredRun, event: Event) -> bool:
+    """Put *event* at the log's next position, unless its key is there."""
+    if event.key in run.positions:
+        return False
+    position = run.record.position + 1
+    event = replace(event, facts=dict(event.facts))
+    run.events.append(LoggedEvent(position=position, event=event))
+    run.positions[event.key] = position
+    run.record = replace(run.record, position=position)
+    return True
 
 
 def _random_token() -> str:

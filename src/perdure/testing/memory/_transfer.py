@@ -25,8 +25,7 @@ from ..._model.transfer import Departure, RunCopy, StreamCopy
 from ...abc import Transfer
 from ._hooks import find_hook, free_hooks
 from ._queue import drop_work
-from ._store import Handle, Store, StoredMessage, StoredRun
-from ._turn import write_event
+from ._store import Handle, Store, StoredMessage, StoredRun, write_event
 
 __all__ = ("MemoryTransfer",)
 

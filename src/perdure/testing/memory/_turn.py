@@ -20,7 +20,7 @@ from ..._core.landing import (
 )
 from ..._core.leases import Mailbox
 from ..._model.commit import Committed, TurnCommit
-from ..._model.events import Event, EventType, LoggedEvent
+from ..._model.events import EventType
 from ..._model.hooks import HookRecord
 from ..._model.ids import EntityId
 from ..._model.runs import NewRun
@@ -28,21 +28,9 @@ from ...errors import LeaseLostError, StaleTurnError
 from ._hooks import claim_hooks, keep_hooks
 from ._queue import check_own, drop_work, end_claim, send_message
 from ._snapshots import keep_snapshot
-from ._store import Store, StoredRun
+from ._store import Store, StoredRun, write_event
 
-__all__ = ("commit_turn", "fresh_run", "write_event")
-
-
-def write_event(run: StoredRun, event: Event) -> bool:
-    """Put *event* at the log's next position, unless its key is there."""
-    if event.key in run.positions:
-        return False
-    position = run.record.position + 1
-    event = replace(event, facts=dict(event.facts))
-    run.events.append(LoggedEvent(position=position, event=event))
-    run.positions[event.key] = position
-    run.record = replace(run.record, position=position)
-    return True
+__all__ = ("commit_turn", "fresh_run")
 
 
 def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
@@ -121,7 +109,7 @@ def _write_log(
     for event in (*commit.deliveries, *commit.events):
         holder = conflicts.get(event.entity) if event.entity is not None else None
         if event.type is EventType.HOOK_CREATED and holder is not None:
-            event = conflict_event(event, holder)
+            event = conflict_event(event, holder, commit)
         if write_event(run, event) and event.type is EventType.ATTRIBUTES_SET:
             attributes = merged_attributes(attributes, event.facts)
     if commit.outcome is not None:

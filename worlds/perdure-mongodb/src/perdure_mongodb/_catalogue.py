@@ -21,6 +21,7 @@ from perdure.worldkit.pure import list_cursor, parse_cursor
 from ._blobs import blob_owner
 from ._driver import Document, is_transient
 from ._handle import Handle
+from ._outbox import Post
 from ._runs import record_of
 from ._schema import ANY_TIME, bounded
 from ._transaction import MovedError, delete, insert
@@ -37,8 +38,9 @@ _OVER: Document = {"status": {"$ne": RunStatus.MOVING.value}}  # nobody waits fo
 class MongoCatalogue(Catalogue):
     """The catalogue of a MongoDB world."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, post: Post) -> None:
         self._handle = handle
+        self._post = post
 
     async def list_runs(
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
@@ -52,6 +54,7 @@ class MongoCatalogue(Catalogue):
             await self._handle.settled_term()
             document = await self._handle.db.runs.find_one({"_id": run_id}, {"n": 1})
             if document is not None:
+                await self._post.deliver(run_id)
                 await self._strike(run_id, document["n"])
             await self._sweep()
             await self._drop_blobs(run_id)
@@ -66,6 +69,7 @@ class MongoCatalogue(Catalogue):
             documents = self._handle.db.runs.find(query, {"n": 1}).sort(order).limit(bounded(limit))
             ended = await documents.to_list(None)
             for document in ended:
+                await self._post.deliver(document["_id"])
                 await self._strike(document["_id"], document["n"])
             await self._sweep()
             for document in ended:

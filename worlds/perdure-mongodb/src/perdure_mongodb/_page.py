@@ -81,6 +81,7 @@ class Page:
     before: Document | None  # its document; None: it is to be made
     book: Book
     holders: dict[str, tuple[ObjectId, HookRecord]]  # who holds the tokens that were asked for
+    entries: dict[str, Document]  # these hooks' documents
     lapsed: dict[str, ObjectId]  # runs that have ended, and kept such a token for long enough
     required: set[str] = field(default_factory=set[str])  # messages whose lease must be live
     contested: dict[str, ObjectId] = field(default_factory=dict[str, ObjectId])
@@ -132,9 +133,10 @@ def hook_of(document: Document, metadata: bytes | None = None) -> HookRecord:
     return HookRecord(
         run_id=RunId(document["run"]),
         hook_id=EntityId(document["hook"]),
-        token=document["_id"],
+        token=document["token"],
         metadata=metadata,
         is_webhook=document["webhook"],
+        level=document["level"],
         created_at_ms=int(document["created_at_ms"]),
         keep_until_ms=None if keep_until_ms is None else int(keep_until_ms),
     )
@@ -152,7 +154,8 @@ async def read_page(
     document = handle.recent.get(run_id) if care is Care.RECENT and new is None else None
     if document is None and (new is None or care is Care.THOROUGH):
         document = await db.runs.find_one({"_id": run_id})
-    holders, lapsed = await _tokens(handle, needs)
+    entries, lapsed = await _tokens(handle, needs)
+    holders = {token: (entry["n"], hook_of(entry)) for token, entry in entries.items()}
     if document is None:
         if new is None:
             raise RunNotFoundError(run_id)
@@ -162,6 +165,7 @@ async def read_page(
             before=None,
             book=Book.create(replace(new, hook=None), due_ms=None),
             holders=holders,
+            entries=entries,
             lapsed=lapsed,
         )
     n, book = document["n"], book_of(document)
@@ -180,24 +184,30 @@ async def read_page(
         )
     elif book.wake is not None:
         book.messages = {m: assumed_message(lease, run_id) for m, lease in needs.ended.items()}
-    return Page(handle=handle, n=n, before=document, book=book, holders=holders, lapsed=lapsed)
+    return Page(
+        handle=handle,
+        n=n,
+        before=document,
+        book=book,
+        holders=holders,
+        entries=entries,
+        lapsed=lapsed,
+    )
 
 
-async def _tokens(
-    handle: Handle, needs: Needs
-) -> tuple[dict[str, tuple[ObjectId, HookRecord]], dict[str, ObjectId]]:
-    """Who holds the tokens that are asked for, and who had them once."""
-    holders: dict[str, tuple[ObjectId, HookRecord]] = {}
+async def _tokens(handle: Handle, needs: Needs) -> tuple[dict[str, Document], dict[str, ObjectId]]:
+    """The hooks that hold the tokens that are asked for, and who had them once."""
+    held: dict[str, Document] = {}
     lapsed: dict[str, ObjectId] = {}
     if not needs.tokens:
-        return holders, lapsed
+        return held, lapsed
     entries = await handle.db.hooks.find({"_id": {"$in": sorted(needs.tokens)}}).to_list(None)
     for entry in entries:
         if await has_lapsed(handle, entry):
             lapsed[entry["_id"]] = entry["n"]
         else:
-            holders[entry["_id"]] = entry["n"], hook_of(entry)
-    return holders, lapsed
+            held[entry["_id"]] = entry
+    return held, lapsed
 
 
 async def has_lapsed(handle: Handle, entry: Document) -> bool:

@@ -23,6 +23,7 @@ from perdure.model import Lease, LeaseEnd, MessageClaim, NewMessage, RunId, Wake
 from ._driver import Collection, Document
 from ._handle import Handle
 from ._messages import claim_of, live
+from ._outbox import Post
 from ._page import Needs, Page
 from ._runs import wake_of
 from ._schema import ANY_TIME, KNOWN, bounded
@@ -41,9 +42,10 @@ CLAIM_TRIES = 8
 class MongoQueue(Queue):
     """The queue of a MongoDB world."""
 
-    def __init__(self, handle: Handle, lander: Lander) -> None:
+    def __init__(self, handle: Handle, lander: Lander, post: Post) -> None:
         self._handle = handle
         self._lander = lander
+        self._post = post
 
     async def wake(self, run_id: RunId, *, due_ms: int) -> None:
         async def work() -> None:
@@ -189,6 +191,7 @@ class MongoQueue(Queue):
     async def _claim_wakes(
         self, limit: int, visibility_ms: int
     ) -> tuple[tuple[WakeClaim, ...], int | None]:
+        await self._post.look()
         until_ms = self._handle.now_ms() + visibility_ms
         documents, next_due_ms = await self._claim(
             self._handle.db.runs,

@@ -24,6 +24,7 @@ from perdure.model import (
 from perdure.worldkit.pure import Book, Mailbox
 
 from ._driver import Document
+from ._notices import notices_of, outbox_fields
 from ._values import Pending, Values
 
 __all__ = (
@@ -88,6 +89,7 @@ def book_of(document: Document) -> Book:
         wake=None if is_ended(document) else wake_of(document),
         snapshots=[_snapshot_of(entry, b"") for entry in document["snapshots"]],
         last_commit=None if committed is None else (committed["id"], _committed_of(committed)),
+        outbox=notices_of(document),
     )
 
 
@@ -124,6 +126,7 @@ def run_fields(book: Book, pending: Pending) -> Document:
         "ended_at_ms": record.ended_at_ms,
         "attributes": [{"k": k, "v": v} for k, v in sorted(record.attributes.items())],
         **wake_fields(book.wake),
+        **outbox_fields(book.outbox),
     }
     if record.code is not None:
         fields["code"] = record.code

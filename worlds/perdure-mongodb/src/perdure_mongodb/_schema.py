@@ -76,6 +76,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel(
             [("wake_at_ms", ASCENDING), ("_id", ASCENDING)], **_waiting("wake_at_ms", KNOWN)
         ),
+        IndexModel([("outbox_at_ms", ASCENDING)], **_waiting("outbox_at_ms")),
         IndexModel([("ended_at_ms", ASCENDING), ("_id", ASCENDING)], **_waiting("ended_at_ms")),
     ],
     "events": [IndexModel([("_id.n", ASCENDING), ("key", ASCENDING)], unique=True)],

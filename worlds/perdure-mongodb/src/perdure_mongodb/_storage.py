@@ -29,6 +29,7 @@ from perdure.worldkit.pure import Book
 
 from ._driver import Document
 from ._handle import Handle
+from ._outbox import Post
 from ._page import Needs, Page, has_lapsed, hook_of
 from ._runs import is_ended, record_of, snapshot_of
 from ._schema import bounded, event_of
@@ -37,7 +38,7 @@ from ._values import MissingChunksError, Owner, load_values
 
 __all__ = ("MongoStorage", "find_run", "read_chain")
 
-_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
+_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
 READ_TRIES = 5  # of what is deleted or replaced while it is read
 
 
@@ -45,9 +46,10 @@ READ_TRIES = 5  # of what is deleted or replaced while it is read
 class MongoStorage(Storage):
     """The storage of a MongoDB world."""
 
-    def __init__(self, handle: Handle, lander: Lander) -> None:
+    def __init__(self, handle: Handle, lander: Lander, post: Post) -> None:
         self._handle = handle
         self._lander = lander
+        self._post = post
 
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
         def act(page: Page, now_ms: int) -> RunRecord | None:
@@ -76,16 +78,21 @@ class MongoStorage(Storage):
         return appended
 
     async def commit(self, commit: TurnCommit) -> Committed:
-        def act(page: Page, now_ms: int) -> Committed:
+        def act(page: Page, now_ms: int) -> tuple[Committed, bool]:
             if commit.new is not None and _is_untouched(page):
                 page.book, committed = Book.begin(
                     commit, now_ms=now_ms, holder=page.holder, new_token=_new_token
                 )
-                return committed
-            return page.book.commit(commit, now_ms=now_ms, holder=page.holder, new_token=_new_token)
+            else:
+                committed = page.book.commit(
+                    commit, now_ms=now_ms, holder=page.holder, new_token=_new_token
+                )
+            return committed, bool(page.book.outbox)
 
         work = Work(needs=_needs_of(commit), act=act, new=commit.new)
-        committed = await self._lander.land(commit.run_id, work)
+        committed, has_mail = await self._lander.land(commit.run_id, work)
+        if has_mail:
+            await self._handle.write(lambda: self._post.deliver(commit.run_id))
         self._handle.counters["commits"] += 1
         return committed
 

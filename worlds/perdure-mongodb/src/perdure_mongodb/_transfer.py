@@ -18,6 +18,7 @@ from perdure.worldkit.pure import (
 )
 
 from ._handle import Handle
+from ._outbox import Post
 from ._page import Needs, Page
 from ._storage import MongoStorage
 from ._streams import MongoStreams
@@ -31,10 +32,16 @@ class MongoTransfer(Transfer):
     """Departures from a MongoDB world, and arrivals."""
 
     def __init__(
-        self, handle: Handle, lander: Lander, storage: MongoStorage, streams: MongoStreams
+        self,
+        handle: Handle,
+        lander: Lander,
+        post: Post,
+        storage: MongoStorage,
+        streams: MongoStreams,
     ) -> None:
         self._handle = handle
         self._lander = lander
+        self._post = post
         self._storage = storage
         self._streams = streams
 
@@ -42,6 +49,8 @@ class MongoTransfer(Transfer):
         url, run_id = self._handle.url, departure.run_id
 
         def act(page: Page, now_ms: int) -> None:
+            hooks = page.book.hooks.items()  # without those whose token another run has by now
+            page.book.hooks = {token: hook for token, hook in hooks if token == hook.token}
             names = [name for name in page.book.messages if name in page.messages]
             depart(page.book, departure, url=url, now_ms=now_ms)
             page.departed = names
@@ -49,6 +58,7 @@ class MongoTransfer(Transfer):
         record = await self._storage.get_run(run_id)
         if has_departed(record, departure):
             return record
+        await self._handle.write(lambda: self._post.deliver(run_id))
         try:
             await self._lander.land(run_id, Work(needs=Needs(hooks=True, whole=True), act=act))
         except RunEndedError:  # of an ended run, a page does not tell where it went

@@ -26,6 +26,7 @@ from ._blobs import MongoBlobs
 from ._catalogue import MongoCatalogue
 from ._driver import DRIVERS
 from ._handle import Handle
+from ._outbox import Post
 from ._queue import MongoQueue
 from ._snapshots import MongoSnapshots
 from ._storage import MongoStorage
@@ -58,14 +59,15 @@ class MongoWorld(World):
         location, uri, name, driver = _parse(url)
         self._handle = Handle(location, uri, name, driver=driver, clock=clock or SystemClock())
         lander = Lander(self._handle)
-        storage, streams = MongoStorage(self._handle, lander), MongoStreams(self._handle)
+        post = Post(self._handle, lander)
+        storage, streams = MongoStorage(self._handle, lander, post), MongoStreams(self._handle)
         self.storage: Storage = storage
-        self.catalogue: Catalogue = MongoCatalogue(self._handle)
-        self.queue: Queue = MongoQueue(self._handle, lander)
+        self.catalogue: Catalogue = MongoCatalogue(self._handle, post)
+        self.queue: Queue = MongoQueue(self._handle, lander, post)
         self.snapshots: Snapshots = MongoSnapshots(self._handle, lander)
         self.streams: Streams = streams
         self.blobs: Blobs = MongoBlobs(self._handle)
-        self.transfer: Transfer = MongoTransfer(self._handle, lander, storage, streams)
+        self.transfer: Transfer = MongoTransfer(self._handle, lander, post, storage, streams)
 
     @property
     def url(self) -> str:

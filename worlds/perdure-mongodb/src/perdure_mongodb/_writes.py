@@ -96,6 +96,7 @@ class _Writes:
     events: list[Document]
     hooks_taken: list[Document]
     hooks_freed: list[str]
+    hooks_seized: list[Document]  # documents of other runs' hooks whose token is taken by force
     hooks_lapsed: list[Document]  # filters of those in whose place one is taken
     contested: dict[str, ObjectId]
     messages: list[Document]
@@ -114,6 +115,9 @@ class _Writes:
         book, ends_run = page.book, page.before is None or page.before["ended_at_ms"] is None
         ends_run = ends_run and book.wake is None
         before = page.messages
+        seized = [
+            entry for t, entry in page.entries.items() if t in book.hooks and entry["n"] != page.n
+        ]
         names = [name for name in before if not page.is_kept(name)]
         must = [name for name in names if name in page.required]
         if ends_run:
@@ -140,7 +144,8 @@ class _Writes:
             hooks_lapsed=[
                 {"_id": token, "n": n} for token, n in page.lapsed.items() if token in book.hooks
             ],
-            contested=page.contested,
+            hooks_seized=seized,
+            contested={t: at for t, at in page.contested.items() if t not in book.hooks},
             messages=[
                 message_document(queued, page.n, pending, version=version)
                 for name, queued in book.messages.items()
@@ -204,7 +209,12 @@ class _Writes:
             yield delete("hooks", {"$or": self.hooks_lapsed})
         if self.hooks_freed:
             yield delete("hooks", {"_id": {"$in": self.hooks_freed}, "n": self.n})
-        yield from insert("hooks", self.hooks_taken) if self.hooks_taken else ()
+        if self.hooks_seized:
+            # Each must be its run's still. That run holds it till it has been told.
+            seized = [{"_id": entry["_id"], "n": entry["n"]} for entry in self.hooks_seized]
+            yield delete("hooks", {"$or": seized}, least=len(seized))
+        taken = [*self.hooks_taken, *map(_seized_document, self.hooks_seized)]
+        yield from insert("hooks", taken) if taken else ()
 
 
 def _as_read(lease: Document) -> Document:
@@ -225,9 +235,15 @@ def _given_back(page: Page, *, version: str, now_ms: int) -> list[tuple[Document
     return changes
 
 
+def _seized_document(entry: Document) -> Document:
+    """A hook that its run holds still, though another has the token: until it has been told."""
+    return {**entry, "_id": f"{entry['_id']}\0{entry['n']}"}
+
+
 def _hook_document(hook: HookRecord, n: ObjectId, pending: Pending) -> Document:
     return {
         "_id": hook.token,
+        "token": hook.token,
         "n": n,
         "run": hook.run_id,
         "hook": hook.hook_id,
@@ -235,4 +251,5 @@ def _hook_document(hook: HookRecord, n: ObjectId, pending: Pending) -> Document:
         "metadata": None if hook.metadata is None else pending.pack(hook.metadata),
         "created_at_ms": hook.created_at_ms,
         "keep_until_ms": hook.keep_until_ms,
+        "level": hook.level,
     }

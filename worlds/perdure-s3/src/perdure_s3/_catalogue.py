@@ -15,6 +15,7 @@ from perdure.worldkit.pure import list_cursor, matches_filter, parse_cursor
 
 from ._handle import Handle
 from ._head import Head
+from ._outbox import deliver
 from ._schema import Layout
 from ._together import each, together
 
@@ -58,6 +59,7 @@ class S3Catalogue(Catalogue):
         head = await self._handle.runs.read(run_id)
         if head is not None and not head.record.status.is_over:
             raise RunLiveError(run_id)
+        await deliver(self._handle.runs, run_id)
         await delete_objects(self._handle, run_id, head)
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
@@ -69,6 +71,7 @@ class S3Catalogue(Catalogue):
             head = await self._handle.runs.read(RunId(name))
             record = None if head is None else head.record
             if record is not None and record.ended_at_ms == at and record.status.is_over:
+                await deliver(self._handle.runs, record.run_id)
                 await delete_objects(self._handle, RunId(name), head)
                 count += 1
         return count

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 from perdure.errors import WorldContractError
-from perdure.model import LEVEL, Committed, HookRecord, LoggedEvent, RunRecord, Snapshot
-from perdure.worldkit.pure import Book, Mailbox, QueuedMessage
+from perdure.model import LEVEL, Append, Committed, HookRecord, LoggedEvent, RunRecord, Snapshot
+from perdure.worldkit.pure import Book, Mailbox, QueuedMessage, outbox_due_ms
 
 from ._packing import pack, unpack
 from ._schema import (
@@ -27,6 +27,7 @@ from ._schema import (
     pack_event,
     pack_flat,
     pack_mailbox,
+    pack_notice,
     pack_queued,
     readable,
     unpack_committed,
@@ -34,11 +35,13 @@ from ._schema import (
     unpack_flat,
     unpack_hook,
     unpack_mailbox,
+    unpack_notice,
     unpack_queued,
     unpack_record,
 )
 
 __all__ = (
+    "OUTBOX",
     "WAKES",
     "Claimed",
     "Entry",
@@ -101,6 +104,7 @@ class Head:
     segments: tuple[Segment, ...] = ()
     keys: str | None = None  # the part that has the keys of what is in segments
     tail: tuple[Entry, ...] = ()
+    outbox: tuple[Append, ...] = ()
     etag: str = ""
     positions: dict[str, int] = field(default_factory=dict[str, int])  # of the keys that are known
 
@@ -118,6 +122,11 @@ class Head:
         """Whether its wake can be claimed here."""
         return self.wake is not None and self.record.is_known and self.wake.is_claimable(now_ms)
 
+    def has_mail(self, now_ms: int) -> bool:
+        """Whether it is time to look after what it has for others."""
+        due_ms = outbox_due_ms(self.outbox)
+        return due_ms is not None and due_ms <= now_ms
+
     def has(self, mark: bytes) -> bool:
         """Whether the write with this mark is in this version, so far as versions remember."""
         return mark == self.mark or mark in self.recent
@@ -134,6 +143,7 @@ class Head:
             hooks=dict(self.hooks),
             messages={name: replace(queued) for name, queued in self.messages.items()},
             last_commit=self.last_commit,
+            outbox=list(self.outbox),
         )
 
     def differs(self, book: Book) -> bool:
@@ -145,6 +155,7 @@ class Head:
             or book.hooks != self.hooks
             or book.messages != self.messages
             or book.last_commit is not self.last_commit
+            or len(book.outbox) != len(self.outbox)
             or len(book.snapshots) != len(self.chain)
             or any(a is not b for a, b in zip(book.snapshots, self.chain, strict=True))
         )
@@ -184,6 +195,7 @@ class Head:
                 [[s.first, s.last, s.name] for s in self.segments],
                 self.keys,
                 [[entry.key, entry.data] for entry in self.tail],
+                [pack_notice(notice) for notice in self.outbox],
             ]
         )
 
@@ -196,7 +208,7 @@ class Head:
             sibling: another version; of the same life, it tells the positions of keys.
         """
         birth, seq, mark, recent, record, digest, wake, hooks, claimed, *rest = loads(body)
-        messages, last_commit, chain, cover, segments, keys, tail = rest
+        messages, last_commit, chain, cover, segments, keys, tail, outbox = rest
         entries = tuple(Entry(*parts) for parts in tail)
         ranges = tuple(Segment(*parts) for parts in segments)
         spilled = ranges[-1].last if ranges else 0
@@ -225,6 +237,7 @@ class Head:
             segments=ranges,
             keys=keys,
             tail=entries,
+            outbox=tuple(unpack_notice(parts) for parts in outbox),
             etag=etag,
             positions=positions,
         )
@@ -282,6 +295,7 @@ class Head:
             },
             cover=_cover(self.cover, book, now_ms=now_ms),
             tail=(*self.tail, *entries),
+            outbox=tuple(book.outbox),
             etag="",
         )
 
@@ -296,6 +310,7 @@ def wake_kind(level: int) -> str:
     return "" if level <= 1 else f"\0{level}"  # no topic has a NUL
 
 
+OUTBOX = "\0out"  # of runs that have something for others, which its writer did not bring there
 WAKES = frozenset(wake_kind(level) for level in range(1, LEVEL + 1))
 
 
@@ -304,6 +319,8 @@ def claimable(book: Book | Head) -> dict[str, int]:
     times: dict[str, int] = {}
     if book.wake is not None and (at := book.wake.claimable_ms) is not None:
         times[wake_kind(book.record.level)] = at
+    if (at := outbox_due_ms(book.outbox)) is not None:
+        times[OUTBOX] = at
     for queued in book.messages.values():
         at = queued.claimable_ms
         if at is not None:

@@ -18,8 +18,9 @@ from perdure.model import Lease, LeaseEnd, MessageClaim, NewMessage, RunId, Wake
 from perdure.worldkit.pure import Book
 
 from ._handle import Handle
-from ._head import WAKES, Head
+from ._head import OUTBOX, WAKES, Head
 from ._index import View
+from ._outbox import deliver
 from ._parts import MissingPartError
 from ._schema import run_of
 from ._together import each
@@ -63,7 +64,10 @@ class S3Queue(Queue):
         self, *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[WakeClaim, ...]:
         async def claim(heads: Sequence[Head]) -> list[WakeClaim]:
-            wakes = [(h.wake.claimable_ms or 0, h.record.run_id) for h in heads if h.wake]
+            runs, now_ms = self._handle.runs, self._handle.now_ms()
+            await each(deliver(runs, h.record.run_id) for h in heads if h.has_mail(now_ms))
+            due = [head for head in heads if head.is_due(now_ms)]
+            wakes = [(h.wake.claimable_ms or 0, h.record.run_id) for h in due if h.wake]
             run_ids = [run_id for _, run_id in sorted(wakes)[:limit]]
             claims = await each(
                 self._handle.runs.change(run_id, lambda txn: _claim_wake(txn, visibility_ms))
@@ -72,9 +76,10 @@ class S3Queue(Queue):
             return [one for one in claims if one is not None]
 
         def is_due(head: Head, now_ms: int) -> bool:
-            return head.is_due(now_ms)
+            return head.is_due(now_ms) or head.has_mail(now_ms)
 
-        return tuple(await self._wait(WAKES, limit, wait_ms, is_due, claim))
+        kinds = {*WAKES, OUTBOX}
+        return tuple(await self._wait(kinds, limit, wait_ms, is_due, claim))
 
     async def send(self, messages: Sequence[NewMessage]) -> None:
         self._handle.check_open()

@@ -17,6 +17,7 @@ import cbor2
 
 from perdure.errors import WorldContractError
 from perdure.model import (
+    Append,
     Committed,
     EntityId,
     Event,
@@ -41,6 +42,7 @@ __all__ = (
     "pack_flat",
     "pack_lease",
     "pack_mailbox",
+    "pack_notice",
     "pack_queued",
     "readable",
     "run_of",
@@ -50,6 +52,7 @@ __all__ = (
     "unpack_hook",
     "unpack_lease",
     "unpack_mailbox",
+    "unpack_notice",
     "unpack_queued",
     "unpack_record",
 )
@@ -244,6 +247,17 @@ def unpack_event(data: bytes) -> Event:
     return Event(
         type=EventType(kind), key=key, at_ms=at_ms, entity=entity, payload=payload, facts=named
     )
+
+
+def pack_notice(notice: Append) -> list[Any]:
+    """An event for another run."""
+    return [notice.run_id, pack_event(notice.event)]
+
+
+def unpack_notice(parts: list[Any]) -> Append:
+    """An event for another run."""
+    run_id, data = parts
+    return Append(run_id=RunId(run_id), event=unpack_event(data))
 
 
 def pack_lease(lease: Lease | None) -> list[Any] | None:

@@ -25,6 +25,7 @@ from perdure.worldkit.pure import Book, check_turn
 
 from ._handle import Handle
 from ._head import Head
+from ._outbox import deliver
 from ._txn import Txn
 
 __all__ = ("S3Storage",)
@@ -70,20 +71,29 @@ class S3Storage(Storage):
 
     async def commit(self, commit: TurnCommit) -> Committed:
         tokens, holders = self._handle.tokens, dict[str, HookRecord]()
+        forced = {claim.token: False for claim in commit.hooks_claimed}
+        forced |= {claim.token: True for claim in commit.hooks_claimed if claim.force}
+        has_mail = False
 
         async def prepare(txn: Txn) -> None:
             holders.clear()
             _check(txn, commit)  # before anything is claimed
-            for token in {claim.token: None for claim in commit.hooks_claimed}:
-                holder = await tokens.claim(txn, token)
+            for token, force in forced.items():
+                holder = await tokens.claim(txn, token, force=force)
                 if holder is not None:
                     holders[token] = holder
 
+        def apply(txn: Txn) -> Committed:
+            nonlocal has_mail
+            committed = _commit(txn, commit, holders)
+            has_mail = bool(txn.book.outbox)
+            return committed
+
         committed = await self._handle.runs.change(
-            commit.run_id,
-            lambda txn: _commit(txn, commit, holders),
-            prepare=prepare if commit.hooks_claimed else None,
+            commit.run_id, apply, prepare=prepare if commit.hooks_claimed else None
         )
+        if has_mail:
+            await deliver(self._handle.runs, commit.run_id)
         self._handle.counters["commits"] += 1
         return committed
 

@@ -114,9 +114,11 @@ async def _sweep_tokens(
         if reply is None or reply is UNCHANGED:
             continue
         with readable(f"the hook token's object {listed.key}"):
-            run_id, claim, _, token = loads(reply.body)
+            run_id, claim, _, token, earlier = loads(reply.body)
         head = heads.get(run_id)
         claim_ = None if head is None else head.claimed.get(token)
+        if earlier in heads and token in heads[earlier].hooks:
+            continue  # it is that run's until the claim lands
         if claim_ is None or claim_.claim != claim:
             await handle.cas.remove(listed.key, etag=reply.etag)
             tally.orphans += 1

@@ -19,7 +19,7 @@ import anyio
 
 from perdure.errors import HookNotFoundError, WorldUnavailableError
 from perdure.model import HookRecord, RunId
-from perdure.worldkit.pure import is_blocking
+from perdure.worldkit.pure import REVOKE_LEVEL, is_blocking
 
 from ._cas import UNCHANGED, Cas, Refusal
 from ._head import Claimed, Head
@@ -40,6 +40,7 @@ class _Object:
     run_id: RunId
     claim: bytes
     at_ms: int
+    before: RunId | None  # whose token it was when it was claimed by force, and is until that lands
     etag: str
 
 
@@ -57,15 +58,22 @@ class Tokens:
         Raises:
             HookNotFoundError: nobody.
         """
-        reply = await self._read(token)
-        head = None if reply is None else await self._runs.read(reply.run_id)
-        hook = None if head is None else _blocking(head, token, now_ms=now_ms)
-        if hook is None:
-            raise HookNotFoundError(token)
-        return hook
+        for _ in range(2):  # again where it may be changing hands just now
+            reply = await self._read(token)
+            if reply is None:
+                break
+            for run_id in (reply.run_id, reply.before):
+                head = None if run_id is None else await self._runs.read(run_id)
+                hook = None if head is None else _blocking(head, token, now_ms=now_ms)
+                if hook is not None:
+                    return hook
+        raise HookNotFoundError(token)
 
-    async def claim(self, txn: Txn, token: str) -> HookRecord | None:
+    async def claim(self, txn: Txn, token: str, *, force: bool = False) -> HookRecord | None:
         """Claim *token* for the run that *txn* changes. Returns another run's hook that has it.
+
+        With *force* the token is claimed even so, unless that run cannot be told: it remains its
+        holder's until the claim lands.
 
         Raises:
             WorldUnavailableError: its holder cannot be told now.
@@ -74,7 +82,8 @@ class Tokens:
             return None
         for _ in range(_TRIES):
             mark, own = new_mark(), True
-            body = dumps([txn.run_id, mark, txn.now_ms, token])
+            hook: HookRecord | None = None
+            body = _body(txn, mark, token, None)
             etag = await self._cas.create(Layout.token(token), body)
             if isinstance(etag, Refusal):
                 reply = await self._read(token)
@@ -84,10 +93,13 @@ class Tokens:
                     continue
                 if reply.claim == mark:
                     etag = reply.etag
-                elif reply.run_id != txn.run_id and (hook := await self._bar(reply, token, txn)):
-                    return hook
                 else:
+                    hook = await self._holder(reply, token, txn)
+                    if hook is not None and not (force and hook.level >= REVOKE_LEVEL):
+                        return hook
                     own = reply.run_id != txn.run_id or txn.reserved.get(token) == reply.etag
+                    own = own and hook is None
+                    body = _body(txn, mark, token, hook)
                     etag = await self._cas.replace(Layout.token(token), body, reply.etag)
             if etag is Refusal.DOUBTFUL:
                 reply = await self._read(token)
@@ -99,7 +111,7 @@ class Tokens:
                 txn.reserved.pop(token, None)
                 if own:
                     txn.reserved[token] = etag
-                return None
+                return hook
         raise WorldUnavailableError(f"hook token {token!r} could not be claimed now; try again")
 
     async def _read(self, token: str) -> _Object | None:
@@ -107,8 +119,19 @@ class Tokens:
         if data is None or data is UNCHANGED:
             return None
         with readable(f"the object of hook token {token!r}"):
-            run_id, claim, at_ms, _ = loads(data.body)
-        return _Object(RunId(run_id), claim, at_ms, data.etag)
+            run_id, claim, at_ms, _, before = loads(data.body)
+        return _Object(RunId(run_id), claim, at_ms, before, data.etag)
+
+    async def _holder(self, reply: _Object, token: str, txn: Txn) -> HookRecord | None:
+        """Another run's hook that has the token, if there is one."""
+        if reply.run_id != txn.run_id:
+            hook = await self._bar(reply, token, txn)
+            if hook is not None:
+                return hook
+        if reply.before is None or reply.before == txn.run_id:
+            return None
+        head = await self._runs.read(reply.before)
+        return None if head is None else _blocking(head, token, now_ms=txn.now_ms)
 
     async def _bar(self, reply: _Object, token: str, txn: Txn) -> HookRecord | None:
         """The other run's hook; None once that run cannot land a claim it made before.
@@ -142,6 +165,11 @@ class Tokens:
             elif await self._runs.bump(head):
                 return None
         raise WorldUnavailableError(f"run {reply.run_id}, which had {token!r}, moves on; try again")
+
+
+def _body(txn: Txn, mark: bytes, token: str, hook: HookRecord | None) -> bytes:
+    """The object of a token that this run claims from *hook*, if that has it."""
+    return dumps([txn.run_id, mark, txn.now_ms, token, None if hook is None else hook.run_id])
 
 
 def _blocking(head: Head, token: str, *, now_ms: int) -> HookRecord | None:

@@ -13,6 +13,7 @@ from perdure.model import Departure, HookRecord, RunCopy, RunId, RunRecord, Stre
 from perdure.worldkit.pure import arrive, arrived_already, confirmed_record, depart, work_of
 
 from ._handle import Handle
+from ._outbox import deliver
 from ._streams import S3Streams
 from ._together import each
 from ._txn import Txn
@@ -42,6 +43,7 @@ class S3Transfer(Transfer):
             url, now_ms = self._handle.url, txn.now_ms
             return depart(txn.book, departure, url=url, now_ms=now_ms, bodies=bodies)
 
+        await deliver(runs, departure.run_id)
         return await runs.change(departure.run_id, leave, prepare=prepare)
 
     async def read_streams(self, run_id: RunId) -> tuple[StreamCopy, ...]:

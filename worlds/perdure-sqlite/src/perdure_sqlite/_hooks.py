@@ -28,8 +28,8 @@ INSERT_HOOK = (  # in place of one whose time is over
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _SELECT = (
-    "SELECT run_id, hook_id, token, metadata, is_webhook, hooks.created_at_ms, keep_until_ms"
-    " FROM hooks JOIN runs USING (n)"
+    "SELECT run_id, hook_id, token, metadata, is_webhook, hooks.created_at_ms, keep_until_ms,"
+    " level FROM hooks JOIN runs USING (n)"
 )
 
 
@@ -87,4 +87,5 @@ def _hook(row: Row) -> HookRecord:
         is_webhook=bool(row[4]),
         created_at_ms=row[5],
         keep_until_ms=row[6],
+        level=row[7],
     )

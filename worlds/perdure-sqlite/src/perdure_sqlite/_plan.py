@@ -13,6 +13,7 @@ from typing import Any, ClassVar, final
 
 from perdure.errors import LeaseLostError, StaleTurnError
 from perdure.model import (
+    LEVEL,
     Committed,
     EntityId,
     Event,
@@ -31,6 +32,7 @@ from perdure.worldkit.pure import (
     hook_changes,
     hook_record,
     merged_attributes,
+    takes_over,
 )
 
 from ._hooks import INSERT_HOOK, hook_values
@@ -128,7 +130,7 @@ NOTHING_READ = Reads()
 class Landing:
     """All that a commit writes."""
 
-    __slots__ = ("columns", "committed", "events", "messages", "rings", "statements")
+    __slots__ = ("columns", "committed", "events", "messages", "revoked", "rings", "statements")
 
     def __init__(self, events: list[Event]) -> None:
         self.events = events
@@ -136,6 +138,7 @@ class Landing:
         self.messages: list[Row] = []  # rows, without the run's number
         self.statements: list[tuple[str, Row]] = []  # the number is the first value
         self.rings: list[str] = []
+        self.revoked: list[HookRecord] = []  # by force
         self.committed: Committed
 
 
@@ -309,15 +312,19 @@ def _claim_hooks(
             }
             continue
         holder = by_token.get(change.token)
+        if holder is not None and takes_over(change, holder, run_id):
+            landing.revoked.append(holder)
+            holder = None
         if holder is None:
-            by_token[change.token] = hook = hook_record(change, run_id, now_ms=now_ms)
+            hook = hook_record(change, run_id, now_ms=now_ms, level=LEVEL)  # which nobody asks here
+            by_token[change.token] = hook
             landing.statements.append((INSERT_HOOK, hook_values(hook)))
         elif (holder.run_id, holder.hook_id) != (run_id, change.hook_id):
             conflicts[change.hook_id] = holder
     for index, event in enumerate(landing.events):
         barrier = conflicts.get(event.entity)
         if event.type is EventType.HOOK_CREATED and barrier is not None:
-            landing.events[index] = conflict_event(event, barrier)
+            landing.events[index] = conflict_event(event, barrier, commit)
     return tuple([hook_id for hook_id in conflicts if hook_id is not None])
 
 

@@ -45,7 +45,8 @@ from ._writer import Transaction
 
 __all__ = ("SqliteStorage",)
 
-_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, EventType.HOOK_DISPOSED})
+_FREES_HOOK = frozenset({EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
+_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, *_FREES_HOOK})
 
 
 @final
@@ -158,7 +159,7 @@ def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
         if claim is not None:  # what is written so far is rolled back if it is refused
             check_token(claim, lambda token: find_hook(db, token, now_ms=now_ms))
             log.write(keyed_event(claim, new.created_at_ms))
-            hook = hook_record(claim, new.run_id, now_ms=new.created_at_ms)
+            hook = hook_record(claim, new.run_id, now_ms=new.created_at_ms, level=new.level)
             db.execute(INSERT_HOOK, (n, *hook_values(hook)))
         transaction.rings.add("wakes")
         return record, True
@@ -190,7 +191,7 @@ def _append(transaction: Transaction, append: Append) -> Appended:
     store_wake(transaction, wake)
     if first is not None:
         return Appended(position=first, duplicate=True)
-    if event.type is EventType.HOOK_DISPOSED and event.entity is not None:
+    if event.type in _FREES_HOOK and event.entity is not None:
         free_hooks(db, wake.n, {event.entity})
     if event.type is EventType.RUN_CANCELLED:
         outcome = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)

@@ -13,15 +13,15 @@ from functools import lru_cache
 from typing import Any
 
 from perdure.errors import StaleTurnError
-from perdure.model import Committed, HookRecord, RunStatus, TurnCommit
-from perdure.worldkit.pure import check_turn, created_event
+from perdure.model import Committed, HookRecord, RunId, RunStatus, TurnCommit
+from perdure.worldkit.pure import check_turn, created_event, revocation
 
 from ._ends import let_go
 from ._hooks import find_hook
-from ._log import remove_events, write_events
+from ._log import Log, remove_events, write_events
 from ._owners import Owner
 from ._plan import NOTHING_READ, ExpectedRow, Landing, Reads, RunRow, plan
-from ._runs import find_run, unpack_committed
+from ._runs import Wake, find_run, store_wake, unpack_committed
 from ._schema import pack_key, pack_map
 from ._sequences import Sequences
 from ._snapshots import keep_snapshot
@@ -161,6 +161,8 @@ def _land(
         keep_snapshot(transaction.db, n, commit.snapshot)
     if landing.messages:
         transaction.cursor.executemany(_SEND, [(n, *values) for values in landing.messages])
+    for hook in landing.revoked:
+        _revoke(transaction, hook, commit.run_id)
     for statement, values in landing.statements:
         transaction.cursor.execute(statement, (n, *values))
     if commit.outcome is not None:
@@ -169,6 +171,22 @@ def _land(
         transaction.rings.update(landing.rings)
     sequences.note(commit.run_id, n, landing.columns.get("inline_token"))
     return landing.committed
+
+
+def _revoke(transaction: Transaction, hook: HookRecord, taker: RunId) -> None:
+    """Tell the run that another takes its token; an ended one absorbs nothing."""
+    db, now_ms = transaction.db, transaction.now_ms
+    event = revocation(hook, taker, now_ms=now_ms).event
+    status, position, *parts = find_run(db, hook.run_id, f"status, position, {Wake.COLUMNS}")
+    if _STATUSES[status].is_ended:
+        return
+    wake = Wake(*parts)
+    log = Log(db, wake.n, position)
+    if log.find(event.key) is None:
+        log.write(event)
+        db.execute("UPDATE runs SET position = ? WHERE n = ?", (log.position, wake.n))
+    wake.arm(now_ms)
+    store_wake(transaction, wake)
 
 
 def _write(
