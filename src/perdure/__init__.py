@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _logs as _logs
 from ._protocol.frames import Limits as Limits
+from ._runtime.attributes import set_attributes as set_attributes
 from ._runtime.cancellation import CancelResult as CancelResult, cancel_runs as cancel_runs
 from ._runtime.hook_types import HookType as HookType, hook_type as hook_type
 from ._runtime.hooks import Hook as Hook, get_hook as get_hook, resume_hook as resume_hook
@@ -33,6 +34,7 @@ from ._runtime.worker.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow
 from .errors import (
     FatalError as FatalError,
+    HookConflictError as HookConflictError,
     HookNotFoundError as HookNotFoundError,
     HookPayloadError as HookPayloadError,
     PerdureError as PerdureError,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mutants
+import mutants_attributes
 import mutants_blobs
 import mutants_claims
 import mutants_conversations
@@ -32,6 +33,7 @@ __all__ = ("NAMES", "Kill", "kill", "promise_of")
 
 LIMIT_S = 60.0
 SEEDS = 4
+assert mutants_attributes
 assert mutants_blobs  # the mutants there are registered by being there
 assert mutants_claims
 assert mutants_conversations

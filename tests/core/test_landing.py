@@ -17,7 +17,6 @@ from perdure._core.landing import (
     fresh_record,
     list_cursor,
     matches_filter,
-    merged_attributes,
     parse_cursor,
 )
 from perdure.errors import CursorError, RunEndedError, StaleTurnError
@@ -148,17 +147,6 @@ def test_an_outcome_is_the_last_event_and_the_state(outcome: RunOutcome, kind: E
         outcome.payload,
         9,
     )
-
-
-@given(TEXTS, st.dictionaries(st.sampled_from("abc"), st.none() | st.text(max_size=2)))
-def test_attributes_are_merged_and_none_takes_away(
-    before: dict[str, str], changes: dict[str, str | None]
-) -> None:
-    kept = dict(before)
-    merged = merged_attributes(before, changes)
-    assert before == kept
-    for name in "abc":
-        assert merged.get(name) == changes.get(name, before.get(name))
 
 
 @pytest.mark.parametrize(("first_at", "started"), [(None, 77), (6, 6)])

@@ -31,6 +31,8 @@ def test_start_takes_what_it_says() -> None:
         "*run_id": None,
         "*idempotency_key": None,
         "*attributes": None,
+        "*allow_reserved_attributes": False,
+        "*hook": None,
     }
 
 

@@ -147,7 +147,7 @@ async def test_eval_stays_inside(world: World) -> None:
             "createHook({ token: 'x'.repeat(501) })",
             "TypeError: a hook's token is a text of 1 to 500",
         ),
-        ("setAttributes(5)", "TypeError: setAttributes takes an object"),
+        ("setAttributes(5)", "FatalError: setAttributes requires a plain object"),
         ("return new Array(2 ** 32 - 1)", "PayloadLimitError: the value at result is larger"),
         ("return Array.from({ length: 30000 }, () => add)[0]", "StepRef"),
         (

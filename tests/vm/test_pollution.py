@@ -7,7 +7,14 @@ from functools import cache
 
 import pytest
 
-from perdure._model.commands import Command, Completed, Failed, OpenHook, ScheduleStep
+from perdure._model.commands import (
+    Command,
+    Completed,
+    Failed,
+    OpenHook,
+    ScheduleStep,
+    SetAttributes,
+)
 from perdure._protocol.codec import decode, decode_error, encode
 from perdure._protocol.frames import GuestDelivery
 from perdure.errors import GuestError
@@ -255,14 +262,67 @@ OPTIONS = {
     "await sleep(Infinity)": 'sleep takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not Infinity',
     "await sleep(new Date(NaN))": 'sleep takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not a object',
     "await sleep(1n)": 'sleep takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not 1',
-    "setAttributes(null)": "setAttributes takes an object, not null",
-    "setAttributes({ a: 'x'.repeat(20000) })": "an attribute has at most 16384 characters",
-    "setAttributes({ ['x'.repeat(20000)]: 1 })": "an attribute has at most 16384 characters",
-    "setAttributes({ a: 'x\\udfff' })": "an attribute has a lone surrogate, which has no UTF-8 form",
-    "setAttributes({ '\\ud800x': 1 })": "an attribute has a lone surrogate, which has no UTF-8 form",
     "new RetryableError('x', { retryAfter: 'soon' })": 'retryAfter takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not "soon"',
     "new RetryableError('x', { retryAfter: {} })": 'retryAfter takes milliseconds from 0 on, a Date, or a text like "10 minutes" or "1h 30m", not a object',
 }
+
+
+LONE = "an attribute has a lone surrogate, which has no UTF-8 form"
+ATTRIBUTES = {
+    "setAttributes(null)": "setAttributes requires a plain object, not null",
+    "setAttributes([])": "setAttributes requires a plain object, not a object",
+    "setAttributes(new Map())": "setAttributes requires a plain object, not a object",
+    "setAttributes({}, 5)": "setAttributes takes an object of options, not 5",
+    "setAttributes({ a: 'x'.repeat(400) })": (
+        'attribute value byte length 400 exceeds limit 256: "a"'
+    ),
+    "setAttributes({ a: '\\u00e9\\u20ac\\u{1f600}'.repeat(29) })": (
+        'attribute value byte length 261 exceeds limit 256: "a"'
+    ),
+    "setAttributes({ ['x'.repeat(257)]: 1 })": "attribute key length 257 exceeds limit 256",
+    "setAttributes({ '': 1 })": "attribute key must not be empty",
+    "setAttributes({ $a: 1 })": (
+        'attribute key "$a" has the reserved prefix "$"; '
+        "the option allowReservedAttributes permits it"
+    ),
+    "setAttributes(Object.fromEntries(Array.from({ length: 65 }, (_, k) => [k, 1])))": (
+        "attributes exceed limit 64: 65 in one call"
+    ),
+    "setAttributes(Object.fromEntries(Array.from({ length: 40 }, (_, k) => [k, 'x'.repeat(250)])))": (
+        "attributes of one call take 10310 bytes, which exceeds limit 8192"
+    ),
+    "setAttributes({ a: 'x\\udfff' })": LONE,
+    "setAttributes({ '\\ud800x': 1 })": LONE,
+}
+
+
+@pytest.mark.parametrize(("call", "message"), ATTRIBUTES.items(), ids=ATTRIBUTES)
+def test_what_no_attribute_can_be_is_fatal_at_the_call(
+    run_of: RunOf, call: str, message: str
+) -> None:
+    source = f"""
+import {{ setAttributes }} from "workflow";
+export async function w() {{ try {{ {call}; }} catch (e) {{ return `${{e.name}}: ${{e.message}}`; }} }}"""
+    answer = run_of(source).start()
+    assert isinstance(answer.outcome, Completed), answer
+    assert decode(answer.outcome.value) == f"FatalError: {message}"
+    assert answer.turns[0].commands == ()
+
+
+def test_attributes_at_their_limits_are_set(run_of: RunOf) -> None:
+    source = """
+import { setAttributes } from "workflow";
+export async function w() {
+  await setAttributes({ ["x".repeat(256)]: "\\u{1f600}".repeat(64), gone: undefined, n: 5 });
+  await setAttributes({ $root: "r" }, { allowReservedAttributes: true });
+}"""
+    answer = run_of(source).start()
+    assert isinstance(answer.outcome, Completed), answer
+    first, second = (command for turn in answer.turns for command in turn.commands)
+    assert isinstance(first, SetAttributes)
+    assert first.changes == {"x" * 256: "\U0001f600" * 64, "gone": None, "n": "5"}
+    assert isinstance(second, SetAttributes)
+    assert second.changes == {"$root": "r"}
 
 
 @pytest.mark.parametrize(("call", "message"), OPTIONS.items(), ids=OPTIONS)

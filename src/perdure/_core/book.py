@@ -29,6 +29,7 @@ from ..errors import (
     RunEndedError,
     StaleTurnError,
 )
+from .attributes import attributes_after, merged_attributes
 from .claims import Claims
 from .hooks import (
     Holder,
@@ -50,7 +51,6 @@ from .landing import (
     ended_event,
     ended_record,
     fresh_record,
-    merged_attributes,
 )
 from .leases import Mailbox
 
@@ -139,6 +139,7 @@ class Book(Claims):
             RunEndedError: the run has ended.
             LeaseLostError: ``append.lease`` is no longer live.
             HookNotFoundError: the event needs a hook that is not live.
+            AttributeLimitError: the run would have too many.
         """
         event = append.event
         first = self.positions.get(event.key)
@@ -154,6 +155,9 @@ class Book(Claims):
             return Appended(position=first, duplicate=True)
         if event.type in _FREES_HOOK and event.entity is not None:
             free_hooks(self.hooks, {event.entity})
+        if event.type is EventType.ATTRIBUTES_SET:
+            attributes = merged_attributes(self.record.attributes, event.facts)
+            self.record = replace(self.record, attributes=attributes)
         if event.type is EventType.RUN_CANCELLED:
             end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
             self.record = ended_record(self.record, end)
@@ -262,6 +266,7 @@ class Book(Claims):
         event = append.event
         if event.type in _NEEDS_HOOK and not is_held(self.hooks, event.entity):
             raise HookNotFoundError(event.entity or event.key)
+        attributes_after(append.run_id, self.record.attributes, [event])
 
     def _end_appended(self, append: Append, *, now_ms: int) -> None:
         lease, delay_ms = append.lease, append.release_delay_ms
@@ -283,6 +288,7 @@ class Book(Claims):
         for event in commit.deliveries:
             if event.key in self.positions:
                 raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")
+        attributes_after(record.run_id, record.attributes, commit.events)
 
     def _write_turn(
         self, commit: TurnCommit, conflicts: Mapping[EntityId, HookRecord]

@@ -25,7 +25,6 @@ __all__ = (
     "fresh_record",
     "list_cursor",
     "matches_filter",
-    "merged_attributes",
     "parse_cursor",
 )
 
@@ -120,16 +119,6 @@ def ended_event(outcome: RunOutcome) -> Event:
         payload=outcome.payload,
         facts={} if outcome.code is None else {"code": outcome.code},
     )
-
-
-def merged_attributes(attributes: Mapping[str, str], facts: Mapping[str, object]) -> dict[str, str]:
-    """A run's *attributes* after an ``attributes_set`` with *facts*; None takes one away."""
-    merged = dict(attributes)
-    for name, value in facts.items():
-        merged.pop(name, None)
-        if value is not None:
-            merged[name] = str(value)
-    return merged
 
 
 def advanced_record(

@@ -58,6 +58,10 @@ class LocalWorker(Protocol):
         """Tell it nothing more. Idempotent."""
         ...
 
+    def expect_events(self, run_id: RunId) -> None:
+        """A call here has written to the run's log."""
+        ...
+
 
 workers: WeakKeyDictionary[World, LocalWorker] = WeakKeyDictionary()
 

@@ -20,10 +20,12 @@ from .._vm.guest import GuestEngine, default_engine
 from ..abc import World
 from ..errors import IdempotencyConflictError, RunLiveError, UsageError
 from .ambient import meant_world, workers
-from .arguments import checked_attributes, checked_text
+from .arguments import checked_text
+from .attributes import initial_attributes
 from .base_url import public_base_url
 from .check import check_bundle
 from .fresh_ids import format_id, fresh_id, fresh_secret
+from .keyed_starts import claim_again, keyed_claim
 from .payloads import do_aside, encode_aside
 from .run import Run
 from .workflow import Workflow
@@ -43,6 +45,8 @@ async def start(
     run_id: str | None = None,
     idempotency_key: str | None = None,
     attributes: Mapping[str, str] | None = None,
+    allow_reserved_attributes: bool = False,
+    hook: str | None = None,
     base_url: str | None = None,
 ) -> Run:
     """Start a run of *workflow*; durable once this returns, and any worker may carry it on.
@@ -55,7 +59,11 @@ async def start(
         run_id: an id of your own; starting it again returns the same run.
         idempotency_key: the run's id derives from it; the same key returns the same run. Not
             empty. Arguments are compared by value: the order of keys does not count, 1.0 is 1.
-        attributes: texts by name, by which ``list_runs`` finds the run; the workflow may set more.
+        attributes: texts by name, by which ``list_runs`` finds the run; the workflow and its
+            steps may set more. At most 64, names of 1 to 256 characters, texts of 256 bytes.
+        allow_reserved_attributes: names may begin with ``$``.
+        hook: a token that the run claims as it is created: of several starts with one token, one
+            begins. Payloads that come before the workflow has created a hook with it wait for that.
         base_url: the service's public URL, kept with the run for the URLs of its webhooks;
             default: ``PERDURE_BASE_URL``, else none.
 
@@ -63,36 +71,29 @@ async def start(
         CompileError: the workflow's source has errors.
         ValueNotCarriableError: an argument cannot cross to JavaScript; names its path.
         IdempotencyConflictError: the key was used with another workflow or arguments.
+        HookConflictError: another run holds the token *hook*; nothing was started.
         UsageError: *world* was left out, and more than one could be meant.
     """
     _check(workflow, args)
-    id_, texts = _choose_id(run_id, idempotency_key), checked_attributes(attributes)
+    id_ = _choose_id(run_id, idempotency_key)
+    texts = initial_attributes(attributes, allow_reserved=allow_reserved_attributes)
     target = await meant_world(world)
-    bundle = workflow.compiled
-    if bundle is None:
-        bundle = await anyio.to_thread.run_sync(workflow.compile)
-    payload = encode_scalars(args)
-    if payload is None:
-        payload = await encode_aside(list(args), where="arguments")
-    engine = _Engine.default or await _Engine.load()
-    digests = _known_to(target)
-    if bundle.digest not in digests or engine.digest not in digests:
-        await _bring_code(target, engine, bundle)
-        digests |= {bundle.digest, engine.digest}
+    bundle, engine = await _bring_code(target, workflow)
     new = NewRun(
         run_id=id_,
         workflow=bundle.name,
         bundle=Digest(bundle.digest),
         engine=Digest(engine.digest),
-        input=payload,
+        input=encode_scalars(args) or await encode_aside(list(args), where="arguments"),
         created_at_ms=target.now_ms(),
         idempotency_key=idempotency_key,
         attributes=texts,
         secret=fresh_secret(),
         base_url=public_base_url(base_url),
+        hook=keyed_claim(hook),
     )
     worker = workers.get(target)
-    if worker is None or not await worker.begin(new):
+    if worker is None or new.hook is not None or not await worker.begin(new):
         await _create(target, new)
     return Run(new.run_id, target)
 
@@ -108,10 +109,19 @@ def _check(workflow: object, args: object) -> None:
         )
 
 
-async def _bring_code(world: World, engine: GuestEngine, bundle: Bundle) -> None:
-    await check_bundle(engine, bundle)
-    await _store(world, Digest(bundle.digest), bundle.encoded)
-    await _store(world, Digest(engine.digest), engine.wasm)
+async def _bring_code(world: World, workflow: Workflow) -> tuple[Bundle, GuestEngine]:
+    """The workflow's bundle and the engine that it begins on, both in *world*."""
+    bundle = workflow.compiled
+    if bundle is None:
+        bundle = await anyio.to_thread.run_sync(workflow.compile)
+    engine = _Engine.default or await _Engine.load()
+    digests = _known_to(world)
+    if bundle.digest not in digests or engine.digest not in digests:
+        await check_bundle(engine, bundle)
+        await _store(world, Digest(bundle.digest), bundle.encoded)
+        await _store(world, Digest(engine.digest), engine.wasm)
+        digests |= {bundle.digest, engine.digest}
+    return bundle, engine
 
 
 async def _create(world: World, new: NewRun) -> None:
@@ -130,7 +140,10 @@ async def _create(world: World, new: NewRun) -> None:
 async def start_again(world: World, run_id: str) -> Run:
     """Start an ended run anew: another run of the same code, arguments and attributes.
 
+    One that was started with a hook's token claims that again.
+
     Raises:
+        HookConflictError: another run holds that token; nothing was started.
         RunNotFoundError: no such run.
         RunLiveError: it has not ended; it needs no other.
         RunMovedError: it goes on in another world.
@@ -139,7 +152,7 @@ async def start_again(world: World, run_id: str) -> Run:
     check_here(record)
     if not record.status.is_ended:
         raise RunLiveError(run_id)
-    (created,) = await world.storage.read_events(RunId(run_id), limit=1)
+    created, *rest = await world.storage.read_events(RunId(run_id), limit=2)
     new = NewRun(
         run_id=RunId(fresh_id("run")),
         workflow=record.workflow,
@@ -151,6 +164,7 @@ async def start_again(world: World, run_id: str) -> Run:
         level=record.level,
         secret=fresh_secret(),
         base_url=record.base_url,
+        hook=claim_again(rest),
     )
     await world.storage.create_run(new)
     return Run(new.run_id, world)

@@ -96,10 +96,15 @@ declare module "workflow" {
   ): Webhook<RequestWithResponse>;
   export function createWebhook(options?: WebhookOptions): Webhook;
 
-  /** Merges into the run's attributes; null removes. */
+  export interface SetAttributesOptions {
+    /** Names may begin with "$". */
+    allowReservedAttributes?: boolean;
+  }
+  /** Merges into the run's attributes; null and undefined remove. A FatalError past a limit. */
   export function setAttributes(
-    changes: Record<string, string | number | boolean | null>,
-  ): void;
+    changes: Record<string, string | number | boolean | null | undefined>,
+    options?: SetAttributesOptions,
+  ): Promise<void>;
 }
 
 interface SymbolConstructor {

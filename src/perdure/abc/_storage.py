@@ -54,6 +54,8 @@ class Storage(ABC):
 
         A lease on another run's wake or message counts as no longer live.
 
+        ``attributes_set`` merges its facts into the run's attributes in the same write.
+
         A key that is there is looked up before anything else, also on an ended run (then
         nothing else is done).
 
@@ -63,6 +65,7 @@ class Storage(ABC):
             LeaseLostError: ``append.lease`` is no longer live; nothing was changed.
             HookNotFoundError: ``hook_received`` or ``hook_disposed`` for a hook that is not live;
                 another run may have taken its token.
+            AttributeLimitError: the run would have more than 64 attributes; nothing was changed.
             WorldUnavailableError: the outcome is unknown; ask again.
         """
 
@@ -123,6 +126,8 @@ class Storage(ABC):
                 changed.
             RunNotFoundError: no such run.
             RunEndedError: the run has ended.
+            AttributeLimitError: the run would have more than 64 attributes, and more than it had;
+                nothing was changed.
             WorldUnavailableError: the outcome is unknown; ask again with the same ``commit_id``.
         """
 

@@ -51,6 +51,9 @@ def start(
     args: ArgsArgument = "[]",
     world: WorldOption = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key, the same run.")] = None,
+    hook: Annotated[
+        str | None, typer.Option(help="A hook's token that the run claims as it is created.")
+    ] = None,
     root: RootOption = None,
     as_json_: JsonOption = False,
 ) -> None:
@@ -64,6 +67,7 @@ def start(
                 parse_args(args),
                 world=opened,
                 idempotency_key=idempotency_key,
+                hook=hook,
             )
             if as_json_:
                 print_json({"id": run.id})

@@ -41,6 +41,7 @@ from ._usage import (
     WorldNotFoundError,
 )
 from ._user_code import (
+    AttributeLimitError,
     CompileError,
     FatalError,
     FruitlessTurnsError,
@@ -70,6 +71,7 @@ from ._worlds import (
 )
 
 __all__ = (
+    "AttributeLimitError",
     "BlobNotFoundError",
     "BundleMissingError",
     "CompileError",

@@ -11,6 +11,7 @@ from .._duration import duration_of
 from ._root import UsageError, UserCodeError, text_of
 
 __all__ = (
+    "AttributeLimitError",
     "CompileError",
     "FatalError",
     "FruitlessTurnsError",
@@ -32,6 +33,10 @@ class FatalError(UserCodeError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
+
+
+class AttributeLimitError(FatalError):
+    """An attribute is too long, its name is reserved or empty, or the run would have too many."""
 
 
 class RetryableError(UserCodeError):

@@ -8,6 +8,10 @@ that are asked for. *holder* returns the live hook that has a token. A claim's l
 
 from __future__ import annotations
 
+from .._core.attributes import (
+    attributes_after as attributes_after,
+    merged_attributes as merged_attributes,
+)
 from .._core.book import Book as Book
 from .._core.claims import QueuedMessage as QueuedMessage
 from .._core.fold import Entity as Entity, fold as fold
@@ -31,7 +35,6 @@ from .._core.landing import (
     fresh_record as fresh_record,
     list_cursor as list_cursor,
     matches_filter as matches_filter,
-    merged_attributes as merged_attributes,
     parse_cursor as parse_cursor,
 )
 from .._core.leases import (

@@ -3,7 +3,7 @@
 // templates: the engine makes them by String.prototype.concat, as it finds it.
 (function (native, helpers, builtins) {
   "use strict";
-  const { freeze, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object;
+  const { freeze, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, setPrototypeOf } = Object;
   const { uncurry, named, define, append, steps } = helpers;
   const mapGet = uncurry(Map.prototype.get);
   const mapSet = uncurry(Map.prototype.set);
@@ -18,7 +18,6 @@
   const { apply } = Reflect, { ceil } = Math;
   const getTime = uncurry(Date.prototype.getTime), digits = uncurry(Number.prototype.toString);
   const lower = uncurry(String.prototype.toLowerCase), slice = uncurry(String.prototype.slice);
-  const isWellFormed = uncurry(String.prototype.isWellFormed);
   const lastIndexOf = uncurry(String.prototype.lastIndexOf), indexOf = uncurry(String.prototype.indexOf);
   const open = new M(); // correlation id -> how a delivery settles it
   let counter = 0;
@@ -168,24 +167,6 @@
     });
   };
 
-  const MAX_ATTRIBUTE = 16384;
-  const setAttributes = (changes) => {
-    if (!isObject(changes)) throw new TypeError("setAttributes takes an object, not " + show(changes));
-    const clean = { __proto__: null }, names = keys(changes);
-    for (let k = 0; k < names.length; k++) {
-      const value = changes[names[k]];
-      const text = value === undefined || value === null ? null : Str(value);
-      if (names[k].length > MAX_ATTRIBUTE || (text !== null && text.length > MAX_ATTRIBUTE)) {
-        throw new TypeError("an attribute has at most " + MAX_ATTRIBUTE + " characters");
-      }
-      if (!isWellFormed(names[k]) || (text !== null && !isWellFormed(text))) {
-        throw new TypeError("an attribute has a lone surrogate, which has no UTF-8 form");
-      }
-      clean[names[k]] = text;
-    }
-    native.emit(["attributes", nextId("attributes"), clean, native.position()]);
-  };
-
   // A step's own stack does not know where the workflow waited for it.
   const addWorkflowFrames = (error, entity) => {
     const own = error.stack ? error.stack + "\n" : "";
@@ -261,7 +242,6 @@
     RetryableError,
     getWorkflowMetadata,
     getWritable,
-    setAttributes,
   };
   builtins.FatalError = FatalError;
   builtins.RetryableError = RetryableError;

@@ -22,6 +22,7 @@ from ..._model.queue import WakeClaim
 from ..._model.runs import NewRun, RunOutcome, RunStatus
 from ..._vm.watch import StoppedError, StopReason
 from ...errors import (
+    AttributeLimitError,
     LeaseLostError,
     PerdureError,
     StaleTurnError,
@@ -94,6 +95,10 @@ class Carrier:
         idle = 0 < len(turns.in_flight) <= len(self._waiting)
         if idle and self._custody.has_heap and not self._turning:
             self._add_task(None)
+
+    def expect_events(self) -> None:
+        """Have the log read before the next turn."""
+        self._custody.expect_events()
 
     def watch(self, listener: Listener) -> None:
         """Tell *listener* the run's outcome once it has landed, or that it is no more carried."""
@@ -285,6 +290,8 @@ class Carrier:
             await self._abandon(claim, results, delay_ms=0)
         except GONE:
             await self._abandon(claim, (), delay_ms=0)
+        except AttributeLimitError as exc:  # no other try would end otherwise
+            await self._fail_turn(claim, results, exc, budget=1)
         except WorldError as exc:
             delay_ms = _PARKED_MS if not exc.retryable else 1000
             _log.warning(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..._model.runs import RunCode, RunOutcome, RunStatus
 from ..._protocol.codec import decode
 from ...errors import (
+    AttributeLimitError,
     DivergenceError,
     FruitlessTurnsError,
     GuestError,
@@ -47,6 +48,8 @@ def code_of_end(error: bytes | None) -> RunCode:
 
 def code_of_giving_up(error: PerdureError) -> RunCode:
     """The code of the error that ends a run which no worker gets on with."""
+    if isinstance(error, AttributeLimitError):
+        return RunCode.USER_ERROR
     if not isinstance(error, FruitlessTurnsError):
         return RunCode.REPLAY_TIMEOUT
     match error.__cause__:

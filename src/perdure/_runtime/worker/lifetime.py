@@ -24,11 +24,23 @@ from ...errors import UsageError
 from ..own_tasks import own_task
 from .loop_guard import guarded
 
-__all__ = ("Lifetime",)
+__all__ = ("Lifetime", "world_around")
 
 _log = logging.getLogger("perdure")
 # Of the task it is asked in: a step must not wait for the end of its own worker.
 _around: ContextVar[Lifetime | None] = ContextVar("perdure_lifetime", default=None)
+
+
+def world_around() -> tuple[World, asyncio.AbstractEventLoop]:
+    """The world and the event loop of the worker whose step is running here.
+
+    Raises:
+        UsageError: none is.
+    """
+    lifetime = _around.get()
+    if lifetime is None or lifetime.loop is None:
+        raise UsageError("no worker runs this")
+    return lifetime.world, lifetime.loop
 
 
 @final
@@ -41,7 +53,7 @@ class Lifetime:
         Args:
             world: the worker's, which calls in the group go to by default.
         """
-        self._world = world
+        self.world = world
         self._name = f"the worker of {world.url}"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -88,14 +100,14 @@ class Lifetime:
         if self._loop is not None:
             raise self._used("closed" if self._closed else "started")
         self._check_not_closed()
-        check_here(self._world)
+        check_here(self.world)
         self._loop = loop
         await anyio.to_thread.run_sync(prepare)
         self._check_not_closed()  # meanwhile
         self._host = asyncio.current_task() if in_block else None
         ready: asyncio.Future[None] = loop.create_future()
         context = copy_context()
-        context.run(Block, self._world)
+        context.run(Block, self.world)
         context.run(_around.set, self)
         living = self._live(work, tidy, ready)
         self._task = task = own_task(loop, living, name=self._name, context=context)

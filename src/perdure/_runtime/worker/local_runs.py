@@ -94,6 +94,15 @@ class LocalRuns:
         if carrier is not None:
             carrier.unwatch(listener)
 
+    def expect_events(self, run_id: RunId) -> None:
+        """A call here has written to the run's log: a turn that did not read that would be stale.
+
+        In any other event loop it does nothing, as for a run that is not carried here.
+        """
+        carrier = self._carriers.get(run_id)
+        if carrier is not None and asyncio.get_running_loop() is self._lifetime.loop:
+            carrier.expect_events()
+
     def abandon(self) -> None:
         """Tell those that still begin that they have not: their tasks were cancelled."""
         for durable in self._beginning:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import anyio
 
+from ._attributes import ATTRIBUTES
 from ._bytes import BYTES
 from ._calls import loose
 from ._capabilities import CAPABILITIES
@@ -44,6 +45,7 @@ DIRECT: dict[str, DirectCheck] = {
     **TRANSFERS,
     **BYTES,
     **CLAIMS,
+    **ATTRIBUTES,
     **CONVERSATIONS,
     **FORCING,
     **EDGES,

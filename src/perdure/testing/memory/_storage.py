@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
+from ..._core.attributes import attributes_after, merged_attributes
 from ..._core.hooks import check_token, hook_record
 from ..._core.landing import ended_record
 from ..._model.commit import Append, Appended, Committed, TurnCommit
@@ -142,6 +144,9 @@ def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
         return Appended(position=first, duplicate=True)
     if event.type in _FREES_HOOK and event.entity is not None:
         free_hooks(store, append.run_id, {event.entity})
+    if event.type is EventType.ATTRIBUTES_SET:
+        merged = merged_attributes(run.record.attributes, event.facts)
+        run.record = replace(run.record, attributes=merged)
     if event.type is EventType.RUN_CANCELLED:
         end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
         run.record = ended_record(run.record, end)
@@ -159,6 +164,7 @@ def _check_append(store: Store, run: StoredRun, append: Append, *, now_ms: int) 
         holders = {(hook.run_id, hook.hook_id) for hook in store.hooks.values()}
         if (append.run_id, append.event.entity) not in holders:
             raise HookNotFoundError(append.event.entity or append.event.key)
+    attributes_after(append.run_id, run.record.attributes, [append.event])
 
 
 def _end_lease(store: Store, append: Append, *, now_ms: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..._core.attributes import attributes_after, merged_attributes
 from ..._core.hooks import keyed_event
 from ..._core.landing import (
     advanced_record,
@@ -16,7 +17,6 @@ from ..._core.landing import (
     created_event,
     ended_event,
     fresh_record,
-    merged_attributes,
 )
 from ..._core.leases import Mailbox
 from ..._model.commit import Committed, TurnCommit
@@ -99,6 +99,7 @@ def _check(run: StoredRun, commit: TurnCommit) -> None:
     for event in commit.deliveries:
         if event.key in run.positions:
             raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")
+    attributes_after(record.run_id, record.attributes, commit.events)
 
 
 def _write_log(

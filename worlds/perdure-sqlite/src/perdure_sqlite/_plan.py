@@ -27,11 +27,11 @@ from perdure.model import (
     TurnCommit,
 )
 from perdure.worldkit.pure import (
+    attributes_after,
     conflict_event,
     ended_event,
     hook_changes,
     hook_record,
-    merged_attributes,
     takes_over,
 )
 
@@ -346,7 +346,4 @@ def _attributes(commit: TurnCommit, row: RunRow | ExpectedRow, events: list[Even
         attributes: dict[str, str] = unpack_map(row.attributes)
     except ValueError as exc:
         raise unreadable(f"the record of run {commit.run_id}", exc) from exc
-    for event in events:
-        if event.type is _ATTRIBUTES_SET:
-            attributes = merged_attributes(attributes, event.facts)
-    return pack_map(attributes)
+    return pack_map(attributes_after(commit.run_id, attributes, events))

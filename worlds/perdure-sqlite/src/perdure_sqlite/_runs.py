@@ -17,6 +17,7 @@ from perdure.model import (
     Committed,
     Digest,
     EntityId,
+    Event,
     Lease,
     LeaseEnd,
     NewRun,
@@ -24,7 +25,7 @@ from perdure.model import (
     RunRecord,
     RunStatus,
 )
-from perdure.worldkit.pure import load_plain, rearmed_due_ms
+from perdure.worldkit.pure import attributes_after, load_plain, rearmed_due_ms
 
 from ._schema import Row, pack_map, unpack_map, unreadable
 from ._writer import Transaction
@@ -37,6 +38,7 @@ __all__ = (
     "load_wake",
     "pack_committed",
     "record_of",
+    "set_attributes",
     "store_wake",
     "unpack_committed",
 )
@@ -97,6 +99,22 @@ def find_run(db: sqlite3.Connection, run_id: RunId, columns: str) -> Row:
     if row is None:
         raise RunNotFoundError(run_id)
     return row
+
+
+def set_attributes(db: sqlite3.Connection, n: int, run_id: RunId, event: Event) -> None:
+    """Merge an event into a run's attributes.
+
+    Raises:
+        AttributeLimitError: the run would have too many.
+        WorldContractError: the row is damaged.
+    """
+    (packed,) = db.execute("SELECT attributes FROM runs WHERE n = ?", (n,)).fetchone()
+    try:
+        attributes: dict[str, str] = unpack_map(packed)
+    except ValueError as exc:
+        raise unreadable(f"the record of run {run_id}", exc) from exc
+    merged = pack_map(attributes_after(run_id, attributes, [event]))
+    db.execute("UPDATE runs SET attributes = ? WHERE n = ?", (merged, n))
 
 
 def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bool:

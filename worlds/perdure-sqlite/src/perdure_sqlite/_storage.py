@@ -36,7 +36,7 @@ from ._handle import Handle
 from ._hooks import INSERT_HOOK, find_hook, free_hooks, hook_values
 from ._log import Log
 from ._messages import check_message, end_message, give_message_back, spill
-from ._runs import RECORD, Wake, find_run, insert_run, record_of, store_wake
+from ._runs import RECORD, Wake, find_run, insert_run, record_of, set_attributes, store_wake
 from ._schema import EVENT_COLUMNS, OF_RUN, bounded, ids_of, unpack_event
 from ._sequences import Sequences
 from ._snapshots import read_chain
@@ -193,6 +193,8 @@ def _append(transaction: Transaction, append: Append) -> Appended:
         return Appended(position=first, duplicate=True)
     if event.type in _FREES_HOOK and event.entity is not None:
         free_hooks(db, wake.n, {event.entity})
+    if event.type is EventType.ATTRIBUTES_SET:
+        set_attributes(db, wake.n, append.run_id, event)
     if event.type is EventType.RUN_CANCELLED:
         outcome = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
         end_run(transaction, wake.n, append.run_id, outcome)
