@@ -9,6 +9,7 @@ import pytest
 
 from perdure._model.commands import OpenHook
 from perdure._protocol.codec import decode
+from perdure._protocol.frames import GuestDelivery
 from perdure.values import Response
 from tests.vm.conftest import RunOf, ValueOf
 
@@ -74,3 +75,24 @@ def test_a_webhook_comes_from_its_function_and_stays_as_it_is(
     )
     answer = value_of(run_of(f"{HEAD} {body}").start())
     assert answer == ["TypeError", "TypeError", "TypeError", "WebhookUrlError", "string", True]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "return await hook;",
+        "return hook;",
+        "return await Promise.race([hook]);",
+        "const v = await hook; return v;",
+    ],
+)
+@pytest.mark.parametrize("kind", ["createHook", "createWebhook"])
+def test_the_payload_may_be_the_result(
+    run_of: RunOf, value_of: ValueOf, kind: str, end: str
+) -> None:
+    run = run_of(
+        f'import {{ {kind} }} from "workflow"; export async function w() {{ const hook = {kind}(); {end} }}'
+    )
+    run.start()
+    received = GuestDelivery(position=2, at_ms=1, kind="hook_received", id="hook_1", value=b"\x05")
+    assert value_of(run.guest.resume([received])) == 5

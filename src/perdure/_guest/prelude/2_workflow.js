@@ -204,7 +204,8 @@
     if (failure !== undefined) return new P((resolve, reject) => reject(failure));
     return (async () => {
       await evaluated;
-      return await call();
+      const result = await call(); // to go on, not to return: nobody waits for the promise of this
+      return result;
     })();
   };
   helpers.encodeResult = (value, where) => native.encode(value, where);
