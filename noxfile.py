@@ -126,6 +126,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def frameworks(session: nox.Session) -> None:
+    """The HTTP app in seven frameworks, over sockets, with restarts and SIGKILL: two minutes."""
+    session.env["PERDURE_TIER"] = "full"
+    session.run("python", "-m", "pytest", "tests/frameworks", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def http(session: nox.Session) -> None:
     """The HTTP API under schemathesis, 1,000 requests an operation: minutes. A seed repeats it."""
     seed = session.posargs[0] if session.posargs else "0"

@@ -22,7 +22,8 @@ import perdure.abc
 from perdure import errors
 
 FOR_APPLICATIONS = (
-    *("perdure", "perdure.testing", "perdure.testing.conformance", "perdure.web", "perdure.worlds"),
+    *("perdure", "perdure.testing", "perdure.testing.conformance"),
+    *("perdure.web", "perdure.web.server", "perdure.worlds"),
 )
 FOR_WORLDS = (
     "perdure.abc",

@@ -13,7 +13,7 @@ import pytest
 from perdure.abc import World
 from perdure.errors import UsageError
 from perdure.web import HttpLimits, app
-from perdure.web._server import PatientProtocol, Server, listen
+from perdure.web.server import PatientProtocol, Server, listen
 from tests.web.clients import anyone
 from tests.web.waiting import requests_of, waiting_run, webhook_path
 from tests.worlds import IN_MEMORY

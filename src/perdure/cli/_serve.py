@@ -95,7 +95,7 @@ def serve(
 
 async def _serve(site: Starlette, worker: Worker, host: str, port: int) -> None:
     """Serve until a signal; the HTTP server stops first, so that held callers are answered."""
-    from ..web._server import Server, listen  # optional: the extra perdure[web]
+    from ..web.server import Server, listen  # optional: the extra perdure[web]
 
     server = Server(site)
 

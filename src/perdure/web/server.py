@@ -1,4 +1,4 @@
-"""Server: an ASGI app under uvicorn, in a service that heeds signals itself.
+"""Server: an ASGI app under uvicorn, in a service that heeds signals itself. Needs uvicorn.
 
 A connection has a time to send the head of each request: uvicorn itself waits for ever, and so
 would a thousand connections that send a byte a minute.
@@ -26,7 +26,11 @@ _GRACE: Final = 5  # seconds for requests that are being answered when the serve
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any that is free.
+    """A socket that listens there.
+
+    Args:
+        host: an address or name; one with a colon is of IPv6.
+        port: 0 is any that is free.
 
     Raises:
         UsageError: nobody can listen there.
@@ -42,7 +46,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 @final
 class Server(uvicorn.Server):
-    """Serves until ``stop``; then it accepts nothing more, and answers what it has begun."""
+    """Serves an app beside whatever else runs in the event loop: ``await server.serve([socket])``.
+
+    It serves until ``stop``; then it accepts nothing more, and answers what it has begun, for five
+    seconds at most. It heeds no signals, and starts and stops nothing of the app's.
+
+    Args:
+        app: an ASGI app, such as that of ``perdure.web.app``.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(
