@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, strategies as st
 
-from perdure._value_class import value_class
+from perdure._value_class import constructor, value_class
 
 
 @value_class
@@ -103,6 +103,8 @@ def test_its_signature_is_a_dataclass_s() -> None:
     assert str(inspect.signature(Point)) == str(inspect.signature(Model))
     assert typing.get_type_hints(Point) == typing.get_type_hints(Model)
     assert Point.__init__.__qualname__ == "Point.__init__"
+    assert inspect.getdoc(new_point) == "A ``Point`` of *x*, *y*, *labels*."
+    assert {Point.__init__.__module__, new_point.__module__} == {__name__}
 
 
 def test_defaults_are_made_anew() -> None:
@@ -147,3 +149,33 @@ def test_a_method_of_its_own_stays() -> None:
 def test_what_is_missing_is_an_error() -> None:
     with pytest.raises(TypeError, match="x"):
         cast(Any, Point)()
+
+
+new_point, new_pair, new_nothing = constructor(Point), constructor(Pair), constructor(Nothing)
+
+
+@given(POINTS, st.booleans())
+def test_a_constructor_makes_what_its_class_makes(fields: dict[str, Any], whole: bool) -> None:
+    named = fields if whole else {"x": fields["x"]}
+    ours, theirs = new_point(**named), Point(**named)
+    assert (ours, repr(ours), type(ours)) == (theirs, repr(theirs), Point)
+    assert pickle.loads(pickle.dumps(ours)) == copy.copy(ours) == theirs
+
+
+def test_what_a_constructor_makes_is_frozen_and_its_own() -> None:
+    first, second = new_point(x=1), new_point(x=1)
+    with pytest.raises(FrozenInstanceError, match="Point is frozen: x stays"):
+        cast(Any, first).x = 2
+    first.labels.append("a")
+    assert second.labels == []
+    assert first.total == 1
+
+
+def test_a_constructor_takes_fields_as_its_class_does() -> None:
+    assert (new_pair(1), new_pair(left=1, right="s")) == (Pair(1), Pair(1, "s"))
+    assert new_nothing() == Nothing()
+    for call in (new_point, new_pair):
+        with pytest.raises(TypeError, match="missing 1 required"):
+            cast(Any, call)()
+    with pytest.raises(TypeError, match="positional"):
+        cast(Any, new_point)(1)

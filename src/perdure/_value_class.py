@@ -3,17 +3,22 @@
 To readers, type checkers and the functions of ``dataclasses`` a class with ``@value_class`` is
 ``@dataclass(frozen=True, slots=True, kw_only=True)``. It costs a quarter of that to define, because
 all such classes share their methods but ``__init__``, and two thirds to make. A process defines
-eighty of them before its first turn, and a worker makes thirty for each step.
+eighty of them before its first turn, and a worker makes thirty for each step. Those are made by
+the ``constructor`` of their class, a quarter of the time of its call: 0.14 µs, not 0.55, for seven
+fields. It is a plain function, to which Python passes names without a dict, and it sets the fields
+of a value that is not frozen yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
-from typing import Any, TypeVar, dataclass_transform, overload
+from types import FunctionType
+from typing import Any, ParamSpec, TypeVar, dataclass_transform, overload
 
-__all__ = ("AsItIs", "value_class")
+__all__ = ("AsItIs", "constructor", "value_class")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -60,7 +65,7 @@ def value_class(
 def _slotted(cls: type[T], *, kw_only: bool) -> type[T]:
     kind: Any = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
     kind.__dataclass_params__.frozen = True
-    kind.__init__ = _initializer(kind, kw_only=kw_only)
+    kind.__init__ = _initializer(kind)
     own = vars(cls)
     for name, method in _SHARED.items():
         if name not in own:
@@ -68,32 +73,63 @@ def _slotted(cls: type[T], *, kw_only: bool) -> type[T]:
     return kind  # type: ignore[no-any-return]  # dataclass() returns a class of the same type
 
 
-def _initializer(cls: type[Any], *, kw_only: bool) -> Callable[..., None]:
-    parameters: list[str] = []
-    lines: list[str] = []
-    names: dict[str, Any] = {"_anew": _ANEW}
-    for member in fields(cls):
-        name = value = member.name
-        names[f"_set_{name}"] = getattr(cls, name).__set__  # of the slot: no detour, no guard
-        if member.default is not MISSING:
-            names[f"_of_{name}"] = member.default
-            parameters.append(f"{name}=_of_{name}")
-        elif member.default_factory is not MISSING:
-            names[f"_of_{name}"] = member.default_factory
-            parameters.append(f"{name}=_anew")
-            value = f"_of_{name}() if {name} is _anew else {name}"
-        else:
-            parameters.append(name)
-        lines.append(f"  _set_{name}(self, {value})\n")
-    star = "*, " if kw_only and parameters else ""
-    head = f"def __init__(self, {star}{', '.join(parameters)}):\n"
-    exec(head + ("".join(lines) or "  pass\n"), names)
-    initialize: Callable[..., None] = names["__init__"]
+def constructor(cls: Callable[P, T]) -> Callable[P, T]:
+    """A function that makes values of the value class *cls* as its call does, for less."""
+    assert isinstance(cls, type)
+    slots = [member.name for member in fields(cls)]
+    open_kind = type(cls.__name__, (), {"__slots__": slots})  # whose values can become *cls*
+    lines = ["  self = _new(_open_kind)\n"]
+    lines += [f"  self.{name} = {value}\n" for name, value in _arguments(cls)]
+    lines += ["  self.__class__ = _kind\n", "  return self\n"]
+    names = {"_new": object.__new__, "_open_kind": open_kind, "_kind": cls}
+    function = _function(cls, "construct(", lines, names)
+    function.__doc__ = f"A ``{cls.__name__}`` of {', '.join([f'*{name}*' for name in slots])}."
+    construct: Callable[P, T] = function
+    return construct
+
+
+def _initializer(cls: type) -> Callable[..., None]:
+    arguments = _arguments(cls)
+    lines = [f"  _set_{name}(self, {value})\n" for name, value in arguments] or ["  pass\n"]
+    # Of the slots: no detour, no guard.
+    names = {f"_set_{name}": getattr(cls, name).__set__ for name, _ in arguments}
+    initialize = _function(cls, "__init__(self, ", lines, names)
     initialize.__qualname__ = f"{cls.__qualname__}.__init__"
-    initialize.__module__ = cls.__module__
     initialize.__annotations__ = {member.name: member.type for member in fields(cls)}
     initialize.__annotations__["return"] = None
     return initialize
+
+
+def _arguments(cls: type) -> list[tuple[str, str]]:
+    """The fields of *cls* by name, and the expression for each from the parameter of that name."""
+    return [
+        (name, name if factory is MISSING else f"_of_{name}() if {name} is _anew else {name}")
+        for name, factory in [(member.name, member.default_factory) for member in fields(cls)]
+    ]
+
+
+def _function(
+    cls: type, head: str, lines: Sequence[str], names: Mapping[str, object]
+) -> FunctionType:
+    """A function of these lines, with the fields of *cls* as parameters after its *head*."""
+    space: dict[str, object] = {"__name__": cls.__module__, "_anew": _ANEW, **names}
+    parameters: list[str] = []
+    for member in fields(cls):
+        if member.kw_only and "*" not in parameters:
+            parameters.append("*")
+        default = member.default
+        if default is MISSING and member.default_factory is MISSING:
+            parameters.append(member.name)
+        elif default is MISSING:
+            space[f"_of_{member.name}"] = member.default_factory
+            parameters.append(f"{member.name}=_anew")
+        else:
+            space[f"_of_{member.name}"] = default
+            parameters.append(f"{member.name}=_of_{member.name}")
+    exec(f"def {head}{', '.join(parameters)}):\n{''.join(lines)}", space)
+    function = space[head.partition("(")[0]]
+    assert isinstance(function, FunctionType)
+    return function
 
 
 def _values(self: Any) -> tuple[object, ...]:

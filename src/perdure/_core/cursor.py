@@ -4,7 +4,7 @@ Pure. A heap has a cursor and replaces it whole: as it reads the log, as its gue
 the log again, at the end of each turn, and once that has landed. No field ever falls. By its
 cursor ``snapshot_due`` says when to freeze a heap, and nothing else does. Each turn of a run makes
 one cursor by ``planned`` and one by ``landed``, so these two do without ``dataclasses.replace``,
-which takes twice as long.
+which takes six times as long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import final
 
 from .._model.runs import RunRecord
-from .._value_class import value_class
+from .._value_class import constructor, value_class
 
 __all__ = ("Cursor", "SnapshotDue", "snapshot_due")
 
@@ -60,7 +60,7 @@ class Cursor:
             inline: deliveries of the turn that are not in the log yet.
         """
         consumed = self.position + inline
-        return Cursor(
+        return make_cursor(
             turn=self.turn + 1,
             consumed=consumed,
             recorded=consumed,
@@ -70,7 +70,7 @@ class Cursor:
 
     def landed(self, *, turn: int, position: int) -> Cursor:
         """After the planned turn has landed, by which the world is at *turn* and *position*."""
-        return Cursor(
+        return make_cursor(
             turn=turn,
             consumed=self.consumed,
             recorded=self.recorded,
@@ -81,6 +81,9 @@ class Cursor:
     def with_snapshot(self) -> Cursor:
         """After a snapshot was taken at the end of the turn that was planned, or landed, last."""
         return replace(self, snapshot_turn=self.turn)
+
+
+make_cursor = constructor(Cursor)
 
 
 class SnapshotDue(Enum):

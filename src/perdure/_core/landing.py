@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .._model.commit import TurnCommit
+from .._model.constructors import make_event, make_record
 from .._model.events import Event, EventType, Fact
 from .._model.hooks import HookRecord
 from .._model.runs import NewRun, RunFilter, RunOutcome, RunRecord, RunStatus
@@ -33,7 +34,7 @@ _ABOVE_ALL = 2**63 - 1, ""
 
 def fresh_record(new: NewRun) -> RunRecord:
     """The run as it is right after ``create_run``, its first event included."""
-    return RunRecord(
+    return make_record(
         run_id=new.run_id,
         workflow=new.workflow,
         bundle=new.bundle,
@@ -61,7 +62,7 @@ def created_event(new: NewRun) -> Event:
     }
     if new.hook is not None:
         facts["hook"] = new.hook.token
-    return Event(
+    return make_event(
         type=EventType.RUN_CREATED,
         key="run/created",
         at_ms=new.created_at_ms,
@@ -96,7 +97,7 @@ def conflict_event(event: Event, holder: HookRecord, commit: TurnCommit) -> Even
     """
     forced = {claim.hook_id for claim in commit.hooks_claimed if claim.force}
     is_refused = event.entity in forced and holder.run_id != commit.run_id
-    return Event(
+    return make_event(
         type=EventType.HOOK_CONFLICT,
         key=f"{event.entity}/conflict",
         at_ms=event.at_ms,
@@ -112,7 +113,7 @@ def conflict_event(event: Event, holder: HookRecord, commit: TurnCommit) -> Even
 def ended_event(outcome: RunOutcome) -> Event:
     """The last event of a run that completed or failed."""
     completed = outcome.status is RunStatus.COMPLETED
-    return Event(
+    return make_event(
         type=EventType.RUN_COMPLETED if completed else EventType.RUN_FAILED,
         key="run/ended",
         at_ms=outcome.at_ms,

@@ -23,12 +23,13 @@ from .._model.commands import (
     SetAttributes,
     StartWait,
 )
+from .._model.constructors import make_event, make_new_message, make_outcome
 from .._model.events import Event, EventType, Fact
 from .._model.hooks import HookClaim
 from .._model.ids import EntityId, RunId
 from .._model.queue import NewMessage
 from .._model.runs import RunOutcome, RunStatus
-from .._value_class import value_class
+from .._value_class import constructor, value_class
 from ..errors import DivergenceError
 from .ledger import Ledger
 
@@ -40,6 +41,8 @@ __all__ = (
     "created_key",
     "end_key",
     "foreign_step",
+    "make_request",
+    "make_route",
     "new_commands",
     "plan_turn",
     "steps_to_run",
@@ -83,6 +86,11 @@ class TurnPlan:
     has_news: bool  # the guest is to be told of some of the events
 
 
+make_plan = constructor(TurnPlan)
+make_request = constructor(TurnRequest)
+make_route = constructor(StepRoute)
+
+
 def created_key(entity: EntityId) -> str:
     """The key of the event that records a command."""
     return f"{entity}/created"
@@ -95,7 +103,7 @@ def end_key(entity: EntityId) -> str:
 
 def wait_completed(entity: EntityId, *, resume_at_ms: int, now_ms: int) -> Event:
     """The delivery that ends a wait; never before its time."""
-    return Event(
+    return make_event(
         type=EventType.WAIT_COMPLETED,
         key=end_key(entity),
         at_ms=max(resume_at_ms, now_ms),
@@ -176,7 +184,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
             releases.append(command.id)
         elif isinstance(command, AskHook):
             has_news = True
-    return TurnPlan(
+    return make_plan(
         events=tuple(events),
         messages=tuple(messages),
         inline=tuple(inline),
@@ -254,7 +262,7 @@ def _outcome(answer: Answer, ledger: Ledger, request: TurnRequest) -> RunOutcome
 
 
 def _ended(status: RunStatus, payload: bytes, now_ms: int) -> RunOutcome:
-    return RunOutcome(status=status, payload=payload, at_ms=now_ms)
+    return make_outcome(status=status, payload=payload, at_ms=now_ms)
 
 
 def _event(command: Command, now_ms: int) -> Event:
@@ -282,14 +290,14 @@ def _event(command: Command, now_ms: int) -> Event:
                 entity=command.id,
             )
         case DisposeHook():
-            return Event(
+            return make_event(
                 type=EventType.HOOK_DISPOSED,
                 key=end_key(command.id),
                 at_ms=now_ms,
                 entity=command.id,
             )
         case SetAttributes():
-            return Event(
+            return make_event(
                 type=EventType.ATTRIBUTES_SET,
                 key=created_key(command.id),
                 at_ms=now_ms,
@@ -319,7 +327,7 @@ def _created(
     now_ms: int,
     payload: bytes | None = None,
 ) -> Event:
-    return Event(
+    return make_event(
         type=kind,
         key=created_key(entity),
         at_ms=now_ms,
@@ -330,7 +338,7 @@ def _created(
 
 
 def _started(command: ScheduleStep, now_ms: int) -> Event:
-    return Event(
+    return make_event(
         type=EventType.STEP_STARTED,
         key=f"{command.id}/start/1",
         at_ms=now_ms,
@@ -341,7 +349,7 @@ def _started(command: ScheduleStep, now_ms: int) -> Event:
 
 def _message(request: TurnRequest, command: ScheduleStep) -> NewMessage:
     route = request.routes[command.id]
-    return NewMessage(
+    return make_new_message(
         message_id=f"{request.run_id}/{command.id}",
         run_id=request.run_id,
         topic=route.topic,

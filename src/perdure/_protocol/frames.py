@@ -22,12 +22,12 @@ from .._model.commands import (
     Interrupted,
     OpenHook,
     Outcome,
-    ScheduleStep,
     SetAttributes,
     StartWait,
 )
+from .._model.constructors import make_answer, make_output, make_schedule_step
 from .._model.ids import EntityId
-from .._value_class import value_class
+from .._value_class import constructor, value_class
 from ..errors import ProtocolError
 from .decoding import decode_frame
 
@@ -42,6 +42,7 @@ __all__ = (
     "encode_resume",
     "encode_start",
     "imported_steps",
+    "make_delivery",
 )
 
 # Of what the guest may say: it keeps to these, so more is a guest that is not ours.
@@ -99,6 +100,9 @@ class GuestDelivery:
     value: bytes | None
 
 
+make_delivery = constructor(GuestDelivery)
+
+
 def imported_steps(bundle: bytes) -> frozenset[str]:
     """The ids of the steps that a bundle imports: those it may call."""
     tables: dict[str, dict[str, str]] = cbor2.loads(bundle)["steps"]
@@ -153,7 +157,7 @@ def decode_answer(data: bytes) -> Answer:
         )
         _check_lists(turns, unhandled)
         _check_counts(consumed, instructions, heap_bytes, clock_ms, waiting)
-        return Answer(
+        return make_answer(
             turns=tuple([_turn(*turn) for turn in turns]),
             consumed=consumed,
             outcome=None if outcome is None else _outcome(*outcome),
@@ -240,7 +244,7 @@ def _id(kind: str, value: object) -> EntityId:
 def _turn(position: Any, commands: Any, console: Any) -> DeliveryOutput:
     _check_counts(position)
     _check_lists(commands, console)
-    return DeliveryOutput(
+    return make_output(
         position=position,
         commands=tuple([_command(*command) for command in commands]),
         console=tuple([_line(*line) for line in console]) if console else (),
@@ -279,7 +283,7 @@ def _schedule_step(entity: object, step: object, args: object, at: object) -> Co
         raise _wrong("a payload", args)
     if type(at) is not str or len(at) > MAX_POSITION:
         raise _wrong("a position", at)
-    return ScheduleStep(id=_id("step_", entity), step=step, args=args, at=at)
+    return make_schedule_step(id=_id("step_", entity), step=step, args=args, at=at)
 
 
 def _start_wait(entity: object, resume_at_ms: Any, at: object) -> Command:

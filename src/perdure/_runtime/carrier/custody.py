@@ -21,6 +21,7 @@ from typing import final
 from ..._core.cursor import SnapshotDue, snapshot_due
 from ..._core.fold import was_put_away
 from ..._core.landing import created_event, fresh_record
+from ..._model.constructors import make_logged
 from ..._model.events import LoggedEvent
 from ..._model.ids import RunId
 from ..._model.runs import NewRun, RunRecord
@@ -80,7 +81,7 @@ class Custody:
     async def begin(self, new: NewRun) -> tuple[Heap, Sequence[LoggedEvent]]:
         """Have the heap of a run that is not in the world yet; returns it with its log."""
         heap = self._heap = await self._unborn(fresh_record(new))
-        return heap, [LoggedEvent(position=1, event=created_event(new))]
+        return heap, [make_logged(position=1, event=created_event(new))]
 
     async def load(self, *, wary: bool = False) -> tuple[Heap | None, Sequence[LoggedEvent]]:
         """Have the run's heap; returns it with the log above its consumed position.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..._model.events import DELIVERED, Event, EventType, LoggedEvent
 from ..._model.ids import EntityId
 from ..._protocol.codec import encode
-from ..._protocol.frames import GuestDelivery
+from ..._protocol.frames import GuestDelivery, make_delivery
 from ...errors import GuestError
 
 __all__ = ("as_delivery", "in_calls", "of_log")
@@ -56,7 +56,7 @@ def in_calls(deliveries: Sequence[LoggedEvent]) -> Iterable[Sequence[LoggedEvent
 def as_delivery(logged: LoggedEvent) -> GuestDelivery:
     """One event, as the guest is told it."""
     event = logged.event
-    return GuestDelivery(
+    return make_delivery(
         position=logged.position,
         at_ms=event.at_ms,
         kind=event.type,

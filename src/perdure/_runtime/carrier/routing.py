@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import final
 
-from ..._core.turn import StepRoute
+from ..._core.turn import StepRoute, make_route
 from ..._model.commands import ScheduleStep
 from ..._model.ids import EntityId
 from ..._model.runs import RunRecord
@@ -58,5 +58,5 @@ class Routing:
             is_served = step is not None and step.options.queue in self._queues
             is_inline = is_served and not self._is_closed and slots.take()
             lease_ms = self._lease_ms if is_inline else None
-            routes[command.id] = StepRoute(topic=topic, body=body, lease_ms=lease_ms)
+            routes[command.id] = make_route(topic=topic, body=body, lease_ms=lease_ms)
         return routes

@@ -14,8 +14,8 @@ from typing import TypeAlias, final
 from ..._core.cursor import SnapshotDue, snapshot_due
 from ..._core.turn import (
     TurnPlan,
-    TurnRequest,
     foreign_step,
+    make_request,
     new_commands,
     plan_turn,
     steps_to_run,
@@ -23,12 +23,13 @@ from ..._core.turn import (
 )
 from ..._model.commands import Answer, DeliveryOutput, Interrupted, ScheduleStep
 from ..._model.commit import TurnCommit
+from ..._model.constructors import make_commit, make_lease_end, make_logged
 from ..._model.events import Event, LoggedEvent
 from ..._model.queue import Lease, LeaseEnd, WakeClaim
 from ..._model.runs import NewRun, RunStatus
 from ..._model.snapshot import Snapshot
 from ..._protocol.codec import encode
-from ..._value_class import value_class
+from ..._value_class import constructor, value_class
 from ..._vm.interval import short_interval
 from ...errors import GuestError
 from ..slots import TakenSlots
@@ -37,7 +38,7 @@ from .probation import UnconfirmedFailureError, check_open, refusal
 from .routing import Routing
 from .run_codes import coded
 
-__all__ = ("Idle", "StepResult", "Turn", "TurnInput", "take_turn")
+__all__ = ("Idle", "StepResult", "Turn", "TurnInput", "make_input", "make_result", "take_turn")
 
 _STALLED = encode(
     GuestError(
@@ -97,6 +98,10 @@ class Idle:
     next_due_ms: int | None
 
 
+make_input = constructor(TurnInput)
+make_result = constructor(StepResult)
+make_turn = constructor(Turn)
+
 Taken: TypeAlias = "Turn | Idle | Interrupted"
 
 
@@ -143,7 +148,7 @@ def _inline(heap: Heap, news: list[LoggedEvent], work: TurnInput) -> list[Logged
             at = heap.ledger.waits[entity]
             events.append(wait_completed(entity, resume_at_ms=at, now_ms=work.now_ms))
     return [
-        LoggedEvent(position=position, event=event)
+        make_logged(position=position, event=event)
         for position, event in enumerate(events, start=heap.cursor.position + 1)
     ]
 
@@ -161,7 +166,7 @@ def _plan(
     foreign = foreign_step(steps, heap.baseline.steps)
     if foreign is not None:
         steps = []
-    request = TurnRequest(
+    request = make_request(
         run_id=heap.run_id,
         now_ms=work.now_ms,
         commands=commands,
@@ -178,7 +183,7 @@ def _plan(
     outputs = (*(repeat.turns if repeat else ()), *answer.turns)
     printed = heap.take_printed() if heap.thawed else ()
     snapshot, defers_snapshot = _snapshot(heap, work, plan, outputs)
-    commit = TurnCommit(
+    commit = make_commit(
         run_id=heap.run_id,
         commit_id=work.commit_id,
         turn=start.turn,
@@ -199,7 +204,7 @@ def _plan(
     unhandled = answer.unhandled if plan.outcome else ()
     outputs = (*printed, *outputs)
     prints = bool(unhandled) or any(map(_CONSOLE, outputs))
-    return Turn(
+    return make_turn(
         commit=commit,
         inline=plan.inline,
         outputs=outputs,
@@ -231,11 +236,13 @@ def _snapshot(
 
 
 def _leases(work: TurnInput, plan: TurnPlan) -> tuple[LeaseEnd, ...]:
-    ends = [LeaseEnd(lease=result.lease) for result in work.results]
+    ends = [make_lease_end(lease=result.lease) for result in work.results]
     claim = work.claim
     if claim is not None:
         ends.append(
-            LeaseEnd(lease=claim.lease, generation=claim.generation, next_due_ms=plan.wake_at_ms)
+            make_lease_end(
+                lease=claim.lease, generation=claim.generation, next_due_ms=plan.wake_at_ms
+            )
         )
     return tuple(ends)
 

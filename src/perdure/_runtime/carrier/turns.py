@@ -18,21 +18,22 @@ from typing import TypeAlias, final
 
 from ..._model.commands import ScheduleStep
 from ..._model.commit import Committed
+from ..._model.constructors import make_claim, make_message
 from ..._model.events import LoggedEvent
 from ..._model.ids import EntityId, RunId
-from ..._model.queue import Lease, Message, MessageClaim, NewMessage, WakeClaim
+from ..._model.queue import Lease, MessageClaim, NewMessage, WakeClaim
 from ..._model.runs import NewRun, RunRecord
 from ..._vm.watch import StoppedError, StopReason, Watch
 from ...errors import SnapshotRejectedError, WorldError
 from ..containment import ends_worker
 from ..log_fields import of_run
 from ..slots import TakenSlots
-from ..worker.attempt import StepCall
+from ..worker.attempt import StepCall, make_call
 from .custody import Custody
 from .equipment import Carrying
 from .giving_up import MAX_FRUITLESS
 from .heap import Heap
-from .turn import Idle, StepResult, Turn, TurnInput
+from .turn import Idle, StepResult, Turn, TurnInput, make_input
 from .turn_thread import take_in_thread
 from .writes import Writes
 
@@ -152,7 +153,7 @@ class Turns:
         new: NewRun | None = None,
     ) -> TurnInput:
         shared = self._shared
-        return TurnInput(
+        return make_input(
             commit_id=f"{shared.name}-{next(shared.commits)}",
             events=events,
             results=results,
@@ -245,10 +246,10 @@ class Turns:
     def next_step(self) -> tuple[MessageClaim, StepCall]:
         """The first that is ready, which is ready no more."""
         lease, new, command, record = self.ready.popleft()
-        message = Message(
+        message = make_message(
             message_id=new.message_id, run_id=self._run_id, topic=new.topic, body=new.body
         )
-        call = StepCall(
+        call = make_call(
             entity=command.id,
             step=command.step,
             args=command.args,
@@ -257,7 +258,7 @@ class Turns:
             base_url=record.base_url,
             created_ms=new.due_ms,
         )
-        claim = MessageClaim(message=message, lease=lease, claims=1, losses=0, returned=0)
+        claim = make_claim(message=message, lease=lease, claims=1, losses=0, returned=0)
         return claim, call
 
 

@@ -26,11 +26,12 @@ from ..._core.retries import (
 )
 from ..._core.turn import end_key
 from ..._model.commands import ScheduleStep
+from ..._model.constructors import make_event
 from ..._model.events import Event, EventType, Fact
 from ..._model.ids import EntityId, RunId
 from ..._model.queue import Lease, MessageClaim
 from ..._protocol.codec import encode_scalar
-from ..._value_class import value_class
+from ..._value_class import constructor, value_class
 from ...abc import World
 from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
 from ..log_fields import Fields, first_line, of_step, told_by
@@ -50,7 +51,7 @@ from .bodies import Body, Hosts, Raised
 from .failures import asked_delay_ms, is_fatal, unhandled
 from .threads import Awaited, Thread
 
-__all__ = ("Attempt", "Ended", "Result", "Retrying", "StepCall")
+__all__ = ("Attempt", "Ended", "Result", "Retrying", "StepCall", "make_call")
 
 _log = logging.getLogger("perdure")
 _NO_KEYWORDS = Keywords()
@@ -109,6 +110,9 @@ class StepCall:
             created_ms=created_ms,
             base_url=base_url,
         )
+
+
+make_call = constructor(StepCall)
 
 
 @value_class(kw_only=False)
@@ -443,7 +447,7 @@ class Attempt:
 
     def _end(self, kind: EventType, payload: bytes) -> Event:
         counts = self.number > 1 or kind is EventType.STEP_FAILED
-        return Event(
+        return make_event(
             type=kind,
             key=end_key(self._call.entity),
             at_ms=self._now_ms(),

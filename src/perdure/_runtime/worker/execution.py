@@ -21,7 +21,7 @@ from ..._model.queue import MessageClaim
 from ..._value_class import value_class
 from ...abc import World
 from ...errors import LeaseLostError, StepNotRegisteredError
-from ..carrier.turn import StepResult
+from ..carrier.turn import StepResult, make_result
 from ..carrier.writes import GONE, HAND_BACK, Writes, hand_back
 from ..containment import ends_worker
 from ..log_fields import of_step
@@ -96,7 +96,7 @@ class Execution:
         if not isinstance(outcome, Ended):
             return Begun(claim, attempt, outcome)
         self.drop(claim)
-        return StepResult(event=outcome.event, lease=claim.lease)
+        return make_result(event=outcome.event, lease=claim.lease)
 
     async def finish(self, work: Begun) -> StepResult | None:
         """Go on after ``begin``; None if the step goes on elsewhere, or later."""
@@ -159,7 +159,7 @@ class Execution:
                 outcome = await self._outcome(attempt)
                 overrun = attempt.overrun
             if isinstance(outcome, Ended) and not alone:
-                return StepResult(event=outcome.event, lease=claim.lease)
+                return make_result(event=outcome.event, lease=claim.lease)
             if isinstance(outcome, Ended | Retrying):
                 await self._append(claim, outcome, keep=overrun is not None)
             elif outcome is not None:

@@ -32,6 +32,8 @@ from perdure.worldkit.pure import (
     ended_event,
     hook_changes,
     hook_record,
+    make_committed,
+    make_lease,
     takes_over,
 )
 
@@ -174,7 +176,7 @@ def plan(
         if event.type is _ATTRIBUTES_SET:
             columns["attributes"] = _attributes(commit, row, landing.events)
             break
-    landing.committed = committed = Committed(
+    landing.committed = committed = make_committed(
         turn=row.turn + 1,
         position=row.position + len(landing.events),
         first_position=row.position + 1,
@@ -227,7 +229,9 @@ def _send(
         token = expires_ms = None
         if lease_ms is not None:
             token, expires_ms = new_token(), now_ms + lease_ms
-            leases.append(Lease(item=item, token=token, is_wake=False, expires_at_ms=expires_ms))
+            leases.append(
+                make_lease(item=item, token=token, is_wake=False, expires_at_ms=expires_ms)
+            )
             if first_ms is None or expires_ms < first_ms:
                 columns["leased_ms"] = first_ms = expires_ms
         if here is None and token is not None and len(new.body) <= MAX_INLINE_BYTES:
