@@ -16,10 +16,19 @@ GUEST = """(module
   (global $booted (mut i32) (i32.const 0))
   (data (i32.const 16) "before")
   (start $begin)
-  (func $begin (i32.store8 (i32.const 32) (i32.const 7)))
+  (func $begin
+    (i32.store8 (i32.const 32) (i32.const 7))
+    (i32.store8 (i32.const 64) (i32.const 100))
+    (i32.store8 (i32.const 72) (i32.const 4)))
   (func (export "_initialize"))
   (func (export "perdure_layout") (result i32) (i32.const 64))
-  (func (export "boot") (result i32)
+  (func (export "compile") (result i32)
+    (i32.store8 (i32.const 64) (i32.const 100))
+    (i32.store8 (i32.const 72) (i32.const 4))
+    (i32.store (i32.const 104) (i32.const 0x65646f63))
+    (i32.const COMPILED))
+  (func (export "boot") (param $size i32) (result i32)
+    (if (i32.ne (local.get $size) (i32.const 4)) (then (unreachable)))
     (drop (memory.grow (i32.const 1)))
     (i32.store (i32.const 16) (i32.const 0x41414141))
     (i32.store (i32.const 70000) (i32.const 0x42424242))
@@ -31,8 +40,13 @@ GUEST = """(module
 """
 
 
-def module(result: int = 0) -> bytes:
-    return bytes(wasmtime.wat2wasm(GUEST.replace("RESULT", str(result))))
+def wasm_of(source: str, *, compiled: int = 4, result: int = 0) -> bytes:
+    numbers = source.replace("COMPILED", str(compiled)).replace("RESULT", str(result))
+    return bytes(wasmtime.wat2wasm(numbers))
+
+
+def module(*, compiled: int = 4, result: int = 0) -> bytes:
+    return wasm_of(GUEST, compiled=compiled, result=result)
 
 
 def exports_of(wasm: bytes) -> tuple[wasmtime.Store, Any]:
@@ -47,7 +61,8 @@ def memory_of(store: wasmtime.Store, exports: Any) -> bytes:
 
 def test_the_baked_module_begins_where_the_boot_ended() -> None:
     store, booted = exports_of(module())
-    booted["boot"](store)
+    booted["memory"].write(store, b"code", 100)
+    booted["boot"](store, 4)
     expected = memory_of(store, booted)
     baked = bake(module())
     store, exports = exports_of(baked)
@@ -59,21 +74,25 @@ def test_the_baked_module_begins_where_the_boot_ended() -> None:
 
 def test_a_boot_that_fails_tells_what_the_guest_said() -> None:
     with pytest.raises(RuntimeError, match="boot failed: b'Why!'"):
-        bake(module(4))
+        bake(module(result=-4))
+
+
+def test_a_prelude_that_does_not_compile_tells_what_the_guest_said() -> None:
+    with pytest.raises(RuntimeError, match="compile failed: b'code'"):
+        bake(module(compiled=-4))
 
 
 def test_another_first_global_is_refused() -> None:
     pointer = '(global (export "__stack_pointer")'
     other = GUEST.replace(pointer, f"(global i64 (i64.const 0)) {pointer}")
-    other = other.replace("global.set 0", "global.set 1").replace("RESULT", "0")
+    other = other.replace("global.set 0", "global.set 1")
     with pytest.raises(RuntimeError, match="not a mutable i32; the linker changed"):
-        bake(bytes(wasmtime.wat2wasm(other)))
+        bake(wasm_of(other))
 
 
 def data(*segments: str) -> bytes:
     """The guest with these data segments in place of its own."""
-    source = GUEST.replace('(data (i32.const 16) "before")', " ".join(segments))
-    return bytes(wasmtime.wat2wasm(source.replace("RESULT", "0")))
+    return wasm_of(GUEST.replace('(data (i32.const 16) "before")', " ".join(segments)))
 
 
 def test_the_layout_tells_where_the_constants_end() -> None:

@@ -229,3 +229,14 @@ def test_a_clone_has_the_same_steps(run_of: RunOf, value_of: ValueOf) -> None:
     )
     refused = ["DataCloneError"] * 3
     assert value_of(run.start()) == [True, *refused]
+
+
+def test_their_functions_show_as_native_ones_and_the_workflow_s_as_written(
+    run_of: RunOf, value_of: ValueOf
+) -> None:
+    body = "return [URL, structuredClone, console.log, (a) => a + 1].map(String);"
+    *natives, own = cast("list[str]", value(run_of, value_of, body))
+    assert natives == [
+        f"function {name}() {{\n    [native code]\n}}" for name in ("URL", "structuredClone", "log")
+    ]
+    assert own == "(a) => a + 1"

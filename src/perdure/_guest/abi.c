@@ -370,10 +370,31 @@ static void end_turns(struct out *o) {
 
 /* ---- exports -------------------------------------------------------------------------------- */
 
-static bool run_prelude(JSValueConst natives) {
-    for (size_t k = 0; k < sizeof prelude_files / sizeof *prelude_files; k++) {
-        JSValue f = JS_Eval(ctx, prelude_files[k].text, strlen(prelude_files[k].text), prelude_files[k].name,
-                            JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_STRICT);
+static void begin_engine(void) {
+    rt = JS_NewRuntime2(&guest_malloc, NULL);
+    JS_SetMaxStackSize(rt, JS_STACK_BYTES);
+    ctx = JS_NewContext(rt);
+    bundle = entry_module = main_promise = steps_table = commands = console_lines = JS_UNDEFINED;
+}
+
+/* One file of the prelude as bytecode without its text. */
+static bool compile_file(struct out *o, const char *name, const char *text) {
+    int flags = JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_STRICT | JS_EVAL_FLAG_COMPILE_ONLY;
+    JSValue f = JS_Eval(ctx, text, strlen(text), name, flags);
+    if (JS_IsException(f)) return false;
+    size_t n;
+    uint8_t *code = JS_WriteObject(ctx, &n, f, JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE);
+    JS_FreeValue(ctx, f);
+    if (!code) return false;
+    out_blob(o, code, n);
+    js_free(ctx, code);
+    return true;
+}
+
+static bool run_prelude(JSValueConst natives, uint32_t n) {
+    struct in i = {arena.request, arena.request + n, false};
+    for (struct head h; i.p < i.end && in_head(&i, &h); i.p += h.n) {
+        JSValue f = JS_EvalFunction(ctx, JS_ReadObject(ctx, i.p, h.n, JS_READ_OBJ_BYTECODE));
         JSValueConst argv[3] = {natives, helpers, builtins};
         JSValue r = JS_IsException(f) ? f : JS_Call(ctx, f, JS_UNDEFINED, 3, argv);
         JS_FreeValue(ctx, f);
@@ -385,21 +406,32 @@ static bool run_prelude(JSValueConst natives) {
     return true;
 }
 
-EXPORT("boot") int boot(void) {
+/* Of a guest that is thrown away: a parser leaves holes in the heap, and the texts of functions. */
+EXPORT("compile") int compile(void) {
     if (state != RAW) return WRONG_STATE;
-    rt = JS_NewRuntime2(&guest_malloc, NULL);
-    JS_SetMaxStackSize(rt, JS_STACK_BYTES);
+    begin_engine();
+    struct out o = answer();
+    for (size_t k = 0; k < sizeof prelude_files / sizeof *prelude_files; k++)
+        if (!compile_file(&o, prelude_files[k].name, prelude_files[k].text))
+            return -answer_error(JS_GetException(ctx));
+    state = ENDED;
+    return finish(&o);
+}
+
+/* The request is what compile answered. */
+EXPORT("boot") int boot(uint32_t n) {
+    if (state != RAW) return WRONG_STATE;
+    begin_engine();
     JS_SetInterruptHandler(rt, on_interrupt, NULL);
     JS_SetHostPromiseRejectionTracker(rt, track_rejection, NULL);
     JS_SetModuleLoaderFunc(rt, normalize, load_module, NULL);
-    ctx = JS_NewContext(rt);
-    bundle = entry_module = main_promise = steps_table = commands = console_lines = JS_UNDEFINED;
     helpers = JS_NewObject(ctx);
     builtins = JS_NewObject(ctx);
     JSValue natives = make_natives(ctx);
-    bool ok = run_prelude(natives);
+    bool ok = run_prelude(natives, n);
     JS_FreeValue(ctx, natives);
-    if (!ok) return answer_error(JS_GetException(ctx));
+    memset(arena.request, 0, n);
+    if (!ok) return -answer_error(JS_GetException(ctx));
     JS_RunGC(rt);
     state = BOOTED;
     return 0;

@@ -1,8 +1,9 @@
 """Baking: boots a guest module once and makes the booted memory its initial one.
 
-The data section is replaced by the image's non-zero pages, the memory's minimum by its size, the
-stack pointer by its value; the start section is dropped. An instance then equals the image byte
-for byte, and the engine maps it copy-on-write instead of running anything.
+The prelude is compiled in one instance and run in another, whose heap is dense: it has no holes
+where a parser was. The data section is replaced by the image's non-zero pages, the memory's minimum
+by its size, the stack pointer by its value; the start section is dropped. An instance then equals
+the image byte for byte, and the engine maps it copy-on-write instead of running anything.
 """
 
 from __future__ import annotations
@@ -78,29 +79,53 @@ def _boot(module: bytes, constants: tuple[int, bytes, int] | None) -> tuple[byte
     config = wasmtime.Config()
     config.max_wasm_stack = 1792 << 10
     engine = wasmtime.Engine(config)
-    linker = wasmtime.Linker(engine)
-    linker.define_wasi()
-    store = wasmtime.Store(engine)
-    store.set_wasi(wasmtime.WasiConfig())
-    # wasmtime types an export as any of its kinds; which one it is, abi.c says.
-    exports: Any = linker.instantiate(store, wasmtime.Module(engine, module)).exports(store)
-    exports["_initialize"](store)
-    result = int(exports["boot"](store))
-    memory: Any = exports["memory"]
-    layout = int(exports["perdure_layout"](store))
-    if result:
+    compiled = wasmtime.Module(engine, module)
+    prelude = _Guest(engine, compiled).answer("compile")
+    guest = _Guest(engine, compiled)
+    guest.answer("boot", prelude)
+    image = guest.image()
+    if constants is not None:
+        image = _without_constants(image, guest.layout, constants)
+    return image, int(guest.exports["__stack_pointer"].value(guest.store))
+
+
+class _Guest:
+    """An instance of the module before it is baked."""
+
+    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module) -> None:
+        linker = wasmtime.Linker(engine)
+        linker.define_wasi()
+        self.store = store = wasmtime.Store(engine)
+        store.set_wasi(wasmtime.WasiConfig())
+        # wasmtime types an export as any of its kinds; which one it is, abi.c says.
+        exports: Any = linker.instantiate(store, module).exports(store)
+        exports["_initialize"](store)
+        self.exports = exports
+        self.layout = int(exports["perdure_layout"](store))
+
+    def answer(self, name: str, request: bytes | None = None) -> bytes:
+        """What an export answers: bytes, or nothing. A negative length is that of an error."""
+        memory, at = self.exports["memory"], self.layout
         arena, _, offset = (
-            int.from_bytes(memory.read(store, layout + 4 * k, layout + 4 * k + 4), "little")
+            int.from_bytes(memory.read(self.store, at + 4 * k, at + 4 * k + 4), "little")
             for k in range(3)
         )
+        if request is None:
+            length = int(self.exports[name](self.store))
+        else:
+            memory.write(self.store, request, arena)
+            length = int(self.exports[name](self.store, len(request)))
         start = arena + offset
-        said = bytes(memory.read(store, start, start + max(result, 0)))
-        raise RuntimeError(f"boot failed: {said!r}")
-    size = int(memory.data_len(store))
-    image = ctypes.string_at(ctypes.addressof(memory.data_ptr(store).contents), size)
-    if constants is not None:
-        image = _without_constants(image, layout, constants)
-    return image, int(exports["__stack_pointer"].value(store))
+        answer = bytes(memory.read(self.store, start, start + abs(length)))
+        if length < 0:
+            raise RuntimeError(f"{name} failed: {answer!r}")
+        return answer
+
+    def image(self) -> bytes:
+        """Its memory."""
+        memory: Any = self.exports["memory"]
+        size = int(memory.data_len(self.store))
+        return ctypes.string_at(ctypes.addressof(memory.data_ptr(self.store).contents), size)
 
 
 def _segments(memory: bytes) -> Iterator[tuple[int, bytes]]:
