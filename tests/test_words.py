@@ -13,6 +13,7 @@ from tests.words import Figures, is_participle, measure, rooms
 PARTICIPLES_LEFT = {
     "_compiler": 0,
     "_core": 1,
+    "_guest": 0,
     "_model": 1,
     "_protocol": 0,
     "_runtime": 0,

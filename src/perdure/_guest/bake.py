@@ -45,9 +45,9 @@ def bake(module: bytes) -> bytes:
 
 
 def _constants(body: bytes) -> tuple[int, bytes, int] | None:
-    """Where the constants begin, those, and where what follows begins; None if there are none.
+    """The constants with their place, and the place of the data behind; None if there are none.
 
-    The linker puts them first, and what is written after them.
+    The linker puts them first, and data that is written to after them.
     """
     segments = list(_data(body))
     if len(segments) < 2:
@@ -67,7 +67,7 @@ def _data(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _without_constants(image: bytes, layout: int, constants: tuple[int, bytes, int]) -> bytes:
-    """The image whose layout says that what is the run's begins behind the constants."""
+    """The image with a layout in which the memory of a run begins behind the constants."""
     start, data, end = constants
     if image[start : start + len(data)] != data:
         raise RuntimeError("the first data segment is written to; the linker changed")
@@ -97,14 +97,14 @@ class _Guest:
         linker.define_wasi()
         self.store = store = wasmtime.Store(engine)
         store.set_wasi(wasmtime.WasiConfig())
-        # wasmtime types an export as any of its kinds; which one it is, abi.c says.
+        # wasmtime types an export as any of its kinds; abi.c says which.
         exports: Any = linker.instantiate(store, module).exports(store)
         exports["_initialize"](store)
         self.exports = exports
         self.layout = int(exports["perdure_layout"](store))
 
     def answer(self, name: str, request: bytes | None = None) -> bytes:
-        """What an export answers: bytes, or nothing. A negative length is that of an error."""
+        """Call an export; returns its bytes. A negative length is that of an error."""
         memory, at = self.exports["memory"], self.layout
         arena, _, offset = (
             int.from_bytes(memory.read(self.store, at + 4 * k, at + 4 * k + 4), "little")

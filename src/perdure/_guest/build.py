@@ -2,8 +2,8 @@
 
 Run by the package's build hook; the sources of QuickJS-NG and of ada, the URL parser, come from
 sdists on the package index, whose pinned digests are checked before anything in them is read or
-run. Skipped when the inputs are unchanged; what was kept is used only if nobody else could have
-written it, and it is what was written. Stands alone: the build environment has no Perdure.
+run. Skipped when the inputs are unchanged; a kept file is used only if nobody else could have
+written it, and its digest is the one it was written with. Stands alone: the build environment has no Perdure.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _TAMPERED = (
 
 
 class BuildError(RuntimeError):
-    """guest.wasm could not be built; says what mends it."""
+    """guest.wasm could not be built; the message says how to mend that."""
 
 
 def build(target: Path) -> None:
@@ -69,11 +69,11 @@ def build(target: Path) -> None:
     Raises:
         BuildError: the sources cannot be had, or do not compile.
     """
-    given = os.environ.get("PERDURE_GUEST_WASM")
-    if given:
-        if not Path(given).is_file():
-            raise BuildError(f"perdure: PERDURE_GUEST_WASM names {given}, and no file is there")
-        _install(Path(given).read_bytes(), target)
+    ready = os.environ.get("PERDURE_GUEST_WASM")
+    if ready:
+        if not Path(ready).is_file():
+            raise BuildError(f"perdure: PERDURE_GUEST_WASM names {ready}, and no file is there")
+        _install(Path(ready).read_bytes(), target)
         return
     digest = _input_digest()
     stamp = target.with_suffix(".stamp")
@@ -106,7 +106,7 @@ def _kept_path(digest: str) -> Path:
 
 
 def _kept(digest: str) -> bytes | None:
-    """What was built from these inputs, if it is surely that."""
+    """The guest that was built from these inputs; None if that is not sure."""
     path = _kept_path(digest)
     try:
         if not (_is_private(path.parent) and _is_private(path)):
@@ -137,10 +137,10 @@ def _is_private(path: Path) -> bool:
 
 def _install(data: bytes, target: Path, *, mode: int = 0o644) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as made:
-        made.write(data)
-    os.chmod(made.name, mode)
-    os.replace(made.name, target)
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        file.write(data)
+    os.chmod(file.name, mode)
+    os.replace(file.name, target)
 
 
 def _inputs() -> list[Path]:
@@ -205,12 +205,12 @@ def _engine_sources(folder: Path) -> Path:
 
 
 def _sources(folder: Path, package: tuple[str, str], sha256: str) -> Path:
-    """What an sdist of the package index has, unpacked; only if it has this digest."""
+    """The folder of an sdist of the package index, unpacked; only if it has this digest."""
     name, version = package
     archive = _download(folder / name, package, sha256)
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != sha256:
-        raise BuildError(_TAMPERED.format(name=name, version=version, found=found, sha256=sha256))
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if digest != sha256:
+        raise BuildError(_TAMPERED.format(name=name, version=version, found=digest, sha256=sha256))
     with tarfile.open(archive) as sources:
         sources.extractall(folder / name, filter="data")
     return next(path for path in (folder / name).iterdir() if path.name.endswith(version))
@@ -231,19 +231,19 @@ def _download(folder: Path, package: tuple[str, str], sha256: str) -> Path:
             "point PERDURE_GUEST_WASM at a guest.wasm that was built elsewhere",
         )
     except BuildError as exc:
-        found = re.search(r"Got\s+([0-9a-f]{64})", str(exc))
-        if found is None:
+        match = re.search(r"Got\s+([0-9a-f]{64})", str(exc))
+        if match is None:
             raise
-        text = _TAMPERED.format(name=name, version=version, found=found[1], sha256=sha256)
+        text = _TAMPERED.format(name=name, version=version, found=match[1], sha256=sha256)
         raise BuildError(text) from None
     return next(archives.glob("*.tar.gz"))
 
 
 def _run(command: list[str], message: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        detail = (done.stderr or done.stdout).strip()[-3000:]
-        raise BuildError(f"{detail}\n\nperdure: {message}.")  # what mends it comes last
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        detail = (process.stderr or process.stdout).strip()[-3000:]
+        raise BuildError(f"{detail}\n\nperdure: {message}.")  # the remedy comes last
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Patches: what the engine's sources are changed by before they are compiled.
+"""Patches: changes of the engine's sources before they are compiled.
 
 Five kinds, each with its reason beside it: a line replaced, text put at the start of a function,
 text replaced within one or within a structure, and text put after a function. A place that is not
