@@ -26,12 +26,12 @@ class Declared:
 
     name: str
     signature: inspect.Signature
-    hints: Mapping[str, Any]  # evaluated annotations, "return" included
+    hints: Mapping[str, object]  # evaluated annotations, "return" included
     doc: str = ""
 
 
 def declare_module(
-    module: str, steps: Sequence[Declared], classes: Iterable[type[Any]] = ()
+    module: str, steps: Sequence[Declared], classes: Iterable[type[object]] = ()
 ) -> str:
     """The declaration of ``python:<module>`` with these steps.
 
@@ -136,11 +136,13 @@ def _type_variables(declared: Declared) -> list[TypeVar]:
     return list(variables)
 
 
-def _variables(annotation: Any, *, in_models: bool) -> list[TypeVar]:
+def _variables(annotation: object, *, in_models: bool) -> list[TypeVar]:
     if isinstance(annotation, TypeVar):
         return [annotation]
-    generic: dict[str, Any] = getattr(annotation, "__pydantic_generic_metadata__", None) or {}
-    parts: tuple[Any, ...] = (
+    generic: dict[str, tuple[object, ...]] = (
+        getattr(annotation, "__pydantic_generic_metadata__", None) or {}
+    )
+    parts: tuple[object, ...] = (
         *typing.get_args(annotation),
         *(generic.get("parameters", ()) if in_models else ()),
     )

@@ -46,7 +46,7 @@ from .texts import RESERVED, RESERVED_TYPES, comment, is_identifier, quoted
 
 __all__ = ("Forms", "is_declarable", "listed", "says_map", "says_number")
 
-_PLAIN: dict[Any, str] = {
+_PLAIN: dict[object, str] = {
     int: "number",
     float: "number",
     bool: "boolean",
@@ -97,9 +97,16 @@ _PYDANTIC = {  # classes there for the type alone, by name
 }
 _PYDANTIC_MODULES = ("pydantic.networks", "pydantic.types")
 _ERRORS = frozenset(GuestError.__mro__) - {object}
-_LISTS = (list, abc.Sequence, abc.Iterable, abc.Collection, abc.MutableSequence, deque)
-_SETS = (set, frozenset, abc.Set, abc.MutableSet)
-_MAPS = (dict, abc.Mapping, abc.MutableMapping, defaultdict, OrderedDict)
+_LISTS: tuple[object, ...] = (
+    list,
+    abc.Sequence,
+    abc.Iterable,
+    abc.Collection,
+    abc.MutableSequence,
+    deque,
+)
+_SETS: tuple[object, ...] = (set, frozenset, abc.Set, abc.MutableSet)
+_MAPS: tuple[object, ...] = (dict, abc.Mapping, abc.MutableMapping, defaultdict, OrderedDict)
 _WRAPPERS = (
     typing.Annotated,
     typing.Required,
@@ -108,7 +115,7 @@ _WRAPPERS = (
     typing.ClassVar,
     getattr(typing, "ReadOnly", typing.Required),  # since Python 3.13
 )
-_BARE = (
+_BARE: tuple[object, ...] = (
     # The old names are what is meant.
     *(typing.List, typing.Tuple, typing.Dict, typing.Set, typing.FrozenSet, typing.Deque),  # noqa: UP006
     *(typing.Sequence, typing.Iterable, typing.Mapping, typing.Collection),
@@ -119,23 +126,23 @@ _ASIDE = re.compile(r'/\*.*?\*/|"(?:[^"\\]|\\.)*"', re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-def says_number(annotation: Any) -> bool:
+def says_number(annotation: object) -> bool:
     """Whether ``number`` is the TypeScript type of something in values of this type."""
     return any(_NUMBER.search(text) for text in _texts_of(annotation))
 
 
-def says_map(annotation: Any) -> bool:
+def says_map(annotation: object) -> bool:
     """Whether ``Map`` is the TypeScript type of something in values of this type."""
     return any("Map<" in text for text in _texts_of(annotation))
 
 
-def _texts_of(annotation: Any) -> list[str]:
+def _texts_of(annotation: object) -> list[str]:
     """A type and all that it names, without comments and literals."""
     forms = Forms()
     return [_ASIDE.sub("", text) for text in (forms.of(annotation), *forms.declarations())]
 
 
-def is_declarable(owner: type[Any]) -> bool:
+def is_declarable(owner: type[object]) -> bool:
     """Whether a class has fields that cross by themselves, or is an enum with members."""
     if issubclass(owner, Enum):
         return owner.__module__ != Enum.__module__
@@ -147,11 +154,11 @@ class Forms:
     """The types of one module."""
 
     def __init__(self) -> None:
-        self._declared: dict[tuple[Any, bool], str] = {}  # (class, is_input) -> declaration
-        self._names: dict[tuple[Any, bool], str] = {}
-        self._open: dict[tuple[Any, bool], str | None] = {}  # aliases -> name, if one is needed
+        self._declared: dict[tuple[object, bool], str] = {}  # (class, is_input) -> declaration
+        self._names: dict[tuple[object, bool], str] = {}
+        self._open: dict[tuple[object, bool], str | None] = {}  # aliases -> name, if one is needed
         self._scope: frozenset[TypeVar] = frozenset()  # type variables that have a meaning here
-        self._owners: dict[str, Any] = dict.fromkeys(RESERVED_TYPES)  # a name in use -> its class
+        self._owners = cast("dict[str, object]", dict.fromkeys(RESERVED_TYPES))  # names in use
 
     def __repr__(self) -> str:
         return f"<Forms of {len(self._declared)} classes>"
@@ -178,7 +185,7 @@ class Forms:
             texts.append(f"{variable.__name__} extends {limits}" if limits else variable.__name__)
         return f"<{', '.join(texts)}>" if texts else ""
 
-    def of(self, annotation: Any, *, is_input: bool = False) -> str:
+    def of(self, annotation: object, *, is_input: bool = False) -> str:
         """An annotation as a TypeScript type.
 
         Args:
@@ -208,7 +215,7 @@ class Forms:
             return self._alias((named,), named.__value__, is_input)
         return self._class(annotation, (), is_input) if isinstance(annotation, type) else "unknown"
 
-    def declare(self, owner: type[Any]) -> None:
+    def declare(self, owner: type[object]) -> None:
         """Declare a class by its name, as Python returns it and as it takes it."""
         if not issubclass(owner, Enum):
             self.of(owner)
@@ -218,7 +225,7 @@ class Forms:
         name = self._free_name(owner.__name__, key)
         self._declared[key] = f"export type {name} = {_enum(owner)};"
 
-    def _generic(self, origin: Any, arguments: tuple[Any, ...], is_input: bool) -> str:
+    def _generic(self, origin: Any, arguments: tuple[object, ...], is_input: bool) -> str:
         if hasattr(origin, "__value__"):
             return self._alias((origin, *arguments), origin.__value__[arguments], is_input)
         if origin is tuple:
@@ -233,12 +240,12 @@ class Forms:
             return self._map(*arguments, is_input=is_input)
         return self._class(origin, arguments, is_input) if isinstance(origin, type) else "unknown"
 
-    def _alias(self, alias: tuple[Any, ...], value: Any, is_input: bool) -> str:
+    def _alias(self, alias: tuple[object, ...], value: object, is_input: bool) -> str:
         """The type that an alias and its arguments stand for; its name where it names itself."""
         key = alias, is_input
         if key in self._open:
             if self._open[key] is None:
-                base = alias[0].__name__ + ("Input" if is_input else "")
+                base = str(getattr(alias[0], "__name__", "")) + ("Input" if is_input else "")
                 self._open[key] = self._free_name(base, key)
             return cast("str", self._open[key])
         self._open[key] = None
@@ -249,12 +256,12 @@ class Forms:
         self._declared[key] = f"export type {name} = {text};"
         return name
 
-    def _tuple(self, arguments: tuple[Any, ...], is_input: bool) -> str:
+    def _tuple(self, arguments: tuple[object, ...], is_input: bool) -> str:
         if len(arguments) == 2 and arguments[1] is ...:
             return listed(self.of(arguments[0], is_input=is_input))
         return f"[{', '.join(self.of(item, is_input=is_input) for item in arguments)}]"
 
-    def _map(self, key: Any, item: Any, *, is_input: bool) -> str:
+    def _map(self, key: object, item: object, *, is_input: bool) -> str:
         keys, items = self.of(key, is_input=is_input), self.of(item, is_input=is_input)
         parts = set(_QUOTED.sub('""', keys).split(" | "))
         if "string" in parts and parts <= {"string", '""'}:
@@ -263,7 +270,7 @@ class Forms:
             return f"{{ [key in {keys}]?: {items} }}"
         return f"Map<{keys}, {items}>"
 
-    def _class(self, owner: type[Any], arguments: tuple[Any, ...], is_input: bool) -> str:
+    def _class(self, owner: type[object], arguments: tuple[object, ...], is_input: bool) -> str:
         if issubclass(owner, Enum):
             return _enum(owner)
         if issubclass(owner, PurePath) or crosses_as_text(owner):
@@ -289,7 +296,7 @@ class Forms:
             arguments = tuple(v if v in open_ else Any for v in structure.variables)
         return f"{name}<{', '.join(self.of(a, is_input=is_input) for a in arguments)}>"
 
-    def _declare(self, owner: Any, structure: Structure, is_input: bool) -> str:
+    def _declare(self, owner: object, structure: Structure, is_input: bool) -> str:
         key = owner, is_input and self._differs(structure, [])
         if key not in self._names:
             self._names[key] = self._free_name(structure.name + ("Input" if key[1] else ""), key)
@@ -359,7 +366,7 @@ def _grouped(member: str) -> str:
     return f"({member})" if "=>" in member else member
 
 
-def _base(owner: type[Any]) -> str:
+def _base(owner: type[object]) -> str:
     """The type of a subclass of a plain class, which crosses as that one."""
     for plain in (bool, BigInt, int, float, str, bytes, datetime):
         if issubclass(owner, plain):
@@ -375,7 +382,7 @@ def _enum(owner: type[Enum]) -> str:
     return " | ".join(_literal(form_of(member)) for member in members) or "never"
 
 
-def _classes_in(annotation: Any) -> list[type[Any]]:
+def _classes_in(annotation: object) -> list[type[object]]:
     origin = typing.get_origin(annotation) or annotation
     classes = [origin] if isinstance(origin, type) else []
     for part in typing.get_args(annotation):

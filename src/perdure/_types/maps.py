@@ -14,7 +14,7 @@ import typing
 from collections import abc
 from collections.abc import Iterator
 from types import UnionType
-from typing import Any, final
+from typing import final
 
 from .._protocol.bindings import bindings_of, filled
 from .forms import Forms
@@ -23,9 +23,10 @@ from .structures import Structure, key_word, structure_of
 __all__ = ("empty_maps",)
 
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, typing.Final)
+_NAMES = ("__supertype__", "__value__")  # where NewType and type X = … have what they name
 
 
-def empty_maps(annotation: Any, value: object) -> dict[int, object]:
+def empty_maps(annotation: object, value: object) -> dict[int, object]:
     """The empty dicts in *value* that *annotation* declares as Maps, by their identities."""
     walker = _Walker()
     walker.walk(annotation, value)
@@ -40,7 +41,7 @@ class _Walker:
         self.maps: dict[int, object] = {}
         self._visits: set[tuple[int, str]] = set()
 
-    def walk(self, annotation: Any, value: object) -> None:
+    def walk(self, annotation: object, value: object) -> None:
         annotation = _bare(annotation)
         place = id(value), repr(annotation)
         if place in self._visits or isinstance(value, str | bytes | int | float | None):
@@ -55,7 +56,7 @@ class _Walker:
             for kind, part in _parts(annotation, value):
                 self.walk(kind, part)
 
-    def _union(self, members: list[Any], value: object) -> None:
+    def _union(self, members: list[object], value: object) -> None:
         """An empty dict that may be of a member that is an object is one."""
         is_empty = isinstance(value, abc.Mapping) and not value
         if not is_empty or not any(map(_is_object, members)):
@@ -63,7 +64,7 @@ class _Walker:
                 self.walk(member, value)
 
 
-def _is_object(annotation: Any) -> bool:
+def _is_object(annotation: object) -> bool:
     owner = typing.get_origin(annotation) or annotation
     structure = structure_of(owner) if isinstance(owner, type) else None
     if structure is not None:
@@ -71,21 +72,20 @@ def _is_object(annotation: Any) -> bool:
     return Forms().of(annotation).startswith(("Record<", "{", "any", "unknown"))
 
 
-def _bare(annotation: Any) -> Any:
+def _bare(annotation: object) -> object:
     """The type behind its other names and behind words about it."""
     while True:
         origin = typing.get_origin(annotation)
         if origin in _WRAPPERS or key_word(annotation) is not None:
             annotation = typing.get_args(annotation)[0]
-        elif hasattr(annotation, "__supertype__"):
-            annotation = annotation.__supertype__
-        elif hasattr(annotation, "__value__"):
-            annotation = annotation.__value__
         else:
-            return annotation
+            name = next((name for name in _NAMES if hasattr(annotation, name)), None)
+            if name is None:
+                return annotation
+            annotation = getattr(annotation, name)
 
 
-def _parts(annotation: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+def _parts(annotation: object, value: object) -> Iterator[tuple[object, object]]:
     """The parts of a value with their types."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     owner = annotation if origin is None else origin
@@ -100,7 +100,9 @@ def _parts(annotation: Any, value: Any) -> Iterator[tuple[Any, Any]]:
         yield from ((arguments[0], item) for item in value)
 
 
-def _fields(annotation: Any, structure: Structure, value: Any) -> Iterator[tuple[Any, Any]]:
+def _fields(
+    annotation: object, structure: Structure, value: object
+) -> Iterator[tuple[object, object]]:
     bindings = bindings_of(annotation)
     for field in structure.fields:
         kind = filled(field.annotation, bindings)

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from .._protocol.bindings import bindings_of, filled
 from .._protocol.models import serialized_fields
 from .._protocol.typed_dicts import is_typed_dict
 from .._value_class import value_class
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ("Field", "Structure", "key_word", "structure_of")
 
@@ -26,7 +30,7 @@ class Field:
     """One field."""
 
     name: str
-    annotation: Any
+    annotation: object
     may_miss: bool = False  # in a value that Python returns
     has_default: bool = False  # so a workflow may leave it out
     is_computed: bool = False
@@ -44,10 +48,31 @@ class Structure:
     doc: str
 
 
-def structure_of(owner: type[Any]) -> Structure | None:
+class _ModelField(Protocol):
+    """A field of a pydantic model."""
+
+    annotation: object
+
+    def is_required(self) -> bool: ...
+
+
+class _ComputedField(Protocol):
+    """A property that a pydantic model passes on."""
+
+    return_type: object
+
+
+class _Model(Protocol):
+    """A pydantic model, without its import."""
+
+    model_fields: ClassVar[Mapping[str, _ModelField]]
+    model_computed_fields: ClassVar[Mapping[str, _ComputedField]]
+
+
+def structure_of(owner: type[object]) -> Structure | None:
     """The class's fields; None if it has none that cross by themselves."""
     if isinstance(getattr(owner, "model_fields", None), dict):
-        return _model(owner)
+        return _model(cast("type[_Model]", owner))
     if dataclasses.is_dataclass(owner):
         return _structure(owner, "object", _dataclass_fields(owner))
     if is_typed_dict(owner):
@@ -57,7 +82,7 @@ def structure_of(owner: type[Any]) -> Structure | None:
     return None
 
 
-def _structure(owner: type[Any], kind: str, fields: list[Field]) -> Structure:
+def _structure(owner: type[object], kind: str, fields: list[Field]) -> Structure:
     doc = owner.__doc__ or ""
     is_own = doc and not doc.startswith(f"{owner.__name__}(")  # dataclass writes one of its own
     return Structure(
@@ -69,7 +94,7 @@ def _structure(owner: type[Any], kind: str, fields: list[Field]) -> Structure:
     )
 
 
-def _hints(owner: type[Any]) -> dict[str, Any]:
+def _hints(owner: type[object]) -> dict[str, object]:
     try:
         hints = typing.get_type_hints(owner, include_extras=True)
     except NameError:  # names that exist for type checkers only
@@ -78,9 +103,9 @@ def _hints(owner: type[Any]) -> dict[str, Any]:
     return {name: filled(hint, bindings) for name, hint in hints.items()}
 
 
-def _dataclass_fields(owner: Any) -> list[Field]:
+def _dataclass_fields(owner: type[DataclassInstance]) -> list[Field]:
     hints = _hints(owner)
-    members: dict[str, Any] = owner.__dataclass_fields__
+    members = owner.__dataclass_fields__
     passed = [
         Field(
             name=name,
@@ -103,7 +128,7 @@ def _dataclass_fields(owner: Any) -> list[Field]:
     ]
 
 
-def _typed_dict_fields(owner: type[Any]) -> list[Field]:
+def _typed_dict_fields(owner: type[object]) -> list[Field]:
     optional: frozenset[str] = getattr(owner, "__optional_keys__", frozenset())
     fields: list[Field] = []
     for name, annotation in _hints(owner).items():
@@ -115,22 +140,23 @@ def _typed_dict_fields(owner: type[Any]) -> list[Field]:
     return fields
 
 
-def key_word(annotation: Any) -> str | None:
+def key_word(annotation: object) -> str | None:
     """The word about a TypedDict's key in an annotation, of ``typing`` or ``typing_extensions``."""
     word = getattr(typing.get_origin(annotation), "_name", None)
     return word if word in ("Required", "NotRequired", "ReadOnly") else None
 
 
-def _named_tuple_fields(owner: Any) -> list[Field]:
+def _named_tuple_fields(owner: type[object]) -> list[Field]:
     hints = _hints(owner)
-    defaults: dict[str, Any] = owner._field_defaults
+    defaults: Mapping[str, object] = getattr(owner, "_field_defaults", {})
+    names: tuple[str, ...] = getattr(owner, "_fields", ())
     return [
         Field(name=name, annotation=hints.get(name, Any), has_default=name in defaults)
-        for name in owner._fields
+        for name in names
     ]
 
 
-def _model(owner: Any) -> Structure:
+def _model(owner: type[_Model]) -> Structure:
     generic = getattr(owner, "__pydantic_generic_metadata__", None) or {}
     names = serialized_fields(owner)
     fields = [
