@@ -1,4 +1,4 @@
-"""The chat of examples/chat: cut off in mid-answer, or killed, each reader has all of the answer."""
+"""The chat of examples/chat: cut off in mid-answer, or killed, each reader has the answer."""
 
 from __future__ import annotations
 

@@ -108,6 +108,8 @@ async def test_a_value_that_cannot_cross_is_refused_where_it_is_written(world: W
         out = writable()
         with pytest.raises(ValueNotCarriableError, match=r"a chunk of out\[0\]"):
             await out.write([object()])
+        with pytest.raises(ValueNotCarriableError, match="write several"):
+            await out.write(bytes((8 << 20) + 1))
         for values in ("text", b"bytes", 5):
             with pytest.raises(UsageError, match="write_from takes"):
                 await out.write_from(values)  # type: ignore[arg-type]  # refused

@@ -16,11 +16,11 @@ from ..._model.ids import RunId
 from ..._protocol.chunks import BYTES, VALUE
 from ..._protocol.codec import encode_scalar
 from ...abc import World
-from ...errors import UsageError
+from ...errors import UsageError, ValueNotCarriableError
 from ...values import Stream
 from ..ambient import meant_world
 from ..metadata import Entered, entered
-from ..payloads import encode_aside
+from ..payloads import MAX_BYTES, encode_aside
 from .sink import Sink
 
 __all__ = ("PlainWritable", "Writable")
@@ -65,6 +65,12 @@ class Writable:
         payload: bytes | None
         if isinstance(value, bytes | bytearray | memoryview):
             kind, payload = BYTES, bytes(cast("bytes", value))
+            if len(payload) > MAX_BYTES:
+                raise ValueNotCarriableError(
+                    f"a chunk of {self.stream.name}",
+                    f"it has {len(payload):,} bytes, and at most {MAX_BYTES:,} are one chunk;"
+                    " write several",
+                )
         else:
             kind, payload = VALUE, encode_scalar(value)
             if payload is None:
