@@ -175,6 +175,25 @@ def test_code_that_goes_on_after_a_lost_race_takes_its_payload(
     assert value_of(answer) in (["payload"], ["finally"])
 
 
+RETURNS = {
+    "awaited": "return await hook;",
+    "a hook": "return hook;",
+    "a promise": "return Promise.race([hook, new Promise(() => {})]);",
+    "a function's": "return await (async () => await (async () => hook)())();",
+    "an iterator's": "return await hook[Symbol.asyncIterator]().next();",
+}
+
+
+@pytest.mark.parametrize("returned", RETURNS.values(), ids=RETURNS)
+def test_a_workflow_that_returns_what_it_waits_for_gets_it(
+    run_of: RunOf, value_of: ValueOf, returned: str
+) -> None:
+    run = run_of(f"{HEAD}export async function w() {{ const hook = createHook(); {returned} }}")
+    run.start()
+    answer = run.guest.resume([delivery("hook_received", "hook_1", 2, "payload")])
+    assert "payload" in str(value_of(answer))
+
+
 def test_payloads_go_out_in_the_order_in_which_they_came(run_of: RunOf, value_of: ValueOf) -> None:
     run = run_of(
         f"{HEAD}export async function w() {{\n"
