@@ -70,16 +70,16 @@ async def force_takes_what_it_may(case: Case) -> None:
                 [logged.event.type for logged in await storage.read_events(RunId(other))]
                 for other in ("run_a", "run_b", "run_c")
             ]
-            told = [EventType.HOOK_REVOKED in some for some in kinds]
-            expect(told == [n < number for n in range(3)], "each holder is told once")
+            hears = [EventType.HOOK_REVOKED in some for some in kinds]
+            expect(hears == [n < number for n in range(3)], "each holder is told once")
         other = await storage.commit(turn(1, "+hook_2", run_id="run_c", force=True))
         expect(other.conflicts == ("hook_2",), "a run's own hook keeps its token")
         facts = (await storage.read_events(RunId("run_c")))[-1].event.facts
         expect(facts == {"token": TOKEN, "run_id": "run_c"}, "as an ordinary conflict")
         await end(world, "run_c")
         before = await storage.read_events(RunId("run_c"))
-        kept = await storage.commit(turn(0, "+hook_1", run_id="run_d", force=True))
-        expect(not kept.conflicts, "an ended run's token is taken, too")
+        claim_of_d = await storage.commit(turn(0, "+hook_1", run_id="run_d", force=True))
+        expect(not claim_of_d.conflicts, "an ended run's token is taken, too")
         await world.settle()
         expect((await storage.get_hook(TOKEN)).run_id == "run_d", "it is the taker's")
         expect(await storage.read_events(RunId("run_c")) == before, "an ended run is told nothing")

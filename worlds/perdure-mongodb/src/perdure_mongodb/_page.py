@@ -197,17 +197,17 @@ async def read_page(
 
 async def _tokens(handle: Handle, needs: Needs) -> tuple[dict[str, Document], dict[str, ObjectId]]:
     """The hooks that hold the tokens that are asked for, and who had them once."""
-    held: dict[str, Document] = {}
+    holders: dict[str, Document] = {}
     lapsed: dict[str, ObjectId] = {}
     if not needs.tokens:
-        return held, lapsed
+        return holders, lapsed
     entries = await handle.db.hooks.find({"_id": {"$in": sorted(needs.tokens)}}).to_list(None)
     for entry in entries:
         if await has_lapsed(handle, entry):
             lapsed[entry["_id"]] = entry["n"]
         else:
-            held[entry["_id"]] = entry
-    return held, lapsed
+            holders[entry["_id"]] = entry
+    return holders, lapsed
 
 
 async def has_lapsed(handle: Handle, entry: Document) -> bool:

@@ -213,8 +213,8 @@ class _Writes:
             # Each must be its run's still. That run holds it till it has been told.
             seized = [{"_id": entry["_id"], "n": entry["n"]} for entry in self.hooks_seized]
             yield delete("hooks", {"$or": seized}, least=len(seized))
-        taken = [*self.hooks_taken, *map(_seized_document, self.hooks_seized)]
-        yield from insert("hooks", taken) if taken else ()
+        hooks = [*self.hooks_taken, *map(_seized_document, self.hooks_seized)]
+        yield from insert("hooks", hooks) if hooks else ()
 
 
 def _as_read(lease: Document) -> Document:
