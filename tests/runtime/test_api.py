@@ -33,6 +33,7 @@ def test_start_takes_what_it_says() -> None:
         "*attributes": None,
         "*allow_reserved_attributes": False,
         "*hook": None,
+        "*base_url": None,
     }
 
 

@@ -69,7 +69,7 @@ def merged_attributes(attributes: Mapping[str, str], facts: Mapping[str, object]
 def attributes_after(
     run_id: str, attributes: Mapping[str, str], events: Iterable[Event]
 ) -> dict[str, str]:
-    """A run's *attributes* after those of *events* that set some.
+    """The *attributes* of the run *run_id* after those of *events* that set some.
 
     Raises:
         AttributeLimitError: it would have more than a run may have.
