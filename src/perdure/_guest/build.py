@@ -3,7 +3,7 @@
 Run by the package's build hook; the sources of QuickJS-NG and of ada, the URL parser, come from
 sdists on the package index, whose pinned digests are checked before anything in them is read or
 run. Skipped when the inputs are unchanged; a kept file is used only if nobody else could have
-written it, and its digest is the one it was written with. Stands alone: the build environment has no Perdure.
+written it, and its digest is as it was. Stands alone: the build environment has no Perdure.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def start_own(
 
 
 def own_task(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **named: Any
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[object, object, Any], **named: Any
 ) -> asyncio.Task[Any]:
     """A task of a worker's own; of one that a step has begun it is as others."""
     if entered.get(None) is None:

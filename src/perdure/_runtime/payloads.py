@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -75,7 +75,7 @@ async def encode_aside(value: object, *, where: str, returns: Returns | None = N
     return await do_aside(partial(encode_payload, value, where=where, returns=returns))
 
 
-async def decode_aside(data: bytes, use: Callable[[Any], T]) -> T:
+async def decode_aside(data: bytes, use: Callable[[list[object]], T]) -> T:
     """The result of *use* for a payload's value; for a large one it is called in a thread.
 
     Raises:
@@ -94,7 +94,7 @@ def encode_here(value: object, *, where: str, returns: Returns) -> bytes:
     return _give_way(partial(encode_payload, value, where=where, returns=returns))
 
 
-def decode_here(data: bytes, use: Callable[[Any], T]) -> T:
+def decode_here(data: bytes, use: Callable[[list[object]], T]) -> T:
     """As ``decode_aside``, for a caller that is in a thread of its own."""
     return use(decode(data)) if len(data) <= SMALL_BYTES else _give_way(lambda: use(decode(data)))
 

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from time import perf_counter
-from typing import Any, final
+from typing import final
 
 import anyio
 
@@ -228,7 +228,7 @@ class Carrier:
         for listener in listeners:
             listener.tell(outcome)
 
-    def begin(self, new: NewRun, tell: Callable[[bool], None]) -> Coroutine[Any, Any, None]:
+    def begin(self, new: NewRun, tell: Callable[[bool], None]) -> Coroutine[object, object, None]:
         """Create the run and commit its first turn in one write, then carry it on.
 
         *tell* hears whether it is durable; if not, nothing is lost by creating it without a turn.

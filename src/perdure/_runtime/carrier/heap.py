@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, final
+from typing import final
 
 from ..._core.cursor import Cursor
 from ..._core.ledger import Ledger
@@ -366,7 +366,7 @@ def _sizes(
     return sizes
 
 
-def _as_parts(printed: Iterable[DeliveryOutput]) -> Iterator[list[Any]]:
+def _as_parts(printed: Iterable[DeliveryOutput]) -> Iterator[list[object]]:
     chars = 0
     for output in printed:
         if output.console:

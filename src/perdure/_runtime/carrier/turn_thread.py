@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..._model.commands import Interrupted
 from ..._model.commit import Committed
@@ -24,7 +24,7 @@ Posted: TypeAlias = "tuple[Turn | Idle, Committed | None]"  # the world's answer
 
 def take_in_thread(
     shared: Carrying, heap: Heap, turn_input: TurnInput, watch: Watch
-) -> Coroutine[Any, Any, Posted]:
+) -> Coroutine[object, object, Posted]:
     """Take a turn in a VM thread, under *watch*; it has begun when this returns.
 
     A run that was stopped before begins aside of all others.

@@ -77,7 +77,7 @@ class Body(Generic[T]):
 
     __slots__ = ("_context", "_coroutine", "_outcome", "_task", "_waiter", "is_done", "is_left")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(self, coroutine: Coroutine[object, object, T]) -> None:
         self._coroutine = coroutine
         self._context = copy_context()
         self._outcome: Any = None
@@ -275,7 +275,7 @@ class Hosts:
 
 
 @final
-class _Host(Coroutine[Any, Any, None]):
+class _Host(Coroutine[object, None, None]):
     """The coroutine of a task that a body has for its own; raises nothing but ``StopIteration``.
 
     A task is made for a body, and begins with the loop's next round. If it has no body by then it

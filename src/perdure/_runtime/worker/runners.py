@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextvars import Context
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 from anyio.abc import TaskGroup
 
@@ -19,7 +19,7 @@ from ..own_tasks import start_own
 
 __all__ = ("Runners", "Work")
 
-Work: TypeAlias = "Coroutine[Any, Any, None]"
+Work: TypeAlias = "Coroutine[object, object, None]"
 MAX_IDLE = 64
 _log = logging.getLogger("perdure")
 

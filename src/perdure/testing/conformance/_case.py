@@ -91,7 +91,7 @@ class Case:
                 return
             yield number
 
-    async def share(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def share(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
         """Have several do that work at once, each on storage of its own, if minutes may be spent.
 
         Calls of a store are mostly waiting.

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Coroutine
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -27,7 +26,7 @@ __all__ = ("RACES",)
 WAIT_MS = 30_000
 
 
-async def at_once(*calls: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def at_once(*calls: Callable[[], Coroutine[object, object, None]]) -> None:
     """All of them, concurrently."""
     async with anyio.create_task_group() as group:
         for call in calls:

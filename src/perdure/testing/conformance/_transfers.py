@@ -267,7 +267,7 @@ async def _depart_amidst(world: World, turns: int) -> None:
             await anyio.lowlevel.checkpoint()
         await world.transfer.depart(replace(AWAY, lose_claims=True))
 
-    calls: list[Callable[[], Coroutine[Any, Any, None]]] = [claim, depart, claim]
+    calls: list[Callable[[], Coroutine[object, object, None]]] = [claim, depart, claim]
     await at_once([*calls, lambda: append(1), lambda: append(2)])
     copy = await packed(world)
     expect([e.position for e in copy.events] == [*range(1, copy.record.position + 1)], "dense")
@@ -284,7 +284,7 @@ async def _depart_amidst(world: World, turns: int) -> None:
     expect(counted == wanted, "every claim that was handed out before it is counted")
 
 
-async def at_once(calls: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+async def at_once(calls: Sequence[Callable[[], Coroutine[object, object, None]]]) -> None:
     """All of them, concurrently."""
     async with anyio.create_task_group() as group:
         for call in calls:
@@ -292,7 +292,7 @@ async def at_once(calls: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> N
 
 
 async def refused(
-    error: type[PerdureError], call: Coroutine[Any, Any, object], promise: str
+    error: type[PerdureError], call: Coroutine[object, object, object], promise: str
 ) -> None:
     """Fail unless the call is refused by this error."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, cast, final
+from typing import cast, final
 
 import anyio
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # no annotations
@@ -39,7 +39,7 @@ class _Open:
     due: Due
     runs: Runs
     tokens: Tokens
-    closing: AbstractAsyncContextManager[Any]
+    closing: AbstractAsyncContextManager[object]
 
 
 @final
