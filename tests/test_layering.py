@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,19 @@ def test_a_world_uses_public_names_only(path: Path) -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("perdure."):
             is_test = path.name == "testing.py" and str(node.module).startswith("perdure.testing")
             assert is_test or str(node.module).split(".")[1] in WORLDS_MAY, node.module
+
+
+@pytest.mark.slow  # all sources are parsed
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even for types, but for these: the list may only get shorter."""
+    rooms = runpy.run_path(str(ROOT / "benchmarks/rooms.py"))
+    names = rooms["modules"](CORE)
+    assert rooms["circles"](rooms["graph_of"](names, with_types=False)) == []
+    assert {name for circle in rooms["circles"](rooms["graph_of"](names)) for name in circle} <= {
+        *("perdure._opened", "perdure.abc", "perdure.abc._world"),
+        *(f"perdure._runtime.{name}" for name in ("contained", "metadata", "own_tasks")),
+        *("perdure._runtime.streams.outputs", "perdure._runtime.streams.sink"),
+    }
 
 
 @pytest.mark.parametrize("path", modules(CORE), ids=lambda p: str(p.relative_to(CORE)))

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, final
+from typing import Protocol, final
 
 from ..._model.ids import EntityId, RunId
 from ..metadata import entered
@@ -19,10 +19,23 @@ from ..slots import Slots
 from ..timing import DEFAULT
 from .leases import Leases
 
-if TYPE_CHECKING:
-    from ..carrier.carrier import Carrier
-
 __all__ = ("Lending", "lent", "worker_lending")
+
+
+class Waiter(Protocol):
+    """A run that is carried here, whose steps may wait for other runs."""
+
+    def waits(self, entity: EntityId) -> bool:
+        """A step of the run waits. Returns whether it is one that runs here."""
+        ...
+
+    def goes_on(self, entity: EntityId) -> None:
+        """The step waits no more."""
+        ...
+
+    async def park(self) -> None:
+        """Put the heap away if nothing of the run does more than wait."""
+        ...
 
 
 @final
@@ -35,7 +48,7 @@ class Lending:
         steps: Slots,
         turns: Slots,
         leases: Leases,
-        carriers: Mapping[RunId, Carrier],
+        carriers: Mapping[RunId, Waiter],
         park_after: float = DEFAULT.park_after,
     ) -> None:
         """Lend nothing yet.
@@ -97,7 +110,7 @@ class Lending:
             del self._loans[run_id]
             self._turns.take_back()
 
-    def _park(self, carrier: Carrier) -> None:
+    def _park(self, carrier: Waiter) -> None:
         """Have it parked by a task, since a timer's callback may begin none of a group's."""
         task = self.loop.create_task(carrier.park())
         self._parking.add(task)
