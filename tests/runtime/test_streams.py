@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -324,6 +325,7 @@ async def test_a_reader_that_waits_hears_of_chunks_of_the_close_and_of_the_run_s
     async with Worker(world):
         run = await start(flow("act"), world=world)
         seen: dict[str, list[object]] = {}
+        live = run.readable("open", start=1)
 
         async def read(namespace: str) -> None:
             seen[namespace] = await values_of(run.readable(namespace))
@@ -336,7 +338,6 @@ async def test_a_reader_that_waits_hears_of_chunks_of_the_close_and_of_the_run_s
                 await run.writable(namespace).write("chunk")
             await run.writable("closed").close()
             assert await run.readable("open").page() == ("chunk",)
-            live = run.readable("open", start=1)
             assert (await live.page(), live.done) == ((), False)
             release.set()
         assert seen == {"closed": ["chunk"], "open": ["chunk"]}
@@ -399,7 +400,7 @@ async def test_a_stream_is_a_value_for_starts_and_hooks(world: World) -> None:
 def stream_of(stream: Stream) -> Readable[object]:
     reader = stream.readable()
     assert isinstance(reader, Readable)
-    return reader
+    return cast("Readable[object]", reader)
 
 
 @step(name="streams:pour", max_retries=0)
