@@ -7,7 +7,7 @@ from typing import TypedDict
 import pytest
 
 from perdure._core.stream_log import StreamLog, fitting
-from perdure._model.streams import PAGE_BYTES
+from perdure._model.streams import PAGE_BYTES, is_system_stream
 from perdure.errors import StreamClosedError, StreamFencedError
 
 
@@ -93,3 +93,8 @@ def test_a_closed_stream_takes_an_append_without_chunks() -> None:
 )
 def test_a_page_ends_before_its_bytes_are_too_many(sizes: list[int], count: int) -> None:
     assert len(fitting(bytes(size) for size in sizes)) == count
+
+
+def test_a_system_stream_is_told_by_its_name() -> None:
+    assert is_system_stream("$reply/1")
+    assert not is_system_stream("log")

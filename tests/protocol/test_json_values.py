@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from perdure._protocol.json_values import as_json
 from perdure.errors import GuestError
-from perdure.values import UNDEFINED, RegExp, Url
+from perdure.values import UNDEFINED, RegExp, Stream, Url
 
 PLAIN = st.recursive(
     st.none()
@@ -31,6 +31,10 @@ ANY = st.recursive(
     ),
     max_leaves=8,
 )
+
+
+def test_a_stream_is_its_run_and_name() -> None:
+    assert as_json([Stream("run_a", "out")]) == [{"run_id": "run_a", "name": "out"}]
 
 
 @given(PLAIN)

@@ -8,7 +8,21 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from perdure import Run, Worker, Workflow, get_run, run_metadata, start, step, writable
+from perdure import (
+    Run,
+    RunFailedError,
+    Worker,
+    Workflow,
+    get_run,
+    resume_hook,
+    run_metadata,
+    start,
+    step,
+    writable,
+)
+from perdure._protocol.chunks import VALUE
+from perdure._protocol.codec import encode
+from perdure._runtime.streams.sink import Sink
 from perdure.abc import World
 from perdure.errors import RunNotFoundError, StreamClosedError
 from perdure.values import Stream
@@ -209,3 +223,60 @@ async def test_a_reader_is_live(world: World) -> None:
                 gate.set()  # only now the step goes on
         assert seen == [0, 1, 2, 3]
         assert await run.result(timeout=30) == run.id
+
+
+async def test_a_hook_s_payload_may_hold_a_stream(world: World) -> None:
+    """F4: a name crosses, and the run writes to the stream of another run."""
+    waits = Workflow.from_source("""
+    import { createHook } from "workflow";
+    import { put } from "python:ref";
+    export async function waits(token: string) {
+      "use workflow";
+      const { into } = await createHook<{ into: WritableStream }>({ token });
+      await put(into, new Uint8Array([1]));
+    }
+    """)
+    async with Worker(world):
+        other = await start(one_step("await inside()"), world=world)
+        run = await start(waits, ["streams/hook"], world=world)
+        with anyio.fail_after(30):
+            while not await run.hooks():  # noqa: ASYNC110  # no event tells that it waits
+                await anyio.sleep(0.01)
+        payload = {"into": Stream(other.id, "out/by hook")}
+        await resume_hook("streams/hook", payload, world=world)
+        await run.result(timeout=30)
+    assert [value async for value in other.readable("by hook")] == [b"\x01"]
+
+
+async def test_an_execution_that_lost_its_claim_writes_no_more(world: World) -> None:
+    """F2, and beyond it: a zombie is barred; what both wrote equally is there once."""
+    global gate
+    gate = asyncio.Event()
+    ZOMBIES.clear()
+    async with Worker(world):
+        run = await start(one_step("return await twice()"), world=world)
+        with anyio.fail_after(30):
+            await anext(run.readable())
+            (claimed,) = ZOMBIES  # its worker thinks that it has the step
+            again = Sink(world, run.id, "out", writer=f"{run.id}/step_1", attempt=2)
+            await again.put(VALUE, encode("equal", where="chunk"))
+            await again.put(VALUE, encode("later", where="chunk"))
+            await again.finish()
+            gate.set()
+            with pytest.raises(RunFailedError, match="attempt 1 of .* is refused"):
+                await run.result()
+    assert claimed == run.id
+    assert [value async for value in run.readable()] == ["equal", "later"]
+
+
+ZOMBIES: list[str] = []
+
+
+@step(name="ref:twice", max_retries=0)
+async def twice() -> None:
+    out = writable()
+    await out.write("equal")
+    await out.flush()
+    ZOMBIES.append(run_metadata().run_id)
+    await gate.wait()
+    await out.write("of a zombie")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, cast, final
 
 from ..errors import GuestError
-from ..values import UNDEFINED, Request, Response
+from ..values import UNDEFINED, Request, Response, Stream
 
 __all__ = ("Json", "as_json")
 
@@ -54,6 +54,8 @@ class _View:
         if isinstance(value, Request | Response):
             fields = {name: getattr(value, name) for name in _FETCHED if hasattr(value, name)}
             return {name: self.of(part, depth + 1) for name, part in fields.items()}
+        if isinstance(value, Stream):
+            return {"run_id": value.run_id, "name": value.name}
         return str(value)
 
     def _container(self, value: _Container, depth: int) -> Any:
