@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 
 from perdure._protocol.snapshot_format import (
+    FORMAT,
+    LEDGER_FORMAT,
     MAGIC,
     MAX_FOLD_BYTES,
     SnapshotHeader,
@@ -122,11 +124,11 @@ VALUES = st.recursive(
 )
 
 
-@given(st.lists(VALUES, max_size=6) | VALUES)
+@given(st.lists(VALUES, max_size=6).map(lambda fields: [LEDGER_FORMAT, *fields]) | VALUES)
 def test_any_other_value_is_no_ledger(value: Any) -> None:
     """It is refused by name, or it is a ledger."""
     try:
-        steps, waits, hooks, digest, *_ = decode_ledger(encode_ledger(value))
+        steps, waits, hooks, digest, *_ = decode_ledger(cbor2.dumps(value))
     except SnapshotRejectedError:
         return
     assert all(isinstance(table, dict) for table in (steps, waits, hooks))
@@ -154,6 +156,31 @@ def test_tables_of_another_form_are_refused(tables: list[Any]) -> None:
 def test_lines_of_another_form_are_refused(lines: object) -> None:
     with pytest.raises(SnapshotRejectedError, match="parts of other types"):
         decode_ledger(encode_ledger([{}, {}, {}, b"", lines]))
+
+
+@pytest.mark.parametrize("version", [0, LEDGER_FORMAT + 1, 2**62])
+@given(tables=TABLES, more=st.lists(NAMES | TABLES.map(list), max_size=3))
+def test_a_ledger_of_another_version_is_refused_by_name(
+    version: int, tables: tuple[Any, ...], more: list[Any]
+) -> None:
+    """Whatever else it holds: nothing but its version is looked at."""
+    reason = f"its fold has version {version}, this package reads {LEDGER_FORMAT}"
+    with pytest.raises(SnapshotRejectedError, match=reason):
+        decode_ledger(cbor2.dumps([version, *more, *tables]))
+
+
+@pytest.mark.parametrize("fields", [[], [LEDGER_FORMAT], [LEDGER_FORMAT, {}, {}, {}], ["1"], [-1]])
+def test_a_ledger_of_fewer_parts_is_refused(fields: list[Any]) -> None:
+    with pytest.raises(SnapshotRejectedError, match="its fold has other parts"):
+        decode_ledger(cbor2.dumps(fields))
+
+
+@given(version=st.integers(0, 255).filter(lambda version: version != FORMAT), rest=st.binary())
+def test_a_snapshot_of_another_version_is_refused_by_name(version: int, rest: bytes) -> None:
+    """Whatever else it holds: nothing but its version is looked at."""
+    reason = f"its format has version {version}, this package reads {FORMAT}"
+    with pytest.raises(SnapshotRejectedError, match=reason):
+        decode_snapshot(b"PRDS" + bytes([version, 0]) + bytes(32) + rest, key=None)
 
 
 @given(st.binary(max_size=60))

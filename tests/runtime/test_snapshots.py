@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
+import cbor2
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
+from perdure._protocol.snapshot_format import decode_ledger, decode_snapshot, encode_snapshot
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.keys import SNAPSHOT_KEY
 from perdure.abc import World
@@ -68,12 +70,20 @@ def flipped(data: bytes) -> bytes:
     return data[:60] + bytes([data[60] ^ 1]) + data[61:]
 
 
+def with_later_ledger(data: bytes) -> bytes:
+    header, fold, delta = decode_snapshot(data, key=None)
+    fields: list[object] = [2, *decode_ledger(fold), "of a later version"]
+    return encode_snapshot(header, cbor2.dumps(fields), delta, key=None)
+
+
 DAMAGES: list[tuple[Callable[[bytes], bytes] | None, str]] = [
     (flipped, "its digest does not match its bytes"),
     (lambda data: data[:-9], "its digest does not match its bytes"),
-    (lambda data: data[:20], "not a snapshot of this format"),
-    (lambda _: b"", "not a snapshot of this format"),
-    (lambda data: b"PRDS\x7f" + data[5:], "not a snapshot of this format"),
+    (lambda data: data[:20], "not a snapshot"),
+    (lambda _: b"", "not a snapshot"),
+    (lambda data: b"PRDS\x7f" + data[5:], "its format has version 127, this package reads 3"),
+    (lambda data: b"PRDS\x02" + data[5:], "its format has version 2, this package reads 3"),
+    (with_later_ledger, "its fold has version 2, this package reads 1"),
     (None, "its snapshot is missing"),
 ]
 
@@ -81,7 +91,10 @@ DAMAGES: list[tuple[Callable[[bytes], bytes] | None, str]] = [
 @pytest.mark.parametrize(
     ("damage", "reason"),
     DAMAGES,
-    ids=["flipped", "truncated", "stub", "empty", "other version", "missing"],
+    ids=[
+        *("flipped", "truncated", "stub", "empty", "later version", "trial version"),
+        *("later ledger", "missing"),
+    ],
 )
 async def test_a_damaged_or_missing_one_is_made_from_the_log(
     world: World,

@@ -1,10 +1,11 @@
 """Snapshot format: header, fold, delta; checked before anything is loaded.
 
-Pure. Layout: magic with the format's version, one byte that says whether a keyed tag follows, one
-CBOR array (header fields, fold, delta), sha256 of all of it, and HMAC-SHA256 of all of it where a
-key is configured. A snapshot is executable state: one that does not match is refused, and the
-run is rebuilt from its log. A digest that is right proves nothing without a key, so every field has
-a strict type and a bound, and no CBOR tag is read.
+Pure. Layout: magic, one byte with the format's version, one byte that says whether a keyed tag
+follows, one CBOR array (header fields, fold, delta), sha256 of all of it, and HMAC-SHA256 of all of
+it where a key is configured. A snapshot is executable state: one that does not match is refused,
+and the run is rebuilt from its log. So is one of a version that is not known here, which another
+worker may have written; the fold has a version of its own. A digest that is right proves nothing
+without a key, so every field has a strict type and a bound, and no CBOR tag is read.
 """
 
 # A snapshot may hold values of any type until it is checked, so parts of them stay unknown:
@@ -34,7 +35,9 @@ __all__ = (
     "encode_snapshot",
 )
 
-MAGIC = b"PRDS\x02"
+NAME, FORMAT = b"PRDS", 3
+MAGIC = NAME + bytes([FORMAT])
+LEDGER_FORMAT = 1
 DIGEST_BYTES = 32
 MAX_FOLD_BYTES = 16 << 20
 _MAX_DEPTH = 5  # the lines of what was printed
@@ -118,8 +121,10 @@ def decode_snapshot(
             with other fields than expected; nothing of it must be used.
     """
     start = len(MAGIC) + 1
-    if len(data) < start + DIGEST_BYTES or not data.startswith(MAGIC):
-        raise SnapshotRejectedError("not a snapshot of this format")
+    if len(data) < start + DIGEST_BYTES or not data.startswith(NAME):
+        raise SnapshotRejectedError("not a snapshot")
+    if not data.startswith(MAGIC):
+        raise SnapshotRejectedError(_unknown("format", data[len(NAME)], FORMAT))
     mark = data[len(MAGIC) : start]
     if mark != (_UNKEYED if key is None else _KEYED):
         raise SnapshotRejectedError(
@@ -164,6 +169,10 @@ def _load(data: bytes, part: str) -> Any:
         raise SnapshotRejectedError(f"its {part} cannot be read: {_shown(str(exc))}") from exc
 
 
+def _unknown(part: str, version: object, own: int) -> str:
+    return f"its {part} has version {_shown(version)}, this package reads {own}"
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
@@ -175,8 +184,8 @@ def _digests(data: bytes, key: bytes | None) -> bytes:
 
 
 def encode_ledger(fields: list[Any]) -> bytes:
-    """The planner's ledger as the fold part of a snapshot."""
-    data: bytes = cbor2.dumps(fields)
+    """The planner's ledger as the fold part of a snapshot, after its version."""
+    data: bytes = cbor2.dumps([LEDGER_FORMAT, *fields])
     return data
 
 
@@ -184,12 +193,17 @@ def decode_ledger(data: bytes) -> list[Any]:
     """The arguments of ``encode_ledger``: steps, waits, hooks, digest, and each turn's output.
 
     Raises:
-        SnapshotRejectedError: it is anything else.
+        SnapshotRejectedError: it is anything else, or of another version.
     """
     if len(data) > MAX_FOLD_BYTES:
         raise SnapshotRejectedError(f"its fold of {len(data)} bytes is too large")
-    fields: Any = _load(data, "fold")
-    if type(fields) is not list or len(fields) < 4:
+    parts: Any = _load(data, "fold")
+    if type(parts) is not list or not parts or not _is_count(parts[0]):
+        raise SnapshotRejectedError("its fold has other parts")
+    version, *fields = parts
+    if version != LEDGER_FORMAT:
+        raise SnapshotRejectedError(_unknown("fold", version, LEDGER_FORMAT))
+    if len(fields) < 4:
         raise SnapshotRejectedError("its fold has other parts")
     steps, waits, hooks, digest, *printed = fields
     sound = (

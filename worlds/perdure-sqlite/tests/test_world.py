@@ -398,6 +398,6 @@ async def test_what_others_write_right_after_the_opening_ends_a_wait(
 
             group.start_soon(wait)
             while "run_a" not in repr(world._handle.bells):
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
             await world.streams.info(RunId("run_a"), "s")  # after the wait's own first look
             await other.streams.append(RunId("run_a"), "s", [b"x"], writer="w", sequence=0)
