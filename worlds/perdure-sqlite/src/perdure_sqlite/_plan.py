@@ -34,6 +34,7 @@ from perdure.worldkit.pure import (
     hook_record,
     make_committed,
     make_lease,
+    merged_attributes,
     takes_over,
 )
 
