@@ -255,6 +255,8 @@ async def deleting_leaves_nothing(case: Case) -> None:
     """A run made anew under a deleted one's id finds nothing of it."""
     async with case.open() as world:
         digest = Digest(hashlib.sha256(b"x").hexdigest())
+        bundle = Digest(hashlib.sha256(b"bundle").hexdigest())
+        await world.blobs.put(bundle, b"bundle")
         for _ in range(2):
             _, is_new = await world.storage.create_run(new_run())
             expect(is_new, "a deleted run's id is free")
@@ -277,6 +279,7 @@ async def deleting_leaves_nothing(case: Case) -> None:
             await world.storage.append(Append(run_id=RUN, event=cancelled, wake=False))
             await world.catalogue.delete_run(RUN)
             await world.catalogue.delete_run(RUN)  # an unknown run is fine
+            expect(await world.blobs.has(bundle), "a blob that is no run's stays")
             try:
                 await world.storage.get_run(RUN)
             except RunNotFoundError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -38,6 +39,13 @@ MOST_REOPENINGS = 3  # of a program; the calls between them are what it is about
 
 class StorageMachine(PairMachine):
     """Runs, logs, hook tokens, commits."""
+
+    @rule(data=DATA, run_id=RUNS)
+    def create_keyed(self, data: st.DataObject, run_id: RunId) -> None:
+        """A run that is started with a token."""
+        claim = self.draw_claim(data, EntityId("hook_0"))
+        new = replace(self.new_run(run_id, "w", b"a"), hook=claim)
+        self.pair.do("storage.create_run", new)
 
     @rule(run_id=RUNS, after=st.integers(-1, 4), limit=st.integers(1, 3))
     def read_events(self, run_id: RunId, after: int, limit: int) -> None:

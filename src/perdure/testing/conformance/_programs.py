@@ -118,13 +118,6 @@ class PairMachine(RuleBasedStateMachine):
     def create_run(self, run_id: RunId, workflow: str, payload: bytes) -> None:
         self.pair.do("storage.create_run", self.new_run(run_id, workflow, payload))
 
-    @rule(data=DATA, run_id=RUNS)
-    def create_keyed(self, data: st.DataObject, run_id: RunId) -> None:
-        """A run that is started with a token."""
-        claim = self.draw_claim(data, EntityId("hook_0"))
-        new = dataclasses.replace(self.new_run(run_id, "w", b"a"), hook=claim)
-        self.pair.do("storage.create_run", new)
-
     @rule(ms=SHORT_MS)
     def let_time_pass(self, ms: int) -> None:
         self.pair.advance(ms)
