@@ -1,4 +1,4 @@
-"""D1, D2, D5, D6, D7, D13 of the reference: hooks as workflow code sees them."""
+"""D1, D2, D5, D6, D7, D9, D13 of the reference: hooks as workflow code sees them."""
 
 from __future__ import annotations
 
@@ -100,6 +100,16 @@ export async function reuses(token: string) {
   return got;
 }
 
+export async function takes(token: string, force: boolean) {
+  "use workflow";
+  const hook = createHook({ token, force });
+  try {
+    return [await hook, null];
+  } catch (error) {
+    return [error.name, error.forceClaimedBy];
+  }
+}
+
 export async function ends(token: string) {
   "use workflow";
   const kept = createHook({ token, minRetention: "1 hour" });
@@ -196,6 +206,19 @@ async def test_d7_a_disposed_token_is_free_at_once_for_the_same_run(world: World
             await resume_hook(await until(another), n, world=world)
         assert await run.result(timeout=20) == [1, 2, 3, "HookDisposedError", True, "d7"]
         assert (await kinds(run)).count(EventType.HOOK_DISPOSED) == 4
+
+
+async def test_d9_a_token_that_is_taken_by_force_moves_and_its_hook_hears_of_it(
+    world: World,
+) -> None:
+    async with running(world, "takes", "d9", False) as first:
+        await until_live(world, "d9")
+        second = await start(flow("takes"), ["d9", True], world=world)
+        assert await first.result(timeout=20) == ["HookForceClaimedError", second.id]
+        assert (await kinds(first)).count(EventType.HOOK_REVOKED) == 1
+        hook = await resume_hook("d9", 5, world=world)
+        assert hook.run_id == second.id
+        assert await second.result(timeout=20) == [5, None]
 
 
 async def test_d13_a_hook_that_lost_to_a_sleep_takes_no_payload(world: World) -> None:

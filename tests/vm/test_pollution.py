@@ -34,6 +34,10 @@ export async function w(input) {
   let failure;
   try { await work(2); } catch (error) { failure = error; }
   const hook = createHook({ token: "t", metadata: { about: values }, webhook: true });
+  const conflict = await hook.getConflict();
+  const iterator = hook[Symbol.asyncIterator]();
+  iterator.next();
+  iterator.return();
   const payload = await hook;
   await sleep("1.5 s");
   setAttributes({ k: 1, gone: null });
@@ -44,7 +48,9 @@ export async function w(input) {
   hook.dispose();
   getWorkflowMetadata();
   const copy = structuredClone(values);
-  return [first, failure, payload, pair, last, copy, values, messages];
+  let disposed;
+  try { await hook; } catch (error) { disposed = error; }
+  return [first, failure, conflict, payload, pair, last, disposed, copy, values, messages];
 }
 """
 THROW = "{ throw new Error('polluted'); }"
@@ -81,6 +87,9 @@ NAMES = [
     "promise",
     "reason",
     "kind",
+    "iterator",
+    "isOdd",
+    "number",
     "workflow",
     "run_id",
     "input",
@@ -171,6 +180,7 @@ def play(run: Run) -> tuple[list[Command], str]:
             {"d": [1, {2, 3}], "big": 10**40, "again": StepRef("steps:work")},
         ),
         ("step_failed", "step_2", FAILURE),
+        ("hook_registered", "hook_3", None),
         ("hook_received", "hook_3", {"p": 1}),
         ("wait_completed", "wait_4", None),
         ("step_completed", "step_7", 7),
@@ -226,6 +236,7 @@ def test_the_scenario_ends(run_of: RunOf) -> None:
     assert [c.id for c in commands] == [
         "step_1",
         "step_2",
+        "hook_3",
         "hook_3",
         "wait_4",
         "attributes_5",

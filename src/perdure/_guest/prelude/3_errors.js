@@ -4,14 +4,16 @@
   const { setPrototypeOf } = Object, { apply } = Reflect, { Error, Date: D } = globalThis;
   const { define, isObject, show } = helpers;
   const errors = helpers.errors = { __proto__: null };
+  // What is not there is not looked for in prototypes.
+  const at = (list, k) => k < list.length ? list[k] : undefined;
   // Its facts come first, then options; or, without facts, a message.
   const declare = (name, Base, facts = [], describe = (message) => message, constants = {}) => {
     const count = facts.length || 1;
     class Declared extends Base {
       constructor(...given) {
-        super(apply(describe, undefined, given), given[count]);
+        super(apply(describe, undefined, given), at(given, count));
         for (let k = 0; k < facts.length; k++) {
-          if (given[k] !== undefined) define(this, facts[k], given[k], true);
+          if (at(given, k) !== undefined) define(this, facts[k], given[k], true);
         }
       }
       static is(value) {
