@@ -1,7 +1,7 @@
 // The errors that workflow code imports and catches: classes with their facts as fields.
 (function (native, helpers, builtins) {
   "use strict";
-  const { setPrototypeOf } = Object, { apply } = Reflect, { Error, Date: D } = globalThis;
+  const { setPrototypeOf } = Object, { apply } = Reflect, { Error } = globalThis;
   const { define, isObject, show } = helpers;
   const errors = helpers.errors = { __proto__: null };
   // What is not there is not looked for in prototypes.
