@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 __all__ = ("KINDS", "Program", "programs", "source_of")
 
-KINDS = frozenset({"step", "sleep", "catch", "sequence", "parallel", "loop", "race"})
+KINDS = frozenset({"step", "sleep", "catch", "sequence", "parallel", "loop", "race", "hook"})
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def _leaf() -> st.SearchStrategy[Program]:
         numbers.map(lambda a: made("step", f"await slow({a})", a)),
         st.integers(0, 3).map(lambda a: made("sleep", f"(await sleep({a}), {a})", a)),
         numbers.map(lambda a: made("catch", f"await caught(() => refuse({a}))", a)),
+        numbers.map(lambda a: made("hook", f"await hears({a})", a)),
+        numbers.map(lambda a: made("hook", f"await hearsLate({a})", a)),
     )
 
 
@@ -91,8 +93,8 @@ programs = st.recursive(
 def source_of(program: Program) -> str:
     """The program as a workflow."""
     return f"""
-import {{ sleep }} from "workflow";
-import {{ add, refuse, slow }} from "python:programs";
+import {{ createHook, sleep }} from "workflow";
+import {{ add, refuse, slow, tell }} from "python:programs";
 
 const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
 const settled = (ends: PromiseSettledResult<number>[]) =>
@@ -120,6 +122,21 @@ async function caughtAfter(body: () => Promise<number>): Promise<number> {{
   }} finally {{
     await add(0, 0);
   }}
+}}
+
+let hooks = 0;
+async function hears(value: number): Promise<number> {{
+  using hook = createHook<number>({{ token: `hook ${{++hooks}}` }});
+  await tell(hook.token, value);
+  return await hook;
+}}
+// A race that it lost takes no payload.
+async function hearsLate(value: number): Promise<number> {{
+  using hook = createHook<number>({{ token: `hook ${{++hooks}}` }});
+  if (await hook.getConflict()) return -3000;
+  if (await Promise.race([hook, add(0, -1)]) !== -1) return -4000;
+  await tell(hook.token, value);
+  return await hook;
 }}
 
 export async function program(): Promise<number> {{

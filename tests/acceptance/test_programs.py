@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections import Counter
@@ -11,10 +12,11 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings, strategies as st
 
-from perdure import FatalError, Worker, Workflow, start, step
+from perdure import FatalError, Worker, Workflow, resume_hook, start, step
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.inspect.inspection import read_log
 from perdure.abc import World
+from perdure.errors import WorldUnavailableError
 from perdure.model import EventType, LoggedEvent
 from perdure.testing.faults import FaultyWorld, random_faults
 from perdure.worlds import make_world
@@ -51,6 +53,14 @@ async def refuse(a: int) -> None:
     raise FatalError(f"no{a}")
 
 
+@step(name="programs:tell", max_retries=50)
+async def tell(token: str, value: int) -> None:
+    while True:
+        with contextlib.suppress(WorldUnavailableError):  # it may have been sent
+            await resume_hook(token, value, resume_id=token)
+            return
+
+
 def facts(program: Program, events: tuple[LoggedEvent, ...]) -> list[tuple[object, ...]]:
     """What a log says, times and attempts left out.
 
@@ -66,7 +76,7 @@ def facts(program: Program, events: tuple[LoggedEvent, ...]) -> list[tuple[objec
 
 async def execute(world: World, source: str) -> tuple[object, tuple[LoggedEvent, ...]]:
     """The result and the log, which has been replayed: it makes the same commands and snapshots."""
-    async with world, Worker(world, steps=[add, slow, refuse], snapshot_lag=2):
+    async with world, Worker(world, steps=[add, slow, refuse, tell], snapshot_lag=2):
         inner = world.inner if isinstance(world, FaultyWorld) else world
         run = await start(
             Workflow.from_source(source, filename="program.ts"),
