@@ -53,7 +53,8 @@ class Target:
     def application(self) -> ASGIApp:
         """It runs a worker, and has runs from the start."""
         sound = {name: flow for name, flow in WORKFLOWS.items() if name != "broken"}
-        site = app(authorize=self._authorize, workflows=sound, limits=HttpLimits(wait_seconds=0.01))
+        limits = HttpLimits(wait_seconds=0.01, stream_seconds=0.01)
+        site = app(authorize=self._authorize, workflows=sound, limits=limits)
         service = Starlette(lifespan=self._lifespan)
 
         async def both(scope: Scope, receive: Receive, send: Send) -> None:

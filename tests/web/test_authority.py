@@ -26,6 +26,8 @@ ASKED: list[tuple[str, str, str, str | None]] = [  # method, path, action, run
     ("GET", "/api/runs/r1", "get", "r1"),
     ("GET", "/api/runs/r1/events", "events", "r1"),
     ("GET", "/api/runs/r1/log", "log", "r1"),
+    ("GET", "/api/runs/r1/streams", "streams", "r1"),
+    ("GET", "/api/runs/r1/streams/out/a", "streams", "r1"),
     ("GET", "/api/runs/r1/hooks", "hooks", "r1"),
     ("POST", "/api/runs/r1/cancel", "cancel", "r1"),
     ("POST", "/api/runs/r1/wake", "wake", "r1"),

@@ -24,6 +24,7 @@ from ._operations import Call, Operation, answer_json, endpoint
 from ._problems import answer_problem
 from ._runs import OPERATIONS
 from ._site import Site
+from ._streams import STREAM_OPERATIONS
 from ._webhooks import ROOT, Webhook
 
 __all__ = ("app",)
@@ -88,7 +89,7 @@ def _api_routes(site: Site) -> Iterable[BaseRoute]:
     """The run API; none where nobody says who may use it."""
     if site.authorize is None:
         return
-    for operation in (*OPERATIONS, _description(site)):
+    for operation in (*OPERATIONS, *STREAM_OPERATIONS, _description(site)):
         yield Route(
             site.api_path + operation.path,
             endpoint(site, operation),
@@ -103,7 +104,7 @@ def _description(site: Site) -> Operation:
     async def show(call: Call) -> Response:
         server = call.site.base_url or call.request.scope.get("root_path", "")
         document = describe(
-            (*OPERATIONS, operation),
+            (*OPERATIONS, *STREAM_OPERATIONS, operation),
             api_path=site.api_path,
             server=server,
             workflows=site.workflows,
@@ -154,6 +155,6 @@ def _checked_limits(limits: object) -> HttpLimits:
     if not isinstance(limits, HttpLimits):
         raise UsageError("limits is a perdure.web.HttpLimits")
     checked_count("limits.body_bytes", limits.body_bytes, least=0)
-    for name in ("body_seconds", "reply_seconds", "wait_seconds"):
+    for name in ("body_seconds", "reply_seconds", "wait_seconds", "stream_seconds"):
         checked_number(f"limits.{name}", getattr(limits, name))
     return limits

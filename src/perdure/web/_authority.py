@@ -15,7 +15,17 @@ __all__ = ("Action", "Authorize", "is_allowed")
 _log = logging.getLogger("perdure")
 
 Action: TypeAlias = Literal[
-    "describe", "start", "list", "get", "events", "log", "hooks", "cancel", "wake", "resume"
+    "describe",
+    "start",
+    "list",
+    "get",
+    "events",
+    "log",
+    "streams",
+    "hooks",
+    "cancel",
+    "wake",
+    "resume",
 ]
 
 

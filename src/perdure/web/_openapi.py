@@ -37,7 +37,7 @@ _PROBLEM: Json = {
     },
 }
 VERSION = "1"  # of the API; it changes where a client has to
-_PARAMETER = re.compile(r"{(\w+)}")
+_PARAMETER = re.compile(r"{(\w+)(?::path)?}")
 
 
 def describe(
@@ -53,7 +53,8 @@ def describe(
     paths: dict[str, Json] = {}
     for operation in operations:
         described = _operation(operation, names)
-        paths.setdefault(api_path + operation.path, {})[operation.method.lower()] = described
+        path = api_path + _PARAMETER.sub(r"{\1}", operation.path)
+        paths.setdefault(path, {})[operation.method.lower()] = described
     for path in HEALTH_PATHS:
         paths[path] = {method.lower(): _health(path, method) for method in HEALTH_METHODS}
     paths[f"{ROOT}/{{token}}"] = {method.lower(): _webhook(method) for method in METHODS}
@@ -72,6 +73,7 @@ def _operation(operation: Operation, workflows: Sequence[str]) -> Json:
         "summary": operation.summary,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": {str(operation.status): _result(operation)}
+        | {str(status): {"description": text} for status, text in operation.others.items()}
         | {str(status): _refusal(status) for status in _statuses(operation)},
     }
     if operation.body is not None:

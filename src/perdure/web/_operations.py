@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import field
 from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -56,6 +57,7 @@ class Operation:
     refusals: Sequence[int] = ()  # statuses of problems of its own
     is_asked_later: bool = False  # its handler knows which run it is about, and asks
     headers: Json | None = None
+    others: Mapping[int, str] = field(default_factory=dict[int, str])  # statuses without a body
     content: Json | None = None  # media types of the answer, where that is not JSON
 
 
