@@ -24,11 +24,9 @@ from ._runtime.run import Run as Run, get_run as get_run
 from ._runtime.start import start as start
 from ._runtime.steps import Step as Step, step as step
 from ._runtime.streams.doors import writable as writable
+from ._runtime.streams.plain import PlainWritable as PlainWritable
 from ._runtime.streams.readable import Readable as Readable
-from ._runtime.streams.writable import (
-    PlainWritable as PlainWritable,
-    Writable as Writable,
-)
+from ._runtime.streams.writable import Writable as Writable
 from ._runtime.worker.callbacks import RunEnd as RunEnd
 from ._runtime.worker.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow

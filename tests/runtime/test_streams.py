@@ -28,6 +28,7 @@ from perdure import (
 from perdure.abc import World
 from perdure.errors import (
     RunMovedError,
+    StreamClosedError,
     StreamNotBytesError,
     StreamRewoundError,
     UsageError,
@@ -142,6 +143,44 @@ async def test_a_plain_step_writes_and_waits_for_its_writes(world: World) -> Non
     assert await values_of(run.readable("closed")) == [1]
     assert await values_of(run.readable("no block")) == ["at the end"]
     assert [info.closed for info in await run.streams()] == [False, True, False]
+
+
+async def test_a_plain_step_hears_of_a_write_that_failed(world: World) -> None:
+    global plain_body
+
+    def work() -> list[str]:
+        errors: list[str] = []
+        with writable() as out:
+            out.close()
+            out.write("late")
+            for call in (out.flush, out.close, lambda: out.write("later")):
+                try:
+                    call()
+                except StreamClosedError as exc:
+                    errors.append(type(exc).__name__)
+            with pytest.raises(ValueNotCarriableError, match="a chunk of out"):
+                out.write(object())
+        return errors
+
+    plain_body = work
+    async with Worker(world):
+        run = await start(flow("plain"), world=world)
+        with pytest.raises(RunFailedError, match="closed and takes no more chunks"):
+            await run.result(timeout=30)
+    assert await values_of(run.readable()) == []
+
+
+async def test_a_plain_step_writes_more_than_fits_at_once(world: World) -> None:
+    global plain_body
+
+    def work() -> int:
+        with writable() as out:
+            return out.write_from(bytes(100_000) for _ in range(200))
+
+    plain_body = work
+    run = await run_of(world, "plain")
+    sizes = [len(part) async for part in run.readable_bytes()]
+    assert sizes == [100_000] * 200
 
 
 async def test_a_plain_step_that_fails_has_what_it_wrote_before(world: World) -> None:

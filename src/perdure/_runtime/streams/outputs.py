@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import final
 
 import anyio
@@ -44,6 +46,8 @@ class Outputs:
         self._writer = writer
         self._attempt = attempt
         self._sinks: dict[tuple[World, str, str], Sink] = {}
+        self._pours = 0
+        self._poured = asyncio.Event()  # there are none any more
 
     def __repr__(self) -> str:
         return f"<Outputs of {self._writer} to {len(self._sinks)} streams>"
@@ -59,6 +63,18 @@ class Outputs:
             )
         return sink
 
+    @contextmanager
+    def pouring(self) -> Generator[None, None, None]:
+        """Within the block chunks of a plain function come: its end waits for that, too."""
+        self._pours += 1
+        try:
+            yield
+        finally:
+            self._pours -= 1
+            if not self._pours:
+                poured, self._poured = self._poured, asyncio.Event()
+                poured.set()
+
     async def finish(self) -> None:
         """Return once every chunk is durable; the body is done.
 
@@ -67,6 +83,8 @@ class Outputs:
             WorldError: an append failed for good.
         """
         with anyio.move_on_after(FINISH_S) as scope:
+            while self._pours:
+                await self._poured.wait()
             for sink in self._sinks.values():
                 await sink.finish()
         if scope.cancelled_caught:
@@ -78,6 +96,8 @@ class Outputs:
     async def settle(self) -> None:
         """Let what the body wrote before it failed arrive, if that can be."""
         with anyio.move_on_after(FINISH_S):
+            while self._pours:
+                await self._poured.wait()
             for sink in self._sinks.values():
                 try:
                     await sink.flush()

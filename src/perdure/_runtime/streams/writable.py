@@ -13,17 +13,17 @@ from types import TracebackType
 from typing import TypeVar, cast, final
 
 from ..._model.ids import RunId
-from ..._protocol.chunks import BYTES, VALUE
-from ..._protocol.codec import encode_scalar
 from ...abc import World
-from ...errors import UsageError, ValueNotCarriableError
+from ...errors import UsageError
 from ...values import Stream
 from ..ambient import meant_world
 from ..metadata import Entered, entered
-from ..payloads import MAX_BYTES, encode_aside
+from ..payloads import encode_aside
+from .content import quick_content
+from .plain import PlainWritable
 from .sink import Sink
 
-__all__ = ("PlainWritable", "Writable")
+__all__ = ("Writable",)
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class Writable:
         self._world = world
         self._sink: Sink | None = None
         self._step: Entered | None = entered.get(None)
+        self._plain: PlainWritable | None = None
 
     def __repr__(self) -> str:
         return f"<Writable {self.stream.name!r} of {self.stream.run_id}>"
@@ -62,19 +63,9 @@ class Writable:
             StreamClosedError: the stream is closed.
             StreamFencedError: the step runs anew elsewhere; this execution counts no more.
         """
-        payload: bytes | None
-        if isinstance(value, bytes | bytearray | memoryview):
-            kind, payload = BYTES, bytes(cast("bytes", value))
-            if len(payload) > MAX_BYTES:
-                raise ValueNotCarriableError(
-                    f"a chunk of {self.stream.name}",
-                    f"it has {len(payload):,} bytes, and at most {MAX_BYTES:,} are one chunk;"
-                    " write several",
-                )
-        else:
-            kind, payload = VALUE, encode_scalar(value)
-            if payload is None:
-                payload = await encode_aside(value, where=f"a chunk of {self.stream.name}")
+        kind, payload = quick_content(value, self.stream.name)
+        if payload is None:
+            payload = await encode_aside(value, where=f"a chunk of {self.stream.name}")
         await self._in_loop(self._put, kind, payload)
 
     async def write_from(self, values: AsyncIterable[object] | Iterable[object]) -> int:
@@ -127,7 +118,8 @@ class Writable:
             await self.flush()
 
     def __enter__(self) -> PlainWritable:
-        return PlainWritable(self, _loop_of(self._step))
+        self._plain = PlainWritable(self.stream, self._put, self._flush, self._close, self._step)
+        return self._plain
 
     def __exit__(
         self,
@@ -135,8 +127,8 @@ class Writable:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
-            PlainWritable(self, _loop_of(self._step)).flush()
+        if kind is None and self._plain is not None:
+            self._plain.flush()
 
     async def _in_loop(self, call: Callable[..., Coroutine[object, object, T]], *args: object) -> T:
         """Call it in the event loop of the step's worker; elsewhere in the caller's."""
@@ -170,64 +162,3 @@ class Writable:
             writer = f"client/{secrets.token_hex(8)}"
             self._sink = Sink(self._world, run_id, name, writer=writer)
         return self._sink
-
-
-@final
-class PlainWritable:
-    """Writes to a stream from a plain ``def`` step, in its thread: each call waits for its end."""
-
-    def __init__(self, writable: Writable, loop: asyncio.AbstractEventLoop) -> None:
-        """Write nothing yet.
-
-        Args:
-            writable: writes in the loop.
-            loop: that of the step's worker.
-        """
-        self._writable = writable
-        self._loop = loop
-
-    def __repr__(self) -> str:
-        return f"<PlainWritable of {self._writable!r}>"
-
-    @property
-    def stream(self) -> Stream:
-        """The stream, as a value."""
-        return self._writable.stream
-
-    def write(self, value: object) -> None:
-        """Add *value* as a chunk. As ``Writable.write``."""
-        self._run(self._writable.write(value))
-
-    def write_from(self, values: Iterable[object]) -> int:
-        """Add a chunk for each of *values*; returns how many."""
-        count = 0
-        for value in values:
-            self.write(value)
-            count += 1
-        return count
-
-    def flush(self) -> None:
-        """Return once all that was written is durable."""
-        self._run(self._writable.flush())
-
-    def close(self) -> None:
-        """Let no more chunks in, of nobody, and return once that is durable."""
-        self._run(self._writable.close())
-
-    def _run(self, call: Coroutine[object, object, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
-
-
-def _loop_of(step: Entered | None) -> asyncio.AbstractEventLoop:
-    """The loop that a plain function's calls are handed to.
-
-    Raises:
-        UsageError: it is this thread's own, or there is none.
-    """
-    if step is None:
-        raise UsageError("`with` writes to a stream in a plain step; elsewhere: async with")
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return step.loop
-    raise UsageError("an event loop runs here, and `with` would block it: async with writable()")
