@@ -36,6 +36,8 @@ def test_every_event_belongs_to_one_kind_of_entity() -> None:
         for kind, table in TABLES.items()
         for event in {event for row in table.values() for event in row}
     ]
+    missing = set(EventType) - {event for event, _ in owners}
+    assert not missing, "each type of event has rows in TABLES of _core/transitions.py"
     assert sorted(event for event, _ in owners) == sorted(EventType)
     assert dict(owners) == ENTITY_OF
 

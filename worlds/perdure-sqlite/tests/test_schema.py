@@ -16,7 +16,13 @@ from perdure.model import EntityId, Event, EventType, RunId, TurnCommit
 from perdure_sqlite._owners import Owner
 from perdure_sqlite._place import Place
 from perdure_sqlite._runs import insert_run, record_of, unpack_committed
-from perdure_sqlite._schema import create_tables, pack_event, pack_key, unpack_event
+from perdure_sqlite._schema import (
+    _TYPES,
+    create_tables,
+    pack_event,
+    pack_key,
+    unpack_event,
+)
 from perdure_sqlite._sequences import Sequences
 from perdure_sqlite._turn import commit_turn
 from perdure_sqlite._writer import Transaction
@@ -55,6 +61,12 @@ def events(draw: st.DrawFn) -> Event:
         payload=draw(st.none() | st.binary(max_size=8)),
         facts=draw(FACTS),
     )
+
+
+def test_every_type_of_event_has_a_stored_number() -> None:
+    missing = set(EventType) - {*_TYPES}
+    assert not missing, "a new type of event is added at the end of _TYPES in _schema.py"
+    assert len(_TYPES) == len({*_TYPES})
 
 
 @given(events(), st.integers(1, 2**31))
