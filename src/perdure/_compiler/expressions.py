@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from .cursor import Cursor, Unreadable
 from .functions import (
-    KEYS,
     read_body,
     read_decorator,
     read_function_tail,
-    read_key,
     read_parameters,
 )
+from .literals import read_list, read_object
 from .tokens import (
     HEAD,
     NAME,
@@ -96,10 +95,10 @@ def _read_operand(cursor: Cursor, flags: int) -> bool:
         if word == "(":
             return _read_parenthesis(cursor, flags)
         if word == "[":
-            _read_list(cursor, "]")
+            read_list(cursor, "]")
             return True
         if word == "{":
-            _read_object(cursor)
+            read_object(cursor)
             return True
         if kind == PUNCTUATOR and word in {"/", "/="}:
             cursor.reread(regex=True)
@@ -193,62 +192,6 @@ def _read_template(cursor: Cursor) -> None:
             raise Unreadable
     cursor.mask_escapes()
     cursor.at += 1
-
-
-def _read_list(cursor: Cursor, end: str) -> None:
-    """Values between brackets, spread ones and holes among them."""
-    words = cursor.words
-    cursor.at += 1
-    while words[cursor.at] != end:
-        if words[cursor.at] == "," and end == "]":
-            cursor.at += 1
-            continue
-        cursor.take("...")
-        read_expression(cursor)
-        if words[cursor.at] != ",":
-            break
-        cursor.at += 1
-    cursor.expect(end)
-
-
-def _read_object(cursor: Cursor) -> None:
-    words = cursor.words
-    cursor.at += 1
-    while words[cursor.at] != "}":
-        if cursor.take("..."):
-            read_expression(cursor)
-        else:
-            _read_property(cursor)
-        if words[cursor.at] != ",":
-            break
-        cursor.at += 1
-    cursor.expect("}")
-
-
-def _read_property(cursor: Cursor) -> None:
-    words = cursor.words
-    start = cursor.at
-    if words[start] in {"get", "set", "async"} and _is_key(cursor, start + 1):
-        cursor.at += 1
-    cursor.take("*")
-    read_key(cursor)
-    word = words[cursor.at]
-    if word == ":":
-        cursor.at += 1
-        read_expression(cursor)
-    elif word in {"(", "<"}:
-        if not read_function_tail(cursor):
-            raise Unreadable
-    else:
-        if cursor.at != start + 1 or not cursor.is_name(-1):
-            raise Unreadable
-        cursor.values.append(start)
-        if cursor.take("="):
-            read_expression(cursor)
-
-
-def _is_key(cursor: Cursor, at: int) -> bool:
-    return cursor.kinds[at] in KEYS or cursor.words[at] in {"[", "*"}
 
 
 # --- arrow functions ------------------------------------------------------------------------------
@@ -513,7 +456,7 @@ def _read_optional(cursor: Cursor, at: int) -> bool:
 
 
 def _read_call(cursor: Cursor, at: int) -> bool:
-    _read_list(cursor, ")")
+    read_list(cursor, ")")
     return True
 
 
