@@ -35,6 +35,26 @@ export async function talk(token: string, metadata?: unknown) {
   }
 }
 
+export async function keeps(token: string) {
+  "use workflow";
+  const hook = createHook({ token, minRetention: "1 day" });
+  return await hook;
+}
+
+export async function waits_for_all(token: string, isTaker: boolean) {
+  "use workflow";
+  const hook = createHook<number>({ token, force: isTaker }), said: number[] = [];
+  try {
+    for await (const payload of hook) {
+      if (payload < 0) break;
+      said.push(payload);
+    }
+  } catch (error: any) {
+    return [error.name, said];
+  }
+  return ["", said];
+}
+
 export async function several(tokens: string[]) {
   "use workflow";
   const hooks = tokens.map((token) => createHook({ token }));
@@ -43,6 +63,8 @@ export async function several(tokens: string[]) {
 }
 """
 TALK = Workflow.from_source(SOURCE, name="talk")
+KEEPS = Workflow.from_source(SOURCE, name="keeps")
+ALL = Workflow.from_source(SOURCE, name="waits_for_all")
 SEVERAL = Workflow.from_source(SOURCE, name="several")
 DONE = {"done": True}
 
@@ -185,3 +207,47 @@ async def test_payloads_and_names_are_checked_before_anything_is_sent(world: Wor
         await get_hook(None, world)  # type: ignore[arg-type]  # likewise
     async with talking(world, "t") as run:
         assert await received(get_run(run.id, world)) == 0
+
+
+async def test_a_kept_token_is_readable_and_takes_no_more(world: World) -> None:
+    """D8: it stays with a run that has ended, for as long as that asked for."""
+    async with Worker(world, steps=[]):
+        run = await start(KEEPS, ["kept"], world=world)
+        await until_live(world, "kept")
+        hook = await resume_hook("kept", "last", world=world)
+        assert await run.result(timeout=20) == "last"
+        assert (await get_hook("kept", world)).run_id == run.id
+        count = await received(run)
+        for address in ("kept", hook):
+            with pytest.raises(HookNotFoundError, match="'kept'"):
+                await resume_hook(address, "late", world=world)
+        assert await received(run) == count
+        assert await run.hooks() == ()
+
+
+@pytest.mark.slow
+async def test_no_payload_is_lost_or_doubled_while_a_token_is_taken_over(world: World) -> None:
+    """D9: callers that race with a forced claim reach the one run or the other."""
+    async with Worker(world, steps=[]):
+        first = await start(ALL, ["taken", False], world=world)
+        await until_live(world, "taken")
+        holders: list[str] = []
+        takers: list[Run] = []
+
+        async def send(n: int) -> None:
+            holders.append((await resume_hook("taken", n, world=world)).run_id)
+
+        async with anyio.create_task_group() as group:
+            for n in range(12):
+                group.start_soon(send, n)
+            takers.append(await start(ALL, ["taken", True], world=world))
+            for n in range(12, 24):
+                group.start_soon(send, n)
+        (second,) = takers
+        name, early = cast("tuple[str, list[int]]", await first.result(timeout=30))
+        assert name == "HookForceClaimedError"
+        await resume_hook("taken", -1, world=world)
+        _, late = cast("tuple[str, list[int]]", await second.result(timeout=30))
+        assert sorted([*early, *late]) == list(range(24))
+        assert len(early) == holders.count(first.id)
+        assert len(late) == holders.count(second.id)
