@@ -8,6 +8,7 @@ from . import _logs as _logs
 from ._protocol.frames import Limits as Limits
 from ._runtime.attributes import set_attributes as set_attributes
 from ._runtime.cancellation import CancelResult as CancelResult, cancel_runs as cancel_runs
+from ._runtime.health import Health as Health, check_health as check_health
 from ._runtime.hook_types import HookType as HookType, hook_type as hook_type
 from ._runtime.hooks import Hook as Hook, get_hook as get_hook, resume_hook as resume_hook
 from ._runtime.inspect.listing import list_runs as list_runs

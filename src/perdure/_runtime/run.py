@@ -23,6 +23,7 @@ from ..errors import (
     RunCancelledError,
     RunFailedError,
     RunMovedError,
+    RunNotFoundError,
     RunTimeoutError,
     ValueNotCarriableError,
 )
@@ -74,6 +75,14 @@ class Run:
             RunNotFoundError: no such run.
         """
         return await (await self._reach()).storage.get_run(self.id)
+
+    async def exists(self) -> bool:
+        """Whether its world has the run."""
+        try:
+            await self.info()
+        except RunNotFoundError:
+            return False
+        return True
 
     async def status(self) -> RunStatus:
         """The run's status: pending, running, completed, failed, cancelled, moving or moved."""

@@ -11,6 +11,7 @@ import perdure
 from . import _compile, _runs
 from ._cancel import cancel
 from ._certify import certify
+from ._health import health
 from ._hooks import hooks, resume
 from ._inspect import inspect
 from ._list import runs
@@ -69,6 +70,7 @@ for _command in (
     wake,
     hooks,
     resume,
+    health,
     move,
     rerun,
     _runs.verify,

@@ -98,6 +98,9 @@ def _print(fields: Json, left_out: int) -> None:
         show(f"moved to: {to}")
         if not arrived:
             show(f"not known to have arrived: perdure move {head['id']} --to {to}")
+    if head["attributes"]:
+        pairs = [f"{name}={text}" for name, text in sorted(head["attributes"].items())]
+        show(cut(f"attributes: {', '.join(pairs)}", LONGEST_CELL))
     if fields["waiting"]:
         show(f"waiting: {fields['waiting']}")
     if head["output"] is not None:
@@ -139,8 +142,11 @@ def _entities(fields: Json) -> Iterator[Table]:
         ],
     )
     yield (
-        ("hook", "status", "token", "awaited at"),
-        [[one["id"], one["status"], one["token"], one["at"]] for one in fields["hooks"]],
+        ("hook", "status", "token", "metadata", "awaited at"),
+        [
+            [_kind(one), one["status"], one["token"], _short(one["metadata"]), one["at"]]
+            for one in fields["hooks"]
+        ],
     )
     yield (
         ("stream", "chunks", "status"),
@@ -159,6 +165,16 @@ def _events(fields: Json) -> Iterator[Table]:
             for one in fields["events"]
         ],
     )
+
+
+def _kind(hook: Json) -> str:
+    """The hook's id, and that it is a webhook if it is one."""
+    return f"{hook['id']} (webhook)" if hook["webhook"] else str(hook["id"])
+
+
+def _short(value: object) -> str:
+    """A value in a table that has other columns; "" for none."""
+    return "" if value is None else cut(json.dumps(value, ensure_ascii=False), _LONGEST_ARGUMENTS)
 
 
 def _call(step: Json) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from ..._core.fold import Entity, fold
 from ..._core.transfer import moved_to
 from ..._core.transitions import EntityKind
-from ..._model.events import EventType, LoggedEvent
+from ..._model.events import Event, EventType, LoggedEvent
 from ..._model.ids import EntityId, RunId
 from ..._model.runs import RunRecord, RunStatus
 from ..._model.snapshot import Snapshot
@@ -59,7 +59,7 @@ class Inspection:
             "events": [event_json(logged) for logged in self.events],
             "steps": self._steps(),
             "waits": self._of(EntityKind.WAIT),
-            "hooks": self._of(EntityKind.HOOK),
+            "hooks": self._hooks(),
             "streams": [
                 {"name": stream.name, "chunks": stream.length, "closed": stream.closed}
                 for stream in self.streams
@@ -90,8 +90,28 @@ class Inspection:
             for step in steps
         ]
 
+    def _hooks(self) -> list[Json]:
+        """Hooks with their kind and metadata."""
+        events = {
+            logged.event.entity: logged.event
+            for logged in self.events
+            if logged.event.type is EventType.HOOK_CREATED
+        }
+        return [
+            {**hook, **_about_hook(events.get(hook["id"]))} for hook in self._of(EntityKind.HOOK)
+        ]
+
     def _of(self, kind: EntityKind) -> list[Json]:
         return [_entity(entity) for entity in self.entities if entity.kind is kind]
+
+
+def _about_hook(created: Event | None) -> Json:
+    """The kind and metadata of a hook; of one that was a conflict there is no event."""
+    is_webhook = created is not None and created.facts.get("webhook") is True
+    metadata = None if created is None else shown_payload(created.payload)
+    if is_webhook and isinstance(metadata, dict):  # how it responds is beside the user's own
+        metadata = cast("Json", metadata).get("metadata")
+    return {"webhook": is_webhook, "metadata": metadata}
 
 
 def _last_error(
