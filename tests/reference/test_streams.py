@@ -263,7 +263,7 @@ async def test_an_execution_that_lost_its_claim_writes_no_more(world: World) -> 
             await again.put(VALUE, encode("later", where="chunk"))
             await again.finish()
             gate.set()
-            with pytest.raises(RunFailedError, match="attempt 1 of .* is refused"):
+            with pytest.raises(RunFailedError, match=r"attempt 1 of .* is refused"):
                 await run.result()
     assert claimed == run.id
     assert [value async for value in run.readable()] == ["equal", "later"]

@@ -34,7 +34,6 @@ from perdure.worldkit.pure import (
     hook_record,
     make_committed,
     make_lease,
-    merged_attributes,
     takes_over,
 )
 
