@@ -502,7 +502,9 @@ def an_end_keeps_its_hooks(world: MemoryWorld) -> None:
     def make(inner: Any) -> Any:
         async def commit(asked: TurnCommit) -> Any:
             kept: dict[str, HookRecord] = {
-                t: h for t, h in world._store.hooks.items() if h.run_id == asked.run_id
+                t: replace(h, keep_until_ms=2**40)
+                for t, h in world._store.hooks.items()
+                if h.run_id == asked.run_id
             }
             answer = await inner(asked)
             if asked.outcome is not None:
