@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _url_of(program: Program) -> str:
-    return program.wait_line(r"serving sqlite:\S+ at (http://127\.0\.0\.1:\d+)$")[1]
+    return program.wait_line(r"working on sqlite:\S+, answering at (http://127\.0\.0\.1:\d+)$")[1]
 
 
 def test_it_serves_until_it_is_told_to_stop(folder: Path) -> None:

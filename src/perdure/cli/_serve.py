@@ -110,7 +110,7 @@ async def _serve(site: Starlette, worker: Worker, host: str, port: int) -> None:
         address, number = listener.getsockname()[:2]
         name = f"[{address}]" if ":" in address else address
         async with stop_on_signal(stop, leave), worker:
-            say(f"serving {worker.world.url} at http://{name}:{number}")
+            say(f"working on {worker.world.url}, answering at http://{name}:{number}")
             gc.freeze()  # as perdure worker does
             await server.serve([listener])
 
