@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 
-from perdure import FatalError, RetryableError, step, step_metadata
+from perdure import FatalError, RetryableError, step, step_metadata, writable
 
 
 def ran() -> None:
@@ -24,6 +25,16 @@ async def add(a: int, b: int) -> int:
 async def slow(a: int) -> int:
     await asyncio.sleep(0.03)
     ran()
+    return a
+
+
+@step(max_retries=20)
+async def speak(a: int) -> int:
+    out, name = writable("spoken"), step_metadata().id
+    await out.write([name, "begins"])
+    await asyncio.sleep(0.03)
+    ran()
+    await out.write([name, random.random()])  # another one each time that it runs
     return a
 
 

@@ -1,6 +1,6 @@
 // Mixed workflows for tests that kill their workers. Each returns a value that can be foretold.
 import { sleep } from "workflow";
-import { add, flaky, refuse, slow } from "python:acceptance_steps";
+import { add, flaky, refuse, slow, speak } from "python:acceptance_steps";
 
 export async function loop(n: number): Promise<number> {
   "use workflow";
@@ -19,7 +19,7 @@ export async function mixed(n: number): Promise<string> {
   "use workflow";
   const seen: string[] = [];
   for (let i = 0; i < n; i++) {
-    const [a, b] = await Promise.all([add(i, 1), slow(i)]);
+    const [a, b] = await Promise.all([add(i, 1), speak(i)]);
     seen.push(`${a + b}`);
     await sleep(10);
     try {

@@ -21,6 +21,7 @@ from perdure._runtime.run import Run
 from perdure.abc import World
 from perdure.model import EventType, RunId
 from perdure.worlds import open_world
+from tests.acceptance.streams import check_stream
 from tests.acceptance.workers import Workers
 
 pytestmark = [
@@ -32,6 +33,7 @@ pytestmark = [
 ]
 
 HERE = Path(__file__).parent
+SPEAK = "acceptance_steps:speak"
 ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 EXPECTED: dict[str, tuple[int, object]] = {
     "loop": (40, 780),
@@ -75,6 +77,8 @@ async def check(run: Run, name: str, effects: Counter[str], *, damaged: bool) ->
     assert all(ended[entity] == 1 for entity in made)
     assert all(effects[f"{run.id}/{entity}"] >= 1 for entity in made)
     assert sum(event.type is EventType.RUN_COMPLETED for event in events) == 1
+    spoken = {f"{run.id}/{one.id}" for one in shown.entities if one.name == SPEAK}
+    await check_stream(run, "spoken", spoken)
     audit = await verify_run(run._world, run.id)
     # What was damaged and never used again is still there, and is all that may be found.
     known = "does not match its bytes" if damaged else None

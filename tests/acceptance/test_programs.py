@@ -12,15 +12,27 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings, strategies as st
 
-from perdure import FatalError, Worker, Workflow, resume_hook, start, step
+from perdure import (
+    FatalError,
+    Worker,
+    Workflow,
+    get_run,
+    resume_hook,
+    start,
+    step,
+    step_metadata,
+    writable,
+)
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.inspect.inspection import read_log
+from perdure._runtime.streams import sink as sinks
 from perdure.abc import World
 from perdure.errors import WorldUnavailableError
 from perdure.model import EventType, LoggedEvent
 from perdure.testing.faults import FaultyWorld, random_faults
 from perdure.worlds import make_world
 from tests.acceptance.programs import KINDS, Program, programs, source_of
+from tests.acceptance.streams import check_stream
 from tests.worlds import EVERY_WORLD
 
 pytestmark = [pytest.mark.slow]
@@ -32,7 +44,9 @@ FEW = settings(
 )
 EXAMPLES = {"memory": 60, "sqlite": 15, "mongodb": 8, "s3": 8}
 MORE = 5 if os.environ.get("PERDURE_TIER") == "full" else 1
-WRITES = frozenset({"storage.commit", "storage.append", "queue.finish", "queue.release"})
+WRITES = frozenset(
+    {"storage.commit", "storage.append", "queue.finish", "queue.release", "streams.append"}
+)
 # How often a body ran is no promise; what was asked for and what came of it is.
 ATTEMPTS = frozenset({EventType.STEP_STARTED, EventType.STEP_RETRYING})
 
@@ -44,7 +58,10 @@ async def add(a: int, b: int) -> int:
 
 @step(name="programs:slow", max_retries=50)
 async def slow(a: int) -> int:
+    out, name = writable("slow"), step_metadata().id
+    await out.write([name, "begins"])
     await anyio.sleep(0.001)
+    await out.write([name, random.random()])  # another one each time that it runs
     return a
 
 
@@ -86,14 +103,25 @@ async def execute(world: World, source: str) -> tuple[object, tuple[LoggedEvent,
         value = await run.result(timeout=60)
         audit = await verify_run(inner, run.id)
         assert audit.problems == []
-        return value, await read_log(inner, run.id)
+        events = await read_log(inner, run.id)
+        spoken = {
+            f"{run.id}/{one.event.entity}"
+            for one in events
+            if one.event.type is EventType.STEP_CREATED
+            and one.event.facts["step"] == "programs:slow"
+        }
+        ended = {f"{run.id}/{one.event.entity}" for one in events if one.event.key.endswith("/end")}
+        await check_stream(get_run(run.id, inner), "slow", spoken & ended)
+        return value, events
 
 
 @EVERY_WORLD
 def test_a_program_gives_its_value_and_its_log_replays(
-    world_name: str, new_url: Callable[[], str]
+    world_name: str, new_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fewer programs where a world takes longer; each on two stores of its own."""
+
+    monkeypatch.setattr(sinks, "_PAUSE", 0.001)
 
     @settings(FEW, max_examples=MORE * EXAMPLES[world_name])
     @given(programs, st.integers(0, 2**32))
