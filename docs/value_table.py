@@ -36,6 +36,7 @@ from perdure.values import (
     RegExp,
     Request,
     Response,
+    Stream,
     TypedArray,
     Url,
 )
@@ -148,6 +149,7 @@ ROWS = [
     Row("perdure.values.Headers", Headers, Headers({"A": "b"})),
     Row("perdure.values.Request", Request, Request("POST", "http://a/", body=b"a")),
     Row("perdure.values.Response", Response, Response("a", status=201)),
+    Row("perdure.values.Stream", Stream, Stream("run_1", "out")),
 ]
 _TELL = """
 const nameOf = (v) => Object.getPrototypeOf(v).constructor.name;

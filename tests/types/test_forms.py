@@ -31,7 +31,7 @@ from typing_extensions import TypeAliasType
 from perdure._types import Declared, declare_module
 from perdure._types.forms import Forms
 from perdure.errors import GuestError
-from perdure.values import BigInt, StepRef, Undefined, Url
+from perdure.values import BigInt, StepRef, Stream, Undefined, Url
 
 if TYPE_CHECKING:
     from decimal import Decimal as ForCheckers
@@ -170,6 +170,7 @@ def both(argument: Any) -> Any:
         (Undefined, "undefined"),
         (int | Undefined, "number | undefined"),
         (Url, "URL"),
+        (list[Stream], "globalThis.WritableStream[]"),
         (StepRef | None, "((...args: any[]) => Promise<any>) | null"),
         (dict[Literal["a", "b"], int], '{ [key in "a" | "b"]?: number }'),
         (dict[Annotated[str, "id"], int], "Record<string, number>"),

@@ -44,7 +44,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import SchemaError
 from typing_extensions import TypedDict  # pydantic's models take no other before Python 3.12
 
-from perdure.values import ArrayBuffer, BigInt, DataView, RegExp, Url
+from perdure.values import ArrayBuffer, BigInt, DataView, RegExp, Stream, Url
 
 __all__ = ("Kind", "kinds", "same")
 
@@ -180,6 +180,7 @@ LEAVES: list[Kind] = [
     Kind(BigInt, st.integers(-(2**100), 2**100).map(BigInt), "number", True),
     Kind(Url, st.just(Url("http://a/b")), "URL"),
     Kind(RegExp, st.just(RegExp("a+", "gi")), "RegExp"),
+    Kind(Stream, st.builds(Stream, TEXT, TEXT), "WritableStream"),
     Kind(ArrayBuffer, st.binary(max_size=3).map(ArrayBuffer), "ArrayBuffer"),
     Kind(DataView, st.binary(max_size=3).map(DataView), "DataView"),
     Kind(pydantic.ByteSize, st.integers(0, 2**40).map(pydantic.ByteSize), "other"),  # reads texts, too
