@@ -73,7 +73,7 @@ def _fresh() -> None:
 
 
 async def test_both_sides_have_the_same_values_and_nothing_of_a_step(world: World) -> None:
-    run = await start(FLOW, world=world)
+    run = await start(FLOW, world=world, base_url="https://shop.example/app")
     async with Worker(world, steps=[tries, plain]):
         before, after, of_step = cast("list[dict[str, Any]]", await run.result(timeout=30))
     assert before == after == of_step
@@ -83,7 +83,20 @@ async def test_both_sides_have_the_same_values_and_nothing_of_a_step(world: Worl
     assert (before["workflowName"], before["workflowRunId"]) == ("flow", run.id)
     record = await run.info()
     assert before["workflowStartedAt"] == _time(record.created_at_ms)
-    assert (before["url"], before["features"]) == (record.base_url, {"encryption": False})
+    assert before["url"] == record.base_url == "https://shop.example/app"
+    assert before["features"] == {"encryption": False}
+
+
+async def test_a_workflow_has_no_steps_metadata(world: World) -> None:
+    source = """
+import { getStepMetadata } from "workflow";
+export async function flow() {
+  "use workflow";
+  try { return getStepMetadata(); } catch (error: any) { return error.name; }
+}"""
+    async with Worker(world, steps=[]):
+        run = await start(Workflow.from_source(source), world=world)
+        assert await run.result(timeout=20) == "NotInStepContextError"
 
 
 async def test_a_steps_id_is_its_key_and_its_start_that_of_the_first_attempt(
