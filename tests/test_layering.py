@@ -117,6 +117,25 @@ def test_a_world_uses_public_names_only(path: Path) -> None:
             assert is_test or str(node.module).split(".")[1] in WORLDS_MAY, node.module
 
 
+WORLDS = [*sorted((ROOT / "worlds").glob("*/src/*")), CORE / "testing/memory"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for world in WORLDS
+        for path in modules(world)
+        if path.stem not in ("__init__", "testing")
+    ],
+    ids=lambda p: "/".join(p.parts[-2:]),
+)
+def test_a_module_of_a_world_is_named_after_its_noun(path: Path) -> None:
+    """So one name is one thing in every world."""
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert doc.partition(":")[0].lower() == path.stem.strip("_").replace("_", " ")
+
+
 @pytest.mark.slow  # all sources are parsed
 def test_no_modules_import_each_other_in_a_circle() -> None:
     """Not even for types, but for these: the list may only get shorter."""

@@ -21,7 +21,7 @@ from perdure.model import (
 from perdure.testing.clock import ManualClock
 from perdure_s3 import S3World, sweep
 from perdure_s3._outbox import deliver
-from perdure_s3._txn import Txn
+from perdure_s3._page import Page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -116,8 +116,8 @@ async def test_a_token_is_its_holders_until_the_claim_by_force_lands(url: str) -
     async with S3World(url, clock=clock) as world:
         await begin(world)
         head = await world._handle.runs.get(TAKER)
-        txn = Txn(TAKER, head, now_ms=clock.now_ms())
-        holder = await world._handle.tokens.claim(txn, "t", force=True)
+        page = Page(TAKER, head, now_ms=clock.now_ms())
+        holder = await world._handle.tokens.claim(page, "t", force=True)
         assert holder is not None
         assert holder.run_id == VICTIM
         assert (await world.storage.get_hook("t")).run_id == VICTIM

@@ -21,8 +21,8 @@ from perdure.model import (
 )
 from perdure.testing.clock import ManualClock
 from perdure_s3 import S3World, sweep
+from perdure_s3._page import Page
 from perdure_s3._schema import Layout
-from perdure_s3._txn import Txn
 
 pytestmark = pytest.mark.anyio
 
@@ -55,8 +55,8 @@ async def test_the_sweeper_takes_orphans_and_nothing_else(url: str) -> None:
         ]
         for key in orphans:
             await cas.put(key, b"")
-        txn = Txn(RunId("run_gone"), None, now_ms=1)
-        assert await world._handle.tokens.claim(txn, "u") is None
+        page = Page(RunId("run_gone"), None, now_ms=1)
+        assert await world._handle.tokens.claim(page, "u") is None
         assert (await sweep(world)).orphans == 0  # all of them are young
         now = datetime.now(UTC) + LATER
         swept = await sweep(world, now=now)

@@ -14,10 +14,10 @@ from perdure.model import Append, RunId
 
 from ._driver import Document
 from ._handle import Handle
+from ._lander import Lander, Work
 from ._notices import notices_of
 from ._page import Needs, Page
 from ._schema import ANY_TIME
-from ._turn import Lander, Work
 
 __all__ = ("Post",)
 

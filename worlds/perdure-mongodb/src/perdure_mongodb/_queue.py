@@ -22,12 +22,12 @@ from perdure.model import Lease, LeaseEnd, MessageClaim, NewMessage, RunId, Wake
 
 from ._driver import Collection, Document
 from ._handle import Handle
+from ._lander import Lander, Work
 from ._messages import claim_of, live
 from ._outbox import Post
 from ._page import Needs, Page
 from ._runs import wake_of
 from ._schema import ANY_TIME, KNOWN, bounded
-from ._turn import Lander, Work
 from ._values import Owner, load_values
 
 __all__ = ("MongoQueue",)

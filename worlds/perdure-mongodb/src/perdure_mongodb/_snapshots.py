@@ -13,9 +13,9 @@ from perdure.errors import RunNotFoundError
 from perdure.model import RunId, Snapshot
 
 from ._handle import Handle
+from ._lander import Lander, Work
 from ._page import Needs, Page
 from ._storage import READ_TRIES, find_run, read_chain
-from ._turn import Lander, Work
 from ._values import MissingChunksError
 
 __all__ = ("MongoSnapshots",)

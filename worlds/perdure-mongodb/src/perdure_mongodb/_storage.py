@@ -29,11 +29,11 @@ from perdure.worldkit.pure import Book
 
 from ._driver import Document
 from ._handle import Handle
+from ._lander import Lander, Work
 from ._outbox import Post
 from ._page import Needs, Page, has_lapsed, hook_of
 from ._runs import is_ended, record_of, snapshot_of
 from ._schema import bounded, event_of
-from ._turn import Lander, Work
 from ._values import MissingChunksError, Owner, load_values
 
 __all__ = ("MongoStorage", "find_run", "read_chain")

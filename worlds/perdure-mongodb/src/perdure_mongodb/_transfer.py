@@ -18,11 +18,11 @@ from perdure.worldkit.pure import (
 )
 
 from ._handle import Handle
+from ._lander import Lander, Work
 from ._outbox import Post
 from ._page import Needs, Page
 from ._storage import MongoStorage
 from ._streams import MongoStreams
-from ._turn import Lander, Work
 
 __all__ = ("MongoTransfer",)
 

@@ -26,13 +26,13 @@ from ._blobs import MongoBlobs
 from ._catalogue import MongoCatalogue
 from ._driver import DRIVERS
 from ._handle import Handle
+from ._lander import Lander
 from ._outbox import Post
 from ._queue import MongoQueue
 from ._snapshots import MongoSnapshots
 from ._storage import MongoStorage
 from ._streams import MongoStreams
 from ._transfer import MongoTransfer
-from ._turn import Lander
 from ._uri import check_uri
 
 __all__ = ("MongoWorld",)

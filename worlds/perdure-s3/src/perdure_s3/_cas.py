@@ -1,4 +1,4 @@
-"""Conditional writes: the only primitive that the rest of this world uses.
+"""CAS: conditional writes, the only primitive that the rest of this world uses.
 
 An object is made if it is not there (``If-None-Match: *``) or replaced if it is still the one that
 was read (``If-Match``). botocore's own retries are off: a retried conditional write sees its own

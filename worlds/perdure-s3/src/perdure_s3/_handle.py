@@ -20,9 +20,9 @@ from perdure.worldkit.waiting import Bells, Home, Look, run_to_end
 from ._cas import Cas, Client, Found, Refusal
 from ._client import Place, connect
 from ._due import Due
-from ._runs import Runs
+from ._heads import Heads
+from ._hooks import Hooks
 from ._schema import FORMAT, Layout, dumps, loads, readable
-from ._tokens import Tokens
 
 __all__ = ("Handle",)
 
@@ -37,8 +37,8 @@ _LAST_POLL = 2.0
 class _Open:
     cas: Cas
     due: Due
-    runs: Runs
-    tokens: Tokens
+    runs: Heads
+    tokens: Hooks
     closing: AbstractAsyncContextManager[object]
 
 
@@ -78,12 +78,12 @@ class Handle:
         return self._opened.due
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> Heads:
         """The heads."""
         return self._opened.runs
 
     @property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> Hooks:
         """The hook tokens."""
         return self._opened.tokens
 
@@ -122,8 +122,8 @@ class Handle:
             raise
         self._requests = cas.requests
         due = Due(cas, shards=shards, slowest=place.poll, now_ms=self.now_ms)
-        runs = Runs(cas, due, self.bells, now_ms=self.now_ms)
-        self._open = _Open(cas, due, runs, Tokens(cas, runs), closing)
+        runs = Heads(cas, due, self.bells, now_ms=self.now_ms)
+        self._open = _Open(cas, due, runs, Hooks(cas, runs), closing)
 
     async def aclose(self) -> None:
         """Finish writes that are under way, and disconnect. Idempotent."""

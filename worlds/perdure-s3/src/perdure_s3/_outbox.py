@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from perdure.model import Append, RunId
 
-from ._runs import Runs
-from ._txn import Txn
+from ._heads import Heads
+from ._page import Page
 
 __all__ = ("deliver",)
 
 
-async def deliver(runs: Runs, run_id: RunId) -> None:
+async def deliver(runs: Heads, run_id: RunId) -> None:
     """Bring all that the run has for others there, and have it forget that.
 
     Raises:
@@ -24,20 +24,20 @@ async def deliver(runs: Runs, run_id: RunId) -> None:
         return
     for notice in head.outbox:
         # Mypy infers no lambda with a default.
-        await runs.change(notice.run_id, lambda txn, notice=notice: _absorb(txn, notice))  # type: ignore[misc]
+        await runs.change(notice.run_id, lambda page, notice=notice: _absorb(page, notice))  # type: ignore[misc]
     delivered = {(notice.run_id, notice.event.key) for notice in head.outbox}
 
-    def forget(txn: Txn) -> None:
-        if txn.found is not None:
-            txn.found.outbox = [
+    def forget(page: Page) -> None:
+        if page.found is not None:
+            page.found.outbox = [
                 notice
-                for notice in txn.found.outbox
+                for notice in page.found.outbox
                 if (notice.run_id, notice.event.key) not in delivered
             ]
 
     await runs.change(run_id, forget)
 
 
-def _absorb(txn: Txn, notice: Append) -> None:
-    if txn.found is not None:
-        txn.found.absorb(notice, now_ms=txn.now_ms)
+def _absorb(page: Page, notice: Append) -> None:
+    if page.found is not None:
+        page.found.absorb(notice, now_ms=page.now_ms)

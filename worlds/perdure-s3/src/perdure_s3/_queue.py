@@ -21,10 +21,10 @@ from ._handle import Handle
 from ._head import OUTBOX, WAKES, Head
 from ._index import View
 from ._outbox import deliver
+from ._page import Page, view_of
 from ._parts import MissingPartError
 from ._schema import run_of
 from ._together import each
-from ._txn import Txn, view_of
 
 __all__ = ("S3Queue",)
 
@@ -54,9 +54,9 @@ class S3Queue(Queue):
         self._misses: dict[tuple[str, bool], _Miss] = {}  # by run, and whether for wakes
 
     async def wake(self, run_id: RunId, *, due_ms: int) -> None:
-        def arm(txn: Txn) -> None:
-            if txn.found is not None:
-                txn.found.arm(due_ms)
+        def arm(page: Page) -> None:
+            if page.found is not None:
+                page.found.arm(due_ms)
 
         await self._handle.runs.change(run_id, arm)
 
@@ -70,7 +70,7 @@ class S3Queue(Queue):
             wakes = [(h.wake.claimable_ms or 0, h.record.run_id) for h in due if h.wake]
             run_ids = [run_id for _, run_id in sorted(wakes)[:limit]]
             claims = await each(
-                self._handle.runs.change(run_id, lambda txn: _claim_wake(txn, visibility_ms))
+                self._handle.runs.change(run_id, lambda page: _claim_wake(page, visibility_ms))
                 for run_id in run_ids
             )
             return [one for one in claims if one is not None]
@@ -87,14 +87,14 @@ class S3Queue(Queue):
         for new in messages:
             by_run[new.run_id].append(replace(new, lease_ms=None))
 
-        def send(txn: Txn, mine: Sequence[NewMessage]) -> None:
+        def send(page: Page, mine: Sequence[NewMessage]) -> None:
             for new in mine:
-                if txn.found is not None:
-                    txn.found.send(new, now_ms=txn.now_ms)
+                if page.found is not None:
+                    page.found.send(new, now_ms=page.now_ms)
 
         for run_id, mine in by_run.items():
             # Mypy infers no lambda with a default.
-            await self._handle.runs.change(run_id, lambda txn, mine=mine: send(txn, mine))  # type: ignore[misc]
+            await self._handle.runs.change(run_id, lambda page, mine=mine: send(page, mine))  # type: ignore[misc]
 
     async def claim_messages(
         self, topics: Sequence[str], *, limit: int, visibility_ms: int, wait_ms: int = 0
@@ -126,19 +126,19 @@ class S3Queue(Queue):
         for lease in leases:
             by_run[run_of(lease.item)].append(lease)
 
-        def extend(txn: Txn, mine: Sequence[Lease]) -> list[Lease]:
+        def extend(page: Page, mine: Sequence[Lease]) -> list[Lease]:
             renewed: list[Lease] = []
-            for lease in mine if txn.found is not None else ():
+            for lease in mine if page.found is not None else ():
                 try:
-                    until_ms = txn.now_ms + visibility_ms
-                    renewed.append(txn.book.extend(lease, now_ms=txn.now_ms, until_ms=until_ms))
+                    until_ms = page.now_ms + visibility_ms
+                    renewed.append(page.book.extend(lease, now_ms=page.now_ms, until_ms=until_ms))
                 except LeaseLostError:
                     continue
             return renewed
 
         batches = await each(
             # Mypy infers no lambda with a default.
-            self._handle.runs.change(run_id, lambda txn, mine=mine: extend(txn, mine))  # type: ignore[misc]
+            self._handle.runs.change(run_id, lambda page, mine=mine: extend(page, mine))  # type: ignore[misc]
             for run_id, mine in by_run.items()
         )
         renewed = {lease.token: lease for some in batches for lease in some}
@@ -207,7 +207,7 @@ class S3Queue(Queue):
     async def _find(
         self, kinds: Collection[str], limit: int, is_due: Callable[[Head, int], bool]
     ) -> list[Head]:
-        """Heads of which something is due, of those that the index names first."""
+        """Runs of which something is due, of those that the index names first."""
         for_wakes = "" in kinds
         listed = [run_id for _, run_id in self._handle.due.candidates(kinds)]
         for key in self._misses.keys() - {(run_id, for_wakes) for run_id in listed}:
@@ -251,12 +251,12 @@ class S3Queue(Queue):
     ) -> list[MessageClaim]:
         heads: list[Head | None] = []
 
-        def claim(txn: Txn) -> list[MessageClaim]:
-            heads[:] = [txn.head]
+        def claim(page: Page) -> list[MessageClaim]:
+            heads[:] = [page.head]
             return [
-                txn.book.claim_message(_lease(name, txn, visibility_ms, is_wake=False))
+                page.book.claim_message(_lease(name, page, visibility_ms, is_wake=False))
                 for name in names
-                if _is_claimable(txn, name)
+                if _is_claimable(page, name)
             ]
 
         claims = await self._handle.runs.change(run_id, claim)
@@ -278,31 +278,31 @@ class S3Queue(Queue):
     async def _end(self, lease: Lease, end: Callable[[Book, int], None]) -> None:
         try:
             await self._handle.runs.change(
-                run_of(lease.item), lambda txn: end(txn.book, txn.now_ms)
+                run_of(lease.item), lambda page: end(page.book, page.now_ms)
             )
         except RunNotFoundError:
             raise LeaseLostError(lease.item) from None
 
 
-def _lease(item: str, txn: Txn, visibility_ms: int, *, is_wake: bool) -> Lease:
+def _lease(item: str, page: Page, visibility_ms: int, *, is_wake: bool) -> Lease:
     return Lease(
         item=item,
         token=secrets.token_hex(8),
         is_wake=is_wake,
-        expires_at_ms=txn.now_ms + visibility_ms,
+        expires_at_ms=page.now_ms + visibility_ms,
     )
 
 
-def _claim_wake(txn: Txn, visibility_ms: int) -> WakeClaim | None:
-    book = txn.found
-    if book is None or not book.is_due(txn.now_ms):
+def _claim_wake(page: Page, visibility_ms: int) -> WakeClaim | None:
+    book = page.found
+    if book is None or not book.is_due(page.now_ms):
         return None
-    return book.claim_wake(_lease(txn.run_id, txn, visibility_ms, is_wake=True))
+    return book.claim_wake(_lease(page.run_id, page, visibility_ms, is_wake=True))
 
 
-def _is_claimable(txn: Txn, name: str) -> bool:
-    queued = None if txn.found is None else txn.found.messages.get(name)
-    return queued is not None and queued.is_claimable(txn.now_ms)
+def _is_claimable(page: Page, name: str) -> bool:
+    queued = None if page.found is None else page.found.messages.get(name)
+    return queued is not None and queued.is_claimable(page.now_ms)
 
 
 def _longest_due(

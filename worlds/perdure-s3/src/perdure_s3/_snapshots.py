@@ -9,7 +9,7 @@ from perdure.errors import RunNotFoundError
 from perdure.model import RunId, Snapshot
 
 from ._handle import Handle
-from ._txn import Txn
+from ._page import Page
 
 __all__ = ("S3Snapshots",)
 
@@ -22,9 +22,9 @@ class S3Snapshots(Snapshots):
         self._handle = handle
 
     async def save(self, run_id: RunId, snapshot: Snapshot) -> None:
-        def keep(txn: Txn) -> None:
-            if txn.found is not None and not txn.found.record.status.is_ended:
-                txn.found.keep_snapshot(snapshot)
+        def keep(page: Page) -> None:
+            if page.found is not None and not page.found.record.status.is_ended:
+                page.found.keep_snapshot(snapshot)
 
         await self._handle.runs.change(run_id, keep)
 
@@ -36,8 +36,8 @@ class S3Snapshots(Snapshots):
             return ()
 
     async def delete(self, run_id: RunId) -> None:
-        def drop(txn: Txn) -> None:
-            if txn.found is not None:
-                txn.found.snapshots = []
+        def drop(page: Page) -> None:
+            if page.found is not None:
+                page.found.snapshots = []
 
         await self._handle.runs.change(run_id, drop)

@@ -26,7 +26,7 @@ from perdure.worldkit.pure import Book, check_turn
 from ._handle import Handle
 from ._head import Head
 from ._outbox import deliver
-from ._txn import Txn
+from ._page import Page
 
 __all__ = ("S3Storage",)
 
@@ -44,19 +44,19 @@ class S3Storage(Storage):
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
         tokens, holders = self._handle.tokens, dict[str, HookRecord]()
 
-        async def prepare(txn: Txn) -> None:
+        async def prepare(page: Page) -> None:
             holders.clear()
-            if txn.found is None and new.hook is not None:
-                holder = await tokens.claim(txn, new.hook.token)
+            if page.found is None and new.hook is not None:
+                holder = await tokens.claim(page, new.hook.token)
                 if holder is not None:
                     holders[new.hook.token] = holder
 
-        def create(txn: Txn) -> tuple[RunRecord, bool]:
-            if txn.found is not None:
-                txn.found.check_same(new)
-                return txn.found.record, False
-            txn.create(Book.create(new, due_ms=txn.now_ms, holder=holders.get))
-            return txn.book.record, True
+        def create(page: Page) -> tuple[RunRecord, bool]:
+            if page.found is not None:
+                page.found.check_same(new)
+                return page.found.record, False
+            page.create(Book.create(new, due_ms=page.now_ms, holder=holders.get))
+            return page.book.record, True
 
         return await self._handle.runs.change(
             new.run_id, create, prepare=None if new.hook is None else prepare
@@ -64,7 +64,7 @@ class S3Storage(Storage):
 
     async def append(self, append: Append) -> Appended:
         appended = await self._handle.runs.change(
-            append.run_id, lambda txn: txn.book.append(append, now_ms=txn.now_ms)
+            append.run_id, lambda page: page.book.append(append, now_ms=page.now_ms)
         )
         self._handle.counters["appends"] += 1
         return appended
@@ -75,18 +75,18 @@ class S3Storage(Storage):
         forced |= {claim.token: True for claim in commit.hooks_claimed if claim.force}
         has_mail = False
 
-        async def prepare(txn: Txn) -> None:
+        async def prepare(page: Page) -> None:
             holders.clear()
-            _check(txn, commit)  # before anything is claimed
+            _check(page, commit)  # before anything is claimed
             for token, force in forced.items():
-                holder = await tokens.claim(txn, token, force=force)
+                holder = await tokens.claim(page, token, force=force)
                 if holder is not None:
                     holders[token] = holder
 
-        def apply(txn: Txn) -> Committed:
+        def apply(page: Page) -> Committed:
             nonlocal has_mail
-            committed = _commit(txn, commit, holders)
-            has_mail = bool(txn.book.outbox)
+            committed = _commit(page, commit, holders)
+            has_mail = bool(page.book.outbox)
             return committed
 
         committed = await self._handle.runs.change(
@@ -138,23 +138,23 @@ class S3Storage(Storage):
         return await self.get_run(run_id) if wait_ms else record
 
 
-def _check(txn: Txn, commit: TurnCommit) -> None:
-    if txn.found is not None:
-        txn.found.check_commit(commit)
+def _check(page: Page, commit: TurnCommit) -> None:
+    if page.found is not None:
+        page.found.check_commit(commit)
     elif commit.new is not None:
         check_turn(commit, status=RunStatus.PENDING, turn=0, position=1)
     else:
-        txn.book  # noqa: B018  # raises what is to be raised
+        page.book  # noqa: B018  # raises what is to be raised
 
 
-def _commit(txn: Txn, commit: TurnCommit, holders: dict[str, HookRecord]) -> Committed:
-    if txn.found is None and commit.new is not None:
+def _commit(page: Page, commit: TurnCommit, holders: dict[str, HookRecord]) -> Committed:
+    if page.found is None and commit.new is not None:
         book, committed = Book.begin(
-            commit, now_ms=txn.now_ms, holder=holders.get, new_token=_new_token
+            commit, now_ms=page.now_ms, holder=holders.get, new_token=_new_token
         )
-        txn.create(book)
+        page.create(book)
         return committed
-    return txn.book.commit(commit, now_ms=txn.now_ms, holder=holders.get, new_token=_new_token)
+    return page.book.commit(commit, now_ms=page.now_ms, holder=holders.get, new_token=_new_token)
 
 
 def _new_token() -> str:

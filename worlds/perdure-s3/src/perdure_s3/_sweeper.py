@@ -16,10 +16,10 @@ from perdure.model import RunId
 from ._cas import UNCHANGED, Listed
 from ._handle import Handle
 from ._head import Head
+from ._page import view_of
 from ._parts import part_names
 from ._schema import Layout, loads, readable
 from ._together import each
-from ._txn import view_of
 from ._world import S3World
 
 __all__ = ("Swept", "sweep")

@@ -14,9 +14,9 @@ from perdure.worldkit.pure import arrive, arrived_already, confirmed_record, dep
 
 from ._handle import Handle
 from ._outbox import deliver
+from ._page import Page
 from ._streams import S3Streams
 from ._together import each
-from ._txn import Txn
 
 __all__ = ("S3Transfer",)
 
@@ -32,16 +32,16 @@ class S3Transfer(Transfer):
     async def depart(self, departure: Departure) -> RunRecord:
         runs, bodies = self._handle.runs, dict[str, bytes]()
 
-        async def prepare(txn: Txn) -> None:
+        async def prepare(page: Page) -> None:
             bodies.clear()
-            if txn.head is None:
+            if page.head is None:
                 return
-            for message_id in txn.head.bodies:
-                bodies[message_id] = await runs.parts.body(txn.head, message_id) or b""
+            for message_id in page.head.bodies:
+                bodies[message_id] = await runs.parts.body(page.head, message_id) or b""
 
-        def leave(txn: Txn) -> RunRecord:
-            url, now_ms = self._handle.url, txn.now_ms
-            return depart(txn.book, departure, url=url, now_ms=now_ms, bodies=bodies)
+        def leave(page: Page) -> RunRecord:
+            url, now_ms = self._handle.url, page.now_ms
+            return depart(page.book, departure, url=url, now_ms=now_ms, bodies=bodies)
 
         await deliver(runs, departure.run_id)
         return await runs.change(departure.run_id, leave, prepare=prepare)
@@ -53,29 +53,29 @@ class S3Transfer(Transfer):
         tokens, holders = self._handle.tokens, dict[str, HookRecord]()
         work = work_of(copy)
 
-        async def prepare(txn: Txn) -> None:
+        async def prepare(page: Page) -> None:
             holders.clear()
-            if txn.found is not None:
+            if page.found is not None:
                 return
             for hook in work.hooks:
-                holder = await tokens.claim(txn, hook.token)
+                holder = await tokens.claim(page, hook.token)
                 if holder is not None:
                     holders[hook.token] = holder
             run_id = copy.record.run_id
-            await each(self._streams.put(run_id, txn.birth, stream) for stream in copy.streams)
+            await each(self._streams.put(run_id, page.birth, stream) for stream in copy.streams)
 
-        def come(txn: Txn) -> RunRecord:
-            if txn.found is not None:
-                return arrived_already(txn.found, copy)
+        def come(page: Page) -> RunRecord:
+            if page.found is not None:
+                return arrived_already(page.found, copy)
             book = arrive(copy, holder=holders.get)
-            txn.create(book)
+            page.create(book)
             return book.record
 
         return await self._handle.runs.change(copy.record.run_id, come, prepare=prepare)
 
     async def confirm(self, run_id: RunId) -> RunRecord:
-        def note(txn: Txn) -> RunRecord:
-            txn.book.record = confirmed_record(txn.book.record)
-            return txn.book.record
+        def note(page: Page) -> RunRecord:
+            page.book.record = confirmed_record(page.book.record)
+            return page.book.record
 
         return await self._handle.runs.change(run_id, note)

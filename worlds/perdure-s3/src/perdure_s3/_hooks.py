@@ -1,4 +1,4 @@
-"""Tokens: which run may hold a hook's token, in an object for each token.
+"""Hooks: which run may hold a hook's token, in an object for each token.
 
 The object only bars others; whether a run holds the token is said by its head. A run claims the
 object after it has read the version of its head that it is about to replace, and with a new mark
@@ -23,12 +23,12 @@ from perdure.worldkit.pure import REVOKE_LEVEL, is_blocking
 
 from ._cas import UNCHANGED, Cas, Refusal
 from ._head import Claimed, Head
+from ._heads import Heads
 from ._index import GUARD_MS
-from ._runs import Runs
+from ._page import Page
 from ._schema import Layout, dumps, loads, new_mark, readable
-from ._txn import Txn
 
-__all__ = ("Tokens",)
+__all__ = ("Hooks",)
 
 _TRIES = 20
 _PATIENCE = 0.05  # seconds for a run that is just claiming to land
@@ -45,10 +45,10 @@ class _Object:
 
 
 @final
-class Tokens:
+class Hooks:
     """The tokens of one open world."""
 
-    def __init__(self, cas: Cas, runs: Runs) -> None:
+    def __init__(self, cas: Cas, runs: Heads) -> None:
         self._cas = cas
         self._runs = runs
 
@@ -69,8 +69,8 @@ class Tokens:
                     return hook
         raise HookNotFoundError(token)
 
-    async def claim(self, txn: Txn, token: str, *, force: bool = False) -> HookRecord | None:
-        """Claim *token* for the run that *txn* changes. Returns another run's hook that has it.
+    async def claim(self, page: Page, token: str, *, force: bool = False) -> HookRecord | None:
+        """Claim *token* for the run that *page* changes. Returns another run's hook that has it.
 
         With *force* the token is claimed even so, unless that run cannot be told: it remains its
         holder's until the claim lands.
@@ -78,12 +78,12 @@ class Tokens:
         Raises:
             WorldUnavailableError: its holder cannot be told now.
         """
-        if txn.found is not None and token in txn.found.hooks:
+        if page.found is not None and token in page.found.hooks:
             return None
         for _ in range(_TRIES):
             mark, own = new_mark(), True
             hook: HookRecord | None = None
-            body = _body(txn, mark, token, None)
+            body = _body(page, mark, token, None)
             etag = await self._cas.create(Layout.token(token), body)
             if isinstance(etag, Refusal):
                 reply = await self._read(token)
@@ -94,12 +94,12 @@ class Tokens:
                 if reply.claim == mark:
                     etag = reply.etag
                 else:
-                    hook = await self._holder(reply, token, txn)
+                    hook = await self._holder(reply, token, page)
                     if hook is not None and not (force and hook.level >= REVOKE_LEVEL):
                         return hook
-                    own = reply.run_id != txn.run_id or txn.reserved.get(token) == reply.etag
+                    own = reply.run_id != page.run_id or page.reserved.get(token) == reply.etag
                     own = own and hook is None
-                    body = _body(txn, mark, token, hook)
+                    body = _body(page, mark, token, hook)
                     etag = await self._cas.replace(Layout.token(token), body, reply.etag)
             if etag is Refusal.DOUBTFUL:
                 reply = await self._read(token)
@@ -107,10 +107,10 @@ class Tokens:
                     break
                 etag = reply.etag
             if not isinstance(etag, Refusal):
-                txn.granted[token] = Claimed(mark, etag)
-                txn.reserved.pop(token, None)
+                page.granted[token] = Claimed(mark, etag)
+                page.reserved.pop(token, None)
                 if own:
-                    txn.reserved[token] = etag
+                    page.reserved[token] = etag
                 return hook
         raise WorldUnavailableError(f"hook token {token!r} could not be claimed now; try again")
 
@@ -122,24 +122,24 @@ class Tokens:
             run_id, claim, at_ms, _, before = loads(data.body)
         return _Object(RunId(run_id), claim, at_ms, before, data.etag)
 
-    async def _holder(self, reply: _Object, token: str, txn: Txn) -> HookRecord | None:
+    async def _holder(self, reply: _Object, token: str, page: Page) -> HookRecord | None:
         """Another run's hook that has the token, if there is one."""
-        if reply.run_id != txn.run_id:
-            hook = await self._bar(reply, token, txn)
+        if reply.run_id != page.run_id:
+            hook = await self._bar(reply, token, page)
             if hook is not None:
                 return hook
-        if reply.before is None or reply.before == txn.run_id:
+        if reply.before is None or reply.before == page.run_id:
             return None
         head = await self._runs.read(reply.before)
-        return None if head is None else _blocking(head, token, now_ms=txn.now_ms)
+        return None if head is None else _blocking(head, token, now_ms=page.now_ms)
 
-    async def _bar(self, reply: _Object, token: str, txn: Txn) -> HookRecord | None:
+    async def _bar(self, reply: _Object, token: str, page: Page) -> HookRecord | None:
         """The other run's hook; None once that run cannot land a claim it made before.
 
         Or once it has let go of the object, which is not as it was read then.
         """
         head = await self._runs.read(reply.run_id)
-        if head is None and txn.now_ms >= reply.at_ms + GUARD_MS:
+        if head is None and page.now_ms >= reply.at_ms + GUARD_MS:
             return None  # who was creating it has died
         until = anyio.current_time() + _CREATION
         while head is None:
@@ -154,7 +154,7 @@ class Tokens:
                 return None
             head = await self._runs.read(reply.run_id)
         for patience in (_PATIENCE, 0.0):
-            hook = _blocking(head, token, now_ms=txn.now_ms)
+            hook = _blocking(head, token, now_ms=page.now_ms)
             if hook is not None:
                 return hook
             if head.record.status.is_ended:
@@ -167,9 +167,9 @@ class Tokens:
         raise WorldUnavailableError(f"run {reply.run_id}, which had {token!r}, moves on; try again")
 
 
-def _body(txn: Txn, mark: bytes, token: str, hook: HookRecord | None) -> bytes:
+def _body(page: Page, mark: bytes, token: str, hook: HookRecord | None) -> bytes:
     """The object of a token that this run claims from *hook*, if that has it."""
-    return dumps([txn.run_id, mark, txn.now_ms, token, None if hook is None else hook.run_id])
+    return dumps([page.run_id, mark, page.now_ms, token, None if hook is None else hook.run_id])
 
 
 def _blocking(head: Head, token: str, *, now_ms: int) -> HookRecord | None:

@@ -1,4 +1,4 @@
-"""Runs: reading heads, and replacing them.
+"""Heads: those of runs, read and replaced.
 
 All that is asked of one run in this process while a write is at work shares the next write. Heads
 are kept in memory, and read by conditional GET where an answer depends on it: a write that lands
@@ -30,12 +30,12 @@ from ._cas import UNCHANGED, Cas, Found, Refusal, Unchanged
 from ._due import Due
 from ._head import RECENT, Head
 from ._index import View
+from ._page import Page, comes_due_earlier, view_of
 from ._parts import MissingPartError, Parts, part_names
 from ._schema import Layout, new_mark
 from ._together import together
-from ._txn import Txn, comes_due_earlier, view_of
 
-__all__ = ("Runs",)
+__all__ = ("Heads",)
 
 T = TypeVar("T")
 _KEPT = 512  # heads in memory; most have a few KiB, none much over 100
@@ -46,8 +46,8 @@ _DOUBTS = 1  # writes of unknown outcome after which one more is made
 
 @dataclass(slots=True)
 class _Work(Generic[T]):
-    apply: Callable[[Txn], T]
-    prepare: Callable[[Txn], Awaitable[None]] | None
+    apply: Callable[[Page], T]
+    prepare: Callable[[Page], Awaitable[None]] | None
     answer: asyncio.Future[T] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -58,13 +58,13 @@ _SomeWork: TypeAlias = "_Work[Any]"  # each has an answer of its own type
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    txn: Txn
+    page: Page
     head: Head
     answers: list[object]
 
 
 @final
-class Runs:
+class Heads:
     """The heads of one open world."""
 
     def __init__(self, cas: Cas, due: Due, bells: Bells, *, now_ms: Callable[[], int]) -> None:
@@ -78,7 +78,7 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"<Runs {len(self._heads)} heads, {len(self._queued)} being written>"
+        return f"<Heads {len(self._heads)} heads, {len(self._queued)} being written>"
 
     def cached(self, run_id: RunId) -> Head | None:
         """The version last seen here."""
@@ -125,9 +125,9 @@ class Runs:
     async def change(
         self,
         run_id: RunId,
-        apply: Callable[[Txn], T],
+        apply: Callable[[Page], T],
         *,
-        prepare: Callable[[Txn], Awaitable[None]] | None = None,
+        prepare: Callable[[Page], Awaitable[None]] | None = None,
     ) -> T:
         """Change a run: *apply* is called on the latest version, again if another came first.
 
@@ -206,12 +206,12 @@ class Runs:
         for tries in range(_TRIES):
             try:
                 keyed = await self._with_keys(head)
-                txn = Txn(run_id, keyed, now_ms=self._now_ms(), reserved=reserved)
+                page = Page(run_id, keyed, now_ms=self._now_ms(), reserved=reserved)
             except MissingPartError:
                 head, fresh = await self._read_newer(run_id, head), True
                 continue
-            answers = [await _apply(work, txn) for work in batch]
-            if not txn.changes:
+            answers = [await _apply(work, page) for work in batch]
+            if not page.changes:
                 before = head
                 if not fresh:
                     head, fresh = await self.read(run_id), True
@@ -220,17 +220,17 @@ class Runs:
                         await self._release(reserved)
                     return answers
                 continue
-            version = await self._prepare(txn)
-            tried[version.mark] = _Try(txn, version, answers)
-            landed = await self._put(txn, version)
+            version = await self._prepare(page)
+            tried[version.mark] = _Try(page, version, answers)
+            landed = await self._put(page, version)
             if isinstance(landed, str):
                 version = replace(version, etag=landed)
-                self._landed(txn, version, version)
+                self._landed(page, version, version)
                 return answers
             base, head, fresh = head, await self.read(run_id), True
             winner = _winner(head, tried)
             if winner is not None and head is not None:
-                self._landed(winner.txn, winner.head, head)
+                self._landed(winner.page, winner.head, head)
                 return winner.answers
             doubts += landed is Refusal.DOUBTFUL
             if landed is Refusal.DOUBTFUL and (doubts > _DOUBTS or not _is_remembered(base, head)):
@@ -238,11 +238,11 @@ class Runs:
             await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(tries, 8))))
         raise WorldUnavailableError(f"run {run_id}: the outcome of a write is unknown; ask again")
 
-    async def _prepare(self, txn: Txn) -> Head:
+    async def _prepare(self, page: Page) -> Head:
         """Everything that comes before the head: large parts, entries in lists, the index."""
-        version = txn.next_head()
+        version = page.next_head()
         spilled = await self.parts.spill(version)
-        record, before = spilled.record, txn.head
+        record, before = spilled.record, page.head
         needed: list[Awaitable[None]] = []
         if before is None:
             key = Layout.listed(Layout.CREATED, record.created_at_ms, record.run_id)
@@ -252,7 +252,7 @@ class Runs:
             key = Layout.listed(Layout.ENDED, ended, record.run_id)
             needed.append(self._cas.put(key, b""))
         armed = comes_due_earlier(before, spilled)
-        base = None if before is None else view_of(before, now_ms=txn.now_ms)
+        base = None if before is None else view_of(before, now_ms=page.now_ms)
         view = View(spilled.birth, spilled.seq, spilled.cover)
         if armed:
             needed.append(self._due.arm(record.run_id, view, base))
@@ -262,30 +262,30 @@ class Runs:
             await self._due.arm(record.run_id, view, base)  # the rest took a part of its guard
         return spilled
 
-    async def _put(self, txn: Txn, version: Head) -> str | Refusal:
-        key, body = Layout.head(txn.run_id), version.body()
-        if txn.head is None:
+    async def _put(self, page: Page, version: Head) -> str | Refusal:
+        key, body = Layout.head(page.run_id), version.body()
+        if page.head is None:
             return await self._cas.create(key, body)
-        return await self._cas.replace(key, body, txn.head.etag)
+        return await self._cas.replace(key, body, page.head.etag)
 
     async def _release(self, reserved: Mapping[str, str]) -> None:
         """Let others have the tokens of a change that was refused."""
         for token, etag in reserved.items():
             await self._cas.drop(Layout.token(token), etag=etag)
 
-    def _landed(self, txn: Txn, version: Head, latest: Head) -> None:
+    def _landed(self, page: Page, version: Head, latest: Head) -> None:
         """Settle the effects of a write; *latest* may be a version that others made of it."""
         latest.learn()
-        self._keep(txn.run_id, latest)
-        before = txn.head
+        self._keep(page.run_id, latest)
+        before = page.head
         for name in part_names(before) - part_names(version) if before is not None else ():
-            self.follow(self._cas.drop(Layout.part(txn.run_id, version.birth, name)))
-        for token, claim in {**({} if before is None else before.claimed), **txn.granted}.items():
+            self.follow(self._cas.drop(Layout.part(page.run_id, version.birth, name)))
+        for token, claim in {**({} if before is None else before.claimed), **page.granted}.items():
             if version.claimed.get(token) != claim:
                 self.follow(self._cas.drop(Layout.token(token), etag=claim.etag))
-        self._due.tidy(txn.run_id, view_of(latest, now_ms=txn.now_ms))
+        self._due.tidy(page.run_id, view_of(latest, now_ms=page.now_ms))
         self._due.hasten()
-        self._bells.ring("due", txn.run_id)
+        self._bells.ring("due", page.run_id)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -330,11 +330,11 @@ class Runs:
         return head
 
 
-async def _apply(work: _SomeWork, txn: Txn) -> object:
+async def _apply(work: _SomeWork, page: Page) -> object:
     try:
         if work.prepare is not None:
-            await work.prepare(txn)
-        return work.apply(txn)
+            await work.prepare(page)
+        return work.apply(page)
     except PerdureError as exc:
         return exc
 

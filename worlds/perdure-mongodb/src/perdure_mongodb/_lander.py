@@ -1,4 +1,4 @@
-"""Turn: landing work on one run, one transaction after another.
+"""Lander: landing work on one run, one transaction after another.
 
 Each run has a lane in this process. Work that comes while its transaction is on the way shares the
 next, so hundreds of results are a few transactions and do not fight over the run's document. Other

@@ -1,4 +1,4 @@
-"""Txn: one try to change a run, in memory, before anything of it is written.
+"""Page: one try to change a run, in memory, before anything of it is written.
 
 It holds the version that was read and the book that becomes the next one; a version's view for the
 due index is worked out here, too. Nothing here reads or writes an object.
@@ -18,11 +18,11 @@ from ._head import Claimed, Head, claimable
 from ._index import View
 from ._schema import new_mark
 
-__all__ = ("Txn", "comes_due_earlier", "view_of")
+__all__ = ("Page", "comes_due_earlier", "view_of")
 
 
 @final
-class Txn:
+class Page:
     """One try to change a run: the version that was read, and the book that becomes the next."""
 
     def __init__(

@@ -32,7 +32,7 @@ from perdure.testing.clock import ManualClock
 from perdure_s3 import S3World
 from perdure_s3._head import Head
 from perdure_s3._index import GUARD_MS
-from perdure_s3._txn import Txn
+from perdure_s3._page import Page
 
 pytestmark = pytest.mark.anyio
 
@@ -193,8 +193,8 @@ async def test_a_claim_whose_commit_never_came_is_taken_over(url: str) -> None:
         await world.storage.create_run(new_run("run_b"))
         txn_head = await world._handle.runs.get(RunId("run_b"))
         # run_b dies between its claim and its commit
-        txn = Txn(RunId("run_b"), txn_head, now_ms=clock.now_ms())
-        assert await world._handle.tokens.claim(txn, "t") is None
+        page = Page(RunId("run_b"), txn_head, now_ms=clock.now_ms())
+        assert await world._handle.tokens.claim(page, "t") is None
         with pytest.raises(HookNotFoundError):
             await world.storage.get_hook("t")
         await world.storage.create_run(new_run("run_c"))
@@ -216,11 +216,11 @@ async def test_a_claim_for_a_run_that_is_not_there_is_doubt_until_it_is_old(
     url: str, monkeypatch: pytest.MonkeyPatch, keyed: bool
 ) -> None:
     """Its creator is waited for; one that died bars neither a turn nor a start for long."""
-    monkeypatch.setattr("perdure_s3._tokens._CREATION", 0.1)
+    monkeypatch.setattr("perdure_s3._hooks._CREATION", 0.1)
     clock = ManualClock()
     async with S3World(url, clock=clock) as world:
-        txn = Txn(RunId("run_x"), None, now_ms=clock.now_ms())
-        assert await world._handle.tokens.claim(txn, "t") is None
+        page = Page(RunId("run_x"), None, now_ms=clock.now_ms())
+        assert await world._handle.tokens.claim(page, "t") is None
         claim = HookClaim(hook_id=EntityId("hook_0"), token="t")
 
         async def ask() -> None:
@@ -261,8 +261,8 @@ async def test_a_refused_commit_does_not_free_what_another_of_its_run_claimed(ur
     claim, refused = refused_claim()
     async with S3World(url) as world, S3World(url) as other:
         await world.storage.create_run(new_run())
-        txn = Txn(RunId("run_b"), None, now_ms=world._handle.now_ms())
-        assert await other._handle.tokens.claim(txn, "t") is None
+        page = Page(RunId("run_b"), None, now_ms=world._handle.now_ms())
+        assert await other._handle.tokens.claim(page, "t") is None
         with pytest.raises(StaleTurnError):
             await world.storage.commit(refused)
         with pytest.raises(WorldUnavailableError, match="not there yet"):
