@@ -23,9 +23,10 @@ from sqlite_values import new_run
 from perdure import Worker
 from perdure.errors import WorldReplacedError, WorldUnavailableError
 from perdure.model import RunFilter, RunId
-from perdure_sqlite import SqliteWorld, _connection, _handle
+from perdure_sqlite import SqliteWorld
 from perdure_sqlite._locks import Holder, holder_of
 from perdure_sqlite._place import change_since
+from perdure_sqlite._waits import Waits
 from tests.systems import needs_modes, needs_movable_files, needs_stopping
 
 pytestmark = pytest.mark.anyio
@@ -218,6 +219,7 @@ def folder_deleted(path: Path) -> None:
     shutil.rmtree(path.parent)
 
 
+RARELY = Waits(look_every=60)
 FATES = [deleted, moved, replaced, log_deleted, index_deleted, all_deleted, folder_deleted]
 
 
@@ -246,12 +248,11 @@ async def test_a_file_that_goes_away_under_a_world_is_noticed(
 @needs_movable_files
 @pytest.mark.parametrize("happen", [fate for fate in FATES if fate is not index_deleted])
 async def test_nothing_is_answered_that_is_not_in_the_file(
-    tmp_path: Path, happen: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, happen: Callable[[Path], None]
 ) -> None:
     """A write that follows at once was acknowledged, and went with the file."""
-    monkeypatch.setattr(_handle, "LOOK_EVERY", 60)
     path = tmp_path / "folder" / "p.db"
-    world = SqliteWorld(f"sqlite:///{path}")
+    world = SqliteWorld(f"sqlite:///{path}", waits=RARELY)
     await world.open()
     await world.storage.create_run(new_run("a"))
     happen(path)
@@ -265,12 +266,11 @@ async def test_nothing_is_answered_that_is_not_in_the_file(
 
 @needs_movable_files
 async def test_a_link_that_leads_elsewhere_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(_handle, "LOOK_EVERY", 60)
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "first.db")
-    world = SqliteWorld(f"sqlite:///{link}")
+    world = SqliteWorld(f"sqlite:///{link}", waits=RARELY)
     await world.open()
     link.unlink()
     link.symlink_to(tmp_path / "second.db")
@@ -284,11 +284,10 @@ async def test_a_link_that_leads_elsewhere_is_noticed(
 
 @needs_movable_files
 async def test_a_file_that_goes_away_within_a_commit_is_noticed_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(_handle, "LOOK_EVERY", 60)
     path = tmp_path / "p.db"
-    async with SqliteWorld(f"sqlite:///{path}") as world:
+    async with SqliteWorld(f"sqlite:///{path}", waits=RARELY) as world:
         await world._handle.write(lambda _: path.unlink())
         with pytest.raises(WorldReplacedError):
             await world.storage.create_run(new_run("a"))
@@ -357,13 +356,9 @@ def holding(path: Path, *how: str) -> Generator[subprocess.Popen[str], None, Non
             process.kill()
 
 
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_connection, "BUSY_MS", 20)
-    monkeypatch.setattr(_handle, "OPEN_WITHIN", 0.1)
+IMPATIENT = Waits(busy_ms=20, open_within=0.1)
 
 
-@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("stopped", [pytest.param(True, marks=needs_stopping), False])
 async def test_a_world_opens_and_reads_while_another_process_holds_the_lock(
     tmp_path: Path, stopped: bool
@@ -371,7 +366,7 @@ async def test_a_world_opens_and_reads_while_another_process_holds_the_lock(
     path = tmp_path / "p.db"
     await make_world(path)
     with holding(path, "world", *["stop"] * stopped) as process:
-        async with SqliteWorld(f"sqlite:///{path}") as world:
+        async with SqliteWorld(f"sqlite:///{path}", waits=IMPATIENT) as world:
             assert (await world.storage.get_run(RunId("there"))).position == 1
             with pytest.raises(WorldUnavailableError) as told:
                 await world.storage.create_run(new_run("b"))
@@ -386,12 +381,11 @@ async def test_a_world_opens_and_reads_while_another_process_holds_the_lock(
 
 
 @needs_stopping
-@pytest.mark.usefixtures("_impatient")
 async def test_making_the_tables_waits_so_long_for_the_lock_and_no_longer(tmp_path: Path) -> None:
     path = tmp_path / "p.db"
     with holding(path, "new", "stop") as process:
         with pytest.raises(WorldUnavailableError) as told, anyio.fail_after(10):
-            await SqliteWorld(f"sqlite:///{path}").open()
+            await SqliteWorld(f"sqlite:///{path}", waits=IMPATIENT).open()
         assert told.value.retryable
         assert f"process {process.pid}, which is stopped," in str(told.value)
         assert f"the write lock of {path}" in str(told.value)
@@ -402,7 +396,6 @@ async def test_making_the_tables_goes_on_when_the_lock_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often SQLite itself gives up waiting."""
-    monkeypatch.setattr(_connection, "BUSY_MS", 1)
     path, tries = tmp_path / "p.db", 0
     with holding(path, "new", "stop") as process:
         sleep = anyio.sleep
@@ -416,7 +409,7 @@ async def test_making_the_tables_goes_on_when_the_lock_is_free(
             await sleep(0)
 
         monkeypatch.setattr(anyio, "sleep", pause)
-        async with SqliteWorld(f"sqlite:///{path}") as world:
+        async with SqliteWorld(f"sqlite:///{path}", waits=Waits(busy_ms=1)) as world:
             await world.storage.create_run(new_run("a"))
     assert tries >= 3
 

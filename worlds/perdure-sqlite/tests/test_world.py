@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -29,8 +30,9 @@ from perdure.model import NewMessage, RunFilter, RunId
 from perdure.worldkit.files import try_lock
 from perdure_sqlite import SqliteWorld, _connection, _handle
 from perdure_sqlite._connection import WAL_BYTES
-from perdure_sqlite._handle import GROW_AFTER, LOOK_EVERY, Handle
+from perdure_sqlite._handle import GROW_AFTER, Handle
 from perdure_sqlite._schema import VERSION
+from perdure_sqlite._waits import DEFAULT, Waits
 from tests.opening import CASES, Case
 
 pytestmark = pytest.mark.anyio
@@ -242,7 +244,7 @@ async def test_a_write_in_another_process_wakes_this_one(url: str) -> None:
             other.go()
             assert await other.line() == "0"
             written = anyio.current_time()
-        assert claims[0] - written < 10 * LOOK_EVERY  # generous: a busy machine is slow to look
+        assert claims[0] - written < 10 * DEFAULT.look_every  # generous: looks may be late
 
 
 async def test_a_dead_process_loses_its_claims_within_a_second_or_so(url: str) -> None:
@@ -360,18 +362,17 @@ async def test_a_file_that_others_make_just_now_is_waited_for(
     asked: list[type[sqlite3.Connection]] = []
     connect = _connection.connect
 
-    def refused(path: Path, *, synchronous: str, kind: type[sqlite3.Connection]) -> object:
+    def refused(path: Path, *, kind: type[sqlite3.Connection], **named: Any) -> object:
         asked.append(kind)
         if len(asked) <= busy:
             error = sqlite3.OperationalError("database is locked")
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
             raise error
-        return connect(path, synchronous=synchronous, kind=kind)
+        return connect(path, kind=kind, **named)
 
     monkeypatch.setattr(_handle, "connect", refused)
-    monkeypatch.setattr(_handle, "OPEN_WITHIN", 30.0 if opens else 0.05)
-    monkeypatch.setattr(_handle, "OPEN_AGAIN", 0.001)
-    world = SqliteWorld(f"sqlite:///{tmp_path}/new.db")
+    waits = Waits(open_within=30.0 if opens else 0.05, open_again=0.001)
+    world = SqliteWorld(f"sqlite:///{tmp_path}/new.db", waits=waits)
     if opens:
         async with world:
             assert len(asked) == busy + 2  # for the writer, and for the reader
@@ -381,15 +382,13 @@ async def test_a_file_that_others_make_just_now_is_waited_for(
         assert len(asked) > 1
 
 
-async def test_what_others_write_right_after_the_opening_ends_a_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_others_write_right_after_the_opening_ends_a_wait(tmp_path: Path) -> None:
     """Before the world's first look for what others wrote, with nothing written after."""
     url = f"sqlite:///{tmp_path}/a.db"
     async with SqliteWorld(url) as other:
         await other.storage.create_run(new_run("run_a"))
-        monkeypatch.setattr(_handle, "LOOK_EVERY", 0.2)
-        async with SqliteWorld(url) as world, anyio.create_task_group() as group:
+        looking = SqliteWorld(url, waits=Waits(look_every=0.2))
+        async with looking as world, anyio.create_task_group() as group:
 
             async def wait() -> None:
                 with anyio.fail_after(5):

@@ -12,22 +12,24 @@ from typing import TypeVar
 
 from perdure.worldkit.files import has_full_sync
 
+from ._waits import DEFAULT
+
 __all__ = ("PAGE_BYTES", "WAL_BYTES", "connect")
 
 C = TypeVar("C", bound=sqlite3.Connection)
 PAGE_BYTES = 2048  # a step changes four pages a little: less to write and to sync than 4096
 WAL_BYTES = 4 << 20  # the write-ahead log's size, at which it is written back
-BUSY_MS = 10_000  # that SQLite waits for a lock
 _CACHED_STATEMENTS = 256
 _SYNC = ("fullfsync = ON",) if has_full_sync() else ()
 
 
-def connect(path: Path, *, synchronous: str, kind: type[C]) -> C:
+def connect(path: Path, *, synchronous: str, kind: type[C], busy_ms: int = DEFAULT.busy_ms) -> C:
     """Open the file, for any thread.
 
     Args:
         synchronous: ``full`` or ``normal``: whether a commit outlasts a power cut.
         kind: the class of the connection.
+        busy_ms: how long SQLite waits for a lock.
 
     Raises:
         sqlite3.Error: that cannot be done, or cannot be done just now.
@@ -41,7 +43,7 @@ def connect(path: Path, *, synchronous: str, kind: type[C]) -> C:
     )
     try:
         for pragma in (
-            f"busy_timeout = {BUSY_MS}",
+            f"busy_timeout = {busy_ms}",
             f"page_size = {PAGE_BYTES}",  # of a file that is made now
             "journal_mode = WAL",
             *_SYNC,

@@ -27,25 +27,26 @@ from ._owners import Owner
 from ._place import Identity, Place, change_since, is_locked
 from ._reader import Reader, ReadingConnection
 from ._schema import create_tables, is_current
+from ._waits import DEFAULT, Waits
 from ._writer import Transaction, Writer
 
 __all__ = ("Handle",)
 
 T = TypeVar("T")
 C = TypeVar("C", bound=sqlite3.Connection)
-LOOK_EVERY = 0.04  # seconds between looks for what other processes wrote
 GROW_AFTER = 8  # transactions; then the log is given its size: what writes less needs none
 OWNERS_EVERY = 12  # looks between looks for dead owners
-OPEN_WITHIN = 20.0  # seconds, after which opening asks for no lock again
-OPEN_AGAIN = 0.05  # seconds
 
 
 @final
 class Handle:
     """One open world on one file."""
 
-    def __init__(self, url: str, path: Path, *, synchronous: str, clock: Clock) -> None:
+    def __init__(
+        self, url: str, path: Path, *, synchronous: str, clock: Clock, waits: Waits = DEFAULT
+    ) -> None:
         self.url = url
+        self.waits = waits
         self.place = Place(url, path.absolute())
         self.clock = clock
         self.now_ms = clock.now_ms
@@ -104,7 +105,7 @@ class Handle:
         """Connect, and make the tables where they are missing.
 
         A file that has all its tables is opened without the write lock; making them waits for it,
-        as often as a worker would ask again, and no longer than ``OPEN_WITHIN``.
+        as often as a worker would ask again, and no longer than ``open_within``.
         """
         if self._writer is not None:
             return
@@ -119,14 +120,14 @@ class Handle:
                 await anyio.to_thread.run_sync(owner.register)
             writer, reader = await self._connect(undo)
             if not await reader.read(is_current):
-                await patiently(lambda: writer.run(lambda t: create_tables(t.db)))
+                await patiently(self.waits, lambda: writer.run(lambda t: create_tables(t.db)))
             with self.place.mapped_errors():
                 self._identity = await anyio.to_thread.run_sync(self.place.identity)
             writer.watch(self._identity)
             writer.submit(owner.free_dead, self._buried)
             undo.pop_all()  # all went well
         self.owner, self._writer, self._reader = owner, writer, reader
-        self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
+        self._look = asyncio.get_running_loop().call_later(self.waits.look_every, self._look_around)
 
     async def aclose(self) -> None:
         """Land the writes that wait, and let go of the file. Idempotent."""
@@ -186,11 +187,12 @@ class Handle:
 
     async def _opened(self, undo: contextlib.AsyncExitStack, kind: type[C]) -> C:
         """A connection of this kind, opened as soon as nobody else has the lock that it takes."""
-        path, synchronous = self.place.path, self._synchronous
+        path, synchronous, busy_ms = self.place.path, self._synchronous, self.waits.busy_ms
         connection = await patiently(
+            self.waits,
             lambda: anyio.to_thread.run_sync(
-                lambda: connect(path, synchronous=synchronous, kind=kind)
-            )
+                lambda: connect(path, synchronous=synchronous, kind=kind, busy_ms=busy_ms)
+            ),
         )
         undo.callback(connection.close)
         return connection
@@ -205,7 +207,7 @@ class Handle:
             self._writer.look(self._grow_wal)
         for_owners = self._looks % OWNERS_EVERY == 0
         self._writer.look(lambda db: self._seen(db, for_owners=for_owners))
-        self._look = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look_around)
+        self._look = asyncio.get_running_loop().call_later(self.waits.look_every, self._look_around)
 
     def _seen(self, db: sqlite3.Connection, *, for_owners: bool) -> None:
         """In the writer thread."""
@@ -226,16 +228,16 @@ class Handle:
             self.owner.bury(dead)
 
 
-async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+async def patiently(waits: Waits, work: Callable[[], Awaitable[T]]) -> T:
     """The answer of *work* once nobody else has the lock that it needs, or its last error.
 
     SQLite itself does not wait where others make the same file just now.
     """
-    until = anyio.current_time() + OPEN_WITHIN
+    until = anyio.current_time() + waits.open_within
     while True:
         try:
             return await work()
         except (sqlite3.OperationalError, WorldUnavailableError) as exc:
             if not is_locked(exc) or anyio.current_time() >= until:
                 raise
-            await anyio.sleep(OPEN_AGAIN)
+            await anyio.sleep(waits.open_again)

@@ -31,6 +31,7 @@ from ._snapshots import SqliteSnapshots
 from ._storage import SqliteStorage
 from ._streams import SqliteStreams
 from ._transfer import SqliteTransfer
+from ._waits import DEFAULT, Waits
 from ._writer import Transaction
 
 __all__ = ("SqliteWorld",)
@@ -46,7 +47,7 @@ _WINDOWS_EXAMPLE = "sqlite:///relative/path.db or sqlite:///C:/absolute/path.db"
 class SqliteWorld(World):
     """A world in one SQLite file, for any number of processes on one machine."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, waits: Waits = DEFAULT) -> None:
         """Name the world; nothing is touched before ``open``.
 
         Args:
@@ -54,6 +55,7 @@ class SqliteWorld(World):
                 ``sqlite:///C:/absolute/path``;
                 ``?synchronous=normal`` gives up the last commits at a power cut for speed. In a
                 name ``?`` is written ``%3F``, ``#`` is ``%23`` and ``%`` is ``%25``.
+            waits: shorter ones, for tests.
 
         Raises:
             UsageError: the URL is not one of those.
@@ -61,7 +63,7 @@ class SqliteWorld(World):
         path, synchronous = _parse(url)
         self._address = url  # as it may not be shown
         self._handle = Handle(
-            shown_url(url), path, synchronous=synchronous, clock=clock or SystemClock()
+            shown_url(url), path, synchronous=synchronous, clock=clock or SystemClock(), waits=waits
         )
         self.storage: Storage = SqliteStorage(self._handle)
         self.catalogue: Catalogue = SqliteCatalogue(self._handle)
