@@ -19,6 +19,7 @@ LAYERS = (
     "_platform",
     "display",
     "errors",
+    "_abort",
     "_fetch",
     "values",
     "_model",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, final
 
+from ._abort import AbortController as AbortController, AbortSignal as AbortSignal
 from ._fetch import Headers, Request, Response
 from ._stream_value import (
     Rewind as Rewind,
@@ -16,6 +17,8 @@ from ._value_class import AsItIs, value_class
 
 __all__ = (
     "UNDEFINED",
+    "AbortController",
+    "AbortSignal",
     "ArrayBuffer",
     "BigInt",
     "DataView",

@@ -24,6 +24,7 @@ from perdure._core.turn import (
     wait_ended_early,
 )
 from perdure._model.commands import (
+    Abort,
     Answer,
     AskHook,
     Command,
@@ -299,3 +300,19 @@ def test_a_step_made_again_is_not_looked_at() -> None:
     assert foreign_step([STEP], {STEP.step}) is None
     plan = plan_turn(request(made, known_through=1), made, Ledger.empty())
     assert plan.outcome == RunOutcome(status=RunStatus.FAILED, payload=b"stalled", at_ms=NOW)
+
+
+def test_an_abort_is_recorded_and_steps_are_to_hear_of_it() -> None:
+    abort = Abort(id=EntityId("abort_9"), reason=b"why")
+    for outcome in (None, Completed(b"")):
+        made = plan(answer(ELSEWHERE, abort, outcome=outcome))
+        assert made.has_aborts
+        event = made.events[-1]
+        assert (event.type, event.key, event.payload, event.entity) == (
+            EventType.ABORT_REQUESTED,
+            "abort_9/end",
+            b"why",
+            "abort_9",
+        )
+    assert not plan(answer(ELSEWHERE)).has_aborts
+    assert not plan(answer(ELSEWHERE, outcome=Completed(b""))).has_aborts

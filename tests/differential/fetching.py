@@ -1,9 +1,10 @@
 # ruff: noqa: E501  # one program a line
-"""Programs about Headers, Request and Response; each area is a function of a random source.
+"""Programs about Headers, Request, Response and AbortSignal; each area is a function of a random source.
 
 Left out are the causes and codes that Node adds to its errors, and where it differs from the standard:
 a BigInt for a status, the hidden properties of an object for headers, null for the options of
-``Response.json``; where a Request is made of another, the referrer and the mode no-cors.
+``Response.json``; where a Request is made of another, the referrer and the mode no-cors; listeners that are added while
+listeners are called, and a listener's removal by a boolean or a signal, several signals that ``AbortSignal.any`` made of one, or one made of another.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _response_init(random: Random) -> str:
 def response(random: Random) -> str:
     init = random.choice([_response_init(random)] * 8 + ["undefined", "null", "1", "'a'"])
     url = random.choice([*_URLS, "/relative", ""]) if random.random() < 0.2 else _URLS[0]
-    made = random.choice([f"new Response({_body(random)}, {init})"] * 6 + [
+    made = random.choice([f"new Response({_body(random)}, {init})"]* 6 + [
         f"Response.json({_body(random)}, {'undefined' if init == 'null' else init})", "Response.error()", f"Response.redirect({json.dumps(_URLS[1])}, {random.choice([301, 302, 303, 307, 308, 200, 304])})", "new Response()",
         f"new Response(new Response({_body(random)}).body, {init})",
     ])  # fmt: skip
@@ -128,4 +129,36 @@ def request(random: Random) -> str:
     return f"{_SHOWN} const r = await attempt(() => new Request({random.choice([url, f'new URL({url})'])}, {post})); if (r instanceof Request) {{ {_reads(random, 'r')} {again} }} return seen"
 
 
-AREAS = {"Headers": headers, "Response": response, "Request": request}
+_SIGNALS = ["a.signal", "b.signal", "AbortSignal.any([a.signal, b.signal])", "AbortSignal.any([a.signal])", "AbortSignal.abort(7)", "AbortSignal.any([])"]  # fmt: skip
+_OPTIONS = ["", "", ", true", ", false", ", { once: true }", ", { capture: true }"]  # fmt: skip
+
+
+def abort(random: Random) -> str:
+    lines = [
+        f"const s{n} = {random.choice(_SIGNALS if n == 0 else _SIGNALS[:2])};" for n in range(3)
+    ]
+    for n in range(random.randint(1, 6)):
+        s = f"s{random.randrange(3)}"
+        lines.append(random.choice([
+            f"{s}.addEventListener('abort', f{random.randrange(3)}{random.choice(_OPTIONS)});",
+            f"{s}.removeEventListener('abort', f{random.randrange(3)}{random.choice(['', ', false', ', { capture: true }'])});",
+            f"{s}.addEventListener('abort', (e) => {{ seen.push({n}, e.type, e.target === {s}); {random.choice(['', 'e.stopImmediatePropagation();', 'e.stopPropagation();', 'e.preventDefault();'])} }});",
+            f"{s}.onabort = {random.choice([f'f{random.randrange(3)}', f'() => seen.push({n})'])};",
+            f"{s}.addEventListener('abort', {{ handleEvent(e) {{ seen.push('h{n}', this !== {s}, e.isTrusted) }} }});",
+            f"{s}.addEventListener('other', f0);",
+            f"attempt(() => {s}.throwIfAborted());",
+            f"a.abort({random.choice(['', 'null', '1', 'undefined'])});",
+            f"{s}.addEventListener('abort', () => {{ seen.push('in{n}'); b.abort('nested') }});",
+        ]))  # fmt: skip
+    fs = " ".join(
+        f"const f{n} = function (e) {{ seen.push('f{n}', this === e.target) }};" for n in range(3)
+    )
+    state = "[s0, s1, s2].map((s) => [s.aborted, s.reason instanceof Error ? [s.reason.name, s.reason.code] : s.reason, s.onabort])"
+    return (
+        f"const a = new AbortController(), b = new AbortController(), seen = []; {fs}"
+        " const attempt = (f) => { try { seen.push(f()) } catch (e) { seen.push(e instanceof Error ? e.name : e) } };"
+        f" {' '.join(lines)} seen.push({state}); a.abort('a'); b.abort('b'); return [seen, {state}]"
+    )
+
+
+AREAS = {"AbortSignal": abort, "Headers": headers, "Response": response, "Request": request}

@@ -18,7 +18,7 @@ GLOBALS = (
     "DataView Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array BigInt64Array "
     "BigUint64Array Float16Array Float32Array Float64Array Iterator SuppressedError DisposableStack AsyncDisposableStack "
     "URL URLSearchParams TextEncoder TextDecoder DOMException structuredClone atob btoa queueMicrotask console crypto "
-    "Headers Request Response "
+    "Headers Request Response AbortController AbortSignal "
     "undefined NaN Infinity parseInt parseFloat isNaN isFinite encodeURI encodeURIComponent decodeURI decodeURIComponent "
     "escape unescape"
 )  # fmt: skip
@@ -38,6 +38,8 @@ ACCEPTED = {
     r"- (atob|btoa|structuredClone|queueMicrotask)\.prototype": "Node's can be called with new, though Web IDL says no",
     r"[+-] structuredClone(\.length)? ": "one argument is required, as Web IDL counts",
     r"- Headers\.prototype\.(entries|forEach|keys|values)\.prototype": "Node's can be called with new, though Web IDL says no",
+    r"[+-] AbortSignal\.(abort|any|timeout|prototype\.(reason|throwIfAborted)) ": "enumerable, as Web IDL says",
+    r"- Abort(Controller|Signal)\.(prototype\.)?\[k\w+\]": "Node's own symbols",
     r"- Request\.prototype\.attribute ": "undefined in Node",
     r"- Request\.prototype\.signal ": "a request is data here: nothing aborts it",
     r"- Response\.prototype\.(arrayBuffer|blob|bytes|formData|json|text)( ->|\.(length|name)) ": "the functions of Request.prototype, seen there",

@@ -115,6 +115,7 @@ ACCEPTED: dict[int, set[str]] = {
     Tag.HEADERS: set(),
     Tag.REQUEST: set(),
     Tag.RESPONSE: set(),
+    Tag.ABORT: set(),
     **{tag: set(CONTENTS) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.HOOK)},
     **{tag: {"bytes"} if tag in (64, 68, 72) else set() for tag in TYPED_ARRAYS},
 }

@@ -88,7 +88,7 @@ LOOKS = """export async function w() {
 }"""
 FORBIDDEN = (
     "fetch", "Blob", "File", "FormData", "XMLHttpRequest", "WebSocket", "EventSource", "Worker", "setTimeout",
-    "setInterval", "setImmediate", "clearTimeout", "clearInterval", "clearImmediate", "AbortController", "AbortSignal",
+    "setInterval", "setImmediate", "clearTimeout", "clearInterval", "clearImmediate",
     "WeakRef", "FinalizationRegistry", "SharedArrayBuffer", "require", "eval", "Buffer", "process", "navigator",
     "localStorage", "sessionStorage", "window", "document", "global", "Atomics", "WebAssembly", "performance", "Intl",
 )  # fmt: skip

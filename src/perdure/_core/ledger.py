@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from .._model.commands import (
+    Abort,
     AskHook,
     Command,
     DisposeHook,
@@ -103,7 +104,7 @@ class Ledger:
                     self.hooks[command.id] = command.token
                 case DisposeHook():
                     self.hooks.pop(command.id, None)
-                case AskHook() | SetAttributes():
+                case Abort() | AskHook() | SetAttributes():
                     pass
                 case _:
                     assert_never(command)

@@ -22,6 +22,7 @@ class EntityKind(StrEnum):
     STEP = "step"
     WAIT = "wait"
     HOOK = "hook"
+    ABORT = "abort"
 
 
 _E = EventType
@@ -82,6 +83,10 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
         "conflicted": {},
         "revoked": {},
         "disposed": {},
+    },
+    EntityKind.ABORT: {
+        "absent": {_E.ABORT_REQUESTED: "aborted", _E.ABORT_RECEIVED: "aborted"},
+        "aborted": {},
     },
 }
 

@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from .._model.commands import (
+    Abort,
     Answer,
     AskHook,
     Command,
@@ -84,6 +85,7 @@ class TurnPlan:
     outcome: RunOutcome | None
     wake_at_ms: int | None
     has_news: bool  # the guest is to be told of some of the events
+    has_aborts: bool = False  # steps are to be told of some of them
 
 
 make_plan = constructor(TurnPlan)
@@ -169,7 +171,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     events: list[Event] = []
     claims: list[HookClaim] = []
     releases: list[EntityId] = []
-    has_news = False
+    has_news = has_aborts = False
     for command in fresh:
         events.append(_event(command, request.now_ms))
         if isinstance(command, ScheduleStep):
@@ -184,6 +186,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
             releases.append(command.id)
         elif isinstance(command, AskHook):
             has_news = True
+        elif isinstance(command, Abort):
+            has_aborts = True
     return make_plan(
         events=tuple(events),
         messages=tuple(messages),
@@ -193,6 +197,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
         outcome=None,
         wake_at_ms=request.now_ms if has_news else ledger.next_due_ms(),
         has_news=has_news,
+        has_aborts=has_aborts,
     )
 
 
@@ -214,6 +219,7 @@ def _last_plan(request: TurnRequest, outcome: RunOutcome) -> TurnPlan:
         outcome=outcome,
         wake_at_ms=None,
         has_news=False,
+        has_aborts=any(isinstance(c, Abort) for c in commands),
     )
 
 
@@ -295,6 +301,14 @@ def _event(command: Command, now_ms: int) -> Event:
                 key=end_key(command.id),
                 at_ms=now_ms,
                 entity=command.id,
+            )
+        case Abort():
+            return Event(
+                type=EventType.ABORT_REQUESTED,
+                key=end_key(command.id),
+                at_ms=now_ms,
+                entity=command.id,
+                payload=command.reason,
             )
         case SetAttributes():
             return make_event(

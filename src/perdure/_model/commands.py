@@ -13,6 +13,7 @@ from .._value_class import value_class
 from .ids import EntityId
 
 __all__ = (
+    "Abort",
     "Answer",
     "AskHook",
     "Command",
@@ -76,6 +77,14 @@ class DisposeHook:
 
 
 @value_class
+class Abort:
+    """Record that the guest aborted a signal that steps may have."""
+
+    id: EntityId  # abort_5
+    reason: bytes
+
+
+@value_class
 class SetAttributes:
     """Merge into the run's attributes; None removes."""
 
@@ -84,7 +93,9 @@ class SetAttributes:
     at: str
 
 
-Command: TypeAlias = "ScheduleStep | StartWait | OpenHook | AskHook | DisposeHook | SetAttributes"
+Command: TypeAlias = (
+    "ScheduleStep | StartWait | OpenHook | AskHook | DisposeHook | Abort | SetAttributes"
+)
 
 
 @value_class

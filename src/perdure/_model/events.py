@@ -41,6 +41,8 @@ class EventType(StrEnum):
     HOOK_REVOKED = "hook_revoked"  # another run took its token by force
     WAIT_CREATED = "wait_created"
     WAIT_COMPLETED = "wait_completed"
+    ABORT_REQUESTED = "abort_requested"  # by the guest, of a signal that has crossed
+    ABORT_RECEIVED = "abort_received"  # by others than the guest
     ATTRIBUTES_SET = "attributes_set"
     RUN_MOVED = "run_moved"  # to another world; what waits for it is the payload
 
@@ -56,6 +58,7 @@ DELIVERED = frozenset(
         EventType.HOOK_CONFLICT,
         EventType.HOOK_REGISTERED,
         EventType.HOOK_REVOKED,
+        EventType.ABORT_RECEIVED,
     }
 )
 

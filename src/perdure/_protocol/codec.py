@@ -28,6 +28,8 @@ import cbor2
 from ..errors import GuestError, ValueNotCarriableError
 from ..values import (
     UNDEFINED,
+    AbortController,
+    AbortSignal,
     ArrayBuffer,
     BigInt,
     DataView,
@@ -262,6 +264,8 @@ class _Encoder:
             return self.items(value, depth)
         if isinstance(value, FETCH_KINDS):
             return fetch_form(value)
+        if isinstance(value, AbortSignal | AbortController):
+            return cbor2.CBORTag(Tag.ABORT, self.items(value.parts(), depth))
         if isinstance(value, Mapping):
             return self.mapping(value, depth)
         if isinstance(value, set | frozenset):

@@ -19,7 +19,18 @@ from typing import Any, NoReturn, final
 import cbor2
 
 from ..errors import GuestError, ProtocolError
-from ..values import ArrayBuffer, DataView, RegExp, StepRef, Stream, TypedArray, Url
+from ..values import (
+    UNDEFINED,
+    AbortController,
+    AbortSignal,
+    ArrayBuffer,
+    DataView,
+    RegExp,
+    StepRef,
+    Stream,
+    TypedArray,
+    Url,
+)
 from .fetch import FETCH_DECODERS
 from .tags import FINE_SECONDS, ITEM_BYTES, Tag
 
@@ -209,6 +220,17 @@ def _stream(value: Any, immutable: bool) -> Stream:
     return Stream(_text(run_id, "stream"), _text(name, "stream"))
 
 
+def _abort(value: Any, immutable: bool) -> AbortSignal | AbortController:
+    kinds = [str, str, bool, bool]
+    if not isinstance(value, list | tuple) or [type(part) for part in value[:-1]] != kinds:
+        _refuse("AbortSignal")
+    run_id, entity, is_controller, is_aborted, reason = value
+    if reason is cbor2.undefined:
+        reason = UNDEFINED
+    make = AbortController if is_controller else AbortSignal
+    return make(run_id, entity, aborted=is_aborted, reason=reason)
+
+
 def _typed(tag: int) -> Callable[[Any, bool], TypedArray]:
     size = ITEM_BYTES[tag]
 
@@ -242,6 +264,7 @@ _ALL: dict[int, Any] = {
     Tag.VIEW: lambda value, immutable: DataView(_bytes(value, "DataView")),
     Tag.STEP: _step,
     **FETCH_DECODERS,
+    Tag.ABORT: _abort,
     Tag.STREAM: _stream,
     **{tag: _passed_on(tag) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.HOOK)},
     **{tag: _typed(tag) for tag in ITEM_BYTES},

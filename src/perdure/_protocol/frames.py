@@ -12,6 +12,7 @@ from typing import Any, cast
 import cbor2
 
 from .._model.commands import (
+    Abort,
     Answer,
     AskHook,
     Command,
@@ -330,6 +331,10 @@ def _ask_hook(entity: object) -> Command:
     return AskHook(id=_id("hook_", entity))
 
 
+def _abort(entity: object, reason: object) -> Command:
+    return Abort(id=_id("abort_", entity), reason=_bytes(reason))
+
+
 def _dispose_hook(entity: object) -> Command:
     return DisposeHook(id=_id("hook_", entity))
 
@@ -356,5 +361,6 @@ _COMMANDS: dict[str, Callable[..., Command]] = {
     "hook": _open_hook,
     "ask": _ask_hook,
     "dispose": _dispose_hook,
+    "abort": _abort,
     "attributes": _set_attributes,
 }

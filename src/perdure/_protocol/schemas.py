@@ -26,6 +26,8 @@ from pydantic_core import SchemaValidator, core_schema
 from ..errors import GuestError
 from ..values import (
     UNDEFINED,
+    AbortController,
+    AbortSignal,
     ArrayBuffer,
     DataView,
     Headers,
@@ -67,7 +69,7 @@ _HASHED = {"dict": ("keys_schema",), "set": ("items_schema",), "frozenset": ("it
 _ARRIVING = (
     *(str, int, float, bool, bytes, list, dict, set, datetime, type(None), GuestError),
     *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef, Stream),
-    *(Headers, Request, Response),
+    *(AbortController, AbortSignal, Headers, Request, Response),
 )
 
 

@@ -34,6 +34,7 @@ class Tag:
     HEADERS: Final = 1347571210
     REQUEST: Final = 1347571211
     RESPONSE: Final = 1347571212
+    ABORT: Final = 1347571213
 
 
 # RFC 8746, little-endian: tag -> type code of Python's array module, where it has one.

@@ -38,6 +38,7 @@ class StepOptions:
     fatal_on: tuple[type[BaseException], ...] = ()
     timeout: timedelta | None = None
     queue: str = DEFAULT_QUEUE
+    cancellable: bool = False
 
     @property
     def max_retries(self) -> int:
@@ -58,7 +59,14 @@ def checked_options(**options: object) -> StepOptions:
         fatal_on=_checked_types("fatal_on", options["fatal_on"]),
         timeout=None if limit is None else _checked_span("timeout", limit),
         queue=_checked_queue(options["queue"]),
+        cancellable=_checked_flag("cancellable", options["cancellable"]),
     )
+
+
+def _checked_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is True or False, not {value!r}")
+    return value
 
 
 def _checked_policy(options: Mapping[str, object]) -> RetryPolicy:

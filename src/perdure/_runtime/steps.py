@@ -133,6 +133,7 @@ def step(
     fatal_on: ErrorTypes = (),
     timeout: float | timedelta | None = None,
     queue: str = DEFAULT_QUEUE,
+    cancellable: bool = False,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(
     function: Callable[P, R] | None = None,
@@ -148,12 +149,11 @@ def step(
     fatal_on: ErrorTypes = (),
     timeout: float | timedelta | None = None,
     queue: str = DEFAULT_QUEUE,
+    cancellable: bool = False,
 ) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
     """Make *function*, ``async def`` or ``def``, callable from workflows.
 
-    A plain ``def`` runs in a thread. Without options it is ``@step``, with some ``@step(…)``.
-
-    The body runs at least once; its result counts exactly once.
+    A plain ``def`` runs in a thread. The body runs at least once; its result counts exactly once.
 
     Args:
         name: the id; default ``module:qualname``.
@@ -170,6 +170,8 @@ def step(
             ``async def`` is cancelled. A plain ``def`` is told by ``timeout_event()``;
             the execution has failed then, its result is dropped, and a retry waits for its end.
         queue: only workers that serve this queue run the step: ``Worker(queues=["gpu"])``.
+        cancellable: an ``async def`` is cancelled when an ``AbortSignal`` among its arguments is
+            aborted, and fails with an ``AbortError``; it does not begin if one is already.
 
     Raises:
         UsageError: not a function, an invalid option, or an id taken by another function.
@@ -186,6 +188,7 @@ def step(
         fatal_on=fatal_on,
         timeout=timeout,
         queue=queue,
+        cancellable=cancellable,
     )
 
     def decorate(target: Callable[P, R]) -> Step[P, R]:

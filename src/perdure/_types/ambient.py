@@ -236,6 +236,32 @@ interface Response {
   json(): Promise<any>;
   text(): Promise<string>;
 }
+interface AbortSignal {
+  readonly aborted: boolean;
+  readonly reason: any;
+  onabort: ((this: AbortSignal, event: any) => any) | null;
+  throwIfAborted(): void;
+  addEventListener(
+    type: "abort",
+    listener: (this: AbortSignal, event: any) => any,
+    options?: boolean | { once?: boolean },
+  ): void;
+  removeEventListener(type: "abort", listener: (event: any) => any): void;
+}
+/** Its signal may be passed to steps, which then hear of the abort while they run. */
+interface AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: any): void;
+}
+interface PerdureAbortSignalConstructor {
+  readonly prototype: AbortSignal;
+  abort(reason?: any): AbortSignal;
+  any(signals: Iterable<AbortSignal>): AbortSignal;
+}
+interface PerdureAbortControllerConstructor {
+  new (): AbortController;
+  readonly prototype: AbortController;
+}
 interface PerdureHeadersConstructor {
   new (init?: PerdureHeadersInit): Headers;
   readonly prototype: Headers;
@@ -336,5 +362,15 @@ declare var Response: typeof globalThis extends { onmessage: any; Response: infe
   : typeof globalThis extends { Buffer: any; Response: infer T }
     ? T
     : PerdureResponseConstructor;
+declare var AbortController: typeof globalThis extends { onmessage: any; AbortController: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; AbortController: infer T }
+    ? T
+    : PerdureAbortControllerConstructor;
+declare var AbortSignal: typeof globalThis extends { onmessage: any; AbortSignal: infer T }
+  ? T
+  : typeof globalThis extends { Buffer: any; AbortSignal: infer T }
+    ? T
+    : PerdureAbortSignalConstructor;
 """
 AMBIENT = _GLOBALS + BUILTIN_MODULES

@@ -28,6 +28,8 @@ from .._protocol.enums import form_of
 from .._protocol.texts import crosses_as_text
 from ..errors import GuestError
 from ..values import (
+    AbortController,
+    AbortSignal,
     ArrayBuffer,
     BigInt,
     DataView,
@@ -77,7 +79,10 @@ _PLAIN: dict[object, str] = {
     DataView: "DataView",
     TypedArray: "ArrayBufferView",
     # A module may well have classes of these names.
-    **{kind: f"globalThis.{kind.__name__}" for kind in (Headers, Request, Response)},
+    **{
+        kind: f"globalThis.{kind.__name__}"
+        for kind in (AbortController, AbortSignal, Headers, Request, Response)
+    },
     StepRef: "(...args: any[]) => Promise<any>",
     Stream: "globalThis.WritableStream",
     typing.Never: "never",

@@ -41,6 +41,7 @@ from ._usage import (
     WorldNotFoundError,
 )
 from ._user_code import (
+    AbortError,
     AttributeLimitError,
     CompileError,
     FatalError,
@@ -71,6 +72,7 @@ from ._worlds import (
 )
 
 __all__ = (
+    "AbortError",
     "AttributeLimitError",
     "BlobNotFoundError",
     "BundleMissingError",

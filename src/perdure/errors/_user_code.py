@@ -11,6 +11,7 @@ from .._duration import duration_of
 from ._root import UsageError, UserCodeError, text_of
 
 __all__ = (
+    "AbortError",
     "AttributeLimitError",
     "CompileError",
     "FatalError",
@@ -33,6 +34,22 @@ class FatalError(UserCodeError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
+
+
+class AbortError(UserCodeError):
+    """A signal was aborted: the work of the step is no longer wanted, and no retry follows.
+
+    Args:
+        reason: that of the signal; text of it is the message.
+    """
+
+    fatal: ClassVar[bool] = True
+
+    def __init__(self, reason: object = None) -> None:
+        text = reason.text if isinstance(reason, GuestError) else "it was aborted"
+        super().__init__(reason if isinstance(reason, str) else text)
+        self.reason = reason
+        self.__cause__ = reason if isinstance(reason, GuestError) else None
 
 
 class AttributeLimitError(FatalError):

@@ -41,7 +41,12 @@
     [85, Float32Array],
     [86, Float64Array],
   ]);
-  const ERROR = 1347571201, BUFFER = 1347571202, STEP = 1347571204, STREAM = 1347571206, VIEW = 1347571208;
+  const ERROR = 1347571201,
+    BUFFER = 1347571202,
+    STEP = 1347571204,
+    STREAM = 1347571206,
+    VIEW = 1347571208,
+    ABORT = 1347571213;
   setPrototypeOf(builtins, null);
   setPrototypeOf(helpers, null);
 
@@ -138,7 +143,7 @@
     if (helpers.isUrl && helpers.isUrl(value)) return [32, helpers.hrefOf(value)];
     const stream = helpers.streamOf && helpers.streamOf(value);
     if (stream !== undefined) return [STREAM, stream];
-    const form = helpers.fetchForm(value);
+    const form = helpers.fetchForm(value) ?? helpers.abortForm(value);
     if (form !== undefined) return form;
     const proto = getPrototypeOf(value), maker = proto && read(proto, "constructor");
     const name = (maker && text(maker, "name")) || "?";
@@ -196,6 +201,7 @@
     if (tag === 64) return inner;
     if (tag === STREAM) return helpers.streamHandle(inner);
     if (tag === STEP) return helpers.stepFunction(own(inner, "id"));
+    if (tag === ABORT) return helpers.reviveAbort(inner);
     const revive = mapGet(helpers.fetchTags, tag);
     if (revive !== undefined) return revive(inner);
     const make = mapGet(typedOfTag, tag);

@@ -175,7 +175,10 @@
   // Odd is a value that could not be made here: the error of making it rejects what waits for it.
   helpers.deliver = (kind, id, value, isOdd) => {
     const entity = mapGet(open, id), hasFailed = kind === "step_failed";
-    if (entity === undefined) return;
+    if (entity === undefined) {
+      if (kind === "abort_received") helpers.tellAbort(id, value);
+      return;
+    }
     if (entity.hook) return helpers.tellHook(entity.hook, kind, value, isOdd);
     // A later host may tell of more than this guest knows.
     if (!hasFailed && kind !== "step_completed" && kind !== "wait_completed") return;
@@ -235,6 +238,7 @@
     };
   };
   const getWritable = (options = {}) => helpers.writableOf(getWorkflowMetadata().workflowRunId, options);
+  helpers.runId = () => metadata === null ? null : metadata.workflowRunId;
   helpers.baseUrl = () => metadata === null ? "" : metadata.url;
   helpers.workflow = {
     __proto__: null,

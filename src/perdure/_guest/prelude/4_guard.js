@@ -24,8 +24,6 @@
     clearTimeout: 'use sleep and Promise.race: import { sleep } from "workflow"',
     clearInterval: "use a loop with sleep and break",
     clearImmediate: 'use queueMicrotask, or sleep from "workflow"',
-    AbortController: 'use Promise.race with sleep from "workflow"; the loser is left behind',
-    AbortSignal: 'use Promise.race with sleep from "workflow"; the loser is left behind',
     WeakRef: collected,
     FinalizationRegistry: collected,
     SharedArrayBuffer: shared + ", and ArrayBuffer",

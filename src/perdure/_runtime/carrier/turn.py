@@ -88,6 +88,7 @@ class Turn:
     prints: bool  # whether there is anything for the console
     defers_snapshot: bool  # one is due, to be taken while the steps run
     has_news: bool  # its own events hold something to tell the guest
+    has_aborts: bool  # and to tell steps
 
 
 @final
@@ -201,8 +202,7 @@ def _plan(
         leases=_leases(work, plan),
         new=work.new,
     )
-    unhandled = answer.unhandled if plan.outcome else ()
-    outputs = (*printed, *outputs)
+    unhandled, outputs = answer.unhandled if plan.outcome else (), (*printed, *outputs)
     prints = bool(unhandled) or any(map(_CONSOLE, outputs))
     return make_turn(
         commit=commit,
@@ -212,6 +212,7 @@ def _plan(
         prints=prints,
         defers_snapshot=defers_snapshot,
         has_news=plan.has_news,
+        has_aborts=plan.has_aborts,
     )
 
 

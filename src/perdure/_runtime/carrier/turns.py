@@ -25,6 +25,7 @@ from ..._model.queue import Lease, MessageClaim, NewMessage, WakeClaim
 from ..._model.runs import NewRun, RunRecord
 from ..._vm.watch import StoppedError, StopReason, Watch
 from ...errors import SnapshotRejectedError, WorldError
+from ..aborts import tell_aborts
 from ..containment import ends_worker
 from ..log_fields import of_run
 from ..slots import TakenSlots
@@ -208,6 +209,8 @@ class Turns:
             or turn.has_news
         ):
             self._custody.expect_events()
+        if turn.has_aborts:
+            tell_aborts(self._run_id, commit.events)
         if commit.outcome is not None:
             self._custody.release()
         if turn.defers_snapshot and (self.in_flight or committed.leases):

@@ -34,6 +34,7 @@ from ..._protocol.codec import encode_scalar
 from ..._value_class import constructor, value_class
 from ...abc import World
 from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
+from ..aborts import ABORT_MARK, AbortWatch
 from ..log_fields import Fields, first_line, of_step, told_by
 from ..metadata import FEATURES, RunMetadata, StepMetadata, entered, expiry
 from ..parameters import Keywords
@@ -143,11 +144,28 @@ class Attempt:
     """
 
     __slots__ = (
-        *("_body", "_call", "_claim", "_hosts", "_now_ms", "_outputs", "_step", "_world"),
+        *(
+            "_body",
+            "_call",
+            "_is_queued",
+            "_claim",
+            "_hosts",
+            "_now_ms",
+            "_outputs",
+            "_step",
+            "_world",
+        ),
         *("is_left", "number", "overrun"),
     )
 
-    def __init__(self, step: AnyStep, claim: MessageClaim, call: StepCall, *, world: World) -> None:
+    def __init__(
+        self, step: AnyStep, claim: MessageClaim, call: StepCall, *, world: World, is_queued: bool
+    ) -> None:
+        """Run nothing yet.
+
+        Args:
+            is_queued: its message waited, so that the arguments are from some time ago.
+        """
         self.number = claim.claims  # among the executions
         self.overrun: Thread | None = None  # which goes on, though the execution has failed
         self.is_left = False  # its body goes on, though whoever was to finish it was cancelled
@@ -155,6 +173,7 @@ class Attempt:
         self._call = call
         self._claim = claim
         self._hosts: Hosts | None = None
+        self._is_queued = is_queued
         self._now_ms = world.now_ms
         self._outputs: Outputs | None = None  # most steps write to no stream
         self._step = step
@@ -254,8 +273,32 @@ class Attempt:
         """The result's payload. In the body's task."""
         entered.set(self)
         step = self._step
+        if ABORT_MARK in self._call.args:
+            return await self._watched()
         running: Any = _called(step, await decode_aside(self._call.args, step.parameters.convert))
         return await self._payload(running)
+
+    async def _watched(self) -> bytes:
+        """The same where the arguments have signals in them."""
+        step, watch = self._step, self._abort_watch()
+        try:
+            if self._is_queued:
+                await watch.look()
+            watch.open()
+            args = await decode_aside(self._call.args, step.parameters.convert)
+
+            async def call() -> object:
+                running: Any = _called(step, args)
+                return await running
+
+            return await self._payload(
+                watch.cancelling(call) if step.options.cancellable else call()
+            )
+        finally:
+            watch.close()
+
+    def _abort_watch(self) -> AbortWatch:
+        return AbortWatch(self._world, self.run_id, self._call.args)
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:
         """The same for an awaitable that a plain function returned."""
@@ -302,7 +345,11 @@ class Attempt:
         """The result's payload, or the error. In a thread."""
         entered.set(self)
         expiry.set(thread.timed_out)
+        watch: AbortWatch | None = None
         try:
+            if ABORT_MARK in self._call.args:
+                watch = self._abort_watch()
+                watch.open_from_thread(self.loop, look=self._is_queued)
             value = _called(self._step, decode_here(self._call.args, self._step.parameters.convert))
             if self._outputs is not None:
                 self._outputs.finish_from_thread()
@@ -321,6 +368,9 @@ class Attempt:
                 self._outputs.settle_from_thread()
             thread.settle()
             return Raised(exc)
+        finally:
+            if watch is not None:
+                watch.close_from_thread(self.loop)
 
     def _encoded(self, result: object) -> Awaitable[bytes]:
         return encode_aside(result, where=self._where, returns=self._step.returns)

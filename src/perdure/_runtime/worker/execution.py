@@ -136,11 +136,12 @@ class Execution:
             self._hosts = Hosts(asyncio.get_running_loop())
         attempt: Attempt | None = None
         try:
+            is_queued = call is None
             call = call or StepCall.decoded(claim.message.body)
             step = self._steps.get(call.step)
             if step is None:
                 raise StepNotRegisteredError(call.step, known=tuple(self._steps))
-            attempt = Attempt(step, claim, call, world=self._world)
+            attempt = Attempt(step, claim, call, world=self._world, is_queued=is_queued)
             outcome = attempt.begin(self._hosts)
             if outcome is None:
                 self._waiting.add(attempt)

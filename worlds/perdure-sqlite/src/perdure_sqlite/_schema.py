@@ -248,6 +248,8 @@ _TYPES = (
     EventType.RUN_MOVED,
     EventType.HOOK_REGISTERED,
     EventType.HOOK_REVOKED,
+    EventType.ABORT_REQUESTED,
+    EventType.ABORT_RECEIVED,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")

@@ -1,0 +1,173 @@
+"""Aborts: signals that steps hold, kept up with the log of their run.
+
+In this process a signal fires once its abort is durable. A step that goes on longer than a while
+also reads the log, since its run may be carried elsewhere by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, cast, final
+
+import anyio
+
+from .._abort import AbortController, AbortSignal, SignalState, default_reason, fire, state_of
+from .._core.turn import end_key
+from .._model.commit import Append
+from .._model.events import Event, EventType, LoggedEvent
+from .._model.ids import EntityId, RunId
+from .._protocol.codec import decode, encode
+from .._protocol.tags import Tag
+from ..abc import World
+from ..errors import AbortError, RunEndedError, WorldError
+from ..values import UNDEFINED
+from .ambient import meant_world
+from .log_fields import of_run
+from .metadata import entered
+
+__all__ = ("ABORT_MARK", "AbortWatch", "abort", "tell_aborts")
+
+_log = logging.getLogger("perdure")
+ABORT_MARK: Final = b"\xda" + Tag.ABORT.to_bytes(4, "big")  # in a payload that may have signals
+_LOOK: Final = 1.0  # seconds between looks at the log
+_LOOK_SECONDS: Final = 30.0  # that a thread waits for one
+_KINDS: Final = (EventType.ABORT_REQUESTED, EventType.ABORT_RECEIVED)
+
+
+async def abort(controller: AbortController, reason: object) -> None:
+    """See ``AbortController.abort``."""
+    payload = encode(UNDEFINED if reason is ... else reason, where="reason")
+    step = entered.get(None)
+    world = await meant_world(None) if step is None else step.outputs.world
+    entity = EntityId(controller.id)
+    event = Event(
+        type=EventType.ABORT_RECEIVED,
+        key=end_key(entity),
+        at_ms=world.now_ms(),
+        entity=entity,
+        payload=payload,
+    )
+    try:
+        await world.storage.append(Append(run_id=RunId(controller.run_id), event=event))
+    except RunEndedError:
+        return  # nobody is left who could hear of it
+    _fire(controller.run_id, event)
+
+
+def tell_aborts(run_id: RunId, events: Iterable[Event]) -> None:
+    """Fire the signals that these events, which are durable, abort."""
+    for event in events:
+        if event.type in _KINDS:
+            _fire(run_id, event)
+
+
+def _fire(run_id: str, event: Event) -> None:
+    reason: object = UNDEFINED if event.payload is None else decode(event.payload)
+    if event.entity is not None:
+        fire((run_id, event.entity), default_reason() if reason is UNDEFINED else reason)
+
+
+@final
+class AbortWatch:
+    """The signals among the arguments of one execution. Used in the worker's event loop."""
+
+    def __init__(self, world: World, run_id: RunId, args: bytes) -> None:
+        """Watch nothing yet.
+
+        Args:
+            args: the payload of the arguments.
+        """
+        self._world = world
+        self._run_id = run_id
+        self.states = _states_in(decode(args))
+        self._after = 0  # position of the last event that was looked at
+        self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<AbortWatch of {len(self.states)} signals of {self._run_id}>"
+
+    def open(self) -> None:
+        """Look at the log from time to time, until ``close``."""
+        if not all(state.is_aborted for state in self.states):
+            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._begin)
+
+    def close(self) -> None:
+        """Look no more. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._look is not None:
+            self._look.cancel()
+        self._timer = self._look = None
+
+    def open_from_thread(self, loop: asyncio.AbstractEventLoop, *, look: bool) -> None:
+        """As ``open``, after a ``look`` if that is asked for."""
+        if look:
+            asyncio.run_coroutine_threadsafe(self.look(), loop).result(_LOOK_SECONDS)
+        loop.call_soon_threadsafe(self.open)
+
+    def close_from_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        """As ``close``."""
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self.close)
+
+    async def look(self) -> None:
+        """Fire those that were aborted according to the logs of their runs.
+
+        Raises:
+            WorldError: the world failed.
+        """
+        while events := await self._world.storage.read_events(self._run_id, after=self._after):
+            self._after = events[-1].position
+            tell_aborts(
+                self._run_id, [logged.event for logged in cast("tuple[LoggedEvent, ...]", events)]
+            )
+
+    async def cancelling(self, call: Callable[[], Awaitable[object]]) -> object:
+        """The result of *call*, unless a signal is aborted first: it is cancelled then.
+
+        Raises:
+            AbortError: one was.
+        """
+        loop = asyncio.get_running_loop()
+        for state in self.states:
+            if state.is_aborted:
+                raise AbortError(state.reason)
+        with anyio.CancelScope() as scope:
+            removes = [
+                state.add(lambda: loop.call_soon_threadsafe(scope.cancel)) for state in self.states
+            ]
+            try:
+                return await call()
+            finally:
+                for remove in removes:
+                    remove()
+        raise AbortError(next(state.reason for state in self.states if state.is_aborted))
+
+    def _begin(self) -> None:
+        self._look = asyncio.get_running_loop().create_task(self._again())
+
+    async def _again(self) -> None:
+        try:
+            await self.look()
+        except WorldError as exc:
+            _log.debug("run %s: %s", self._run_id, exc, extra=of_run(self._run_id))
+        self.open()
+
+
+def _states_in(args: Any) -> list[SignalState]:
+    """Those of each signal in a decoded value."""
+    states: dict[tuple[str, str], SignalState] = {}
+    containers: dict[int, object] = {}
+    stack: list[Any] = [args]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, AbortSignal | AbortController):
+            states[item.run_id, item.id] = state_of((item.run_id, item.id))
+        elif isinstance(item, dict | list | set | tuple) and id(item) not in containers:
+            containers[id(item)] = item
+            parts = cast("Iterable[Any]", item)
+            stack.extend((*item, *item.values()) if isinstance(item, dict) else parts)
+    return list(states.values())
