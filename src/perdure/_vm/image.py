@@ -419,7 +419,8 @@ class Baseline:
             return False
         base, parts = cell.address, _parts(image.layout, cell.memory_bytes)
         for (old, length), part in reversed([*zip(image.parts(), parts, strict=True)]):
-            foreign.copy_much(base + part.start, old, length)
+            copy = foreign.copy if length < SPAN else foreign.copy_much
+            copy(base + part.start, old, length)
         wipe()
         self._spares.put(self.digest, cell, image.held_bytes + SPARE_BYTES)
         return True

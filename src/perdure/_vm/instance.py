@@ -48,6 +48,7 @@ _SPAN = 16 << 10  # of the stack; most calls use less
 _CLEAN = 32 << 10  # of the stack in one piece: it was not used further down
 _zeros = ctypes.create_string_buffer(_CLEAN)
 _ZEROS_AT = ctypes.addressof(_zeros)
+_ZEROS = memoryview(_zeros).cast("B")
 _REFUSALS = {
     -1: "the frame is malformed",
     -2: "its answer is larger than the arena",
@@ -299,12 +300,15 @@ def _wipe(cell: Cell, layout: Layout, widest: int) -> None:
         widest: bytes of the longest request; the guest has noted the rest that it wrote.
     """
     base, slot = cell.address, layout.answer - layout.arena
-    used = _FOUR.unpack(ctypes.string_at(base + layout.used, _FOUR.size))
-    for index, length in enumerate((max(widest, used[0]), *used[1:])):
+    at = base + layout.used
+    used = _FOUR.unpack(foreign.memory[at : at + _FOUR.size])
+    _zero(at, _FOUR.size)
+    _zero(base + layout.interrupt, 1)
+    at = base + layout.arena
+    for length in (max(widest, used[0]), *used[1:]):
         if length:
-            foreign.zero(base + layout.arena + index * slot, 0, min(length, slot))
-    foreign.zero(base + layout.used, 0, _FOUR.size)
-    foreign.zero(base + layout.interrupt, 0, 1)
+            _zero(at, min(length, slot))
+        at += slot
     at = base + layout.stack_pointer
     while at > base:  # it grows down
         length = min(_SPAN, at - base)
@@ -313,6 +317,14 @@ def _wipe(cell: Cell, layout: Layout, widest: int) -> None:
         rest = min(_CLEAN, at - base)
         if not foreign.compare(at - rest, _ZEROS_AT, rest):
             return
+
+
+def _zero(at: int, length: int) -> None:
+    """Zero memory; a few bytes in half the time of a foreign call."""
+    if length <= _CLEAN:
+        foreign.memory[at : at + length] = _ZEROS[:length]
+    else:
+        foreign.zero(at, 0, length)
 
 
 @functools.cache
