@@ -21,7 +21,7 @@ from ..._core.turn import (
     steps_to_run,
     wait_completed,
 )
-from ..._model.commands import Answer, DeliveryOutput, Interrupted, ScheduleStep
+from ..._model.commands import Answer, Command, DeliveryOutput, Interrupted, ScheduleStep
 from ..._model.commit import TurnCommit
 from ..._model.constructors import make_commit, make_lease_end, make_logged
 from ..._model.events import Event, LoggedEvent
@@ -134,10 +134,11 @@ def _take_turn(heap: Heap, work: TurnInput) -> Taken:
     answer = heap.deliver([*news, *inline])
     if isinstance(answer.outcome, Interrupted):
         return answer.outcome
-    if sum([len(turn.commands) for turn in answer.turns]) < _MANY:
-        return _plan(heap, work, inline, answer, repeat)
+    commands = new_commands(answer, cursor.recorded)
+    if len(commands) < _MANY:
+        return _plan(heap, work, inline, answer, commands, repeat)
     with short_interval():
-        return _plan(heap, work, inline, answer, repeat)
+        return _plan(heap, work, inline, answer, commands, repeat)
 
 
 def _inline(heap: Heap, news: list[LoggedEvent], work: TurnInput) -> list[LoggedEvent]:
@@ -159,10 +160,10 @@ def _plan(
     work: TurnInput,
     inline: list[LoggedEvent],
     answer: Answer,
+    commands: list[Command],  # of the answer, which are new
     repeat: Answer | None,  # of what earlier turns told it
 ) -> Turn:
     start = heap.cursor
-    commands = new_commands(answer, start.recorded)
     steps = steps_to_run(answer, commands)
     foreign = foreign_step(steps, heap.baseline.steps)
     if foreign is not None:
@@ -181,7 +182,7 @@ def _plan(
         if not heap.vouched and _fails(plan):
             raise UnconfirmedFailureError("the run fails by it")
     end = heap.end_turn(len(inline))
-    outputs = (*(repeat.turns if repeat else ()), *answer.turns)
+    outputs = answer.turns if repeat is None else (*repeat.turns, *answer.turns)
     printed = heap.take_printed() if heap.thawed else ()
     snapshot, defers_snapshot = _snapshot(heap, work, plan, outputs)
     commit = make_commit(
@@ -202,7 +203,9 @@ def _plan(
         leases=_leases(work, plan),
         new=work.new,
     )
-    unhandled, outputs = answer.unhandled if plan.outcome else (), (*printed, *outputs)
+    unhandled = answer.unhandled if plan.outcome else ()
+    if printed:
+        outputs = (*printed, *outputs)
     prints = bool(unhandled) or any(map(_CONSOLE, outputs))
     return make_turn(
         commit=commit,

@@ -74,8 +74,8 @@ class Turns:
 
     def has_steps_elsewhere(self, heap: Heap, results: Iterable[StepResult]) -> bool:
         """Whether other workers may append to the log: then *results* must not be kept back."""
-        here = self.in_flight.union(map(_ENTITY, results), map(_ENTITY, self.results))
-        return bool(heap.ledger.steps.keys() - here)
+        others = heap.ledger.steps.keys() - map(_ENTITY, results)
+        return bool(others and others.difference(self.in_flight, map(_ENTITY, self.results)))
 
     async def take_first(self, new: NewRun) -> Turn | None:
         """Create the run and take its first turn, in one write; None if that did not go well."""
