@@ -1,7 +1,7 @@
 """Abort: ``AbortSignal`` and ``AbortController`` of a run, as steps and callers have them.
 
-All signals of one id in a process share a state, whichever step holds them; whoever learns that it
-is aborted fires it there. A state lives as long as somebody holds a signal of it.
+All signals of one id in a process share a state, of any step. The first who learns that it is
+aborted fires it there. A state lives as long as somebody holds a signal of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 from weakref import WeakValueDictionary
 
 from ._value_class import AsItIs
@@ -92,7 +92,7 @@ def fire(key: Key, reason: object) -> None:
 
 
 class _Handle(AsItIs):
-    """What a signal and its controller share."""
+    """The state that a signal and its controller share."""
 
     __slots__ = ("_state",)
     _state: SignalState
@@ -115,12 +115,12 @@ class _Handle(AsItIs):
         return self._state.key[1]
 
     def parts(self) -> list[object]:
-        """What crosses of it."""
+        """The parts that cross."""
         state, is_controller = self._state, isinstance(self, AbortController)
         return [*state.key, is_controller, state.is_aborted, state.reason]
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and cast("_Handle", other)._state is self._state
+        return type(other) is type(self) and other._state is self._state
 
     def __hash__(self) -> int:
         return hash(self._state.key)
@@ -135,9 +135,9 @@ class _Handle(AsItIs):
 
 @final
 class AbortSignal(_Handle):
-    """A JavaScript ``AbortSignal``: says whether what a step does is still wanted.
+    """A JavaScript ``AbortSignal``: says whether the work of a step is still wanted.
 
-    In a step it is live: it fires while the step runs, whoever aborts it, in whichever process.
+    In a step it is live: it fires while the step runs, also when another process aborts it.
     """
 
     __slots__ = ()

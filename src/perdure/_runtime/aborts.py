@@ -16,7 +16,7 @@ import anyio
 from .._abort import AbortController, AbortSignal, SignalState, default_reason, fire, state_of
 from .._core.turn import end_key
 from .._model.commit import Append
-from .._model.events import Event, EventType, LoggedEvent
+from .._model.events import Event, EventType
 from .._model.ids import EntityId, RunId
 from .._protocol.codec import decode, encode
 from .._protocol.tags import Tag
@@ -121,9 +121,7 @@ class AbortWatch:
         """
         while events := await self._world.storage.read_events(self._run_id, after=self._after):
             self._after = events[-1].position
-            tell_aborts(
-                self._run_id, [logged.event for logged in cast("tuple[LoggedEvent, ...]", events)]
-            )
+            tell_aborts(self._run_id, [logged.event for logged in events])
 
     async def cancelling(self, call: Callable[[], Awaitable[object]]) -> object:
         """The result of *call*, unless a signal is aborted first: it is cancelled then.

@@ -204,8 +204,7 @@ def _plan(
         new=work.new,
     )
     unhandled = answer.unhandled if plan.outcome else ()
-    if printed:
-        outputs = (*printed, *outputs)
+    outputs = (*printed, *outputs) if printed else outputs
     prints = bool(unhandled) or any(map(_CONSOLE, outputs))
     return make_turn(
         commit=commit,
