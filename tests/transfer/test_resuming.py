@@ -40,6 +40,7 @@ from perdure.model import (
     NewRun,
     RunId,
     RunStatus,
+    StreamCopy,
     TurnCommit,
 )
 from perdure.testing.faults import Fault, FaultyWorld
@@ -191,6 +192,35 @@ async def test_what_the_last_turn_printed_comes_along_however_late_it_is_written
                 unwritten.go.set()  # the worker waits for it
         assert await moved.log_lines() == ("before", "after")
         assert (await verify_run(target, run.id)).passed
+
+
+async def test_a_step_that_is_left_behind_writes_no_more_where_it_runs_anew(
+    urls: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its streams come along with the fences; the rest of what it writes here is told, and left."""
+    name = secrets.token_hex(4)
+    async with (
+        suspended(urls["memory"].replace("{n}", f"{name}-a")) as (source, run_id),
+        make_world(urls["sqlite"].replace("{n}", f"{name}-b")) as target,
+    ):
+        run, writer = RunId(run_id), f"{run_id}/step_1"
+        await source.streams.append(run, "out", [b"1"], writer=writer, sequence=0)
+        await source.streams.append(run, "done", [b"1"], writer=writer, sequence=0)
+        read_streams, looks = source.transfer.read_streams, iter((0, 1))
+
+        async def meanwhile(asked: RunId) -> tuple[StreamCopy, ...]:
+            if next(looks):  # it has arrived; the step is claimed there, and goes on here
+                await target.streams.append(run, "out", [], writer=writer, sequence=0, attempt=2)
+                await target.streams.close(run, "done")
+                for stream in ("out", "done"):
+                    await source.streams.append(run, stream, [b"2"], writer=writer, sequence=1)
+            return await read_streams(asked)
+
+        monkeypatch.setattr(source.transfer, "read_streams", meanwhile)
+        await move_run(run_id, source, target)
+        for stream in ("out", "done"):
+            assert (await target.streams.read(run, stream)).chunks == (b"1",)
+        assert caplog.text.count("the rest is left out") == 2
 
 
 async def test_what_bars_a_move_is_told_before_anything_is_changed(urls: dict[str, str]) -> None:

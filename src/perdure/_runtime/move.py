@@ -8,6 +8,7 @@ again takes it from there; until it has arrived, all of it is in the source.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 import anyio
@@ -29,14 +30,18 @@ from ..errors import (
     RunEndedError,
     RunExistsError,
     RunNotFoundError,
+    StreamClosedError,
+    StreamFencedError,
     UsageError,
 )
 from .arguments import checked_text, checked_timeout, checked_world
 from .inspect.inspection import read_log
+from .log_fields import of_run
 from .run import Run
 
 __all__ = ("bring_back", "keep_here", "move_run")
 
+_log = logging.getLogger("perdure")
 _FIRST_LOOK = 0.01  # seconds between looks whether the run's steps are done; they grow
 _LAST_LOOK = 0.25
 
@@ -224,7 +229,15 @@ async def _arrive(record: RunRecord, source: World, target: World) -> None:
     # The output of the last turn here is written after its commit, so perhaps just now.
     copies = {stream.name: stream for stream in streams}
     for stream in await source.transfer.read_streams(run_id):
-        await _follow(target, run_id, stream, copies.get(stream.name))
+        try:
+            await _follow(target, run_id, stream, copies.get(stream.name))
+        except (StreamClosedError, StreamFencedError) as exc:  # the step runs anew there
+            _log.warning(
+                "run %s moved while a step of it was still writing: the rest is left out, as %s",
+                run_id,
+                exc,
+                extra=of_run(run_id),
+            )
 
 
 async def _follow(
