@@ -166,13 +166,12 @@ def _plan(
     start = heap.cursor
     steps = steps_to_run(answer, commands)
     foreign = foreign_step(steps, heap.baseline.steps)
-    if foreign is not None:
-        steps = []
+    routed = steps if foreign is None else []
     request = make_request(
         run_id=heap.run_id,
         now_ms=work.now_ms,
         commands=commands,
-        routes=work.routing.routes(heap.record, steps, work.slots, now_ms=work.now_ms),
+        routes=work.routing.routes(heap.record, routed, work.slots, now_ms=work.now_ms),
         stalled_error=_STALLED,
         failure=None if foreign is None else _foreign(foreign),
     )
@@ -205,13 +204,12 @@ def _plan(
     )
     unhandled = answer.unhandled if plan.outcome else ()
     outputs = (*printed, *outputs) if printed else outputs
-    prints = bool(unhandled) or any(map(_CONSOLE, outputs))
     return make_turn(
         commit=commit,
         inline=plan.inline,
         outputs=outputs,
         unhandled=unhandled,
-        prints=prints,
+        prints=bool(unhandled) or any(map(_CONSOLE, outputs)),
         defers_snapshot=defers_snapshot,
         has_news=plan.has_news,
         has_aborts=plan.has_aborts,
