@@ -225,3 +225,31 @@ def test_waiters_get_payloads_in_the_order_in_which_they_came(
     run.start()
     answer = run.guest.resume([delivery("hook_received", "hook_1", n, n) for n in (2, 3, 4)])
     assert value_of(answer) == [3, 4, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settles", ["await hook.then(settle)", "settle(1)"])
+def test_a_chain_of_functions_that_settle_traps_nothing(
+    run_of: RunOf, value_of: ValueOf, settles: str
+) -> None:
+    """Each ``Promise.all`` settles by a function of the one before, 10,000 deep."""
+    run = run_of(
+        f"{HEAD}export async function w() {{\n"
+        "const hook = createHook(); let settle = () => {};\n"
+        "const all = (item) => {\n"
+        "  const before = settle;\n"
+        "  function Made(executor) { executor(before, before); }\n"
+        "  Made.resolve = (x) => x;\n"
+        "  Promise.all.call(Made, [item]);\n"
+        "};\n"
+        "for (let k = 0; k < 10_000; k++) all({ then(element) { settle = element; } });\n"
+        "for (let k = 0; k < 100; k++) hook.then();\n"
+        "await work();\n"
+        f"try {{ {settles}; }} catch (error) {{ return error.message; }} }}"
+    )
+    run.start()
+    answer = run.guest.resume([delivery("step_completed", "step_2", 2)])
+    if answer.outcome is None:
+        received = [delivery("hook_received", "hook_1", n, n) for n in range(3, 105)]
+        answer = run.guest.resume(received)
+    assert value_of(answer) == "Maximum call stack size exceeded"

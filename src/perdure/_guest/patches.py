@@ -44,6 +44,8 @@ _AT_START = {
     # The parser asks one level down, in next_token; its own frames are wide on the machine's stack.
     "js_parse_unary": "    JS_TAKES_STACK;\n",
     "js_parse_assign_expr2": "    JS_TAKES_STACK;\n",
+    # Promise.all of another class may settle by a function of Promise.all, and so on.
+    "js_promise_all_resolve_element": _OVERFLOW + "return JS_EXCEPTION; }\n",
     # Loops over what only says it has a length.
     "JS_SetPropertyInt64": _POLL + "{ JS_FreeValue(ctx, val); return -1; }\n",
     "JS_DeletePropertyInt64": _POLL + "return -1;\n",

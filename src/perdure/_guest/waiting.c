@@ -25,13 +25,17 @@ static JSCFunctionDataRecord *element_function(JSObject *p) {
 
 /* Whether calling it does nothing any more. */
 static bool is_spent(JSValueConst settle) {
-    JSObject *p = object_of(settle);
-    if (!p) return false;
-    JSPromiseFunctionData *f = settling_function(p);
-    if (f) return f->presolved->already_resolved;
-    JSCFunctionDataRecord *element = element_function(p);
-    if (!element) return false;
-    return JS_VALUE_GET_BOOL(element->data[0]) || is_spent(element->data[3]);
+    for (int hops = 0; hops < MAX_HOPS; hops++) {
+        JSObject *p = object_of(settle);
+        if (!p) return false;
+        JSPromiseFunctionData *f = settling_function(p);
+        if (f) return f->presolved->already_resolved;
+        JSCFunctionDataRecord *element = element_function(p);
+        if (!element) return false;
+        if (JS_VALUE_GET_BOOL(element->data[0])) return true;
+        settle = element->data[3]; /* of the promise that all() made, or what its class has made of it */
+    }
+    return false;
 }
 
 /* ---- where a promise leads ------------------------------------------------------------------- */
@@ -182,8 +186,9 @@ bool is_forgotten(JSContext *ctx, JSValueConst waiter, const char *name) {
     JSObject *p = object_of(waiter);
     if (p && find_own_property(&held, p, atom)) own_value(&o, held->u.value);
     JS_FreeAtom(ctx, atom);
-    guest_charge(8);
-    return o.n && is_closed(&o) && !leads_on(held->u.value);
+    bool closed = o.n && is_closed(&o);
+    guest_charge(8 + o.n);
+    return closed && !leads_on(held->u.value);
 }
 
 /* A race that is over leaves reactions that do nothing with the promises that lost it. */
@@ -206,7 +211,7 @@ static uint32_t drop_spent(JSContext *ctx, JSPromiseData *s) {
             pair[k] = list_entry(at[k], JSPromiseReactionData, link);
             at[k] = at[k]->next;
         }
-        guest_charge(4);
+        guest_charge(8);
         if (!is_spent_pair(pair)) left++;
         else
             for (int k = 0; k < 2; k++) {
