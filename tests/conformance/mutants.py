@@ -481,7 +481,7 @@ def cancelling_keeps_hooks(world: MemoryWorld) -> None:
 
     def make(inner: Any) -> Any:
         async def append(asked: Append) -> Any:
-            kept = {t: replace(h, keep_until_ms=2**40) for t, h in world._store.hooks.items()}
+            kept = {t: replace(h, keep_until_ms=2**50) for t, h in world._store.hooks.items()}
             answer = await inner(asked)
             if asked.event.type is EventType.RUN_CANCELLED:
                 world._store.hooks.update(kept)

@@ -160,7 +160,7 @@ def a_kept_token_is_kept_for_ever(world: MemoryWorld) -> None:
 
     def change(commit: Any) -> Any:
         claims = [
-            replace(claim, keep_until_ms=claim.keep_until_ms and 2**40)
+            replace(claim, keep_until_ms=claim.keep_until_ms and 2**50)
             for claim in commit.hooks_claimed
         ]
         return replace(commit, hooks_claimed=tuple(claims))

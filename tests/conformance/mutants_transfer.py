@@ -179,7 +179,7 @@ def a_departure_keeps_its_hooks(world: MemoryWorld) -> None:
 
     def make(depart: Any) -> Any:
         async def changed(departure: Departure) -> RunRecord:
-            kept = {t: replace(h, keep_until_ms=2**40) for t, h in world._store.hooks.items()}
+            kept = {t: replace(h, keep_until_ms=2**50) for t, h in world._store.hooks.items()}
             record: RunRecord = await depart(departure)
             world._store.hooks.update(kept)
             return record
