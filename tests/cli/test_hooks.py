@@ -8,13 +8,13 @@ from typing import Any
 
 import anyio.to_thread
 import pytest
+from typer.testing import CliRunner, Result
 
-from perdure import Run, Worker, open_world, start, workflow
-from tests.cli.conftest import Run as Command
+from perdure import Run, Worker, Workflow, open_world, start
+from perdure.cli import app
 from tests.reference.waiting import until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-TALK = """
+TALK = Workflow.from_source("""
 import { createHook } from "workflow";
 export async function talk(): Promise<unknown> {
   "use workflow";
@@ -22,18 +22,29 @@ export async function talk(): Promise<unknown> {
   const other = createHook({ token: "plain" });
   return [await hook, await other];
 }
-"""
+""")
 
 
-async def test_hooks_are_listed_and_resumed(perdure: Command, folder: Path) -> None:
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A world that the commands and the test have open at a time."""
+    return f"sqlite:///{tmp_path}/perdure.db"
+
+
+def call(url: str, *arguments: str, code: int = 0) -> Result:
+    done = CliRunner().invoke(app, [*arguments, "--world", url])
+    assert done.exit_code == code, done.output
+    return done
+
+
+@pytest.mark.anyio
+async def test_hooks_are_listed_and_resumed(url: str) -> None:
     async def ask(*arguments: str) -> Any:
-        done = await anyio.to_thread.run_sync(lambda: perdure(*arguments, "--json"))
+        done = await anyio.to_thread.run_sync(lambda: call(url, *arguments, "--json"))
         return json.loads(done.stdout)
 
-    (folder / "talk.ts").write_text(TALK)
-    url = f"sqlite:///{folder}/.perdure/perdure.db"
     async with open_world(url) as world, Worker(world, steps=[]):
-        run = await start(workflow(folder / "talk.ts"), world=world)
+        run = await start(TALK, world=world)
         await until(run.hooks)
         rows = await ask("hooks")
         assert [(row["token"], row["run"], row["metadata"]) for row in rows] == [
@@ -51,9 +62,10 @@ async def _ends_with(run: Run, value: object) -> None:
     assert await run.result(timeout=20) == value
 
 
-def test_mistakes_are_told_with_what_to_write(perdure: Command) -> None:
-    told = perdure("resume", "nobody", "1", code=2).stderr
+def test_mistakes_are_told_with_what_to_write(url: str) -> None:
+    told = call(url, "resume", "nobody", "1", code=2).stderr
     assert "'nobody'" in told
     assert "perdure hooks" in told
-    assert "the payload is not JSON" in perdure("resume", "t", "{", code=2).stderr
-    assert "token" in perdure("hooks").stdout
+    assert "the payload is not JSON" in call(url, "resume", "t", "{", code=2).stderr
+    assert "token" in call(url, "hooks").stdout
+    assert "lives in one process" in call("memory://", "resume", "t", code=2).stderr

@@ -104,7 +104,8 @@ async def test_mistakes_are_named(world: World) -> None:
 OPS = st.integers(1, 30) | st.frozensets(st.integers(0, 4), max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5), ops=st.lists(OPS, max_size=12))
 async def test_each_sleep_ends_once_however_it_ends(
     lengths: list[int], ops: list[int | frozenset[int]]

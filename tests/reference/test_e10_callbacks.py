@@ -20,7 +20,8 @@ from tests.worlds import EVERY_WORLD, IN_MEMORY
 pytestmark = pytest.mark.anyio
 
 SOURCE = """
-import { sleep } from "workflow";
+import { setAttributes, sleep } from "workflow";
+export async function one_more() { "use workflow"; setAttributes({ more: "x" }); return 1; }
 export async function ok(n: number) { "use workflow"; return n; }
 export async function slow() { "use workflow"; await sleep(1); return 1; }
 export async function throws() { "use workflow"; throw new TypeError("mine"); }
@@ -64,6 +65,19 @@ async def test_each_end_is_told_once_with_its_run_and_error(world: World) -> Non
     assert last.run.id == throws.id
     assert last.error is not None
     assert (str(last.error), last.error.code) == (str(failure.value), "USER_ERROR")
+
+
+@IN_MEMORY
+async def test_a_run_that_is_given_up_is_told_of_as_others_are(world: World) -> None:
+    failed: list[RunEnd] = []
+    full = {f"a{n}": "x" for n in range(64)}
+    async with Worker(world, steps=[], on_run_failed=failed.append):
+        run = await start(flow("one_more"), world=world, attributes=full)
+        with pytest.raises(RunFailedError):
+            await run.result(timeout=20)
+    (end,) = failed
+    assert (end.run.id, end.record.code) == (run.id, "USER_ERROR")
+    assert "exceed limit 64" in str(end.error)
 
 
 async def raises(end: RunEnd) -> None:
