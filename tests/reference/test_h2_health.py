@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from perdure import Worker, check_health, list_runs, open_world, start
+from perdure._runtime import health as health_module
 from perdure._runtime.health import _probe
 from perdure.abc import World
 from perdure.cli import app
@@ -55,6 +56,21 @@ async def test_a_world_that_does_not_answer_is_unhealthy(call: str) -> None:
     assert health.error
 
 
+@IN_MEMORY
+async def test_a_world_that_hangs_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "_PATIENCE", 0.01)
+
+    async def hangs(topics: object = None) -> dict[str, int]:
+        await anyio.sleep_forever()
+        return {}
+
+    async with MemoryWorld() as world:
+        monkeypatch.setattr(world.queue, "count_waiting", hangs)
+        health = await check_health(0.01, world=world)
+    assert health.error == "the world did not answer within 0.01 s"
+    assert not health.is_reachable
+
+
 async def test_a_timeout_that_is_none_is_refused() -> None:
     async with MemoryWorld() as world:
         with pytest.raises(UsageError, match="timeout"):
@@ -75,6 +91,6 @@ def test_the_command_line_says_so_by_its_exit_code(tmp_path: Path) -> None:
 
     async def beside() -> str:
         async with open_world(url) as world, Worker(world, steps=[]):
-            return await anyio.to_thread.run_sync(lambda: call(code=0))
+            return await anyio.to_thread.run_sync(lambda: call("--timeout", "60", code=0))
 
     assert "a worker carried a run in" in anyio.run(beside)

@@ -24,6 +24,7 @@ from .workflow import Workflow
 
 __all__ = ("Health", "check_health")
 
+_PATIENCE = 5.0  # seconds that the world has at least
 _CLEANING = 5.0  # seconds that may take
 
 
@@ -48,22 +49,24 @@ async def check_health(timeout: float | timedelta = 30.0, *, world: World | None
     """Look whether the world answers, and start a run of one line to see that a worker ends it.
 
     Args:
-        timeout: seconds or a ``timedelta`` that the world, and then the run, may take.
+        timeout: seconds or a ``timedelta`` that the run may take; the world has as long to answer,
+            and at least five seconds.
         world: default: as for ``start``.
 
     Raises:
         UsageError: *world* was left out, and more than one could be meant.
     """
     seconds = checked_timeout("timeout", timeout).total_seconds()
+    patience = max(seconds, _PATIENCE)
     target, began = await meant_world(world), perf_counter()
     try:
-        with anyio.fail_after(seconds):
+        with anyio.fail_after(patience):
             waiting = sum((await target.queue.count_waiting()).values())
             world_ms = _ms_since(began)
             began = perf_counter()
             run = await start(_probe(), world=target)
     except (PerdureError, TimeoutError) as exc:
-        text = str(exc) or f"the world did not answer within {seconds:g} s"
+        text = str(exc) or f"the world did not answer within {patience:g} s"
         return _unhealthy(text)
     try:
         await run.result(timeout=seconds)

@@ -20,7 +20,7 @@ __all__ = ("health",)
 def health(
     world: WorldOption = None,
     timeout: Annotated[
-        float, typer.Option(help="Seconds that the world, and then a worker, may take.")
+        float, typer.Option(help="Seconds that a worker may take; the world has as long, or five.")
     ] = 5.0,
     as_json_: JsonOption = False,
 ) -> None:
