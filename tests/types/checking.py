@@ -20,7 +20,12 @@ OPTIONS = (
     *("--module", "esnext", "--moduleResolution", "bundler"),
 )
 LIBRARIES = ("es2023", "es2023,dom")
-EXAMPLES = {"fastapi_service": "orders", "agent_loop": "tools", "nightly_etl": "items"}
+EXAMPLES = {
+    "agent_loop": "tools",
+    "approval": "mails",
+    "fastapi_service": "orders",
+    "nightly_etl": "items",
+}
 SHAPES = """
 import enum
 from dataclasses import dataclass, field
