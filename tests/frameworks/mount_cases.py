@@ -17,7 +17,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 def own_routes_go_on(at: Service) -> None:
-    assert httpx.get(f"{at.own_url}/own", trust_env=False).text == "own"
+    assert httpx.get(f"{at.own_url}/own", trust_env=False, timeout=60).text == "own"
 
 
 def an_unknown_path_is_404(at: Service) -> None:
@@ -26,9 +26,6 @@ def an_unknown_path_is_404(at: Service) -> None:
 
 def it_is_healthy(at: Service) -> None:
     assert at.client.get(HEALTH).json()["healthy"] is True
-
-
-def health_is_asked_by_three_methods(at: Service) -> None:
     for method in ("GET", "HEAD", "POST"):
         assert at.client.request(method, HEALTH).status_code == 200
 
@@ -85,6 +82,19 @@ def a_hook_is_resumed(at: Service) -> None:
     body = {"token": at.token(run_id), "payload": {"a": [None]}}
     assert at.client.post("/api/hooks/resume", json=body).status_code == 200
     assert at.ended(run_id) == {"a": [None]}
+
+
+def a_stream_is_followed_and_gone_on_with(at: Service) -> None:
+    """Events come while the run goes on; a client that comes again has the rest."""
+    path = f"/api/runs/{at.begin('tell', '4')}/streams/out"
+    for headers, expected in (({}, 0), ({"last-event-id": "1"}, 2)):
+        with at.client.stream("GET", path, headers=headers) as answer:
+            assert answer.headers["content-type"] == "text/event-stream"
+            for line in answer.iter_lines():
+                if line == f'data: {{"n": {expected}}}':
+                    expected += 1
+                if expected == 4:
+                    break
 
 
 def a_webhook_takes_every_method(at: Service) -> None:
@@ -156,7 +166,6 @@ CASES: tuple[Callable[[Service], None], ...] = (
     own_routes_go_on,
     an_unknown_path_is_404,
     it_is_healthy,
-    health_is_asked_by_three_methods,
     it_describes_itself,
     without_the_key_nothing_is_shown,
     a_run_is_started_and_waited_for,
@@ -166,6 +175,7 @@ CASES: tuple[Callable[[Service], None], ...] = (
     a_run_is_cancelled,
     a_run_is_woken,
     a_hook_is_resumed,
+    a_stream_is_followed_and_gone_on_with,
     a_webhook_takes_every_method,
     a_request_arrives_as_it_was_sent,
     a_response_arrives_as_it_was_made,

@@ -7,7 +7,7 @@ import os
 import anyio
 from starlette.requests import Request as HttpRequest
 
-from perdure import Workflow, step
+from perdure import Workflow, step, writable
 from perdure._runtime.steps import AnyStep
 from perdure.values import Request, Response
 from perdure.web import Action
@@ -35,10 +35,18 @@ async def answer(request: Request) -> str:
     return "answered"
 
 
+@step(name="frameworks:tell")
+async def tell(count: int) -> None:
+    """Write to the run's stream."""
+    async with writable() as out:
+        for number in range(count):
+            await out.write({"n": number})
+
+
 def _flow(body: str) -> Workflow:
     return Workflow.from_source(
         'import { createHook, createWebhook, sleep } from "workflow";\n'
-        'import { answer } from "python:frameworks";\n'
+        'import { answer, tell } from "python:frameworks";\n'
         "export async function flow(value: string) {\n"
         '  "use workflow";\n'
         f"  {body}\n"
@@ -62,6 +70,7 @@ WORKFLOWS = {
         ' ["content-type", "text/x"]]; const respondWith = new Response(value, { status: 201,'
         " headers }); return await (await createWebhook({ respondWith })).text();"
     ),
+    "tell": _flow("await tell(Number(value)); await createHook(); "),
     "manual": _flow('return await answer(await createWebhook({ respondWith: "manual" }));'),
 }
-STEPS: list[AnyStep] = [add, answer]
+STEPS: list[AnyStep] = [add, answer, tell]

@@ -143,3 +143,22 @@ async def test_a_token_s_run_is_named_and_whether_there_is_one_not_told(world: W
     assert asked == [run.id, None]
     assert {answer.status_code for answer in answers} == {403}
     assert answers[0].content == answers[1].content
+
+
+@pytest.mark.parametrize("may_see", [True, False])
+async def test_the_holder_of_a_token_is_named_to_those_who_may_see_it(
+    world: World, may_see: bool
+) -> None:
+    holder = await start(WORKFLOWS["hook"], ["desk-1"], world=world, hook="desk-1")
+
+    def authorize(request: Request, action: Action, run_id: str | None) -> bool:
+        return run_id is None or may_see
+
+    body = {"workflow": "hook", "args": ["desk-1"], "hook": "desk-1"}
+    async with client_of(app(world, authorize=authorize, workflows=WORKFLOWS)) as client:
+        answer = await client.post("/api/runs", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "hook_conflict")
+        assert (answer.json().get("run_id") == holder.id) is may_see
+        assert (holder.id in answer.text) is may_see
+        other = await client.post("/api/runs", json={**body, "hook": "desk-2"})
+        assert other.status_code == 201

@@ -19,7 +19,7 @@ from .._runtime.inspect.listing import list_runs
 from .._runtime.payloads import do_aside
 from .._runtime.run import Run
 from .._runtime.start import start as start_run
-from ..errors import HookNotFoundError, UsageError
+from ..errors import HookConflictError, HookNotFoundError, UsageError
 from ._operations import Call, Fields, Operation, answer_json
 from ._presence import while_present
 from ._problems import Problem
@@ -91,6 +91,9 @@ class Start(Fields):
         default=None, description="the same key and arguments are the same run"
     )
     attributes: dict[Name, Text] = Field(default={})
+    hook: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = Field(
+        default=None, description="a hook's token to claim; nothing starts if another run holds it"
+    )
 
 
 async def start(call: Call) -> Response:
@@ -99,16 +102,28 @@ async def start(call: Call) -> Response:
     workflow = call.site.workflows.get(body.workflow)
     if workflow is None:
         raise Problem(404, "workflow_not_found", "No workflow has this name here.")
-    run = await start_run(
-        workflow,
-        body.args,
-        world=call.world,
-        idempotency_key=body.idempotency_key,
-        attributes=body.attributes,
-        base_url=call.site.base_url or None,
-    )
+    try:
+        run = await start_run(
+            workflow,
+            body.args,
+            world=call.world,
+            idempotency_key=body.idempotency_key,
+            attributes=body.attributes,
+            hook=body.hook,
+            base_url=call.site.base_url or None,
+        )
+    except HookConflictError as exc:
+        raise await _conflict(call, exc.run_id) from None
     where = f"{call.request.url.path}/{quote(run.id, safe='')}"
     return answer_json({"id": run.id}, 201, {"location": where})
+
+
+async def _conflict(call: Call, owner: str) -> Problem:
+    """The refusal of a token that a run holds, with its id for those who may see the run."""
+    detail = "Another run holds this hook token; nothing was started."
+    if await call.site.allows(call.request, "get", owner):
+        return Problem(409, "hook_conflict", detail, run_id=owner)
+    return Problem(409, "hook_conflict", detail)
 
 
 class List(Fields):
