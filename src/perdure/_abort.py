@@ -1,7 +1,7 @@
 """Abort: ``AbortSignal`` and ``AbortController`` of a run, as steps and callers have them.
 
-All signals of one id in a process share a state, of any step. The first who learns that it is
-aborted fires it there. A state lives as long as somebody holds a signal of it.
+All signals of one id in a process share a state, also those of different steps. The code that
+learns of an abort fires the state. A state lives as long as a signal of it does.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Key = tuple[str, str]  # run id, abort id
 
 @final
 class SignalState:
-    """Whether a signal is aborted, and who is to hear of it. From any thread."""
+    """Whether a signal is aborted, and the callbacks that are to hear of it. From any thread."""
 
     __slots__ = ("__weakref__", "_callbacks", "_lock", "is_aborted", "key", "reason")
 
@@ -81,7 +81,7 @@ def state_of(key: Key) -> SignalState:
 
 
 def fire(key: Key, reason: object) -> None:
-    """Abort the signal for all who hold it in this process."""
+    """Abort the signal in this process."""
     with _lock:
         _fired[key] = reason
         while len(_fired) > _MOST_FIRED:
@@ -92,7 +92,7 @@ def fire(key: Key, reason: object) -> None:
 
 
 class _Handle(AsItIs):
-    """The state that a signal and its controller share."""
+    """The half that a signal and its controller share."""
 
     __slots__ = ("_state",)
     _state: SignalState
@@ -137,7 +137,7 @@ class _Handle(AsItIs):
 class AbortSignal(_Handle):
     """A JavaScript ``AbortSignal``: says whether the work of a step is still wanted.
 
-    In a step it is live: it fires while the step runs, also when another process aborts it.
+    In a step it is live: it fires while the step runs, also where another process aborts it.
     """
 
     __slots__ = ()
@@ -200,7 +200,7 @@ class AbortController(_Handle):
         return AbortSignal(*self._state.key)
 
     async def abort(self, reason: object = ...) -> None:
-        """Abort the signal, once: the workflow, its steps, and whoever holds it hear of it.
+        """Abort the signal, once: the workflow and all steps that hold it hear of it.
 
         Durable once this returns. In a step the workflow hears of it before the step's result. If
         it was aborted before, or its run has ended, nothing happens.

@@ -152,6 +152,7 @@ async def test_a_step_answers_the_caller_of_a_manual_webhook(world: World) -> No
         assert told.responses == [Response("hi Ada", status=203)]
 
 
+@pytest.mark.slow
 async def test_a_step_that_is_run_again_answers_once(world: World) -> None:
     async with running(world, "manual", "twice") as (run, told, client):
         answer = await client.post(await told.text(), json={"name": "Ada"})

@@ -188,6 +188,7 @@ async def test_passing_a_signal_costs_no_turn(world: World) -> None:
         assert worker.statistics()["turns"] == 6
 
 
+@pytest.mark.slow
 @IN_MEMORY
 async def test_another_process_reads_the_abort_from_the_log(world: World) -> None:
     """The state of this process is left out: the step hears of it by its look at the log."""

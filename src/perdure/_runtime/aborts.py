@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
 import anyio
 
@@ -33,6 +33,7 @@ _log = logging.getLogger("perdure")
 ABORT_MARK: Final = b"\xda" + Tag.ABORT.to_bytes(4, "big")  # in a payload that may have signals
 _LOOK: Final = 1.0  # seconds between looks at the log
 _LOOK_SECONDS: Final = 30.0  # that a thread waits for one
+_CONTAINERS: Final = frozenset({dict, list, set, tuple})  # of decoded values
 _KINDS: Final = (EventType.ABORT_REQUESTED, EventType.ABORT_RECEIVED)
 
 
@@ -164,8 +165,8 @@ def _states_in(args: Any) -> list[SignalState]:
         item = stack.pop()
         if isinstance(item, AbortSignal | AbortController):
             states[item.run_id, item.id] = state_of((item.run_id, item.id))
-        elif isinstance(item, dict | list | set | tuple) and id(item) not in containers:
+        elif type(item) in _CONTAINERS and id(item) not in containers:
             containers[id(item)] = item
-            parts = cast("Iterable[Any]", item)
-            stack.extend((*item, *item.values()) if isinstance(item, dict) else parts)
+            parts: Any = [*item, *item.values()] if type(item) is dict else item
+            stack.extend(parts)
     return list(states.values())
