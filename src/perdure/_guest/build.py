@@ -27,7 +27,7 @@ ADA = ("ada-url", "4.0.0")
 ADA_SHA256 = "9f399ec867349800a4c2d3aa8df8c533c340494b04d34b1f082b97d9a8b76a07"
 ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
 # engine.c includes the hooked engine, waiting.c and encode.c.
-OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "natives.c", "random.c", "web.c")
+OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "heap.c", "natives.c", "random.c", "web.c")
 FLAGS = [
     "-target",
     "wasm32-wasi",

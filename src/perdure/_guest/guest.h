@@ -45,6 +45,11 @@ struct arena {
 };
 extern struct arena arena;
 
+/* Blocks of memory, which are zeros when they are taken. */
+void *heap_take(size_t wanted); /* NULL: there is no room */
+void heap_give(void *p);
+size_t heap_size(const void *p); /* at least what was wanted */
+
 void note_used(const struct out *o); /* before it is let go, or made shorter */
 void out_bytes(struct out *o, const void *data, size_t n);
 void out_head(struct out *o, unsigned major, uint64_t n);

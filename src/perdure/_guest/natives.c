@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <malloc.h>
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
@@ -19,7 +18,7 @@ int64_t clock_ms, spent, heap_used;
 bool limit_instructions, limit_heap, limit_output, host_interrupt;
 int offers;
 
-/* ---- memory: counted, and zeroed when freed so that garbage does not reach snapshots -------- */
+/* ---- memory: counted ------------------------------------------------------------------------ */
 
 bool over_heap(size_t more) {
     if (limits.heap && heap_used + (int64_t)more > limits.heap) {
@@ -29,35 +28,25 @@ bool over_heap(size_t more) {
     return false;
 }
 
-static void *guest_calloc(void *opaque, size_t count, size_t size) {
+static void *guest_alloc(void *opaque, size_t size) {
     (void)opaque;
-    if (over_heap(count * size)) return NULL;
-    void *p = calloc(count, size);
-    if (p) heap_used += (int64_t)malloc_usable_size(p);
+    if (over_heap(size)) return NULL;
+    void *p = heap_take(size);
+    if (p) heap_used += (int64_t)heap_size(p);
     else limit_heap = true;
     return p;
 }
 
-static void *guest_alloc(void *opaque, size_t size) {
-    (void)opaque;
-    if (over_heap(size)) return NULL;
-    void *p = malloc(size);
-    if (!p) {
-        limit_heap = true;
-        return NULL;
-    }
-    /* What the block held before is not the run's: zero what the caller may leave unset. */
-    heap_used += (int64_t)malloc_usable_size(p);
-    return p;
+static void *guest_calloc(void *opaque, size_t count, size_t size) {
+    size_t total;
+    return guest_alloc(opaque, __builtin_mul_overflow(count, size, &total) ? SIZE_MAX : total);
 }
 
 static void guest_free(void *opaque, void *p) {
     (void)opaque;
     if (!p) return;
-    size_t n = malloc_usable_size(p);
-    heap_used -= (int64_t)n;
-    memset(p, 0, n);
-    free(p);
+    heap_used -= (int64_t)heap_size(p);
+    heap_give(p);
 }
 
 static void *guest_realloc(void *opaque, void *p, size_t size) {
@@ -66,7 +55,7 @@ static void *guest_realloc(void *opaque, void *p, size_t size) {
         guest_free(opaque, p);
         return NULL;
     }
-    size_t before = malloc_usable_size(p);
+    size_t before = heap_size(p);
     if (size <= before && size > before / 2) return p;
     void *q = guest_alloc(opaque, size);
     if (!q) return NULL;
@@ -75,9 +64,7 @@ static void *guest_realloc(void *opaque, void *p, size_t size) {
     return q;
 }
 
-static size_t guest_usable(const void *p) { return malloc_usable_size((void *)p); }
-
-const JSMallocFunctions guest_malloc = {guest_calloc, guest_alloc, guest_free, guest_realloc, guest_usable};
+const JSMallocFunctions guest_malloc = {guest_calloc, guest_alloc, guest_free, guest_realloc, heap_size};
 
 /* ---- clock: the compiler renames libc's two calls to these, so no clock is imported ----------- */
 

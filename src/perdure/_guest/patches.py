@@ -1,9 +1,9 @@
 """Patches: changes of the engine's sources before they are compiled.
 
-Five kinds, each with its reason beside it: a line replaced, text put at the start of a function,
-text replaced within one or within a structure, and text put after a function. A place that is not
-there exactly once is an error, so a new version of the engine cannot be taken without a look at
-each. Stands alone.
+Four kinds, each with its reason beside it: text put at the start of a function, text replaced
+within one or within a structure, and text put after a function. A place that is not there exactly
+once is an error, so a new version of the engine cannot be taken without a look at each. Stands
+alone.
 """
 
 from __future__ import annotations
@@ -30,11 +30,6 @@ _RECURSIVE = (
 _POLL = "    if (js_charge(ctx, 8)) "
 _OVERFLOW = "    if (JS_RECURSES(ctx)) { JS_ThrowStackOverflow(ctx); "
 
-_LINES = (
-    # The blocks that small ones are cut from. With its header such a block has to fit into 4 KiB:
-    # libc's malloc gives a larger one twice as much.
-    ("#define JS_ARENA_SIZE              4096\n", "#define JS_ARENA_SIZE 4064\n"),
-)
 _AT_START = {
     # A chain of modules is as long as its bundle makes it.
     "js_resolve_module": _OVERFLOW + "return -1; }\n",
@@ -370,8 +365,6 @@ def patch(text: str) -> str:
     for function, code in _AFTER_FUNCTION.items():
         _, end = _body(text, function)
         text = text[:end] + code + text[end:]
-    for before, after in _LINES:
-        text = _replaced(text, before, after, "the engine")
     return text
 
 
