@@ -15,7 +15,7 @@ async def add(a: int, b: int) -> int:
 
 def _flow(body: str, parameters: str = "") -> Workflow:
     return Workflow.from_source(
-        'import { createHook, sleep } from "workflow";\n'
+        'import { createHook, createWebhook, sleep } from "workflow";\n'
         'import { add } from "python:web";\n'
         f"export async function flow({parameters}) {{\n"
         '  "use workflow";\n'
@@ -31,5 +31,6 @@ WORKFLOWS = {
     "fail": _flow('throw new RangeError("no such order");'),
     "sleep": _flow('await sleep("1 year");'),
     "hook": _flow('return await createHook({ token, metadata: { for: "Ada" } });', "token: string"),
+    "webhook": _flow("for await (const request of createWebhook()) await request.text();"),
     "broken": Workflow.from_source('export async function flow() { "use workflow"; return )'),
 }

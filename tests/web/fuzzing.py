@@ -49,6 +49,7 @@ class Target:
         self._world_url = world_url
         self.mine: list[str] = []
         self.others: list[str] = []
+        self.tokens: list[str] = []
 
     def application(self) -> ASGIApp:
         """It runs a worker, and has runs from the start."""
@@ -73,6 +74,9 @@ class Target:
                 await run.result()
                 hook = await start(WORKFLOWS["hook"], [f"{value}-token"])
                 runs += [run.id, hook.id]
+            webhook = await start(WORKFLOWS["webhook"], base_url="https://shop.example")
+            while not self.tokens:
+                self.tokens = [hook.token for hook in await webhook.hooks()]
             yield
 
 
@@ -103,6 +107,7 @@ def _ask(
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     cases = st.one_of([operation.as_strategy(mode) for mode in modes])
     run_ids = st.sampled_from([None, *target.mine, *target.others])
+    tokens = st.sampled_from([None, *target.tokens])
 
     @seed(number)
     @settings(
@@ -112,8 +117,10 @@ def _ask(
         phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
-    @given(case=cases, run_id=run_ids)
-    def ask(case: Case[Any], run_id: str | None) -> None:
+    @given(case=cases, run_id=run_ids, token=tokens)
+    def ask(case: Case[Any], run_id: str | None, token: str | None) -> None:
+        if token is not None and "token" in case.path_parameters:
+            case.path_parameters["token"] = token
         if run_id is not None and "run_id" in case.path_parameters:
             case.path_parameters["run_id"] = run_id
         response = case.call(session=_session(), timeout=60)

@@ -45,8 +45,17 @@ _STREAM: Json = {
         "closed": {"type": "boolean"},
     },
 }
+_EVENT: Json = {
+    "description": "each event; its data is JSON, and its id the index of its chunk",
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["message", "bytes", "rewind", "end", "error"]},
+        "id": {"type": "string"},
+        "data": {"type": "string"},
+    },
+}
 _CONTENT: Json = {
-    _EVENTS: {"schema": {"type": "string"}},
+    _EVENTS: {"schema": _EVENT},
     _BYTES: {"schema": {"type": "string", "format": "binary"}},
 }
 
