@@ -83,14 +83,14 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     folder, clock = copied("approval", tmp_path), ManualClock()
     monkeypatch.setenv("PERDURE_BASE_URL", BASE)
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
-    service = _imported("service")
-    app = service.application(clock=clock)
+    approvals = _imported("approvals")
+    app = approvals.application(clock=clock)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE, timeout=LIMIT) as one,
     ):
         yield Desk(one, folder, clock)
-    for name in ("service", "mails"):
+    for name in ("approvals", "mails"):
         del sys.modules[name]
 
 
@@ -186,6 +186,6 @@ async def test_a_link_works_after_its_service_was_killed(
 
 def _served(folder: Path, stack: ExitStack) -> tuple[Program, str]:
     """The service as its README starts it, on a port that is free, and its URL."""
-    (command,) = [line for line in commands(folder) if "uvicorn service" in line]
+    (command,) = [line for line in commands(folder) if "uvicorn approvals" in line]
     program = stack.enter_context(running(command.replace("--port 8000", "--port 0"), folder))
     return program, program.wait_line(r"running on (http://\S+)")[1]

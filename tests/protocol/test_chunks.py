@@ -47,7 +47,7 @@ def test_other_bytes_are_a_chunk_or_refused_by_name(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff", cbor2.dumps(1), cbor2.dumps([1, []]), cbor2.dumps([1, [[1]]]), b"\xa0"],
+    [b"", b"\xff", b"\x01", b"\x82\x01\x80", b"\x82\x01\x81\x81\x01", b"\xa0"],
 )
 def test_a_rewind_that_is_none_is_refused(content: bytes) -> None:
     with pytest.raises(WorldContractError, match="chunk cannot be read"):

@@ -207,7 +207,7 @@ def _entity(entity: Entity) -> Json:
             fields |= {"resume_at": _time(entity.resume_at_ms)}
         case EntityKind.HOOK:
             fields |= {"token": entity.name}
-        case EntityKind.RUN:
+        case EntityKind.RUN | EntityKind.ABORT:
             pass
     return fields
 
