@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
+from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from perdure.errors import AbortError, GuestError, RunFailedError
 from perdure.model import EventType
@@ -90,6 +91,7 @@ async def test_an_abort_in_the_workflow_reaches_a_running_step(world: World) -> 
         assert await run.result(timeout=20) == ["told", True]
         assert steps.seen == [(True, "why")]
         assert (await kinds_of(run)).count(EventType.ABORT_REQUESTED) == 1
+        assert (await verify_run(world, run.id)).problems == []
 
 
 async def test_a_cancellable_step_is_cancelled_and_fails_once(world: World) -> None:
@@ -117,6 +119,7 @@ async def test_a_step_aborts_its_sibling_and_the_workflow_hears_of_it_before_the
         kinds = await kinds_of(run)
         assert kinds.count(EventType.ABORT_RECEIVED) == 1
         assert kinds.index(EventType.ABORT_RECEIVED) < kinds.index(EventType.STEP_COMPLETED)
+        assert (await verify_run(world, run.id)).problems == []
 
 
 async def test_an_aborted_signal_is_aborted_in_the_steps_that_follow(world: World) -> None:
