@@ -17,6 +17,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 SOURCE = Path(__file__).parents[1] / "src"
 HALL = "(hall)"
@@ -169,8 +170,9 @@ def main() -> None:
         return
     for name, value in answer.items():
         if isinstance(value, dict):
+            rows = cast("dict[str, object]", value)
             print(f"{name}:")
-            for key, item in value.items():
+            for key, item in rows.items():
                 print(f"  {key}: {item}")
         else:
             print(f"{name}: {value}")
