@@ -253,3 +253,26 @@ def test_a_chain_of_functions_that_settle_traps_nothing(
         received = [delivery("hook_received", "hook_1", n, n) for n in range(3, 105)]
         answer = run.guest.resume(received)
     assert value_of(answer) == "Maximum call stack size exceeded"
+
+
+@pytest.mark.parametrize(
+    "kept", ["iterator.next()", "Promise.resolve(hook)", "Promise.all([hook])"]
+)
+def test_a_promise_that_somebody_has_is_not_left_out(
+    run_of: RunOf, value_of: ValueOf, kept: str
+) -> None:
+    """However often it lost, and however many others were left out meanwhile."""
+    rounds = 100
+    run = run_of(
+        f"{HEAD}export async function w(rounds) {{\n"
+        "const hook = createHook(), iterator = hook[Symbol.asyncIterator]();\n"
+        f"const kept = {kept};\n"
+        "for (let k = 0; k < rounds; k++) await Promise.race([kept, hook, sleep(1)]);\n"
+        "return await kept; }"
+    )
+    answer = run.start(rounds)
+    for position in range(2, rounds + 2):
+        answer = run.guest.resume([delivery("wait_completed", wait_of(answer), position)])
+    assert answer.outcome is None
+    answer = run.guest.resume([delivery("hook_received", "hook_1", rounds + 2, "payload")])
+    assert "payload" in str(value_of(answer))
