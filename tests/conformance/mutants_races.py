@@ -502,7 +502,7 @@ def an_end_keeps_its_hooks(world: MemoryWorld) -> None:
     def make(inner: Any) -> Any:
         async def commit(asked: TurnCommit) -> Any:
             kept: dict[str, HookRecord] = {
-                t: replace(h, keep_until_ms=2**40)
+                t: replace(h, keep_until_ms=2**50)
                 for t, h in world._store.hooks.items()
                 if h.run_id == asked.run_id
             }
