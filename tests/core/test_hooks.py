@@ -186,8 +186,8 @@ def test_a_run_absorbs_that_its_token_was_taken() -> None:
     for _ in range(2):  # again changes nothing
         book.absorb(notice, now_ms=NOW)
         assert (book.hooks, book.record.position) == ({}, 3)
-    assert book.wake is not None
-    assert book.wake.due_ms == NOW
+        assert book.wake is not None
+        assert (book.wake.due_ms, book.wake.generation) == (NOW, 2)
     disposed = Book.create(new_run(), due_ms=None)
     disposed.absorb(notice, now_ms=NOW)  # it holds no such hook
     assert disposed.record.position == 1

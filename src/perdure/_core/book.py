@@ -167,6 +167,8 @@ class Book(Claims):
     def absorb(self, notice: Append, *, now_ms: int) -> None:
         """Take an event from another run's outbox in; one that has no place here is dropped."""
         event = notice.event
+        if event.key in self.positions:
+            return  # brought here before, and its wake with it
         if self.record.status.is_ended and event.type is EventType.HOOK_REVOKED and event.entity:
             free_hooks(self.hooks, {event.entity})  # kept till now; the log stays as it is
             return
