@@ -21,7 +21,7 @@ _Body: TypeAlias = "str | bytes | bytearray | memoryview | None"
 HeadersInit: TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_ODD_IN_VALUE: Final = re.compile("[\0\r\n\u0100-\U0010ffff]")
+_IN_VALUE: Final = re.compile("[^\0\r\n]*")
 _BLANKS: Final = "\t\n\r "
 _SET_COOKIE: Final = "set-cookie"  # the one name whose values are never joined
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
@@ -130,7 +130,7 @@ def _checked_value(name: object, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"the header {name} has a {type(value).__name__} for a value; pass a str")
     text = value.strip(_BLANKS)
-    if _ODD_IN_VALUE.search(text):
+    if not _IN_VALUE.fullmatch(text) or max(text, default="") > "\xff":
         raise UsageError(
             f"the header {name} has the value {text[:_SHOWN_BYTES]!r}: a line end, NUL or a "
             "character above U+00FF cannot be in one; encode it first"
