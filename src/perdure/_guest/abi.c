@@ -11,6 +11,7 @@
 #include "prelude.h" /* generated: the prelude's sources */
 
 #define EXPORT(name) __attribute__((export_name(name)))
+#define FIRST_TURNS (48 * 1024) /* bytes for them: memory that has grown serves no other run */
 #define JOB_TICKS 100 /* what a job costs at least, so that a loop of empty jobs ends */
 enum { MALFORMED = -1, TOO_LARGE = -2, WRONG_STATE = -3 };
 enum state { RAW, BOOTED, LOADED, RUNNING, ENDED };
@@ -456,6 +457,7 @@ EXPORT("load") int load(uint32_t n) {
     if (JS_ResolveModule(ctx, entry_module) < 0) return answer_error(JS_GetException(ctx));
     JS_DefinePropertyValueStr(ctx, bundle, "modules", JS_NewObject(ctx), JS_PROP_C_W_E);
     JS_RunGC(rt);
+    heap_reserve(FIRST_TURNS);
     state = LOADED;
     return answer_ok();
 }

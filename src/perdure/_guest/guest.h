@@ -48,6 +48,7 @@ extern struct arena arena;
 /* Blocks of memory, which are zeros when they are taken. */
 void *heap_take(size_t wanted); /* NULL: there is no room */
 void heap_give(void *p);
+void heap_reserve(size_t wanted); /* a free block of at least this size, if there is room */
 size_t heap_size(const void *p); /* at least what was wanted */
 
 void note_used(const struct out *o); /* before it is let go, or made shorter */

@@ -111,6 +111,10 @@ static bool grow(uint32_t size) {
     return true;
 }
 
+void heap_reserve(size_t wanted) {
+    if (!find((uint32_t)wanted)) grow((uint32_t)wanted); /* none more is no error yet */
+}
+
 void *heap_take(size_t wanted) {
     if (wanted > UINT32_MAX / 2) return NULL;
     uint32_t size = wanted < LEAST ? LEAST : ((uint32_t)wanted + UNIT - 1) / UNIT * UNIT;
