@@ -40,10 +40,24 @@ PURE_TESTS = (
 )
 
 
+# Whole folders that only compute: they take the processor that the other tests leave.
+COMPUTING = (*PURE_TESTS, "tests/differential", "tests/values", "tests/conformance/test_mutants.py")
+
+
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The whole suite, in the environment that uv has made."""
-    session.run("python", "-m", "pytest", *session.posargs)
+    """The whole suite, in the environment that uv has made; pytest's arguments choose a part."""
+    pytest = ("python", "-m", "pytest")
+    if session.posargs:
+        session.run(*pytest, *session.posargs)
+        return
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+    with ThreadPoolExecutor(1) as pool:
+        computing = pool.submit(_failure, (*pytest, "-q", *COMPUTING), path)
+        session.run(*pytest, *(f"--ignore={tests}" for tests in COMPUTING))
+        failure = computing.result()
+    if failure is not None:
+        session.error(failure)
 
 
 @nox.session(venv_backend="none")

@@ -1,7 +1,7 @@
 """Approvals: somebody asks over HTTP, somebody else decides by a link in a mail, days later.
 
-``PERDURE_BASE_URL=http://127.0.0.1:8000 uvicorn approvals:app``. The run waits for the click, for as
-long as it takes, without a process: only the link, the time and what was decided are kept.
+``PERDURE_BASE_URL=http://127.0.0.1:8000 uvicorn approvals:app``. The run waits for the click, as
+long as that takes, without a process: only the link, the time and the decision are kept.
 """
 
 from __future__ import annotations

@@ -183,7 +183,9 @@ class FilesStorage(Part[Files], abc.Storage):
 
     @reads
     def get_hook(self, token: str) -> m.HookRecord:
-        if hook := self.store.holder(token):
+        with self.store.locked():  # lest it moves from a page that is read later to an earlier one
+            hook = self.store.holder(token)
+        if hook:
             return hook
         raise errors.HookNotFoundError(token)
 

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from hypothesis.errors import HypothesisDeprecationWarning
 
 from perdure.abc import Capability
 from perdure.errors import UsageError, WorldUnavailableError
+from perdure.model import EntityId, HookRecord, RunId
 from perdure.testing.clock import ManualClock
 from perdure.testing.conformance import (
     Difference,
@@ -276,6 +278,21 @@ def test_storage_needs_a_place_for_a_name() -> None:
 
 def test_every_machine_has_its_check() -> None:
     assert tuple(MACHINES) == _kit.MACHINES
+
+
+def test_when_a_hook_was_made_counts_only_where_clocks_are_the_kits() -> None:
+    """By its own clock a world says another time than the reference world."""
+    hook = HookRecord(
+        run_id=RunId("run_a"),
+        hook_id=EntityId("hook_1"),
+        token="t",
+        metadata=None,
+        is_webhook=False,
+        created_at_ms=1,
+    )
+    later = replace(hook, created_at_ms=2)
+    assert _calls.comparable(hook, times=False) == _calls.comparable(later, times=False)
+    assert _calls.comparable(hook) != _calls.comparable(later)
 
 
 @pytest.mark.anyio

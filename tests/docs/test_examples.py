@@ -26,7 +26,7 @@ PAGES = [
 EXECUTED = {
     ("README.md", "python"): 1,  # test_the_readmes_service_runs
     ("README.md", "ts"): 1,
-    ("docs/world-authors.md", "python"): 7,  # test_world_authors.py
+    ("docs/world-authors.md", "python"): 8,  # test_world_authors.py
     ("docs/world-authors.md", "sh"): 1,  # likewise
     ("worlds/perdure-sqlite/README.md", "python"): 1,  # test_a_worlds_readme_opens_it
 }

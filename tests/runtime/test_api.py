@@ -50,6 +50,7 @@ def test_step_takes_what_it_says() -> None:
         "*fatal_on": (),
         "*timeout": None,
         "*queue": "default",
+        "*cancellable": False,
     }
 
 

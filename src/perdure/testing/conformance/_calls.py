@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import anyio
 
 from ..._model.events import Event, EventType
+from ..._model.hooks import HookRecord
 from ..._model.queue import Lease
 from ..._model.runs import RunFilter, RunRecord
 from ...abc import World
@@ -136,6 +137,8 @@ def comparable(value: Any, *, times: bool = True) -> Any:
         return type(value).__name__
     if isinstance(value, Lease):
         return ("lease", value.item, value.is_wake, value.expires_at_ms if times else 0)
+    if isinstance(value, HookRecord) and not times:
+        value = dataclasses.replace(value, created_at_ms=0)
     if isinstance(value, Event) and value.type is EventType.RUN_MOVED:
         value = dataclasses.replace(value, facts={**value.facts, "from": ""})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
