@@ -102,8 +102,11 @@ class Headers(_Frozen, Mapping[str, str]):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self.get_all(name))
 
-    __eq__ = _Frozen.__eq__
-    __hash__ = _Frozen.__hash__
+    def __eq__(self, other: object) -> bool:
+        return _Frozen.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        return _Frozen.__hash__(self)
 
     def __repr__(self) -> str:
         return f"Headers({list(self.pairs)!r})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from perdure import Run, Worker, Workflow, resume_hook, start, step
@@ -100,8 +102,11 @@ async def test_a_conflict_is_told_with_its_facts_and_again_when_it_is_replayed(
         loser = await start(flow("loses"), ["t"], world=world)
         order = await loser.result(timeout=20)
         assert isinstance(order, list)
-        heard: list[object] = order
-        assert sorted(map(str, heard)) == ["asked", "hook: HookConflictError", "step"]
+        assert sorted(map(str, cast("list[object]", order))) == [
+            "asked",
+            "hook: HookConflictError",
+            "step",
+        ]
         await resume_hook("t", 5, world=world)
         assert await owner.result(timeout=20) == 5
     await passes(world, loser)

@@ -1,5 +1,4 @@
-"""Shelf: many books at once: claims of those that are due, and pages of
-lists.
+"""Shelf: many books at once, to claim those that are due and to list pages of them.
 
 For worlds that hold runs as ``Book`` values. Pure: books are changed in memory, and the world
 writes each that is returned.

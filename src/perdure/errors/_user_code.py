@@ -49,7 +49,7 @@ class AbortError(UserCodeError):
         text = reason.text if isinstance(reason, GuestError) else "it was aborted"
         super().__init__(reason if isinstance(reason, str) else text)
         self.reason = reason
-        self.__cause__ = reason if isinstance(reason, GuestError) else None
+        self.__cause__: BaseException | None = reason if isinstance(reason, GuestError) else None
 
 
 class AttributeLimitError(FatalError):

@@ -9,6 +9,8 @@ do as the calls of their classes, in a quarter of the time.
 
 from __future__ import annotations
 
+from typing import cast
+
 from .._core.attributes import (
     attributes_after as attributes_after,
     merged_attributes as merged_attributes,
@@ -81,5 +83,11 @@ from .._core.transitions import (
     transition as transition,
 )
 from .._core.urls import WorldUrl as WorldUrl, parse_url as parse_url
-from .._model.constructors import make_committed as make_committed, make_lease as make_lease
+from .._model import constructors as _constructors
+from .._model.commit import Committed as _Committed
+from .._model.queue import Lease as _Lease
 from .._model.streams import is_system_stream as is_system_stream
+
+# To be called only: what is checked of a call of the class is checked of these.
+make_committed: type[_Committed] = cast("type[_Committed]", _constructors.make_committed)
+make_lease: type[_Lease] = cast("type[_Lease]", _constructors.make_lease)

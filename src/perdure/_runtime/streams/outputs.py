@@ -42,7 +42,7 @@ class Outputs:
         """
         self.world = world
         self.loop = loop
-        self.run_id = RunId(writer.partition("/")[0])
+        self.run_id: RunId = RunId(writer.partition("/")[0])
         self._writer = writer
         self._attempt = attempt
         self._sinks: dict[tuple[World, str, str], Sink] = {}
