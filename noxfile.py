@@ -40,8 +40,12 @@ PURE_TESTS = (
 )
 
 
-# Whole folders that only compute: they take the processor that the other tests leave.
-COMPUTING = (*PURE_TESTS, "tests/differential", "tests/values", "tests/conformance/test_mutants.py")
+# They run beside the others, which wait more than they compute.
+BESIDE = (
+    *PURE_TESTS,
+    *("tests/differential", "tests/values", "tests/conformance/test_mutants.py"),
+    *("worlds", "examples"),
+)
 
 
 @nox.session(venv_backend="none")
@@ -53,9 +57,9 @@ def tests(session: nox.Session) -> None:
         return
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     with ThreadPoolExecutor(1) as pool:
-        computing = pool.submit(_failure, (*pytest, "-q", *COMPUTING), path)
-        session.run(*pytest, *(f"--ignore={tests}" for tests in COMPUTING))
-        failure = computing.result()
+        beside = pool.submit(_failure, (*pytest, "-q", *BESIDE), path)
+        session.run(*pytest, "tests", *(f"--ignore={tests}" for tests in BESIDE))
+        failure = beside.result()
     if failure is not None:
         session.error(failure)
 
