@@ -47,7 +47,7 @@ bodies: list[Body] = []
 
 @step(name="bench:work")
 async def work() -> object:
-    """What the benchmark is at."""
+    """Run the body that the benchmark is at."""
     return await bodies[-1]()
 
 
@@ -117,7 +117,7 @@ async def latency(world: World, read: Callable[[Run], Awaitable[list[float]]]) -
 
 
 async def delays(run: Run) -> list[float]:
-    """What each chunk took, as it says itself when it was sent."""
+    """The seconds that each chunk took; it holds the time when it was sent."""
     return [time.time() - float(str(sent)) async for sent in run.readable()]
 
 

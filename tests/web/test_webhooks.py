@@ -20,7 +20,7 @@ from perdure.values import Request, Response
 from perdure.web import HttpLimits, app
 from perdure.web._webhooks import METHODS
 from tests.web.clients import BASE, client_of
-from tests.web.waiting import answer, requests_of, waiting_run, webhook_path
+from tests.web.waiting import answer, requests_of, wait_at, waiting_run, webhook_path
 from tests.worlds import IN_MEMORY
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +174,16 @@ async def test_a_request_that_is_repeated_with_its_key_counts_once(world: World)
         assert again.text == "once"
         assert await requests_of(run) == [request]
         await _call_and_go(client, run, "event-8", 2)
+
+
+async def test_a_key_is_of_one_webhook(world: World) -> None:
+    """Another sender may have the same key: its request to another webhook of the run counts."""
+    run = await waiting_run(world, "t1")
+    await wait_at(world, run, "t2")
+    async with client_of(app(world)) as client:
+        for token in ("t1", "t2", "t1"):
+            await client.post(webhook_path(token), headers={"idempotency-key": "1"})
+    assert [r.url.rpartition("/")[2] for r in await requests_of(run)] == ["t1", "t2"]
 
 
 @pytest.mark.parametrize("is_repeatable", [False, True])

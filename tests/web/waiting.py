@@ -9,9 +9,7 @@ from perdure.model import EntityId, Event, EventType, HookClaim, TurnCommit
 from perdure.values import Request, Response
 from tests.web.flows import WORKFLOWS
 
-__all__ = ("answer", "requests_of", "waiting_run", "webhook_path")
-
-_HOOK = EntityId("hook_1")
+__all__ = ("answer", "requests_of", "wait_at", "waiting_run", "webhook_path")
 
 
 def webhook_path(token: str) -> str:
@@ -29,27 +27,36 @@ async def waiting_run(
 ) -> Run:
     """A run that waits at a hook with this token."""
     run = await start(WORKFLOWS["sleep"], world=world, base_url=base_url)
+    await wait_at(world, run, token, respond_with, is_webhook=is_webhook)
+    return run
+
+
+async def wait_at(
+    world: World, run: Run, token: str, respond_with: object = None, *, is_webhook: bool = True
+) -> None:
+    """Have the run wait at a hook with this token, too."""
+    record = await run.info()
+    hook_id = EntityId(f"hook_{record.turn + 1}")
     metadata = encode({"respondWith": respond_with, "metadata": None}, where="metadata")
-    claim = HookClaim(hook_id=_HOOK, token=token, metadata=metadata, is_webhook=is_webhook)
+    claim = HookClaim(hook_id=hook_id, token=token, metadata=metadata, is_webhook=is_webhook)
     created = Event(
         type=EventType.HOOK_CREATED,
-        key=f"{_HOOK}/created",
+        key=f"{hook_id}/created",
         at_ms=world.now_ms(),
-        entity=_HOOK,
+        entity=hook_id,
         facts={"token": token, "webhook": is_webhook, "at": "flow.ts:1:1"},
     )
     commit = TurnCommit(
         run_id=run.id,
-        commit_id=f"{run.id}-1",
-        turn=0,
-        expected_position=1,
+        commit_id=f"{run.id}-{hook_id}",
+        turn=record.turn,
+        expected_position=record.position,
         consumed=1,
         log_digest=b"digest",
         events=(created,),
         hooks_claimed=(claim,),
     )
     await world.storage.commit(commit)
-    return run
 
 
 async def requests_of(run: Run) -> list[Request]:

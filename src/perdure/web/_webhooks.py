@@ -88,7 +88,7 @@ class Webhook:
         if not hook.is_webhook:
             raise HookNotFoundError(token)
         way = _way_of(hook)
-        resume_id, is_repeatable = _resume_id(request)
+        resume_id, is_repeatable = _resume_id(token, request)
         reply = Reply(world, hook.run_id, resume_id) if way == _MANUAL else None
         base_url = self._site.base_url or await _base_url_of(world, hook)
         payload = await self._payload(token, base_url, request, reply)
@@ -135,12 +135,13 @@ class Webhook:
             raise
 
 
-def _resume_id(request: HttpRequest) -> tuple[str, bool]:
-    """A name for the request, and whether a repeat of it has the same."""
+def _resume_id(token: str, request: HttpRequest) -> tuple[str, bool]:
+    """A name for the request, and whether a repeat of it to the same webhook has the same."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return fresh_id("resume"), False
-    return f"key_{hashlib.sha256(key.encode()).hexdigest()}", True
+    name = hashlib.sha256(f"{token}\0{key}".encode()).hexdigest()
+    return f"key_{name}", True
 
 
 async def _base_url_of(world: World, hook: Hook) -> str:
