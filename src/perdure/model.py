@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._model.children import ChildStart as ChildStart, Watch as Watch, Watcher as Watcher
 from ._model.commit import (
     Append as Append,
     Appended as Appended,

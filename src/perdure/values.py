@@ -27,6 +27,7 @@ __all__ = (
     "Request",
     "Response",
     "Rewind",
+    "RunRef",
     "StepRef",
     "Stream",
     "StreamReader",
@@ -101,6 +102,14 @@ class TypedArray(AsItIs):
 
     tag: int  # 68 to 72, 77 to 79, 84 to 86: see docs/protocol.md
     data: bytes  # a whole number of items
+
+
+@final
+@value_class(kw_only=False)
+class RunRef(AsItIs):
+    """A run, as workflow code passes it on: ``perdure.get_run(ref.run_id)`` asks about it."""
+
+    run_id: str
 
 
 @final

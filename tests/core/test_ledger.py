@@ -15,7 +15,9 @@ from perdure._model.commands import (
     OpenHook,
     ScheduleStep,
     SetAttributes,
+    StartChild,
     StartWait,
+    WatchRun,
 )
 from perdure.model import EntityId, Event, EventType
 from tests.core.strategies import events
@@ -140,3 +142,42 @@ def test_a_copy_is_worked_on_alone() -> None:
     copy.deliver(delivery(EventType.STEP_FAILED, STEP.id))
     copy.note([DisposeHook(id=HOOK.id)])
     assert ledger == noted(STEP, WAIT, HOOK)
+
+
+CHILD = StartChild(
+    id=EntityId("child_5"),
+    entry="w.ts#f",
+    name="f",
+    input=b"",
+    attributes={},
+    token=None,
+    run_id="run_c",
+    asks=False,
+    at="",
+)
+WATCH = WatchRun(id=EntityId("watch_6"), run_id="run_c", at="")
+
+
+def test_a_watch_is_open_until_the_run_has_ended() -> None:
+    ledger = noted(CHILD, WATCH)
+    assert ledger.runs == {WATCH.id: "run_c"}
+    ledger.deliver(delivery(EventType.CHILD_ENDED, WATCH.id))
+    assert ledger.is_empty
+
+
+@pytest.mark.parametrize("kind", [EventType.CHILD_STARTED, EventType.CHILD_CONFLICT])
+def test_a_start_that_asks_is_open_until_it_is_answered(kind: EventType) -> None:
+    ledger = noted(replace(CHILD, asks=True))
+    copy = ledger.copy()
+    ledger.deliver(delivery(kind, CHILD.id))
+    assert ledger.is_empty
+    assert copy.runs == {CHILD.id: "run_c"}
+
+
+@pytest.mark.parametrize("fact", ["run_id", "status", "code", "token"])
+def test_the_digest_has_the_facts_that_the_guest_is_told(fact: str) -> None:
+    event = delivery(EventType.CHILD_ENDED, WATCH.id)
+    told = replace(event, facts={fact: "failed"})
+    assert next_digest(b"", told) != next_digest(b"", event)
+    unlike = replace(told, type=EventType.STEP_COMPLETED)
+    assert next_digest(b"", unlike) == next_digest(b"", replace(event, type=unlike.type))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from perdure._core.landing import fresh_record
 from perdure._core.ledger import Ledger
 from perdure._core.turn import (
     StepRoute,
@@ -37,10 +38,22 @@ from perdure._model.commands import (
     Outcome,
     ScheduleStep,
     SetAttributes,
+    StartChild,
     StartWait,
+    WatchRun,
 )
 from perdure.errors import DivergenceError
-from perdure.model import EntityId, Event, EventType, HookClaim, RunId, RunOutcome, RunStatus
+from perdure.model import (
+    Digest,
+    EntityId,
+    Event,
+    EventType,
+    HookClaim,
+    NewRun,
+    RunId,
+    RunOutcome,
+    RunStatus,
+)
 
 RUN = RunId("run_1")
 NOW = 1000
@@ -316,3 +329,90 @@ def test_an_abort_is_recorded_and_steps_are_to_hear_of_it() -> None:
         )
     assert not plan(answer(ELSEWHERE)).has_aborts
     assert not plan(answer(ELSEWHERE, outcome=Completed(b""))).has_aborts
+
+
+CHILD = StartChild(
+    id=entity("child_6"),
+    entry="w.ts#f",
+    name="f",
+    input=b"args",
+    attributes={"a": "b"},
+    token=None,
+    run_id="run_c",
+    asks=False,
+    at="w.ts:9:1",
+)
+KEYED = replace(CHILD, id=entity("child_7"), token="t", run_id="run_k", asks=True)
+WATCH = WatchRun(id=entity("watch_8"), run_id="run_c", at="w.ts:10:1")
+PARENT = fresh_record(
+    NewRun(
+        run_id=RUN,
+        workflow="w",
+        bundle=Digest("b"),
+        engine=Digest("e"),
+        input=b"",
+        created_at_ms=0,
+        secret=b"s",
+    )
+)
+
+
+def family_plan(made: Answer) -> TurnPlan:
+    return plan_turn(replace(request(made), record=PARENT), made, Ledger.empty())
+
+
+def test_children_are_started_and_watched_with_the_turn() -> None:
+    made = family_plan(answer(CHILD, WATCH, KEYED))
+    assert [(e.type, e.key, e.payload, dict(e.facts)) for e in made.events] == [
+        (
+            EventType.CHILD_CREATED,
+            "child_6/created",
+            b"args",
+            {"run_id": "run_c", "entry": "w.ts#f", "workflow": "f", "at": "w.ts:9:1"},
+        ),
+        (
+            EventType.WATCH_CREATED,
+            "watch_8/created",
+            None,
+            {"run_id": "run_c", "at": "w.ts:10:1"},
+        ),
+        (
+            EventType.CHILD_CREATED,
+            "child_7/created",
+            b"args",
+            {
+                "run_id": "run_k",
+                "entry": "w.ts#f",
+                "workflow": "f",
+                "at": "w.ts:9:1",
+                "token": "t",
+                "asks": True,
+            },
+        ),
+    ]
+    assert [(start.entity, start.new.run_id, start.asks) for start in made.starts] == [
+        ("child_6", "run_c", False),
+        ("child_7", "run_k", True),
+    ]
+    assert [(watch.entity, watch.run_id) for watch in made.watches] == [("watch_8", "run_c")]
+    assert (made.outcome, made.wake_at_ms) == (None, None)
+
+
+def test_a_run_that_ends_starts_children_and_waits_for_none() -> None:
+    made = family_plan(answer(CHILD, WATCH, outcome=Completed(b"v")))
+    assert [start.entity for start in made.starts] == ["child_6"]
+    assert made.watches == ()
+    assert len(made.events) == 2
+
+
+def test_a_tampered_guest_starts_nothing() -> None:
+    made = answer(CHILD)
+    refused = plan_turn(request(made, failure=b"tampered"), made, Ledger.empty())
+    assert (refused.starts, refused.events) == ((), ())
+
+
+def test_a_start_made_again_is_compared() -> None:
+    recorded = {event.key: event for event in family_plan(answer(CHILD)).events}
+    check_repeated(RUN, [CHILD], recorded)
+    with pytest.raises(DivergenceError):
+        check_repeated(RUN, [replace(CHILD, run_id="run_x")], recorded)

@@ -17,6 +17,7 @@ from perdure._protocol.snapshot_format import (
     LEDGER_FORMAT,
     MAGIC,
     MAX_FOLD_BYTES,
+    RUNS_FORMAT,
     SnapshotHeader,
     decode_ledger,
     decode_snapshot,
@@ -117,6 +118,15 @@ def test_a_ledger_comes_back(tables: tuple[Any, ...], printed: list[Any]) -> Non
     assert decode_ledger(encode_ledger([*tables, *lines])) == [*tables, *lines]
 
 
+@given(TABLES, st.lists(PRINTED), st.dictionaries(NAMES, NAMES))
+def test_a_ledger_with_runs_is_of_another_version(
+    tables: tuple[Any, ...], printed: list[Any], runs: dict[str, str]
+) -> None:
+    lines = [[at, [list(line) for line in console]] for at, console in printed]
+    data = encode_ledger([*tables, *lines, runs])
+    assert (cbor2.loads(data)[0], decode_ledger(data)) == (RUNS_FORMAT, [*tables, *lines, runs])
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | NAMES | st.binary(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.integers(), inner),
@@ -124,7 +134,11 @@ VALUES = st.recursive(
 )
 
 
-@given(st.lists(VALUES, max_size=6).map(lambda fields: [LEDGER_FORMAT, *fields]) | VALUES)
+@given(
+    st.lists(VALUES, max_size=6).map(lambda fields: [LEDGER_FORMAT, *fields])
+    | st.lists(VALUES, max_size=6).map(lambda fields: [RUNS_FORMAT, *fields])
+    | VALUES
+)
 def test_any_other_value_is_no_ledger(value: Any) -> None:
     """It is refused by name, or it is a ledger."""
     try:
@@ -158,18 +172,21 @@ def test_lines_of_another_form_are_refused(lines: object) -> None:
         decode_ledger(encode_ledger([{}, {}, {}, b"", lines]))
 
 
-@pytest.mark.parametrize("version", [0, LEDGER_FORMAT + 1, 2**62])
+@pytest.mark.parametrize("version", [0, RUNS_FORMAT + 1, 2**62])
 @given(tables=TABLES, more=st.lists(NAMES | TABLES.map(list), max_size=3))
 def test_a_ledger_of_another_version_is_refused_by_name(
     version: int, tables: tuple[Any, ...], more: list[Any]
 ) -> None:
     """Whatever else it holds: nothing but its version is looked at."""
-    reason = f"its fold has version {version}, this package reads {LEDGER_FORMAT}"
+    reason = f"its fold has version {version}, this package reads {RUNS_FORMAT}"
     with pytest.raises(SnapshotRejectedError, match=reason):
         decode_ledger(cbor2.dumps([version, *more, *tables]))
 
 
-@pytest.mark.parametrize("fields", [[], [LEDGER_FORMAT], [LEDGER_FORMAT, {}, {}, {}], ["1"], [-1]])
+@pytest.mark.parametrize(
+    "fields",
+    [[], [LEDGER_FORMAT], [LEDGER_FORMAT, {}, {}, {}], [RUNS_FORMAT, {}, {}, {}, b""], ["1"], [-1]],
+)
 def test_a_ledger_of_fewer_parts_is_refused(fields: list[Any]) -> None:
     with pytest.raises(SnapshotRejectedError, match="its fold has other parts"):
         decode_ledger(cbor2.dumps(fields))

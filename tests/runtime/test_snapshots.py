@@ -72,7 +72,7 @@ def flipped(data: bytes) -> bytes:
 
 def with_later_ledger(data: bytes) -> bytes:
     header, fold, delta = decode_snapshot(data, key=None)
-    fields: list[object] = [2, *decode_ledger(fold), "of a later version"]
+    fields: list[object] = [3, *decode_ledger(fold), "of a later version"]
     return encode_snapshot(header, cbor2.dumps(fields), delta, key=None)
 
 

@@ -26,7 +26,7 @@ class Entity:
     kind: EntityKind
     id: EntityId
     state: str
-    name: str  # step id, hook token, "" for a wait
+    name: str  # step id, hook token, run id of a child or watch, "" for a wait
     at: str  # source position of the await that made it
     created_ms: int
     ended_ms: int | None = None
@@ -88,7 +88,7 @@ def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> En
         kind=kind,
         id=entity,
         state=state,
-        name=_text(facts.get("step") or facts.get("token")),
+        name=_text(facts.get("step") or facts.get("run_id") or facts.get("token")),
         at=_text(facts.get("at")),
         created_ms=event.at_ms,
         ended_ms=event.at_ms if is_ended(kind, state) else None,

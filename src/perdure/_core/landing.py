@@ -62,6 +62,8 @@ def created_event(new: NewRun) -> Event:
     }
     if new.hook is not None:
         facts["hook"] = new.hook.token
+    if new.entry:
+        facts["entry"] = new.entry
     return make_event(
         type=EventType.RUN_CREATED,
         key="run/created",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from .._model.commands import (
@@ -19,22 +19,29 @@ from .._model.commands import (
     OpenHook,
     ScheduleStep,
     SetAttributes,
+    StartChild,
     StartWait,
+    WatchRun,
 )
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 
 __all__ = ("KEYED_HOOK", "Ledger", "next_digest")
 
+_TOLD_FACTS = ("run_id", "status", "code", "token")
 KEYED_HOOK = EntityId("hook_0")  # of a run that was started with a token; no guest makes this id
 
 _ENDS_STEP = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED})
+_ENDS_RUN = frozenset({EventType.CHILD_STARTED, EventType.CHILD_CONFLICT, EventType.CHILD_ENDED})
 _ENDS_HOOK = frozenset({EventType.HOOK_CONFLICT, EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
 
 
 def next_digest(digest: bytes, event: Event) -> bytes:
     """The rolling digest after one more delivery."""
     head = f"{event.type}\0{event.entity or ''}\0{event.at_ms}\0".encode()
+    if event.type in _ENDS_RUN:  # of which the guest is told facts, too
+        facts = event.facts
+        head += "\0".join([str(facts.get(name) or "") for name in _TOLD_FACTS]).encode() + b"\0"
     return hashlib.blake2b(digest + head + (event.payload or b""), digest_size=16).digest()
 
 
@@ -46,6 +53,7 @@ class Ledger:
     waits: dict[EntityId, int]  # entity -> resume_at_ms
     hooks: dict[EntityId, str]  # entity -> token
     digest: bytes
+    runs: dict[EntityId, str] = field(default_factory=dict[EntityId, str])  # entity -> run id
 
     @classmethod
     def empty(cls) -> Ledger:
@@ -54,12 +62,18 @@ class Ledger:
 
     def copy(self) -> Ledger:
         """One to work on; this one stays as it is."""
-        return replace(self, steps=dict(self.steps), waits=dict(self.waits), hooks=dict(self.hooks))
+        return replace(
+            self,
+            steps=dict(self.steps),
+            waits=dict(self.waits),
+            hooks=dict(self.hooks),
+            runs=dict(self.runs),
+        )
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is open: then nothing can ever be delivered."""
-        return not (self.steps or self.waits or self.hooks)
+        return not (self.steps or self.waits or self.hooks or self.runs)
 
     def next_due_ms(self) -> int | None:
         """When the earliest wait is due."""
@@ -85,6 +99,8 @@ class Ledger:
             self.waits.pop(event.entity, None)
         elif event.type in _ENDS_HOOK:
             self.hooks.pop(event.entity, None)
+        elif event.type in _ENDS_RUN:
+            self.runs.pop(event.entity, None)
 
     def _begin(self, event: Event) -> None:
         """Note the token that a keyed start has from the first."""
@@ -104,6 +120,11 @@ class Ledger:
                     self.hooks[command.id] = command.token
                 case DisposeHook():
                     self.hooks.pop(command.id, None)
+                case WatchRun():
+                    self.runs[command.id] = command.run_id
+                case StartChild():
+                    if command.asks:
+                        self.runs[command.id] = command.run_id
                 case Abort() | AskHook() | SetAttributes():
                     pass
                 case _:

@@ -23,6 +23,8 @@ class EntityKind(StrEnum):
     WAIT = "wait"
     HOOK = "hook"
     ABORT = "abort"
+    CHILD = "child"
+    WATCH = "watch"
 
 
 _E = EventType
@@ -87,6 +89,16 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
     EntityKind.ABORT: {
         "absent": {_E.ABORT_REQUESTED: "aborted", _E.ABORT_RECEIVED: "aborted"},
         "aborted": {},
+    },
+    EntityKind.CHILD: {
+        "absent": {_E.CHILD_CREATED: "started"},
+        "started": {_E.CHILD_STARTED: "started", _E.CHILD_CONFLICT: "conflicted"},
+        "conflicted": {},
+    },
+    EntityKind.WATCH: {
+        "absent": {_E.WATCH_CREATED: "waiting"},
+        "waiting": {_E.CHILD_ENDED: "ended"},
+        "ended": {},
     },
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import assert_never
 
+from .._model.children import ChildStart, Watch
 from .._model.commands import (
     Abort,
     Answer,
@@ -22,16 +23,19 @@ from .._model.commands import (
     OpenHook,
     ScheduleStep,
     SetAttributes,
+    StartChild,
     StartWait,
+    WatchRun,
 )
 from .._model.constructors import make_event, make_new_message, make_outcome
 from .._model.events import Event, EventType, Fact
 from .._model.hooks import HookClaim
 from .._model.ids import EntityId, RunId
 from .._model.queue import NewMessage
-from .._model.runs import RunOutcome, RunStatus
+from .._model.runs import RunOutcome, RunRecord, RunStatus
 from .._value_class import constructor, value_class
 from ..errors import DivergenceError
+from .children import child_start
 from .ledger import Ledger
 
 __all__ = (
@@ -71,6 +75,7 @@ class TurnRequest:
     routes: Mapping[EntityId, StepRoute]  # of each of their ``steps_to_run``
     stalled_error: bytes  # of a run that waits for nothing
     failure: bytes | None = None  # the run fails by this, also if it asks for more
+    record: RunRecord | None = None  # of the run; its children derive from it
 
 
 @value_class
@@ -86,6 +91,8 @@ class TurnPlan:
     wake_at_ms: int | None
     has_news: bool  # the guest is to be told of some of the events
     has_aborts: bool = False  # steps are to be told of some of them
+    starts: tuple[ChildStart, ...] = ()
+    watches: tuple[Watch, ...] = ()
 
 
 make_plan = constructor(TurnPlan)
@@ -171,6 +178,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     events: list[Event] = []
     claims: list[HookClaim] = []
     releases: list[EntityId] = []
+    watches: list[Watch] = []
+    has_children = False
     has_news = has_aborts = False
     for command in fresh:
         events.append(_event(command, request.now_ms))
@@ -188,6 +197,10 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
             has_news = True
         elif isinstance(command, Abort):
             has_aborts = True
+        elif isinstance(command, WatchRun):
+            watches.append(Watch(entity=command.id, run_id=RunId(command.run_id)))
+        elif isinstance(command, StartChild):
+            has_children = True
     return make_plan(
         events=tuple(events),
         messages=tuple(messages),
@@ -198,6 +211,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
         wake_at_ms=request.now_ms if has_news else ledger.next_due_ms(),
         has_news=has_news,
         has_aborts=has_aborts,
+        starts=_starts(request, fresh) if has_children else (),
+        watches=tuple(watches),
     )
 
 
@@ -220,7 +235,17 @@ def _last_plan(request: TurnRequest, outcome: RunOutcome) -> TurnPlan:
         wake_at_ms=None,
         has_news=False,
         has_aborts=any(isinstance(c, Abort) for c in commands),
+        starts=_starts(request, commands),
     )
+
+
+def _starts(request: TurnRequest, commands: Iterable[Command]) -> tuple[ChildStart, ...]:
+    parent, now_ms = request.record, request.now_ms
+    starts = [command for command in commands if isinstance(command, StartChild)]
+    if not starts:
+        return ()
+    assert parent is not None  # whoever asks for a turn of a run knows it
+    return tuple([child_start(command, parent, now_ms=now_ms) for command in starts])
 
 
 def check_repeated(
@@ -310,6 +335,13 @@ def _event(command: Command, now_ms: int) -> Event:
                 entity=command.id,
                 payload=command.reason,
             )
+        case StartChild():
+            return _created(
+                command.id, EventType.CHILD_CREATED, _child_facts(command), now_ms, command.input
+            )
+        case WatchRun():
+            watched: dict[str, Fact] = {"run_id": command.run_id, "at": command.at}
+            return _created(command.id, EventType.WATCH_CREATED, watched, now_ms)
         case SetAttributes():
             return make_event(
                 type=EventType.ATTRIBUTES_SET,
@@ -331,6 +363,20 @@ def _hook_facts(command: OpenHook) -> dict[str, Fact]:
         facts["keep_ms"] = command.keep_ms
     if command.force:
         facts["force"] = True
+    return facts
+
+
+def _child_facts(command: StartChild) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {
+        "run_id": command.run_id,
+        "entry": command.entry,
+        "workflow": command.name,
+        "at": command.at,
+    }
+    if command.token is not None:
+        facts["token"] = command.token
+    if command.asks:
+        facts["asks"] = True
     return facts
 
 

@@ -20,6 +20,8 @@ struct arena arena;
 JSValue helpers, commands, console_lines;
 static JSValue bundle, entry_module, main_promise, steps_table, builtins;
 static int64_t open_entities;
+static JSModuleDef **sources; /* the bundle's modules, in the order of their loading */
+static uint32_t source_count;
 static JSRuntime *rt;
 static JSContext *ctx;
 static enum state state;
@@ -101,7 +103,65 @@ static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque) {
     if (JS_IsException(m)) return NULL;
     JSModuleDef *def = JS_VALUE_GET_PTR(m);
     JS_FreeValue(c, m);
+    JSModuleDef **more = js_realloc(c, sources, (source_count + 1) * sizeof *sources);
+    if (!more) return NULL;
+    sources = more;
+    sources[source_count++] = def;
     return def;
+}
+
+static JSModuleDef *find_source(const char *name, size_t n) {
+    for (uint32_t k = 0; k < source_count; k++) {
+        JSAtom atom = JS_GetModuleName(ctx, sources[k]);
+        const char *s = JS_AtomToCString(ctx, atom);
+        bool is_it = s && strlen(s) == n && memcmp(s, name, n) == 0;
+        JS_FreeCString(ctx, s);
+        JS_FreeAtom(ctx, atom);
+        if (is_it) return sources[k];
+    }
+    return NULL;
+}
+
+/* The name by which a module exports this very object, or JS_ATOM_NULL. */
+static JSAtom export_name(JSModuleDef *m, JSValueConst object) {
+    JSValue ns = JS_GetModuleNamespace(ctx, m);
+    JSPropertyEnum *names = NULL;
+    uint32_t n = 0;
+    JSAtom found = JS_ATOM_NULL;
+    if (!JS_IsException(ns) && JS_GetOwnPropertyNames(ctx, &names, &n, ns, JS_GPN_STRING_MASK) == 0) {
+        for (uint32_t k = 0; k < n && found == JS_ATOM_NULL; k++) {
+            JSValue v = JS_GetProperty(ctx, ns, names[k].atom);
+            if (JS_IsException(v)) JS_FreeValue(ctx, JS_GetException(ctx)); /* not initialized yet */
+            else if (JS_IsObject(v) && JS_VALUE_GET_PTR(v) == JS_VALUE_GET_PTR(object))
+                found = JS_DupAtom(ctx, names[k].atom);
+            JS_FreeValue(ctx, v);
+        }
+        JS_FreePropertyEnum(ctx, names, n);
+    }
+    JS_FreeValue(ctx, ns);
+    return found;
+}
+
+/* exportOf(function): "module.ts#export", or undefined */
+JSValue js_export_of(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv) {
+    if (!JS_IsFunction(c, argv[0])) return JS_UNDEFINED;
+    for (uint32_t k = 0; k < source_count; k++) {
+        JSAtom name = export_name(sources[k], argv[0]);
+        if (name == JS_ATOM_NULL) continue;
+        JSAtom module = JS_GetModuleName(c, sources[k]);
+        const char *s = JS_AtomToCString(c, module), *e = JS_AtomToCString(c, name);
+        size_t n = strlen(s) + strlen(e) + 2;
+        char *text = js_malloc(c, n);
+        snprintf(text, n, "%s#%s", s, e);
+        JSValue entry = JS_NewString(c, text);
+        js_free(c, text);
+        JS_FreeCString(c, s);
+        JS_FreeCString(c, e);
+        JS_FreeAtom(c, module);
+        JS_FreeAtom(c, name);
+        return entry;
+    }
+    return JS_UNDEFINED;
 }
 
 static char *normalize(JSContext *c, const char *base, const char *name, void *opaque) {
@@ -485,13 +545,30 @@ static void begin_run(JSValueConst frame) {
     spent = 0;
 }
 
+/* The export to call; of a run whose frame says "module#export", module is set to that one. */
+static JSAtom entry_of(JSValueConst frame, JSValue *module) {
+    JSValue entry = JS_GetPropertyStr(ctx, frame, "entry");
+    const char *s = JS_IsString(entry) ? JS_ToCString(ctx, entry) : NULL, *mark = s ? strrchr(s, '#') : NULL;
+    JSModuleDef *def = mark ? find_source(s, mark - s) : NULL;
+    JSAtom atom = JS_ATOM_NULL;
+    if (mark) atom = JS_NewAtom(ctx, def ? mark + 1 : ""); /* which no module exports */
+    if (def) *module = JS_MKPTR(JS_TAG_MODULE, def);
+    JS_FreeCString(ctx, s);
+    JS_FreeValue(ctx, entry);
+    if (mark) return atom;
+    JSValue name = JS_GetPropertyStr(ctx, bundle, "export");
+    atom = JS_ValueToAtom(ctx, name);
+    JS_FreeValue(ctx, name);
+    return atom;
+}
+
 /* Evaluates the entry module, calls the workflow, and leaves its promise in main_promise. */
 static void call_workflow(JSValueConst frame) {
-    JSValue evaluated = JS_EvalFunction(ctx, JS_DupValue(ctx, entry_module));
+    JSValue module = entry_module;
+    JSAtom atom = entry_of(frame, &module);
+    JSValue evaluated = JS_EvalFunction(ctx, JS_DupValue(ctx, module));
     if (!JS_IsException(evaluated)) drain();
-    JSValue ns = JS_GetModuleNamespace(ctx, JS_VALUE_GET_PTR(entry_module));
-    JSValue name = JS_GetPropertyStr(ctx, bundle, "export");
-    JSAtom atom = JS_ValueToAtom(ctx, name);
+    JSValue ns = JS_GetModuleNamespace(ctx, JS_VALUE_GET_PTR(module));
     JSValue f = JS_IsException(evaluated) ? JS_EXCEPTION : JS_GetProperty(ctx, ns, atom);
     JSValue failure = JS_IsException(evaluated) || JS_IsException(f) ? JS_GetException(ctx) : JS_UNDEFINED;
     JSValueConst argv[4] = {JS_IsException(evaluated) ? JS_UNDEFINED : evaluated,
@@ -504,7 +581,6 @@ static void call_workflow(JSValueConst frame) {
     }
     JS_PromiseMarkAsHandled(ctx, main_promise);
     JS_FreeAtom(ctx, atom);
-    JS_FreeValue(ctx, name);
     JS_FreeValue(ctx, ns);
     JS_FreeValue(ctx, evaluated);
     JS_FreeValue(ctx, f);

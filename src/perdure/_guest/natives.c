@@ -381,7 +381,8 @@ JSValue make_natives(JSContext *ctx) {
                  {"settle", js_settle, 3},
                  {"leadsOn", js_leads_on, 1},
                  {"isForgotten", js_is_forgotten, 1},
-                 {"offer", js_offer, 1}};
+                 {"offer", js_offer, 1},
+                 {"exportOf", js_export_of, 1}};
     JSValue natives = JS_NewObject(ctx);
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         JS_SetPropertyStr(ctx, natives, table[k].name,

@@ -26,7 +26,9 @@ __all__ = (
     "Outcome",
     "ScheduleStep",
     "SetAttributes",
+    "StartChild",
     "StartWait",
+    "WatchRun",
 )
 
 
@@ -85,6 +87,30 @@ class Abort:
 
 
 @value_class
+class StartChild:
+    """Create a run of the same bundle."""
+
+    id: EntityId  # child_3
+    entry: str  # "module.ts#export"
+    name: str  # of its workflow
+    input: bytes
+    attributes: Mapping[str, str]
+    token: str | None  # of a keyed start
+    run_id: str
+    asks: bool  # deliver whether it was created
+    at: str
+
+
+@value_class
+class WatchRun:
+    """Deliver ``child_ended`` once this run has ended."""
+
+    id: EntityId  # watch_4
+    run_id: str
+    at: str
+
+
+@value_class
 class SetAttributes:
     """Merge into the run's attributes; None removes."""
 
@@ -95,6 +121,7 @@ class SetAttributes:
 
 Command: TypeAlias = (
     "ScheduleStep | StartWait | OpenHook | AskHook | DisposeHook | Abort | SetAttributes"
+    " | StartChild | WatchRun"
 )
 
 

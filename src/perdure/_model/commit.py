@@ -7,6 +7,7 @@ so an ambiguous time-out is resolved by asking again.
 from __future__ import annotations
 
 from .._value_class import value_class
+from .children import ChildStart, Watch
 from .events import Event
 from .hooks import HookClaim
 from .ids import EntityId, RunId
@@ -59,6 +60,8 @@ class TurnCommit:
     outcome: RunOutcome | None = None
     wake_at_ms: int | None = None  # the run's next timer; None if it has none
     leases: tuple[LeaseEnd, ...] = ()
+    starts: tuple[ChildStart, ...] = ()
+    watches: tuple[Watch, ...] = ()
     new: NewRun | None = None  # create the run in the same write; the turn is its first
 
 

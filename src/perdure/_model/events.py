@@ -43,6 +43,11 @@ class EventType(StrEnum):
     WAIT_COMPLETED = "wait_completed"
     ABORT_REQUESTED = "abort_requested"  # by the guest, of a signal that has crossed
     ABORT_RECEIVED = "abort_received"  # by others than the guest
+    CHILD_CREATED = "child_created"
+    CHILD_STARTED = "child_started"  # the answer to a start that could have been refused
+    CHILD_CONFLICT = "child_conflict"  # or this: another run has its id or its token
+    WATCH_CREATED = "watch_created"
+    CHILD_ENDED = "child_ended"  # the run that is watched: a child, or any other
     ATTRIBUTES_SET = "attributes_set"
     RUN_MOVED = "run_moved"  # to another world; what waits for it is the payload
 
@@ -59,6 +64,9 @@ DELIVERED = frozenset(
         EventType.HOOK_REGISTERED,
         EventType.HOOK_REVOKED,
         EventType.ABORT_RECEIVED,
+        EventType.CHILD_STARTED,
+        EventType.CHILD_CONFLICT,
+        EventType.CHILD_ENDED,
     }
 )
 

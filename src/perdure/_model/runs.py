@@ -78,6 +78,7 @@ class NewRun:
     secret: bytes = field(default=b"", repr=False)  # all that others cannot guess derives from it
     base_url: str = ""  # of the public routes, as known at the start
     hook: HookClaim | None = None  # a keyed start: the token to claim with the run
+    entry: str = ""  # "module.ts#export" of the bundle; empty: the bundle's own
 
 
 @value_class

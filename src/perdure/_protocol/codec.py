@@ -34,6 +34,7 @@ from ..values import (
     BigInt,
     DataView,
     RegExp,
+    RunRef,
     StepRef,
     Stream,
     TypedArray,
@@ -374,6 +375,8 @@ class _Encoder:
                 return value.isoformat()
             case StepRef():
                 return cbor2.CBORTag(Tag.STEP, {"id": value.id})
+            case RunRef():
+                return cbor2.CBORTag(Tag.RUN, [self.checked(value.run_id)])
             case Stream():
                 names = [self.checked(value.run_id), self.checked(value.name)]
                 return cbor2.CBORTag(Tag.STREAM, names)

@@ -26,6 +26,7 @@ from ..values import (
     ArrayBuffer,
     DataView,
     RegExp,
+    RunRef,
     StepRef,
     Stream,
     TypedArray,
@@ -213,6 +214,12 @@ def _step(value: Any, immutable: bool) -> StepRef:
     return StepRef(_text(value["id"], "step reference"))
 
 
+def _run(value: Any, immutable: bool) -> RunRef:
+    if not isinstance(value, list | tuple) or len(value) != 1:
+        _refuse("run")
+    return RunRef(_text(value[0], "run"))
+
+
 def _stream(value: Any, immutable: bool) -> Stream:
     if not isinstance(value, list | tuple) or len(value) != 2:
         _refuse("stream")
@@ -266,6 +273,7 @@ _ALL: dict[int, Any] = {
     **FETCH_DECODERS,
     Tag.ABORT: _abort,
     Tag.STREAM: _stream,
+    Tag.RUN: _run,
     **{tag: _passed_on(tag) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.HOOK)},
     **{tag: _typed(tag) for tag in ITEM_BYTES},
 }

@@ -24,7 +24,9 @@ from .._model.commands import (
     OpenHook,
     Outcome,
     SetAttributes,
+    StartChild,
     StartWait,
+    WatchRun,
 )
 from .._model.constructors import make_answer, make_output, make_schedule_step
 from .._model.ids import EntityId
@@ -54,6 +56,8 @@ MAX_NAME = 1000  # of a step
 MAX_POSITION = 300
 MAX_TOKEN = 500
 MAX_ATTRIBUTE = 16_384
+MAX_RUN_ID = 200
+MAX_ENTRY = 2000
 MAX_LINE = 65_537
 CONSOLE_LEVELS = frozenset({"debug", "info", "warn", "error"})
 
@@ -88,6 +92,7 @@ class StartFrame:
     limits: Limits = field(default_factory=Limits)
     url: str = ""  # the public base URL that was recorded at the start; "": none
     hook: str | None = None  # the token of a keyed start, which hook_0 holds
+    entry: str = ""  # "module.ts#export" of a child; empty: the bundle's own
 
 
 @value_class
@@ -123,6 +128,7 @@ def encode_start(frame: StartFrame) -> bytes:
             "input": frame.input,
             "url": frame.url,
             "hook": frame.hook,
+            "entry": frame.entry,
             "limits": {
                 "instructions": limits.instructions,
                 "heap_bytes": limits.heap_bytes,
@@ -334,6 +340,58 @@ def _dispose_hook(entity: object) -> Command:
     return DisposeHook(id=_id("hook_", entity))
 
 
+def _start_child(
+    entity: object,
+    entry: object,
+    name: object,
+    args: object,
+    attributes: object,
+    token: object,
+    run_id: object,
+    asks: object,
+    at: object,
+) -> Command:
+    if type(attributes) is not dict:
+        raise _wrong("attributes", attributes)
+    if token == "":
+        raise _wrong("a token", token)
+    if not name:
+        raise _wrong("a name", name)
+    if "#" not in _text("an entry", entry, MAX_ENTRY):
+        raise _wrong("an entry", entry)
+    if type(asks) is not bool:
+        raise _wrong("asks", asks)
+    entries = cast("dict[object, object]", attributes)
+    return StartChild(
+        id=_id("child_", entity),
+        entry=cast("str", entry),
+        name=_text("a name", name, MAX_NAME),
+        input=_bytes(args),
+        attributes={
+            _text("an attribute's name", key, MAX_ATTRIBUTE): _text(
+                "an attribute", value, MAX_ATTRIBUTE
+            )
+            for key, value in entries.items()
+        },
+        token=None if token is None else _text("a token", token, MAX_TOKEN),
+        run_id=_run_id(run_id),
+        asks=asks,
+        at=_text("a position", at, MAX_POSITION),
+    )
+
+
+def _watch_run(entity: object, run_id: object, at: object) -> Command:
+    return WatchRun(
+        id=_id("watch_", entity), run_id=_run_id(run_id), at=_text("a position", at, MAX_POSITION)
+    )
+
+
+def _run_id(value: object) -> str:
+    if not value:
+        raise _wrong("a run id", value)
+    return _text("a run id", value, MAX_RUN_ID)
+
+
 def _set_attributes(entity: object, changes: object, at: object) -> Command:
     if type(changes) is not dict:
         raise _wrong("attributes", changes)
@@ -358,4 +416,6 @@ _COMMANDS: dict[str, Callable[..., Command]] = {
     "dispose": _dispose_hook,
     "abort": _abort,
     "attributes": _set_attributes,
+    "start": _start_child,
+    "watch": _watch_run,
 }

@@ -34,6 +34,7 @@ from ..values import (
     RegExp,
     Request,
     Response,
+    RunRef,
     StepRef,
     Stream,
     TypedArray,
@@ -68,7 +69,7 @@ _IMPOSSIBLE = {
 _HASHED = {"dict": ("keys_schema",), "set": ("items_schema",), "frozenset": ("items_schema",)}
 _ARRIVING = (
     *(str, int, float, bool, bytes, list, dict, set, datetime, type(None), GuestError),
-    *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef, Stream),
+    *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef, RunRef, Stream),
     *(AbortController, AbortSignal, Headers, Request, Response),
 )
 

@@ -37,7 +37,9 @@ __all__ = (
 
 NAME, FORMAT = b"PRDS", 3
 MAGIC = NAME + bytes([FORMAT])
-LEDGER_FORMAT = 1
+LEDGER_FORMAT = 1  # of a ledger without runs, which every worker reads
+RUNS_FORMAT = 2  # of one with them
+_TABLES = 4  # fields before the output
 DIGEST_BYTES = 32
 MAX_FOLD_BYTES = 16 << 20
 _MAX_DEPTH = 5  # the lines of what was printed
@@ -184,8 +186,14 @@ def _digests(data: bytes, key: bytes | None) -> bytes:
 
 
 def encode_ledger(fields: list[Any]) -> bytes:
-    """The planner's ledger as the fold part of a snapshot, after its version."""
-    data: bytes = cbor2.dumps([LEDGER_FORMAT, *fields])
+    """The planner's ledger as the fold part of a snapshot, after its version.
+
+    Args:
+        fields: steps, waits, hooks, digest, each turn's output, and last the runs, if there are
+            any. Without them it is of the version that workers of before read.
+    """
+    has_runs = len(fields) > _TABLES and type(fields[-1]) is dict
+    data: bytes = cbor2.dumps([RUNS_FORMAT if has_runs else LEDGER_FORMAT, *fields])
     return data
 
 
@@ -201,15 +209,17 @@ def decode_ledger(data: bytes) -> list[Any]:
     if type(parts) is not list or not parts or not _is_count(parts[0]):
         raise SnapshotRejectedError("its fold has other parts")
     version, *fields = parts
-    if version != LEDGER_FORMAT:
-        raise SnapshotRejectedError(_unknown("fold", version, LEDGER_FORMAT))
-    if len(fields) < 4:
+    if version not in (LEDGER_FORMAT, RUNS_FORMAT):
+        raise SnapshotRejectedError(_unknown("fold", version, RUNS_FORMAT))
+    if len(fields) < _TABLES + (version == RUNS_FORMAT):
         raise SnapshotRejectedError("its fold has other parts")
     steps, waits, hooks, digest, *printed = fields
+    runs = printed.pop() if version == RUNS_FORMAT else {}
     sound = (
         _is_table(steps, str)
         and _is_table(waits, int)
         and _is_table(hooks, str)
+        and _is_table(runs, str)
         and (not waits or (min(waits.values()) >= -_MAX_INT and max(waits.values()) < _MAX_INT))
         and _is_rolling_digest(digest)
         and (not printed or all(map(_is_printed, printed)))

@@ -35,6 +35,7 @@ class Tag:
     REQUEST: Final = 1347571211
     RESPONSE: Final = 1347571212
     ABORT: Final = 1347571213
+    RUN: Final = 1347571214
 
 
 # RFC 8746, little-endian: tag -> type code of Python's array module, where it has one.

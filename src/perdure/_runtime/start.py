@@ -165,6 +165,7 @@ async def start_again(world: World, run_id: str) -> Run:
         secret=fresh_secret(),
         base_url=record.base_url,
         hook=claim_again(rest),
+        entry=str(created.event.facts.get("entry") or ""),
     )
     await world.storage.create_run(new)
     return Run(new.run_id, world)

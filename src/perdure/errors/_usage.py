@@ -21,6 +21,7 @@ __all__ = (
     "RunMovedError",
     "RunNotFoundError",
     "RunTimeoutError",
+    "RunWatchedError",
     "StreamNotBytesError",
     "StreamRewoundError",
     "WorldClosedError",
@@ -92,6 +93,18 @@ class RunBusyError(UsageError):
         self.run_id = run_id
         self.steps: tuple[str, ...] = tuple(steps)
         self.until_ms = until_ms  # when the last of their leases runs out, unless it is renewed
+
+
+class RunWatchedError(UsageError):
+    """The run waits for others here, or they for it, so it cannot move now; nothing was changed."""
+
+    def __init__(self, run_id: str, *, others: Sequence[str]) -> None:
+        super().__init__(
+            f"run {run_id} cannot move while it waits for other runs, or they for it: "
+            f"{', '.join(others)}. Try again once those have ended"
+        )
+        self.run_id = run_id
+        self.others: tuple[str, ...] = tuple(others)
 
 
 class RunExistsError(UsageError):

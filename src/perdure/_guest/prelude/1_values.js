@@ -46,7 +46,8 @@
     STEP = 1347571204,
     STREAM = 1347571206,
     VIEW = 1347571208,
-    ABORT = 1347571213;
+    ABORT = 1347571213,
+    RUN = 1347571214;
   setPrototypeOf(builtins, null);
   setPrototypeOf(helpers, null);
 
@@ -143,7 +144,7 @@
     if (helpers.isUrl && helpers.isUrl(value)) return [32, helpers.hrefOf(value)];
     const stream = helpers.streamOf && helpers.streamOf(value);
     if (stream !== undefined) return [STREAM, stream];
-    const form = helpers.fetchForm(value) ?? helpers.abortForm(value);
+    const form = helpers.fetchForm(value) ?? helpers.abortForm(value) ?? helpers.runForm(value);
     if (form !== undefined) return form;
     const proto = getPrototypeOf(value), maker = proto && read(proto, "constructor");
     const name = (maker && text(maker, "name")) || "?";
@@ -202,6 +203,7 @@
     if (tag === STREAM) return helpers.streamHandle(inner);
     if (tag === STEP) return helpers.stepFunction(own(inner, "id"));
     if (tag === ABORT) return helpers.reviveAbort(inner);
+    if (tag === RUN) return helpers.reviveRun(inner);
     const revive = mapGet(helpers.fetchTags, tag);
     if (revive !== undefined) return revive(inner);
     const make = mapGet(typedOfTag, tag);

@@ -179,6 +179,7 @@
       if (kind === "abort_received") helpers.tellAbort(id, value);
       return;
     }
+    if (entity.tell) return entity.tell(kind, value, isOdd);
     if (entity.hook) return helpers.tellHook(entity.hook, kind, value, isOdd);
     // A later host may tell of more than this guest knows.
     if (!hasFailed && kind !== "step_completed" && kind !== "wait_completed") return;

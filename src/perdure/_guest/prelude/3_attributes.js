@@ -42,15 +42,9 @@
     const proto = getPrototypeOf(value);
     return proto === plain || proto === null;
   };
-  const setAttributes = (changes, options = {}) => {
-    const position = native.position();
-    if (!isPlain(changes)) {
-      throw new FatalError("setAttributes requires a plain object, not " + show(changes));
-    }
-    if (!isObject(options)) {
-      throw new FatalError("setAttributes takes an object of options, not " + show(options));
-    }
-    const isAllowed = options.allowReservedAttributes === true;
+  // Names and texts as they are kept; null is a name to remove.
+  helpers.cleanAttributes = (changes, isAllowed, who) => {
+    if (!isPlain(changes)) throw new FatalError(who + " requires a plain object, not " + show(changes));
     const clean = { __proto__: null }, names = keys(changes);
     let size = 0;
     for (let k = 0; k < names.length; k++) {
@@ -67,6 +61,14 @@
     if (size > MAX_CALL) {
       throw new FatalError("attributes of one call take " + size + " bytes, which exceeds limit " + MAX_CALL);
     }
+    return clean;
+  };
+  const setAttributes = (changes, options = {}) => {
+    const position = native.position();
+    if (!isObject(options)) {
+      throw new FatalError("setAttributes takes an object of options, not " + show(options));
+    }
+    const clean = helpers.cleanAttributes(changes, options.allowReservedAttributes === true, "setAttributes");
     native.emit(["attributes", nextId("attributes"), clean, position]);
     return new P((resolve) => resolve());
   };

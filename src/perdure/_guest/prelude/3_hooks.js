@@ -262,6 +262,7 @@
     }
     return token;
   };
+  helpers.checkedToken = checkedToken;
   const flag = (name, value) => {
     if (typeof value === "boolean") return value;
     throw new TypeError("a hook's option " + name + " is true or false, not " + show(value));

@@ -34,9 +34,9 @@
     "@workflow/core": { __proto__: null, ...workflow, resumeHook },
     "workflow/api": {
       __proto__: null,
-      start: forbidden("start", "start it in a Python step: perdure.start"),
-      Run: forbidden("Run", "wait for it in a Python step: perdure.get_run"),
-      getRun: forbidden("getRun", "ask for it in a Python step: perdure.get_run"),
+      start: helpers.startChild,
+      Run: helpers.Run,
+      getRun: forbidden("getRun", "write new Run(id), or ask for it in a Python step: perdure.get_run"),
       getHookByToken: forbidden("getHookByToken", "ask for it in a Python step: perdure.get_hook"),
       resumeHook,
       resumeWebhook: forbidden("resumeWebhook", elsewhere),

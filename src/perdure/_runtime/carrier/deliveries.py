@@ -6,7 +6,7 @@ it is made here, the same each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..._model.events import DELIVERED, Event, EventType, LoggedEvent
 from ..._model.ids import EntityId
@@ -21,6 +21,11 @@ _CALL_BYTES = 4 << 20
 # How a hook can end from outside: the error, its words, and its name for the other run.
 _LOSSES: Mapping[EventType, tuple[str, str, str]] = {
     EventType.HOOK_CONFLICT: (
+        "HookConflictError",
+        "is already in use by another workflow",
+        "conflictingRunId",
+    ),
+    EventType.CHILD_CONFLICT: (
         "HookConflictError",
         "is already in use by another workflow",
         "conflictingRunId",
@@ -61,7 +66,7 @@ def as_delivery(logged: LoggedEvent) -> GuestDelivery:
         at_ms=event.at_ms,
         kind=event.type,
         id=event.entity or EntityId(""),
-        value=event.payload if event.type not in _LOSSES else _loss(event),
+        value=event.payload if event.type not in _FROM_FACTS else _FROM_FACTS[event.type](event),
     )
 
 
@@ -74,3 +79,31 @@ def _loss(event: Event) -> bytes:
         props={"token": token, field: run_id},
     )
     return encode(error, where="error")
+
+
+def _refusal(event: Event) -> bytes:
+    """The error of a start that came to nothing."""
+    token, run_id = event.facts.get("token"), event.facts.get("run_id")
+    if token is not None:
+        return _loss(event)
+    error = GuestError(
+        name="EntityConflictError",
+        message=f"run {run_id} is there already, with another workflow or input",
+    )
+    return encode(error, where="error")
+
+
+def _end(event: Event) -> bytes:
+    """The end of a run: status, code, run id, and its payload as it is."""
+    facts = event.facts
+    head = [facts.get("status"), facts.get("code"), facts.get("run_id")]
+    parts = [encode(part, where="end") for part in head]
+    return b"".join((b"\x84", *parts, event.payload or b"\xf6"))
+
+
+_FROM_FACTS: Mapping[EventType, Callable[[Event], bytes]] = {
+    EventType.HOOK_CONFLICT: _loss,
+    EventType.HOOK_REVOKED: _loss,
+    EventType.CHILD_CONFLICT: _refusal,
+    EventType.CHILD_ENDED: _end,
+}

@@ -109,7 +109,8 @@ class Heap:
         header, fold, _ = parts[-1]
         deltas = [delta for _, _, delta in parts]
         steps, waits, hooks, digest, *printed = decode_ledger(fold)
-        self.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
+        runs = printed.pop() if printed and isinstance(printed[-1], dict) else {}
+        self.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest, runs=runs)
         self.cursor = self.cursor.thawed(turn=header.turn, consumed=header.consumed)
         self._printed = tuple(_as_output(*parts) for parts in printed)
         self.thawed, self.vouched = True, key is not None
@@ -270,7 +271,8 @@ class Heap:
             parent_turn=parent,
         )
         fields = [ledger.steps, ledger.waits, ledger.hooks, ledger.digest]
-        fold = encode_ledger([*fields, *_as_parts(printed)])
+        runs = [ledger.runs] if ledger.runs else []
+        fold = encode_ledger([*fields, *_as_parts(printed), *runs])
         data = encode_snapshot(header, fold, delta, key=key)
         self.cursor = self.cursor.with_snapshot()
         self.chains = self._lineage.chains
@@ -306,7 +308,7 @@ def _seed(record: RunRecord) -> bytes:
 
 
 def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFrame:
-    token = created.facts.get("hook")
+    token, entry = created.facts.get("hook"), created.facts.get("entry")
     return StartFrame(
         run_id=record.run_id,
         workflow=record.workflow,
@@ -316,6 +318,7 @@ def _start_frame(record: RunRecord, created: Event, limits: Limits) -> StartFram
         limits=limits,
         url=record.base_url,
         hook=token if isinstance(token, str) else None,
+        entry=entry if isinstance(entry, str) else "",
     )
 
 

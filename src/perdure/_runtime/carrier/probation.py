@@ -20,6 +20,7 @@ from ..._model.commands import (
     OpenHook,
     ScheduleStep,
     StartWait,
+    WatchRun,
 )
 from ..._model.events import Event, EventType, LoggedEvent
 from ..._model.ids import EntityId
@@ -33,6 +34,8 @@ _TABLES: dict[EventType, Callable[[Ledger], Mapping[EntityId, object]]] = {
     EventType.STEP_COMPLETED: lambda ledger: ledger.steps,
     EventType.STEP_FAILED: lambda ledger: ledger.steps,
     EventType.WAIT_COMPLETED: lambda ledger: ledger.waits,
+    EventType.CHILD_STARTED: lambda ledger: ledger.runs,
+    EventType.CHILD_ENDED: lambda ledger: ledger.runs,
 }
 
 
@@ -88,9 +91,9 @@ def _check_delivery(event: Event, ledger: Ledger, entities: set[EntityId]) -> No
 
 def _check_commands(output: DeliveryOutput, ledger: Ledger, entities: set[EntityId]) -> None:
     for command in output.commands:
-        if isinstance(command, ScheduleStep | StartWait | OpenHook):
+        if isinstance(command, ScheduleStep | StartWait | OpenHook | WatchRun):
             name = command.id
-            tables = (entities, ledger.steps, ledger.waits, ledger.hooks)
+            tables = (entities, ledger.steps, ledger.waits, ledger.hooks, ledger.runs)
             if any(name in table for table in tables):
                 raise SnapshotRejectedError(f"its heap asks for {name[:_SHOWN_CHARS]} again")
             entities.add(name)
@@ -105,7 +108,7 @@ def check_open(answer: Answer, ledger: Ledger) -> None:
     Raises:
         SnapshotRejectedError: one of them is wrong.
     """
-    count = len(ledger.steps) + len(ledger.waits) + len(ledger.hooks)
+    count = sum(map(len, (ledger.steps, ledger.waits, ledger.hooks, ledger.runs)))
     if answer.outcome is None and answer.open != count:
         raise SnapshotRejectedError(f"its heap waits for {answer.open}, its fold for {count}")
 

@@ -163,7 +163,7 @@ def _plan(
     commands: list[Command],  # of the answer, which are new
     repeat: Answer | None,  # of what earlier turns told it
 ) -> Turn:
-    start = heap.cursor
+    start, record = heap.cursor, heap.record
     steps = steps_to_run(answer, commands)
     foreign = foreign_step(steps, heap.baseline.steps)
     routed = steps if foreign is None else []
@@ -171,18 +171,16 @@ def _plan(
         run_id=heap.run_id,
         now_ms=work.now_ms,
         commands=commands,
-        routes=work.routing.routes(heap.record, routed, work.slots, now_ms=work.now_ms),
+        routes=work.routing.routes(record, routed, work.slots, now_ms=work.now_ms),
         stalled_error=_STALLED,
         failure=None if foreign is None else _foreign(foreign),
+        record=record,
     )
     plan = plan_turn(request, answer, heap.ledger)
     if heap.thawed:
-        check_open(answer, heap.ledger)
-        if not heap.vouched and _fails(plan):
-            raise UnconfirmedFailureError("the run fails by it")
+        _check_plan(heap, answer, plan)
     end = heap.end_turn(len(inline))
     outputs = answer.turns if repeat is None else (*repeat.turns, *answer.turns)
-    printed = heap.take_printed() if heap.thawed else ()
     snapshot, defers_snapshot = _snapshot(heap, work, plan, outputs)
     commit = make_commit(
         run_id=heap.run_id,
@@ -201,9 +199,11 @@ def _plan(
         wake_at_ms=plan.wake_at_ms,
         leases=_leases(work, plan),
         new=work.new,
+        starts=plan.starts,
+        watches=plan.watches,
     )
     unhandled = answer.unhandled if plan.outcome else ()
-    outputs = (*printed, *outputs) if printed else outputs
+    outputs = (*heap.take_printed(), *outputs) if heap.thawed else outputs
     return make_turn(
         commit=commit,
         inline=plan.inline,
@@ -216,8 +216,12 @@ def _plan(
     )
 
 
-def _fails(plan: TurnPlan) -> bool:
-    return plan.outcome is not None and plan.outcome.status is RunStatus.FAILED
+def _check_plan(heap: Heap, answer: Answer, plan: TurnPlan) -> None:
+    """Pass only what a heap of a snapshot may come to."""
+    check_open(answer, heap.ledger)
+    fails = plan.outcome is not None and plan.outcome.status is RunStatus.FAILED
+    if fails and not heap.vouched:
+        raise UnconfirmedFailureError("the run fails by it")
 
 
 def _snapshot(

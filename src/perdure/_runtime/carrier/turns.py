@@ -207,6 +207,8 @@ class Turns:
             committed.first_position != commit.expected_position + 1
             or committed.conflicts
             or turn.has_news
+            or commit.starts  # the world may have answered in the log
+            or commit.watches
         ):
             self._custody.expect_events()
         if turn.has_aborts:

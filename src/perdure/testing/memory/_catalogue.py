@@ -73,6 +73,7 @@ def _forget(store: Store, run_id: RunId) -> None:
     if run_id in store.runs:
         drop_work(store, run_id)
         free_hooks(store, run_id, None)
+        store.watchers.pop(run_id, None)
         del store.runs[run_id]
     for key in [key for key in store.blobs if key[0] == run_id]:
         del store.blobs[key]

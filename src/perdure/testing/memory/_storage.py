@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import final
 
 from ..._core.attributes import attributes_after, merged_attributes
-from ..._core.hooks import check_token, hook_record
 from ..._core.landing import ended_record
 from ..._model.commit import Append, Appended, Committed, TurnCommit
 from ..._model.events import EventType, LoggedEvent
@@ -17,10 +16,12 @@ from ..._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from ..._model.state import RunState
 from ...abc import DirectStorage
 from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
+from ._children import tell_watchers
 from ._hooks import find_hook, free_hooks, keep_hooks
 from ._queue import check_own, drop_work, give_back
+from ._runs import create_run, is_same
 from ._store import Handle, Store, StoredMessage, StoredRun, write_event
-from ._turn import commit_turn, fresh_run
+from ._turn import commit_turn
 
 __all__ = ("MemoryStorage",)
 
@@ -40,15 +41,12 @@ class MemoryStorage(DirectStorage):
         with store.lock:
             run = store.runs.get(new.run_id)
             if run is not None:
-                if (run.record.workflow, run.events[0].event.payload) != (
-                    new.workflow,
-                    new.input,
-                ):
+                if not is_same(run, new):
                     raise IdempotencyConflictError(
                         new.idempotency_key or new.run_id, run_id=new.run_id
                     )
                 return run.record, False
-            run = _create(store, new, now_ms=self._handle.now_ms())
+            run = create_run(store, new, now_ms=self._handle.now_ms())
         store.changed.ring()
         return run.record, True
 
@@ -119,16 +117,6 @@ class MemoryStorage(DirectStorage):
         return committed
 
 
-def _create(store: Store, new: NewRun, *, now_ms: int) -> StoredRun:
-    claim = new.hook
-    if claim is not None:
-        check_token(claim, lambda token: find_hook(store, token, now_ms=now_ms))
-        hook = hook_record(claim, new.run_id, now_ms=new.created_at_ms, level=new.level)
-        store.hooks[claim.token] = hook
-    run = store.runs[new.run_id] = fresh_run(new, due_ms=now_ms)
-    return run
-
-
 def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
     run, event = store.run(append.run_id), append.event
     first = run.positions.get(event.key)
@@ -150,6 +138,7 @@ def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
     if event.type is EventType.RUN_CANCELLED:
         end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
         run.record = ended_record(run.record, end)
+        tell_watchers(store, run, now_ms=now_ms)
         keep_hooks(store, append.run_id, now_ms=now_ms)
         drop_work(store, append.run_id)
     return Appended(position=run.record.position, duplicate=False)

@@ -19,6 +19,7 @@ import anyio.lowlevel
 from ..._core.leases import Claimable, Mailbox
 from ..._core.stream_log import StreamLog
 from ..._ending import ends_waiting
+from ..._model.children import Watcher
 from ..._model.commit import Committed
 from ..._model.events import Event, LoggedEvent
 from ..._model.hooks import HookRecord
@@ -105,6 +106,7 @@ class Store:
         self.runs: dict[RunId, StoredRun] = {}
         self.messages: dict[str, StoredMessage] = {}
         self.hooks: dict[str, HookRecord] = {}  # by token
+        self.watchers: dict[RunId, list[Watcher]] = {}  # by the run whose end they are told
         self.blobs: dict[tuple[RunId | None, Digest], bytes] = {}
         self.new_token: Callable[[], str] = _random_token
 
@@ -114,6 +116,7 @@ class Store:
         with self.lock:
             store.runs = {run_id: run.copied() for run_id, run in self.runs.items()}
             store.messages = {k: copy.copy(message) for k, message in self.messages.items()}
+            store.watchers = {run_id: list(ones) for run_id, ones in self.watchers.items()}
             store.hooks, store.blobs = dict(self.hooks), dict(self.blobs)
         return store
 

@@ -23,6 +23,8 @@ from ..._model.ids import RunId
 from ..._model.runs import RunRecord
 from ..._model.transfer import Departure, RunCopy, StreamCopy
 from ...abc import Transfer
+from ...errors import RunWatchedError
+from ._children import watches_of
 from ._hooks import find_hook, free_hooks
 from ._queue import drop_work
 from ._store import Handle, Store, StoredMessage, StoredRun, write_event
@@ -77,6 +79,9 @@ class MemoryTransfer(Transfer):
 def _depart(store: Store, run: StoredRun, departure: Departure, *, url: str, now_ms: int) -> None:
     assert run.wake is not None  # it has not ended
     run_id = departure.run_id
+    others = watches_of(store, run)
+    if others:
+        raise RunWatchedError(run_id, others=others)
     work = pending_work(
         departure,
         run.wake,

@@ -6,31 +6,27 @@ Synchronous; the caller holds the store's lock, and nothing is changed before ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ..._core.attributes import attributes_after, merged_attributes
-from ..._core.hooks import keyed_event
 from ..._core.landing import (
     advanced_record,
     check_turn,
     conflict_event,
-    created_event,
     ended_event,
-    fresh_record,
 )
-from ..._core.leases import Mailbox
 from ..._model.commit import Committed, TurnCommit
 from ..._model.events import EventType
 from ..._model.hooks import HookRecord
 from ..._model.ids import EntityId
-from ..._model.runs import NewRun
 from ...errors import LeaseLostError, StaleTurnError
+from ._children import land_children, tell_watchers
 from ._hooks import claim_hooks, keep_hooks
 from ._queue import check_own, drop_work, end_claim, send_message
+from ._runs import fresh_run
 from ._snapshots import keep_snapshot
 from ._store import Store, StoredRun, write_event
 
-__all__ = ("commit_turn", "fresh_run")
+__all__ = ("commit_turn",)
 
 
 def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
@@ -47,16 +43,6 @@ def commit_turn(store: Store, commit: TurnCommit, *, now_ms: int) -> Committed:
         raise StaleTurnError(commit.run_id, reason="it is there already")
     _check(run, commit)
     return _commit(store, run, commit, now_ms=now_ms)
-
-
-def fresh_run(new: NewRun, *, due_ms: int | None) -> StoredRun:
-    """A run with its first event."""
-    record = replace(fresh_record(new), position=0)
-    run = StoredRun(record=record, wake=Mailbox(due_ms=due_ms, generation=1))
-    write_event(run, created_event(new))
-    if new.hook is not None:
-        write_event(run, keyed_event(new.hook, new.created_at_ms))
-    return run
 
 
 def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) -> Committed:
@@ -79,7 +65,10 @@ def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) ->
     _end_leases(store, run, commit, now_ms=now_ms)
     if conflicts and run.wake is not None:
         run.wake.arm(now_ms)
+    if commit.starts or commit.watches:
+        land_children(store, run, commit, now_ms=now_ms)
     if commit.outcome is not None:
+        tell_watchers(store, run, now_ms=now_ms)
         keep_hooks(store, commit.run_id, now_ms=now_ms)
         drop_work(store, commit.run_id)
     committed = Committed(

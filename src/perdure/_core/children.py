@@ -1,0 +1,133 @@
+"""Children: the runs that follow from a start, and the events that watchers get.
+
+Pure. Ids, secrets and fences of a child derive from its parent's secret, so that a start that is
+repeated is the same run, and a parent that was deleted and started anew is told nothing that its
+former life waited for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from .._model.children import ChildStart, Watch, Watcher
+from .._model.commands import StartChild
+from .._model.commit import Append
+from .._model.events import Event, EventType, Fact
+from .._model.hooks import HookClaim
+from .._model.ids import EntityId, RunId
+from .._model.runs import NewRun, RunRecord, RunStatus
+from .ledger import KEYED_HOOK
+
+__all__ = (
+    "PARENT",
+    "ROOT",
+    "child_answer",
+    "child_start",
+    "end_notice",
+    "end_of_missing",
+    "end_of_run",
+    "lineage",
+    "watch_fence",
+    "watcher_of",
+)
+
+PARENT, ROOT = "$parentRunId", "$rootRunId"
+
+
+def _derived(label: bytes, record: RunRecord, entity: str) -> bytes:
+    """32 bytes that nobody else can compute, if the run has a secret."""
+    secret = record.secret or f"{record.run_id} {record.created_at_ms}".encode()
+    return hashlib.sha256(b"%b\0%b\0%b" % (label, secret, entity.encode())).digest()
+
+
+def watch_fence(record: RunRecord, entity: EntityId) -> str:
+    """The mark of a watch of this life of a run."""
+    return _derived(b"perdure watch", record, entity)[:16].hex()
+
+
+def watcher_of(record: RunRecord, watch: Watch) -> Watcher:
+    """The run of *record*, as what it watches keeps it."""
+    fence = watch_fence(record, watch.entity)
+    return Watcher(run_id=record.run_id, entity=watch.entity, fence=fence)
+
+
+def lineage(run_id: RunId, attributes: Mapping[str, str]) -> dict[str, str]:
+    """The attributes of each child of a run that has these itself."""
+    return {PARENT: run_id, ROOT: attributes.get(ROOT, run_id)}
+
+
+def child_start(command: StartChild, parent: RunRecord, *, now_ms: int) -> ChildStart:
+    """The start of a child of *parent*: of the same bundle, on the same engine."""
+    token = command.token
+    new = NewRun(
+        run_id=RunId(command.run_id),
+        workflow=command.name,
+        bundle=parent.bundle,
+        engine=parent.engine,
+        input=command.input,
+        created_at_ms=now_ms,
+        attributes={**command.attributes, **lineage(parent.run_id, parent.attributes)},
+        level=parent.level,
+        secret=_derived(b"perdure child", parent, command.id),
+        base_url=parent.base_url,
+        hook=None if token is None else HookClaim(hook_id=KEYED_HOOK, token=token),
+        entry=command.entry,
+    )
+    return ChildStart(entity=command.id, new=new, asks=command.asks)
+
+
+def child_answer(
+    start: ChildStart, *, owner: RunId | None, token: str | None = None, now_ms: int
+) -> Event:
+    """The event that answers a start: it was created, or *owner* is there instead.
+
+    Args:
+        token: the one that *owner* holds, if that is why.
+    """
+    facts: dict[str, Fact] = {"run_id": start.new.run_id if owner is None else owner}
+    if token is not None:
+        facts["token"] = token
+    return Event(
+        type=EventType.CHILD_STARTED if owner is None else EventType.CHILD_CONFLICT,
+        key=f"{start.entity}/end",
+        at_ms=now_ms,
+        entity=start.entity,
+        facts=facts,
+    )
+
+
+def end_of_run(entity: EntityId, record: RunRecord, *, now_ms: int) -> Event:
+    """The event for a run that watches one which has ended."""
+    away = record.status in (RunStatus.MOVING, RunStatus.MOVED)
+    facts: dict[str, Fact] = {
+        "run_id": record.run_id,
+        "status": "moved" if away else record.status.value,
+    }
+    if record.code is not None:
+        facts["code"] = record.code
+    return _ended(entity, facts, None if away else record.payload, now_ms)
+
+
+def end_of_missing(watch: Watch, *, now_ms: int) -> Event:
+    """The event for a run that watches one which is not there."""
+    return _ended(watch.entity, {"run_id": watch.run_id, "status": "missing"}, None, now_ms)
+
+
+def _ended(
+    entity: EntityId, facts: Mapping[str, Fact], payload: bytes | None, now_ms: int
+) -> Event:
+    return Event(
+        type=EventType.CHILD_ENDED,
+        key=f"{entity}/end",
+        at_ms=now_ms,
+        entity=entity,
+        payload=payload,
+        facts=facts,
+    )
+
+
+def end_notice(watcher: Watcher, record: RunRecord, *, now_ms: int) -> Append:
+    """The event and wake for a watcher of a run that has ended."""
+    event = end_of_run(watcher.entity, record, now_ms=now_ms)
+    return Append(run_id=watcher.run_id, event=event)
