@@ -19,7 +19,25 @@ __all__ = ("DirectStorage", "Storage")
 
 
 class Storage(ABC):
-    """Runs and their logs."""
+    """Runs and their logs, and the two ways in which a commit reaches other runs.
+
+    **Children.** Each of a commit's ``starts`` is created as by ``create_run``, in order, after its
+    events, also with an outcome. A run that is there with the same workflow and input is the same
+    run. If another has its id, or its token, nothing of the start comes to be, and
+    ``child_conflict`` is written to the committing run's log (key ``<entity>/end``, fact
+    ``run_id``: the run that is there instead; fact ``token`` if it holds that). A start with
+    ``asks`` has ``child_started`` written there otherwise (same key, fact ``run_id``).
+
+    **Watches.** Each of a commit's ``watches``, after its starts, has the end of a run told to the
+    committing one: ``child_ended`` in its log (key ``<entity>/end``, payload that of the end,
+    facts ``run_id``, ``status``, and ``code`` of a failure), by the write that ends that run,
+    whichever it is. It is told at once if the run has ended, is in another world (status
+    ``moved``), or is not there (``missing``). A watcher that has ended is told nothing, nor is a
+    later run of its id (see ``watch_fence``).
+
+    A run that has such an event written to its log is due at once. All of it is there once the
+    commit returns. With an outcome, watches are passed over and no answers are written.
+    """
 
     @abstractmethod
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
@@ -50,7 +68,8 @@ class Storage(ABC):
         Atomic with the end (or release) of ``append.lease``. Idempotent by the event's key: a
         key that is there already changes nothing in the log, returns the first position, and still
         wakes and still ends the lease. ``run_cancelled`` ends the run: status, ``payload`` and
-        ended time are set, hooks freed, its wake and messages dropped, in the same write.
+        ended time are set, hooks freed, its wake and messages dropped, and watchers told, in the
+        same write.
 
         A lease on another run's wake or message counts as no longer live.
 

@@ -40,6 +40,7 @@ class Transfer(ABC):
             RunEndedError: it has ended.
             RunMovedError: it has departed to another world.
             RunBusyError: a step of it is running; nothing was changed.
+            RunWatchedError: it waits for a run here, or one for it; nothing was changed.
             WorldUnavailableError: the outcome is unknown; ask again.
         """
 

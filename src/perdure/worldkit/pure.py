@@ -16,6 +16,14 @@ from .._core.attributes import (
     merged_attributes as merged_attributes,
 )
 from .._core.book import Book as Book
+from .._core.children import (
+    child_answer as child_answer,
+    end_notice as end_notice,
+    end_of_missing as end_of_missing,
+    end_of_run as end_of_run,
+    watch_fence as watch_fence,
+    watcher_of as watcher_of,
+)
 from .._core.claims import QueuedMessage as QueuedMessage
 from .._core.fold import Entity as Entity, fold as fold
 from .._core.hooks import (

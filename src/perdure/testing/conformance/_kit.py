@@ -22,6 +22,7 @@ from ._case import Case, DirectCheck, FailIo, Tier
 from ._claims import CLAIMS
 from ._conversations import CONVERSATIONS
 from ._edges import EDGES
+from ._families import FAMILIES
 from ._faulty import FAULTS
 from ._forcing import FORCING
 from ._histories import HISTORIES
@@ -48,6 +49,7 @@ DIRECT: dict[str, DirectCheck] = {
     **ATTRIBUTES,
     **CONVERSATIONS,
     **FORCING,
+    **FAMILIES,
     **EDGES,
     **HISTORIES,
     **FAULTS,

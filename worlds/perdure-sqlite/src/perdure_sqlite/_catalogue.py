@@ -27,7 +27,7 @@ PURGED = (
     "SELECT run_id FROM runs WHERE ended_at_ms < ? AND status != ?"
     " ORDER BY ended_at_ms, run_id LIMIT ?"
 )
-_TABLES = ("events", "hooks", "messages", "streams", "runs")
+_TABLES = ("watchers", "events", "hooks", "messages", "streams", "runs")
 
 
 @final

@@ -9,6 +9,7 @@ from perdure.model import RunId, RunOutcome
 
 from ._hooks import let_hooks_go
 from ._messages import EMPTIED, drop_messages
+from ._watchers import tell_watchers
 from ._writer import Transaction
 
 __all__ = ("end_run", "let_go")
@@ -29,7 +30,8 @@ def end_run(transaction: Transaction, n: int, run_id: RunId, outcome: RunOutcome
 
 
 def let_go(transaction: Transaction, n: int, run_id: RunId) -> None:
-    """Free the hooks and messages of a run that has ended, and wake those who wait for it."""
+    """Free the hooks and messages of a run that has ended, and tell those who wait for it."""
     let_hooks_go(transaction.db, n, now_ms=transaction.now_ms)
     drop_messages(transaction.db, n)
+    tell_watchers(transaction, n)
     transaction.rings.add(run_id)

@@ -44,7 +44,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 8
+VERSION = 9
 
 # Runs that this version knows how to carry. A later version has an index of its own for its runs.
 KNOWN = f"level <= {LEVEL}"
@@ -115,6 +115,14 @@ CREATE TABLE hooks (
   keep_until_ms INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX hooks_by_run ON hooks (n);
+CREATE TABLE watchers (
+  n INTEGER NOT NULL, -- the run whose end they are told
+  run_id TEXT NOT NULL, -- theirs, of this world or of a life that is over
+  entity TEXT NOT NULL,
+  fence TEXT NOT NULL,
+  PRIMARY KEY (n, run_id, entity)
+) WITHOUT ROWID;
+CREATE INDEX watchers_by_run ON watchers (run_id);
 CREATE TABLE messages (
   n INTEGER NOT NULL,
   name TEXT NOT NULL, -- the message's id after the run's
@@ -250,6 +258,11 @@ _TYPES = (
     EventType.HOOK_REVOKED,
     EventType.ABORT_REQUESTED,
     EventType.ABORT_RECEIVED,
+    EventType.CHILD_CREATED,
+    EventType.CHILD_STARTED,
+    EventType.CHILD_CONFLICT,
+    EventType.WATCH_CREATED,
+    EventType.CHILD_ENDED,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")

@@ -47,8 +47,8 @@ class Sequences:
     def expected(self, commit: TurnCommit, *, now_ms: int) -> ExpectedRow | None:
         """The row that *commit* expects; None: it depends on more than it says by itself.
 
-        It ends the lease on the run's inline message, which is live; it touches no hook, timer or
-        attribute, and sends no more than the next inline message.
+        It ends the lease on the run's inline message, which is live; it touches no hook, timer,
+        attribute or other run, and sends no more than the next inline message.
         """
         message = self._messages.get(commit.run_id)
         if message is None or commit.new is not None or len(commit.leases) != 1:
@@ -56,7 +56,7 @@ class Sequences:
         n, token = message
         if commit.leases[0].lease.token != token or commit.wake_at_ms is not None:
             return None
-        if commit.hooks_claimed or commit.hooks_released:
+        if commit.hooks_claimed or commit.hooks_released or commit.starts or commit.watches:
             return None
         if len(commit.deliveries) + len(commit.events) >= MAX_AT_ONCE:
             return None

@@ -10,7 +10,6 @@ from typing import final
 from perdure.abc import DirectStorage
 from perdure.errors import (
     HookNotFoundError,
-    IdempotencyConflictError,
     LeaseLostError,
     RunEndedError,
 )
@@ -29,14 +28,14 @@ from perdure.model import (
     RunStatus,
     TurnCommit,
 )
-from perdure.worldkit.pure import check_token, created_event, hook_record, keyed_event
 
+from ._creation import create_run
 from ._ends import end_run
 from ._handle import Handle
-from ._hooks import INSERT_HOOK, find_hook, free_hooks, hook_values
+from ._hooks import find_hook, free_hooks
 from ._log import Log
 from ._messages import check_message, end_message, give_message_back, spill
-from ._runs import RECORD, Wake, find_run, insert_run, record_of, set_attributes, store_wake
+from ._runs import RECORD, Wake, find_run, record_of, set_attributes, store_wake
 from ._schema import EVENT_COLUMNS, OF_RUN, bounded, ids_of, unpack_event
 from ._sequences import Sequences
 from ._snapshots import read_chain
@@ -58,7 +57,7 @@ class SqliteStorage(DirectStorage):
         self._sequences = Sequences()
 
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
-        return await self._handle.write(lambda transaction: _create(transaction, new))
+        return await self._handle.write(lambda transaction: create_run(transaction, new))
 
     async def append(self, append: Append) -> Appended:
         appended = await self._handle.write(lambda transaction: _append(transaction, append))
@@ -145,28 +144,6 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
         ids_of(n, after=after),
     )
     return RunState(record=record, chain=chain, events=tuple(unpack_event(row) for row in rows))
-
-
-def _create(transaction: Transaction, new: NewRun) -> tuple[RunRecord, bool]:
-    db, claim, now_ms = transaction.db, new.hook, transaction.now_ms
-    transaction.is_promise = True
-    is_new = insert_run(db, new, due_ms=now_ms)
-    n, *row = find_run(db, new.run_id, f"n, {RECORD}")
-    record = record_of(tuple(row))
-    if is_new:
-        log = Log(db, n, 0)
-        log.write(created_event(new))
-        if claim is not None:  # what is written so far is rolled back if it is refused
-            check_token(claim, lambda token: find_hook(db, token, now_ms=now_ms))
-            log.write(keyed_event(claim, new.created_at_ms))
-            hook = hook_record(claim, new.run_id, now_ms=new.created_at_ms, level=new.level)
-            db.execute(INSERT_HOOK, (n, *hook_values(hook)))
-        transaction.rings.add("wakes")
-        return record, True
-    (payload,) = db.execute("SELECT payload FROM events WHERE id = ? << 32 | 1", (n,)).fetchone()
-    if (record.workflow, payload) != (new.workflow, new.input):
-        raise IdempotencyConflictError(new.idempotency_key or new.run_id, run_id=new.run_id)
-    return record, False
 
 
 def _append(transaction: Transaction, append: Append) -> Appended:

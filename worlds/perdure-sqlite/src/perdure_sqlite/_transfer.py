@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import final
 
 from perdure.abc import Transfer
+from perdure.errors import RunWatchedError
 from perdure.model import (
     Departure,
     Lease,
@@ -41,6 +42,7 @@ from ._messages import spill
 from ._runs import RECORD, find_run, record_of
 from ._schema import EVENT_INSERT, EVENT_PLACES, Row, pack_event, pack_map
 from ._snapshots import keep_snapshot
+from ._watchers import others_of
 from ._writer import Transaction
 
 __all__ = ("SqliteTransfer",)
@@ -90,6 +92,9 @@ def _depart(transaction: Transaction, departure: Departure, url: str) -> RunReco
     record = record_of(tuple(row))
     if has_departed(record, departure):
         return record
+    others = others_of(db, n, record)
+    if others:
+        raise RunWatchedError(run_id, others=others)
     wake = _mailbox(run_id, row[-5:])
     spill(db, "n = ?", (n,))
     messages, hooks = _messages(db, n, run_id), hooks_of(db, n)

@@ -13,15 +13,17 @@ from functools import lru_cache
 from typing import Any
 
 from perdure.errors import StaleTurnError
-from perdure.model import Committed, HookRecord, RunId, RunStatus, TurnCommit
+from perdure.model import Committed, HookRecord, RunStatus, TurnCommit
 from perdure.worldkit.pure import check_turn, created_event, revocation
 
+from ._children import land_children
 from ._ends import let_go
 from ._hooks import find_hook
-from ._log import Log, remove_events, write_events
+from ._log import remove_events, write_events
+from ._notices import bring
 from ._owners import Owner
 from ._plan import NOTHING_READ, ExpectedRow, Landing, Reads, RunRow, plan
-from ._runs import Wake, find_run, store_wake, unpack_committed
+from ._runs import find_run, unpack_committed
 from ._schema import pack_key, pack_map
 from ._sequences import Sequences
 from ._snapshots import keep_snapshot
@@ -162,31 +164,18 @@ def _land(
     if landing.messages:
         transaction.cursor.executemany(_SEND, [(n, *values) for values in landing.messages])
     for hook in landing.revoked:
-        _revoke(transaction, hook, commit.run_id)
+        bring(transaction, revocation(hook, commit.run_id, now_ms=transaction.now_ms))
     for statement, values in landing.statements:
         transaction.cursor.execute(statement, (n, *values))
+    committed = landing.committed
+    if commit.starts or commit.watches:
+        committed = land_children(transaction, n, commit, committed)
     if commit.outcome is not None:
         let_go(transaction, n, commit.run_id)
     if landing.rings:
         transaction.rings.update(landing.rings)
     sequences.note(commit.run_id, n, landing.columns.get("inline_token"))
-    return landing.committed
-
-
-def _revoke(transaction: Transaction, hook: HookRecord, taker: RunId) -> None:
-    """Tell the run that another takes its token; an ended one absorbs nothing."""
-    db, now_ms = transaction.db, transaction.now_ms
-    event = revocation(hook, taker, now_ms=now_ms).event
-    status, position, *parts = find_run(db, hook.run_id, f"status, position, {Wake.COLUMNS}")
-    if _STATUSES[status].is_ended:
-        return
-    wake = Wake(*parts)
-    log = Log(db, wake.n, position)
-    if log.find(event.key) is None:
-        log.write(event)
-        db.execute("UPDATE runs SET position = ? WHERE n = ?", (log.position, wake.n))
-    wake.arm(now_ms)
-    store_wake(transaction, wake)
+    return committed
 
 
 def _write(
