@@ -10,17 +10,17 @@ repeat, no event.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import final
 
 from .._model.commit import Append, Appended, Committed, TurnCommit
-from .._model.events import Event, EventType, LoggedEvent
+from .._model.events import Event, EventType
 from .._model.hooks import HookRecord
 from .._model.ids import EntityId
 from .._model.queue import Lease, LeaseEnd
-from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
+from .._model.runs import NewRun, RunOutcome, RunStatus
 from .._model.snapshot import Snapshot
 from ..errors import (
     HookNotFoundError,
@@ -30,7 +30,7 @@ from ..errors import (
     StaleTurnError,
 )
 from .attributes import attributes_after, merged_attributes
-from .claims import Claims
+from .children import unfenced
 from .hooks import (
     Holder,
     check_token,
@@ -53,6 +53,7 @@ from .landing import (
     fresh_record,
 )
 from .leases import Mailbox
+from .mail import Mail
 
 __all__ = ("Book",)
 
@@ -62,16 +63,13 @@ _NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, *_FREES_HOOK})
 
 @final
 @dataclass(slots=True, kw_only=True)
-class Book(Claims):
+class Book(Mail):
     """A run, its wake and messages, the tokens it holds and its snapshots."""
 
     input_digest: bytes
-    positions: MutableMapping[str, int] = field(default_factory=dict[str, int])  # by event key
-    written: list[LoggedEvent] = field(default_factory=list[LoggedEvent])  # since it was read
     snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
     hooks: dict[str, HookRecord] = field(default_factory=dict[str, HookRecord])  # by token
     last_commit: tuple[str, Committed] | None = None
-    outbox: list[Append] = field(default_factory=list[Append])  # for other runs, see ``absorb``
 
     @classmethod
     def create(cls, new: NewRun, *, due_ms: int | None, holder: Holder | None = None) -> Book:
@@ -167,6 +165,12 @@ class Book(Claims):
     def absorb(self, notice: Append, *, now_ms: int) -> None:
         """Take an event from another run's outbox in; one that has no place here is dropped."""
         event = notice.event
+        if event.type is EventType.CHILD_ENDED:
+            end = unfenced(event, self.record)
+            if end is None or end.entity is None:
+                return  # another run had this id then
+            self.watching.pop(end.entity, None)
+            event, notice = end, replace(notice, event=end)
         if event.key in self.positions:
             return  # brought here before, and its wake with it
         if self.record.status.is_ended and event.type is EventType.HOOK_REVOKED and event.entity:
@@ -209,6 +213,8 @@ class Book(Claims):
         before, first = self.record.position, len(self.written)
         claims = claim_hooks(self.hooks, commit, holder, now_ms=now_ms, level=self.record.level)
         conflicts = claims.conflicts
+        if commit.starts or commit.watches:
+            self._post_children(commit)
         self.outbox += [revocation(hook, commit.run_id, now_ms=now_ms) for hook in claims.revoked]
         attributes = self._write_turn(commit, conflicts)
         self.record = advanced_record(
@@ -250,15 +256,6 @@ class Book(Claims):
         self.record = ended_record(self.record, outcome)
         self._drop_claims()
         self.hooks = {}
-
-    def _write(self, event: Event) -> bool:
-        if event.key in self.positions:
-            return False
-        position = self.record.position + 1
-        self.positions[event.key] = position
-        self.written.append(LoggedEvent(position=position, event=event))
-        self.record: RunRecord = replace(self.record, position=position)
-        return True
 
     def _check_append(self, append: Append, *, now_ms: int) -> None:
         if self.record.status.is_ended:
@@ -335,3 +332,4 @@ class Book(Claims):
     def _end(self, now_ms: int) -> None:
         self._drop_claims()
         self.hooks = kept_hooks(self.hooks, now_ms=now_ms)
+        self._post_end(now_ms)

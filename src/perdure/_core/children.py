@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .._model.children import ChildStart, Watch, Watcher
 from .._model.commands import StartChild
@@ -27,12 +28,15 @@ __all__ = (
     "end_notice",
     "end_of_missing",
     "end_of_run",
+    "fenced_notice",
     "lineage",
+    "unfenced",
     "watch_fence",
     "watcher_of",
 )
 
 PARENT, ROOT = "$parentRunId", "$rootRunId"
+_FENCE = "fence"
 
 
 def _derived(label: bytes, record: RunRecord, entity: str) -> bytes:
@@ -131,3 +135,19 @@ def end_notice(watcher: Watcher, record: RunRecord, *, now_ms: int) -> Append:
     """The event and wake for a watcher of a run that has ended."""
     event = end_of_run(watcher.entity, record, now_ms=now_ms)
     return Append(run_id=watcher.run_id, event=event)
+
+
+def fenced_notice(watcher: Watcher, record: RunRecord, *, now_ms: int) -> Append:
+    """The same for an outbox: whoever takes it in has to see for whom it was."""
+    notice = end_notice(watcher, record, now_ms=now_ms)
+    facts = {**notice.event.facts, _FENCE: watcher.fence}
+    return replace(notice, event=replace(notice.event, facts=facts))
+
+
+def unfenced(event: Event, record: RunRecord) -> Event | None:
+    """The event of a fenced notice as it is logged; None if it is for another life of the run."""
+    facts = dict(event.facts)
+    fence = facts.pop(_FENCE, None)
+    if event.entity is None or fence != watch_fence(record, event.entity):
+        return None
+    return replace(event, facts=facts)

@@ -1,22 +1,37 @@
 """Outbox: what a run has for others, kept with it until it is there.
 
-For stores whose transaction is one run: the event is written with the turn that causes it, brought
+For stores whose transaction is one run: a letter is written with the turn that causes it, brought
 to the other run before the commit is answered, and then forgotten. Whoever finds it later, because
-its writer died on the way, brings it there again: events have keys. Pure.
+its writer died on the way, brings it there again: runs have ids and events have keys. They are
+brought in order, so a run is there before anybody watches it. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
+from .._model.children import ChildStart, Watch
 from .._model.commit import Append
 
-__all__ = ("OUTBOX_MS", "outbox_due_ms")
+__all__ = ("OUTBOX_MS", "Letter", "outbox_due_ms")
 
 OUTBOX_MS = 5_000  # that its writer has for itself
 
+Letter: TypeAlias = "Append | ChildStart | Watch"
 
-def outbox_due_ms(outbox: Iterable[Append]) -> int | None:
+
+def outbox_due_ms(outbox: Iterable[Letter]) -> int | None:
     """From when anybody is to bring it there; None: there is nothing."""
-    first_ms = min((notice.event.at_ms for notice in outbox), default=None)
+    first_ms = min(map(_written_ms, outbox), default=None)
     return None if first_ms is None else first_ms + OUTBOX_MS
+
+
+def _written_ms(letter: Letter) -> int:
+    match letter:
+        case Append():
+            return letter.event.at_ms
+        case ChildStart():
+            return letter.new.created_at_ms
+        case Watch():
+            return letter.at_ms

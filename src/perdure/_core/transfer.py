@@ -24,6 +24,7 @@ from ..errors import (
     RunEndedError,
     RunExistsError,
     RunMovedError,
+    RunWatchedError,
     WorldContractError,
     WorldUnavailableError,
 )
@@ -282,11 +283,14 @@ def depart(
         bodies: message id → body, of messages whose body the book lacks.
 
     Raises:
-        RunEndedError, RunMovedError, RunBusyError: as the contract says; nothing was changed.
+        RunEndedError, RunMovedError, RunBusyError, RunWatchedError: as the contract says; nothing
+            was changed.
         WorldUnavailableError: its outbox is not empty.
     """
     if has_departed(book.record, departure):
         return book.record
+    if book.family:
+        raise RunWatchedError(departure.run_id, others=book.family)
     if book.outbox:
         reason = "it has something for other runs that is not there yet; try again"
         raise WorldUnavailableError(f"run {departure.run_id} cannot depart now: {reason}")

@@ -198,7 +198,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
         elif isinstance(command, Abort):
             has_aborts = True
         elif isinstance(command, WatchRun):
-            watches.append(Watch(entity=command.id, run_id=RunId(command.run_id)))
+            watches.append(_watch(command, request.now_ms))
         elif isinstance(command, StartChild):
             has_children = True
     return make_plan(
@@ -417,6 +417,10 @@ def _message(request: TurnRequest, command: ScheduleStep) -> NewMessage:
         due_ms=request.now_ms,
         lease_ms=route.lease_ms,
     )
+
+
+def _watch(command: WatchRun, now_ms: int) -> Watch:
+    return Watch(entity=command.id, run_id=RunId(command.run_id), at_ms=now_ms)
 
 
 def _claim(command: OpenHook, now_ms: int) -> HookClaim:

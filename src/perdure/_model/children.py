@@ -27,6 +27,7 @@ class Watch:
 
     entity: EntityId  # watch_4, of the committing run
     run_id: RunId
+    at_ms: int = 0  # when that was asked for
 
 
 @value_class

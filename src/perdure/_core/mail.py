@@ -1,0 +1,81 @@
+"""Mail: a run's log as it is written, and all that it has for other runs, or they for it.
+
+Pure. A letter lies in the outbox from the write of the turn that causes it until it is there; see
+``outbox``. Bringing one has an answer, which ``settle`` takes in with the letter's removal, in one
+write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field, replace
+
+from .._model.children import Watcher
+from .._model.commit import TurnCommit
+from .._model.events import Event, LoggedEvent
+from .._model.ids import EntityId, RunId
+from .children import end_of_run, fenced_notice
+from .claims import Claims
+from .outbox import Letter
+
+__all__ = ("Mail",)
+
+
+@dataclass(slots=True, kw_only=True)
+class Mail(Claims):
+    """A run, its claims, its log and its letters."""
+
+    positions: MutableMapping[str, int] = field(default_factory=dict[str, int])  # by event key
+    written: list[LoggedEvent] = field(default_factory=list[LoggedEvent])  # since it was read
+    outbox: list[Letter] = field(default_factory=list[Letter])  # in the order they are brought
+    watchers: list[Watcher] = field(default_factory=list[Watcher])  # to be told the run's end
+    watching: dict[EntityId, RunId] = field(default_factory=dict[EntityId, RunId])
+
+    @property
+    def family(self) -> tuple[RunId, ...]:
+        """The runs that this one waits for, and those that wait for it."""
+        others = [*self.watching.values(), *(watcher.run_id for watcher in self.watchers)]
+        return tuple(dict.fromkeys(others))
+
+    def watch(self, watcher: Watcher, *, now_ms: int) -> Event | None:
+        """Have another run told this one's end. Returns the event if that has come."""
+        if self.record.status.is_ended:
+            return end_of_run(watcher.entity, self.record, now_ms=now_ms)
+        if watcher not in self.watchers:
+            self.watchers = [*self.watchers, watcher]
+        return None
+
+    def settle(self, letter: Letter, answer: Event | None, *, now_ms: int) -> None:
+        """Forget a letter that was brought, and take its answer in; the second time do nothing."""
+        if letter not in self.outbox:
+            return
+        self.outbox = [other for other in self.outbox if other != letter]
+        if answer is None or self.record.status.is_ended:
+            return
+        if answer.entity is not None:
+            self.watching.pop(answer.entity, None)
+        if self._write(answer):
+            self.arm(now_ms)
+
+    def _post_children(self, commit: TurnCommit) -> None:
+        """Have the runs that a turn starts created, then those watched that it waits for."""
+        self.outbox = [*self.outbox, *commit.starts]
+        if commit.outcome is None:
+            self.outbox += commit.watches
+            self.watching |= {watch.entity: watch.run_id for watch in commit.watches}
+
+    def _post_end(self, now_ms: int) -> None:
+        """Have the watchers told, now that the run has ended; it waits for nobody any more."""
+        if self.watchers:
+            ends = [fenced_notice(one, self.record, now_ms=now_ms) for one in self.watchers]
+            self.outbox, self.watchers = [*self.outbox, *ends], []
+        self.watching = {}
+
+    def _write(self, event: Event) -> bool:
+        if event.key in self.positions:
+            return False
+        position = self.record.position + 1
+        self.positions[event.key] = position
+        self.written.append(LoggedEvent(position=position, event=event))
+        self.record = replace(self.record, position=position)
+        return True
