@@ -27,6 +27,7 @@ __all__ = (
     "Request",
     "Response",
     "Rewind",
+    "RunHandle",
     "RunRef",
     "StepRef",
     "Stream",
@@ -102,6 +103,13 @@ class TypedArray(AsItIs):
 
     tag: int  # 68 to 72, 77 to 79, 84 to 86: see docs/protocol.md
     data: bytes  # a whole number of items
+
+
+class RunHandle:
+    """A ``perdure.Run``: it crosses, too, and arrives in a workflow as a ``Run``."""
+
+    __slots__ = ()
+    id: str
 
 
 @final

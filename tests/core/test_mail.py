@@ -159,6 +159,13 @@ def test_a_child_is_created_watched_and_its_end_told() -> None:
     assert (parent.family, store[CHILD].family) == ((), ())
 
 
+def test_a_watch_that_is_brought_twice_is_one() -> None:
+    store = books(PARENT, CHILD)
+    watcher = watcher_of(store[PARENT].record, watch())
+    assert [store[CHILD].watch(watcher, now_ms=NOW) for _ in range(2)] == [None, None]
+    assert store[CHILD].watchers == [watcher]
+
+
 def test_a_cancel_is_told_too() -> None:
     store = books(PARENT, CHILD)
     commit(store[PARENT], watches=(watch(), watch(3)))

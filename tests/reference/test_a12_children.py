@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 SOURCE = """
 import { createHook, sleep } from "workflow";
 import { Run, start } from "workflow/api";
-import { wait, watched } from "python:children";
+import { begin, kind, wait, watched } from "python:children";
 
 export async function double(n: number) {
   "use workflow";
@@ -131,6 +131,12 @@ export async function refused() {
   return names;
 }
 
+export async function through() {
+  "use workflow";
+  const run = await begin(3);
+  return [run.runId, await run.returnValue, await kind(run)];
+}
+
 export async function raced() {
   "use workflow";
   const run = await start(waiting, ["raced"]);
@@ -147,6 +153,19 @@ async def watched(run: RunRef) -> None:
     await get_run(run.run_id).cancel("no more of it")
 
 
+@step(name="children:begin")
+async def begin(n: int) -> Run:
+    """Starts a run, and hands it on."""
+    return await start(flow("double"), [n], attributes={"own": "text"})
+
+
+@step(name="children:kind")
+async def kind(run: RunRef) -> str:
+    """Whether it is a run that has ended."""
+    assert get_run(run).id == run.run_id
+    return "run" if (await get_run(run).info()).status.is_ended else "a live run"
+
+
 @step(name="children:wait")
 async def wait() -> None:
     """Nothing."""
@@ -159,8 +178,12 @@ def flow(name: str) -> Workflow:
 @pytest.fixture
 async def worker(world: World) -> AsyncIterator[Worker]:
     """One that carries one run at a time."""
-    async with Worker(world, steps=[watched, wait], max_turns=1) as worker:
+    async with Worker(world, steps=[begin, kind, watched, wait], max_turns=1) as worker:
         yield worker
+
+
+async def values_of(run: Run) -> Any:
+    return await run.result(timeout=10)
 
 
 async def record(world: World, run_id: str) -> RunRecord:
@@ -175,8 +198,7 @@ async def passes(world: World, run: Run) -> None:
 
 async def test_a_child_is_a_run_whose_end_its_parent_is_told(world: World, worker: Worker) -> None:
     run = await start(flow("parent"), [4], world=world)
-    result: Any = await run.result(timeout=10)
-    is_run, child_id, *results = result
+    is_run, child_id, *results = await values_of(run)
     assert (is_run, results) == (True, [8, 8])
     child = await record(world, child_id)
     assert (child.workflow, child.attributes) == (
@@ -287,3 +309,20 @@ async def test_a_child_outlives_a_parent_that_does_not_wait(world: World, worker
     with pytest.raises(RunCancelledError):
         await get_run(child, world=world).result(timeout=10)
     assert (await record(world, run.id)).position == events[-1].position
+
+
+async def test_a_run_that_a_step_starts_has_a_lineage_too(world: World, worker: Worker) -> None:
+    run = await start(flow("through"), world=world)
+    child_id, result, value = await values_of(run)
+    assert (result, value) == (6, "run")
+    assert (await record(world, child_id)).attributes == {
+        "own": "text",
+        "$parentRunId": run.id,
+        "$rootRunId": run.id,
+    }
+    await passes(world, run)
+
+
+async def test_a_root_has_no_lineage(world: World, worker: Worker) -> None:
+    run = await start(flow("double"), [1], world=world)
+    assert (await record(world, run.id)).attributes == {}

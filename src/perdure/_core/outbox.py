@@ -9,7 +9,7 @@ brought in order, so a run is there before anybody watches it. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from .._model.children import ChildStart, Watch
 from .._model.commit import Append
@@ -35,3 +35,5 @@ def _written_ms(letter: Letter) -> int:
             return letter.new.created_at_ms
         case Watch():
             return letter.at_ms
+        case _:
+            assert_never(letter)

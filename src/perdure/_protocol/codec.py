@@ -34,6 +34,7 @@ from ..values import (
     BigInt,
     DataView,
     RegExp,
+    RunHandle,
     RunRef,
     StepRef,
     Stream,
@@ -276,6 +277,8 @@ class _Encoder:
             return cbor2.CBORTag(Tag.ERROR, self.mapping(fields, depth))
         if isinstance(value, cbor2.CBORTag):  # a value of JavaScript's that is only passed on
             return cbor2.CBORTag(value.tag, self.prepare(value.value, depth + 1))
+        if isinstance(value, RunHandle):
+            return cbor2.CBORTag(Tag.RUN, [self.checked(value.id)])
         if not isinstance(value, type):
             if dataclasses.is_dataclass(value):
                 fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

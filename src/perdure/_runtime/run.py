@@ -27,7 +27,7 @@ from ..errors import (
     RunTimeoutError,
     ValueNotCarriableError,
 )
-from ..values import Stream
+from ..values import RunHandle, RunRef, Stream
 from .ambient import meant_world, workers
 from .arguments import checked_position, checked_text, checked_timeout, checked_world
 from .cancellation import cancel_run, checked_reason
@@ -53,7 +53,7 @@ _SOON_MS = int(SOON * 1000)
 
 
 @final
-class Run:
+class Run(RunHandle):
     """A run of a workflow. Cheap to make, holds nothing open.
 
     Args:
@@ -323,11 +323,11 @@ def _same(value: object) -> object:
     return value
 
 
-def get_run(run_id: str, world: World | None = None) -> Run:
+def get_run(run_id: str | RunRef, world: World | None = None) -> Run:
     """A handle on a run by its id. Does not look whether there is one; its methods do.
 
     Args:
-        run_id: ``Run.id`` of a run that was started anywhere.
+        run_id: ``Run.id`` of a run that was started anywhere, or what a workflow passed on.
         world: default: as for ``start``, when a method first needs it.
     """
-    return Run(run_id, world)
+    return Run(run_id.run_id if isinstance(run_id, RunRef) else run_id, world)

@@ -26,6 +26,7 @@ from .base_url import public_base_url
 from .check import check_bundle
 from .fresh_ids import format_id, fresh_id, fresh_secret
 from .keyed_starts import claim_again, keyed_claim
+from .lineage import with_lineage
 from .payloads import do_aside, encode_aside
 from .run import Run
 from .workflow import Workflow
@@ -60,7 +61,8 @@ async def start(
         idempotency_key: the run's id derives from it; the same key returns the same run. Not
             empty. Arguments are compared by value: the order of keys does not count, 1.0 is 1.
         attributes: texts by name, by which ``list_runs`` finds the run; the workflow and its
-            steps may set more. At most 64, names of 1 to 256 characters, texts of 256 bytes.
+            steps may set more. At most 64, names of 1 to 256 characters, texts of 256 bytes. In a
+            step, in the world of its run, ``$parentRunId`` and ``$rootRunId`` are two of them.
         allow_reserved_attributes: names may begin with ``$``.
         hook: a token that the run claims as it is created: of several starts with one token, one
             begins. Payloads that come before the workflow has created a hook with it wait for that.
@@ -87,7 +89,7 @@ async def start(
         input=encode_scalars(args) or await encode_aside(list(args), where="arguments"),
         created_at_ms=target.now_ms(),
         idempotency_key=idempotency_key,
-        attributes=texts,
+        attributes=await with_lineage(texts, target),
         secret=fresh_secret(),
         base_url=public_base_url(base_url),
         hook=keyed_claim(hook),

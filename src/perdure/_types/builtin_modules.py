@@ -83,10 +83,25 @@ declare module "@workflow/core" {{
 }}
 /** Nothing of this works in a workflow: each throws, and says what to call in a Python step. */
 declare module "workflow/api" {{
-  export function start(...args: any[]): Promise<any>;
-  export class Run {{
+  export interface StartOptions {{
+    attributes?: Record<string, string>;
+    allowReservedAttributes?: boolean;
+    hook?: string;
+    runId?: string;
+  }}
+  type Workflow<A extends any[], R> = (...args: A) => R | Promise<R>;
+  export function start<R>(workflow: Workflow<[], R>, options?: StartOptions): Promise<Run<R>>;
+  export function start<A extends any[], R>(
+    workflow: Workflow<A, R>, args: A, options?: StartOptions,
+  ): Promise<Run<R>>;
+  export class Run<R = any> {{
     constructor(runId: string);
     readonly runId: string;
+    readonly returnValue: Promise<R>;
+    readonly readable: WritableStream;
+    readonly writable: WritableStream;
+    getReadable(options?: {{ namespace?: string }}): WritableStream;
+    getWritable(options?: {{ namespace?: string }}): WritableStream;
   }}
   export function getRun(runId: string): any;
   export function getHookByToken(token: string): Promise<any>;

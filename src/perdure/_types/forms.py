@@ -37,6 +37,7 @@ from ..values import (
     RegExp,
     Request,
     Response,
+    RunRef,
     StepRef,
     Stream,
     TypedArray,
@@ -83,6 +84,7 @@ _PLAIN: dict[object, str] = {
         kind: f"globalThis.{kind.__name__}"
         for kind in (AbortController, AbortSignal, Headers, Request, Response)
     },
+    RunRef: 'import("workflow/api").Run',
     StepRef: "(...args: any[]) => Promise<any>",
     Stream: "globalThis.WritableStream",
     typing.Never: "never",

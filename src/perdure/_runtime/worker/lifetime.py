@@ -43,6 +43,12 @@ def world_around() -> tuple[World, asyncio.AbstractEventLoop]:
     return lifetime.world, lifetime.loop
 
 
+def is_around(world: World) -> bool:
+    """Whether the worker whose step is running here works for *world*."""
+    lifetime = _around.get()
+    return lifetime is not None and lifetime.world is world
+
+
 @final
 class Lifetime:
     """One task group of a worker. Used in one event loop."""
