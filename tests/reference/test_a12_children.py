@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from perdure import Run, RunFailedError, Worker, Workflow, get_run, start, step
+from perdure import (
+    Run,
+    RunFailedError,
+    Worker,
+    Workflow,
+    get_hook,
+    get_run,
+    resume_hook,
+    start,
+    step,
+)
 from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
-from perdure.errors import RunCancelledError
+from perdure.errors import HookNotFoundError, RunCancelledError
 from perdure.model import EventType, RunId, RunRecord
 from perdure.values import RunRef
+from tests.reference.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -135,6 +147,11 @@ export async function through() {
   "use workflow";
   const run = await begin(3);
   return [run.runId, await run.returnValue, await kind(run)];
+}
+
+export async function over(token: string) {
+  "use workflow";
+  return await (await start(waiting, [token])).returnValue;
 }
 
 export async function raced() {
@@ -326,3 +343,24 @@ async def test_a_run_that_a_step_starts_has_a_lineage_too(world: World, worker: 
 async def test_a_root_has_no_lineage(world: World, worker: Worker) -> None:
     run = await start(flow("double"), [1], world=world)
     assert (await record(world, run.id)).attributes == {}
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+async def test_a_parent_is_told_by_another_worker(world: World, is_frozen: bool) -> None:
+    """Its open watch is in its snapshot; without one the log says what it waits for."""
+    async with Worker(world):
+        run = await start(flow("over"), ["over"], world=world)
+
+        async def hook() -> bool:
+            with suppress(HookNotFoundError):
+                return bool(await get_hook("over", world=world))
+            return False
+
+        await until(hook)
+    if not is_frozen:
+        await world.snapshots.delete(RunId(run.id))
+    async with Worker(world) as worker:
+        await resume_hook("over", "done", world=world)
+        assert await values_of(run) == "done"
+        assert worker.statistics()["rebuilt"] == (not is_frozen)
+    await passes(world, run)

@@ -83,7 +83,7 @@ DAMAGES: list[tuple[Callable[[bytes], bytes] | None, str]] = [
     (lambda _: b"", "not a snapshot"),
     (lambda data: b"PRDS\x7f" + data[5:], "its format has version 127, this package reads 3"),
     (lambda data: b"PRDS\x02" + data[5:], "its format has version 2, this package reads 3"),
-    (with_later_ledger, "its fold has version 2, this package reads 1"),
+    (with_later_ledger, "its fold has version 3, this package reads 2"),
     (None, "its snapshot is missing"),
 ]
 
