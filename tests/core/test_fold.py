@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from perdure._core.fold import Entity, fold
 from perdure._core.transitions import ENTITY_OF, TABLES, EntityKind, is_ended
-from perdure.model import EntityId, Event, EventType, LoggedEvent
+from perdure.model import EntityId, Event, EventType, Fact, LoggedEvent
 from tests.core.strategies import events, logs
 
 
@@ -106,3 +106,17 @@ def test_executions_that_were_lost_are_counted() -> None:
     ended = of(retrying, event(EventType.STEP_COMPLETED, "step_1", 3, attempt=4, lost=2))
     assert (ended.attempts, ended.losses) == (4, 2)
     assert of(event(EventType.STEP_COMPLETED, "step_1", 2)).losses == 0
+
+
+def test_a_hook_that_lost_its_token_is_named_by_it_and_a_child_by_its_run() -> None:
+    """The facts of a conflict name a run, too."""
+    facts: dict[str, Fact] = {"token": "t", "run_id": "run_b"}
+    names: dict[str, str] = {}
+    for kind, entity in (
+        (EventType.HOOK_CONFLICT, "hook_1"),
+        (EventType.CHILD_CREATED, "child_2"),
+        (EventType.WATCH_CREATED, "watch_3"),
+    ):
+        event = Event(type=kind, key=entity, at_ms=1, entity=EntityId(entity), facts=facts)
+        names |= {entity.id: entity.name for entity in fold([LoggedEvent(position=1, event=event)])}
+    assert names == {"hook_1": "t", "child_2": "run_b", "watch_3": "run_b"}

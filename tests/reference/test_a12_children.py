@@ -20,6 +20,7 @@ from perdure import (
     step,
 )
 from perdure._runtime.inspect.audit import verify_run
+from perdure._runtime.inspect.inspection import inspect_run
 from perdure.abc import World
 from perdure.errors import HookNotFoundError, RunCancelledError
 from perdure.model import EventType, RunId, RunRecord
@@ -364,3 +365,13 @@ async def test_a_parent_is_told_by_another_worker(world: World, is_frozen: bool)
         assert await values_of(run) == "done"
         assert worker.statistics()["rebuilt"] == (not is_frozen)
     await passes(world, run)
+
+
+async def test_an_inspection_shows_children_and_watches(world: World, worker: Worker) -> None:
+    run = await start(flow("parent"), [4], world=world)
+    _, child_id, *_ = await values_of(run)
+    fields = (await inspect_run(world, run.id)).as_json()
+    shown = [(one["id"], one["status"], one["run_id"]) for one in fields["children"]]
+    assert shown == [("child_1", "started", child_id)]
+    shown = [(one["id"], one["status"], one["run_id"]) for one in fields["watches"]]
+    assert shown == [("watch_2", "ended", child_id)]

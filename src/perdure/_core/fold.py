@@ -16,6 +16,12 @@ from .transitions import ENTITY_OF, TABLES, EntityKind, is_ended
 
 __all__ = ("Entity", "fold", "was_put_away")
 
+_NAMES = {  # facts that name an entity
+    EntityKind.STEP: "step",
+    EntityKind.HOOK: "token",
+    EntityKind.CHILD: "run_id",
+    EntityKind.WATCH: "run_id",
+}
 _STEP_ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 
 
@@ -88,7 +94,7 @@ def _created(kind: EntityKind, entity: EntityId, state: str, event: Event) -> En
         kind=kind,
         id=entity,
         state=state,
-        name=_text(facts.get("step") or facts.get("run_id") or facts.get("token")),
+        name=_text(facts.get(_NAMES.get(kind, ""))),
         at=_text(facts.get("at")),
         created_ms=event.at_ms,
         ended_ms=event.at_ms if is_ended(kind, state) else None,

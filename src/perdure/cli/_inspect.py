@@ -71,7 +71,8 @@ def inspect(
 def _keep_failures(fields: Json) -> None:
     fields["steps"] = [step for step in fields["steps"] if _has_failed(step)]
     fields["events"] = [event for event in fields["events"] if event["type"] in _FAILURES]
-    fields["waits"] = fields["hooks"] = fields["streams"] = []
+    for name in ("waits", "hooks", "children", "watches", "streams"):
+        fields[name] = []
 
 
 def _has_failed(step: Json) -> bool:
@@ -148,6 +149,11 @@ def _entities(fields: Json) -> Iterator[Table]:
             for one in fields["hooks"]
         ],
     )
+    for name in ("children", "watches"):
+        yield (
+            ("child" if name == "children" else "waits for", "status", "run", "awaited at"),
+            [[one["id"], one["status"], one["run_id"], one["at"]] for one in fields[name]],
+        )
     yield (
         ("stream", "chunks", "status"),
         [

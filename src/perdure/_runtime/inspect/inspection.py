@@ -60,6 +60,8 @@ class Inspection:
             "steps": self._steps(),
             "waits": self._of(EntityKind.WAIT),
             "hooks": self._hooks(),
+            "children": self._of(EntityKind.CHILD),
+            "watches": self._of(EntityKind.WATCH),
             "streams": [
                 {"name": stream.name, "chunks": stream.length, "closed": stream.closed}
                 for stream in self.streams
@@ -207,6 +209,8 @@ def _entity(entity: Entity) -> Json:
             fields |= {"resume_at": _time(entity.resume_at_ms)}
         case EntityKind.HOOK:
             fields |= {"token": entity.name}
+        case EntityKind.CHILD | EntityKind.WATCH:
+            fields |= {"run_id": entity.name}
         case EntityKind.RUN | EntityKind.ABORT:
             pass
     return fields
