@@ -89,14 +89,32 @@ class Files(BlockingStore):
 
     def deliver(self, page: Page) -> None:
         """Bring what a run has for others to them; what is there already changes nothing."""
-        for notice in page.book.outbox:
-            other = self.load(self.path(notice.run_id))
-            if other is not None:
-                other.book.absorb(notice, now_ms=self.now_ms())
-                self.save(other)
-        if page.book.outbox:
-            page.book.outbox = []
+        for letter in page.book.letters:
+            answer = self.bring(page, letter)
+            page.book.settle(letter, answer, now_ms=self.now_ms())
             self.save(page)
+
+    def bring(self, page: Page, letter: low.Letter) -> m.Event | None:
+        """Bring one letter of a page; returns what that is to be told."""
+        now = self.now_ms()
+        if isinstance(letter, m.ChildStart):
+            return low.start_child(letter, self.create_run, now_ms=now)
+        ours = letter.run_id == page.book.record.run_id
+        other = page if ours else self.load(self.path(letter.run_id))
+        if other is None:
+            return low.end_of_missing(letter, now_ms=now) if isinstance(letter, m.Watch) else None
+        answer = low.take_letter(other.book, letter, sender=page.book.record, now_ms=now)
+        self.save(other)
+        return answer
+
+    def create_run(self, new: m.NewRun) -> tuple[m.RunRecord, bool]:
+        page = self.load(self.path(new.run_id))
+        if page is not None:
+            page.book.check_same(new)
+            return page.book.record, False
+        page = Page(low.Book.create(new, due_ms=self.now_ms(), holder=self.holder))
+        self.save(page)
+        return page.book.record, True
 
     def replace(self, path: Path, data: bytes) -> None:
         replace_file(path, data, part=self.root / "parts" / new_token(), sync=self.sync)
@@ -138,19 +156,15 @@ class FilesStorage(Part[Files], abc.Storage):
 
     @writes
     def create_run(self, new: m.NewRun) -> tuple[m.RunRecord, bool]:
-        page = self.store.load(self.store.path(new.run_id))
-        if page is not None:
-            page.book.check_same(new)
-            return page.book.record, False
-        page = Page(low.Book.create(new, due_ms=self.store.now_ms(), holder=self.store.holder))
-        self.store.save(page)
-        return page.book.record, True
+        return self.store.create_run(new)
 
     @writes
     def append(self, append: m.Append) -> m.Appended:
         self.store.counters["appends"] += 1
         with self.store.changing(append.run_id) as page:
-            return page.book.append(append, now_ms=self.store.now_ms())
+            done = page.book.append(append, now_ms=self.store.now_ms())
+        self.store.deliver(page)  # a cancellation is told to those who watch the run
+        return done
 
     @writes
     def commit(self, commit: m.TurnCommit) -> m.Committed:

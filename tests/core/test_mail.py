@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
 
 import pytest
 from hypothesis import given, strategies as st
 
 from perdure._core.book import Book
 from perdure._core.children import (
-    child_answer,
     end_of_missing,
     end_of_run,
     fenced_notice,
@@ -18,8 +16,9 @@ from perdure._core.children import (
     watcher_of,
 )
 from perdure._core.outbox import OUTBOX_MS, Letter, outbox_due_ms
+from perdure._core.post import start_child, take_letter
 from perdure._core.transfer import depart
-from perdure.errors import HookConflictError, IdempotencyConflictError, RunWatchedError
+from perdure.errors import RunWatchedError
 from perdure.model import (
     Append,
     ChildStart,
@@ -32,6 +31,7 @@ from perdure.model import (
     NewRun,
     RunId,
     RunOutcome,
+    RunRecord,
     RunStatus,
     TurnCommit,
     Watch,
@@ -98,42 +98,27 @@ def cancel(book: Book) -> None:
 
 def bring(store: Books, sender: Book, letter: Letter) -> Event | None:
     """Bring a letter where it belongs, as a store does. Returns the answer."""
-    match letter:
-        case Append():
-            store[letter.run_id].absorb(letter, now_ms=NOW)
-            return None
-        case ChildStart():
-            return _create(store, letter)
-        case Watch():
-            target = store.get(letter.run_id)
-            if target is None:
-                return end_of_missing(letter, now_ms=NOW)
-            return target.watch(watcher_of(sender.record, letter), now_ms=NOW)
-        case _:
-            assert_never(letter)
+    if isinstance(letter, ChildStart):
+        return start_child(letter, lambda new: _create(store, new), now_ms=NOW)
+    target = store.get(letter.run_id)
+    if target is None:
+        return end_of_missing(letter, now_ms=NOW) if isinstance(letter, Watch) else None
+    return take_letter(target, letter, sender=sender.record, now_ms=NOW)
 
 
-def _create(store: Books, letter: ChildStart) -> Event | None:
-    new = letter.new
-    holders = [hook for book in store.values() for hook in book.hooks.values()]
-    try:
-        if new.run_id in store:
-            store[new.run_id].check_same(new)
-        else:
-            token_holders = {hook.token: hook for hook in holders}
-            store[new.run_id] = Book.create(new, due_ms=NOW, holder=token_holders.get)
-    except IdempotencyConflictError:
-        return child_answer(letter, owner=new.run_id, now_ms=NOW)
-    except HookConflictError as exc:
-        owner = RunId(exc.run_id)
-        return child_answer(letter, owner=owner, token=exc.token, now_ms=NOW)
-    return child_answer(letter, owner=None, now_ms=NOW) if letter.asks else None
+def _create(store: Books, new: NewRun) -> tuple[RunRecord, bool]:
+    if new.run_id in store:
+        store[new.run_id].check_same(new)
+        return store[new.run_id].record, False
+    holders = {hook.token: hook for book in store.values() for hook in book.hooks.values()}
+    store[new.run_id] = Book.create(new, due_ms=NOW, holder=holders.get)
+    return store[new.run_id].record, True
 
 
 def drain(store: Books) -> None:
-    while any(book.outbox for book in store.values()):
+    while any(book.letters for book in store.values()):
         for sender in list(store.values()):
-            for letter in list(sender.outbox):
+            for letter in list(sender.letters):
                 sender.settle(letter, bring(store, sender, letter), now_ms=NOW)
 
 
@@ -147,7 +132,7 @@ def test_a_child_is_created_watched_and_its_end_told() -> None:
     store = books(PARENT)
     parent = store[PARENT]
     commit(parent, starts=(start(),), watches=(watch(),))
-    assert [type(letter) for letter in parent.outbox] == [ChildStart, Watch]
+    assert [type(letter) for letter in parent.letters] == [ChildStart, Watch]
     drain(store)
     assert (told(parent), parent.family, store[CHILD].family) == ([], (CHILD,), (PARENT,))
     commit(store[CHILD], outcome=DONE)
@@ -282,12 +267,12 @@ def test_letters_that_are_brought_again_change_nothing(
     commit(parent, starts=(start(asks=True),), watches=(watch(), watch(3)))
     for is_parent, n, is_forgotten in program:
         sender = parent if is_parent else store.get(CHILD)
-        if sender is None or not sender.outbox:
+        if sender is None or not sender.letters:
             if CHILD in store and not store[CHILD].record.status.is_ended:
                 commit(store[CHILD], outcome=DONE)
             continue
         # In order: one that is not forgotten holds up all that follow.
-        letter = sender.outbox[0]
+        letter = sender.letters[0]
         answer = bring(store, sender, letter)
         if n % 3 == 0:
             bring(store, sender, letter)

@@ -1,6 +1,6 @@
 """Mail: a run's log as it is written, and all that it has for other runs, or they for it.
 
-Pure. A letter lies in the outbox from the write of the turn that causes it until it is there; see
+Pure. A letter lies with the run from the write of the turn that causes it until it is there; see
 ``outbox``. Bringing one has an answer, which ``settle`` takes in with the letter's removal, in one
 write.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 
-from .._model.children import Watcher
-from .._model.commit import TurnCommit
+from .._model.children import ChildStart, Watch, Watcher
+from .._model.commit import Append, TurnCommit
 from .._model.events import Event, LoggedEvent
 from .._model.ids import EntityId, RunId
 from .children import end_of_run, fenced_notice
@@ -27,9 +27,16 @@ class Mail(Claims):
 
     positions: MutableMapping[str, int] = field(default_factory=dict[str, int])  # by event key
     written: list[LoggedEvent] = field(default_factory=list[LoggedEvent])  # since it was read
-    outbox: list[Letter] = field(default_factory=list[Letter])  # in the order they are brought
+    starts: list[ChildStart] = field(default_factory=list[ChildStart])  # runs to create
+    watches: list[Watch] = field(default_factory=list[Watch])  # runs to watch
+    outbox: list[Append] = field(default_factory=list[Append])  # events for others
     watchers: list[Watcher] = field(default_factory=list[Watcher])  # to be told the run's end
     watching: dict[EntityId, RunId] = field(default_factory=dict[EntityId, RunId])
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        """What has to be brought to other runs, in order: a run is there before it is watched."""
+        return (*self.starts, *self.watches, *self.outbox)
 
     @property
     def family(self) -> tuple[RunId, ...]:
@@ -47,8 +54,10 @@ class Mail(Claims):
 
     def settle(self, letter: Letter, answer: Event | None, *, now_ms: int) -> None:
         """Forget a letter that was brought, and take its answer in; the second time do nothing."""
-        if letter not in self.outbox:
+        if letter not in self.letters:
             return
+        self.starts = [other for other in self.starts if other != letter]
+        self.watches = [other for other in self.watches if other != letter]
         self.outbox = [other for other in self.outbox if other != letter]
         if answer is None or self.record.status.is_ended:
             return
@@ -59,9 +68,9 @@ class Mail(Claims):
 
     def _post_children(self, commit: TurnCommit) -> None:
         """Have the runs that a turn starts created, then those watched that it waits for."""
-        self.outbox = [*self.outbox, *commit.starts]
+        self.starts = [*self.starts, *commit.starts]
         if commit.outcome is None:
-            self.outbox += commit.watches
+            self.watches = [*self.watches, *commit.watches]
             self.watching |= {watch.entity: watch.run_id for watch in commit.watches}
 
     def _post_end(self, now_ms: int) -> None:
@@ -69,7 +78,7 @@ class Mail(Claims):
         if self.watchers:
             ends = [fenced_notice(one, self.record, now_ms=now_ms) for one in self.watchers]
             self.outbox, self.watchers = [*self.outbox, *ends], []
-        self.watching = {}
+        self.watches, self.watching = [], {}
 
     def _write(self, event: Event) -> bool:
         if event.key in self.positions:

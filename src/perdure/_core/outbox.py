@@ -18,7 +18,7 @@ __all__ = ("OUTBOX_MS", "Letter", "outbox_due_ms")
 
 OUTBOX_MS = 5_000  # that its writer has for itself
 
-Letter: TypeAlias = "Append | ChildStart | Watch"
+Letter: TypeAlias = Append | ChildStart | Watch
 
 
 def outbox_due_ms(outbox: Iterable[Letter]) -> int | None:

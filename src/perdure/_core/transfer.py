@@ -291,7 +291,7 @@ def depart(
         return book.record
     if book.family:
         raise RunWatchedError(departure.run_id, others=book.family)
-    if book.outbox:
+    if book.letters:
         reason = "it has something for other runs that is not there yet; try again"
         raise WorldUnavailableError(f"run {departure.run_id} cannot depart now: {reason}")
     assert book.wake is not None  # it has not ended

@@ -54,8 +54,13 @@ from .._core.leases import (
     check_lease as check_lease,
     rearmed_due_ms as rearmed_due_ms,
 )
-from .._core.outbox import outbox_due_ms as outbox_due_ms
+from .._core.outbox import Letter as Letter, outbox_due_ms as outbox_due_ms
 from .._core.plain import load_plain as load_plain
+from .._core.post import (
+    refused_start as refused_start,
+    start_child as start_child,
+    take_letter as take_letter,
+)
 from .._core.shelf import (
     claim_due_messages as claim_due_messages,
     claim_due_wakes as claim_due_wakes,
