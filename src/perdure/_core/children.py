@@ -51,7 +51,7 @@ def watch_fence(record: RunRecord, entity: EntityId) -> str:
 
 
 def watcher_of(record: RunRecord, watch: Watch) -> Watcher:
-    """The run of *record*, as what it watches keeps it."""
+    """The run of *record* as a watcher, for the run that it watches."""
     fence = watch_fence(record, watch.entity)
     return Watcher(run_id=record.run_id, entity=watch.entity, fence=fence)
 
@@ -138,7 +138,7 @@ def end_notice(watcher: Watcher, record: RunRecord, *, now_ms: int) -> Append:
 
 
 def fenced_notice(watcher: Watcher, record: RunRecord, *, now_ms: int) -> Append:
-    """The same for an outbox: whoever takes it in has to see for whom it was."""
+    """The same for an outbox, with the fence: the store that takes it in cannot look it up."""
     notice = end_notice(watcher, record, now_ms=now_ms)
     facts = {**notice.event.facts, _FENCE: watcher.fence}
     return replace(notice, event=replace(notice.event, facts=facts))

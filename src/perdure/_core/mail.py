@@ -35,7 +35,7 @@ class Mail(Claims):
 
     @property
     def letters(self) -> tuple[Letter, ...]:
-        """What has to be brought to other runs, in order: a run is there before it is watched."""
+        """All that is for other runs, in order: a run is there before it is watched."""
         return (*self.starts, *self.watches, *self.outbox)
 
     @property

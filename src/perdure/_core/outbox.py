@@ -1,8 +1,8 @@
-"""Outbox: what a run has for others, kept with it until it is there.
+"""Outbox: the letters of a run for others, kept with it until they are there.
 
 For stores whose transaction is one run: a letter is written with the turn that causes it, brought
-to the other run before the commit is answered, and then forgotten. Whoever finds it later, because
-its writer died on the way, brings it there again: runs have ids and events have keys. They are
+to the other run before the commit is answered, and then forgotten. A worker that finds it
+later, because its writer died on the way, brings it there again: runs have ids and events have keys. They are
 brought in order, so a run is there before anybody watches it. Pure.
 """
 

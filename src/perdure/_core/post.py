@@ -1,4 +1,4 @@
-"""Post: what the bringing of a letter comes to, for stores that keep each run as a book. Pure."""
+"""Post: the effect of a letter where it arrives, for stores that keep each run as a book. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ("refused_start", "start_child", "take_letter")
 def start_child(
     start: ChildStart, create: Callable[[NewRun], tuple[RunRecord, bool]], *, now_ms: int
 ) -> Event | None:
-    """Create a child by ``Storage.create_run``. Returns what its parent is told, if anything."""
+    """Create a child by ``Storage.create_run``. Returns the event for its parent, if any."""
     try:
         create(start.new)
     except (HookConflictError, IdempotencyConflictError) as exc:
@@ -31,7 +31,7 @@ def start_child(
 def refused_start(
     start: ChildStart, error: HookConflictError | IdempotencyConflictError, *, now_ms: int
 ) -> Event:
-    """What the parent is told when ``create_run`` has refused its child."""
+    """The event for a parent when ``create_run`` has refused its child."""
     token = error.token if isinstance(error, HookConflictError) else None
     owner = RunId(error.run_id) if isinstance(error, HookConflictError) else start.new.run_id
     return child_answer(start, owner=owner, token=token, now_ms=now_ms)
@@ -40,7 +40,7 @@ def refused_start(
 def take_letter(
     book: Book, letter: Append | Watch, *, sender: RunRecord, now_ms: int
 ) -> Event | None:
-    """Take a letter in at its run. Returns what *sender* is told, if anything."""
+    """Take a letter in at its run. Returns the event for *sender*, if any."""
     match letter:
         case Append():
             book.absorb(letter, now_ms=now_ms)

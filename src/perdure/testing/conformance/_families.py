@@ -121,7 +121,7 @@ async def a_start_has_an_answer(case: Case) -> None:
 
 
 async def every_end_is_told(case: Case) -> None:
-    """Who watches a run is told its end once, whichever write that is, and is due."""
+    """Each watcher of a run is told its end once, by any write that ends it, and is due."""
     outcomes = {
         "completed": (DONE, {"status": "completed"}, b"done"),
         "failed": (BROKEN, {"status": "failed", "code": "USER_ERROR"}, b"broken"),
