@@ -19,6 +19,7 @@ import mutants_blobs
 import mutants_claims
 import mutants_conversations
 import mutants_edges
+import mutants_families
 import mutants_races
 import mutants_snapshots
 import mutants_stores
@@ -38,6 +39,7 @@ assert mutants_blobs  # the mutants there are registered by being there
 assert mutants_claims
 assert mutants_conversations
 assert mutants_edges
+assert mutants_families
 assert mutants_races
 assert mutants_snapshots
 assert mutants_streams

@@ -1,9 +1,9 @@
 """Outbox: the letters of a run for others, kept with it until they are there.
 
 For stores whose transaction is one run: a letter is written with the turn that causes it, brought
-to the other run before the commit is answered, and then forgotten. A worker that finds it
-later, because its writer died on the way, brings it there again: runs have ids and events have keys. They are
-brought in order, so a run is there before anybody watches it. Pure.
+to the other run before the commit is answered, and then forgotten. A worker that finds it later,
+because its writer died on the way, brings it there again: runs have ids and events have keys. They
+are brought in order, so a run is there before anybody watches it. Pure.
 """
 
 from __future__ import annotations
