@@ -9,6 +9,7 @@ from perdure.abc import Storage
 from perdure.errors import (
     HookNotFoundError,
     RunNotFoundError,
+    WorldContractError,
     WorldUnavailableError,
 )
 from perdure.model import (
@@ -78,6 +79,8 @@ class MongoStorage(Storage):
         return appended
 
     async def commit(self, commit: TurnCommit) -> Committed:
+        _check_alone(commit)
+
         def act(page: Page, now_ms: int) -> tuple[Committed, bool]:
             if commit.new is not None and _is_untouched(page):
                 page.book, committed = Book.begin(
@@ -228,3 +231,16 @@ def _needs_of(commit: TurnCommit) -> Needs:
         tokens={claim.token for claim in commit.hooks_claimed},
         hooks=bool(commit.hooks_claimed or commit.hooks_released),
     )
+
+
+def _check_alone(commit: TurnCommit) -> None:
+    """Pass only a turn that starts and watches no run: here that would be lost.
+
+    Raises:
+        WorldContractError: it does.
+    """
+    if commit.starts or commit.watches:
+        raise WorldContractError(
+            f"run {commit.run_id} starts or watches runs, which this world cannot do yet; start "
+            "them in a Python step"
+        )

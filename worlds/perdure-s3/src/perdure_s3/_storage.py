@@ -8,6 +8,7 @@ from typing import final
 import anyio
 
 from perdure.abc import Storage
+from perdure.errors import WorldContractError
 from perdure.model import (
     Append,
     Appended,
@@ -70,6 +71,7 @@ class S3Storage(Storage):
         return appended
 
     async def commit(self, commit: TurnCommit) -> Committed:
+        _check_alone(commit)
         tokens, holders = self._handle.tokens, dict[str, HookRecord]()
         forced = {claim.token: False for claim in commit.hooks_claimed}
         forced |= {claim.token: True for claim in commit.hooks_claimed if claim.force}
@@ -159,3 +161,16 @@ def _commit(page: Page, commit: TurnCommit, holders: dict[str, HookRecord]) -> C
 
 def _new_token() -> str:
     return secrets.token_hex(8)
+
+
+def _check_alone(commit: TurnCommit) -> None:
+    """Pass only a turn that starts and watches no run: here that would be lost.
+
+    Raises:
+        WorldContractError: it does.
+    """
+    if commit.starts or commit.watches:
+        raise WorldContractError(
+            f"run {commit.run_id} starts or watches runs, which this world cannot do yet; start "
+            "them in a Python step"
+        )
