@@ -105,19 +105,18 @@ class TypedArray(AsItIs):
     data: bytes  # a whole number of items
 
 
-class RunHandle:
-    """A ``perdure.Run``: it crosses, too, and arrives in a workflow as a ``Run``."""
-
-    __slots__ = ()
-    id: str
-
-
 @final
 @value_class(kw_only=False)
 class RunRef(AsItIs):
     """A run, as workflow code passes it on: ``perdure.get_run(ref.run_id)`` asks about it."""
 
     run_id: str
+
+
+class RunHandle:
+    """A ``perdure.Run``: it crosses, too, and arrives in a workflow as a ``Run``."""
+
+    ref: RunRef
 
 
 @final

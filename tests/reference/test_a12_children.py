@@ -280,7 +280,7 @@ async def test_any_run_can_be_waited_for(world: World, worker: Worker) -> None:
     failed = await start(flow("throwing"), world=world)
     with pytest.raises(RunFailedError):
         await failed.result(timeout=10)
-    ends = []
+    ends: list[object] = []
     for run_id in (completed.id, failed.id, "nobody"):
         run = await start(flow("outcomes"), [run_id], world=world)
         ends.append(await run.result(timeout=10))

@@ -278,7 +278,7 @@ class _Encoder:
         if isinstance(value, cbor2.CBORTag):  # a value of JavaScript's that is only passed on
             return cbor2.CBORTag(value.tag, self.prepare(value.value, depth + 1))
         if isinstance(value, RunHandle):
-            return cbor2.CBORTag(Tag.RUN, [self.checked(value.id)])
+            return cbor2.CBORTag(Tag.RUN, [self.checked(value.ref.run_id)])
         if not isinstance(value, type):
             if dataclasses.is_dataclass(value):
                 fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

@@ -63,6 +63,7 @@ class Run(RunHandle):
 
     def __init__(self, run_id: str, world: World | None = None) -> None:
         self.id: RunId = RunId(checked_text("run_id", run_id))
+        self.ref = RunRef(self.id)
         self._world = None if world is None else checked_world("world", world)
 
     def __repr__(self) -> str:
