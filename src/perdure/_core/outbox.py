@@ -22,7 +22,7 @@ Letter: TypeAlias = Append | ChildStart | Watch
 
 
 def outbox_due_ms(outbox: Iterable[Letter]) -> int | None:
-    """From when anybody is to bring it there; None: there is nothing."""
+    """From when anybody is to bring the letters of *outbox* there; None: it is empty."""
     first_ms = min(map(_written_ms, outbox), default=None)
     return None if first_ms is None else first_ms + OUTBOX_MS
 

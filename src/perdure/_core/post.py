@@ -20,7 +20,7 @@ __all__ = ("refused_start", "start_child", "take_letter")
 def start_child(
     start: ChildStart, create: Callable[[NewRun], tuple[RunRecord, bool]], *, now_ms: int
 ) -> Event | None:
-    """Create a child by ``Storage.create_run``. Returns the event for its parent, if any."""
+    """Create a child by *create*, a ``Storage.create_run``. Returns the event for its parent."""
     try:
         create(start.new)
     except (HookConflictError, IdempotencyConflictError) as exc:
