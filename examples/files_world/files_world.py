@@ -137,9 +137,21 @@ class Files(BlockingStore):
             raise errors.LeaseLostError(lease.item) from None
 
     def forget(self, run_id: str) -> None:
-        """The run's file last: a deletion that was cut short can be repeated."""
+        """Its letters first, lest they are lost; so its parent's, lest that starts it once more.
+
+        The run's file last: a deletion that was cut short can be repeated.
+        """
+        page = self.load(self.path(run_id))
+        parent = None if page is None else low.parent_of(page.book.record)
+        for other in (page, None if parent is None else self.load(self.path(parent))):
+            if other is not None:
+                self.deliver(other)
         shutil.rmtree(self.blobs(run_id), ignore_errors=True)
         self.path(run_id).unlink(missing_ok=True)
+
+    def is_watching(self, watcher: m.Watcher) -> bool:
+        page = self.load(self.path(watcher.run_id))
+        return low.is_watching(watcher, None if page is None else page.book.record)
 
     def holder(self, token: str) -> m.HookRecord | None:
         """Who holds a token; under the lock nobody else can take it."""
@@ -359,6 +371,8 @@ class FilesTransfer(Part[Files], abc.Transfer):
     @writes
     def depart(self, departure: m.Departure) -> m.RunRecord:
         with self.store.changing(departure.run_id) as page:
+            dead = [one for one in page.book.watchers if not self.store.is_watching(one)]
+            page.book.drop_watchers(dead)
             return low.depart(page.book, departure, url=self.store.url, now_ms=self.store.now_ms())
 
     @reads

@@ -8,8 +8,10 @@ from typing import Any
 
 from mutants import mutant, on_commit, swap
 
+from perdure.errors import RunWatchedError
 from perdure.model import Append, EventType, RunId, TurnCommit
 from perdure.testing.memory import MemoryWorld
+from perdure.testing.memory._runs import create_run
 from perdure.worldkit.pure import watch_fence
 
 __all__ = ()
@@ -182,6 +184,36 @@ def families_part(world: MemoryWorld) -> None:
         return depart
 
     swap(world.transfer, "depart", make)
+
+
+@mutant
+def the_dead_hold_others(world: MemoryWorld) -> None:
+    """A run does not depart before its end if anybody has ever waited for it."""
+
+    def make(inner: Any) -> Any:
+        async def depart(departure: Any) -> Any:
+            watchers = world._store.watchers.get(departure.run_id)
+            if watchers:
+                others = [watcher.run_id for watcher in watchers]
+                raise RunWatchedError(departure.run_id, others=others)
+            return await inner(departure)
+
+        return depart
+
+    swap(world.transfer, "depart", make)
+
+
+@mutant
+def a_commit_asked_again_starts_again(world: MemoryWorld) -> None:
+    """A child that was deleted meanwhile is created anew when its parent's commit is repeated."""
+    _after_commit(world, _start_again)
+
+
+def _start_again(world: MemoryWorld, commit: TurnCommit) -> None:
+    store = world._store
+    for start in commit.starts:
+        if start.new.hook is None and start.new.run_id not in store.runs:
+            create_run(store, start.new, now_ms=world.now_ms())
 
 
 def _after_commit(world: MemoryWorld, change: Callable[[MemoryWorld, TurnCommit], None]) -> None:

@@ -15,7 +15,9 @@ from perdure._core.children import (
     end_notice,
     end_of_missing,
     end_of_run,
+    is_watching,
     lineage,
+    parent_of,
     watch_fence,
     watcher_of,
 )
@@ -103,6 +105,19 @@ def test_a_watcher_is_known_by_its_fence() -> None:
     watcher = watcher_of(parent(), WATCH)
     assert (watcher.run_id, watcher.entity) == ("run_parent", "watch_4")
     assert watcher.fence == watch_fence(parent(), WATCH.entity)
+
+
+def test_who_has_ended_or_lives_anew_watches_no_more() -> None:
+    watcher = watcher_of(parent(), WATCH)
+    assert is_watching(watcher, parent())
+    assert not is_watching(watcher, None)
+    assert not is_watching(watcher, ended(RunStatus.CANCELLED))
+    assert not is_watching(watcher, parent(secret=b"another life"))
+
+
+def test_a_child_names_its_parent() -> None:
+    child = fresh_record(child_start(COMMAND, parent(), now_ms=NOW).new)
+    assert (parent_of(child), parent_of(parent())) == ("run_parent", None)
 
 
 def test_the_answer_to_a_start_has_one_key() -> None:

@@ -250,6 +250,20 @@ def test_a_family_does_not_depart(run_id: RunId) -> None:
     assert caught.value.others == (other,)
 
 
+def test_a_run_departs_once_nobody_waits_for_it() -> None:
+    store = books(PARENT, CHILD)
+    commit(store[PARENT], watches=(watch(), watch(3)))
+    drain(store)
+    child = store[CHILD]
+    child.drop_watchers([])
+    assert len(child.watchers) == 2
+    child.drop_watchers(child.watchers[:1])
+    assert child.family == (PARENT,)
+    child.drop_watchers(child.watchers)
+    record = depart(child, Departure(run_id=CHILD, to="m://b"), url="m://a", now_ms=NOW)
+    assert record.status is RunStatus.MOVING
+
+
 def test_the_outbox_is_due_by_its_oldest_letter() -> None:
     letters: list[Letter] = [start(), replace(watch(), at_ms=7)]
     letters.append(Append(run_id=PARENT, event=Event(type=EventType.CHILD_ENDED, key="k", at_ms=9)))

@@ -29,7 +29,9 @@ __all__ = (
     "end_of_missing",
     "end_of_run",
     "fenced_notice",
+    "is_watching",
     "lineage",
+    "parent_of",
     "unfenced",
     "watch_fence",
     "watcher_of",
@@ -54,6 +56,24 @@ def watcher_of(record: RunRecord, watch: Watch) -> Watcher:
     """The run of *record* as a watcher, for the run that it watches."""
     fence = watch_fence(record, watch.entity)
     return Watcher(run_id=record.run_id, entity=watch.entity, fence=fence)
+
+
+def is_watching(watcher: Watcher, record: RunRecord | None) -> bool:
+    """Whether a run that asked for another's end waits still; if not, it never will again.
+
+    Args:
+        watcher: as the other run keeps it.
+        record: the run that now has the watcher's id, None if there is none.
+    """
+    if record is None or record.status.is_ended:
+        return False
+    return watch_fence(record, watcher.entity) == watcher.fence
+
+
+def parent_of(record: RunRecord) -> RunId | None:
+    """The run that started this one; it may be gone, or in another world."""
+    parent = record.attributes.get(PARENT)
+    return None if parent is None else RunId(parent)
 
 
 def lineage(run_id: RunId, attributes: Mapping[str, str]) -> dict[str, str]:

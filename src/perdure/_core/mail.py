@@ -7,7 +7,7 @@ write.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass, field, replace
 
 from .._model.children import ChildStart, Watch, Watcher
@@ -51,6 +51,11 @@ class Mail(Claims):
         if watcher not in self.watchers:
             self.watchers = [*self.watchers, watcher]
         return None
+
+    def drop_watchers(self, dead: Collection[Watcher]) -> None:
+        """Forget these, who wait no more: see ``is_watching``."""
+        if dead:
+            self.watchers = [watcher for watcher in self.watchers if watcher not in dead]
 
     def settle(self, letter: Letter, answer: Event | None, *, now_ms: int) -> None:
         """Forget a letter that was brought, and take its answer in; the second time do nothing."""

@@ -21,6 +21,8 @@ from .._core.children import (
     end_notice as end_notice,
     end_of_missing as end_of_missing,
     end_of_run as end_of_run,
+    is_watching as is_watching,
+    parent_of as parent_of,
     watch_fence as watch_fence,
     watcher_of as watcher_of,
 )

@@ -111,11 +111,7 @@ async def a_start_has_an_answer(case: Case) -> None:
         expect(await told(world, RUN) == answers, "each start that asks is answered, in order")
         expect(await due(world) == [RUN, "run_new"], "the parent and the new run are due")
         expect((await storage.get_hook("free")).run_id == "run_new", "which has its token")
-        try:
-            await storage.get_run(RunId("run_loser"))
-            expect(False, "nothing of a refused start comes to be")
-        except RunNotFoundError:
-            pass
+        await expect_gone(world, RunId("run_loser"), "nothing of a refused start comes to be")
         expect((await storage.commit(commit)).turn == answer.turn, "the commit can be asked again")
         expect(await told(world, RUN) == answers, "which answers nothing again")
 
@@ -219,6 +215,48 @@ async def a_family_stays_together(case: Case) -> None:
         await world.transfer.depart(Departure(run_id=RUN, to="memory://away"))
 
 
+async def the_dead_hold_nobody(case: Case) -> None:
+    """A watcher that has ended, is gone, or lives anew does not keep a run from its departure."""
+    async with case.open(ManualClock(1_000)) as world:
+        storage, names = world.storage, [RunId(f"run_{n}") for n in range(3)]
+        for name in (*names, CHILD):
+            await storage.create_run(new_run(name))
+        for name in names:
+            await storage.commit(commit_of(0, run_id=name, watches=(watch(),)))
+            await world.settle()
+            await storage.append(cancelled(name))
+        for name in names[1:]:
+            await world.catalogue.delete_run(name)
+        await storage.create_run(new_run(names[2], secret=b"another life" + bytes(20)))
+        await world.settle()
+        record = await world.transfer.depart(Departure(run_id=CHILD, to="memory://away"))
+        expect(record.status is RunStatus.MOVING, "it departs")
+
+
+async def a_start_lands_once(case: Case) -> None:
+    """A run that was started, has ended and was deleted is not started again by the same commit."""
+    async with case.open(ManualClock(1_000)) as world:
+        storage = world.storage
+        await storage.create_run(new_run())
+        commit = commit_of(0, starts=(child(),))
+        await storage.commit(commit)
+        await world.settle()
+        await storage.append(cancelled(CHILD))
+        await world.catalogue.delete_run(CHILD)
+        await storage.commit(commit)
+        await due(world)
+        await expect_gone(world, CHILD, "it stays deleted")
+
+
+async def expect_gone(world: World, run_id: RunId, promise: str) -> None:
+    """Fail if the run is there."""
+    try:
+        await world.storage.get_run(run_id)
+    except RunNotFoundError:
+        return
+    expect(False, promise)
+
+
 FAMILIES = named(
     a_turn_starts_runs,
     a_start_has_an_answer,
@@ -226,4 +264,6 @@ FAMILIES = named(
     an_end_that_has_come_is_told_at_once,
     who_is_gone_is_told_nothing,
     a_family_stays_together,
+    the_dead_hold_nobody,
+    a_start_lands_once,
 )

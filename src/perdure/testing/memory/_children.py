@@ -10,6 +10,7 @@ from ..._core.children import (
     end_notice,
     end_of_missing,
     end_of_run,
+    is_watching,
     watch_fence,
     watcher_of,
 )
@@ -17,6 +18,7 @@ from ..._model.children import ChildStart, Watch
 from ..._model.commit import TurnCommit
 from ..._model.events import Event
 from ..._model.ids import RunId
+from ..._model.runs import RunRecord
 from ...errors import HookConflictError
 from ._runs import create_run, is_same
 from ._store import Store, StoredRun, write_event
@@ -65,7 +67,7 @@ def tell_watchers(store: Store, run: StoredRun, *, now_ms: int) -> None:
     """Tell those who wait for a run that it has ended; one that is gone is passed over."""
     for watcher in store.watchers.pop(run.record.run_id, ()):
         other = store.live_run(watcher.run_id)
-        if other is None or watch_fence(other.record, watcher.entity) != watcher.fence:
+        if other is None or not is_watching(watcher, other.record):
             continue
         notice = end_notice(watcher, run.record, now_ms=now_ms)
         if write_event(other, notice.event) and other.wake is not None:
@@ -75,11 +77,20 @@ def tell_watchers(store: Store, run: StoredRun, *, now_ms: int) -> None:
 def watches_of(store: Store, run: StoredRun) -> list[RunId]:
     """The runs that a run waits for, and those that wait for it."""
     run_id = run.record.run_id
-    others = [watcher.run_id for watcher in store.watchers.get(run_id, ())]
+    others = [
+        watcher.run_id
+        for watcher in store.watchers.get(run_id, ())
+        if is_watching(watcher, _record(store, watcher.run_id))
+    ]
     for target, watchers in store.watchers.items():
         others += [
             target
             for watcher in watchers
             if watcher.run_id == run_id and watcher.fence == watch_fence(run.record, watcher.entity)
         ]
-    return [other for other in dict.fromkeys(others) if store.live_run(other) is not None]
+    return list(dict.fromkeys(others))
+
+
+def _record(store: Store, run_id: RunId) -> RunRecord | None:
+    run = store.runs.get(run_id)
+    return None if run is None else run.record

@@ -12,6 +12,7 @@ from perdure.worldkit.pure import (
     end_notice,
     end_of_missing,
     end_of_run,
+    is_watching,
     watch_fence,
     watcher_of,
 )
@@ -82,9 +83,7 @@ def others_of(db: sqlite3.Connection, n: int, record: RunRecord) -> list[RunId]:
 def _is_live(db: sqlite3.Connection, watcher: Watcher) -> bool:
     """Whether it is the run that began to wait, and goes on."""
     row = _find(db, watcher.run_id)
-    if row is None or row[1].status.is_ended:
-        return False
-    return watch_fence(row[1], watcher.entity) == watcher.fence
+    return is_watching(watcher, None if row is None else row[1])
 
 
 def _find(db: sqlite3.Connection, run_id: RunId) -> tuple[int, RunRecord] | None:
