@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from .._model.children import ChildStart, Watch, Watcher
 from .._model.commit import Append, TurnCommit
@@ -19,6 +20,8 @@ from .claims import Claims
 from .outbox import Letter
 
 __all__ = ("Mail",)
+
+T = TypeVar("T", bound=Letter)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,11 +62,12 @@ class Mail(Claims):
 
     def settle(self, letter: Letter, answer: Event | None, *, now_ms: int) -> None:
         """Forget a letter that was brought, and take its answer in; the second time do nothing."""
-        if letter not in self.letters:
+        before = self.starts, self.watches, self.outbox
+        self.starts = _without(self.starts, letter)
+        self.watches = _without(self.watches, letter)
+        self.outbox = _without(self.outbox, letter)
+        if (self.starts, self.watches, self.outbox) == before:
             return
-        self.starts = [other for other in self.starts if other != letter]
-        self.watches = [other for other in self.watches if other != letter]
-        self.outbox = [other for other in self.outbox if other != letter]
         if answer is None or self.record.status.is_ended:
             return
         if answer.entity is not None:
@@ -93,3 +97,11 @@ class Mail(Claims):
         self.written.append(LoggedEvent(position=position, event=event))
         self.record = replace(self.record, position=position)
         return True
+
+
+def _without(letters: list[T], letter: Letter) -> list[T]:
+    """The letters but for the first that is like this one; the same list if there is none."""
+    for at, other in enumerate(letters):  # mostly at once: they are brought in order
+        if other is letter or other == letter:
+            return [*letters[:at], *letters[at + 1 :]]
+    return letters

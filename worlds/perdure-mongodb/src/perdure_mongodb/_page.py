@@ -20,14 +20,14 @@ from perdure.errors import RunNotFoundError
 from perdure.model import EntityId, HookRecord, Lease, NewRun, RunId, Snapshot, StreamCopy
 from perdure.worldkit.pure import Book, QueuedMessage
 
-from ._driver import Document
+from ._driver import Collection, Document
 from ._handle import Handle
 from ._messages import assumed_message, lease_fields, message_of
 from ._runs import book_of
 from ._transaction import MovedError
 from ._values import MissingChunksError, Values, load_values
 
-__all__ = ("Care", "Needs", "Page", "has_lapsed", "hook_of", "read_page")
+__all__ = ("Birth", "Care", "Needs", "Page", "has_lapsed", "hook_of", "read_page")
 
 
 class Care(IntEnum):
@@ -47,6 +47,7 @@ class Needs:
     messages: set[str] = field(default_factory=set[str])  # ids of messages
     ended: dict[str, Lease] = field(default_factory=dict[str, Lease])  # message leases, by item
     tokens: set[str] = field(default_factory=set[str])
+    others: set[str] = field(default_factory=set[str])  # ids of runs that may be there already
     hooks: bool = False  # those the run holds
     whole: bool = False  # all messages, with their bodies, and all of the hooks
     twice: bool = False  # some message is ended under more than one lease
@@ -61,6 +62,7 @@ class Needs:
             both.twice |= part.twice or bool(both.ended.keys() & part.ended.keys())
             both.ended |= part.ended
             both.tokens |= part.tokens
+            both.others |= part.others
             both.hooks |= part.hooks
             both.whole |= part.whole
         return both
@@ -69,6 +71,15 @@ class Needs:
     def is_intricate(self) -> bool:
         """Whether a message is sent and ended, or ended twice: nothing can be assumed of it."""
         return self.twice or bool(self.messages & self.ended.keys())
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """A run that is created with a page."""
+
+    n: ObjectId
+    book: Book
 
 
 @final
@@ -87,6 +98,8 @@ class Page:
     contested: dict[str, ObjectId] = field(default_factory=dict[str, ObjectId])
     departed: list[str] = field(default_factory=list[str])  # messages that left with the run
     arrived: tuple[StreamCopy, ...] = ()  # streams that came with the run
+    births: dict[RunId, Birth] = field(default_factory=dict[RunId, Birth])
+    others: dict[str, Document] = field(default_factory=dict[str, Document])  # if asked for
     messages: dict[str, Document] = field(init=False)  # lease fields as they were read
     read: dict[str, QueuedMessage] = field(init=False)  # the messages themselves, by identity
     hooks: dict[str, HookRecord] = field(init=False)  # the run's own, as they were read
@@ -109,6 +122,11 @@ class Page:
         self.contested[token] = n
         return hook
 
+    def takes(self, token: str) -> bool:
+        """Whether the run has this token from now on, or one that it starts."""
+        born = any(token in birth.book.hooks for birth in self.births.values())
+        return born or token in self.book.hooks
+
     def is_kept(self, name: str) -> bool:
         """Whether a message that was read is there still: not ended, nor ended and sent anew."""
         return self.book.messages.get(name) is self.read.get(name)
@@ -116,10 +134,9 @@ class Page:
     @property
     def rings(self) -> list[str]:
         """The bells of those who wait for this write."""
-        book = self.book
+        book, rings = self.book, ["wakes"] if self.births else list[str]()
         if book.wake is None:
-            return [book.record.run_id]
-        rings: list[str] = []
+            return [book.record.run_id, *rings]
         if book.wake.lease is None and book.wake.due_ms is not None:
             rings.append("wakes")
         if any(queued.lease is None for queued in book.messages.values()):
@@ -156,6 +173,7 @@ async def read_page(
         document = await db.runs.find_one({"_id": run_id})
     entries, lapsed = await _tokens(handle, needs)
     holders = {token: (entry["n"], hook_of(entry)) for token, entry in entries.items()}
+    others = await _others(db.runs, needs) if care is Care.THOROUGH and needs.others else {}
     if document is None:
         if new is None:
             raise RunNotFoundError(run_id)
@@ -167,6 +185,7 @@ async def read_page(
             holders=holders,
             entries=entries,
             lapsed=lapsed,
+            others=others,
         )
     n, book = document["n"], book_of(document)
     if needs.hooks and book.wake is not None:
@@ -192,7 +211,14 @@ async def read_page(
         holders=holders,
         entries=entries,
         lapsed=lapsed,
+        others=others,
     )
+
+
+async def _others(runs: Collection, needs: Needs) -> dict[str, Document]:
+    """The runs that are there already of those that may be."""
+    documents = await runs.find({"_id": {"$in": sorted(needs.others)}}).to_list(None)
+    return {document["_id"]: document for document in documents}
 
 
 async def _tokens(handle: Handle, needs: Needs) -> tuple[dict[str, Document], dict[str, ObjectId]]:

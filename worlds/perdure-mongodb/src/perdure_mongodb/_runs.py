@@ -24,7 +24,7 @@ from perdure.model import (
 from perdure.worldkit.pure import Book, Mailbox
 
 from ._driver import Document
-from ._notices import notices_of, outbox_fields
+from ._mail import mail_fields, read_mail
 from ._values import Pending, Values
 
 __all__ = (
@@ -83,14 +83,15 @@ def book_of(document: Document) -> Book:
     Its snapshots lack their bytes: they are where they are.
     """
     committed = document.get("commit")
-    return Book(
+    book = Book(
         record=record_of(document, None),
         input_digest=bytes(document["input_digest"]),
         wake=None if is_ended(document) else wake_of(document),
         snapshots=[_snapshot_of(entry, b"") for entry in document["snapshots"]],
         last_commit=None if committed is None else (committed["id"], _committed_of(committed)),
-        outbox=notices_of(document),
     )
+    read_mail(book, document)
+    return book
 
 
 def new_fields(book: Book, n: ObjectId, pending: Pending) -> Document:
@@ -126,7 +127,7 @@ def run_fields(book: Book, pending: Pending) -> Document:
         "ended_at_ms": record.ended_at_ms,
         "attributes": [{"k": k, "v": v} for k, v in sorted(record.attributes.items())],
         **wake_fields(book.wake),
-        **outbox_fields(book.outbox),
+        **mail_fields(book),
     }
     if record.code is not None:
         fields["code"] = record.code

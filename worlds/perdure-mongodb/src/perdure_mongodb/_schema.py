@@ -17,7 +17,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from perdure.errors import WorldContractError
-from perdure.model import LEVEL, EntityId, Event, EventType, LoggedEvent
+from perdure.model import LEVEL, EntityId, Event, EventType, HookRecord, LoggedEvent
 from perdure.worldkit.pure import load_plain
 
 from ._driver import Collection, Database, Document
@@ -31,6 +31,7 @@ __all__ = (
     "create_collections",
     "event_document",
     "event_of",
+    "hook_document",
     "unreadable",
 )
 
@@ -145,6 +146,22 @@ def event_document(n: ObjectId, logged: LoggedEvent, pending: Pending) -> Docume
     if event.facts:
         document["facts"] = cbor2.dumps(dict(event.facts))  # any name and text, exactly
     return document
+
+
+def hook_document(hook: HookRecord, n: ObjectId, pending: Pending) -> Document:
+    """The document of a hook."""
+    return {
+        "_id": hook.token,
+        "token": hook.token,
+        "n": n,
+        "run": hook.run_id,
+        "hook": hook.hook_id,
+        "webhook": hook.is_webhook,
+        "metadata": None if hook.metadata is None else pending.pack(hook.metadata),
+        "created_at_ms": hook.created_at_ms,
+        "keep_until_ms": hook.keep_until_ms,
+        "level": hook.level,
+    }
 
 
 def event_of(document: Document, values: Values) -> LoggedEvent:

@@ -9,7 +9,6 @@ from perdure.abc import Storage
 from perdure.errors import (
     HookNotFoundError,
     RunNotFoundError,
-    WorldContractError,
     WorldUnavailableError,
 )
 from perdure.model import (
@@ -28,6 +27,7 @@ from perdure.model import (
 )
 from perdure.worldkit.pure import Book
 
+from ._births import land_starts
 from ._driver import Document
 from ._handle import Handle
 from ._lander import Lander, Work
@@ -70,17 +70,17 @@ class MongoStorage(Storage):
         if lease is not None and not lease.is_wake:
             needs.ended[lease.item] = lease
 
-        def act(page: Page, now_ms: int) -> Appended:
+        def act(page: Page, now_ms: int) -> tuple[Appended, bool]:
             page.required |= needs.ended.keys()
-            return page.book.append(append, now_ms=now_ms)
+            return page.book.append(append, now_ms=now_ms), bool(page.book.outbox)
 
-        appended = await self._lander.land(append.run_id, Work(needs=needs, act=act))
+        appended, has_mail = await self._lander.land(append.run_id, Work(needs=needs, act=act))
+        if has_mail:  # a cancellation is told to those who watch the run
+            await self._handle.write(lambda: self._post.deliver(append.run_id))
         self._handle.counters["appends"] += 1
         return appended
 
     async def commit(self, commit: TurnCommit) -> Committed:
-        _check_alone(commit)
-
         def act(page: Page, now_ms: int) -> tuple[Committed, bool]:
             if commit.new is not None and _is_untouched(page):
                 page.book, committed = Book.begin(
@@ -90,7 +90,9 @@ class MongoStorage(Storage):
                 committed = page.book.commit(
                     commit, now_ms=now_ms, holder=page.holder, new_token=_new_token
                 )
-            return committed, bool(page.book.outbox)
+            if page.book.starts:
+                land_starts(page, now_ms)
+            return committed, bool(page.book.outbox or page.book.watches)
 
         work = Work(needs=_needs_of(commit), act=act, new=commit.new)
         committed, has_mail = await self._lander.land(commit.run_id, work)
@@ -223,24 +225,14 @@ def _needs_of(commit: TurnCommit) -> Needs:
         keys.add("run/ended")
     leases = [end.lease for end in commit.leases if not end.lease.is_wake]
     ended = {lease.item: lease for lease in leases}
+    keys |= {f"{start.entity}/end" for start in commit.starts}
+    keyed = {start.new.hook.token for start in commit.starts if start.new.hook is not None}
     return Needs(
         keys=keys,
         messages={message.message_id for message in commit.messages},
         ended=ended,
         twice=len(ended) < len(leases),
-        tokens={claim.token for claim in commit.hooks_claimed},
-        hooks=bool(commit.hooks_claimed or commit.hooks_released),
+        tokens={claim.token for claim in commit.hooks_claimed} | keyed,
+        others={start.new.run_id for start in commit.starts},
+        hooks=bool(commit.hooks_claimed or commit.hooks_released or keyed),
     )
-
-
-def _check_alone(commit: TurnCommit) -> None:
-    """Pass only a turn that starts and watches no run: here that would be lost.
-
-    Raises:
-        WorldContractError: it does.
-    """
-    if commit.starts or commit.watches:
-        raise WorldContractError(
-            f"run {commit.run_id} starts or watches runs, which this world cannot do yet; start "
-            "them in a Python step"
-        )

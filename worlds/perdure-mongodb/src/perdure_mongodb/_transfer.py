@@ -6,13 +6,14 @@ from typing import final
 
 from perdure.abc import Transfer
 from perdure.errors import RunEndedError
-from perdure.model import Departure, NewRun, RunCopy, RunId, RunRecord, StreamCopy
+from perdure.model import Departure, NewRun, RunCopy, RunId, RunRecord, StreamCopy, Watcher
 from perdure.worldkit.pure import (
     arrive,
     arrived_already,
     confirmed_record,
     depart,
     has_departed,
+    is_watching,
     moved_key,
     work_of,
 )
@@ -21,7 +22,8 @@ from ._handle import Handle
 from ._lander import Lander, Work
 from ._outbox import Post
 from ._page import Needs, Page
-from ._storage import MongoStorage
+from ._runs import book_of, record_of
+from ._storage import MongoStorage, find_run
 from ._streams import MongoStreams
 
 __all__ = ("MongoTransfer",)
@@ -52,6 +54,7 @@ class MongoTransfer(Transfer):
             hooks = page.book.hooks.items()  # without those whose token another run has by now
             page.book.hooks = {token: hook for token, hook in hooks if token == hook.token}
             names = [name for name in page.book.messages if name in page.messages]
+            page.book.drop_watchers(dead)
             depart(page.book, departure, url=url, now_ms=now_ms)
             page.departed = names
 
@@ -59,11 +62,20 @@ class MongoTransfer(Transfer):
         if has_departed(record, departure):
             return record
         await self._handle.write(lambda: self._post.deliver(run_id))
+        dead = await self._handle.read(lambda: self._dead_watchers(run_id))
         try:
             await self._lander.land(run_id, Work(needs=Needs(hooks=True, whole=True), act=act))
         except RunEndedError:  # of an ended run, a page does not tell where it went
             has_departed(await self._storage.get_run(run_id), departure)
         return await self._storage.get_run(run_id)
+
+    async def _dead_watchers(self, run_id: RunId) -> list[Watcher]:
+        """Those who wait for the run's end no more."""
+        watchers = book_of(await find_run(self._handle, run_id)).watchers
+        names = sorted({watcher.run_id for watcher in watchers})
+        documents = await self._handle.db.runs.find({"_id": {"$in": names}}).to_list(None)
+        runs = {document["_id"]: record_of(document, None) for document in documents}
+        return [one for one in watchers if not is_watching(one, runs.get(one.run_id))]
 
     async def read_streams(self, run_id: RunId) -> tuple[StreamCopy, ...]:
         return await self._streams.copied(run_id)

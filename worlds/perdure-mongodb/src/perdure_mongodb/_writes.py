@@ -12,13 +12,14 @@ from typing import final
 
 from bson import ObjectId
 
-from perdure.model import HookRecord, RunStatus
+from perdure.model import RunStatus
 
+from ._births import Births
 from ._driver import Document
 from ._messages import lease_fields, message_document
 from ._page import Page
 from ._runs import chain_fields, new_fields, run_fields
-from ._schema import event_document
+from ._schema import event_document, hook_document
 from ._stream_documents import stream_documents
 from ._transaction import Command, MovedError, delete, insert, update
 from ._values import Pending
@@ -40,8 +41,13 @@ async def write_page(page: Page, now_ms: int) -> bool:
     if not fields and work.is_empty:
         return False
     fields["v"] = version
+    births = Births.of(page, version=version) if page.births else None
     await pending.store(handle.db.chunks)
-    if work.is_empty and page.before is not None:
+    if births is not None:
+        await births.store_values(handle.db.chunks)
+        commands = [*_run_commands(page, fields), *work.commands(), *births.commands()]
+        await handle.transact(commands)
+    elif work.is_empty and page.before is not None:
         result = await handle.db.runs.update_one(_guard(page.before), {"$set": fields})
         if not result.matched_count:
             raise MovedError
@@ -134,7 +140,7 @@ class _Writes:
             n=page.n,
             events=[event_document(page.n, logged, pending) for logged in book.written],
             hooks_taken=[
-                _hook_document(hook, page.n, pending)
+                hook_document(hook, page.n, pending)
                 for token, hook in book.hooks.items()
                 if page.hooks.get(token) is not hook
             ],
@@ -142,7 +148,7 @@ class _Writes:
                 token for token, hook in page.hooks.items() if book.hooks.get(token) is not hook
             ),
             hooks_lapsed=[
-                {"_id": token, "n": n} for token, n in page.lapsed.items() if token in book.hooks
+                {"_id": token, "n": n} for token, n in page.lapsed.items() if page.takes(token)
             ],
             hooks_seized=seized,
             contested={t: at for t, at in page.contested.items() if t not in book.hooks},
@@ -238,18 +244,3 @@ def _given_back(page: Page, *, version: str, now_ms: int) -> list[tuple[Document
 def _seized_document(entry: Document) -> Document:
     """A hook that its run holds still, though another has the token: until it has been told."""
     return {**entry, "_id": f"{entry['_id']}\0{entry['n']}"}
-
-
-def _hook_document(hook: HookRecord, n: ObjectId, pending: Pending) -> Document:
-    return {
-        "_id": hook.token,
-        "token": hook.token,
-        "n": n,
-        "run": hook.run_id,
-        "hook": hook.hook_id,
-        "webhook": hook.is_webhook,
-        "metadata": None if hook.metadata is None else pending.pack(hook.metadata),
-        "created_at_ms": hook.created_at_ms,
-        "keep_until_ms": hook.keep_until_ms,
-        "level": hook.level,
-    }
