@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
+from ..._model.children import ChildStart, Watch
 from ..._model.commit import Append
 from ..._model.events import EventType
 from ..._model.hooks import HookClaim
@@ -224,6 +225,41 @@ async def a_move(client: Caller) -> None:
     await client.do("storage.append", append_of("step_1/end"))
 
 
+async def a_family(client: Caller) -> None:
+    """Runs that a turn starts and watches: each is there once, and each end is told once."""
+    third = RunId("run_c")
+    await client.do("storage.create_run", new_run())
+    starts = (
+        ChildStart(entity=EntityId("child_1"), new=new_run(OTHER), asks=True),
+        ChildStart(entity=EntityId("child_2"), new=new_run(OTHER, b"another")),
+    )
+    watches = (_watch(3, OTHER), _watch(4, RunId("run_nobody")), _watch(5, RUN))
+    await client.do("storage.commit", commit_of(0, starts=starts, watches=watches))
+    outcome = RunOutcome(status=RunStatus.COMPLETED, payload=b"r", at_ms=5)
+    end = commit_of(0, run_id=OTHER, commit_id="o0", outcome=outcome)
+    await client.do("storage.commit", end)
+    later = commit_of(
+        1,
+        expected_position=6,
+        starts=(ChildStart(entity=EntityId("child_6"), new=new_run(third)),),
+        watches=(_watch(7, OTHER), _watch(8, third)),
+    )
+    await client.do("storage.commit", later)
+    await client.do("catalogue.delete_run", OTHER)
+    await client.do("storage.commit", later)
+    cancelled = event_of("run/ended", EventType.RUN_CANCELLED)
+    await client.do("storage.append", Append(run_id=third, event=cancelled, wake=False))
+    await client.do("catalogue.purge", ended_before_ms=10**15)
+    last = ChildStart(entity=EntityId("child_9"), new=new_run(third))
+    await client.do(
+        "storage.commit", commit_of(2, expected_position=9, starts=(last,), outcome=outcome)
+    )
+
+
+def _watch(n: int, run_id: RunId) -> Watch:
+    return Watch(entity=EntityId(f"watch_{n}"), run_id=run_id)
+
+
 PROGRAMS: dict[str, Program] = {
     "a turn": a_turn,
     "a whole life": a_whole_life,
@@ -233,4 +269,5 @@ PROGRAMS: dict[str, Program] = {
     "streams": streams,
     "retention": retention,
     "a move": a_move,
+    "a family": a_family,
 }
