@@ -124,10 +124,17 @@ def struck(strike: Strike, talk: Conversation) -> Conversation:
     call = advance(talk, None, None)
     while call is not None:
         label = UNKNOWN_COMMIT if call.what == "commit" else TRANSIENT
-        fault = Fault.NONE if call.what in ("begin", "abort", "end") else strike(call.what)
         answer: Any = None
         error: BaseException | None = None
-        if fault is Fault.BEFORE:
+        fault = Fault.NONE
+        try:
+            if call.what not in ("begin", "abort", "end"):
+                fault = strike(call.what)
+        except Exception as exc:  # the server would end the transaction: see the reaper
+            error = exc
+        if error is not None:
+            pass
+        elif fault is Fault.BEFORE:
             error = lost(call.what, label)
         else:
             try:

@@ -116,7 +116,8 @@ class FailIo(Protocol):
     """Puts something between a world that is not open yet and its store.
 
     It asks *strike* about every I/O call, by a name, and fails the call as the store's client
-    would: before it took effect, or after. ``perdure.testing.faults.FaultyCalls`` does that.
+    would: before it took effect, or after. ``perdure.testing.faults.FaultyCalls`` does that. An
+    error that *strike* raises is handed on as it is: the process has died.
     """
 
     def __call__(self, world: World, strike: Callable[[str], Fault], /) -> None: ...

@@ -25,6 +25,7 @@ from ._edges import EDGES
 from ._families import FAMILIES
 from ._faulty import FAULTS
 from ._forcing import FORCING
+from ._heirs import HEIRS
 from ._histories import HISTORIES
 from ._io import IO
 from ._nursery import Nursery
@@ -50,6 +51,7 @@ DIRECT: dict[str, DirectCheck] = {
     **CONVERSATIONS,
     **FORCING,
     **FAMILIES,
+    **HEIRS,
     **EDGES,
     **HISTORIES,
     **FAULTS,
