@@ -1,5 +1,6 @@
 // Mixed workflows for tests that kill their workers. Each returns a value that can be foretold.
 import { sleep } from "workflow";
+import { start } from "workflow/api";
 import { add, flaky, refuse, slow, speak } from "python:acceptance_steps";
 
 export async function loop(n: number): Promise<number> {
@@ -49,4 +50,12 @@ export async function stateful(n: number): Promise<number> {
   const sum = new Sum();
   for await (const value of counted(n)) sum.take(value);
   return sum.total;
+}
+
+export async function family(depth: number): Promise<number> {
+  "use workflow";
+  if (depth === 0) return await add(0, 1);
+  const runs = [await start(family, [depth - 1]), await start(family, [depth - 1])];
+  const [own, ...others] = await Promise.all([add(depth, 1), ...runs.map((run) => run.returnValue)]);
+  return others.reduce((sum, value) => sum + value, own);
 }

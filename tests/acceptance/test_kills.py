@@ -14,12 +14,12 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from perdure import start, workflow
+from perdure import list_runs, start, workflow
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.inspect.inspection import inspect_run
 from perdure._runtime.run import Run
 from perdure.abc import World
-from perdure.model import EventType, RunId
+from perdure.model import EventType, RunId, RunStatus
 from perdure.worlds import open_world
 from tests.acceptance.streams import check_stream
 from tests.acceptance.workers import Workers
@@ -43,6 +43,7 @@ EXPECTED: dict[str, tuple[int, object]] = {
         "1,no0,0,3,no1,2,5,no2,4,7,no3,6,x",
     ),
     "stateful": (15, 1605),
+    "family": (1, 4),
 }
 KILLS = {"sqlite": 100, "mongodb": 10, "s3": 10}  # with each of the seeds
 
@@ -84,6 +85,20 @@ async def check(run: Run, name: str, effects: Counter[str], *, damaged: bool) ->
     known = "does not match its bytes" if damaged else None
     assert [p for p in audit.problems if known is None or known not in p] == []
     assert audit.deliveries > 0
+
+
+async def check_descendants(run: Run, count: int) -> None:
+    """Each was started once, and its end was told once to the run that waited for it."""
+    world = run._world
+    assert world is not None
+    page = await list_runs(attributes={"$rootRunId": run.id}, limit=count + 1, world=world)
+    records = page.runs
+    assert Counter(record.status for record in records) == Counter({RunStatus.COMPLETED: count})
+    for parent in (run.id, *(record.run_id for record in records)):
+        ours = [one.run_id for one in records if one.attributes["$parentRunId"] == parent]
+        log = await world.storage.read_events(RunId(parent))
+        ends = [logged.event for logged in log if logged.event.type is EventType.CHILD_ENDED]
+        assert Counter(event.facts["run_id"] for event in ends) == Counter(ours)
 
 
 @asynccontextmanager
@@ -139,6 +154,8 @@ async def test_nothing_is_lost_or_doubled_when_workers_are_killed(
         counted = Counter(line.split()[0] for line in effects.read_text().splitlines())
         for name, run in runs:
             await check(run, name, counted, damaged=damaging)
+            if name == "family":
+                await check_descendants(run, 2)
         await world.settle()
         waiting = await world.queue.count_waiting()
         assert set(waiting.values()) == {0}
