@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from s3_values import commit_of, new_run
 
-from perdure.errors import WorldUnavailableError
+from perdure.errors import RunNotFoundError, WorldUnavailableError
 from perdure.model import (
     Append,
     Departure,
@@ -107,6 +107,8 @@ async def test_a_run_goes_after_what_it_has_for_others(
                 await world.catalogue.delete_run(TAKER)
             else:
                 assert await world.catalogue.purge(ended_before_ms=2) == 1
+            with pytest.raises(RunNotFoundError):
+                await world.storage.get_run(TAKER)
         assert await told(world)
 
 

@@ -213,14 +213,20 @@ class Cas:
         except ClientError as exc:
             raise self._mapped(exc) from exc
 
-    async def remove(self, key: str, *, etag: str | None = None) -> None:
-        """Delete the object, with *etag* only if it still has it; one that is gone is fine."""
+    async def remove(self, key: str, *, etag: str | None = None) -> bool:
+        """Delete the object, with *etag* only if it still has it; one that is gone is fine.
+
+        Returns:
+            Whether it is gone for certain; else look.
+        """
         named = self._named(key, {} if etag is None else {"IfMatch": etag})
         try:
             await self._again("DELETE", key, lambda: self._client.delete_object(**named))
         except ClientError as exc:
             if _code(exc) not in _MISSING | _REFUSED:
                 raise self._mapped(exc) from exc
+            return _code(exc) in _MISSING
+        return True
 
     async def drop(self, key: str, *, etag: str | None = None) -> None:
         """Delete an object of no use any more, if that can be done now; else the sweeper will."""

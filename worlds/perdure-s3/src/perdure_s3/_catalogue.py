@@ -6,6 +6,8 @@ passed over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import final
 
 from perdure.abc import Catalogue
@@ -56,11 +58,7 @@ class S3Catalogue(Catalogue):
         return _page(records, limit, None)
 
     async def delete_run(self, run_id: RunId) -> None:
-        head = await self._handle.runs.read(run_id)
-        if head is not None and not head.record.status.is_over:
-            raise RunLiveError(run_id)
-        await deliver(self._handle.runs, run_id)
-        await delete_objects(self._handle, run_id, head)
+        await self._delete(run_id, lambda record: True)
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
         count = 0
@@ -68,13 +66,35 @@ class S3Catalogue(Catalogue):
             at, name = Layout.parse_listed(listed.key)
             if at >= ended_before_ms or count >= limit:
                 break
-            head = await self._handle.runs.read(RunId(name))
-            record = None if head is None else head.record
-            if record is not None and record.ended_at_ms == at and record.status.is_over:
-                await deliver(self._handle.runs, record.run_id)
-                await delete_objects(self._handle, RunId(name), head)
-                count += 1
+            count += await self._delete(RunId(name), partial(_has_ended, at_ms=at))
         return count
+
+    async def _delete(self, run_id: RunId, is_meant: Callable[[RunRecord], bool]) -> bool:
+        """Delete a run once others have what it has for them; its head may change meanwhile.
+
+        Returns:
+            Whether a run that is meant was there.
+
+        Raises:
+            RunLiveError: it goes on.
+        """
+        runs = self._handle.runs
+        head = await runs.read(run_id)
+        if head is None:
+            await delete_objects(self._handle, run_id, None)
+            return False
+        birth = head.birth
+        while head is not None and head.birth == birth:
+            if not is_meant(head.record):
+                return False
+            if not head.record.status.is_over:
+                raise RunLiveError(run_id)
+            if head.outbox:
+                await deliver(runs, run_id)
+            elif await delete_objects(self._handle, run_id, head):
+                return True
+            head = await runs.read(run_id)
+        return True
 
     async def _matching(self, entries: list[tuple[int, str]], where: RunFilter) -> list[RunRecord]:
         heads = await each(self._handle.runs.read(RunId(run_id)) for _, run_id in entries)
@@ -93,26 +113,35 @@ def _page(records: list[RunRecord], limit: int, beyond: str | None) -> RunPage:
     return RunPage(runs=runs, cursor=list_cursor(runs[-1]) if more else beyond)
 
 
-async def delete_objects(handle: Handle, run_id: RunId, head: Head | None) -> None:
-    """Delete an ended run, its head last; of a run that is not there its blobs.
+def _has_ended(record: RunRecord, *, at_ms: int) -> bool:
+    return record.ended_at_ms == at_ms and record.status.is_over
 
-    Other objects of a run that is not there may be of one that is just being made, and are left to
-    the sweeper.
+
+async def delete_objects(handle: Handle, run_id: RunId, head: Head | None) -> bool:
+    """Delete this version of an ended run, its head last; of a run that is not there its blobs.
+
+    Other objects of a run that is not there, or of another life of it, may be of one that is just
+    being made, and are left to the sweeper.
+
+    Returns:
+        Whether it is gone for certain; else its head has changed, or somebody else deleted it.
     """
-    cas, folder = handle.cas, Layout.folder(run_id)
-    head_key = Layout.head(run_id)
+    cas = handle.cas
+    folders = [Layout.blobs(run_id)]
+    if head is not None:
+        folders.append(Layout.life(run_id, head.birth))
+    keys = [listed.key for folder in folders async for listed in cas.names(folder)]
+    await each(cas.remove(key) for key in keys)
     if head is None:
-        folder = Layout.blobs(run_id)
-    keys = [listed.key async for listed in cas.names(folder)]
-    await each(cas.remove(key) for key in keys if key != head_key)
-    if head is None:
-        return
+        return True
     await each(
         cas.drop(Layout.token(token), etag=claim.etag) for token, claim in head.claimed.items()
     )
     record = head.record
     lists = [(Layout.CREATED, record.created_at_ms), (Layout.ENDED, record.ended_at_ms or 0)]
     await together(*(cas.remove(Layout.listed(where, at, run_id)) for where, at in lists))
-    await cas.remove(head_key, etag=head.etag)
+    if not await cas.remove(Layout.head(run_id), etag=head.etag):
+        return False
     handle.runs.forget(run_id)
     handle.bells.ring(run_id, f"{run_id}/streams")
+    return True
