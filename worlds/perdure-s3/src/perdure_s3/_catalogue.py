@@ -13,7 +13,7 @@ from typing import final
 from perdure.abc import Catalogue
 from perdure.errors import RunLiveError
 from perdure.model import RunFilter, RunId, RunPage, RunRecord
-from perdure.worldkit.pure import list_cursor, matches_filter, parse_cursor
+from perdure.worldkit.pure import list_cursor, matches_filter, parent_of, parse_cursor
 
 from ._handle import Handle
 from ._head import Head
@@ -58,7 +58,8 @@ class S3Catalogue(Catalogue):
         return _page(records, limit, None)
 
     async def delete_run(self, run_id: RunId) -> None:
-        await self._delete(run_id, lambda record: True)
+        if not await self._delete(run_id, lambda record: True):
+            await delete_objects(self._handle, run_id, None)
 
     async def purge(self, *, ended_before_ms: int, limit: int = 100) -> int:
         count = 0
@@ -80,21 +81,24 @@ class S3Catalogue(Catalogue):
         """
         runs = self._handle.runs
         head = await runs.read(run_id)
-        if head is None:
-            await delete_objects(self._handle, run_id, None)
-            return False
-        birth = head.birth
+        birth = None if head is None else head.birth
         while head is not None and head.birth == birth:
             if not is_meant(head.record):
                 return False
             if not head.record.status.is_over:
                 raise RunLiveError(run_id)
-            if head.outbox:
-                await deliver(runs, run_id)
-            elif await delete_objects(self._handle, run_id, head):
+            if head.letters:
+                await deliver(self._handle, run_id)
+            elif await self._delete_version(run_id, head):
                 return True
             head = await runs.read(run_id)
-        return True
+        return birth is not None
+
+    async def _delete_version(self, run_id: RunId, head: Head) -> bool:
+        parent = parent_of(head.record)
+        if parent is not None:  # its letters, too, or it would start this run once more
+            await deliver(self._handle, parent)
+        return await delete_objects(self._handle, run_id, head)
 
     async def _matching(self, entries: list[tuple[int, str]], where: RunFilter) -> list[RunRecord]:
         heads = await each(self._handle.runs.read(RunId(run_id)) for _, run_id in entries)

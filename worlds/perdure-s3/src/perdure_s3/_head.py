@@ -16,8 +16,9 @@ from typing import final
 
 from perdure.errors import WorldContractError
 from perdure.model import LEVEL, Append, Committed, HookRecord, LoggedEvent, RunRecord, Snapshot
-from perdure.worldkit.pure import Book, Mailbox, QueuedMessage, outbox_due_ms
+from perdure.worldkit.pure import Book, Letter, Mailbox, QueuedMessage, outbox_due_ms
 
+from ._family import ALONE, Family
 from ._packing import pack, unpack
 from ._schema import (
     dumps,
@@ -105,6 +106,7 @@ class Head:
     keys: str | None = None  # the part that has the keys of what is in segments
     tail: tuple[Entry, ...] = ()
     outbox: tuple[Append, ...] = ()
+    family: Family = ALONE
     etag: str = ""
     positions: dict[str, int] = field(default_factory=dict[str, int])  # of the keys that are known
 
@@ -122,9 +124,14 @@ class Head:
         """Whether its wake can be claimed here."""
         return self.wake is not None and self.record.is_known and self.wake.is_claimable(now_ms)
 
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        """All that the run has for others, in order."""
+        return (*self.family.starts, *self.family.watches, *self.outbox)
+
     def has_mail(self, now_ms: int) -> bool:
         """Whether it is time to look after what it has for others."""
-        due_ms = outbox_due_ms(self.outbox)
+        due_ms = outbox_due_ms(self.letters)
         return due_ms is not None and due_ms <= now_ms
 
     def has(self, mark: bytes) -> bool:
@@ -144,6 +151,10 @@ class Head:
             messages={name: replace(queued) for name, queued in self.messages.items()},
             last_commit=self.last_commit,
             outbox=list(self.outbox),
+            starts=list(self.family.starts),
+            watches=list(self.family.watches),
+            watchers=list(self.family.watchers),
+            watching=dict(self.family.watching),
         )
 
     def differs(self, book: Book) -> bool:
@@ -156,6 +167,7 @@ class Head:
             or book.messages != self.messages
             or book.last_commit is not self.last_commit
             or len(book.outbox) != len(self.outbox)
+            or Family.of(book) != self.family
             or len(book.snapshots) != len(self.chain)
             or any(a is not b for a, b in zip(book.snapshots, self.chain, strict=True))
         )
@@ -196,6 +208,7 @@ class Head:
                 self.keys,
                 [[entry.key, entry.data] for entry in self.tail],
                 [pack_notice(notice) for notice in self.outbox],
+                *self.family.pack(),
             ]
         )
 
@@ -208,7 +221,7 @@ class Head:
             sibling: another version; of the same life, it tells the positions of keys.
         """
         birth, seq, mark, recent, record, digest, wake, hooks, claimed, *rest = loads(body)
-        messages, last_commit, chain, cover, segments, keys, tail, outbox = rest
+        messages, last_commit, chain, cover, segments, keys, tail, outbox, *family = rest
         entries = tuple(Entry(*parts) for parts in tail)
         ranges = tuple(Segment(*parts) for parts in segments)
         spilled = ranges[-1].last if ranges else 0
@@ -217,13 +230,14 @@ class Head:
             (entry.key, position) for position, entry in enumerate(entries, start=spilled + 1)
         )
         queued = [(unpack_queued(parts), part) for parts, part in messages]
+        sender = unpack_record(record)
         records = [unpack_hook(parts) for parts in hooks]
         return cls(
             birth=birth,
             seq=seq,
             mark=mark,
             recent=tuple(recent),
-            record=unpack_record(record),
+            record=sender,
             input_digest=digest,
             wake=unpack_mailbox(wake),
             hooks={hook.token: hook for hook in records},
@@ -237,7 +251,8 @@ class Head:
             segments=ranges,
             keys=keys,
             tail=entries,
-            outbox=tuple(unpack_notice(parts) for parts in outbox),
+            outbox=tuple(unpack_notice(parts, sender) for parts in outbox),
+            family=Family.unpack(family),
             etag=etag,
             positions=positions,
         )
@@ -296,6 +311,7 @@ class Head:
             cover=_cover(self.cover, book, now_ms=now_ms),
             tail=(*self.tail, *entries),
             outbox=tuple(book.outbox),
+            family=Family.of(book),
             etag="",
         )
 
@@ -319,7 +335,7 @@ def claimable(book: Book | Head) -> dict[str, int]:
     times: dict[str, int] = {}
     if book.wake is not None and (at := book.wake.claimable_ms) is not None:
         times[wake_kind(book.record.level)] = at
-    if (at := outbox_due_ms(book.outbox)) is not None:
+    if (at := outbox_due_ms(book.letters)) is not None:
         times[OUTBOX] = at
     for queued in book.messages.values():
         at = queued.claimable_ms

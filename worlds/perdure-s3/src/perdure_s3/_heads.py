@@ -86,13 +86,17 @@ class Heads:
 
     async def read(self, run_id: RunId) -> Head | None:
         """The latest version."""
-        self._check(run_id)
+        self.check(run_id)
         head = self._heads.get(run_id)
         reply = await self._cas.get(Layout.head(run_id), etag=None if head is None else head.etag)
         return self._take(run_id, head, reply)
 
-    def _check(self, run_id: RunId) -> None:
-        """Pass only an id that all the run's objects can be named by."""
+    def check(self, run_id: RunId) -> None:
+        """Pass only an id that all the run's objects can be named by.
+
+        Raises:
+            NameTooLongError: it is another.
+        """
         self._cas.check_name(run_id, Layout.longest(run_id))
 
     async def get(self, run_id: RunId) -> Head:
@@ -141,7 +145,7 @@ class Heads:
             NameTooLongError: S3 cannot name the run's objects.
             WorldUnavailableError: the outcome is unknown.
         """
-        self._check(run_id)
+        self.check(run_id)
         work = _Work(apply, prepare)
         queued = self._queued.get(run_id)
         if queued is not None:

@@ -1,43 +1,175 @@
 """Outbox: bringing what a run has for others there.
 
-Everybody may do it at any time, several at once: an event that is there already changes nothing.
+All that one other run gets is one write of its head. Everybody may do it at any time, several at
+once: a letter that is there already changes nothing.
 """
 
 from __future__ import annotations
 
-from perdure.model import Append, RunId
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import final
 
-from ._heads import Heads
+from perdure.errors import NameTooLongError, WorldError
+from perdure.model import ChildStart, Event, HookRecord, NewRun, RunId, RunRecord, Watch
+from perdure.worldkit.pure import Book, Letter, end_of_missing, start_child, take_letter
+
+from ._handle import Handle
+from ._head import Head
 from ._page import Page
+from ._together import each
 
-__all__ = ("deliver",)
+__all__ = ("Courier", "Creation", "deliver")
+
+_log = logging.getLogger("perdure")
+_PUT_OFF_MS = 60_000
 
 
-async def deliver(runs: Heads, run_id: RunId) -> None:
+@final
+@dataclass(slots=True)
+class Creation:
+    """The creation of a run, with the token that it is started with."""
+
+    handle: Handle
+    new: NewRun
+    holders: dict[str, HookRecord] = field(default_factory=dict[str, HookRecord])
+
+    async def prepare(self, page: Page) -> None:
+        """Claim the token, if there is one."""
+        self.holders.clear()
+        if page.found is None and self.new.hook is not None:
+            token = self.new.hook.token
+            holder = await self.handle.tokens.claim(page, token)
+            if holder is not None:
+                self.holders[token] = holder
+
+    def apply(self, page: Page) -> tuple[RunRecord, bool]:
+        """Create the run as ``Storage.create_run`` promises."""
+        if page.found is not None:
+            page.found.check_same(self.new)
+            return page.found.record, False
+        page.create(Book.create(self.new, due_ms=page.now_ms, holder=self.holders.get))
+        return page.book.record, True
+
+
+async def deliver(handle: Handle, run_id: RunId) -> None:
     """Bring all that the run has for others there, and have it forget that.
 
     Raises:
         WorldUnavailableError: some of it may not be there; ask again.
     """
-    head = await runs.read(run_id)
-    if head is None or not head.outbox:
+    head = await handle.runs.read(run_id)
+    if head is None or not head.letters:
         return
-    for notice in head.outbox:
-        # Mypy infers no lambda with a default.
-        await runs.change(notice.run_id, lambda page, notice=notice: _absorb(page, notice))  # type: ignore[misc]
-    delivered = {(notice.run_id, notice.event.key) for notice in head.outbox}
+    letters, sender = head.letters, head.record
+    answers = await _bring(handle, sender, letters)
 
-    def forget(page: Page) -> None:
+    def settle(page: Page) -> None:
+        if page.found is not None and page.birth == head.birth:
+            for letter, answer in zip(letters, answers, strict=True):
+                page.found.settle(letter, answer, now_ms=page.now_ms)
+
+    await handle.runs.change(run_id, settle)
+
+
+async def _bring(
+    handle: Handle, sender: RunRecord, letters: Sequence[Letter]
+) -> list[Event | None]:
+    """Bring letters to their runs, and return the answers.
+
+    Of two starts with one token the first has it: those with tokens go one after the other.
+    """
+    numbers: defaultdict[RunId, list[int]] = defaultdict(list)
+    for number, letter in enumerate(letters):
+        numbers[_target(letter)].append(number)
+    batches = [_Batch(handle, sender, [letters[n] for n in ns]) for ns in numbers.values()]
+    keyed = [batch for batch in batches if batch.is_keyed]
+    for batch in keyed:
+        await batch.bring()
+    await each(batch.bring() for batch in batches if not batch.is_keyed)
+    answers: list[Event | None] = [None] * len(letters)
+    for batch, ns in zip(batches, numbers.values(), strict=True):
+        for number, answer in zip(ns, batch.answers, strict=True):
+            answers[number] = answer
+    return answers
+
+
+def _target(letter: Letter) -> RunId:
+    return letter.new.run_id if isinstance(letter, ChildStart) else letter.run_id
+
+
+@final
+class _Batch:
+    """The letters of one run for one other, in order."""
+
+    def __init__(self, handle: Handle, sender: RunRecord, letters: Sequence[Letter]) -> None:
+        self._handle = handle
+        self._sender = sender
+        self._letters = letters
+        starts = [letter for letter in letters if isinstance(letter, ChildStart)]
+        self._creations = {start.entity: Creation(handle, start.new) for start in starts}
+        self.is_keyed = any(start.new.hook is not None for start in starts)
+        self.answers: list[Event | None] = []
+
+    async def bring(self) -> None:
+        """Have the other run take them in, and keep the answers."""
+        run_id, prepare = _target(self._letters[0]), self._prepare if self.is_keyed else None
+        try:
+            self.answers = await self._handle.runs.change(run_id, self._apply, prepare=prepare)
+        except NameTooLongError:  # no run can have that id, and one may be watched all the same
+            self.answers = [_missing(letter, self._handle.now_ms()) for letter in self._letters]
+
+    async def _prepare(self, page: Page) -> None:
+        for creation in self._creations.values():
+            await creation.prepare(page)
+
+    def _apply(self, page: Page) -> list[Event | None]:
+        return [self._take(page, letter) for letter in self._letters]
+
+    def _take(self, page: Page, letter: Letter) -> Event | None:
+        if isinstance(letter, ChildStart):
+            creation = self._creations[letter.entity]
+            return start_child(letter, lambda new: creation.apply(page), now_ms=page.now_ms)
         if page.found is not None:
-            page.found.outbox = [
-                notice
-                for notice in page.found.outbox
-                if (notice.run_id, notice.event.key) not in delivered
-            ]
-
-    await runs.change(run_id, forget)
+            return take_letter(page.found, letter, sender=self._sender, now_ms=page.now_ms)
+        return _missing(letter, page.now_ms)
 
 
-def _absorb(page: Page, notice: Append) -> None:
-    if page.found is not None:
-        page.found.absorb(notice, now_ms=page.now_ms)
+def _missing(letter: Letter, now_ms: int) -> Event | None:
+    return end_of_missing(letter, now_ms=now_ms) if isinstance(letter, Watch) else None
+
+
+@final
+class Courier:
+    """Brings there what writers that died have left."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._put_off: dict[RunId, int] = {}  # runs whose letters cannot be brought, until when
+
+    def is_due(self, head: Head, now_ms: int) -> bool:
+        """Whether it is time to look after what the run has for others."""
+        return head.has_mail(now_ms) and self._put_off.get(head.record.run_id, 0) <= now_ms
+
+    async def bring(self, heads: Iterable[Head]) -> None:
+        """Bring what these runs have; one whose letters cannot be brought is no other's trouble."""
+        now_ms = self._handle.now_ms()
+        self._put_off = {run_id: at for run_id, at in self._put_off.items() if at > now_ms}
+        await each(self._bring(head.record.run_id) for head in heads if self.is_due(head, now_ms))
+
+    async def _bring(self, run_id: RunId) -> None:
+        try:
+            await deliver(self._handle, run_id)
+        except WorldError as exc:
+            if exc.retryable:
+                raise
+            self._put_off[run_id] = self._handle.now_ms() + _PUT_OFF_MS
+            _log.warning(
+                "run %s has something for others that cannot be brought there: %s; it is tried "
+                "again in %d s",
+                run_id,
+                exc,
+                _PUT_OFF_MS // 1000,
+            )

@@ -6,6 +6,7 @@ The index says whose head is worth a look; a claim is a write of the head.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -13,14 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, final
 
 from perdure.abc import Queue
-from perdure.errors import LeaseLostError, RunNotFoundError
+from perdure.errors import LeaseLostError, RunNotFoundError, WorldContractError
 from perdure.model import Lease, LeaseEnd, MessageClaim, NewMessage, RunId, WakeClaim
 from perdure.worldkit.pure import Book
 
 from ._handle import Handle
 from ._head import OUTBOX, WAKES, Head
 from ._index import View
-from ._outbox import deliver
+from ._outbox import Courier
 from ._page import Page, view_of
 from ._parts import MissingPartError
 from ._schema import run_of
@@ -29,11 +30,13 @@ from ._together import each
 __all__ = ("S3Queue",)
 
 T = TypeVar("T")
+_log = logging.getLogger("perdure")
 _AHEAD = 32  # heads that are looked at beyond what is asked for, to find the longest due
 _COUNTED = 256  # heads that ``count_waiting`` looks into; beyond that an entry counts for one
 _ROUNDS = 3
 _FIRST_MISS = 0.05  # seconds until a look in vain is repeated; doubled up to the last
 _LAST_MISS = 3.2
+_DAMAGED = 60  # seconds until a head that cannot be read is read again
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class S3Queue(Queue):
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
+        self._courier = Courier(handle)
         self._misses: dict[tuple[str, bool], _Miss] = {}  # by run, and whether for wakes
 
     async def wake(self, run_id: RunId, *, due_ms: int) -> None:
@@ -64,8 +68,8 @@ class S3Queue(Queue):
         self, *, limit: int, visibility_ms: int, wait_ms: int = 0
     ) -> tuple[WakeClaim, ...]:
         async def claim(heads: Sequence[Head]) -> list[WakeClaim]:
-            runs, now_ms = self._handle.runs, self._handle.now_ms()
-            await each(deliver(runs, h.record.run_id) for h in heads if h.has_mail(now_ms))
+            now_ms = self._handle.now_ms()
+            await self._courier.bring(heads)
             due = [head for head in heads if head.is_due(now_ms)]
             wakes = [(h.wake.claimable_ms or 0, h.record.run_id) for h in due if h.wake]
             run_ids = [run_id for _, run_id in sorted(wakes)[:limit]]
@@ -76,7 +80,7 @@ class S3Queue(Queue):
             return [one for one in claims if one is not None]
 
         def is_due(head: Head, now_ms: int) -> bool:
-            return head.is_due(now_ms) or head.has_mail(now_ms)
+            return head.is_due(now_ms) or self._courier.is_due(head, now_ms)
 
         kinds = {*WAKES, OUTBOX}
         return tuple(await self._wait(kinds, limit, wait_ms, is_due, claim))
@@ -232,7 +236,13 @@ class S3Queue(Queue):
         runs, run_id = self._handle.runs, RunId(name)
         head = runs.cached(run_id)
         if head is None or not is_due(head, self._handle.now_ms()):
-            head = await runs.read(run_id)
+            try:
+                head = await runs.read(run_id)
+            except WorldContractError as exc:  # its damage is no other run's trouble
+                _log.warning("run %s: %s; it is looked at again in %d s", name, exc, _DAMAGED)
+                again_at = asyncio.get_running_loop().time() + _DAMAGED
+                self._misses[name, for_wakes] = _Miss(runs.cached(run_id), 0, again_at)
+                return None
         now_ms = self._handle.now_ms()
         if head is not None and is_due(head, now_ms):
             self._misses.pop((name, for_wakes), None)

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar, cast, final
 
 import cbor2
@@ -250,14 +250,20 @@ def unpack_event(data: bytes) -> Event:
 
 
 def pack_notice(notice: Append) -> list[Any]:
-    """An event for another run."""
-    return [notice.run_id, pack_event(notice.event)]
+    """An event for another run; a child's end without its payload, which is the run's own."""
+    event = notice.event
+    if event.type is EventType.CHILD_ENDED:
+        event = replace(event, payload=None)
+    return [notice.run_id, pack_event(event)]
 
 
-def unpack_notice(parts: list[Any]) -> Append:
+def unpack_notice(parts: list[Any], sender: RunRecord) -> Append:
     """An event for another run."""
     run_id, data = parts
-    return Append(run_id=RunId(run_id), event=unpack_event(data))
+    event = unpack_event(data)
+    if event.type is EventType.CHILD_ENDED:
+        event = replace(event, payload=sender.payload)
+    return Append(run_id=RunId(run_id), event=event)
 
 
 def pack_lease(lease: Lease | None) -> list[Any] | None:

@@ -8,7 +8,6 @@ from typing import final
 import anyio
 
 from perdure.abc import Storage
-from perdure.errors import WorldContractError
 from perdure.model import (
     Append,
     Appended,
@@ -26,7 +25,7 @@ from perdure.worldkit.pure import Book, check_turn
 
 from ._handle import Handle
 from ._head import Head
-from ._outbox import deliver
+from ._outbox import Creation, deliver
 from ._page import Page
 
 __all__ = ("S3Storage",)
@@ -43,35 +42,30 @@ class S3Storage(Storage):
         self._handle = handle
 
     async def create_run(self, new: NewRun) -> tuple[RunRecord, bool]:
-        tokens, holders = self._handle.tokens, dict[str, HookRecord]()
-
-        async def prepare(page: Page) -> None:
-            holders.clear()
-            if page.found is None and new.hook is not None:
-                holder = await tokens.claim(page, new.hook.token)
-                if holder is not None:
-                    holders[new.hook.token] = holder
-
-        def create(page: Page) -> tuple[RunRecord, bool]:
-            if page.found is not None:
-                page.found.check_same(new)
-                return page.found.record, False
-            page.create(Book.create(new, due_ms=page.now_ms, holder=holders.get))
-            return page.book.record, True
-
+        creation = Creation(self._handle, new)
         return await self._handle.runs.change(
-            new.run_id, create, prepare=None if new.hook is None else prepare
+            new.run_id, creation.apply, prepare=None if new.hook is None else creation.prepare
         )
 
     async def append(self, append: Append) -> Appended:
-        appended = await self._handle.runs.change(
-            append.run_id, lambda page: page.book.append(append, now_ms=page.now_ms)
-        )
+        has_mail = False
+
+        def apply(page: Page) -> Appended:
+            nonlocal has_mail
+            appended = page.book.append(append, now_ms=page.now_ms)
+            # Other letters of the run are brought by the commit that they come from.
+            has_mail = page.book.record.status.is_ended and bool(page.book.letters)
+            return appended
+
+        appended = await self._handle.runs.change(append.run_id, apply)
+        if has_mail:
+            await deliver(self._handle, append.run_id)
         self._handle.counters["appends"] += 1
         return appended
 
     async def commit(self, commit: TurnCommit) -> Committed:
-        _check_alone(commit)
+        for start in commit.starts:
+            self._handle.runs.check(start.new.run_id)  # else it could never be brought there
         tokens, holders = self._handle.tokens, dict[str, HookRecord]()
         forced = {claim.token: False for claim in commit.hooks_claimed}
         forced |= {claim.token: True for claim in commit.hooks_claimed if claim.force}
@@ -88,14 +82,14 @@ class S3Storage(Storage):
         def apply(page: Page) -> Committed:
             nonlocal has_mail
             committed = _commit(page, commit, holders)
-            has_mail = bool(page.book.outbox)
+            has_mail = bool(page.book.letters)
             return committed
 
         committed = await self._handle.runs.change(
             commit.run_id, apply, prepare=prepare if commit.hooks_claimed else None
         )
         if has_mail:
-            await deliver(self._handle.runs, commit.run_id)
+            await deliver(self._handle, commit.run_id)
         self._handle.counters["commits"] += 1
         return committed
 
@@ -161,16 +155,3 @@ def _commit(page: Page, commit: TurnCommit, holders: dict[str, HookRecord]) -> C
 
 def _new_token() -> str:
     return secrets.token_hex(8)
-
-
-def _check_alone(commit: TurnCommit) -> None:
-    """Pass only a turn that starts and watches no run: here that would be lost.
-
-    Raises:
-        WorldContractError: it does.
-    """
-    if commit.starts or commit.watches:
-        raise WorldContractError(
-            f"run {commit.run_id} starts or watches runs, which this world cannot do yet; start "
-            "them in a Python step"
-        )

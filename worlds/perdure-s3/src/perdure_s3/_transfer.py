@@ -9,8 +9,15 @@ from __future__ import annotations
 from typing import final
 
 from perdure.abc import Transfer
-from perdure.model import Departure, HookRecord, RunCopy, RunId, RunRecord, StreamCopy
-from perdure.worldkit.pure import arrive, arrived_already, confirmed_record, depart, work_of
+from perdure.model import Departure, HookRecord, RunCopy, RunId, RunRecord, StreamCopy, Watcher
+from perdure.worldkit.pure import (
+    arrive,
+    arrived_already,
+    confirmed_record,
+    depart,
+    is_watching,
+    work_of,
+)
 
 from ._handle import Handle
 from ._outbox import deliver
@@ -30,21 +37,27 @@ class S3Transfer(Transfer):
         self._streams = streams
 
     async def depart(self, departure: Departure) -> RunRecord:
-        runs, bodies = self._handle.runs, dict[str, bytes]()
+        runs, bodies, dead = self._handle.runs, dict[str, bytes](), list[Watcher]()
 
         async def prepare(page: Page) -> None:
             bodies.clear()
             if page.head is None:
                 return
+            dead[:] = [one for one in page.book.watchers if not await self._is_watching(one)]
             for message_id in page.head.bodies:
                 bodies[message_id] = await runs.parts.body(page.head, message_id) or b""
 
         def leave(page: Page) -> RunRecord:
             url, now_ms = self._handle.url, page.now_ms
+            page.book.drop_watchers(dead)
             return depart(page.book, departure, url=url, now_ms=now_ms, bodies=bodies)
 
-        await deliver(runs, departure.run_id)
+        await deliver(self._handle, departure.run_id)
         return await runs.change(departure.run_id, leave, prepare=prepare)
+
+    async def _is_watching(self, watcher: Watcher) -> bool:
+        head = await self._handle.runs.read(watcher.run_id)
+        return is_watching(watcher, None if head is None else head.record)
 
     async def read_streams(self, run_id: RunId) -> tuple[StreamCopy, ...]:
         return await self._streams.copied(run_id)
