@@ -167,6 +167,32 @@ async def hooks(client: Caller) -> None:
     await client.do("storage.commit", winner)
 
 
+async def tokens(client: Caller) -> None:
+    """A keyed start and its loser; the token is taken by force, kept, and free again."""
+    claim = HookClaim(hook_id=EntityId("hook_0"), token="t")
+    await client.do("storage.create_run", new_run(hook=claim))
+    await client.do("storage.create_run", new_run(OTHER, hook=claim))
+    await client.do("storage.create_run", new_run(OTHER))
+    forced = HookClaim(hook_id=HOOK, token="t", force=True, keep_until_ms=10**15)
+    taker = commit_of(
+        0,
+        run_id=OTHER,
+        commit_id="o0",
+        events=(event_of("hook_1/created", EventType.HOOK_CREATED),),
+        hooks_claimed=(forced,),
+    )
+    await client.do("storage.commit", taker)
+    await client.do("storage.get_hook", "t")
+    for run_id, hook in ((RUN, "hook_0"), (OTHER, "hook_1")):
+        received = event_of(f"{hook}/received/1", EventType.HOOK_RECEIVED)
+        await client.do("storage.append", Append(run_id=run_id, event=received))
+    cancelled = event_of("run/ended", EventType.RUN_CANCELLED)
+    await client.do("storage.append", Append(run_id=OTHER, event=cancelled, wake=False))
+    await client.do("storage.get_hook", "t")
+    await client.do("catalogue.delete_run", OTHER)
+    await client.do("storage.create_run", new_run(OTHER, hook=claim))
+
+
 async def streams(client: Caller) -> None:
     """Chunks, the same write again, another attempt, the close, a deletion."""
     await client.do("storage.create_run", new_run())
@@ -266,6 +292,7 @@ PROGRAMS: dict[str, Program] = {
     "steps elsewhere": steps_elsewhere,
     "wakes": wakes,
     "hooks": hooks,
+    "tokens": tokens,
     "streams": streams,
     "retention": retention,
     "a move": a_move,
