@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from s3_values import RUN, event, names, new_run
+from wrapped import Fault, wrapped_world
 
-from perdure.errors import RunLiveError, RunNotFoundError
+from perdure.errors import RunLiveError, RunNotFoundError, WorldUnavailableError
 from perdure.model import Append, Event, EventType, RunId
 from perdure_s3 import S3World, _catalogue
 from perdure_s3._handle import Handle
@@ -84,3 +85,41 @@ async def test_a_later_life_is_not_touched(url: str, monkeypatch: pytest.MonkeyP
         with pytest.raises(RunLiveError):
             await world.catalogue.delete_run(RUN)
         assert await world.catalogue.purge(ended_before_ms=2) == 0
+
+
+@pytest.mark.parametrize("how", ["delete", "purge"])
+async def test_a_deletion_that_was_cut_short_can_be_repeated(
+    url: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """At each request: afterwards nothing is there, but perhaps an entry for the sweeper."""
+    shots = 0
+
+    def plan(number: int, verb: str, key: str) -> Fault:
+        nonlocal shots
+        shots -= 1
+        return Fault.TIMEOUT if shots == 0 else Fault.NONE
+
+    async def remove() -> None:
+        if how == "delete":
+            await world.catalogue.delete_run(RUN)
+        else:
+            await world.catalogue.purge(ended_before_ms=2)
+
+    async with wrapped_world(url, plan) as (world, _):
+        monkeypatch.setattr("perdure_s3._cas._TRIES", 1)
+        for at in range(1, 99):
+            await world.storage.create_run(new_run())
+            await end(world)
+            await world.settle()
+            shots = at
+            try:
+                await remove()
+            except WorldUnavailableError:
+                await remove()
+            struck, shots = shots <= 0, 0
+            with pytest.raises(RunNotFoundError):
+                await world.storage.get_run(RUN)
+            assert not await names(world, "run/")
+            if not struck:
+                break
+        assert at > 4

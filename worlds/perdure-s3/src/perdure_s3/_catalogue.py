@@ -19,7 +19,7 @@ from ._handle import Handle
 from ._head import Head
 from ._outbox import deliver
 from ._schema import Layout
-from ._together import each, together
+from ._together import each
 
 __all__ = ("S3Catalogue", "delete_objects")
 
@@ -122,7 +122,10 @@ def _has_ended(record: RunRecord, *, at_ms: int) -> bool:
 
 
 async def delete_objects(handle: Handle, run_id: RunId, head: Head | None) -> bool:
-    """Delete this version of an ended run, its head last; of a run that is not there its blobs.
+    """Delete this version of an ended run; of a run that is not there its blobs.
+
+    The head goes after all but the entry by which a purge finds the run: one that was cut short can
+    be repeated.
 
     Other objects of a run that is not there, or of another life of it, may be of one that is just
     being made, and are left to the sweeper.
@@ -142,10 +145,10 @@ async def delete_objects(handle: Handle, run_id: RunId, head: Head | None) -> bo
         cas.drop(Layout.token(token), etag=claim.etag) for token, claim in head.claimed.items()
     )
     record = head.record
-    lists = [(Layout.CREATED, record.created_at_ms), (Layout.ENDED, record.ended_at_ms or 0)]
-    await together(*(cas.remove(Layout.listed(where, at, run_id)) for where, at in lists))
+    await cas.remove(Layout.listed(Layout.CREATED, record.created_at_ms, run_id))
     if not await cas.remove(Layout.head(run_id), etag=head.etag):
         return False
     handle.runs.forget(run_id)
+    await cas.remove(Layout.listed(Layout.ENDED, record.ended_at_ms or 0, run_id))
     handle.bells.ring(run_id, f"{run_id}/streams")
     return True
