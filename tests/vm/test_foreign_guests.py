@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -132,10 +131,7 @@ def test_what_is_thrown_need_not_be_an_error(run_of: RunOf) -> None:
 def test_an_installation_without_a_guest_says_how_to_build_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def files(_: str) -> Path:
-        return tmp_path
-
-    monkeypatch.setattr(resources, "files", files)
+    monkeypatch.setattr(guest, "GUEST", tmp_path / "guest.wasm")
     with pytest.raises(GuestBuildError, match="--reinstall-package perdure"):
         default_engine.__wrapped__()
 
@@ -163,7 +159,7 @@ def test_a_kept_module_of_another_make_is_compiled_again() -> None:
     engine = engine_of('(memory (export "other make") 1)')
     path = guest._cache_path(engine.digest)
     data = b"no module of this version"
-    path.write_bytes(guest._tag(engine.digest, data) + data)
+    path.write_bytes(data + guest._tag(engine.digest, data))
     assert guest._cached_module(engine.engine, engine.digest) is None
 
 

@@ -10,7 +10,7 @@ import wasmtime
 
 from perdure._vm import guest
 from perdure._vm.guest import default_engine, load_engine
-from tests.systems import needs_modes
+from tests.systems import needs_modes, needs_movable_files
 
 
 def test_an_engine_is_known_by_its_bytes() -> None:
@@ -39,11 +39,39 @@ def test_a_kept_module_is_used(cached: Path) -> None:
     assert _load() is not None
 
 
-def test_a_damaged_module_is_not_executed(cached: Path) -> None:
+@pytest.mark.parametrize("place", [0, 1000, -33, -32, -1])
+def test_a_damaged_module_is_not_executed(cached: Path, place: int) -> None:
     data = bytearray(cached.read_bytes())
-    data[1000] ^= 1
+    data[place] ^= 1
     cached.write_bytes(bytes(data))
     assert _load() is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 33, 5000])
+def test_a_module_that_was_cut_short_is_not_executed(cached: Path, size: int) -> None:
+    cached.write_bytes(cached.read_bytes()[:size])
+    assert _load() is None
+
+
+def test_a_module_is_copied_from_where_nothing_may_be_executed(
+    cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> wasmtime.Module:
+        raise wasmtime.WasmtimeError("Permission denied")
+
+    monkeypatch.setattr(wasmtime.Module, "deserialize_file", refuse)
+    assert _load() is not None
+
+
+@needs_movable_files
+def test_a_module_goes_on_when_its_file_is_replaced_or_removed(cached: Path) -> None:
+    module = _load()
+    other = cached.with_suffix(".other")
+    other.write_bytes(b"another one")
+    other.replace(cached)
+    cached.unlink()
+    assert module is not None
+    assert module.serialize()[:4] == b"\x7fELF"
 
 
 @needs_modes
