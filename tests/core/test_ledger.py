@@ -9,7 +9,9 @@ from hypothesis import given, strategies as st
 
 from perdure._core.ledger import KEYED_HOOK, Ledger, next_digest
 from perdure._model.commands import (
+    Abort,
     AskHook,
+    AwaitAbort,
     Command,
     DisposeHook,
     OpenHook,
@@ -172,6 +174,20 @@ def test_a_start_that_asks_is_open_until_it_is_answered(kind: EventType) -> None
     ledger.deliver(delivery(kind, CHILD.id))
     assert ledger.is_empty
     assert copy.runs == {CHILD.id: "run_c"}
+
+
+def test_an_abort_is_open_from_the_first_listener_until_it_comes() -> None:
+    entity = EntityId("abort_1")
+    for ends in (True, False):
+        ledger = noted(AwaitAbort(id=entity, at="w.ts:1:2"))
+        copy = ledger.copy()
+        assert (ledger.aborts, ledger.is_empty) == ({entity: "w.ts:1:2"}, False)
+        if ends:
+            ledger.deliver(delivery(EventType.ABORT_RECEIVED, entity))
+        else:
+            ledger.note([Abort(id=entity, reason=b"")])
+        assert ledger.is_empty
+        assert copy.aborts
 
 
 @pytest.mark.parametrize("fact", ["run_id", "status", "code", "token"])

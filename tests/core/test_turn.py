@@ -28,6 +28,7 @@ from perdure._model.commands import (
     Abort,
     Answer,
     AskHook,
+    AwaitAbort,
     Command,
     Completed,
     DeliveryOutput,
@@ -329,6 +330,20 @@ def test_an_abort_is_recorded_and_steps_are_to_hear_of_it() -> None:
         )
     assert not plan(answer(ELSEWHERE)).has_aborts
     assert not plan(answer(ELSEWHERE, outcome=Completed(b""))).has_aborts
+
+
+def test_an_abort_that_the_code_listens_for_keeps_its_run() -> None:
+    ledger = Ledger.empty()
+    made = answer(AwaitAbort(id=EntityId("abort_9"), at="w.ts:1:2"))
+    event = plan_turn(request(made), made, ledger).events[-1]
+    assert (event.type, event.key, event.entity, event.facts) == (
+        EventType.ABORT_AWAITED,
+        "abort_9/awaited",
+        "abort_9",
+        {"at": "w.ts:1:2"},
+    )
+    again = answer()
+    assert plan_turn(request(again), again, ledger).outcome is None
 
 
 CHILD = StartChild(

@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from perdure._model.commands import (
     AskHook,
+    AwaitAbort,
     Command,
     Completed,
     DeliveryOutput,
@@ -59,6 +60,7 @@ COMMANDS: list[tuple[list[object], Command]] = [
         ),
     ),
     (["ask", "hook_3"], AskHook(id=EntityId("hook_3"))),
+    (["listen", "abort_3", "w.ts:1:1"], AwaitAbort(id=EntityId("abort_3"), at="w.ts:1:1")),
     (["dispose", "hook_3"], DisposeHook(id=EntityId("hook_3"))),
     (
         ["attributes", "attributes_4", {"a": None}, ""],
@@ -272,6 +274,8 @@ def test_each_field_of_a_command_has_its_type(frame: list[object], at: int) -> N
         ["hook", "hook_1", "t", None, False, 0, 1, ""],
         ["hook", "hook_1", "t", None, False, ""],
         ["ask", "step_1"],
+        ["listen", "hook_1", ""],
+        ["listen", "abort_1", None],
         ["start", "step_1", "w.ts#f", "f", b"", {}, None, "run_c", False, ""],
         ["start", "child_1", "w.ts#f", "f", b"", {}, "", "run_c", False, ""],
         ["start", "child_1", "w.ts#f", "f", b"", {}, "t" * 501, "run_c", False, ""],

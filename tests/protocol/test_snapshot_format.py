@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 
 from perdure._protocol.snapshot_format import (
+    ABORTS_FORMAT,
     FORMAT,
     LEDGER_FORMAT,
     MAGIC,
@@ -127,6 +128,16 @@ def test_a_ledger_with_runs_is_of_another_version(
     assert (cbor2.loads(data)[0], decode_ledger(data)) == (RUNS_FORMAT, [*tables, *lines, runs])
 
 
+@given(TABLES, st.lists(PRINTED), st.dictionaries(NAMES, NAMES), st.dictionaries(NAMES, NAMES))
+def test_a_ledger_with_aborts_is_of_yet_another_version(
+    tables: tuple[Any, ...], printed: list[Any], runs: dict[str, str], aborts: dict[str, str]
+) -> None:
+    lines = [[at, [list(line) for line in console]] for at, console in printed]
+    fields = [*tables, *lines, runs, aborts]
+    data = encode_ledger(fields)
+    assert (cbor2.loads(data)[0], decode_ledger(data)) == (ABORTS_FORMAT, fields)
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | NAMES | st.binary(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.integers(), inner),
@@ -137,6 +148,7 @@ VALUES = st.recursive(
 @given(
     st.lists(VALUES, max_size=6).map(lambda fields: [LEDGER_FORMAT, *fields])
     | st.lists(VALUES, max_size=6).map(lambda fields: [RUNS_FORMAT, *fields])
+    | st.lists(VALUES, max_size=8).map(lambda fields: [ABORTS_FORMAT, *fields])
     | VALUES
 )
 def test_any_other_value_is_no_ledger(value: Any) -> None:
@@ -172,20 +184,25 @@ def test_lines_of_another_form_are_refused(lines: object) -> None:
         decode_ledger(encode_ledger([{}, {}, {}, b"", lines]))
 
 
-@pytest.mark.parametrize("version", [0, RUNS_FORMAT + 1, 2**62])
+@pytest.mark.parametrize("version", [0, ABORTS_FORMAT + 1, 2**62])
 @given(tables=TABLES, more=st.lists(NAMES | TABLES.map(list), max_size=3))
 def test_a_ledger_of_another_version_is_refused_by_name(
     version: int, tables: tuple[Any, ...], more: list[Any]
 ) -> None:
     """Whatever else it holds: nothing but its version is looked at."""
-    reason = f"its fold has version {version}, this package reads {RUNS_FORMAT}"
+    reason = f"its fold has version {version}, this package reads {ABORTS_FORMAT}"
     with pytest.raises(SnapshotRejectedError, match=reason):
         decode_ledger(cbor2.dumps([version, *more, *tables]))
 
 
 @pytest.mark.parametrize(
     "fields",
-    [[], [LEDGER_FORMAT], [LEDGER_FORMAT, {}, {}, {}], [RUNS_FORMAT, {}, {}, {}, b""], ["1"], [-1]],
+    [
+        *([], ["1"], [-1]),
+        *([LEDGER_FORMAT], [LEDGER_FORMAT, {}, {}, {}]),
+        [RUNS_FORMAT, {}, {}, {}, b""],
+        [ABORTS_FORMAT, {}, {}, {}, b"", {}],
+    ],
 )
 def test_a_ledger_of_fewer_parts_is_refused(fields: list[Any]) -> None:
     with pytest.raises(SnapshotRejectedError, match="its fold has other parts"):

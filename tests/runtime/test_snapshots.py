@@ -12,7 +12,12 @@ import cbor2
 import pytest
 
 from perdure import Run, Worker, Workflow, start, step
-from perdure._protocol.snapshot_format import decode_ledger, decode_snapshot, encode_snapshot
+from perdure._protocol.snapshot_format import (
+    ABORTS_FORMAT,
+    decode_ledger,
+    decode_snapshot,
+    encode_snapshot,
+)
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.keys import SNAPSHOT_KEY
 from perdure.abc import World
@@ -72,7 +77,7 @@ def flipped(data: bytes) -> bytes:
 
 def with_later_ledger(data: bytes) -> bytes:
     header, fold, delta = decode_snapshot(data, key=None)
-    fields: list[object] = [3, *decode_ledger(fold), "of a later version"]
+    fields: list[object] = [ABORTS_FORMAT + 1, *decode_ledger(fold), "of a later version"]
     return encode_snapshot(header, cbor2.dumps(fields), delta, key=None)
 
 
@@ -83,7 +88,10 @@ DAMAGES: list[tuple[Callable[[bytes], bytes] | None, str]] = [
     (lambda _: b"", "not a snapshot"),
     (lambda data: b"PRDS\x7f" + data[5:], "its format has version 127, this package reads 3"),
     (lambda data: b"PRDS\x02" + data[5:], "its format has version 2, this package reads 3"),
-    (with_later_ledger, "its fold has version 3, this package reads 2"),
+    (
+        with_later_ledger,
+        f"its fold has version {ABORTS_FORMAT + 1}, this package reads {ABORTS_FORMAT}",
+    ),
     (None, "its snapshot is missing"),
 ]
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from perdure._model.commands import Answer, AskHook, Command, DisposeHook, OpenHook, ScheduleStep
+from perdure._model.commands import (
+    Answer,
+    AskHook,
+    Command,
+    DisposeHook,
+    OpenHook,
+    ScheduleStep,
+    WatchRun,
+)
 from perdure._protocol.codec import decode, encode
 from perdure._protocol.frames import GuestDelivery, StartFrame
 from perdure.errors import GuestError
+from perdure.values import RunRef
 from tests.vm.conftest import Run, RunOf, ValueOf, listed
 
 HEAD = (
@@ -240,8 +249,39 @@ def test_a_conflict_names_the_other_run_every_time(run_of: RunOf, value_of: Valu
     answer = tell(run, ("hook_conflict", "hook_1", CONFLICT), ("hook_registered", "hook_1", None))
     assert (commands(answer), answer.open) == ([], 0)
     owner, same, later, errors = listed(value_of(answer))
-    assert (owner, same, later) == ({"runId": "run_other"}, True, True)
+    assert (owner, same, later) == (RunRef("run_other"), True, True)
     assert errors == [["HookConflictError", "t", "run_other", True]] * 4
+
+
+def test_a_conflict_s_run_is_one_that_can_be_waited_for(run_of: RunOf, value_of: ValueOf) -> None:
+    run = run_of(
+        body(
+            "const h = createHook({ token: 't' }), run = await h.getConflict();"
+            "return [run instanceof Run, run.runId, await run.returnValue];"
+        ).replace("{ createHook", "{ Run } from 'workflow/api'; import { createHook")
+    )
+    run.start()
+    answer = tell(run, ("hook_conflict", "hook_1", CONFLICT))
+    (watch,) = commands(answer)
+    assert isinstance(watch, WatchRun)
+    assert watch.run_id == "run_other"
+    ended = ["completed", None, None, 7]
+    assert value_of(tell(run, ("child_ended", watch.id, ended))) == [True, "run_other", 7]
+
+
+@pytest.mark.parametrize("owner", [None, 7, ""])
+def test_a_conflict_of_an_unknown_run_rejects_who_asks(
+    run_of: RunOf, value_of: ValueOf, owner: object
+) -> None:
+    run = run_of(
+        body(
+            f"{CAUGHT} const h = createHook({{ token: 't' }}), ask = () => h.getConflict();"
+            "return [(await caught(ask)).name, (await caught(ask)).name];"
+        )
+    )
+    run.start()
+    odd = GuestError(name="HookConflictError", message="x", props={"conflictingRunId": owner})
+    assert value_of(tell(run, ("hook_conflict", "hook_1", odd))) == ["HookConflictError"] * 2
 
 
 def test_a_conflict_that_nobody_catches_fails_the_run_at_its_place(run_of: RunOf) -> None:

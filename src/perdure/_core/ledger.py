@@ -14,6 +14,7 @@ from typing import assert_never
 from .._model.commands import (
     Abort,
     AskHook,
+    AwaitAbort,
     Command,
     DisposeHook,
     OpenHook,
@@ -54,6 +55,7 @@ class Ledger:
     hooks: dict[EntityId, str]  # entity -> token
     digest: bytes
     runs: dict[EntityId, str] = field(default_factory=dict[EntityId, str])  # entity -> run id
+    aborts: dict[EntityId, str] = field(default_factory=dict[EntityId, str])  # entity -> position
 
     @classmethod
     def empty(cls) -> Ledger:
@@ -68,12 +70,13 @@ class Ledger:
             waits=dict(self.waits),
             hooks=dict(self.hooks),
             runs=dict(self.runs),
+            aborts=dict(self.aborts),
         )
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is open: then nothing can ever be delivered."""
-        return not (self.steps or self.waits or self.hooks or self.runs)
+        return not (self.steps or self.waits or self.hooks or self.runs or self.aborts)
 
     def next_due_ms(self) -> int | None:
         """When the earliest wait is due."""
@@ -101,6 +104,8 @@ class Ledger:
             self.hooks.pop(event.entity, None)
         elif event.type in _ENDS_RUN:
             self.runs.pop(event.entity, None)
+        elif event.type is EventType.ABORT_RECEIVED:
+            self.aborts.pop(event.entity, None)
 
     def _begin(self, event: Event) -> None:
         """Note the token that a keyed start has from the first."""
@@ -125,7 +130,11 @@ class Ledger:
                 case StartChild():
                     if command.asks:
                         self.runs[command.id] = command.run_id
-                case Abort() | AskHook() | SetAttributes():
+                case Abort():
+                    self.aborts.pop(command.id, None)
+                case AwaitAbort():
+                    self.aborts[command.id] = command.at
+                case AskHook() | SetAttributes():
                     pass
                 case _:
                     assert_never(command)

@@ -87,7 +87,12 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
         "disposed": {},
     },
     EntityKind.ABORT: {
-        "absent": {_E.ABORT_REQUESTED: "aborted", _E.ABORT_RECEIVED: "aborted"},
+        "absent": {
+            _E.ABORT_AWAITED: "awaited",
+            _E.ABORT_REQUESTED: "aborted",
+            _E.ABORT_RECEIVED: "aborted",
+        },
+        "awaited": {_E.ABORT_REQUESTED: "aborted", _E.ABORT_RECEIVED: "aborted"},
         "aborted": {},
     },
     EntityKind.CHILD: {

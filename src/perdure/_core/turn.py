@@ -15,6 +15,7 @@ from .._model.commands import (
     Abort,
     Answer,
     AskHook,
+    AwaitAbort,
     Command,
     Completed,
     DisposeHook,
@@ -327,14 +328,8 @@ def _event(command: Command, now_ms: int) -> Event:
                 at_ms=now_ms,
                 entity=command.id,
             )
-        case Abort():
-            return Event(
-                type=EventType.ABORT_REQUESTED,
-                key=end_key(command.id),
-                at_ms=now_ms,
-                entity=command.id,
-                payload=command.reason,
-            )
+        case Abort() | AwaitAbort():
+            return _abort_event(command, now_ms)
         case StartChild():
             return _created(
                 command.id, EventType.CHILD_CREATED, _child_facts(command), now_ms, command.input
@@ -351,6 +346,24 @@ def _event(command: Command, now_ms: int) -> Event:
             )
         case _:
             assert_never(command)
+
+
+def _abort_event(command: Abort | AwaitAbort, now_ms: int) -> Event:
+    if isinstance(command, Abort):
+        return Event(
+            type=EventType.ABORT_REQUESTED,
+            key=end_key(command.id),
+            at_ms=now_ms,
+            entity=command.id,
+            payload=command.reason,
+        )
+    return Event(
+        type=EventType.ABORT_AWAITED,
+        key=f"{command.id}/awaited",
+        at_ms=now_ms,
+        entity=command.id,
+        facts={"at": command.at},
+    )
 
 
 def _hook_facts(command: OpenHook) -> dict[str, Fact]:

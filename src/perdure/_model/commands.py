@@ -16,6 +16,7 @@ __all__ = (
     "Abort",
     "Answer",
     "AskHook",
+    "AwaitAbort",
     "Command",
     "Completed",
     "DeliveryOutput",
@@ -87,6 +88,14 @@ class Abort:
 
 
 @value_class
+class AwaitAbort:
+    """Keep the run for the abort of a signal that others may abort: the code listens to it."""
+
+    id: EntityId  # abort_5
+    at: str
+
+
+@value_class
 class StartChild:
     """Create a run of the same bundle."""
 
@@ -119,10 +128,8 @@ class SetAttributes:
     at: str
 
 
-Command: TypeAlias = (
-    "ScheduleStep | StartWait | OpenHook | AskHook | DisposeHook | Abort | SetAttributes"
-    " | StartChild | WatchRun"
-)
+_Signal: TypeAlias = "OpenHook | AskHook | DisposeHook | Abort | AwaitAbort"
+Command: TypeAlias = "ScheduleStep | StartWait | _Signal | SetAttributes | StartChild | WatchRun"
 
 
 @value_class

@@ -41,6 +41,7 @@ class EventType(StrEnum):
     HOOK_REVOKED = "hook_revoked"  # another run took its token by force
     WAIT_CREATED = "wait_created"
     WAIT_COMPLETED = "wait_completed"
+    ABORT_AWAITED = "abort_awaited"  # the guest listens to a signal that others may abort
     ABORT_REQUESTED = "abort_requested"  # by the guest, of a signal that has crossed
     ABORT_RECEIVED = "abort_received"  # by others than the guest
     CHILD_CREATED = "child_created"

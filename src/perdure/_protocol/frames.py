@@ -15,6 +15,7 @@ from .._model.commands import (
     Abort,
     Answer,
     AskHook,
+    AwaitAbort,
     Command,
     Completed,
     DeliveryOutput,
@@ -336,6 +337,10 @@ def _abort(entity: object, reason: object) -> Command:
     return Abort(id=_id("abort_", entity), reason=_bytes(reason))
 
 
+def _await_abort(entity: object, at: object) -> Command:
+    return AwaitAbort(id=_id("abort_", entity), at=_text("a position", at, MAX_POSITION))
+
+
 def _dispose_hook(entity: object) -> Command:
     return DisposeHook(id=_id("hook_", entity))
 
@@ -415,6 +420,7 @@ _COMMANDS: dict[str, Callable[..., Command]] = {
     "ask": _ask_hook,
     "dispose": _dispose_hook,
     "abort": _abort,
+    "listen": _await_abort,
     "attributes": _set_attributes,
     "start": _start_child,
     "watch": _watch_run,

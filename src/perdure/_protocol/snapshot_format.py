@@ -39,6 +39,7 @@ NAME, FORMAT = b"PRDS", 3
 MAGIC = NAME + bytes([FORMAT])
 LEDGER_FORMAT = 1  # of a ledger without runs, which every worker reads
 RUNS_FORMAT = 2  # of one with them
+ABORTS_FORMAT = 3  # of one with aborts that are awaited
 _TABLES = 4  # fields before the output
 DIGEST_BYTES = 32
 MAX_FOLD_BYTES = 16 << 20
@@ -189,11 +190,13 @@ def encode_ledger(fields: list[Any]) -> bytes:
     """The planner's ledger as the fold part of a snapshot, after its version.
 
     Args:
-        fields: steps, waits, hooks, digest, each turn's output, and last the runs, if there are
-            any. Without them it is of the version that workers of before read.
+        fields: steps, waits, hooks, digest, each turn's output; last the runs, or the runs and the
+            aborts, where there are any. Its version is the first with these tables.
     """
-    has_runs = len(fields) > _TABLES and type(fields[-1]) is dict
-    data: bytes = cbor2.dumps([RUNS_FORMAT if has_runs else LEDGER_FORMAT, *fields])
+    version = LEDGER_FORMAT
+    if len(fields) > _TABLES and type(fields[-1]) is dict:
+        version = ABORTS_FORMAT if type(fields[-2]) is dict else RUNS_FORMAT
+    data: bytes = cbor2.dumps([version, *fields])
     return data
 
 
@@ -209,17 +212,18 @@ def decode_ledger(data: bytes) -> list[Any]:
     if type(parts) is not list or not parts or not _is_count(parts[0]):
         raise SnapshotRejectedError("its fold has other parts")
     version, *fields = parts
-    if version not in (LEDGER_FORMAT, RUNS_FORMAT):
-        raise SnapshotRejectedError(_unknown("fold", version, RUNS_FORMAT))
-    if len(fields) < _TABLES + (version == RUNS_FORMAT):
+    if not LEDGER_FORMAT <= version <= ABORTS_FORMAT:
+        raise SnapshotRejectedError(_unknown("fold", version, ABORTS_FORMAT))
+    more = version - LEDGER_FORMAT  # tables
+    if len(fields) < _TABLES + more:
         raise SnapshotRejectedError("its fold has other parts")
     steps, waits, hooks, digest, *printed = fields
-    runs = printed.pop() if version == RUNS_FORMAT else {}
+    tables = [printed.pop() for _ in range(more)]
     sound = (
         _is_table(steps, str)
         and _is_table(waits, int)
         and _is_table(hooks, str)
-        and _is_table(runs, str)
+        and all(_is_table(table, str) for table in tables)
         and (not waits or (min(waits.values()) >= -_MAX_INT and max(waits.values()) < _MAX_INT))
         and _is_rolling_digest(digest)
         and (not printed or all(map(_is_printed, printed)))

@@ -50,7 +50,7 @@ declare module "workflow" {
   export interface Hook<T> extends PromiseLike<T>, AsyncIterable<T>, Disposable {
     readonly token: string;
     /** Once the token is taken: null, or the run that holds it. */
-    getConflict(): Promise<{ readonly runId: string } | null>;
+    getConflict(): Promise<import("workflow/api").Run | null>;
     /** Frees the token; nothing comes any more. To `break` out of a loop does not. */
     dispose(): void;
   }

@@ -71,7 +71,7 @@ def inspect(
 def _keep_failures(fields: Json) -> None:
     fields["steps"] = [step for step in fields["steps"] if _has_failed(step)]
     fields["events"] = [event for event in fields["events"] if event["type"] in _FAILURES]
-    for name in ("waits", "hooks", "children", "watches", "streams"):
+    for name in ("waits", "hooks", "children", "watches", "aborts", "streams"):
         fields[name] = []
 
 
@@ -154,6 +154,10 @@ def _entities(fields: Json) -> Iterator[Table]:
             ("child" if name == "children" else "waits for", "status", "run", "awaited at"),
             [[one["id"], one["status"], one["run_id"], one["at"]] for one in fields[name]],
         )
+    yield (
+        ("abort", "status", "awaited at"),
+        [[one["id"], one["status"], one["at"]] for one in fields["aborts"]],
+    )
     yield (
         ("stream", "chunks", "status"),
         [

@@ -56,7 +56,7 @@
     #isRegistered = false;
     #isDisposed = false;
     #failure = undefined;
-    #owner = undefined; // of the token, on a conflict
+    #owner = undefined; // the run that has the token, on a conflict
     #asking = undefined; // promises that getConflict() returned
     constructor(id, token, trace) {
       this.#id = id;
@@ -91,7 +91,7 @@
       const promise = pending();
       if (this.#owner !== undefined) settle(promise, this.#owner, false);
       else if (this.#isRegistered) settle(promise, null, false);
-      else if (this.#isDisposed) settle(promise, this.#disposed(), true);
+      else if (this.#isDisposed || this.#failure !== undefined) settle(promise, this.#disposed(), true);
       else this.#ask(promise);
       return promise;
     }
@@ -205,7 +205,7 @@
         define(error, "stack", hook.#trace);
         hook.#failure = error;
         hook.#owner = owner;
-        hook.#answer(owner === undefined ? null : owner);
+        hook.#answer(owner);
         if (hook.#payloads.first === null) hook.#leave(() => true);
       };
     }
@@ -244,8 +244,11 @@
     else if (kind === "hook_registered") register(hook);
     else if (kind === "hook_conflict") {
       const error = errorOf(kind, value);
-      fail(hook, error, freeze({ runId: error.conflictingRunId }));
-    } else if (kind === "hook_revoked") fail(hook, errorOf(kind, value), undefined);
+      fail(hook, error, helpers.runOf(error.conflictingRunId));
+    } else if (kind === "hook_revoked") {
+      register(hook); // until then it was its own
+      fail(hook, errorOf(kind, value), undefined);
+    }
   };
 
   // A run that was started with a token has that hook from the first, and its code finds it here.

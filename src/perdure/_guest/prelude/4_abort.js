@@ -3,9 +3,10 @@
 // As in 1_values, nothing that workflow code replaces or adds is reached.
 (function (native, helpers, builtins) {
   "use strict";
-  const { uncurry, define, append, publish, unavailable, textOf, isObject, nextId, named, coded } = helpers;
+  const { uncurry, define, append, publish, unavailable, textOf, isObject, nextId, named, coded, open } = helpers;
   const { TypeError, Map: M, Promise: P } = globalThis, { apply } = Reflect, { isArray } = Array;
   const mapGet = uncurry(M.prototype.get), mapSet = uncurry(M.prototype.set);
+  const mapDelete = uncurry(M.prototype.delete);
   const ABORT = 1347571213;
   const signals = new M(); // id -> the signal, of those that have crossed
 
@@ -54,6 +55,7 @@
   }
 
   let fire, makeSignal, abortSignal, isSignal, idOf, addSource, isAborted, reasonOf, forgetReason;
+  let share, adopt, isHeard, noteListener;
   class EventTarget {
     #listeners = [];
     #removals = []; // of listeners that have this signal; before any listener is called
@@ -76,6 +78,7 @@
       }
       const added = { __proto__: null, name, callback, capture: !!capture, once: !!once, isGone: false };
       this.#keep(list, added);
+      if (name === "abort" && isSignal(this)) noteListener(this);
       if (signal !== undefined) append(signal.#removals, () => this.#drop(added));
     }
     removeEventListener(type, callback, options = undefined) {
@@ -106,6 +109,11 @@
       this.#listeners = next;
     }
     static {
+      isHeard = (target) => {
+        const list = target.#listeners;
+        for (let k = 0; k < list.length; k++) if (list[k].name === "abort") return true;
+        return false;
+      };
       fire = (target, name) => {
         const removals = target.#removals, event = new Event(name, target);
         target.#removals = [];
@@ -134,6 +142,9 @@
     #sources = null; // of one that any() made
     #dependents = [];
     #id = null; // once it has crossed
+    #isShared = false; // others may abort it
+    #isAwaited = false; // and the host knows that the code listens to it
+    #at = null; // where it did first
     constructor(key = undefined) {
       if (key !== illegal) {
         throw odd("write new AbortController(), not new AbortSignal()", "ERR_ILLEGAL_CONSTRUCTOR");
@@ -160,6 +171,25 @@
           append(sources[k].#dependents, signal);
         }
       };
+      share = (signal) => {
+        signal.#isShared = true;
+        signal.#await();
+      };
+      // One that was made outside has its name already.
+      adopt = (id) => {
+        const signal = mapGet(signals, id) ?? makeSignal();
+        signal.#id = id;
+        mapSet(signals, id, signal);
+        share(signal);
+        return signal;
+      };
+      noteListener = (signal) => {
+        const all = signal.#sources ?? [signal], at = native.position();
+        for (let k = 0; k < all.length; k++) {
+          all[k].#at ??= at;
+          all[k].#await();
+        }
+      };
       // Told is the id of the signal that the host knows to be aborted.
       abortSignal = (signal, reason, told) => {
         if (signal.#isAborted) return;
@@ -182,6 +212,21 @@
     #set(reason) {
       this.#isAborted = true;
       this.#reason = reason;
+      if (this.#isAwaited) mapDelete(open, this.#id);
+    }
+    // A run that waits only for what others may abort waits; without this nothing would say so.
+    #await() {
+      if (!this.#isShared || this.#isAwaited || this.#isAborted) return;
+      let heard = isHeard(this);
+      const dependents = this.#dependents;
+      for (let k = 0; k < dependents.length && !heard; k++) heard = isHeard(dependents[k]);
+      if (!heard) return;
+      this.#isAwaited = true;
+      const tell = (kind, reason) => {
+        if (kind === "abort_received") abortSignal(this, reason, this.#id);
+      };
+      mapSet(open, this.#id, { __proto__: null, tell });
+      native.emit(["listen", this.#id, this.#at ?? ""]);
     }
     #tell(told) {
       if (this.#id === null || this.#id === told) return;
@@ -274,12 +319,19 @@
     if (run === null) {
       return "an AbortSignal crosses while the workflow runs, not while its module is evaluated";
     }
-    const reason = isAborted(signal) ? reasonOf(signal) : null;
-    return [ABORT, [run, idOf(signal), holds, isAborted(signal), reason]];
+    const id = idOf(signal), reason = isAborted(signal) ? reasonOf(signal) : null;
+    if (holds) share(signal);
+    return [ABORT, [run, id, holds, isAborted(signal), reason]];
   };
-  // One that this run sent out is itself again. Of another run it is as it was when it crossed.
+  // One that this run sent out is itself again, and one that was made outside any run is this run's
+  // from now on. Of another run it is as it was when it crossed.
   helpers.reviveAbort = (inner) => {
     if (!isArray(inner) || typeof inner[1] !== "string") throw new TypeError("a signal without an id");
+    if (inner[0] === "") {
+      const signal = adopt(inner[1]);
+      if (inner[3] === true) abortSignal(signal, inner[4], inner[1]);
+      return inner[2] === true ? controllerOf(signal) : signal;
+    }
     const own = inner[0] === helpers.runId() ? mapGet(signals, inner[1]) : undefined;
     const signal = own === undefined ? makeSignal() : own;
     if (own === undefined && inner[3] === true) forgetReason(signal, inner[4]);

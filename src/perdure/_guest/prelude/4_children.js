@@ -112,6 +112,7 @@
   freeze(Run.prototype);
   helpers.Run = Run;
   helpers.runForm = (value) => isRun(value) ? [RUN, [idOf(value)]] : undefined;
+  helpers.runOf = (id) => typeof id === "string" && id ? new Run(id) : undefined;
   helpers.reviveRun = (inner) => new Run(isArray(inner) ? inner[0] : undefined);
 
   const nameOf = (entry) => {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 from ..._core.cursor import Cursor
 from ..._core.ledger import Ledger
@@ -18,7 +18,7 @@ from ..._core.turn import check_repeated
 from ..._model.commands import Answer, DeliveryOutput
 from ..._model.commit import Committed
 from ..._model.events import Event, EventType, LoggedEvent
-from ..._model.ids import Digest
+from ..._model.ids import Digest, EntityId
 from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
 from ..._protocol.frames import Limits, StartFrame
@@ -109,8 +109,9 @@ class Heap:
         header, fold, _ = parts[-1]
         deltas = [delta for _, _, delta in parts]
         steps, waits, hooks, digest, *printed = decode_ledger(fold)
-        runs = printed.pop() if printed and isinstance(printed[-1], dict) else {}
-        self.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest, runs=runs)
+        self.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
+        if printed and isinstance(printed[-1], dict):
+            _add_late_tables(self.ledger, printed)
         self.cursor = self.cursor.thawed(turn=header.turn, consumed=header.consumed)
         self._printed = tuple(_as_output(*parts) for parts in printed)
         self.thawed, self.vouched = True, key is not None
@@ -271,8 +272,7 @@ class Heap:
             parent_turn=parent,
         )
         fields = [ledger.steps, ledger.waits, ledger.hooks, ledger.digest]
-        runs = [ledger.runs] if ledger.runs else []
-        fold = encode_ledger([*fields, *_as_parts(printed), *runs])
+        fold = encode_ledger([*fields, *_as_parts(printed), *_late_tables(ledger)])
         data = encode_snapshot(header, fold, delta, key=key)
         self.cursor = self.cursor.with_snapshot()
         self.chains = self._lineage.chains
@@ -299,6 +299,20 @@ class Heap:
             self.ledger.deliver(logged.event)
             self.ledger.note(commands.get(logged.position, ()))
         self.cursor = self.cursor.told(deliveries[-1].position)
+
+
+def _late_tables(ledger: Ledger) -> list[dict[EntityId, str]]:
+    """The tables that a snapshot has only where there is something in them."""
+    if ledger.aborts:
+        return [ledger.runs, ledger.aborts]
+    return [ledger.runs] if ledger.runs else []
+
+
+def _add_late_tables(ledger: Ledger, parts: list[Any]) -> None:
+    """Take ``_late_tables`` off the end of a fold's parts."""
+    if len(parts) > 1 and isinstance(parts[-2], dict):
+        ledger.aborts = parts.pop()
+    ledger.runs = parts.pop()
 
 
 def _seed(record: RunRecord) -> bytes:

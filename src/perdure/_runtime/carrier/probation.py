@@ -14,6 +14,7 @@ from typing import final
 from ..._core.ledger import Ledger
 from ..._model.commands import (
     Answer,
+    AwaitAbort,
     DeliveryOutput,
     Failed,
     Interrupted,
@@ -91,10 +92,9 @@ def _check_delivery(event: Event, ledger: Ledger, entities: set[EntityId]) -> No
 
 def _check_commands(output: DeliveryOutput, ledger: Ledger, entities: set[EntityId]) -> None:
     for command in output.commands:
-        if isinstance(command, ScheduleStep | StartWait | OpenHook | WatchRun):
+        if isinstance(command, ScheduleStep | StartWait | OpenHook | WatchRun | AwaitAbort):
             name = command.id
-            tables = (entities, ledger.steps, ledger.waits, ledger.hooks, ledger.runs)
-            if any(name in table for table in tables):
+            if name in entities or any(name in table for table in _tables(ledger)):
                 raise SnapshotRejectedError(f"its heap asks for {name[:_SHOWN_CHARS]} again")
             entities.add(name)
 
@@ -108,9 +108,14 @@ def check_open(answer: Answer, ledger: Ledger) -> None:
     Raises:
         SnapshotRejectedError: one of them is wrong.
     """
-    count = sum(map(len, (ledger.steps, ledger.waits, ledger.hooks, ledger.runs)))
+    count = sum(map(len, _tables(ledger)))
     if answer.outcome is None and answer.open != count:
         raise SnapshotRejectedError(f"its heap waits for {answer.open}, its fold for {count}")
+
+
+def _tables(ledger: Ledger) -> tuple[Mapping[EntityId, object], ...]:
+    """All that are open, by kind."""
+    return ledger.steps, ledger.waits, ledger.hooks, ledger.runs, ledger.aborts
 
 
 def _message(error: bytes) -> str:

@@ -62,6 +62,7 @@ class Inspection:
             "hooks": self._hooks(),
             "children": self._of(EntityKind.CHILD),
             "watches": self._of(EntityKind.WATCH),
+            "aborts": self._of(EntityKind.ABORT),
             "streams": [
                 {"name": stream.name, "chunks": stream.length, "closed": stream.closed}
                 for stream in self.streams

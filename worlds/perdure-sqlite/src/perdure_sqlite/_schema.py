@@ -263,6 +263,7 @@ _TYPES = (
     EventType.CHILD_CONFLICT,
     EventType.WATCH_CREATED,
     EventType.CHILD_ENDED,
+    EventType.ABORT_AWAITED,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")
