@@ -18,6 +18,7 @@ from ._runtime.metadata import (
     StepMetadata as StepMetadata,
     run_metadata as run_metadata,
     step_metadata as step_metadata,
+    stop_event as stop_event,
     timeout_event as timeout_event,
 )
 from ._runtime.move import move_run as move_run

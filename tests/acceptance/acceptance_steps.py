@@ -6,7 +6,8 @@ import asyncio
 import os
 import random
 
-from perdure import FatalError, RetryableError, step, step_metadata, writable
+from perdure import FatalError, RetryableError, step, step_metadata, stop_event, writable
+from perdure.values import AbortController
 
 
 def ran() -> None:
@@ -50,3 +51,33 @@ async def flaky(text: str) -> str:
     if step_metadata().attempt < 2:
         raise RetryableError("again", retry_after=0.01)
     return text
+
+
+def note(text: str) -> None:
+    with open(os.environ["EFFECTS"], "ab", buffering=0) as file:
+        file.write(f"{text}\n".encode())
+
+
+@step
+def hold(controller: AbortController) -> bool:
+    note("hold")
+    is_told = stop_event().wait(30)
+    note("hold-told")
+    return is_told
+
+
+@step(name="acceptance_steps:holdAsync")
+async def hold_async(controller: AbortController) -> bool:
+    note("holdAsync")
+    is_told = await asyncio.to_thread(stop_event().wait, 30)
+    note("holdAsync-told")
+    return is_told
+
+
+@step(cancellable=True)
+async def cut(controller: AbortController) -> None:
+    note("cut")
+    try:
+        await asyncio.sleep(30)
+    finally:
+        note("cut-told")

@@ -114,7 +114,8 @@ def test_what_prints_data_prints_json(tmp_path: Path, json_option: str) -> None:
     command = json_option.replace("RUN", made["id"])
     found = json.loads(shell(tmp_path, f"perdure {command} --json"))
     if json_option.startswith("inspect"):
-        parts = ("run", "events", "steps", "waits", "hooks", "streams", "snapshot", "waiting")
+        entities = ("steps", "waits", "hooks", "children", "watches", "aborts")
+        parts = ("run", "events", *entities, "streams", "snapshot", "waiting")
         assert tuple(found) == parts
         assert {"id", "status", "workflow", "output", "error"} <= set(found["run"])
         assert found["snapshot"] is None or set(found["snapshot"]) == {"bytes", "turn", "position"}

@@ -1,13 +1,14 @@
 """Aborts: signals that steps hold, kept up with the log of their run.
 
 In this process a signal fires once its abort is durable. A step that goes on longer than a while
-also reads the log, since its run may be carried elsewhere by then.
+also reads the log, since its run may be carried elsewhere by then. It hears of its run's end, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, final
 
@@ -21,7 +22,7 @@ from .._model.ids import EntityId, RunId
 from .._protocol.codec import decode, encode
 from .._protocol.tags import Tag
 from ..abc import World
-from ..errors import AbortError, RunEndedError, WorldError
+from ..errors import AbortError, RunEndedError, RunNotFoundError, WorldError
 from ..values import UNDEFINED
 from .ambient import meant_world
 from .log_fields import of_run
@@ -72,7 +73,10 @@ def _fire(run_id: str, event: Event) -> None:
 
 @final
 class AbortWatch:
-    """The signals among the arguments of one execution. Used in the worker's event loop."""
+    """The signals among the arguments of one execution, and the end of its run.
+
+    Used in the worker's event loop.
+    """
 
     def __init__(self, world: World, run_id: RunId, args: bytes) -> None:
         """Watch nothing yet.
@@ -82,7 +86,9 @@ class AbortWatch:
         """
         self._world = world
         self._run_id = run_id
-        self.states = _states_in(decode(args))
+        self.states = _states_in(decode(args)) if ABORT_MARK in args else []
+        self._run = SignalState((run_id, ""))  # aborted when the run has ended
+        self._is_closed = False
         self._after = 0  # position of the last event that was looked at
         self._timer: asyncio.TimerHandle | None = None
         self._look: asyncio.Task[None] | None = None
@@ -91,12 +97,13 @@ class AbortWatch:
         return f"<AbortWatch of {len(self.states)} signals of {self._run_id}>"
 
     def open(self) -> None:
-        """Look at the log from time to time, until ``close``."""
-        if not all(state.is_aborted for state in self.states):
+        """Look at the log from time to time, until ``close``, or the run has ended. Idempotent."""
+        if self._timer is None and not (self._is_closed or self._run.is_aborted):
             self._timer = asyncio.get_running_loop().call_later(_LOOK, self._begin)
 
     def close(self) -> None:
-        """Look no more. Idempotent."""
+        """Look no more, for good. Idempotent."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._look is not None:
@@ -114,12 +121,19 @@ class AbortWatch:
         if not loop.is_closed():
             loop.call_soon_threadsafe(self.close)
 
+    def set_at_stop(self, event: threading.Event) -> None:
+        """Set *event* once a signal is aborted, or the run has ended. From any thread."""
+        for state in (*self.states, self._run):
+            state.add(event.set)
+
     async def look(self) -> None:
-        """Fire those that were aborted according to the logs of their runs.
+        """Fire those that were aborted according to the log of the run.
 
         Raises:
             WorldError: the world failed.
         """
+        if not self.states:
+            return
         while events := await self._world.storage.read_events(self._run_id, after=self._after):
             self._after = events[-1].position
             tell_aborts(self._run_id, [logged.event for logged in events])
@@ -134,16 +148,17 @@ class AbortWatch:
         for state in self.states:
             if state.is_aborted:
                 raise AbortError(state.reason)
+        states = [*self.states, self._run]
         with anyio.CancelScope() as scope:
             removes = [
-                state.add(lambda: loop.call_soon_threadsafe(scope.cancel)) for state in self.states
+                state.add(lambda: loop.call_soon_threadsafe(scope.cancel)) for state in states
             ]
             try:
                 return await call()
             finally:
                 for remove in removes:
                     remove()
-        raise AbortError(next(state.reason for state in self.states if state.is_aborted))
+        raise AbortError(next(state.reason for state in states if state.is_aborted))
 
     def _begin(self) -> None:
         self._look = asyncio.get_running_loop().create_task(self._again())
@@ -151,8 +166,13 @@ class AbortWatch:
     async def _again(self) -> None:
         try:
             await self.look()
+            if (await self._world.storage.get_run(self._run_id)).status.is_ended:
+                self._run.fire("its run has ended")
+        except RunNotFoundError:
+            self._run.fire("its run was deleted")
         except WorldError as exc:
             _log.debug("run %s: %s", self._run_id, exc, extra=of_run(self._run_id))
+        self._timer = None
         self.open()
 
 

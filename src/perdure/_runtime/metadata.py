@@ -6,7 +6,7 @@ from asyncio import AbstractEventLoop
 from contextvars import ContextVar
 from datetime import datetime
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, final
 
 from .._model.ids import RunId
 from .._value_class import value_class
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = (
     "FEATURES",
     "Entered",
+    "Expiry",
     "RunFeatures",
     "RunMetadata",
     "StepMetadata",
@@ -25,6 +26,7 @@ __all__ = (
     "expiry",
     "run_metadata",
     "step_metadata",
+    "stop_event",
     "timeout_event",
 )
 
@@ -82,10 +84,35 @@ class Entered(Protocol):
         """The streams that it writes to. In its worker's event loop."""
         ...
 
+    def stop_event(self, expiry: Expiry | None) -> Event:
+        """The event of ``stop_event``, the same each time. From any thread."""
+        ...
+
+
+@final
+class Expiry(Event):
+    """An event that sets others with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._others: list[Event] = []
+
+    def set_also(self, other: Event) -> None:
+        """Set *other* when this is set; at once if it is."""
+        self._others.append(other)
+        if self.is_set():
+            other.set()
+
+    def set(self) -> None:
+        """Set it, and those that are set with it."""
+        super().set()
+        for other in self._others:
+            other.set()
+
 
 entered: ContextVar[Entered] = ContextVar("perdure_step")
 # Of a plain step, and of one that has a timeout.
-expiry: ContextVar[Event] = ContextVar("perdure_step_expiry")
+expiry: ContextVar[Expiry] = ContextVar("perdure_step_expiry")
 
 
 def run_metadata() -> RunMetadata:
@@ -120,11 +147,26 @@ def timeout_event() -> Event:
     return expiry.get(None) or Event()
 
 
+def stop_event() -> Event:
+    """An event that is set once the running step does well to end.
+
+    It is set with ``timeout_event()``, and when an ``AbortSignal`` among the step's arguments is
+    aborted or its run has ended, as one that is cancelled has. A step in another process than the
+    cause learns of it within about a second. Its result after an abort still counts.
+
+    Raises:
+        UsageError: no step is running here.
+    """
+    _entered()
+    return entered.get().stop_event(expiry.get(None))
+
+
 def _entered() -> tuple[RunMetadata, StepMetadata]:
     try:
         make = entered.get()
     except LookupError:
         raise UsageError(
-            "run_metadata(), step_metadata() and timeout_event() work only within a step"
+            "run_metadata(), step_metadata(), timeout_event() and stop_event() work only within a"
+            " step"
         ) from None
     return make()

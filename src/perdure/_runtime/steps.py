@@ -171,7 +171,7 @@ def step(
             the execution has failed then, its result is dropped, and a retry waits for its end.
         queue: only workers that serve this queue run the step: ``Worker(queues=["gpu"])``.
         cancellable: an ``async def`` is cancelled when an ``AbortSignal`` among its arguments is
-            aborted, and fails with an ``AbortError``; it does not begin if one is already.
+            aborted, or its run has ended. It fails with an ``AbortError``, also before it begins.
 
     Raises:
         UsageError: not a function, an invalid option, or an id taken by another function.

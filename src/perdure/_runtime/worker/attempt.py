@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from inspect import isawaitable, iscoroutine
-from threading import Event as Signal
+from threading import Event as Signal, Lock
 from typing import Any, TypeAlias, final
 
 import anyio
@@ -36,7 +36,7 @@ from ...abc import World
 from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
 from ..aborts import ABORT_MARK, AbortWatch
 from ..log_fields import Fields, first_line, of_step, told_by
-from ..metadata import FEATURES, RunMetadata, StepMetadata, entered, expiry
+from ..metadata import FEATURES, Expiry, RunMetadata, StepMetadata, entered, expiry
 from ..parameters import Keywords
 from ..payloads import (
     decode_aside,
@@ -56,6 +56,7 @@ __all__ = ("Attempt", "Ended", "Result", "Retrying", "StepCall", "make_call")
 
 _log = logging.getLogger("perdure")
 _NO_KEYWORDS = Keywords()
+_asking = Lock()  # for a step's stop event
 
 
 @value_class
@@ -153,6 +154,8 @@ class Attempt:
             "_now_ms",
             "_outputs",
             "_step",
+            "_stop",
+            "_watch",
             "_world",
         ),
         *("is_left", "number", "overrun"),
@@ -177,6 +180,8 @@ class Attempt:
         self._now_ms = world.now_ms
         self._outputs: Outputs | None = None  # most steps write to no stream
         self._step = step
+        self._stop: Signal | None = None  # most steps ask for none
+        self._watch: AbortWatch | None = None
         self._world = world
 
     def __repr__(self) -> str:
@@ -273,16 +278,16 @@ class Attempt:
         """The result's payload. In the body's task."""
         entered.set(self)
         step = self._step
-        if ABORT_MARK in self._call.args:
+        if step.options.cancellable or ABORT_MARK in self._call.args:
             return await self._watched()
         running: Any = _called(step, await decode_aside(self._call.args, step.parameters.convert))
         return await self._payload(running)
 
     async def _watched(self) -> bytes:
-        """The same where the arguments have signals in them."""
-        step, watch = self._step, self._abort_watch()
+        """The same where it is to hear that it is not wanted any more."""
+        step, watch = self._step, self._new_watch()
         try:
-            if self._is_queued:
+            if self._is_queued and watch.states:
                 await watch.look()
             watch.open()
             args = await decode_aside(self._call.args, step.parameters.convert)
@@ -297,8 +302,9 @@ class Attempt:
         finally:
             watch.close()
 
-    def _abort_watch(self) -> AbortWatch:
-        return AbortWatch(self._world, self.run_id, self._call.args)
+    def _new_watch(self) -> AbortWatch:
+        self._watch = watch = AbortWatch(self._world, self.run_id, self._call.args)
+        return watch
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:
         """The same for an awaitable that a plain function returned."""
@@ -320,13 +326,18 @@ class Attempt:
             if self._outputs is not None:
                 self._outputs.abandon()
             raise
+        finally:
+            if self._watch is not None:
+                self._watch.close()
         payload = encode_scalar(result)  # most results are scalars, and all of these are small
         return await self._encoded(result) if payload is None else payload
 
     async def _in_time(self, running: Awaitable[object], limit: timedelta) -> bytes:
         """The payload of its result, if that comes in time."""
-        event, seconds = Signal(), limit.total_seconds()
+        event, seconds = Expiry(), limit.total_seconds()
         expiry.set(event)
+        if self._stop is not None:  # a plain function asked for it, and returned an awaitable
+            event.set_also(self._stop)
         timer = asyncio.get_running_loop().call_later(seconds, event.set)  # its threads, if any
         try:
             with anyio.move_on_after(seconds):
@@ -345,11 +356,10 @@ class Attempt:
         """The result's payload, or the error. In a thread."""
         entered.set(self)
         expiry.set(thread.timed_out)
-        watch: AbortWatch | None = None
+        goes_on = False
         try:
             if ABORT_MARK in self._call.args:
-                watch = self._abort_watch()
-                watch.open_from_thread(self.loop, look=self._is_queued)
+                self._new_watch().open_from_thread(self.loop, look=self._is_queued)
             value = _called(self._step, decode_here(self._call.args, self._step.parameters.convert))
             if self._outputs is not None:
                 self._outputs.finish_from_thread()
@@ -357,6 +367,7 @@ class Attempt:
             if not in_time and iscoroutine(value):
                 value.close()
             elif in_time and isawaitable(value):
+                goes_on = True
                 return Awaited(value)
             return encode_here(
                 value if in_time else None,
@@ -369,8 +380,8 @@ class Attempt:
             thread.settle()
             return Raised(exc)
         finally:
-            if watch is not None:
-                watch.close_from_thread(self.loop)
+            if self._watch is not None and not goes_on:
+                self._watch.close_from_thread(self.loop)
 
     def _encoded(self, result: object) -> Awaitable[bytes]:
         return encode_aside(result, where=self._where, returns=self._step.returns)
@@ -401,6 +412,18 @@ class Attempt:
                 self._world, writer=claim.message.message_id, attempt=claim.claims, loop=self.loop
             )
         return self._outputs
+
+    def stop_event(self, expiry: Expiry | None) -> Signal:
+        """The event of ``stop_event``."""
+        with _asking:
+            if self._stop is None:
+                self._stop = stop = Signal()
+                watch = self._watch or self._new_watch()
+                watch.set_at_stop(stop)
+                watch.open_from_thread(self.loop, look=False)
+                if expiry is not None:
+                    expiry.set_also(stop)
+        return self._stop
 
     def __call__(self) -> tuple[RunMetadata, StepMetadata]:
         """The facts of the run and of this execution."""

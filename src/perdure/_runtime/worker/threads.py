@@ -23,6 +23,7 @@ import anyio.to_thread
 from ..._value_class import value_class
 from ...errors import StepTimeoutError
 from ..log_fields import Fields
+from ..metadata import Expiry
 from .bodies import GRACE, Raised
 
 __all__ = ("Awaited", "Outcome", "Thread")
@@ -51,7 +52,7 @@ class Thread:
             work: called in the thread; raises nothing. Calls ``settle`` when the function is done.
         """
         self.limit = limit
-        self.timed_out = threading.Event()
+        self.timed_out = Expiry()
         self.is_late = False  # the deadline came first
         self.is_left = False  # its worker has gone, and it goes on
         self._has_begun = False
