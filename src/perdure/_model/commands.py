@@ -128,8 +128,10 @@ class SetAttributes:
     at: str
 
 
-_Signal: TypeAlias = "OpenHook | AskHook | DisposeHook | Abort | AwaitAbort"
-Command: TypeAlias = "ScheduleStep | StartWait | _Signal | SetAttributes | StartChild | WatchRun"
+Command: TypeAlias = (
+    "ScheduleStep | StartWait | OpenHook | AskHook | DisposeHook | Abort | AwaitAbort"
+    " | SetAttributes | StartChild | WatchRun"
+)
 
 
 @value_class
