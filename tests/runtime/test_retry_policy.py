@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -36,8 +36,10 @@ async def events_of(run: Run, kind: EventType) -> list[LoggedEvent]:
     return [logged async for logged in run.events() if logged.event.type is kind]
 
 
-async def attempts_of(url: str, options: dict[str, Any], fail: Callable[[int], None]) -> list[int]:
-    """When the step's executions began, by a clock that stands still but for waits."""
+async def attempts_of(
+    url: str, options: dict[str, Any], fail: Callable[[int], None], waits: Sequence[int]
+) -> list[int]:
+    """When the step's executions began, by a clock that passes *waits*, a tenth at a time."""
     clock, begun = ManualClock(), list[int]()
 
     @step(name="steps:body", **options)
@@ -47,10 +49,17 @@ async def attempts_of(url: str, options: dict[str, Any], fail: Callable[[int], N
 
     async with open_world(url, clock=clock) as world, Worker(world, steps=[body]):
         run = await start(FLOW, run_id="run_of_test")
-        with anyio.fail_after(20):
+        due = itertools.accumulate(waits, initial=clock.now_ms())
+        next(due)
+        failures = 0
+        with anyio.fail_after(60):
             while not (await run.status()).is_ended:
-                if len(await events_of(run, EventType.STEP_RETRYING)) == len(begun):
-                    clock.advance(100)
+                if failures < len(await events_of(run, EventType.STEP_RETRYING)) == len(begun):
+                    failures += 1
+                    at_ms = next(due)
+                    while clock.now_ms() < at_ms:
+                        clock.advance(min(100, at_ms - clock.now_ms()))
+                        await anyio.lowlevel.checkpoint()
                 await anyio.lowlevel.checkpoint()
     return begun
 
@@ -64,25 +73,26 @@ def failing(error: Callable[[], BaseException]) -> Callable[[int], None]:
 
 async def test_waits_grow_up_to_their_bound(url: str) -> None:
     options = {"max_retries": 4, "retry_delay": 0.3, "backoff": 2, "max_delay": 1.0}
-    begun = await attempts_of(url, options, failing(ValueError))
-    waits = [after - before for before, after in itertools.pairwise(begun)]
-    assert waits == [300, 600, 1000, 1000]
+    waits = [300, 600, 1000, 1000]
+    assert pauses(await attempts_of(url, options, failing(ValueError), waits)) == waits
 
 
 async def test_jitter_follows_from_the_steps_id(url: str) -> None:
     options = {"max_retries": 3, "retry_delay": 5.0, "jitter": 0.8}
-    begun = await attempts_of(url, options, failing(ValueError))
-    waits = [after - before for before, after in itertools.pairwise(begun)]
     policy = RetryPolicy(max_retries=3, delay_ms=5000, jitter=0.8)
     planned = [planned_delay_ms(policy, failures=n, key="run_of_test/step_1") for n in range(1, 4)]
-    assert waits == [-(-wait // 100) * 100 for wait in planned]
-    assert len(set(waits)) == 3
+    assert pauses(await attempts_of(url, options, failing(ValueError), planned)) == planned
+    assert len(set(planned)) == 3
 
 
 async def test_an_error_that_says_when_is_waited_for_that_long(url: str) -> None:
     options = {"max_retries": 1, "retry_delay": 0.1, "max_delay": 0.2}
-    begun = await attempts_of(url, options, failing(lambda: RetryableError("r", retry_after=7)))
-    assert begun[1] - begun[0] == 7000
+    fail = failing(lambda: RetryableError("r", retry_after=7))
+    assert pauses(await attempts_of(url, options, fail, [7000])) == [7000]
+
+
+def pauses(begun: Sequence[int]) -> list[int]:
+    return [after - before for before, after in itertools.pairwise(begun)]
 
 
 def group(*errors: Exception) -> Callable[[], BaseException]:
@@ -116,5 +126,5 @@ CASES: list[tuple[dict[str, Any], Callable[[], BaseException], int]] = [
 async def test_types_of_errors_say_whether_it_is_tried_again(
     url: str, options: dict[str, Any], error: Callable[[], BaseException], count: int
 ) -> None:
-    begun = await attempts_of(url, {"max_retries": 1, **options}, failing(error))
+    begun = await attempts_of(url, {"max_retries": 1, **options}, failing(error), [1000])
     assert len(begun) == count
