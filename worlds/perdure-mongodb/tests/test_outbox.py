@@ -34,17 +34,18 @@ FORCED = commit_of(
 )
 
 
+async def die(*_: object) -> None:
+    raise WorldUnavailableError("killed")
+
+
 async def die_on_the_way(world: MongoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the token, and die before the victim is told."""
-
-    async def killed(*_: object) -> None:
-        raise WorldUnavailableError("killed")
 
     claim = HookClaim(hook_id=HOOK, token="t")
     await world.storage.create_run(replace(new_run(VICTIM), hook=claim))
     await world.storage.create_run(new_run(TAKER))
     with monkeypatch.context() as patch:
-        patch.setattr(Post, "deliver", killed)
+        patch.setattr(Post, "deliver", die)
         with pytest.raises(WorldUnavailableError, match="killed"):
             await world.storage.commit(FORCED)
     assert (await world.storage.get_hook("t")).run_id == TAKER
@@ -68,7 +69,10 @@ async def test_who_claims_wakes_later_brings_it_there(
     clock = ManualClock()
     async with MongoWorld(url, clock=clock) as world, MongoWorld(url, clock=clock) as other:
         await die_on_the_way(world, monkeypatch)
-        await end(world, TAKER)  # its own wake is no cover
+        with monkeypatch.context() as patch:  # its own wake is no cover
+            patch.setattr(Post, "deliver", die)
+            with pytest.raises(WorldUnavailableError, match="killed"):
+                await end(world, TAKER)
         await other.queue.claim_wakes(limit=9, visibility_ms=60_000)
         assert not await told(other), "its writer has some seconds for itself"
         clock.advance(5_000)

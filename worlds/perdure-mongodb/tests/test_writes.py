@@ -234,3 +234,14 @@ async def test_who_may_not_look_for_the_dead_says_so_once(
         for _ in range(2):
             await world._handle.connection.reaper.look()
     assert [record.message[:13] for record in caplog.records] == ["this user may"]
+
+
+async def test_a_turn_writes_more_than_one_command_may_hold(motor_url: str) -> None:
+    """Sixteen megabytes are the client's limit for a command, however many documents it has."""
+    async with MongoWorld(motor_url) as world:
+        await world.storage.create_run(new_run())
+        payloads = [bytes([n]) * (1 << 20) for n in range(20)]
+        events = tuple(created(n, payload) for n, payload in enumerate(payloads))
+        await world.storage.commit(commit_of(0, events=events))
+        stored = await world.storage.read_events(RUN, after=1)
+        assert [logged.event.payload for logged in stored] == payloads

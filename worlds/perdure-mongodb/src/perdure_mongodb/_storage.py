@@ -75,7 +75,7 @@ class MongoStorage(Storage):
             return page.book.append(append, now_ms=now_ms), bool(page.book.outbox)
 
         appended, has_mail = await self._lander.land(append.run_id, Work(needs=needs, act=act))
-        if has_mail:  # a cancellation is told to those who watch the run
+        if has_mail and event.type is EventType.RUN_CANCELLED:  # those who watch it are told
             await self._handle.write(lambda: self._post.deliver(append.run_id))
         self._handle.counters["appends"] += 1
         return appended

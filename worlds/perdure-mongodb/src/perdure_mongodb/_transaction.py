@@ -36,8 +36,8 @@ Document: TypeAlias = dict[str, Any]  # BSON has no static types
 
 COMMIT_PATIENCE = 30.0  # seconds in which an unanswered commit is asked for again
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-_MESSAGE_BYTES = 40_000_000  # of the 48 that one may have
-_SURELY_FEW = 32  # documents of which none is much larger than 1 MB: see ``_values``
+_MESSAGE_BYTES = 16_000_000  # PyMongo sends a command as one of at most 16 MiB and a little
+_SURELY_FEW = 12  # documents of which none is much larger than 1 MB: see ``_values``
 
 
 class MovedError(Exception):
