@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +68,42 @@ async def test_an_opening_that_found_no_world_may_be_tried_again() -> None:
     async with opening:
         with pytest.raises(UsageError, match="entered before"):
             await opening.__aenter__()
+
+
+NAMED = "[console_scripts]\nprogram = nowhere:run\n\n[perdure.worlds]\n{}\n\n[others]\na = b:c\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_read"),
+    [
+        (["shelf = shelves:World"], True),
+        (["other = nowhere:World\nshelf = shelves:World"], True),
+        (["shelf=shelves:World"], True),
+        (["shelf = shelves:World", "shelf = shelves:World"], True),
+        (["shelf = shelves:World [extra]"], False),
+        (["shelf = shelves:World.made"], False),
+        (["shelf = shelves:World", "shelf = nowhere:World"], False),
+        (["bookshelf = shelves:World"], False),
+        (["# shelf = shelves:World"], False),
+        ([], False),
+    ],
+)
+def test_a_worlds_package_is_read_off_or_asked_of_the_standard_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], is_read: bool
+) -> None:
+    (tmp_path / "shelves.py").write_text("class World: pass\n")
+    (tmp_path / "without-1.dist-info").mkdir()
+    for number, line in enumerate(lines):
+        folder = tmp_path / f"package{number}-1.0.dist-info"
+        folder.mkdir()
+        folder.joinpath("entry_points.txt").write_bytes(NAMED.format(line).encode())
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "none.zip"), *sys.path])
+    monkeypatch.delitem(sys.modules, "shelves", raising=False)
+    opener = worlds._named_opener("shelf")
+    assert (opener is not None and opener.__module__ == "shelves") is is_read
+
+
+@pytest.mark.parametrize("scheme", ["memory", "sqlite", "mongodb", "s3"])
+def test_a_world_is_the_one_that_the_standard_library_names(scheme: str) -> None:
+    point, *_ = importlib.metadata.entry_points(group="perdure.worlds", name=scheme)
+    assert worlds._opener(scheme) is point.load()
