@@ -142,6 +142,89 @@ def test_it_is_hashed_by_its_fields_and_equal_to_its_own_kind_only() -> None:
         hash(Point(x=1))
 
 
+@st.composite
+def shapes(draw: st.DrawFn) -> tuple[dict[str, object], bool, list[str]]:
+    """What stands in a class, whether its fields are taken by name, and all their names."""
+    names = draw(st.lists(st.sampled_from("abcdefghijkl"), unique=True, max_size=9))
+    required = draw(st.integers(0, len(names)))
+    space: dict[str, object] = {"__annotations__": dict.fromkeys(names, "object")}
+    for name in names[required:]:
+        space[name] = draw(st.sampled_from([0, "text", None, "list"]))
+    if draw(st.booleans()):
+        space["__doc__"] = "A class of some shape."
+    return space, draw(st.booleans()), names
+
+
+@given(shapes(), st.data())
+def test_a_class_of_any_shape_is_as_a_dataclass_of_it(
+    shape: tuple[dict[str, object], bool, list[str]], data: st.DataObject
+) -> None:
+    space, kw_only, names = shape
+    ours, theirs = (_of_shape(space, kw_only, kind) for kind in ("ours", "theirs"))
+    assert str(inspect.signature(ours)) == str(inspect.signature(theirs))
+    for one, other in zip(dataclasses.fields(ours), dataclasses.fields(theirs), strict=True):
+        assert repr(one) == repr(other)
+    assert (ours.__match_args__, ours.__slots__) == (theirs.__match_args__, theirs.__slots__)
+    construct = constructor(ours)
+    chosen: set[str] = data.draw(st.sets(st.sampled_from(names))) if names else set()
+    values = {name: f"of {name}" for name in names if name in chosen}
+    placed = data.draw(st.integers(0, 3))
+    assert _call(ours, placed, values) == _call(theirs, placed, values)
+    assert _call(construct, placed, values) == _call(theirs, placed, values)
+
+
+def _of_shape(space: dict[str, object], kw_only: bool, kind: str) -> Any:
+    content: dict[str, object] = {
+        name: field(default_factory=list[str]) if value == "list" else value
+        for name, value in space.items()
+    }
+    cls = type("Shape", (), {**content, "__module__": __name__})
+    if kind == "ours":
+        return value_class(kw_only=kw_only)(cls)
+    return dataclass(frozen=True, slots=True, kw_only=kw_only)(cls)
+
+
+def _call(call: Any, placed: int, values: dict[str, str]) -> object:
+    """What it makes, or that it refuses."""
+    try:
+        value = call(*range(placed), **values)
+    except TypeError:
+        return TypeError
+    return dataclasses.astuple(value)
+
+
+def test_a_field_without_a_default_may_not_follow_one_with() -> None:
+    cls = type("Odd", (), {"__annotations__": {"a": "int", "b": "int"}, "a": 1, "__doc__": "."})
+    with pytest.raises(TypeError, match="without a default follows"):
+        value_class(kw_only=False)(cls)
+
+
+@value_class
+class Counted:
+    """One with something else than fields in it."""
+
+    total: typing.ClassVar[int] = 7
+    x: int = 1
+
+
+class Broad:
+    __slots__ = ("width",)
+
+
+@value_class
+class Wide(Broad):
+    """One whose base has a slot."""
+
+    x: int
+
+
+def test_what_is_no_plain_field_is_left_to_dataclasses() -> None:
+    assert [member.name for member in dataclasses.fields(Counted)] == ["x"]
+    assert (Counted().x, Counted.total) == (1, 7)
+    assert constructor(Counted)(x=5) == Counted(x=5)
+    assert vars(Wide)["__slots__"] == ("x",)
+
+
 def test_a_method_of_its_own_stays() -> None:
     assert repr(Told(x=1)) == "told"
 
