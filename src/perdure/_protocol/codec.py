@@ -267,7 +267,7 @@ class _Encoder:
         if isinstance(value, FETCH_KINDS):
             return fetch_form(value)
         if isinstance(value, AbortSignal | AbortController):
-            return cbor2.CBORTag(Tag.ABORT, self.items(value.parts(), depth))
+            return cbor2.CBORTag(Tag.ABORT, self.items(self.parts(value), depth))
         if isinstance(value, Mapping):
             return self.mapping(value, depth)
         if isinstance(value, set | frozenset):
@@ -287,6 +287,12 @@ class _Encoder:
                 return self.prepare(self.dump(value), depth)
         kind = value.__qualname__ if isinstance(value, type) else type(value).__qualname__
         raise self.refuse(f"{kind} has no form in JavaScript; pass plain data")
+
+    def parts(self, handle: AbortSignal | AbortController) -> list[object]:
+        try:
+            return handle.parts()
+        except ValueError as exc:
+            raise self.refuse(str(exc)) from None
 
     def dump(self, model: Any) -> Any:
         # Once for both passes: its parts are recognised by identity.

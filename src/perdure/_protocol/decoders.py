@@ -18,7 +18,7 @@ from typing import Any, NoReturn, final
 
 import cbor2
 
-from ..errors import GuestError, ProtocolError
+from ..errors import GuestError, ProtocolError, UsageError
 from ..values import (
     UNDEFINED,
     AbortController,
@@ -232,10 +232,15 @@ def _abort(value: Any, immutable: bool) -> AbortSignal | AbortController:
     if not isinstance(value, list | tuple) or [type(part) for part in value[:-1]] != kinds:
         _refuse("AbortSignal")
     run_id, entity, is_controller, is_aborted, reason = value
+    if not entity:
+        _refuse("AbortSignal")
     if reason is cbor2.undefined:
         reason = UNDEFINED
     make = AbortController if is_controller else AbortSignal
-    return make(run_id, entity, aborted=is_aborted, reason=reason)
+    try:
+        return make(run_id, entity, aborted=is_aborted, reason=reason)
+    except UsageError:  # of no run, and not of ours
+        _refuse("AbortSignal")
 
 
 def _typed(tag: int) -> Callable[[Any, bool], TypedArray]:

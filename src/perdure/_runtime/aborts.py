@@ -10,65 +10,47 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, final
+from typing import Final, final
 
 import anyio
 
-from .._abort import AbortController, AbortSignal, SignalState, default_reason, fire, state_of
-from .._core.turn import end_key
-from .._model.commit import Append
+from .._abort import AbortController, SignalState, state_of
 from .._model.events import Event, EventType
-from .._model.ids import EntityId, RunId
+from .._model.ids import RunId
 from .._protocol.codec import decode, encode
-from .._protocol.tags import Tag
 from ..abc import World
-from ..errors import AbortError, RunEndedError, RunNotFoundError, WorldError
+from ..errors import AbortError, RunNotFoundError, WorldError
 from ..values import UNDEFINED
 from .ambient import meant_world
+from .crossings import abort_crossed, fire_event, write_abort
 from .log_fields import of_run
 from .metadata import entered
+from .signals import ABORT_MARK, signals_in
 
-__all__ = ("ABORT_MARK", "AbortWatch", "abort", "tell_aborts")
+__all__ = ("AbortWatch", "abort", "tell_aborts")
 
 _log = logging.getLogger("perdure")
-ABORT_MARK: Final = b"\xda" + Tag.ABORT.to_bytes(4, "big")  # in a payload that may have signals
 _LOOK: Final = 1.0  # seconds between looks at the log
 _LOOK_SECONDS: Final = 30.0  # that a thread waits for one
-_CONTAINERS: Final = frozenset({dict, list, set, tuple})  # of decoded values
 _KINDS: Final = (EventType.ABORT_REQUESTED, EventType.ABORT_RECEIVED)
 
 
 async def abort(controller: AbortController, reason: object) -> None:
     """See ``AbortController.abort``."""
     payload = encode(UNDEFINED if reason is ... else reason, where="reason")
+    if not controller.run_id:
+        await abort_crossed(state_of(("", controller.id)), payload)
+        return
     step = entered.get(None)
     world = await meant_world(None) if step is None else step.outputs.world
-    entity = EntityId(controller.id)
-    event = Event(
-        type=EventType.ABORT_RECEIVED,
-        key=end_key(entity),
-        at_ms=world.now_ms(),
-        entity=entity,
-        payload=payload,
-    )
-    try:
-        await world.storage.append(Append(run_id=RunId(controller.run_id), event=event))
-    except RunEndedError:
-        return  # nobody is left who could hear of it
-    _fire(controller.run_id, event)
+    await write_abort(world, RunId(controller.run_id), controller.id, payload)
 
 
 def tell_aborts(run_id: RunId, events: Iterable[Event]) -> None:
     """Fire the signals that these events, which are durable, abort."""
     for event in events:
         if event.type in _KINDS:
-            _fire(run_id, event)
-
-
-def _fire(run_id: str, event: Event) -> None:
-    reason: object = UNDEFINED if event.payload is None else decode(event.payload)
-    if event.entity is not None:
-        fire((run_id, event.entity), default_reason() if reason is UNDEFINED else reason)
+            fire_event(run_id, event)
 
 
 @final
@@ -86,7 +68,7 @@ class AbortWatch:
         """
         self._world = world
         self._run_id = run_id
-        self.states = _states_in(decode(args)) if ABORT_MARK in args else []
+        self.states = signals_in(decode(args)) if ABORT_MARK in args else []
         self._run = SignalState((run_id, ""))  # aborted when the run has ended
         self._is_closed = False
         self._after = 0  # position of the last event that was looked at
@@ -174,19 +156,3 @@ class AbortWatch:
             _log.debug("run %s: %s", self._run_id, exc, extra=of_run(self._run_id))
         self._timer = None
         self.open()
-
-
-def _states_in(args: Any) -> list[SignalState]:
-    """Those of each signal in a decoded value."""
-    states: dict[tuple[str, str], SignalState] = {}
-    containers: dict[int, object] = {}
-    stack: list[Any] = [args]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, AbortSignal | AbortController):
-            states[item.run_id, item.id] = state_of((item.run_id, item.id))
-        elif type(item) in _CONTAINERS and id(item) not in containers:
-            containers[id(item)] = item
-            parts: Any = [*item, *item.values()] if type(item) is dict else item
-            stack.extend(parts)
-    return list(states.values())

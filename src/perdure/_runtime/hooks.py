@@ -28,6 +28,7 @@ from ..errors import (
 )
 from .ambient import meant_world
 from .arguments import checked_text
+from .crossings import tell_crossings
 from .fresh_ids import fresh_id
 from .inspect.inspection import fold_aside, read_log
 from .payloads import encode_aside
@@ -117,6 +118,7 @@ async def resume_hook(
         if (holder.run_id, holder.id) == (hook.run_id, hook.id):
             raise HookNotFoundError(address)  # it is kept for a run that has ended
         hook = holder
+    await tell_crossings(data, target, RunId(hook.run_id))
     return hook
 
 

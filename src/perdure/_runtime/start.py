@@ -24,11 +24,13 @@ from .arguments import checked_text
 from .attributes import initial_attributes
 from .base_url import public_base_url
 from .check import check_bundle
+from .crossings import tell_crossings
 from .fresh_ids import format_id, fresh_id, fresh_secret
 from .keyed_starts import claim_again, keyed_claim
 from .lineage import with_lineage
 from .payloads import do_aside, encode_aside
 from .run import Run
+from .signals import ABORT_MARK
 from .workflow import Workflow
 
 __all__ = ("run_id_for_key", "start", "start_again")
@@ -54,7 +56,8 @@ async def start(
 
     Args:
         args: the workflow function's arguments, as one list. Large ones are encoded in a thread:
-            nobody must write to them before this returns.
+            nobody must write to them before this returns. A ``perdure.values.AbortSignal``, or its
+            controller, that was made here is one of the run.
         world: default: the world of the worker or ``open_world`` block around this call, else
             the one world that is open in this event loop, else the default world.
         run_id: an id of your own; starting it again returns the same run.
@@ -97,6 +100,8 @@ async def start(
     worker = workers.get(target)
     if worker is None or new.hook is not None or not await worker.begin(new):
         await _create(target, new)
+    if ABORT_MARK in new.input:
+        await tell_crossings(new.input, target, new.run_id)
     return Run(new.run_id, target)
 
 
@@ -170,6 +175,7 @@ async def start_again(world: World, run_id: str) -> Run:
         entry=str(created.event.facts.get("entry") or ""),
     )
     await world.storage.create_run(new)
+    await tell_crossings(new.input, world, new.run_id)
     return Run(new.run_id, world)
 
 

@@ -6,9 +6,11 @@
   const { uncurry, define, append, publish, unavailable, textOf, isObject, nextId, named, coded, open } = helpers;
   const { TypeError, Map: M, Promise: P } = globalThis, { apply } = Reflect, { isArray } = Array;
   const mapGet = uncurry(M.prototype.get), mapSet = uncurry(M.prototype.set);
-  const mapDelete = uncurry(M.prototype.delete);
+  const mapDelete = uncurry(M.prototype.delete), exec = uncurry(globalThis.RegExp.prototype.exec);
   const ABORT = 1347571213;
   const signals = new M(); // id -> the signal, of those that have crossed
+  const early = new M(); // id -> [reason], of those whose abort came before them
+  const foreignId = /^abort_[1-9][0-9]{28}$/; // of one that was made outside; ours are shorter
 
   const odd = (message, code = "ERR_INVALID_ARG_TYPE") => coded(new TypeError(message), code);
   const isCallable = (value) => typeof value === "function" || isObject(value);
@@ -328,7 +330,9 @@
   helpers.reviveAbort = (inner) => {
     if (!isArray(inner) || typeof inner[1] !== "string") throw new TypeError("a signal without an id");
     if (inner[0] === "") {
-      const signal = adopt(inner[1]);
+      if (!exec(foreignId, inner[1])) throw new TypeError("a signal of no run");
+      const signal = adopt(inner[1]), before = mapGet(early, inner[1]);
+      if (before !== undefined) abortSignal(signal, before[0], inner[1]);
       if (inner[3] === true) abortSignal(signal, inner[4], inner[1]);
       return inner[2] === true ? controllerOf(signal) : signal;
     }
@@ -340,6 +344,7 @@
   helpers.tellAbort = (id, reason) => {
     const signal = mapGet(signals, id);
     if (signal !== undefined) abortSignal(signal, reason, id);
+    else if (exec(foreignId, id)) mapSet(early, id, [reason]);
   };
   const isOther = helpers.isPlatform;
   helpers.isPlatform = (value) => isOther(value) || isSignal(value) || isController(value);

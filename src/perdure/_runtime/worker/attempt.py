@@ -34,7 +34,8 @@ from ..._protocol.codec import encode_scalar
 from ..._value_class import constructor, value_class
 from ...abc import World
 from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
-from ..aborts import ABORT_MARK, AbortWatch
+from ..aborts import AbortWatch
+from ..crossings import tell_crossings
 from ..log_fields import Fields, first_line, of_step, told_by
 from ..metadata import FEATURES, Expiry, RunMetadata, StepMetadata, entered, expiry
 from ..parameters import Keywords
@@ -46,6 +47,7 @@ from ..payloads import (
     encode_here,
     text_of,
 )
+from ..signals import ABORT_MARK
 from ..steps import AnyStep
 from ..streams.outputs import Outputs
 from .bodies import Body, Hosts, Raised
@@ -330,7 +332,12 @@ class Attempt:
             if self._watch is not None:
                 self._watch.close()
         payload = encode_scalar(result)  # most results are scalars, and all of these are small
-        return await self._encoded(result) if payload is None else payload
+        if payload is not None:
+            return payload
+        payload = await self._encoded(result)
+        if ABORT_MARK in payload:
+            await tell_crossings(payload, self._world, self.run_id)
+        return payload
 
     async def _in_time(self, running: Awaitable[object], limit: timedelta) -> bytes:
         """The payload of its result, if that comes in time."""
@@ -346,7 +353,9 @@ class Attempt:
                     await self._outputs.finish()
                 if not event.is_set():  # else it swallowed that it is cancelled
                     with anyio.CancelScope(shield=True):
-                        return await self._encoded(value)
+                        payload = await self._encoded(value)
+                        await tell_crossings(payload, self._world, self.run_id)
+                        return payload
         finally:
             timer.cancel()
         event.set()
@@ -369,11 +378,15 @@ class Attempt:
             elif in_time and isawaitable(value):
                 goes_on = True
                 return Awaited(value)
-            return encode_here(
+            payload = encode_here(
                 value if in_time else None,
                 where=self._where,
                 returns=self._step.returns,
             )
+            if ABORT_MARK in payload:
+                telling = tell_crossings(payload, self._world, self.run_id)
+                asyncio.run_coroutine_threadsafe(telling, self.loop).result()
+            return payload
         except BaseException as exc:  # of whatever kind: data
             if self._outputs is not None:
                 self._outputs.settle_from_thread()
