@@ -1,4 +1,4 @@
-"""The build hook: makes ``guest.wasm`` before the package is built or installed editable."""
+"""The build hook: makes the guests before the package is built or installed editable."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 GUEST = Path("src") / "perdure" / "_guest"
+NAMES = ("guest.wasm", "step.wasm")
 
 
 class GuestBuildHook(BuildHookInterface[Any]):
-    """Builds the guest and puts it into the wheel."""
+    """Builds the guests and puts them into the wheel."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Make ``guest.wasm``; skipped for an sdist, which carries the sources."""
+        """Make ``guest.wasm`` and ``step.wasm``; skipped for an sdist, which carries the sources."""
         if self.target_name != "wheel":
             return
         folder = Path(self.root) / GUEST
@@ -28,7 +29,7 @@ class GuestBuildHook(BuildHookInterface[Any]):
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         try:
-            module.build(folder / "guest.wasm")
+            module.build(*(folder / name for name in NAMES))
         except module.BuildError as exc:
             sys.exit(str(exc))  # the message alone: no traceback says more
-        build_data["artifacts"].append(str(GUEST / "guest.wasm"))
+        build_data["artifacts"] += [str(GUEST / name) for name in NAMES]

@@ -30,6 +30,7 @@ LAYERS = (
     "_compiler",
     "_types",
     "_vm",
+    "_steps",
     "_runtime",
 )
 # What stands above or beside them: these may import any layer.

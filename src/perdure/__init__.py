@@ -32,6 +32,7 @@ from ._runtime.streams.writable import Writable as Writable
 from ._runtime.worker.callbacks import RunEnd as RunEnd
 from ._runtime.worker.worker import Worker as Worker
 from ._runtime.workflow import Workflow as Workflow, workflow as workflow
+from ._steps.limits import StepLimits as StepLimits
 from .errors import (
     FatalError as FatalError,
     HookConflictError as HookConflictError,

@@ -14,6 +14,13 @@
 #define FIRST_TURNS (48 * 1024) /* bytes for them: memory that has grown serves no other run */
 #define JOB_TICKS 100 /* what a job costs at least, so that a loop of empty jobs ends */
 enum { MALFORMED = -1, TOO_LARGE = -2, WRONG_STATE = -3 };
+#ifdef PERDURE_STEP
+#define WHO "step"
+#define TOO_LONG "; do heavy work in a Python step"
+#else
+#define WHO "workflow"
+#define TOO_LONG " without awaiting anything; put heavy work in a step"
+#endif
 enum state { RAW, BOOTED, LOADED, RUNNING, ENDED };
 
 struct arena arena;
@@ -86,6 +93,11 @@ static bool is_synthetic(JSContext *c, const char *name) {
     return JS_ToBool(c, r) > 0;
 }
 
+#ifdef PERDURE_STEP
+static void set_meta(JSContext *c, JSModuleDef *m, const char *name);
+static bool next_task(void);
+#endif
+
 static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque) {
     if (is_synthetic(c, name)) return load_synthetic(c, name);
     JSValue modules = JS_GetPropertyStr(c, bundle, "modules");
@@ -103,6 +115,9 @@ static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque) {
     if (JS_IsException(m)) return NULL;
     JSModuleDef *def = JS_VALUE_GET_PTR(m);
     JS_FreeValue(c, m);
+#ifdef PERDURE_STEP
+    set_meta(c, def, name);
+#endif
     JSModuleDef **more = js_realloc(c, sources, (source_count + 1) * sizeof *sources);
     if (!more) return NULL;
     sources = more;
@@ -219,13 +234,13 @@ static int finish(struct out *o) {
 static void out_limit_error(struct out *o) {
     if (host_interrupt) out_named_error(o, "InterruptedError", "it ran for too long and was stopped");
     else if (limit_heap)
-        out_named_error(o, "HeapLimitError", "the workflow needs more memory than its limit");
+        out_named_error(o, "HeapLimitError", "the " WHO " needs more memory than its limit");
     else if (limit_output)
         out_named_error(o, "OutputLimitError",
-                        "the workflow asks for too much without awaiting: make fewer calls at a time");
+                        "the " WHO " asks for too much without awaiting: make fewer calls at a time");
     else
         out_named_error(o, "InstructionLimitError",
-                        "the workflow ran too long without awaiting anything; put heavy work in a step");
+                        "the " WHO " ran too long" TOO_LONG);
 }
 
 /* Whatever a call did last, a limit that it met is what it answers. */
@@ -278,6 +293,7 @@ static void run_jobs(void) {
     }
 }
 
+#ifndef PERDURE_STEP
 /* One payload to one waiter that something can come of; false if there is none. */
 static bool hand_over(void) {
     JSValue r = call_helper(ctx, "handOver", 0, NULL);
@@ -286,11 +302,17 @@ static bool hand_over(void) {
     JS_FreeValue(ctx, r);
     return has_handed;
 }
+#endif
 
 /* Who still waits for a payload is known only once no job is left. */
 static void drain(void) {
+#ifdef PERDURE_STEP
+    do run_jobs();
+    while (!over_limit() && !is_settled() && next_task());
+#else
     do run_jobs();
     while (offers && !over_limit() && !is_settled() && hand_over());
+#endif
 }
 
 #define REASON_BYTES (64 * 1024) /* of each rejection that nobody handled */
@@ -498,6 +520,7 @@ EXPORT("boot") int boot(uint32_t n) {
     return 0;
 }
 
+#ifndef PERDURE_STEP
 EXPORT("load") int load(uint32_t n) {
     if (state != BOOTED) return WRONG_STATE;
     JS_UpdateStackTop(rt);
@@ -521,6 +544,7 @@ EXPORT("load") int load(uint32_t n) {
     state = LOADED;
     return answer_ok();
 }
+#endif
 
 static int64_t number_at(JSValueConst o, const char *name) {
     JSValue v = JS_GetPropertyStr(ctx, o, name);
@@ -545,6 +569,7 @@ static void begin_run(JSValueConst frame) {
     spent = 0;
 }
 
+#ifndef PERDURE_STEP
 /* The export to call; of a run whose frame says "module#export", module is set to that one. */
 static JSAtom entry_of(JSValueConst frame, JSValue *module) {
     JSValue entry = JS_GetPropertyStr(ctx, frame, "entry");
@@ -687,6 +712,7 @@ EXPORT("resume") int resume(uint32_t n) {
     end_turns(&o);
     return end_answer(&o, consumed);
 }
+#endif
 
 EXPORT("evaluate") int evaluate(uint32_t n) {
     if (state < LOADED) return WRONG_STATE;
@@ -711,6 +737,10 @@ EXPORT("evaluate") int evaluate(uint32_t n) {
     JS_FreeValue(ctx, v);
     return over_limit() ? answer_error(JS_UNDEFINED) : finish(&o);
 }
+
+#ifdef PERDURE_STEP
+#include "step.c"
+#endif
 
 extern uint8_t __heap_base;
 

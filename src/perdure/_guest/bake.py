@@ -95,6 +95,8 @@ class _Guest:
     def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module) -> None:
         linker = wasmtime.Linker(engine)
         linker.define_wasi()
+        clock = wasmtime.FuncType([], [wasmtime.ValType.f64()])
+        linker.define_func("perdure", "now", clock, _no_time)  # a step's; nothing is read from it
         self.store = store = wasmtime.Store(engine)
         store.set_wasi(wasmtime.WasiConfig())
         # wasmtime types an export as any of its kinds; abi.c says which.
@@ -126,6 +128,10 @@ class _Guest:
         memory: Any = self.exports["memory"]
         size = int(memory.data_len(self.store))
         return ctypes.string_at(ctypes.addressof(memory.data_ptr(self.store).contents), size)
+
+
+def _no_time() -> float:
+    return 0.0
 
 
 def _segments(memory: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,4 +1,7 @@
-"""Builds guest.wasm: QuickJS-NG, ada and our C and JS sources, compiled by zig, booted and baked.
+"""Builds the guests: QuickJS-NG, ada, our C and JS sources, compiled by zig, booted and baked.
+
+There are two, which share all but two of their C files and most of their prelude: ``guest.wasm``
+for workflows, ``step.wasm`` for steps in JavaScript.
 
 Run by the package's build hook; the sources of QuickJS-NG and of ada, the URL parser, come from
 sdists on the package index, whose pinned digests are checked before anything in them is read or
@@ -26,24 +29,31 @@ QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706
 ADA = ("ada-url", "4.0.0")
 ADA_SHA256 = "9f399ec867349800a4c2d3aa8df8c533c340494b04d34b1f082b97d9a8b76a07"
 ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
-# engine.c includes the hooked engine, waiting.c and encode.c.
-OWN_SOURCES = ("abi.c", "cbor.c", "engine.c", "heap.c", "natives.c", "random.c", "web.c")
+# engine.c includes the hooked engine, waiting.c and encode.c; abi.c includes step.c.
+OWN_SOURCES = ("cbor.c", "engine.c", "heap.c", "random.c", "web.c")
+OF_EACH = ("abi.c", "natives.c")  # of which each guest has its own
+WORKFLOW, STEP = "guest", "step"  # guests, by their files' names
+# Of the workflow's prelude, what a step has as well.
+SHARED_PRELUDE = (
+    *("1_values.js", "2_workflow.js", "3_attributes.js", "3_clone.js", "3_console.js"),
+    *("3_crypto.js", "3_errors.js", "3_locale.js", "3_stream.js", "3_text.js", "3_url.js"),
+    *("4_abort.js", "4_fetch.js"),
+)
 FLAGS = [
     "-target",
     "wasm32-wasi",
-    "-mexec-model=reactor",
     "-O2",
-    "-s",
     "-D_GNU_SOURCE",
     "-D_WASI_EMULATED_PROCESS_CLOCKS",
     "-D_WASI_EMULATED_SIGNAL",
-    "-lwasi-emulated-process-clocks",
-    "-lwasi-emulated-signal",
     "-Dgettimeofday=guest_gettimeofday",
     "-Dclock_gettime=guest_clock_gettime",
-    "-Wl,--export=__stack_pointer",
-    "-Wl,-z,stack-size=2883584",
     "-Wno-everything",
+]
+LINK_FLAGS = [
+    *("-target", "wasm32-wasi", "-mexec-model=reactor", "-s", "-Wno-everything"),
+    *("-lwasi-emulated-process-clocks", "-lwasi-emulated-signal", "-lc++"),
+    *("-Wl,--export=__stack_pointer", "-Wl,-z,stack-size=2883584"),
 ]
 URL_FLAGS = [
     *("-target", "wasm32-wasi", "-Os", "-std=c++20", "-fno-exceptions", "-fno-rtti", "-c"),
@@ -57,32 +67,47 @@ _TAMPERED = (
 
 
 class BuildError(RuntimeError):
-    """guest.wasm could not be built; the message says how to mend that."""
+    """A guest could not be built; the message says how to mend that."""
 
 
-def build(target: Path) -> None:
-    """Make *target* (``guest.wasm``) unless it is there already for these very inputs.
+def build(*targets: Path) -> None:
+    """Make each of *targets* unless it is there already for these very inputs.
 
-    ``PERDURE_GUEST_WASM`` names a ready-made file to use instead. Built files are kept in the
-    user's cache by the digest of their inputs, behind the digest of their bytes.
+    Args:
+        targets: ``guest.wasm`` or ``step.wasm`` in some folder.
+
+    ``PERDURE_GUEST_WASM`` names a ready-made ``guest.wasm`` to use instead, and the ``step.wasm``
+    beside it. Built files are kept in the user's cache by the digest of their inputs, behind the
+    digest of their bytes.
 
     Raises:
         BuildError: the sources cannot be had, or do not compile.
     """
     ready = os.environ.get("PERDURE_GUEST_WASM")
     if ready:
-        if not Path(ready).is_file():
-            raise BuildError(f"perdure: PERDURE_GUEST_WASM names {ready}, and no file is there")
-        _install(Path(ready).read_bytes(), target)
+        for target in targets:
+            _install_ready(Path(ready), target)
         return
-    digest = _input_digest()
+    with tempfile.TemporaryDirectory() as folder:
+        for target in targets:
+            _make(target, Path(folder))
+
+
+def _install_ready(ready: Path, target: Path) -> None:
+    path = ready if target.stem == WORKFLOW else ready.with_name(target.name)
+    if not path.is_file():
+        raise BuildError(f"perdure: PERDURE_GUEST_WASM names {ready}, and no file is there: {path}")
+    _install(path.read_bytes(), target)
+
+
+def _make(target: Path, folder: Path) -> None:
+    digest = _input_digest(target.stem)
     stamp = target.with_suffix(".stamp")
     if _is_built(target, stamp, digest):
         return
     wasm = _kept(digest)
     if wasm is None:
-        with tempfile.TemporaryDirectory() as folder:
-            wasm = _compile(Path(folder))
+        wasm = _compile(folder / target.stem)
         _keep(digest, wasm)
     _install(wasm, target)
     stamp.write_text(_stamp(digest, wasm))
@@ -144,31 +169,62 @@ def _install(data: bytes, target: Path, *, mode: int = 0o644) -> None:
 
 
 def _inputs() -> list[Path]:
-    included = ("encode.c", "waiting.c", "url.cpp", "guest.h")
-    names = (*OWN_SOURCES, *included, "build.py", "bake.py", "patches.py")
-    return [HERE / name for name in names] + sorted((HERE / "prelude").glob("*.js"))
+    included = ("encode.c", "step.c", "waiting.c", "url.cpp", "guest.h")
+    names = (*OWN_SOURCES, *OF_EACH, *included, "build.py", "bake.py", "patches.py")
+    preludes = [*(HERE / "prelude").glob("*.js"), *(HERE / "step_prelude").glob("*.js")]
+    return [HERE / name for name in names] + sorted(preludes)
 
 
-def _input_digest() -> str:
-    total = hashlib.sha256((QUICKJS_SHA256 + ADA_SHA256).encode())
+def _input_digest(guest: str) -> str:
+    total = hashlib.sha256((QUICKJS_SHA256 + ADA_SHA256 + guest).encode())
     for path in _inputs():
         total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()
 
 
-def _compile(folder: Path) -> bytes:
-    engine = _engine_sources(folder)
-    url = _url_object(folder)
-    (folder / "quickjs_hooked.c").write_text(_hooked(engine / "quickjs.c"), encoding="utf-8")
-    (folder / "prelude.h").write_text(_prelude_header(), encoding="utf-8")
-    raw = folder / "raw.wasm"
-    sources = [str(engine / s) for s in ENGINE_SOURCES] + [str(HERE / s) for s in OWN_SOURCES]
-    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f"-I{engine}", f"-I{folder}"]
-    command += [f"-I{HERE}", f"-I{url.parent}", *sources, str(url), "-lc++", "-o", str(raw)]
-    _run(command, "compiling the guest failed")
+def _compile(place: Path) -> bytes:
+    """The guest that the last part of *place* names; its files are there, what is shared beside."""
+    shared, guest = place.parent, place.name
+    objects = _shared_objects(shared)
+    place.mkdir()
+    (place / "prelude.h").write_text(_prelude_header(_prelude_files(guest)), encoding="utf-8")
+    own = ["-DPERDURE_STEP"] if guest == STEP else []
+    includes = [*own, f"-I{_engine_folder(shared)}", f"-I{place}", f"-I{HERE}"]
+    objects += _objects(place, [HERE / name for name in OF_EACH], includes)
+    raw = place / "raw.wasm"
+    command = [sys.executable, "-m", "ziglang", "cc", *LINK_FLAGS, *map(str, objects)]
+    _run([*command, "-o", str(raw)], "linking the guest failed")
     # The package cannot be imported yet while it is being built: its file is run by path.
     baked: bytes = runpy.run_path(str(HERE / "bake.py"))["bake"](raw.read_bytes())
     return baked
+
+
+def _engine_folder(shared: Path) -> Path:
+    return next((shared / QUICKJS[0]).glob(f"*{QUICKJS[1]}")) / "upstream-quickjs"
+
+
+def _shared_objects(shared: Path) -> list[Path]:
+    """What both guests have; compiled once."""
+    folder = shared / "objects"
+    if not folder.is_dir():
+        engine, url = _engine_sources(shared), _url_object(shared)
+        (shared / "quickjs_hooked.c").write_text(_hooked(engine / "quickjs.c"), encoding="utf-8")
+        folder.mkdir()
+        sources = [*(engine / name for name in ENGINE_SOURCES), *(HERE / s for s in OWN_SOURCES)]
+        includes = [f"-I{engine}", f"-I{shared}", f"-I{HERE}", f"-I{url.parent}"]
+        _objects(folder, sources, includes)
+        shutil.copy(url, folder / url.name)
+    return sorted(folder.glob("*.o"))
+
+
+def _objects(folder: Path, sources: list[Path], includes: list[str]) -> list[Path]:
+    """Compile each of *sources* into *folder*."""
+    objects: list[Path] = []
+    for source in sources:
+        objects.append(folder / f"{source.stem}.o")
+        command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *includes, "-c", str(source)]
+        _run([*command, "-o", str(objects[-1])], "compiling the guest failed")
+    return objects
 
 
 def _url_object(folder: Path) -> Path:
@@ -190,9 +246,18 @@ def _hooked(source: Path) -> str:
     return hooked
 
 
-def _prelude_header() -> str:
+def _prelude_files(guest: str) -> list[Path]:
+    """The prelude of a guest, in order."""
+    files = list((HERE / "prelude").glob("*.js"))
+    if guest == STEP:
+        files = [path for path in files if path.name in SHARED_PRELUDE]
+        files += (HERE / "step_prelude").glob("*.js")
+    return sorted(files, key=lambda path: path.name)
+
+
+def _prelude_header(files: list[Path]) -> str:
     rows: list[str] = []
-    for path in sorted((HERE / "prelude").glob("*.js")):
+    for path in files:
         text = path.read_bytes()
         body = "".join(f"\\{byte:03o}" for byte in text)
         rows.append(f'    {{"perdure:{path.stem[2:]}", "{body}"}},')
@@ -247,5 +312,5 @@ def _run(command: list[str], message: str) -> None:
 
 
 if __name__ == "__main__":
-    build(HERE / "guest.wasm")
+    build(HERE / "guest.wasm", HERE / "step.wasm")
     shutil.rmtree(HERE / "__pycache__", ignore_errors=True)

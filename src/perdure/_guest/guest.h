@@ -99,6 +99,7 @@ bool guest_charge(int64_t ticks);
 bool charge(JSContext *ctx, int64_t ticks);
 void seed_random(const uint8_t *seed, size_t n);
 JSValue js_export_of(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv);
+JSValue js_evaluate(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv);
 JSValue make_natives(JSContext *ctx);
 void add_random_natives(JSContext *ctx, JSValueConst natives);
 void add_web_natives(JSContext *ctx, JSValueConst natives);

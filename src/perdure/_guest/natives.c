@@ -66,19 +66,32 @@ static void *guest_realloc(void *opaque, void *p, size_t size) {
 
 const JSMallocFunctions guest_malloc = {guest_calloc, guest_alloc, guest_free, guest_realloc, heap_size};
 
-/* ---- clock: the compiler renames libc's two calls to these, so no clock is imported ----------- */
+/* ---- clock: the compiler renames libc's two calls to these ------------------------------------
+ *
+ * A workflow imports no clock; a step has the host's.
+ */
+
+#ifdef PERDURE_STEP
+__attribute__((import_module("perdure"), import_name("now"))) double host_now(void);
+
+static double time_ms(void) { return host_now(); }
+#else
+static double time_ms(void) { return (double)clock_ms; }
+#endif
 
 int gettimeofday(struct timeval *restrict tv, void *restrict zone) {
     (void)zone;
-    tv->tv_sec = clock_ms / 1000;
-    tv->tv_usec = (suseconds_t)(clock_ms % 1000 * 1000);
+    int64_t us = (int64_t)(time_ms() * 1000);
+    tv->tv_sec = us / 1000000;
+    tv->tv_usec = (suseconds_t)(us % 1000000);
     return 0;
 }
 
 int clock_gettime(clockid_t id, struct timespec *ts) {
     (void)id;
-    ts->tv_sec = clock_ms / 1000;
-    ts->tv_nsec = (long)(clock_ms % 1000 * 1000000);
+    int64_t us = (int64_t)(time_ms() * 1000);
+    ts->tv_sec = us / 1000000;
+    ts->tv_nsec = (long)(us % 1000000 * 1000);
     return 0;
 }
 
@@ -276,8 +289,15 @@ static JSValue js_text(JSContext *ctx, JSValueConst this_val, int argc, JSValueC
 }
 
 static JSValue js_now(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
-    return JS_NewInt64(ctx, clock_ms);
+    return JS_NewInt64(ctx, (int64_t)time_ms());
 }
+
+#ifdef PERDURE_STEP
+/* moment() -> milliseconds, and parts of them, since 1970 */
+static JSValue js_moment(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
+    return JS_NewFloat64(ctx, time_ms());
+}
+#endif
 
 /* emit(command) and log(line) append without touching anything workflow code could replace. */
 static JSValue append(JSContext *ctx, JSValue *list, JSValueConst item) {
@@ -382,6 +402,10 @@ JSValue make_natives(JSContext *ctx) {
                  {"leadsOn", js_leads_on, 1},
                  {"isForgotten", js_is_forgotten, 1},
                  {"offer", js_offer, 1},
+#ifdef PERDURE_STEP
+                 {"evaluate", js_evaluate, 1},
+                 {"moment", js_moment, 0},
+#endif
                  {"exportOf", js_export_of, 1}};
     JSValue natives = JS_NewObject(ctx);
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)

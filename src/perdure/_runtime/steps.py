@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import (
+    ClassVar,
     Generic,
     ParamSpec,
     TypeAlias,
@@ -30,9 +31,11 @@ from .returns import Returns
 from .step_options import DEFAULT_QUEUE, StepOptions, checked_name, checked_options
 
 __all__ = (
+    "SCRIPT_MARK",
     "AnyStep",
     "Step",
     "collect_steps",
+    "js_topic_of",
     "main_name",
     "registered_steps",
     "step",
@@ -43,6 +46,7 @@ __all__ = (
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+SCRIPT_MARK = "step//"  # how the id of a step in JavaScript begins
 
 
 @final
@@ -54,6 +58,8 @@ class Step(Generic[P, R_co]):
         step_id: the id by which workflows call it.
         options: retries, timeout and queue, checked.
     """
+
+    perform: ClassVar[None] = None  # a ``Script`` has a method here, and no function
 
     def __init__(self, function: Callable[P, R_co], *, step_id: str, options: StepOptions) -> None:
         self.function = function
@@ -104,13 +110,19 @@ def topic_of(step_id: str, queue: str = DEFAULT_QUEUE) -> str:
     return f"{queue}/{step_id}"
 
 
-def topics_of(steps: Iterable[AnyStep], queues: Container[str]) -> set[str]:
-    """The topics of these steps that are of one of the queues.
+def js_topic_of(queue: str = DEFAULT_QUEUE) -> str:
+    """The queue topic of all steps in JavaScript of a queue."""
+    return f"js:{queue}"
+
+
+def topics_of(steps: Iterable[AnyStep], queues: Collection[str]) -> set[str]:
+    """The topics of these steps that are of one of the queues, and of steps in JavaScript.
 
     A worker that does not know a step sends its message to the default queue.
     """
     served = [one for one in steps if one.options.queue in queues]
-    return {topic for one in served for topic in (one.topic, topic_of(one.id))}
+    scripts = {js_topic_of(queue) for queue in queues}
+    return scripts.union(topic for one in served for topic in (one.topic, topic_of(one.id)))
 
 
 def registered_steps() -> Mapping[str, AnyStep]:

@@ -1,4 +1,4 @@
-"""Guest engines: ``guest.wasm`` by digest, compiled once per machine, shared by every instance.
+"""Guest engines: the guests by digest, compiled once per machine, shared by every instance.
 
 A compiled module is native code: the cache folder is private to the user, its files are checked
 by digest and owner before they are loaded, and compiled again when anything is off. The digest
@@ -15,6 +15,7 @@ import mmap
 import os
 import platform
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -27,11 +28,16 @@ from . import foreign
 from .stack import WASM_STACK_BYTES
 from .watch import watched_engine
 
-__all__ = ("GuestEngine", "default_engine", "load_engine")
+__all__ = ("GuestEngine", "default_engine", "load_engine", "step_engine")
 
 CONFIGURATION = 4  # of the engine and the file, as below: what is of another one is no use
-GUEST = Path(__file__).parents[1] / "_guest" / "guest.wasm"
+GUESTS = Path(__file__).parents[1] / "_guest"
 _TAG_BYTES = 32
+_MISSING = (
+    "{name} is missing from this installation; build it with 'pip install --force-reinstall "
+    "perdure' (from a checkout: 'uv sync --all-packages --reinstall-package perdure'), which needs "
+    "the package index once"
+)
 _lock = threading.Lock()
 _loaded: dict[str, GuestEngine] = {}
 
@@ -59,16 +65,25 @@ def default_engine() -> GuestEngine:
     Raises:
         GuestBuildError: ``guest.wasm`` is not there; says how to build it.
     """
+    return load_engine(_built("guest.wasm"))
+
+
+@functools.cache
+def step_engine() -> GuestEngine:
+    """The engine of steps in JavaScript. Unlike that of workflows it has the real time.
+
+    Raises:
+        GuestBuildError: ``step.wasm`` is not there; says how to build it.
+    """
+    wasm = _built("step.wasm")
+    return _make(hashlib.sha256(wasm).hexdigest(), wasm, has_clock=True)
+
+
+def _built(name: str) -> bytes:
     try:
-        wasm = GUEST.read_bytes()
+        return (GUESTS / name).read_bytes()
     except FileNotFoundError:
-        raise GuestBuildError(
-            "guest.wasm is missing from this installation; build it with "
-            "'pip install --force-reinstall perdure' (from a checkout: "
-            "'uv sync --all-packages --reinstall-package perdure'), which needs the package index "
-            "once"
-        ) from None
-    return load_engine(wasm)
+        raise GuestBuildError(_MISSING.format(name=name)) from None
 
 
 def load_engine(wasm: bytes) -> GuestEngine:
@@ -95,11 +110,11 @@ def _wasm_engine() -> wasmtime.Engine:
     return engine
 
 
-def _make(digest: str, wasm: bytes) -> GuestEngine:
+def _make(digest: str, wasm: bytes, *, has_clock: bool = False) -> GuestEngine:
     engine = _wasm_engine()
     module = _cached_module(engine, digest) or _compile(engine, digest, wasm)
     linker = wasmtime.Linker(engine)
-    _define_stubs(linker, module)
+    _define_stubs(linker, module, has_clock=has_clock)
     prepared = linker.instantiate_pre(module)
     foreign.keep_forever(module, linker, prepared)
     return GuestEngine(
@@ -112,13 +127,23 @@ def _make(digest: str, wasm: bytes) -> GuestEngine:
     )
 
 
-def _define_stubs(linker: wasmtime.Linker, module: wasmtime.Module) -> None:
-    """Every import answers "bad file descriptor": the guest has no file and no terminal."""
+def _define_stubs(linker: wasmtime.Linker, module: wasmtime.Module, *, has_clock: bool) -> None:
+    """Every import answers "bad file descriptor": the guest has no file and no terminal.
+
+    Args:
+        has_clock: one import answers the time.
+    """
     for imported in module.imports:
         kind = imported.type
         if not isinstance(kind, wasmtime.FuncType):
             raise ProtocolError(f"the guest wants {imported.module}.{imported.name}")
-        linker.define_func(imported.module, imported.name or "", kind, _bad_descriptor)
+        is_clock = has_clock and (imported.module, imported.name) == ("perdure", "now")
+        call = _now_ms if is_clock else _bad_descriptor
+        linker.define_func(imported.module, imported.name or "", kind, call)
+
+
+def _now_ms() -> float:
+    return time.time() * 1000
 
 
 def _bad_descriptor(*_: object) -> int:

@@ -276,11 +276,13 @@ class Baseline:
         "steps",
     )
 
-    def __init__(self, engine: GuestEngine, bundle: bytes, spares: Spares) -> None:
+    def __init__(
+        self, engine: GuestEngine, bundle: bytes, spares: Spares, *, is_for_steps: bool = False
+    ) -> None:
         self.engine = engine
         self._spares = spares
         self.bundle = hashlib.sha256(bundle).hexdigest()
-        self.steps = imported_steps(bundle)
+        self.steps = frozenset[str]() if is_for_steps else imported_steps(bundle)
         fresh = Instance(engine)
         try:
             before = Image(fresh)
@@ -290,6 +292,9 @@ class Baseline:
             self._changes = tuple(self._located(pages))
         finally:
             fresh.close()
+        if is_for_steps:  # nothing of its guests is ever kept
+            self.digest = b""
+            return
         self.digest = self.image.digest()
         bodies = rehearse(self.instantiate, self._rehearsed, bundle)
         if bodies:
@@ -313,6 +318,16 @@ class Baseline:
             StoppedError: the work that this is a part of was stopped.
         """
         return cls(engine, bundle, Spares() if spares is None else spares)
+
+    @classmethod
+    def build_for_steps(cls, engine: GuestEngine, bundle: bytes) -> Baseline:
+        """The same for guests that are made by ``fresh`` alone, and are never frozen.
+
+        Raises:
+            GuestError: the bundle does not compile.
+            StoppedError: the work that this is a part of was stopped.
+        """
+        return cls(engine, bundle, Spares(0), is_for_steps=True)
 
     def __repr__(self) -> str:
         return f"<Baseline of bundle {self.bundle[:12]}, {self.held_bytes >> 10} KiB>"
@@ -338,6 +353,10 @@ class Baseline:
     def instantiate(self) -> Instance:
         """A guest at the baseline."""
         return self._instance(self.image.memory_bytes)
+
+    def fresh(self) -> Instance:
+        """A guest at the baseline, in memory that no guest had before it, nor has after it."""
+        return self._placed(Instance(self.engine), self.image.memory_bytes, self._changes)
 
     def thaw(self, deltas: Sequence[bytes], *, sizes: Sequence[int] | None = None) -> Instance:
         """A guest with a chain of deltas applied, root first.
@@ -393,6 +412,16 @@ class Baseline:
         cell = self._spares.take(self.digest)
         changes = self._changes if cell is None else ()
         instance = Instance(self.engine, cell=cell, reclaim=self._reclaim)
+        return self._placed(instance, size, changes)
+
+    def _placed(
+        self, instance: Instance, size: int, changes: Sequence[tuple[int, int, int]]
+    ) -> Instance:
+        """The guest, with memory of this size and what the baseline has changed.
+
+        Raises:
+            SnapshotRejectedError: there is no room for it.
+        """
         try:
             instance.grow_to(size)
         except wasmtime.WasmtimeError as exc:

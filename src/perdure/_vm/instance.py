@@ -183,6 +183,16 @@ class Instance:
             raise _as_error(payload)
         return payload
 
+    def exchange(self, name: bytes, request: bytes) -> bytes:
+        """The answer of an export to a frame; both are the caller's to understand.
+
+        Raises:
+            ProtocolError: host and guest disagree; the guest is dead.
+            StoppedError: this thread's watch was stopped; the guest is dead.
+            wasmtime.Trap: it trapped; the guest is dead.
+        """
+        return self._call(name, request)
+
     def interrupt(self) -> None:
         """Ask a call that is running in another thread to end soon; any thread may.
 

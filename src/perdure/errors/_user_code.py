@@ -20,9 +20,12 @@ __all__ = (
     "RetryableError",
     "RunCancelledError",
     "RunFailedError",
+    "StepLimitError",
     "StepLostError",
     "StepNotRegisteredError",
+    "StepStalledError",
     "StepTimeoutError",
+    "ThrownValueError",
     "ValueNotCarriableError",
 )
 
@@ -126,6 +129,35 @@ class FruitlessTurnsError(UserCodeError):
         )
         self.run_id = run_id
         self.claims = claims
+
+
+class StepLimitError(UserCodeError):
+    """An execution of a JavaScript step went past one of its limits, ``perdure.StepLimits``."""
+
+    fatal: ClassVar[bool] = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the step went past a limit: {reason}")
+        self.reason = reason
+
+
+class StepStalledError(UserCodeError):
+    """A JavaScript step awaits a promise that nothing can settle any more."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(
+            f"step {step!r} awaits a promise, and there is no timer, request or stream that could "
+            f"settle it; resolve or reject each promise that the step makes"
+        )
+        self.step = step
+
+
+class ThrownValueError(UserCodeError):
+    """A JavaScript step threw a value that is no error."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(str(value)[:2000])
+        self.value = value
 
 
 class StepTimeoutError(UserCodeError):

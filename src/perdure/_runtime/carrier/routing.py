@@ -10,7 +10,8 @@ from ..._model.commands import ScheduleStep
 from ..._model.ids import EntityId
 from ..._model.runs import RunRecord
 from ..slots import TakenSlots
-from ..steps import AnyStep, topic_of
+from ..step_options import DEFAULT_QUEUE
+from ..steps import SCRIPT_MARK, AnyStep, js_topic_of, topic_of
 from ..worker.attempt import StepCall
 
 __all__ = ("Routing",)
@@ -53,10 +54,19 @@ class Routing:
                 run_started_ms=record.created_at_ms,
                 base_url=record.base_url,
                 created_ms=now_ms,
+                bundle=record.bundle,
             )
-            topic = topic_of(command.step) if step is None else step.topic
-            is_served = step is not None and step.options.queue in self._queues
+            if step is not None:
+                topic, is_served = step.topic, step.options.queue in self._queues
+            else:
+                topic, is_served = self._elsewhere(command.step)
             is_inline = is_served and not self._is_closed and slots.take()
             lease_ms = self._lease_ms if is_inline else None
             routes[command.id] = make_route(topic=topic, body=body, lease_ms=lease_ms)
         return routes
+
+    def _elsewhere(self, step_id: str) -> tuple[str, bool]:
+        """Topic of a step that is none of Python's here, and whether it is served all the same."""
+        if step_id[:6] == SCRIPT_MARK:
+            return js_topic_of(), DEFAULT_QUEUE in self._queues
+        return topic_of(step_id), False

@@ -262,6 +262,7 @@ class Turns:
             run_started_ms=record.created_at_ms,
             base_url=record.base_url,
             created_ms=new.due_ms,
+            bundle=record.bundle,
         )
         claim = make_claim(message=message, lease=lease, claims=1, losses=0, returned=0)
         return claim, call

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from inspect import isawaitable, iscoroutine
 from threading import Event as Signal, Lock
@@ -19,6 +19,7 @@ import cbor2
 from ..._core.plain import load_plain
 from ..._core.retries import (
     Fail,
+    Proceed,
     Retry,
     after_failure,
     before_execution,
@@ -45,13 +46,12 @@ from ..payloads import (
     encode_aside,
     encode_failure,
     encode_here,
-    text_of,
 )
 from ..signals import ABORT_MARK
-from ..steps import AnyStep
+from ..steps import SCRIPT_MARK, AnyStep
 from ..streams.outputs import Outputs
 from .bodies import Body, Hosts, Raised
-from .failures import asked_delay_ms, is_fatal, unhandled
+from .failures import asked_delay_ms, exhausted, is_fatal, unhandled
 from .threads import Awaited, Thread
 
 __all__ = ("Attempt", "Ended", "Result", "Retrying", "StepCall", "make_call")
@@ -72,6 +72,7 @@ class StepCall:
     run_started_ms: int
     created_ms: int
     base_url: str  # of the run
+    bundle: str = ""  # of the run, of a step in JavaScript: its digest
 
     @staticmethod
     def encode(
@@ -81,11 +82,14 @@ class StepCall:
         run_started_ms: int,
         created_ms: int,
         base_url: str,
+        bundle: str,
     ) -> bytes:
         """The body of the message that asks for it."""
-        data: bytes = cbor2.dumps(
-            [command.id, command.step, command.args, workflow, run_started_ms, created_ms, base_url]
-        )
+        parts: list[object] = [command.id, command.step, command.args, workflow]
+        parts += run_started_ms, created_ms, base_url
+        if command.step[:6] == SCRIPT_MARK:
+            parts.append(bundle)
+        data: bytes = cbor2.dumps(parts)
         return data
 
     @classmethod
@@ -97,8 +101,11 @@ class StepCall:
         """
         try:
             parts = load_plain(body, depth=1)
-            entity, step, args, workflow, run_started_ms, created_ms, base_url = parts
+            entity, step, args, workflow, run_started_ms, created_ms, base_url, *more = parts
             if not (isinstance(step, str) and isinstance(args, bytes) and type(base_url) is str):
+                raise TypeError("it is another kind of message")
+            bundle: object = more[0] if more else ""
+            if len(more) > 1 or type(bundle) is not str:
                 raise TypeError("it is another kind of message")
         except (TypeError, ValueError) as exc:
             raise WorldContractError(
@@ -113,6 +120,7 @@ class StepCall:
             run_started_ms=run_started_ms,
             created_ms=created_ms,
             base_url=base_url,
+            bundle=bundle,
         )
 
 
@@ -193,20 +201,14 @@ class Attempt:
         """Run the body, if it may, up to where it waits. Returns the result if it came to one."""
         step, claim = self._step, self._claim
         if claim.claims > 1:  # the first claim of a step may always run it
-            allowed = before_execution(
-                claims=claim.claims,
-                losses=claim.losses,
-                returned=claim.returned,
-                max_retries=step.options.max_retries,
-            )
+            allowed = self._allowed()
             if isinstance(allowed, Fail):
-                losses = claim.losses or claim.claims - claim.returned - 1
-                return self._failed(StepLostError(step.id, lost=losses))
+                return self._failed(self._lost())
             self.number = allowed.execution
         self._hosts = hosts
         if not step.is_async:
             return None
-        body = Body(self._value())
+        body = Body(self._value() if step.perform is None else self._scripted(step.perform))
         if body.begin(self._name, hosts):
             return self._result(body.outcome())
         self._body = body  # which refers to this by its context: not for longer than it waits
@@ -284,6 +286,23 @@ class Attempt:
             return await self._watched()
         running: Any = _called(step, await decode_aside(self._call.args, step.parameters.convert))
         return await self._payload(running)
+
+    async def _scripted(self, perform: Callable[[Attempt], Awaitable[bytes]]) -> bytes:
+        """The same of a step in JavaScript, whose guest encodes it."""
+        entered.set(self)
+        try:
+            payload = await perform(self)
+            if self._outputs is not None:
+                await self._outputs.finish()
+        except Exception:
+            if self._outputs is not None:
+                await self._outputs.settle()
+            raise
+        except BaseException:
+            if self._outputs is not None:
+                self._outputs.abandon()
+            raise
+        return payload
 
     async def _watched(self) -> bytes:
         """The same where it is to hear that it is not wanted any more."""
@@ -456,6 +475,48 @@ class Attempt:
         )
         return run, step
 
+    # --- what a script may ask: ``scripts.Execution`` ---------------------------------------------
+
+    @property
+    def message_id(self) -> str:
+        """The step's id in its world."""
+        return self._claim.message.message_id
+
+    @property
+    def claims(self) -> int:
+        """How often it was claimed."""
+        return self._claim.claims
+
+    @property
+    def input(self) -> bytes:
+        """The payload of its arguments."""
+        return self._call.args
+
+    def check(self) -> None:
+        """Go on only if it may run once more.
+
+        Raises:
+            StepLostError: it may not.
+        """
+        allowed = self._allowed()
+        if isinstance(allowed, Fail):
+            raise self._lost()
+        self.number = allowed.execution
+
+    def _allowed(self) -> Proceed | Fail:
+        claim = self._claim
+        return before_execution(
+            claims=claim.claims,
+            losses=claim.losses,
+            returned=claim.returned,
+            max_retries=self._step.options.max_retries,
+        )
+
+    def _lost(self) -> StepLostError:
+        claim = self._claim
+        losses = claim.losses or claim.claims - claim.returned - 1
+        return StepLostError(self._step.id, lost=losses)
+
     # --- what comes of it -------------------------------------------------------------------------
 
     def _result(self, outcome: bytes | Raised) -> Result:
@@ -479,12 +540,7 @@ class Attempt:
         if isinstance(verdict, Retry):
             return self._retrying(error, verdict.delay_ms, now_ms)
         if verdict.exhausted:
-            retries = "retry" if verdict.retries == 1 else "retries"
-            wrapped = FatalError(
-                f"step {step.id} failed after {verdict.retries} {retries}: "
-                f"{text_of(error) or type(error).__name__}"
-            )
-            wrapped.__cause__ = error
+            wrapped = exhausted(step.id, error, retries=verdict.retries)
             return self._failed(wrapped, is_exhausted=True)
         return self._failed(error)
 

@@ -12,7 +12,8 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import final
+from importlib import import_module
+from typing import Any, final
 
 import anyio
 
@@ -26,12 +27,13 @@ from ..carrier.writes import GONE, HAND_BACK, Writes, hand_back
 from ..containment import ends_worker
 from ..log_fields import of_step
 from ..slots import Slots
-from ..steps import AnyStep
+from ..steps import SCRIPT_MARK, AnyStep
 from .attempt import Attempt, Ended, Result, Retrying, StepCall
 from .bodies import Hosts
 from .leases import Leases
 from .lending import Lending
 from .runners import Work
+from .scripting import Scripting
 from .threads import Thread
 
 __all__ = ("Begun", "Execution")
@@ -62,6 +64,7 @@ class Execution:
         leases: Leases,
         slots: Slots,
         run: Callable[[Work], None],
+        scripting: Scripting,
     ) -> None:
         """Run nothing yet.
 
@@ -69,11 +72,14 @@ class Execution:
             leases: those of claims, which are held by the caller.
             slots: of bodies, of which each claim has one.
             run: runs a piece of work in a task of its own.
+            scripting: how steps in JavaScript are run.
         """
         self._world = world
         self._steps = steps
         self._leases = leases
         self._slots = slots
+        self._scripting = scripting
+        self._scripts: Any = None  # ``Scripts``, once there was one to run
         self._threads: anyio.CapacityLimiter | None = None
         self._hosts: Hosts | None = None
         self._waiting: set[Attempt] = set()  # whose bodies are under way
@@ -140,7 +146,7 @@ class Execution:
             call = call or StepCall.decoded(claim.message.body)
             step = self._steps.get(call.step)
             if step is None:
-                raise StepNotRegisteredError(call.step, known=tuple(self._steps))
+                step = self._script(call)
             attempt = Attempt(step, claim, call, world=self._world, is_queued=is_queued)
             outcome = attempt.begin(self._hosts)
             if outcome is None:
@@ -151,6 +157,20 @@ class Execution:
                 self.drop(claim)
                 raise
             return attempt, exc
+
+    def _script(self, call: StepCall) -> AnyStep:
+        """The step in JavaScript that is called.
+
+        Raises:
+            StepNotRegisteredError: it is one in Python, which is not here.
+        """
+        if not (call.bundle and call.step.startswith(SCRIPT_MARK)):
+            raise StepNotRegisteredError(call.step, known=tuple(self._steps))
+        if self._scripts is None:  # nothing of it is loaded before, as most workers have none
+            scripts = import_module("perdure._runtime.worker.scripts")
+            self._scripts = scripts.Scripts(self._world, self._scripting.pool, self._scripting)
+        script: AnyStep = self._scripts.script(call.step, call.bundle)
+        return script
 
     async def _finish(self, work: Begun, *, alone: bool) -> StepResult | None:
         claim, attempt, outcome = work.claim, work.attempt, work.outcome

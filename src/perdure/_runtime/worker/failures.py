@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from ..._core.retries import delay_ms
-from ...errors import FatalError, GuestError, RetryableError
+from ...errors import FatalError, GuestError, RetryableError, ThrownValueError
 from ..payloads import text_of
 from ..step_options import StepOptions
 
-__all__ = ("asked_delay_ms", "is_fatal", "unhandled")
+__all__ = ("asked_delay_ms", "exhausted", "is_fatal", "unhandled")
 
 _FATAL = ("FatalError", "AbortError")  # by name: the class may be another package's
 _name_of = type.__dict__["__name__"].__get__  # a metaclass may have another
@@ -30,7 +30,7 @@ def is_fatal(error: BaseException, options: StepOptions = _DEFAULT) -> bool:
     """
     members = list(_members(error))
     if any(
-        type(one).__name__ in _FATAL
+        _own_name(one) in _FATAL
         or getattr(one, "fatal", False) is True
         or isinstance(one, options.fatal_on)
         for one in members
@@ -44,12 +44,20 @@ def is_fatal(error: BaseException, options: StepOptions = _DEFAULT) -> bool:
 
 def asked_delay_ms(error: BaseException, *, now_ms: int) -> int | None:
     """How long it asks to wait; of a group the longest wait that a member asks for."""
-    delays = [
-        _delay_ms(one.retry_after, now_ms)
-        for one in _members(error)
-        if isinstance(one, RetryableError) and one.retry_after is not None
-    ]
-    return max(delays, default=None)
+    waits = [wait for one in _members(error) if (wait := _retry_after(one)) is not None]
+    return max([_delay_ms(wait, now_ms) for wait in waits], default=None)
+
+
+def exhausted(step_id: str, error: BaseException, *, retries: int) -> Exception:
+    """The failure of a step whose retries are used up; its cause is the last error, or value."""
+    count = "1 retry" if retries == 1 else f"{retries} retries"
+    text = error.text if isinstance(error, GuestError) else text_of(error)
+    message = f"step {step_id} failed after {count}: {text or _own_name(error)}"
+    if isinstance(error, ThrownValueError):
+        return GuestError(name="FatalError", message=message, cause=error.value, fatal=True)
+    failure = FatalError(message)
+    failure.__cause__ = error
+    return failure
 
 
 def unhandled(step_id: str, error: BaseException, second: BaseException) -> FatalError:
@@ -73,6 +81,21 @@ def _named(error: BaseException) -> GuestError:
     except BaseException:
         text = "(it cannot be printed)"
     return GuestError(name=_name_of(type(error)), message=text)
+
+
+def _own_name(error: BaseException) -> str:
+    """Its class, or that of the error in JavaScript which it is."""
+    return error.name if isinstance(error, GuestError) else type(error).__name__
+
+
+def _retry_after(error: BaseException) -> float | timedelta | datetime | None:
+    """How long it asks to wait; of an error in JavaScript, its property says so."""
+    if isinstance(error, RetryableError):
+        return error.retry_after
+    if isinstance(error, GuestError) and error.name == "RetryableError":
+        after = error.props.get("retryAfter")
+        return after if isinstance(after, datetime) and after.tzinfo is not None else None
+    return None
 
 
 def _members(error: BaseException) -> Iterator[BaseException]:

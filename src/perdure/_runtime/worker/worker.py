@@ -19,6 +19,7 @@ from ..._model.ids import RunId
 from ..._model.queue import MessageClaim, WakeClaim
 from ..._opened import Block, note_closed, note_open
 from ..._protocol.frames import Limits
+from ..._steps.limits import StepLimits
 from ..._vm.guest import default_engine
 from ..._vm.pool import VmPool
 from ...abc import World
@@ -46,6 +47,7 @@ from .lifetime import Lifetime
 from .local_runs import LocalRuns
 from .loop_watch import LoopWatch
 from .runners import Runners, Work
+from .scripting import Scripting, checked_env, checked_step_limits
 
 __all__ = ("Worker",)
 
@@ -95,6 +97,10 @@ class Worker:
         limits: instructions, memory and size of values that each run may use here; None is
             ``Limits()``. A run keeps those of the worker that began it; one that is rebuilt from
             its log has those of the worker that rebuilds it, so all should have the same.
+        js_steps: what each execution of a step in JavaScript may use here; None is
+            ``StepLimits()``.
+        env: the ``process.env`` of steps in JavaScript: texts by name, or names that are looked up
+            in this process's environment. Nothing else of it is told to them.
         on_run_completed: called, and awaited if it is async, with the ``RunEnd`` of each run that
             this worker has completed. Best effort, at most once; its errors are logged.
         on_run_failed: likewise, for a run that has failed.
@@ -117,6 +123,8 @@ class Worker:
         warm_bytes: int = 256 << 20,
         snapshot_key: bytes | str | None = None,
         limits: Limits | None = None,
+        js_steps: StepLimits | None = None,
+        env: Mapping[str, str] | Iterable[str] = (),
         on_run_completed: Callback | None = None,
         on_run_failed: Callback | None = None,
     ) -> None:
@@ -148,7 +156,14 @@ class Worker:
             timing=self._timing,
         )
         self._execution = Execution(
-            world, self.steps, leases=self._leases, slots=self._slots, run=self._run
+            world,
+            self.steps,
+            leases=self._leases,
+            slots=self._slots,
+            run=self._run,
+            scripting=Scripting(
+                pool=self._pool, limits=checked_step_limits(js_steps), env=checked_env(env)
+            ),
         )
         self._watch = LoopWatch(world, self._leases, self._execution)
         self._shared = self._carrying(

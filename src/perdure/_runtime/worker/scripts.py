@@ -1,0 +1,293 @@
+"""Scripts: steps in JavaScript as a worker runs them, each from the bundle of its run.
+
+Imported when a worker has the first of them. A bundle is loaded once while it is used; each
+execution has a guest of its own. Retries, leases and what comes of it are those of every step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, final
+
+import anyio
+
+from ..._core.retries import RetryPolicy
+from ..._model.ids import Digest, RunId
+from ..._steps.driver import Driver
+from ..._steps.frames import StepFrame, step_bundle
+from ..._steps.guest import StepGuest
+from ..._steps.operations import Operations
+from ..._steps.room import GuestRoom
+from ..._vm.guest import step_engine
+from ..._vm.image import Baseline
+from ..._vm.pool import VmPool
+from ..._vm.watch import Watch
+from ...abc import World
+from ...errors import BlobNotFoundError, BundleMissingError, GuestError, WorldContractError
+from ..log_fields import of_step
+from ..metadata import RunMetadata, StepMetadata
+from ..step_options import StepOptions
+from ..steps import js_topic_of
+from .scripting import Scripting
+
+__all__ = ("Script", "Scripts")
+
+_log = logging.getLogger("perdure")
+DEFAULT_RETRIES = 3
+_UNKNOWN = 10**9  # retries, until the step has said how many it has
+_LOAD_SECONDS = 30.0
+_PATIENCE = 1.0
+_KEPT_BYTES = 64 << 20  # of bundles
+
+
+class Execution(Protocol):
+    """One execution, as an ``Attempt`` is it."""
+
+    @property
+    def message_id(self) -> str:
+        """The step's id in its world."""
+        ...
+
+    @property
+    def claims(self) -> int:
+        """How often it was claimed."""
+        ...
+
+    @property
+    def input(self) -> bytes:
+        """The payload of arguments, this and closure."""
+        ...
+
+    @property
+    def run_id(self) -> RunId:
+        """The run's id."""
+        ...
+
+    def __call__(self) -> tuple[RunMetadata, StepMetadata]:
+        """The facts of run and step."""
+        ...
+
+    def check(self) -> None:
+        """Go on only if it may run once more, now that its retries are known.
+
+        Raises:
+            StepLostError: it may not.
+        """
+        ...
+
+
+class _Loaded:
+    """A bundle, ready for guests."""
+
+    __slots__ = ("baseline", "steps")
+
+    def __init__(self, baseline: Baseline, steps: Mapping[str, Mapping[str, object]]) -> None:
+        self.baseline = baseline
+        self.steps = steps
+
+
+@final
+class Script:
+    """A step in JavaScript: in an ``Attempt`` it has the place of a ``Step``."""
+
+    is_async = True
+
+    def __init__(self, scripts: Scripts, step_id: str, bundle: Digest) -> None:
+        self.id = step_id
+        self.bundle = bundle
+        self.topic = js_topic_of()
+        self.options = StepOptions(policy=RetryPolicy(max_retries=_UNKNOWN))
+        self._scripts = scripts
+
+    def __repr__(self) -> str:
+        return f"<Script {self.id} of {self.bundle[:12]}>"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has said how often it may be tried again."""
+        return self.options.max_retries != _UNKNOWN
+
+    def learn(self, max_retries: int | None) -> None:
+        """It says so; None is that it says nothing."""
+        count = DEFAULT_RETRIES if max_retries is None else max_retries
+        if self.options.max_retries != count:
+            self.options = StepOptions(policy=RetryPolicy(max_retries=count))
+
+    async def perform(self, execution: Execution) -> bytes:
+        """The payload of its result.
+
+        Raises:
+            Exception: of any kind: what it threw, or what kept it from running.
+        """
+        return await self._scripts.perform(self, execution)
+
+
+@final
+class Scripts:
+    """The steps in JavaScript of one worker. Used in its event loop."""
+
+    def __init__(self, world: World, pool: VmPool, scripting: Scripting) -> None:
+        self._world = world
+        self._pool = pool
+        self._scripting = scripting
+        limits = scripting.limits
+        self._room = GuestRoom(limits.guests, limits.guest_bytes)
+        self._loaded: OrderedDict[Digest, _Loaded] = OrderedDict()
+        self._scripts: OrderedDict[tuple[Digest, str], Script] = OrderedDict()
+        self._lock = anyio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Scripts of {len(self._loaded)} bundles, {self._room!r}>"
+
+    def script(self, step_id: str, bundle: Digest) -> Script:
+        """The step of this id in a bundle; whether there is one is known when it is performed."""
+        key = bundle, step_id
+        script = self._scripts.get(key)
+        if script is None:
+            if len(self._scripts) >= 10_000:
+                self._scripts.popitem(last=False)
+            script = self._scripts[key] = Script(self, step_id, bundle)
+        return script
+
+    async def perform(self, script: Script, execution: Execution) -> bytes:
+        """The payload of the step's result.
+
+        Raises:
+            Exception: of any kind: what it threw, or what kept it from running.
+        """
+        loaded = await self._get(script.bundle, execution.run_id)
+        if script.id not in loaded.steps:
+            script.learn(None)
+            text = f"this run's bundle has no step {script.id!r}"
+            raise GuestError(name="StepNotRegisteredError", message=text, fatal=True)
+        async with self._room.seat() as seat:
+            limits = self._scripting.limits
+            guest = StepGuest(loaded.baseline, self._pool, turn_seconds=limits.turn_seconds)
+            is_held = execution.claims > 1 and not script.is_known
+            frame = self._frame(script, execution, hold=is_held)
+            operations = Operations({}, most=limits.operations)
+            doors = _Doors(self._world, execution)
+            driver = Driver(guest, frame, doors, operations, seat=seat)
+
+            def check(max_retries: int | None) -> None:
+                script.learn(max_retries)
+                execution.check()
+
+            try:
+                return await driver.run(check if is_held else None)
+            finally:
+                script.learn(driver.max_retries)
+
+    def _frame(self, script: Script, execution: Execution, *, hold: bool) -> StepFrame:
+        run, step = execution()
+        return StepFrame(
+            step=script.id,
+            input=execution.input,
+            seed=secrets.token_bytes(32),
+            metadata={
+                "run": {
+                    "id": run.run_id,
+                    "workflow": run.workflow,
+                    "started_ms": _ms(run.started_at),
+                    "url": run.url,
+                    "encryption": run.features.encryption,
+                },
+                "step": {
+                    "id": step.id,
+                    "name": step.step,
+                    "attempt": step.attempt,
+                    "started_ms": _ms(step.started_at),
+                },
+            },
+            env=self._scripting.env,
+            limits=self._scripting.limits,
+            hold=hold,
+        )
+
+    async def _get(self, digest: Digest, run_id: RunId) -> _Loaded:
+        """A bundle that is loaded.
+
+        Raises:
+            BundleMissingError: the world does not have it.
+            GuestError: its step modules do not compile.
+            WorldContractError: the world has other bytes in its place.
+        """
+        loaded = self._loaded.get(digest)
+        if loaded is not None:
+            return loaded
+        async with self._lock:
+            loaded = self._loaded.get(digest)
+            if loaded is None:
+                loaded = self._loaded[digest] = await self._load(digest, run_id)
+                self._shrink()
+            return loaded
+
+    async def _load(self, digest: Digest, run_id: RunId) -> _Loaded:
+        try:
+            encoded = await self._world.blobs.get(digest)
+        except BlobNotFoundError as exc:
+            raise BundleMissingError(run_id, digest=digest) from exc
+        if hashlib.sha256(encoded).hexdigest() != digest:
+            raise WorldContractError(f"the world has other bytes in place of blob {digest}")
+
+        def load() -> _Loaded:
+            parts, steps = step_bundle(encoded)
+            return _Loaded(Baseline.build_for_steps(step_engine(), parts), steps)
+
+        return await self._pool.run(load, Watch(_LOAD_SECONDS, patience=_PATIENCE))
+
+    def _shrink(self) -> None:
+        while len(self._loaded) > 1 and self._held_bytes > _KEPT_BYTES:
+            self._loaded.popitem(last=False)
+
+    @property
+    def _held_bytes(self) -> int:
+        return sum(loaded.baseline.held_bytes for loaded in self._loaded.values())
+
+
+def _ms(moment: Any) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+@final
+class _Doors:
+    """See ``_steps.doors.Doors``."""
+
+    def __init__(self, world: World, execution: Execution) -> None:
+        self._world = world
+        self._execution = execution
+        self._sequence = 0
+        _, step = execution()
+        name = step.step.rpartition("/")[2]
+        self._mark = f"[{name} {step.id.rpartition('/')[2]}]"
+
+    async def print(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Write console lines to the run's log, marked with the step."""
+        execution = self._execution
+        chunks = [self._line(level, text) for level, text in lines]
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        try:
+            await self._world.streams.append(
+                execution.run_id,
+                "log",
+                chunks,
+                writer=execution.message_id,
+                sequence=sequence,
+                attempt=execution.claims,
+            )
+        except Exception as exc:
+            _log.warning(
+                "%d lines of step %s were not written to the log: %s",
+                len(lines),
+                execution.message_id,
+                exc,
+                extra=of_step(execution.message_id),
+            )
+
+    def _line(self, level: str, text: str) -> bytes:
+        marked = f"{self._mark} {text}" if level == "info" else f"{self._mark} [{level}] {text}"
+        return marked.encode("utf-8", "replace")
