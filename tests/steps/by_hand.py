@@ -63,7 +63,5 @@ export async function flow(...args) {{ "use workflow";
         "classes": {},
     }
     encoded = cbor2.dumps(fields, canonical=True)
-    workflow._bundle = replace(
-        bundle, encoded=encoded, digest=hashlib.sha256(encoded).hexdigest()
-    )
+    workflow._bundle = replace(bundle, encoded=encoded, digest=hashlib.sha256(encoded).hexdigest())
     return workflow

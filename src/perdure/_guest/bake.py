@@ -83,10 +83,10 @@ def _boot(module: bytes, constants: tuple[int, bytes, int] | None) -> tuple[byte
     prelude = _Guest(engine, compiled).answer("compile")
     guest = _Guest(engine, compiled)
     guest.answer("boot", prelude)
-    image = guest.image()
+    image, pointer = guest.image(), int(guest.exports["__stack_pointer"].value(guest.store))
     if constants is not None:
         image = _without_constants(image, guest.layout, constants)
-    return image, int(guest.exports["__stack_pointer"].value(guest.store))
+    return image, pointer
 
 
 class _Guest:

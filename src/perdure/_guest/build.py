@@ -29,9 +29,9 @@ QUICKJS_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706
 ADA = ("ada-url", "4.0.0")
 ADA_SHA256 = "9f399ec867349800a4c2d3aa8df8c533c340494b04d34b1f082b97d9a8b76a07"
 ENGINE_SOURCES = ("libregexp.c", "libunicode.c", "dtoa.c")
-# engine.c includes the hooked engine, waiting.c and encode.c; abi.c includes step.c.
+# engine.c includes the hooked engine, waiting.c and encode.c.
 OWN_SOURCES = ("cbor.c", "engine.c", "heap.c", "random.c", "web.c")
-OF_EACH = ("abi.c", "natives.c")  # of which each guest has its own
+OF_EACH = ("abi.c", "natives.c")  # of which each guest has its own; abi.c includes step.c
 WORKFLOW, STEP = "guest", "step"  # guests, by their files' names
 # Of the workflow's prelude, what a step has as well.
 SHARED_PRELUDE = (
@@ -188,8 +188,9 @@ def _compile(place: Path) -> bytes:
     objects = _shared_objects(shared)
     place.mkdir()
     (place / "prelude.h").write_text(_prelude_header(_prelude_files(guest)), encoding="utf-8")
-    own = ["-DPERDURE_STEP"] if guest == STEP else []
-    includes = [*own, f"-I{_engine_folder(shared)}", f"-I{place}", f"-I{HERE}"]
+    engine = _unpacked(shared, QUICKJS) / "upstream-quickjs"
+    includes = [f"-I{folder}" for folder in (engine, place, HERE)]
+    includes += ["-DPERDURE_STEP"] if guest == STEP else []
     objects += _objects(place, [HERE / name for name in OF_EACH], includes)
     raw = place / "raw.wasm"
     command = [sys.executable, "-m", "ziglang", "cc", *LINK_FLAGS, *map(str, objects)]
@@ -199,8 +200,9 @@ def _compile(place: Path) -> bytes:
     return baked
 
 
-def _engine_folder(shared: Path) -> Path:
-    return next((shared / QUICKJS[0]).glob(f"*{QUICKJS[1]}")) / "upstream-quickjs"
+def _unpacked(folder: Path, package: tuple[str, str]) -> Path:
+    name, version = package
+    return next(path for path in (folder / name).iterdir() if path.name.endswith(version))
 
 
 def _shared_objects(shared: Path) -> list[Path]:
@@ -211,7 +213,7 @@ def _shared_objects(shared: Path) -> list[Path]:
         (shared / "quickjs_hooked.c").write_text(_hooked(engine / "quickjs.c"), encoding="utf-8")
         folder.mkdir()
         sources = [*(engine / name for name in ENGINE_SOURCES), *(HERE / s for s in OWN_SOURCES)]
-        includes = [f"-I{engine}", f"-I{shared}", f"-I{HERE}", f"-I{url.parent}"]
+        includes = [f"-I{where}" for where in (engine, shared, HERE, url.parent)]
         _objects(folder, sources, includes)
         shutil.copy(url, folder / url.name)
     return sorted(folder.glob("*.o"))
@@ -278,7 +280,7 @@ def _sources(folder: Path, package: tuple[str, str], sha256: str) -> Path:
         raise BuildError(_TAMPERED.format(name=name, version=version, found=digest, sha256=sha256))
     with tarfile.open(archive) as sources:
         sources.extractall(folder / name, filter="data")
-    return next(path for path in (folder / name).iterdir() if path.name.endswith(version))
+    return _unpacked(folder, package)
 
 
 def _download(folder: Path, package: tuple[str, str], sha256: str) -> Path:

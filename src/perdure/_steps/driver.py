@@ -85,8 +85,10 @@ class Driver:
                 answer = await self._guest.deliver(deliveries)
             await self._heed(answer)
             return _result(answer.outcome)
-        finally:
+        except BaseException:
             self._guest.close()
+            raise
+        finally:
             await self._operations.aclose()
 
     def deliver(self, delivery: Delivery) -> None:

@@ -1,5 +1,7 @@
-"""Guest: one execution's VM. It is made for that execution, in memory of its own, and never again
-used. Runs in the threads of a pool; while it waits it holds none.
+"""Guest: one execution's VM, made for that execution at the baseline of its bundle.
+
+Its memory is new, or was put back to the baseline byte for byte after another execution; nothing of
+one is there in the next. Runs in the threads of a pool; while it waits it holds none.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from .._protocol.codec import encode
 from .._vm.image import Baseline
 from .._vm.instance import Instance
 from .._vm.pool import VmPool
-from .._vm.watch import StoppedError, Watch
+from .._vm.reply import Reply
+from .._vm.watch import StoppedError, StopReason, Watch
 from ..errors import GuestError, ProtocolError, StepLimitError
 from .frames import (
     Answer,
@@ -72,7 +75,24 @@ class StepGuest:
 
     async def _run(self, call: Callable[[], bytes]) -> Answer:
         watch = Watch(self._seconds, patience=None)
-        return await self._pool.run(partial(self._answer, call), watch)
+        reply: Reply[Answer] = Reply()
+
+        def work() -> Callable[[], None] | None:
+            if not reply.begin():
+                return None
+            try:
+                with watch.here():
+                    answer = self._answer(call)
+            except BaseException as exc:
+                reply.fail(exc)
+            else:
+                reply.give(answer)
+                if answer.outcome is not None:
+                    return self.close  # after the answer was told: it takes as long as the call
+            return None
+
+        self._pool.hand_over(work)
+        return await reply.wait(lambda: watch.stop(StopReason.ABANDONED))
 
     # --- in a thread of the pool ------------------------------------------------------------------
 
@@ -83,12 +103,10 @@ class StepGuest:
             answer = _failed("GuestTrapError", f"the guest trapped: {trap.message.splitlines()[0]}")
         except StoppedError as exc:
             answer = _stopped(exc, self._seconds)
-        if answer.outcome is not None:
-            self.close()
         return answer
 
     def _begin(self, frame: StepFrame) -> bytes:
-        self._instance = self._baseline.fresh()
+        self._instance = self._baseline.instantiate()
         return self._instance.exchange(b"call", encode_call(frame))
 
     def _go_on(self, deliveries: Sequence[Delivery]) -> bytes:

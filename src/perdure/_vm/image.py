@@ -292,11 +292,8 @@ class Baseline:
             self._changes = tuple(self._located(pages))
         finally:
             fresh.close()
-        if is_for_steps:  # nothing of its guests is ever kept
-            self.digest = b""
-            return
         self.digest = self.image.digest()
-        bodies = rehearse(self.instantiate, self._rehearsed, bundle)
+        bodies = b"" if is_for_steps else rehearse(self.instantiate, self._rehearsed, bundle)
         if bodies:
             self.image.dictionary = Dictionary(bodies)
 
@@ -320,14 +317,14 @@ class Baseline:
         return cls(engine, bundle, Spares() if spares is None else spares)
 
     @classmethod
-    def build_for_steps(cls, engine: GuestEngine, bundle: bytes) -> Baseline:
-        """The same for guests that are made by ``fresh`` alone, and are never frozen.
+    def build_for_steps(cls, engine: GuestEngine, bundle: bytes, spares: Spares) -> Baseline:
+        """The same for guests of steps, which are never frozen.
 
         Raises:
             GuestError: the bundle does not compile.
             StoppedError: the work that this is a part of was stopped.
         """
-        return cls(engine, bundle, Spares(0), is_for_steps=True)
+        return cls(engine, bundle, spares, is_for_steps=True)
 
     def __repr__(self) -> str:
         return f"<Baseline of bundle {self.bundle[:12]}, {self.held_bytes >> 10} KiB>"
@@ -353,10 +350,6 @@ class Baseline:
     def instantiate(self) -> Instance:
         """A guest at the baseline."""
         return self._instance(self.image.memory_bytes)
-
-    def fresh(self) -> Instance:
-        """A guest at the baseline, in memory that no guest had before it, nor has after it."""
-        return self._placed(Instance(self.engine), self.image.memory_bytes, self._changes)
 
     def thaw(self, deltas: Sequence[bytes], *, sizes: Sequence[int] | None = None) -> Instance:
         """A guest with a chain of deltas applied, root first.
@@ -412,16 +405,6 @@ class Baseline:
         cell = self._spares.take(self.digest)
         changes = self._changes if cell is None else ()
         instance = Instance(self.engine, cell=cell, reclaim=self._reclaim)
-        return self._placed(instance, size, changes)
-
-    def _placed(
-        self, instance: Instance, size: int, changes: Sequence[tuple[int, int, int]]
-    ) -> Instance:
-        """The guest, with memory of this size and what the baseline has changed.
-
-        Raises:
-            SnapshotRejectedError: there is no room for it.
-        """
         try:
             instance.grow_to(size)
         except wasmtime.WasmtimeError as exc:

@@ -4,6 +4,7 @@
   const { named } = helpers;
   helpers.unavailable = (what, advice) =>
     named("UnavailableInStepContextError", what + " is not there in a step; " + advice);
+  helpers.runForm = () => undefined;
   helpers.notInStep = (what, advice) =>
     named("NotInWorkflowContextError", what + " works only in a workflow; " + advice);
 });

@@ -29,7 +29,8 @@
     await native.evaluate(module);
     const fn = mapGet(registry, id);
     if (fn === undefined) {
-      throw named("StepNotRegisteredError", "module '" + module + "' has not registered step '" + id + "'");
+      const text = "module '" + module + "' has not registered step '" + id + "'";
+      throw define(named("StepNotRegisteredError", text), "fatal", true);
     }
     return fn;
   };

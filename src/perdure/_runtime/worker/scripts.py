@@ -25,6 +25,7 @@ from ..._steps.room import GuestRoom
 from ..._vm.guest import step_engine
 from ..._vm.image import Baseline
 from ..._vm.pool import VmPool
+from ..._vm.spares import Spares
 from ..._vm.watch import Watch
 from ...abc import World
 from ...errors import BlobNotFoundError, BundleMissingError, GuestError, WorldContractError
@@ -139,6 +140,7 @@ class Scripts:
         self._loaded: OrderedDict[Digest, _Loaded] = OrderedDict()
         self._scripts: OrderedDict[tuple[Digest, str], Script] = OrderedDict()
         self._lock = anyio.Lock()
+        self._spares = Spares()
 
     def __repr__(self) -> str:
         return f"<Scripts of {len(self._loaded)} bundles, {self._room!r}>"
@@ -236,7 +238,8 @@ class Scripts:
 
         def load() -> _Loaded:
             parts, steps = step_bundle(encoded)
-            return _Loaded(Baseline.build_for_steps(step_engine(), parts), steps)
+            baseline = Baseline.build_for_steps(step_engine(), parts, self._spares)
+            return _Loaded(baseline, steps)
 
         return await self._pool.run(load, Watch(_LOAD_SECONDS, patience=_PATIENCE))
 
