@@ -19,7 +19,7 @@ class GuestBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Make ``guest.wasm`` and ``step.wasm``; skipped for an sdist, which carries the sources."""
+        """Make both; skipped for an sdist, which carries the sources."""
         if self.target_name != "wheel":
             return
         folder = Path(self.root) / GUEST

@@ -31,6 +31,7 @@ from .returns import Returns
 from .step_options import DEFAULT_QUEUE, StepOptions, checked_name, checked_options
 
 __all__ = (
+    "JS_TOPICS",
     "SCRIPT_MARK",
     "AnyStep",
     "Step",
@@ -47,6 +48,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 SCRIPT_MARK = "step//"  # how the id of a step in JavaScript begins
+JS_TOPICS = "js:"  # and the topics of their queues
 
 
 @final
@@ -112,7 +114,7 @@ def topic_of(step_id: str, queue: str = DEFAULT_QUEUE) -> str:
 
 def js_topic_of(queue: str = DEFAULT_QUEUE) -> str:
     """The queue topic of all steps in JavaScript of a queue."""
-    return f"js:{queue}"
+    return f"{JS_TOPICS}{queue}"
 
 
 def topics_of(steps: Iterable[AnyStep], queues: Collection[str]) -> set[str]:

@@ -11,6 +11,7 @@ from ..._model.events import DELIVERED, LoggedEvent
 from ..._model.runs import RunRecord, RunStatus
 from ...abc import World
 from ..step_options import DEFAULT_QUEUE
+from ..steps import JS_TOPICS, SCRIPT_MARK
 from .inspection import fold_aside, read_log
 
 __all__ = ("why_waiting",)
@@ -30,7 +31,11 @@ async def why_waiting(world: World, record: RunRecord) -> str:
         return _unclaimed_run(world.url)
     names = {entity.name for entity in _open(entities, EntityKind.STEP)}
     unclaimed = _by_queue(topic for topic in waiting if topic.partition("/")[2] in names)
-    return "; ".join(_unclaimed(queue, unclaimed[queue], world.url) for queue in sorted(unclaimed))
+    hints = [_unclaimed(queue, unclaimed[queue], world.url) for queue in sorted(unclaimed)]
+    scripts = sorted(name for name in names if name.startswith(SCRIPT_MARK))
+    if scripts and any(topic.startswith(JS_TOPICS) for topic in waiting):
+        hints.append(_unclaimed_script(scripts, world.url))
+    return "; ".join(hints)
 
 
 def _by_queue(topics: Iterable[str]) -> dict[str, list[str]]:
@@ -60,6 +65,13 @@ def _unclaimed(queue: str, steps: Sequence[str], url: str) -> str:
         f"no worker has claimed {', '.join(steps)} of queue {queue!r} yet: none serves it, or each"
         f" is busy; start one: perdure worker --steps {module} --queue {shlex.quote(queue)}"
         f" --world {url} (or in this process: Worker(world, queues=[{queue!r}]))"
+    )
+
+
+def _unclaimed_script(steps: Sequence[str], url: str) -> str:
+    return (
+        f"no worker has claimed {', '.join(steps)} yet: none serves the queue, or each is busy; "
+        f"start one: perdure worker --world {url}"
     )
 
 

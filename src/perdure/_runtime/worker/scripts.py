@@ -11,7 +11,8 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, final
+from datetime import datetime
+from typing import Protocol, final
 
 import anyio
 
@@ -252,7 +253,7 @@ class Scripts:
         return sum(loaded.baseline.held_bytes for loaded in self._loaded.values())
 
 
-def _ms(moment: Any) -> int:
+def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
