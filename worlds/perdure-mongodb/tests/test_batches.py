@@ -64,6 +64,6 @@ def test_what_is_more_than_a_message_holds_is_sent_in_several() -> None:
     documents = [{"_id": n, "payload": bytes(1 << 20)} for n in range(100)]
     commands = [command.body["documents"] for command in insert("events", documents)]
     assert [document for batch in commands for document in batch] == documents
-    assert [sum(len(d["payload"]) for d in batch) <= 40_000_000 for batch in commands] == [True] * 3
+    assert [sum(len(d["payload"]) for d in batch) <= 16_000_000 for batch in commands] == [True] * 7
     small = [{"_id": n} for n in range(5_000)]
     assert [len(command.body["documents"]) for command in insert("events", small)] == [5_000]

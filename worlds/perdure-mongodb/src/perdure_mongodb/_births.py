@@ -102,7 +102,7 @@ def _find(page: Page, run_id: RunId) -> Book | None:
 
 
 def _holder(page: Page, token: str, now_ms: int) -> HookRecord | None:
-    """Who bars a child from a token: its parent, a sibling, or another run."""
+    """The hook that bars a child from a token: its parent's, a sibling's, or another run's."""
     ours = [page.book, *(birth.book for birth in page.births.values())]
-    held = (book.blocking(token, now_ms=now_ms) for book in ours)
-    return next(filter(None, held), None) or page.holder(token)
+    hooks = (book.blocking(token, now_ms=now_ms) for book in ours)
+    return next(filter(None, hooks), None) or page.holder(token)

@@ -1,4 +1,4 @@
-"""Mail: what a run has for others and whom it waits for, as fields of its document.
+"""Mail: a run's letters for others, and those it waits for, as fields of its document.
 
 A child's end carries the payload that the run itself ended with, so that is left out here. Starts
 are not kept at all: see ``_births``.

@@ -1,4 +1,4 @@
-"""Outbox: what a run has for others lies in its document until it is there.
+"""Outbox: the letters of a run lie in its document until they are there.
 
 Everybody may bring it there at any time, several at once: an event or a watch that is there already
 changes nothing. ``outbox_at_ms`` says from when that is to be done by anybody: its writer has died.
@@ -32,12 +32,12 @@ _AT_ONCE = 20  # runs whose outbox is brought away in one look
 _TOGETHER = 50  # letters that are on their way at a time
 
 _Letter: TypeAlias = Append | Watch
-_Brought: TypeAlias = tuple[_Letter, Event | None]  # with the answer to it
+_Receipt: TypeAlias = tuple[_Letter, Event | None]  # a letter that is there, the answer to it
 
 
 @final
 class Post:
-    """Brings what runs have for others there."""
+    """Brings the letters of runs to others."""
 
     def __init__(self, handle: Handle, lander: Lander) -> None:
         self._handle = handle
@@ -62,11 +62,11 @@ class Post:
             return
         for letters in (book.watches, book.outbox):
             for at in range(0, len(letters), _TOGETHER):
-                brought = await self._bring(letters[at : at + _TOGETHER], sender)
-                await self._forget(run_id, document["n"], brought)
+                receipts = await self._bring(letters[at : at + _TOGETHER], sender)
+                await self._forget(run_id, document["n"], receipts)
 
     async def look(self) -> None:
-        """Deliver what writers that have died left, unless that was done just now."""
+        """Deliver the letters that dead writers left, unless that was done just now."""
         now = time.monotonic()
         if now - self._looked_at < EVERY:
             return
@@ -84,16 +84,16 @@ class Post:
         except MissingChunksError:  # deleted since its document was read
             return None
 
-    async def _bring(self, letters: Sequence[_Letter], sender: RunRecord) -> list[_Brought]:
+    async def _bring(self, letters: Sequence[_Letter], sender: RunRecord) -> list[_Receipt]:
         answers = await asyncio.gather(
             *(self._land(letter, sender) for letter in letters), return_exceptions=True
         )
-        brought: list[_Brought] = []
+        receipts: list[_Receipt] = []
         for letter, answer in zip(letters, answers, strict=True):
             if isinstance(answer, BaseException):
                 raise answer
-            brought.append((letter, answer))
-        return brought
+            receipts.append((letter, answer))
+        return receipts
 
     async def _land(self, letter: _Letter, sender: RunRecord) -> Event | None:
         if isinstance(letter, Watch):
@@ -120,12 +120,12 @@ class Post:
             if record is not None and record.status.is_ended:  # else it was deleted meanwhile
                 return end_of_run(watch.entity, record, now_ms=self._handle.now_ms())
 
-    async def _forget(self, run_id: RunId, n: Owner, brought: Sequence[_Brought]) -> None:
+    async def _forget(self, run_id: RunId, n: Owner, receipts: Sequence[_Receipt]) -> None:
         def settle(page: Page, now_ms: int) -> None:
-            for letter, answer in brought if page.n == n else ():
+            for letter, answer in receipts if page.n == n else ():
                 page.book.settle(letter, answer, now_ms=now_ms)
 
-        keys = {answer.key for _, answer in brought if answer is not None}
+        keys = {answer.key for _, answer in receipts if answer is not None}
         await self._lander.land(run_id, Work(needs=Needs(keys=keys), act=settle))
 
 
