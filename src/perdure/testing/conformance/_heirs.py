@@ -1,7 +1,7 @@
-"""Heirs: a writer dies on the way, at any of its I/O calls, and others bring what it has left.
+"""Heirs: a writer dies on the way, at any of its I/O calls, and others bring the letters it left.
 
 Nobody asks the writer's call again before that, as after the loss of a whole machine. A run whose
-turn has landed has its children, each once, and whoever waits for a run that has ended is told.
+turn has landed has its children, each once, and an end that has landed is told to all who wait.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Death:
 
 @final
 class Estate:
-    """One storage: who wrote there has died, and others come."""
+    """One storage whose writer has died. Others come."""
 
     def __init__(self, make: MakeWorld, clock: ManualClock) -> None:
         self._make = make
@@ -151,7 +151,7 @@ async def _after_end(estate: Estate) -> None:
 
 
 async def _live(case: Case, at: int | None, begin: Life, last: Life, will: Will) -> _Death:
-    """Have a writer do *last*, and die at an I/O call of that; then see what comes of it."""
+    """Have a writer do *last*, and die at an I/O call of that; then execute its will."""
     fail_io, death, clock = case.fail_io, _Death(at), ManualClock(1_000)
     assert fail_io is not None
     with case.fresh() as make:
@@ -191,7 +191,7 @@ async def a_dead_parents_children_are_there_once(case: Case) -> None:
 
 
 async def a_dead_runs_result_is_told(case: Case) -> None:
-    """Whoever brings the result of a run may die on the way to those who wait for it."""
+    """The bringer of a run's result may die on the way to those who wait for it."""
     await _check(case, _begin_to_wait, _complete, _after_end)
 
 
