@@ -1,0 +1,25 @@
+"""Fixtures of the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from perdure.testing.clock import ManualClock
+from tests.corpus.cases import LATER_MS
+from tests.corpus.packing import read
+
+if TYPE_CHECKING:
+    from perdure.abc import World
+
+
+@pytest.fixture
+async def kept(world_name: str, url: str) -> AsyncIterator[World]:
+    """A store of the corpus, two days later."""
+    from tests.corpus.stores import MAKE, load  # drivers of databases
+
+    await load(world_name, url, read()[world_name])
+    async with MAKE[world_name](url, ManualClock(LATER_MS)) as world:
+        yield world
