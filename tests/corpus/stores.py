@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 import bson
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 
 from perdure.abc import World
@@ -72,7 +73,7 @@ async def _load_mongodb(url: str, contents: dict[str, list[bytes]]) -> None:
         database = client.get_default_database()
         for name, documents in contents.items():
             if documents:
-                await database[name].insert_many([bson.decode(one) for one in documents])
+                await database[name].insert_many([RawBSONDocument(one) for one in documents])
 
 
 def _place_of(url: str) -> Place:

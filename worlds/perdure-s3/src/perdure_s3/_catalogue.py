@@ -71,7 +71,7 @@ class S3Catalogue(Catalogue):
         return count
 
     async def _delete(self, run_id: RunId, is_meant: Callable[[RunRecord], bool]) -> bool:
-        """Delete a run once others have what it has for them; its head may change meanwhile.
+        """Delete a run once its letters are brought; its head may change meanwhile.
 
         Returns:
             Whether a run that is meant was there.

@@ -1,4 +1,4 @@
-"""Family: what a head keeps of the runs that its run starts, watches and is watched by.
+"""Family: the runs that a run starts, watches and is watched by, as its head keeps them.
 
 Most runs have none of it, and their heads no place for it.
 """

@@ -130,7 +130,7 @@ class Head:
         return (*self.family.starts, *self.family.watches, *self.outbox)
 
     def has_mail(self, now_ms: int) -> bool:
-        """Whether it is time to look after what it has for others."""
+        """Whether it is time to look after its letters."""
         due_ms = outbox_due_ms(self.letters)
         return due_ms is not None and due_ms <= now_ms
 

@@ -1,4 +1,4 @@
-"""Outbox: bringing what a run has for others there.
+"""Outbox: bringing a run's letters to others.
 
 All that one other run gets is one write of its head. Everybody may do it at any time, several at
 once: a letter that is there already changes nothing.
@@ -143,18 +143,18 @@ def _missing(letter: Letter, now_ms: int) -> Event | None:
 
 @final
 class Courier:
-    """Brings there what writers that died have left."""
+    """Brings the letters of writers that died."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._put_off: dict[RunId, int] = {}  # runs whose letters cannot be brought, until when
 
     def is_due(self, head: Head, now_ms: int) -> bool:
-        """Whether it is time to look after what the run has for others."""
+        """Whether it is time to look after the run's letters."""
         return head.has_mail(now_ms) and self._put_off.get(head.record.run_id, 0) <= now_ms
 
     async def bring(self, heads: Iterable[Head]) -> None:
-        """Bring what these runs have; one whose letters cannot be brought is no other's trouble."""
+        """Bring the letters of these runs; one that cannot be brought is no other's trouble."""
         now_ms = self._handle.now_ms()
         self._put_off = {run_id: at for run_id, at in self._put_off.items() if at > now_ms}
         await each(self._bring(head.record.run_id) for head in heads if self.is_due(head, now_ms))
