@@ -61,7 +61,8 @@ def test_it_is_built_again_when_a_source_changed(
     builder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = tmp_path / "sources"
-    (sources / "prelude").mkdir(parents=True)
+    for folder in ("prelude", "step_prelude"):
+        (sources / folder).mkdir(parents=True)
     for path in builder._inputs():
         copy = sources / path.relative_to(builder.HERE)
         copy.write_bytes(path.read_bytes())
@@ -318,7 +319,8 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
     """The hook as the package's build runs it, by a Python whose index cannot be reached."""
     project = tmp_path / "project"
     guest = project / "src/perdure/_guest"
-    (guest / "prelude").mkdir(parents=True)
+    for folder in ("prelude", "step_prelude"):
+        (guest / folder).mkdir(parents=True)
     (project / "hatch_build.py").write_bytes((ROOT / "hatch_build.py").read_bytes())
     for path in (ROOT / "src/perdure/_guest").rglob("*.*"):
         if path.suffix in (".py", ".c", ".cpp", ".h", ".js"):

@@ -206,7 +206,7 @@ async def test_a_step_that_is_not_in_the_bundle_fails_at_once(world: World) -> N
         run = await start(workflow, [], world=world)
         with pytest.raises(RunFailedError, match="has not registered step") as failure:
             await run.result(timeout=20)
-    assert failure.value.error.name == "StepNotRegisteredError"  # type: ignore[attr-defined]
+    assert failure.value.error.name == "StepNotRegisteredError"  # type: ignore[attr-defined]  # of any type
 
 
 @pytest.mark.parametrize(

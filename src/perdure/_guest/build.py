@@ -183,7 +183,7 @@ def _input_digest(guest: str) -> str:
 
 
 def _compile(place: Path) -> bytes:
-    """The guest that the last part of *place* names; its files are there, what is shared beside."""
+    """Compile the guest that the last part of *place* names; shared files lie beside it."""
     shared, guest = place.parent, place.name
     objects = _shared_objects(shared)
     place.mkdir()
@@ -206,7 +206,7 @@ def _unpacked(folder: Path, package: tuple[str, str]) -> Path:
 
 
 def _shared_objects(shared: Path) -> list[Path]:
-    """What both guests have; compiled once."""
+    """Compile the sources that are the same in both guests, once."""
     folder = shared / "objects"
     if not folder.is_dir():
         engine, url = _engine_sources(shared), _url_object(shared)

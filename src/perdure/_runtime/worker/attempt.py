@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from inspect import isawaitable, iscoroutine
 from threading import Event as Signal, Lock
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, cast, final
 
 import anyio
 import cbor2
@@ -290,19 +290,7 @@ class Attempt:
     async def _scripted(self, perform: Callable[[Attempt], Awaitable[bytes]]) -> bytes:
         """The same of a step in JavaScript, whose guest encodes it."""
         entered.set(self)
-        try:
-            payload = await perform(self)
-            if self._outputs is not None:
-                await self._outputs.finish()
-        except Exception:
-            if self._outputs is not None:
-                await self._outputs.settle()
-            raise
-        except BaseException:
-            if self._outputs is not None:
-                self._outputs.abandon()
-            raise
-        return payload
+        return await self._payload(perform(self))
 
     async def _watched(self) -> bytes:
         """The same where it is to hear that it is not wanted any more."""
@@ -350,6 +338,8 @@ class Attempt:
         finally:
             if self._watch is not None:
                 self._watch.close()
+        if self._step.perform is not None:
+            return cast("bytes", result)
         payload = encode_scalar(result)  # most results are scalars, and all of these are small
         if payload is not None:
             return payload
@@ -478,14 +468,9 @@ class Attempt:
     # --- what a script may ask: ``scripts.Execution`` ---------------------------------------------
 
     @property
-    def message_id(self) -> str:
-        """The step's id in its world."""
-        return self._claim.message.message_id
-
-    @property
-    def claims(self) -> int:
-        """How often it was claimed."""
-        return self._claim.claims
+    def claim(self) -> MessageClaim:
+        """The claim of its message."""
+        return self._claim
 
     @property
     def input(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Scripting: how a worker runs steps in JavaScript, as it was told; nothing is loaded for that."""
+"""Scripting: the options of a worker for steps in JavaScript; nothing is loaded for them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ from ..._vm.pool import VmPool
 from ...errors import UsageError
 from ..arguments import checked_text, iterable
 
-__all__ = ("Scripting", "checked_env", "checked_step_limits")
+__all__ = ("Scripting", "checked_scripting")
 
 
 @value_class
 class Scripting:
-    """What the steps in JavaScript of one worker may use."""
+    """Limits and environment of the steps in JavaScript of one worker."""
 
     pool: VmPool  # that their guests run in
     limits: StepLimits = field(default_factory=StepLimits)
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)  # may be secrets
 
 
-def checked_env(value: object) -> dict[str, str]:
+def checked_scripting(pool: VmPool, *, limits: object, env: object) -> Scripting:
+    """A worker's options for steps in JavaScript, if each is one.
+
+    Raises:
+        UsageError: one is not; names it.
+    """
+    return Scripting(pool=pool, limits=_checked_limits(limits), env=_checked_env(env))
+
+
+def _checked_env(value: object) -> dict[str, str]:
     """Texts by name for ``process.env``: a mapping, or names in the environment of this process.
 
     Raises:
@@ -53,7 +62,7 @@ def _text_of(name: str) -> str:
     return text
 
 
-def checked_step_limits(value: object) -> StepLimits:
+def _checked_limits(value: object) -> StepLimits:
     """Limits of steps in JavaScript; None is the default.
 
     Raises:

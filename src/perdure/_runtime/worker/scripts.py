@@ -18,6 +18,7 @@ import anyio
 
 from ..._core.retries import RetryPolicy
 from ..._model.ids import Digest, RunId
+from ..._model.queue import MessageClaim
 from ..._steps.driver import Driver
 from ..._steps.frames import StepFrame, step_bundle
 from ..._steps.guest import StepGuest
@@ -50,13 +51,8 @@ class Execution(Protocol):
     """One execution, as an ``Attempt`` is it."""
 
     @property
-    def message_id(self) -> str:
-        """The step's id in its world."""
-        ...
-
-    @property
-    def claims(self) -> int:
-        """How often it was claimed."""
+    def claim(self) -> MessageClaim:
+        """The claim of its message."""
         ...
 
     @property
@@ -170,7 +166,7 @@ class Scripts:
         async with self._room.seat() as seat:
             limits = self._scripting.limits
             guest = StepGuest(loaded.baseline, self._pool, turn_seconds=limits.turn_seconds)
-            is_held = execution.claims > 1 and not script.is_known
+            is_held = execution.claim.claims > 1 and not script.is_known
             frame = self._frame(script, execution, hold=is_held)
             operations = Operations({}, most=limits.operations)
             doors = _Doors(self._world, execution)
@@ -263,7 +259,9 @@ class _Doors:
 
     def __init__(self, world: World, execution: Execution) -> None:
         self._world = world
-        self._execution = execution
+        self._run_id = execution.run_id
+        self._writer = execution.claim.message.message_id
+        self._attempt = execution.claim.claims
         self._sequence = 0
         _, step = execution()
         name = step.step.rpartition("/")[2]
@@ -271,25 +269,24 @@ class _Doors:
 
     async def print(self, lines: Sequence[tuple[str, str]]) -> None:
         """Write console lines to the run's log, marked with the step."""
-        execution = self._execution
         chunks = [self._line(level, text) for level, text in lines]
         sequence, self._sequence = self._sequence, self._sequence + 1
         try:
             await self._world.streams.append(
-                execution.run_id,
+                self._run_id,
                 "log",
                 chunks,
-                writer=execution.message_id,
+                writer=self._writer,
                 sequence=sequence,
-                attempt=execution.claims,
+                attempt=self._attempt,
             )
         except Exception as exc:
             _log.warning(
                 "%d lines of step %s were not written to the log: %s",
                 len(lines),
-                execution.message_id,
+                self._writer,
                 exc,
-                extra=of_step(execution.message_id),
+                extra=of_step(self._writer),
             )
 
     def _line(self, level: str, text: str) -> bytes:

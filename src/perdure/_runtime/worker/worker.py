@@ -47,7 +47,7 @@ from .lifetime import Lifetime
 from .local_runs import LocalRuns
 from .loop_watch import LoopWatch
 from .runners import Runners, Work
-from .scripting import Scripting, checked_env, checked_step_limits
+from .scripting import checked_scripting
 
 __all__ = ("Worker",)
 
@@ -97,8 +97,7 @@ class Worker:
         limits: instructions, memory and size of values that each run may use here; None is
             ``Limits()``. A run keeps those of the worker that began it; one that is rebuilt from
             its log has those of the worker that rebuilds it, so all should have the same.
-        js_steps: what each execution of a step in JavaScript may use here; None is
-            ``StepLimits()``.
+        js_steps: limits of each execution of a step in JavaScript; None is ``StepLimits()``.
         env: the ``process.env`` of steps in JavaScript: texts by name, or names that are looked up
             in this process's environment. Nothing else of it is told to them.
         on_run_completed: called, and awaited if it is async, with the ``RunEnd`` of each run that
@@ -161,9 +160,7 @@ class Worker:
             leases=self._leases,
             slots=self._slots,
             run=self._run,
-            scripting=Scripting(
-                pool=self._pool, limits=checked_step_limits(js_steps), env=checked_env(env)
-            ),
+            scripting=checked_scripting(self._pool, limits=js_steps, env=env),
         )
         self._watch = LoopWatch(world, self._leases, self._execution)
         self._shared = self._carrying(
