@@ -1,7 +1,7 @@
 """Scripts: steps in JavaScript as a worker runs them, each from the bundle of its run.
 
 Imported when a worker has the first of them. A bundle is loaded once while it is used; each
-execution has a guest of its own. Retries, leases and what comes of it are those of every step.
+execution has a guest of its own. Its retries, leases and outcome are those of every step.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Script:
         """The payload of its result.
 
         Raises:
-            Exception: of any kind: what it threw, or what kept it from running.
+            Exception: of any kind: the step threw it, or could not run for it.
         """
         return await self._scripts.perform(self, execution)
 
@@ -156,7 +156,7 @@ class Scripts:
         """The payload of the step's result.
 
         Raises:
-            Exception: of any kind: what it threw, or what kept it from running.
+            Exception: of any kind: the step threw it, or could not run for it.
         """
         loaded = await self._get(script.bundle, execution.run_id)
         if script.id not in loaded.steps:

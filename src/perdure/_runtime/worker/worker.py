@@ -47,7 +47,7 @@ from .lifetime import Lifetime
 from .local_runs import LocalRuns
 from .loop_watch import LoopWatch
 from .runners import Runners, Work
-from .scripting import checked_scripting
+from .scripting import Scripting, checked_scripting
 
 __all__ = ("Worker",)
 
@@ -154,14 +154,7 @@ class Worker:
             perform=self._perform,
             timing=self._timing,
         )
-        self._execution = Execution(
-            world,
-            self.steps,
-            leases=self._leases,
-            slots=self._slots,
-            run=self._run,
-            scripting=checked_scripting(self._pool, limits=js_steps, env=env),
-        )
+        self._execution = self._executing(checked_scripting(self._pool, limits=js_steps, env=env))
         self._watch = LoopWatch(world, self._leases, self._execution)
         self._shared = self._carrying(
             snapshot_lag=checked_count("snapshot_lag", snapshot_lag, least=0),
@@ -171,6 +164,16 @@ class Worker:
             callbacks=Callbacks(world, on_run_completed, on_run_failed, self._run),
         )
         self._local = self._local_runs()
+
+    def _executing(self, scripting: Scripting) -> Execution:
+        return Execution(
+            self.world,
+            self.steps,
+            leases=self._leases,
+            slots=self._slots,
+            run=self._run,
+            scripting=scripting,
+        )
 
     def _local_runs(self) -> LocalRuns:
         return LocalRuns(
