@@ -14,9 +14,7 @@ from threading import Event as Signal, Lock
 from typing import Any, TypeAlias, cast, final
 
 import anyio
-import cbor2
 
-from ..._core.plain import load_plain
 from ..._core.retries import (
     Fail,
     Proceed,
@@ -26,15 +24,14 @@ from ..._core.retries import (
     planned_delay_ms,
 )
 from ..._core.turn import end_key
-from ..._model.commands import ScheduleStep
 from ..._model.constructors import make_event
 from ..._model.events import Event, EventType, Fact
-from ..._model.ids import EntityId, RunId
+from ..._model.ids import RunId
 from ..._model.queue import Lease, MessageClaim
 from ..._protocol.codec import encode_scalar
-from ..._value_class import constructor, value_class
+from ..._value_class import value_class
 from ...abc import World
-from ...errors import FatalError, StepLostError, StepTimeoutError, WorldContractError
+from ...errors import FatalError, StepLostError, StepTimeoutError
 from ..aborts import AbortWatch
 from ..crossings import tell_crossings
 from ..log_fields import Fields, first_line, of_step, told_by
@@ -48,83 +45,18 @@ from ..payloads import (
     encode_here,
 )
 from ..signals import ABORT_MARK
-from ..steps import SCRIPT_MARK, AnyStep
+from ..steps import AnyStep
 from ..streams.outputs import Outputs
 from .bodies import Body, Hosts, Raised
 from .failures import asked_delay_ms, exhausted, is_fatal, unhandled
+from .step_call import StepCall
 from .threads import Awaited, Thread
 
-__all__ = ("Attempt", "Ended", "Result", "Retrying", "StepCall", "make_call")
+__all__ = ("Attempt", "Ended", "Result", "Retrying")
 
 _log = logging.getLogger("perdure")
 _NO_KEYWORDS = Keywords()
 _asking = Lock()  # for a step's stop event
-
-
-@value_class
-class StepCall:
-    """A step message's body."""
-
-    entity: EntityId
-    step: str
-    args: bytes
-    workflow: str
-    run_started_ms: int
-    created_ms: int
-    base_url: str  # of the run
-    bundle: str = ""  # of the run, of a step in JavaScript: its digest
-
-    @staticmethod
-    def encode(
-        command: ScheduleStep,
-        *,
-        workflow: str,
-        run_started_ms: int,
-        created_ms: int,
-        base_url: str,
-        bundle: str,
-    ) -> bytes:
-        """The body of the message that asks for it."""
-        parts: list[object] = [command.id, command.step, command.args, workflow]
-        parts += run_started_ms, created_ms, base_url
-        if command.step[:6] == SCRIPT_MARK:
-            parts.append(bundle)
-        data: bytes = cbor2.dumps(parts)
-        return data
-
-    @classmethod
-    def decoded(cls, body: bytes) -> StepCall:
-        """The call in a message body.
-
-        Raises:
-            WorldContractError: it is damaged, or of a later version.
-        """
-        try:
-            parts = load_plain(body, depth=1)
-            entity, step, args, workflow, run_started_ms, created_ms, base_url, *more = parts
-            if not (isinstance(step, str) and isinstance(args, bytes) and type(base_url) is str):
-                raise TypeError("it is another kind of message")
-            bundle: object = more[0] if more else ""
-            if len(more) > 1 or type(bundle) is not str:
-                raise TypeError("it is another kind of message")
-        except (TypeError, ValueError) as exc:
-            raise WorldContractError(
-                f"a step's message cannot be read ({type(exc).__name__}): the store is damaged, or"
-                " a later version of perdure has written to it"
-            ) from exc
-        return cls(
-            entity=entity,
-            step=step,
-            args=args,
-            workflow=workflow,
-            run_started_ms=run_started_ms,
-            created_ms=created_ms,
-            base_url=base_url,
-            bundle=bundle,
-        )
-
-
-make_call = constructor(StepCall)
 
 
 @value_class(kw_only=False)

@@ -28,12 +28,13 @@ from ..containment import ends_worker
 from ..log_fields import of_step
 from ..slots import Slots
 from ..steps import SCRIPT_MARK, AnyStep
-from .attempt import Attempt, Ended, Result, Retrying, StepCall
+from .attempt import Attempt, Ended, Result, Retrying
 from .bodies import Hosts
 from .leases import Leases
 from .lending import Lending
 from .runners import Work
 from .scripting import Scripting
+from .step_call import StepCall
 from .threads import Thread
 
 __all__ = ("Begun", "Execution")
