@@ -34,18 +34,13 @@ def flow_of(
             "key": name,
             "line": 1,
             "nested": name in set(nested),
+            "this": name in set(nested),
         }
         for name in every
     }
-    listed = ", ".join(f"{name} as _{name}" for name in every)
-    wrappers = "\n".join(
-        f"async function {name}(...args) {{ return await _{name}(args, undefined, []); }}"
-        for name in every
-        if name not in set(nested)
-    )
+    listed = ", ".join(every)
     source = f"""import {{ sleep, getWritable, createHook, getWorkflowMetadata }} from "workflow";
 import {{ {listed} }} from "python:steps";
-{wrappers}
 export async function flow(...args) {{ "use workflow";
 {body}
 }}

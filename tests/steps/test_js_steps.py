@@ -274,7 +274,8 @@ async def test_a_step_gets_the_environment_that_is_allowed(
 
 async def test_a_step_in_a_function_gets_its_closure_and_this(world: World) -> None:
     steps = 'step("f", ([x]) => async function (y) { return [this.z, x, y]; });'
-    body = "return await _f([1], { z: 3 }, [2]);"
+    use = 'globalThis[Symbol.for("WORKFLOW_USE_STEP")]("step//./steps//f", () => [2])'
+    body = f"return await {use}.call({{ z: 3 }}, 1);"
     async with Worker(world, steps=[]):
         run = await start(flow_of(body, steps, nested=["f"]), [], world=world)
         assert await run.result(timeout=20) == [3, 2, 1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TypeAlias
 
 import cbor2
@@ -15,9 +15,11 @@ from tree_sitter import Node
 
 from .._value_class import value_class
 from ..errors import CompileError
+from .assembly import File, assemble, check_ids
 from .diagnostics import Diagnostic, diagnose, suggest
-from .directives import FoundWorkflow, find_workflows
+from .directives import Directives, FoundWorkflow, find_directives
 from .erase import erase
+from .forms import FileForms
 from .imports import (
     Look,
     ModuleImports,
@@ -46,15 +48,19 @@ class Bundle:
     entry: str
     export: str
     name: str
-    modules: Mapping[str, str]  # specifier -> JavaScript
+    modules: Mapping[str, str]  # specifier -> JavaScript, for workflows
     steps: Mapping[str, Mapping[str, str]]  # python module -> name -> step id
     workflows: tuple[FoundWorkflow, ...]  # all of the entry module
     encoded: bytes
     digest: str  # sha256 hex of encoded
+    step_modules: Mapping[str, str] = field(default_factory=dict[str, str])  # for the step guest
+    js_steps: Mapping[str, Mapping[str, object]] = field(
+        default_factory=dict[str, Mapping[str, object]]
+    )  # id -> where it is
 
     @property
     def step_ids(self) -> frozenset[str]:
-        """The ids of every step that is imported."""
+        """The ids of every Python step that is imported."""
         return frozenset(step for names in self.steps.values() for step in names.values())
 
     def __repr__(self) -> str:
@@ -92,7 +98,7 @@ class _Compiler:
     def __init__(self, read: Read, look: Look) -> None:
         self.read, self.look = read, look
         self.texts: dict[str, str | Refusal | None] = {}
-        self.modules: dict[str, str] = {}
+        self.files: dict[str, File] = {}
         self.erased: dict[str, Source] = {}
         self.sources: dict[str, Source] = {}
         self.steps: dict[str, dict[str, str]] = {}
@@ -122,6 +128,7 @@ class _Compiler:
             )
         for specifier, imports in links:
             self.check_links(specifier, imports)
+        self.problems += check_ids(self.files)
 
     def find(self, base: str, name: str) -> str | None:
         return resolve(base, name, lambda tried: isinstance(self.text(tried), str))
@@ -152,30 +159,38 @@ class _Compiler:
         self.problems += erasure.problems
         source, failures = parse(specifier, erasure.script, text=text, mask=erasure.mask)
         self.sources[specifier] = source
-        self.modules[specifier] = erasure.script
         self.workflows[specifier] = []
         if erasure.is_unreadable or failures:
             self.problems += () if erasure.problems else failures
             return ModuleImports()
         if not erasure.problems:
             self.erased[specifier] = source
-        workflows, misuses = find_workflows(source)
-        self.workflows[specifier] = workflows
-        self.problems += misuses
-        imports = read_imports(source, source, self.look)
+        directives = find_directives(source)
+        self.workflows[specifier] = directives.workflows
+        self.problems += directives.problems
+        imports = read_imports(source, source, self.look, steps=directives.steps)
         self.problems += imports.problems
         for module, names in imports.steps.items():
             self.steps.setdefault(module, {}).update(names)
+        self.keep(source, imports, directives)
         return imports
+
+    def keep(self, source: Source, imports: ModuleImports, directives: Directives) -> None:
+        forms = FileForms(source, directives)
+        self.problems += forms.problems
+        self.files[source.file] = File(source=source, imports=imports, forms=forms)
 
     def data(self, specifier: str, text: str) -> ModuleImports:
         script, problems = json_module(specifier, text)
         self.problems += problems
-        self.modules[specifier], self.workflows[specifier] = script, []
-        self.sources[specifier], _ = parse(specifier, script)
+        self.workflows[specifier] = []
+        source, _ = parse(specifier, script)
+        self.sources[specifier] = source
         if not problems:
-            self.erased[specifier] = self.sources[specifier]
-        return ModuleImports()
+            self.erased[specifier] = source
+        imports = ModuleImports()
+        self.keep(source, imports, Directives())
+        return imports
 
     def check_links(self, specifier: str, imports: ModuleImports) -> None:
         source = self.sources[specifier]
@@ -218,22 +233,32 @@ class _Compiler:
 
     def bundle(self, entry: str, export: str) -> Bundle:
         name = export if export != "default" else entry.rsplit("/", 1)[-1].split(".")[0]
-        fields = {
+        parts = assemble(entry, self.files, self.find)
+        fields: dict[str, object] = {
             "format": 1,
             "entry": entry,
             "export": export,
             "name": name,
-            "modules": self.modules,
+            "modules": parts.modules,
             "steps": self.steps,
         }
+        if parts.js_steps:
+            fields |= {
+                "format": 2,
+                "step_modules": parts.step_modules,
+                "js_steps": parts.js_steps,
+                "workflows": parts.workflows,
+            }
         encoded = cbor2.dumps(fields, canonical=True)
         return Bundle(
             entry=entry,
             export=export,
             name=name,
-            modules=self.modules,
+            modules=parts.modules,
             steps=self.steps,
             workflows=tuple(self.workflows[entry]),
             encoded=encoded,
             digest=hashlib.sha256(encoded).hexdigest(),
+            step_modules=parts.step_modules,
+            js_steps=parts.js_steps,
         )

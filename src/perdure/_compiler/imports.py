@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -89,20 +90,30 @@ def levels_above(base: str, name: str) -> int:
     return sum(part == ".." for part in parts)
 
 
-def read_imports(source: Source, erased: Source, look: Look = lambda name: None) -> ModuleImports:
+def read_imports(
+    source: Source,
+    erased: Source,
+    look: Look = lambda name: None,
+    *,
+    steps: Sequence[Node] = (),
+) -> ModuleImports:
     """The imports that are left once types are gone, checked.
 
     Args:
         source: as written, for excerpts.
         erased: the JavaScript, at the same places.
         look: returns the contents of a Python module; None where they are not known.
+        steps: the functions that are JavaScript steps, in order: they may load as they please.
     """
     reader = _Reader(source, erased, look)
+    starts = [step.start_byte for step in steps]
     for node in walk(erased.root):
         if node.type in {"import_statement", "export_statement"}:
             reader.statement(node)
         elif node.type == "call_expression":
-            reader.call(node)
+            outer = bisect_right(starts, node.start_byte) - 1
+            if outer < 0 or not any(node.end_byte <= s.end_byte for s in steps[: outer + 1]):
+                reader.call(node)
     return reader.imports
 
 

@@ -527,7 +527,9 @@ EXPORT("load") int load(uint32_t n) {
     bundle = cbor_decode(ctx, arena.request, n, NULL);
     if (JS_IsException(bundle) || !JS_IsObject(bundle)) return MALFORMED;
     steps_table = JS_GetPropertyStr(ctx, bundle, "steps");
-    JSValue imported = call_helper(ctx, "importSteps", 1, (JSValueConst *)&steps_table);
+    JSValueConst tables[2] = {steps_table, JS_GetPropertyStr(ctx, bundle, "js_steps")};
+    JSValue imported = call_helper(ctx, "importSteps", 2, tables);
+    JS_FreeValue(ctx, (JSValue)tables[1]);
     if (JS_IsException(imported)) return answer_error(JS_GetException(ctx));
     JS_FreeValue(ctx, imported);
     JSValue entry = JS_GetPropertyStr(ctx, bundle, "entry");

@@ -47,6 +47,7 @@ __all__ = (
     "encode_start",
     "imported_steps",
     "make_delivery",
+    "workflow_part",
 )
 
 # Of what the guest may say: it keeps to these, so more is a guest that is not ours.
@@ -111,9 +112,21 @@ make_delivery = constructor(GuestDelivery)
 
 
 def imported_steps(bundle: bytes) -> frozenset[str]:
-    """The ids of the steps that a bundle imports: those it may call."""
-    tables: dict[str, dict[str, str]] = cbor2.loads(bundle)["steps"]
-    return frozenset(step for table in tables.values() for step in table.values())
+    """The ids of the steps that a bundle may call: those it imports, and its own."""
+    fields = cbor2.loads(bundle)
+    tables: dict[str, dict[str, str]] = fields["steps"]
+    imported = frozenset(step for table in tables.values() for step in table.values())
+    return imported.union(fields.get("js_steps", ()))
+
+
+def workflow_part(bundle: bytes) -> bytes:
+    """A bundle as workflow guests take it: without the form of its modules for steps."""
+    if b"step_modules" not in bundle:
+        return bundle
+    fields = cbor2.loads(bundle)
+    fields.pop("step_modules", None)
+    part: bytes = cbor2.dumps(fields, canonical=True)
+    return part
 
 
 def encode_start(frame: StartFrame) -> bytes:

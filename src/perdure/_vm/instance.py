@@ -28,6 +28,7 @@ from .._protocol.frames import (
     encode_evaluate,
     encode_resume,
     encode_start,
+    workflow_part,
 )
 from .._value_class import value_class
 from ..errors import GuestError, ProtocolError
@@ -150,7 +151,7 @@ class Instance:
         Raises:
             GuestError: they do not compile.
         """
-        ok, payload = decode_result(self._call(b"load", bundle))
+        ok, payload = decode_result(self._call(b"load", workflow_part(bundle)))
         if not ok:
             raise _as_error(payload)
 

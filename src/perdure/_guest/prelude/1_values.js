@@ -123,7 +123,8 @@
     if (keys(props).length) inner.props = props;
     return [ERROR, inner];
   };
-  // Which functions are steps, by the function itself: no property of one says so.
+  // Which functions are steps, by the function itself: no property of one says so. Its id, or a
+  // function that returns the form of a reference with what it has captured.
   const steps = new WeakMap();
   helpers.steps = steps;
   const describers = {
@@ -131,8 +132,9 @@
     regexp: (v) => [21066, [regexpSource(v), native.regexpFlags(v)]],
     error: describeError,
     function: (v) => {
-      const id = weakGet(steps, v);
-      return id === undefined ? "a function is not data" : [STEP, { __proto__: null, id }];
+      const step = weakGet(steps, v);
+      if (step === undefined) return "a function is not data";
+      return [STEP, typeof step === "string" ? { __proto__: null, id: step } : step()];
     },
     promise: () => "a Promise is not data; await it first",
   };
@@ -201,7 +203,7 @@
     if (tag === VIEW) return new DV(native.buffer(inner));
     if (tag === 64) return inner;
     if (tag === STREAM) return helpers.streamHandle(inner);
-    if (tag === STEP) return helpers.stepFunction(own(inner, "id"));
+    if (tag === STEP) return helpers.stepFunction(own(inner, "id"), own(inner, "closure"), own(inner, "this"));
     if (tag === ABORT) return helpers.reviveAbort(inner);
     if (tag === RUN) return helpers.reviveRun(inner);
     const revive = mapGet(helpers.fetchTags, tag);

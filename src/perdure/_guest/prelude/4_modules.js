@@ -52,7 +52,8 @@
   }
 
   // The steps that a bundle's modules import are those it may call; asked once, when it is loaded.
-  helpers.importSteps = (tables) => {
+  helpers.importSteps = (tables, own) => {
+    helpers.registerSteps(own);
     const imported = isObject(tables) ? keys(tables) : [];
     for (let m = 0; m < imported.length; m++) {
       const table = tables[imported[m]], names = keys(table);

@@ -35,15 +35,21 @@
     return fn;
   };
   // A reference to a step, in a step: a function that runs it here and now.
-  helpers.stepFunction = (id, closure = undefined) => {
+  helpers.stepFunction = (id, closure = undefined, bound = undefined) => {
     if (typeof id !== "string") throw new TypeError("a step reference without an id");
+    const values = () => typeof closure === "function" ? closure() : closure;
     const call = async function (...args) {
       const fn = await evaluated(id);
-      const body = entryOf(id).nested ? fn(closure === undefined ? [] : closure()) : fn;
-      return apply(body, this, args);
+      const body = entryOf(id).nested ? fn(values() ?? []) : fn;
+      return apply(body, bound === undefined ? this : bound, args);
     };
     define(call, "name", slice(id, max(lastIndexOf(id, "/"), lastIndexOf(id, ":")) + 1));
-    weakSet(steps, call, id);
+    weakSet(steps, call, () => {
+      const reference = { __proto__: null, id };
+      if (closure !== undefined) reference.closure = values();
+      if (bound !== undefined) reference.this = bound;
+      return reference;
+    });
     return call;
   };
   give("WORKFLOW_USE_STEP", (id, closure) => helpers.stepFunction(id, closure));

@@ -1,0 +1,119 @@
+"""Forms: a file's JavaScript for workflows and for steps. Pure.
+
+A file without steps has one form, its script, but for workflows that it must be made to export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from .._value_class import value_class
+from .diagnostics import Diagnostic
+from .directives import Directives, FoundWorkflow
+from .parse import Source
+from .paths import module_path
+from .rewriting import Rewriting, quoted
+from .scopes import Scopes
+from .shaking import drop_unused
+from .step_form import write_registrations, write_stubs
+from .step_functions import StepFunction, read_steps
+from .workflow_form import outermost, write_proxies
+
+__all__ = ("FileForms", "Form")
+
+
+@value_class
+class Form:
+    """One of the two forms."""
+
+    script: str
+    dropped: frozenset[int]  # imports that are not in it, by their first byte
+
+
+class FileForms:
+    """The forms of a file; each is written when it is asked for."""
+
+    def __init__(self, source: Source, directives: Directives) -> None:
+        self._source, self._directives = source, directives
+        self._scopes = Scopes(source) if directives.steps else None
+        self.steps: list[StepFunction] = []
+        self.problems: list[Diagnostic] = []
+        if self._scopes is not None:
+            self.steps, self.problems = read_steps(source, directives.steps, self._scopes)
+
+    @property
+    def workflows(self) -> list[FoundWorkflow]:
+        """The file's workflows."""
+        return self._directives.workflows
+
+    def identities(self) -> Iterator[tuple[str, Node]]:
+        """The id of each workflow and step, with its function."""
+        path = module_path(self._source.file)
+        for workflow, body in zip(self.workflows, self._directives.bodies, strict=True):
+            yield f"workflow//{path}//{workflow.path}", body
+        for step in self.steps:
+            yield step.id, step.node
+
+    def workflow(self) -> Form:
+        """The form for workflows."""
+        rewriting = Rewriting(self._source)
+        dropped = list[Node]()
+        if self._scopes is not None:
+            write_proxies(self._source, self.steps, rewriting)
+            pieces = [(step.node.start_byte, step.node.end_byte) for step in outermost(self.steps)]
+            dropped = self._shake(self._scopes, pieces, rewriting)
+        for workflow in self._directives.workflows:
+            if workflow.unexported:
+                rewriting.insert(len(self._source.script), _export(workflow.unexported))
+        return _form(rewriting, dropped)
+
+    def step(self) -> Form:
+        """The form for steps."""
+        source, directives = self._source, self._directives
+        if not (self.steps or directives.workflows):
+            return Form(script=source.script.decode(), dropped=frozenset())
+        rewriting = Rewriting(source)
+        workflows = list(zip(directives.workflows, directives.bodies, strict=True))
+        write_stubs(source, workflows, self.steps, rewriting)
+        write_registrations(source, self.steps, directives.bodies, rewriting)
+        scopes = self._scopes or Scopes(source)
+        dropped = self._shake(scopes, self._left_out(), rewriting)
+        return _form(rewriting, dropped)
+
+    def _shake(
+        self, scopes: Scopes, pieces: list[tuple[int, int]], rewriting: Rewriting
+    ) -> list[Node]:
+        functions = (*self._directives.bodies, *self._directives.steps)
+        keep = [function.start_byte for function in functions]
+        return drop_unused(self._source, scopes, pieces, rewriting, keep=keep)
+
+    def _left_out(self) -> list[tuple[int, int]]:
+        """The pieces of workflows around their steps."""
+        pieces: list[tuple[int, int]] = []
+        steps = outermost(self.steps)
+        for body in sorted(self._directives.bodies, key=_place_of):
+            start = body.start_byte
+            for step in steps:
+                if body.start_byte < step.node.start_byte < body.end_byte:
+                    pieces.append((start, step.node.start_byte))
+                    start = step.node.end_byte
+            pieces.append((start, body.end_byte))
+        return pieces
+
+
+def _form(rewriting: Rewriting, dropped: list[Node]) -> Form:
+    imports = frozenset(n.start_byte for n in dropped if n.type == "import_statement")
+    return Form(script=rewriting.text(), dropped=imports)
+
+
+def _export(expression: str) -> str:
+    if "." not in expression:
+        return f"\n;export {{ {expression} }};"
+    name = "__perdure_" + expression.replace(".", "_")
+    return f"\n;const {name} = {expression}; export {{ {name} as {quoted(expression)} }};"
+
+
+def _place_of(node: Node) -> int:
+    return node.start_byte

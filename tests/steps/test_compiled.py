@@ -1,0 +1,71 @@
+"""Steps in JavaScript as the compiler makes them of a source, on real workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from perdure import Worker, Workflow, start
+from perdure.abc import World
+from perdure.model import EventType
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = """
+import { FatalError } from "workflow";
+const rate: number = 2;
+export async function double(n: number): Promise<number> {
+  "use step";
+  return n * rate;
+}
+async function flaky(): Promise<void> {
+  "use step";
+  throw new FatalError("no");
+}
+flaky.maxRetries = 0;
+async function apply(f: (n: number) => Promise<number>, n: number) {
+  "use step";
+  return await f(n);
+}
+async function pick(name: string) { "use step"; return name === "double" ? double : flaky; }
+const tools = { math: { async cube(n: number) { "use step"; return n ** 3; } } };
+async function named(this: { name: string }) { "use step"; return this.name; }
+class Jobs {
+  static async run(n: number) {
+    "use workflow";
+    let k = 10;
+    const add = async (m: number) => {
+      "use step";
+      return n + k + m;
+    };
+    const first = await add(1);
+    k = 20;
+    const failure = await flaky().catch((error) => [error.name, error.message, error.stack]);
+    const picked = await pick("double");
+    return {
+      sums: [first, await add(2)],
+      inline: await apply(add, 3), bound: await named.call({ name: "x" }),
+      picked: [await picked(4), await double(5)], cube: await tools.math.cube(3), failure,
+    };
+  }
+}
+"""
+
+
+async def test_a_compiled_flow_runs(world: World) -> None:
+    flow = Workflow.from_source(SOURCE, filename="jobs.ts", name="Jobs.run")
+    async with Worker(world, steps=[]):
+        run = await start(flow, [1], world=world)
+        result = await run.result(timeout=30)
+        events = [logged.event async for logged in run.events()]
+    assert isinstance(result, dict)
+    name, text, stack = result.pop("failure")
+    assert (name, text) == ("FatalError", "no")
+    assert "flaky (jobs.ts:10:9)" in stack or "jobs.ts:10" in stack, stack
+    assert result == {
+        "sums": [12, 23],
+        "inline": 24,
+        "bound": "x",
+        "picked": [8, 10],
+        "cube": 27,
+    }
+    assert sum(event.type is EventType.STEP_COMPLETED for event in events) == 8
