@@ -18,7 +18,7 @@ HEARD = "await new Promise((r) => s.aborted ? r() : s.addEventListener('abort', 
 
 def tell(run: Run, kind: str, entity: str, value: bytes) -> GuestDelivery:
     run.position += 1
-    return GuestDelivery(position=run.position, at_ms=0, kind=kind, id=entity, value=value)  # type: ignore[arg-type]  # a text is an id
+    return GuestDelivery(position=run.position, at_ms=0, kind=kind, id=entity, value=value)
 
 
 def test_an_abort_that_comes_before_its_signal_counts(run_of: RunOf, value_of: ValueOf) -> None:
