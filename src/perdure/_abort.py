@@ -248,7 +248,8 @@ class AbortController(_Handle):
 
     ``AbortController()`` makes one. It, or its signal, may be an argument of ``start``, a payload
     of a hook, or a step's result: it is one of that run from then on. The runs that it went to are
-    known to this process alone. Others come from a workflow that passed one.
+    known to this process alone. Others come from a workflow that passed one: these alone have
+    *run_id* and *id*, and whether it is *aborted* with which *reason*.
     """
 
     __slots__ = ()

@@ -30,7 +30,6 @@ from .keyed_starts import claim_again, keyed_claim
 from .lineage import with_lineage
 from .payloads import do_aside, encode_aside
 from .run import Run
-from .signals import ABORT_MARK
 from .workflow import Workflow
 
 __all__ = ("run_id_for_key", "start", "start_again")
@@ -56,8 +55,7 @@ async def start(
 
     Args:
         args: the workflow function's arguments, as one list. Large ones are encoded in a thread:
-            nobody must write to them before this returns. A ``perdure.values.AbortSignal``, or its
-            controller, that was made here is one of the run.
+            nobody must write to them before this returns.
         world: default: the world of the worker or ``open_world`` block around this call, else
             the one world that is open in this event loop, else the default world.
         run_id: an id of your own; starting it again returns the same run.
@@ -97,12 +95,7 @@ async def start(
         base_url=public_base_url(base_url),
         hook=keyed_claim(hook),
     )
-    worker = workers.get(target)
-    if worker is None or new.hook is not None or not await worker.begin(new):
-        await _create(target, new)
-    if ABORT_MARK in new.input:
-        await tell_crossings(new.input, target, new.run_id)
-    return Run(new.run_id, target)
+    return await _begin(target, new)
 
 
 def _check(workflow: object, args: object) -> None:
@@ -129,6 +122,15 @@ async def _bring_code(world: World, workflow: Workflow) -> tuple[Bundle, GuestEn
         await _store(world, Digest(engine.digest), engine.wasm)
         digests |= {bundle.digest, engine.digest}
     return bundle, engine
+
+
+async def _begin(world: World, new: NewRun) -> Run:
+    """Create the run, with its first turn where a worker here can take that."""
+    worker = workers.get(world)
+    if worker is None or new.hook is not None or not await worker.begin(new):
+        await _create(world, new)
+    await tell_crossings(new.input, world, new.run_id)
+    return Run(new.run_id, world)
 
 
 async def _create(world: World, new: NewRun) -> None:
