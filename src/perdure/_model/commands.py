@@ -129,8 +129,16 @@ class SetAttributes:
 
 
 Command: TypeAlias = (
-    "ScheduleStep | StartWait | OpenHook | AskHook | DisposeHook | Abort | AwaitAbort"
-    " | SetAttributes | StartChild | WatchRun"
+    ScheduleStep
+    | StartWait
+    | OpenHook
+    | AskHook
+    | DisposeHook
+    | Abort
+    | AwaitAbort
+    | SetAttributes
+    | StartChild
+    | WatchRun
 )
 
 
