@@ -197,8 +197,8 @@ class Request(_Message):
         url: absolute.
         headers: a mapping, or pairs of names and values.
         body: None if there is none, as always of GET and HEAD. A text is sent as UTF-8.
-        reply: the stream of the run that the answer of a webhook's caller goes to; None if nobody
-            waits for one.
+        reply: the stream that the answer to a webhook's caller goes to, after the id of its run and
+            a blank where that is another one; None if nobody waits for an answer.
 
     Raises:
         UsageError: the fetch standard allows no such request.
@@ -232,18 +232,20 @@ class Request(_Message):
         """Answer the caller of a webhook that has ``respondWith: "manual"``. In a step alone.
 
         Durable once this returns. The first answer counts: a later one, of this step run again or
-        of another, changes nothing.
+        of another, changes nothing. The request may have been passed on, to a child or in a hook's
+        payload: it can be answered there as long as the run that it came to goes on.
 
         Args:
             response: with a status and, with its headers, up to 1 MiB.
 
         Returns:
             The response that the caller has: this one, or the one that came first. None if the
-            caller waited too long, or went away.
+            caller waited too long, or went away, or the run that it came to has ended.
 
         Raises:
             UsageError: no step is running here, nobody waits for a response to this request, or
                 *response* is none that can be sent.
+            RunNotFoundError: the run that it came to is in another world, or was deleted.
         """
         replies = import_module("perdure._runtime.replies")
         answer: Response | None = await replies.respond(self, response)

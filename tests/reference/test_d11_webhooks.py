@@ -188,6 +188,7 @@ async def test_without_a_base_url_the_url_says_what_to_set(world: World) -> None
     ("request_", "response", "text"),
     [
         (Request("POST", "http://a/"), Response(), "nobody waits"),
+        (Request("POST", "http://a/", reply="run_a log"), Response(), "no webhook made it"),
         (Request("POST", "http://a/", reply="$reply/a"), "text", "not a str"),
         (Request("POST", "http://a/", reply="$reply/a"), Response(status=0), "give it a status"),
         (

@@ -1,7 +1,8 @@
 """Replies: the answer of a step to the caller of a webhook that waits for it.
 
-The caller waits at a stream of the run, in whichever process it is; the first response there
-counts. So a step that is run again after it answered answers nothing anew.
+The caller waits at a stream of the run that has the webhook; the first response there counts. So a
+step that is run again after it answered answers nothing anew. A request that was passed on names
+that run.
 """
 
 from __future__ import annotations
@@ -9,28 +10,30 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from .._model.ids import RunId
 from .._protocol.codec import decode, encode
 from ..errors import StreamClosedError, UsageError
 from ..values import Request, Response
 from .metadata import Entered, entered
 
-__all__ = ("MAX_REPLY_BYTES", "respond")
+__all__ = ("MAX_REPLY_BYTES", "REPLIES", "respond")
 
+REPLIES: Final = "$reply/"  # names of streams that callers wait at begin so
 MAX_REPLY_BYTES: Final = 1 << 20
 
 
 async def respond(request: Request, response: Response) -> Response | None:
     """See ``Request.respond_with``."""
-    step, name, data = _place(request), request.reply or "", _encoded(response)
-    answer = _answer(step, name, data)
+    step, run_id, name = _place(request)
+    answer = _answer(step, run_id, name, _encoded(response))
     if asyncio.get_running_loop() is step.loop:
         return await answer
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answer, step.loop))
 
 
-async def _answer(step: Entered, name: str, data: bytes) -> Response | None:
+async def _answer(step: Entered, run_id: RunId, name: str, data: bytes) -> Response | None:
     """Append the response, unless there is one; the one that is there. In the worker's loop."""
-    streams, run_id = step.outputs.world.streams, step.run_id
+    streams = step.outputs.world.streams
     try:
         # Of one attempt, whichever it is: a later one is to change nothing.
         await streams.append(run_id, name, [data], writer=step()[1].id, sequence=0)
@@ -43,8 +46,8 @@ async def _answer(step: Entered, name: str, data: bytes) -> Response | None:
     return answer if isinstance(answer, Response) else None
 
 
-def _place(request: Request) -> Entered:
-    """The step that is running, to which the request came."""
+def _place(request: Request) -> tuple[Entered, RunId, str]:
+    """The step that is running, and the run and stream at which the caller waits."""
     step = entered.get(None)
     if step is None:
         raise UsageError(
@@ -56,7 +59,10 @@ def _place(request: Request) -> Entered:
             "nobody waits for a response to this request: its webhook is one of"
             ' createWebhook({ respondWith: "manual" }) only then'
         )
-    return step
+    run_id, blank, name = request.reply.rpartition(" ")
+    if not name.startswith(REPLIES):
+        raise UsageError(f"{request.reply!r} is no place for an answer: no webhook made it")
+    return step, RunId(run_id) if blank else step.run_id, name
 
 
 def _encoded(response: object) -> bytes:

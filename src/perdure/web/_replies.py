@@ -12,6 +12,7 @@ import anyio
 
 from .._model.ids import RunId
 from .._protocol.codec import decode
+from .._runtime.replies import REPLIES
 from ..abc import World
 from ..errors import RunNotFoundError
 from ..values import Response
@@ -28,7 +29,7 @@ class Reply:
     def __init__(self, world: World, run_id: str, resume_id: str) -> None:
         self._world = world
         self._run_id = RunId(run_id)
-        self.name: Final = f"$reply/{resume_id}"
+        self.name: Final = REPLIES + resume_id
 
     def __repr__(self) -> str:
         return f"<Reply {self.name} of {self._run_id}>"

@@ -629,7 +629,7 @@
           if (r.#options[optionNames[k]] === defaults[optionNames[k]]) continue;
           return "the option " + optionNames[k] + " of a Request does not cross; pass it by itself";
         }
-        return [r.#method, r.#url, copyOf(listOf(r.#headers)), bytesOf(r.#body), r.#reply];
+        return [r.#method, r.#url, copyOf(listOf(r.#headers)), bytesOf(r.#body), replyOf(r.#reply)];
       };
       reviveRequest = (method, url, pairs, bytes, reply) => {
         const request = new Request(textOf(url), null);
@@ -700,6 +700,8 @@
       return request.#answer(this.#reply);
     }
   }
+  // With the run whose caller waits, so that others can answer, too.
+  const replyOf = (reply) => reply === null || exec(/ /, reply) ? reply : helpers.runId() + " " + reply;
   publishMessage(Request);
   bodyOf = (value) => isRequest(value) ? requestBody(value) : responseBody(value);
 
