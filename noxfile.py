@@ -190,6 +190,16 @@ def hooks(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def storms(session: nox.Session) -> None:
+    """Races of three workers on each world, or on those of --world NAME: a quarter of an hour."""
+    environment = {"PERDURE_STORMS": "1"}
+    worlds = session.posargs or [
+        f"--world={name}" for name in ("memory", "sqlite", "mongodb", "s3")
+    ]
+    session.run("python", "-m", "pytest", "-q", "-s", "tests/storms", *worlds, env=environment)
+
+
+@nox.session(venv_backend="none")
 def values(session: nox.Session) -> None:
     """20,000 values of types made up, and as many through workers. A seed repeats a run."""
     seed = session.posargs[0] if session.posargs else "0"

@@ -198,7 +198,8 @@ class Heap:
             self._note([created], answers[-1], recorded=recorded)
         for call in in_calls(rest):
             if answers and answers[-1].outcome is not None:
-                break
+                self._leave(call)
+                continue
             answers.append(self._tell(call, recorded=recorded))
         return _joined(answers)
 
@@ -290,6 +291,9 @@ class Heap:
         return take_image(self._instance).digest()
 
     def _note(self, deliveries: Sequence[LoggedEvent], answer: Answer, *, recorded: bool) -> None:
+        if answer.outcome is not None and 0 < len(answer.turns) < len(deliveries):
+            self._leave(deliveries[len(answer.turns) :])
+            deliveries = deliveries[: len(answer.turns)]
         if not recorded:
             for logged in deliveries:
                 self.ledger.deliver(logged.event)
@@ -299,6 +303,13 @@ class Heap:
             self.ledger.deliver(logged.event)
             self.ledger.note(commands.get(logged.position, ()))
         self.cursor = self.cursor.told(deliveries[-1].position)
+
+    def _leave(self, deliveries: Sequence[LoggedEvent]) -> None:
+        """Note what came after the end: the guest is not told, so the digest goes without it."""
+        digest = self.ledger.digest
+        for logged in deliveries:
+            self.ledger.deliver(logged.event)
+        self.ledger.digest = digest
 
 
 def _late_tables(ledger: Ledger) -> list[dict[EntityId, str]]:
