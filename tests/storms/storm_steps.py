@@ -40,9 +40,9 @@ async def jitter(number: int) -> int:
 
 
 @step(name="storms:shout", max_retries=0)
-async def shout(token: str, names: list[str]) -> None:
-    """Send each name."""
-    await send_all(token, names)
+async def shout(token: str, names: list[str], times: int) -> None:
+    """Send each name so many times."""
+    await send_all(token, names, times)
 
 
 @step(name="storms:drive", max_retries=0)
@@ -63,11 +63,11 @@ async def claim(token: str) -> str:
     return await claimed_by(token)
 
 
-async def send_all(token: str, names: list[str]) -> None:
-    """Send each name twice at once, under one id: it counts once."""
+async def send_all(token: str, names: list[str], times: int) -> None:
+    """Send each name so many times at once, under one id: it counts once with each run."""
     for name in names:
         async with anyio.create_task_group() as group:
-            for _ in range(2):
+            for _ in range(times):
                 group.start_soon(_send, token, name)
 
 

@@ -51,9 +51,9 @@ async def _send_beside(scene: Scene, name: str, more: tuple[object, ...]) -> Non
     async with anyio.create_task_group() as group:
         for token in receivers:
             for names in _names(token, rounds)[::2]:
-                remote.append(await scene.begin("sender", token, names))
+                remote.append(await scene.begin("sender", token, names, 2))
             for names in _names(token, rounds)[1::2]:
-                group.start_soon(send_all, token, names)
+                group.start_soon(send_all, token, names, 2)
     for run in remote:
         await run.result()
     for token, run in receivers.items():
@@ -114,9 +114,9 @@ async def forced_claim(scene: Scene) -> None:
 
             for at, name in enumerate(names):
                 if at % 4 == 0:
-                    remote.append(await scene.begin("sender", token, [name]))
+                    remote.append(await scene.begin("sender", token, [name], 1))
                 else:
-                    group.start_soon(_resume, token, name)
+                    group.start_soon(send_all, token, [name], 1)
                 if at == RESUMES // 3:
                     group.start_soon(take)
         for run in remote:
@@ -125,10 +125,6 @@ async def forced_claim(scene: Scene) -> None:
         await resume_hook(token, "over")
         payloads += await _list_of(takers[0])
         scene.compare(names, cast("list[str]", payloads))
-
-
-async def _resume(token: str, name: str) -> None:
-    await resume_hook(token, name)
 
 
 async def keyed_start(scene: Scene) -> None:

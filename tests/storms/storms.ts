@@ -81,9 +81,9 @@ export async function keyed(token: string) {
 }
 
 // What races the runs above from the workers' own processes.
-export async function sender(token: string, names: string[]) {
+export async function sender(token: string, names: string[], times: number) {
   "use workflow";
-  return await shout(token, names);
+  return await shout(token, names, times);
 }
 
 export async function driver(token: string, rounds: number) {

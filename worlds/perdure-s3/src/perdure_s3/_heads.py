@@ -231,6 +231,8 @@ class Heads:
                 version = replace(version, etag=landed)
                 self._landed(page, version, version)
                 return answers
+            # Sleep, then read: while others write, only what was just read is still so.
+            await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(tries, 8))))
             base, head, fresh = head, await self.read(run_id), True
             winner = _winner(head, tried)
             if winner is not None and head is not None:
@@ -239,7 +241,6 @@ class Heads:
             doubts += landed is Refusal.DOUBTFUL
             if landed is Refusal.DOUBTFUL and (doubts > _DOUBTS or not _is_remembered(base, head)):
                 break
-            await anyio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(tries, 8))))
         raise WorldUnavailableError(f"run {run_id}: the outcome of a write is unknown; ask again")
 
     async def _prepare(self, page: Page) -> Head:

@@ -267,12 +267,13 @@ class Shelf:
             doubts += etag is Refusal.DOUBTFUL
             if doubts > _DOUBTS:
                 break
+            # Sleep, then read: while others write, only what was just read is still so.
+            await anyio.sleep(random.uniform(0, min(0.5, 0.01 * 2 ** min(tried, 8))))
             reply = await self._cas.get(self.key)
             if reply is None or reply is UNCHANGED:
                 self._etag, self._stored = None, {}
             else:
                 self._etag, self._stored = reply.etag, _unpack(reply.body)
-            await anyio.sleep(random.uniform(0, min(0.5, 0.01 * 2**tried)))
         raise WorldUnavailableError(f"{self.key} could not be written; try again")
 
     def _changed(
