@@ -6,7 +6,6 @@ import pytest
 
 from perdure._model.commands import ScheduleStep
 from perdure._model.ids import EntityId
-from perdure._runtime.worker.calls import StepCall
 from perdure._runtime.worker.step_call import StepCall
 from perdure.errors import WorldContractError
 from tests.damage import DAMAGE

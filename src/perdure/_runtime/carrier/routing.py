@@ -12,7 +12,6 @@ from ..._model.runs import RunRecord
 from ..slots import TakenSlots
 from ..step_options import DEFAULT_QUEUE
 from ..steps import SCRIPT_MARK, AnyStep, js_topic_of, topic_of
-from ..worker.calls import StepCall
 from ..worker.step_call import StepCall
 
 __all__ = ("Routing",)

@@ -29,7 +29,6 @@ from ..aborts import tell_aborts
 from ..containment import ends_worker
 from ..log_fields import of_run
 from ..slots import TakenSlots
-from ..worker.calls import StepCall, make_call
 from ..worker.step_call import StepCall, make_call
 from .custody import Custody
 from .equipment import Carrying

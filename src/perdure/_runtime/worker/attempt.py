@@ -48,7 +48,6 @@ from ..signals import ABORT_MARK
 from ..steps import AnyStep
 from ..streams.outputs import Outputs
 from .bodies import Body, Hosts, Raised
-from .calls import StepCall
 from .failures import asked_delay_ms, exhausted, is_fatal, unhandled
 from .step_call import StepCall
 from .threads import Awaited, Thread

@@ -30,7 +30,6 @@ from ..slots import Slots
 from ..steps import SCRIPT_MARK, AnyStep
 from .attempt import Attempt, Ended, Result, Retrying
 from .bodies import Hosts
-from .calls import StepCall
 from .leases import Leases
 from .lending import Lending
 from .runners import Work
