@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import inspect
@@ -26,11 +27,44 @@ PUBLIC = (
 def test_every_public_name_is_documented(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__doc__
-    for key, value in vars(module).items():
+    for key in dir(module):
+        value = getattr(module, key)
         if key.startswith("_") or not (inspect.isclass(value) or inspect.isfunction(value)):
             continue
         if value.__module__.startswith("perdure"):
             assert value.__doc__, key
+
+
+@pytest.mark.parametrize("name", ["perdure", "perdure.worldkit.pure"])
+def test_a_name_that_is_imported_late_is_where_type_checkers_look(name: str) -> None:
+    """Its home is written twice: as an import for type checkers, and in a table."""
+    module = importlib.import_module(name)
+    tree = ast.parse(inspect.getsource(module))
+    branch = next(node for node in tree.body if isinstance(node, ast.If))
+    homes = {
+        alias.name: f"{'.' * node.level}{node.module}"
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert homes == module._HOMES
+    assert {*homes, "__doc__"} <= set(dir(module))
+    assert set(homes) <= set(module.__all__)
+    for key in (*module.__all__, *dir(module)):
+        assert getattr(module, key, None) is not None or key == "__file__", key
+    space: dict[str, object] = {}
+    exec(f"from {name} import *", space)
+    assert set(module.__all__) <= set(space)
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'nope'"):
+        module.nope  # noqa: B018  # not there
+
+
+@pytest.mark.parametrize(
+    "name", ["abc", "display", "errors", "model", "values", "worldkit", "worlds"]
+)
+def test_a_public_module_is_there_with_the_package(name: str) -> None:
+    code = f"import perdure; assert perdure.{name}.__name__ == 'perdure.{name}'"
+    subprocess.run([sys.executable, "-S", "-c", code], check=True, env=_importable())
 
 
 def test_what_the_readme_imports_is_there() -> None:

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src/perdure"
 LAYERS = (
+    "_lazy",
     "_duration",
     "_value_class",
     "_stream_value",

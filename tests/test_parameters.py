@@ -20,6 +20,7 @@ import pytest
 import perdure
 import perdure.abc
 from perdure import errors
+from perdure.worldkit import pure
 
 FOR_APPLICATIONS = (
     *("perdure", "perdure.testing", "perdure.testing.conformance"),
@@ -39,6 +40,7 @@ FOR_WORLDS = (
     "perdure.testing.faults",
     "perdure.testing.memory",
     "perdure.values",
+    "perdure.worldkit.values",
     "perdure.worldkit.waiting",
 )
 NO_API = (  # a program, a child process, and a folder
@@ -110,7 +112,7 @@ def _tells(function: Callable[..., object], name: str, text: str) -> bool:
     words = set(re.findall(r"\w+", str(function.__annotations__.get(name, ""))))
     words -= {"None", "Sequence", "Iterable", "tuple"}
     module = inspect.getmodule(function)
-    types = [getattr(module, word, None) for word in words]
+    types = [getattr(module, word, None) or getattr(pure, word, None) for word in words]
     if types and all(getattr(one, "__module__", "")[:7] == "perdure" for one in types):
         return True
     methods = (

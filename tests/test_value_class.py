@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, strategies as st
 
-from perdure._value_class import constructor, value_class
+from perdure._value_class import constructor, record_class, value_class
 
 
 @value_class
@@ -223,6 +223,44 @@ def test_what_is_no_plain_field_is_left_to_dataclasses() -> None:
     assert (Counted().x, Counted.total) == (1, 7)
     assert constructor(Counted)(x=5) == Counted(x=5)
     assert vars(Wide)["__slots__"] == ("x",)
+
+
+@record_class
+class Row:
+    """A record."""
+
+    x: int
+    labels: list[str] = field(default_factory=list[str])
+
+
+@record_class(kw_only=False)
+class Wake(Row):
+    """A record of more fields."""
+
+    due: int | None = None
+
+
+def test_a_record_is_a_dataclass_that_may_change() -> None:
+    row, other = Row(x=1), Row(x=1)
+    row.x = 2
+    row.labels.append("a")
+    assert row != other
+    assert (row, other.labels) == (Row(x=2, labels=["a"]), [])
+    assert repr(row) == "Row(x=2, labels=['a'])"
+    assert dataclasses.replace(row, x=3) == Row(x=3, labels=["a"])
+    assert not hasattr(row, "__dict__")
+    assert [pickle.loads(pickle.dumps(row)), copy.deepcopy(row)] == [row, row]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(row)
+    with pytest.raises(AttributeError):
+        cast(Any, row).z = 1
+
+
+def test_a_record_may_have_more_fields_than_its_base() -> None:
+    wake = Wake(due=3, x=1)
+    wake.due = None
+    assert (wake, wake.x) == (Wake(x=1), 1)
+    assert [member.name for member in dataclasses.fields(Wake)] == ["x", "labels", "due"]
 
 
 def test_a_method_of_its_own_stays() -> None:

@@ -18,7 +18,7 @@ _NAMES = {
     "y yr yrs year years": 31_557_600.0,
 }
 _UNITS = {"": 0.001} | {name: of for names, of in _NAMES.items() for name in names.split()}
-_PART = re.compile(r"\s*(-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))\s*([a-z]*)\s*", re.IGNORECASE)
+_PART = r"(?i)\s*(-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))\s*([a-z]*)\s*"  # compiled at first use
 _LONGEST = 36_525 * 86_400.0  # longer waits are cut to this anyway
 
 
@@ -26,7 +26,7 @@ def duration_of(text: str) -> timedelta | None:
     """The duration that a text such as ``1h 30m`` names, if it names one."""
     seconds, at = 0.0, 0
     while at < len(text):
-        part = _PART.match(text, at)
+        part = re.compile(_PART).match(text, at)
         unit = None if part is None else _UNITS.get(part[2].lower())
         if part is None or unit is None or (not part[2] and part.end() < len(text)):
             return None

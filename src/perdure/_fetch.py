@@ -20,8 +20,8 @@ __all__ = ("Headers", "Request", "Response")
 _Body: TypeAlias = "str | bytes | bytearray | memoryview | None"
 HeadersInit: TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_IN_VALUE: Final = re.compile("[^\0\r\n]*")
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # compiled at first use, as the next
+_IN_VALUE: Final = "[^\0\r\n]*"
 _BLANKS: Final = "\t\n\r "
 _SET_COOKIE: Final = "set-cookie"  # the one name whose values are never joined
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
@@ -122,7 +122,7 @@ class Headers(_Frozen, Mapping[str, str]):
 
 
 def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_TOKEN, name):
         raise UsageError(
             f"{name!r} is no header name: letters, digits and !#$%&'*+-.^_`|~ make one"
         )
@@ -133,7 +133,7 @@ def _checked_value(name: object, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"the header {name} has a {type(value).__name__} for a value; pass a str")
     text = value.strip(_BLANKS)
-    if not _IN_VALUE.fullmatch(text) or max(text, default="") > "\xff":
+    if not re.fullmatch(_IN_VALUE, text) or max(text, default="") > "\xff":
         raise UsageError(
             f"the header {name} has the value {text[:_SHOWN_BYTES]!r}: a line end, NUL or a "
             "character above U+00FF cannot be in one; encode it first"
@@ -262,7 +262,7 @@ def _is_text(text: object) -> bool:
 
 
 def _checked_method(method: object) -> str:
-    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+    if not isinstance(method, str) or not re.fullmatch(_TOKEN, method):
         raise UsageError(f"{method!r} is no method of HTTP")
     upper = method.upper()
     if upper in _FORBIDDEN_METHODS:

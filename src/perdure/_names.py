@@ -10,10 +10,10 @@ import re
 
 __all__ = ("is_windows_name",)
 
-_ODD = re.compile(r'[\\/:*?"<>|\x00-\x1f]|[. ]$')
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.I)
+_ODD = r'[\\/:*?"<>|\x00-\x1f]|[. ]$'  # compiled at first use, as the next
+_DEVICE = r"(?i)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?"
 
 
 def is_windows_name(name: str) -> bool:
     """Whether a file or folder called *name* would have this very name on Windows."""
-    return bool(name) and not _ODD.search(name) and not _DEVICE.fullmatch(name)
+    return bool(name) and not re.search(_ODD, name) and not re.fullmatch(_DEVICE, name)

@@ -3,7 +3,8 @@
 Text from workflows, steps and stores is data. In a terminal or a log it must neither give orders
 (control characters, escape sequences), nor hide or turn round what stands beside it (bidirectional
 marks, characters without width), nor forge a line. A URL may carry a password. All that is shown
-of either, in messages, logs, reprs and the command line, goes through here. Pure.
+of either, in messages, logs, reprs and the command line, goes through here. Pure. Patterns are
+compiled when they are first used, which most processes never do.
 """
 
 from __future__ import annotations
@@ -16,33 +17,30 @@ __all__ = ("shown_lines", "shown_option", "shown_text", "shown_url")
 HIDDEN = "***"
 
 # Printable to Python, and still without a form of their own: fillers and variation selectors.
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+_INVISIBLE = (
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164"
+    "\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-_BREAK = re.compile("\r\n|\n")
+_BREAK = "\r\n|\n"
 _TAB = " " * 4
 
-_URL = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]{0,30})://(?:([^/?#]*)@)?([^/?#@]*)(/[^?#]*)?(?:\?([^#]*))?(#.*)?",
-    re.DOTALL,
-)
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
-_HOST = re.compile(r"(?:[\w.%{}-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
-_ENDPOINT = re.compile(r"(?<![^&])endpoint_url=[^&#]*")
-_LOGIN_IN_PATH = re.compile(r"/(?:.*:.*|[^/]*)@", re.DOTALL)  # after one slash too many
-_NAME = re.compile(r"[\w.-]{0,60}")
-_WORD = re.compile(
-    r"\d{1,9}(?:\.\d{1,9})?|true|false|full|normal|majority|primary|motor|pymongo", re.I
-)
+_SCHEME = r"([A-Za-z][A-Za-z0-9+.-]{0,30})://"
+_URL = _SCHEME + r"(?:([^/?#]*)@)?([^/?#@]*)(/[^?#]*)?(?:\?([^#]*))?(#(?s:.*))?"
+_HOST = r"(?:[\w.%{}-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+_ENDPOINT = r"(?<![^&])endpoint_url=[^&#]*"
+_LOGIN_IN_PATH = r"(?s)/(?:.*:.*|[^/]*)@"  # after one slash too many
+_NAME = r"[\w.-]{0,60}"
+_WORD = r"(?i)\d{1,9}(?:\.\d{1,9})?|true|false|full|normal|majority|primary|motor|pymongo"
 _NAMING = frozenset({"appname", "authsource", "region", "replicaset"})  # options with a name
 
 
 def shown_text(value: object) -> str:
     r"""*value* as text of one line; characters without a form become escapes such as ``\x1b``."""
     text = _text_of(value)
-    if text.isprintable() and not (not text.isascii() and _INVISIBLE.search(text)):
+    if text.isprintable() and not (not text.isascii() and re.search(_INVISIBLE, text)):
         return text
-    return "".join([c if c.isprintable() and not _INVISIBLE.match(c) else _escape(c) for c in text])
+    hidden = re.compile(_INVISIBLE).match
+    return "".join([c if c.isprintable() and not hidden(c) else _escape(c) for c in text])
 
 
 def shown_lines(value: object) -> str:
@@ -53,7 +51,7 @@ def shown_lines(value: object) -> str:
     text = _text_of(value)
     if "\n" not in text and "\t" not in text:
         return shown_text(text)
-    lines = [shown_text(line.replace("\t", _TAB)) for line in _BREAK.split(text.rstrip("\r\n"))]
+    lines = [shown_text(line.replace("\t", _TAB)) for line in re.split(_BREAK, text.rstrip("\r\n"))]
     return "\n".join([lines[0], *[f"  {line}" if line else "" for line in lines[1:]]])
 
 
@@ -63,17 +61,17 @@ def shown_url(url: str) -> str:
     User and password are one, and so is any option's value but numbers, a few words, and names in
     options that hold a name. A URL that is not understood is shown by its scheme alone.
     """
-    match = _URL.fullmatch(url)
+    match = re.fullmatch(_URL, url)
     if match is None:
-        scheme_match = _SCHEME.match(url)
+        scheme_match = re.match(_SCHEME, url)
         return f"{scheme_match[1]}://{HIDDEN}" if scheme_match else HIDDEN
     scheme, user, hosts, path, options, fragment = match.groups()
     path = path or ""
-    rest = _ENDPOINT.sub("", f"{options}#{fragment}")
+    rest = re.sub(_ENDPOINT, "", f"{options}#{fragment}")
     after = path + rest if hosts or user is not None else rest
-    if "@" in after or not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+    if "@" in after or not all(re.fullmatch(_HOST, host) for host in hosts.split(",")):
         return f"{scheme}://{HIDDEN}"  # a password with a slash, say
-    if login := _LOGIN_IN_PATH.match(path):
+    if login := re.match(_LOGIN_IN_PATH, path):
         path = f"/{HIDDEN}@{path[login.end() :]}"
     text = f"{scheme}://{'' if user is None else HIDDEN + '@'}{hosts}{path}"
     if options is not None:
@@ -93,7 +91,7 @@ def _shown_option(option: str) -> str:
     if name == "endpoint_url":
         return f"{name}={shown_url(unquote(value))}"
     harmless = _NAME if name.lower() in _NAMING else _WORD
-    return f"{name}={value if harmless.fullmatch(value) else HIDDEN}"
+    return f"{name}={value if re.fullmatch(harmless, value) else HIDDEN}"
 
 
 def _text_of(value: object) -> str:

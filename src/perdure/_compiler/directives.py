@@ -270,9 +270,11 @@ def _top_functions(root: Node) -> Iterator[Node]:
 def _resembles_directive(text: str) -> bool:
     if len(text) > 24 or not text.lower().lstrip().startswith("us"):
         return False
+    plain = " ".join(text.lower().split())
+    if plain in _DIRECTIVES:
+        return True
     from difflib import SequenceMatcher  # for errors alone
 
-    plain = " ".join(text.lower().split())
     return any(SequenceMatcher(None, plain, directive).ratio() > 0.8 for directive in _DIRECTIVES)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import posixpath
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from tree_sitter import Node
 
-from .._value_class import value_class
+from .._value_class import record_class, value_class
 from .builtin_modules import MODULES
 from .diagnostics import Diagnostic, diagnose, is_close, suggest
 from .parse import Source, walk
@@ -55,7 +55,7 @@ class PythonModule:
 Look: TypeAlias = "Callable[[str], PythonModule | None]"
 
 
-@dataclass(slots=True, kw_only=True)
+@record_class
 class ModuleImports:
     """The imports of one module, and problems with them."""
 

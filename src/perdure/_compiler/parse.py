@@ -6,11 +6,11 @@ The tree is of what types have been erased from, and the last word on whether th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser
 
+from .._value_class import value_class
 from .diagnostics import Diagnostic, diagnose
 from .letters import spelled, string_value
 
@@ -19,7 +19,7 @@ __all__ = ("Source", "parse", "walk")
 _LANGUAGE = Language(tree_sitter_javascript.language())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@value_class
 class Source:
     """A parsed file."""
 
@@ -27,6 +27,9 @@ class Source:
     text: bytes  # as it was written
     script: bytes  # the JavaScript whose tree it is
     root: Node
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def of(self, node: Node) -> str:
         """A node's text."""

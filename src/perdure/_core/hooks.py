@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from .._model.commit import Append, TurnCommit
 from .._model.events import Event, EventType
 from .._model.hooks import HookClaim, HookRecord
 from .._model.ids import EntityId, RunId
+from .._value_class import value_class
 from ..errors import HookConflictError
 
 __all__ = (
@@ -131,7 +131,7 @@ def hook_changes(commit: TurnCommit) -> list[HookClaim | EntityId]:
     return [change for _, change in sorted(changes, key=lambda one: one[0])]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class(kw_only=False)
 class Claims:
     """Claims of tokens that others hold."""
 

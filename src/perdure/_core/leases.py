@@ -8,15 +8,14 @@ given back, never by a lease that runs out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .._model.queue import Lease, LeaseEnd
+from .._value_class import record_class
 from ..errors import LeaseLostError
 
 __all__ = ("Claimable", "Mailbox", "check_lease", "rearmed_due_ms")
 
 
-@dataclass(slots=True, kw_only=True)
+@record_class
 class Claimable:
     """An item that workers claim, as a world keeps it."""
 
@@ -50,7 +49,7 @@ class Claimable:
         self.lease = None
 
 
-@dataclass(slots=True, kw_only=True)
+@record_class
 class Mailbox(Claimable):
     """A run's wake. While it is claimed ``due_ms`` is the time that was asked for meanwhile."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import assert_never
 
 from .._model.commands import (
@@ -26,6 +26,7 @@ from .._model.commands import (
 )
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
+from .._value_class import record_class
 
 __all__ = ("KEYED_HOOK", "Ledger", "next_digest")
 
@@ -46,7 +47,7 @@ def next_digest(digest: bytes, event: Event) -> bytes:
     return hashlib.blake2b(digest + head + (event.payload or b""), digest_size=16).digest()
 
 
-@dataclass(slots=True, kw_only=True)
+@record_class
 class Ledger:
     """The open entities of a run. Mutable: owned by the one turn that works on it."""
 

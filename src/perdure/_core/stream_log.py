@@ -6,11 +6,12 @@ Pure: the value is changed in memory, and the world writes it down.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias, final
 
 from .._model.streams import PAGE_BYTES, StreamInfo, StreamPage
 from .._model.transfer import StreamCopy, StreamWrite
+from .._value_class import record_class
 from ..errors import StreamClosedError, StreamFencedError
 
 __all__ = ("StreamLog", "copied_writes", "fitting")
@@ -19,7 +20,7 @@ Write: TypeAlias = tuple[str, int, int]  # writer, attempt, sequence
 
 
 @final
-@dataclass(slots=True)
+@record_class(kw_only=False)
 class StreamLog:
     """A stream's chunks, and its length after each write."""
 

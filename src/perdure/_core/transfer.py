@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import cbor2
 
@@ -28,10 +29,12 @@ from ..errors import (
     WorldContractError,
     WorldUnavailableError,
 )
-from .book import Book
-from .claims import QueuedMessage
-from .leases import Claimable, Mailbox
 from .plain import load_plain
+
+if TYPE_CHECKING:
+    from .book import Book
+    from .claims import QueuedMessage
+    from .leases import Claimable, Mailbox
 
 __all__ = (
     "arrive",
@@ -316,6 +319,9 @@ def arrive(copy: RunCopy, *, holder: Callable[[str], HookRecord | None]) -> Book
         HookTokenHeldError: another run holds one that it brings.
         WorldContractError: the copy is not a whole departed run.
     """
+    from .book import Book  # for a move alone
+    from .leases import Mailbox
+
     work = work_of(copy)
     check_tokens_free(work, holder)
     return Book(
@@ -343,6 +349,8 @@ def arrived_already(book: Book, copy: RunCopy) -> RunRecord:
 
 
 def _queued(one: PendingMessage) -> QueuedMessage:
+    from .claims import QueuedMessage  # for a move alone
+
     return QueuedMessage(
         message=one.message,
         due_ms=one.due_ms,

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from .._value_class import value_class
 from ..display import shown_option, shown_url
 from ..errors import UsageError
 
 __all__ = ("WorldUrl", "parse_url")
 
-_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # and halves of characters
+_CONTROL = "[\x00-\x1f\x7f\ud800-\udfff]"  # and halves of characters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class WorldUrl:
     """The parts of a world's URL."""
 
@@ -48,7 +48,7 @@ def parse_url(url: str, *, scheme: str, options: Collection[str] | None, example
     text = shown_url(url)
     if "#" in url:
         raise UsageError(f"{text!r} has a '#': in a world's URL it is written %23")
-    if _CONTROL.search(url):
+    if re.search(_CONTROL, url):
         raise UsageError(f"{text!r} has a control character; percent-encode it")
     try:
         parts = urlsplit(url)

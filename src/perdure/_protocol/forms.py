@@ -31,6 +31,7 @@ from typing import (
 import cbor2
 
 from .._core.plain import load_plain
+from .._value_class import value_class
 from ..errors import UsageError, WorldContractError
 
 __all__ = ("dump_form", "load_form")
@@ -43,8 +44,10 @@ _SCALARS = (str, int, bool, bytes, float, type(None))
 _MAPPINGS = (dict, Mapping, MutableMapping)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class(kw_only=False)
 class _Form:
+    """A type's way to bytes and back."""
+
     pack: Callable[[Any], Any]
     unpack: Callable[[Any], Any]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -25,6 +25,7 @@ from .._opened import (
     running_loop,
     url_of,
 )
+from .._value_class import record_class
 from ..abc import Capability, World
 from ..display import HIDDEN, shown_url
 from ..errors import UsageError
@@ -66,7 +67,7 @@ class LocalWorker(Protocol):
 workers: WeakKeyDictionary[World, LocalWorker] = WeakKeyDictionary()
 
 
-@dataclass(slots=True)
+@record_class
 class _Default:
     """The default world of one event loop, once it was used; closed with the process."""
 

@@ -19,7 +19,7 @@ __all__ = ("check_bundle",)
 
 SECONDS = 10.0  # for what takes a millisecond or two
 
-_POSITION = re.compile(r"at (?:.*\()?([^()\n]+?):(\d+):(\d+)\)?\s*$", re.MULTILINE)
+_POSITION = r"(?m)at (?:.*\()?([^()\n]+?):(\d+):(\d+)\)?\s*$"  # compiled at first use
 
 
 async def check_bundle(engine: GuestEngine, bundle: Bundle) -> None:
@@ -52,7 +52,7 @@ def _load(engine: GuestEngine, bundle: Bundle) -> None:
 
 
 def _diagnostic(bundle: Bundle, error: GuestError) -> Diagnostic:
-    place = _POSITION.search(error.stack)
+    place = re.search(_POSITION, error.stack)
     if place is None:
         return Diagnostic(file=bundle.entry, line=1, column=1, message=str(error))
     file, line, column = place[1], int(place[2]), int(place[3])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .._value_class import value_class
 
 __all__ = ("DEFAULT", "Timing")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Timing:
     """The times of one worker, in seconds where a name does not say otherwise."""
 

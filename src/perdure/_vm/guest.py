@@ -206,7 +206,7 @@ def _is_tagged(digest: str, path: Path) -> bool:
         memoryview(content) as view,
         view[:-_TAG_BYTES] as data,
     ):
-        return _tag(digest, data) == view[-_TAG_BYTES:]
+        return _tag(digest, data) == bytes(view[-_TAG_BYTES:])
 
 
 def _tag(digest: str, data: bytes | memoryview) -> bytes:

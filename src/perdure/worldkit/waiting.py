@@ -12,13 +12,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from dataclasses import dataclass
 from typing import TypeVar, final
 
 import anyio
 
 from .._ending import Ending as Ending, ends_waiting as ends_waiting
 from .._opened import elsewhere_text, running_loop
+from .._value_class import record_class
 from ..errors import UsageError
 from .clock import Bell, Clock
 
@@ -90,7 +90,7 @@ async def run_to_end(work: Coroutine[object, object, T]) -> T:
     return task.result()
 
 
-@dataclass(slots=True)
+@record_class(kw_only=False)
 class Look:
     """One look at the store by something that waits for it to change."""
 

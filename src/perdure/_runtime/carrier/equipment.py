@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 
 from ..._model.ids import RunId
 from ..._protocol.frames import Limits
+from ..._value_class import record_class
 from ..._vm.pool import VmPool
 from ...abc import DirectStorage, World
-from ..arguments import direct_storage
 from ..slots import Slots
 from ..timing import Timing
 from ..worker.backlog import Backlog
@@ -27,7 +27,7 @@ from .warm_heaps import WarmHeaps
 __all__ = ("Carrying", "Tally")
 
 
-@dataclass(slots=True)
+@record_class
 class Tally:
     """The counts of a worker."""
 
@@ -39,11 +39,12 @@ class Tally:
     snapshot_bytes: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@record_class
 class Carrying:
     """The parts of a worker that all its carriers share."""
 
     world: World
+    direct: DirectStorage | None  # where a VM thread may commit
     pool: VmPool
     baselines: Baselines
     warm: WarmHeaps
@@ -65,8 +66,3 @@ class Carrying:
     tally: Tally = field(default_factory=Tally)
     failed: Counter[RunId] = field(default_factory=Counter[RunId])  # turns, since one landed
     slow: SlowRuns = field(default_factory=SlowRuns)
-
-    direct: DirectStorage | None = field(init=False)  # where a VM thread may commit
-
-    def __post_init__(self) -> None:
-        self.direct = direct_storage(self.world)

@@ -24,7 +24,13 @@ from ..._vm.guest import default_engine
 from ..._vm.pool import VmPool
 from ...abc import World
 from ..ambient import workers
-from ..arguments import checked_count, checked_limits, checked_number, checked_world
+from ..arguments import (
+    checked_count,
+    checked_limits,
+    checked_number,
+    checked_world,
+    direct_storage,
+)
 from ..carrier.baselines import Baselines
 from ..carrier.carrier import Carrier
 from ..carrier.equipment import Carrying
@@ -195,6 +201,7 @@ class Worker:
     ) -> Carrying:
         return Carrying(
             world=self.world,
+            direct=direct_storage(self.world),
             name=secrets.token_hex(8),
             pool=self._pool,
             baselines=Baselines(self.world, self._pool, self._room, seconds=turn_deadline),

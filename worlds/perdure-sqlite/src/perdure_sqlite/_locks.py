@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from perdure.worldkit.values import value_class
 
 __all__ = ("Holder", "holder_of")
 
@@ -16,7 +17,7 @@ _LOCKS = Path("/proc/locks")
 _WRITE_BYTE = 120  # of the -shm file: SQLite's WAL_WRITE_LOCK
 
 
-@dataclass(frozen=True, slots=True)
+@value_class(kw_only=False)
 class Holder:
     """A process that has the lock."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from perdure.model import Event
+from perdure.worldkit.values import record_class
 
 from ._schema import (
     EVENT_INSERT,
@@ -61,7 +61,7 @@ def remove_events(cursor: sqlite3.Cursor, n: int, position: int) -> None:
     cursor.execute(f"DELETE FROM events WHERE {OF_RUN}", ids_of(n, after=position))
 
 
-@dataclass(slots=True)
+@record_class(kw_only=False)
 class Log:
     """A run's log while it is written."""
 

@@ -14,12 +14,13 @@ import os
 import sqlite3
 import stat
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeAlias
 
 from perdure.errors import WorldContractError, WorldError, WorldUnavailableError
 from perdure.worldkit.files import make_folder
+from perdure.worldkit.values import value_class
 
 from ._inode import Inode, inode_of
 from ._locks import holder_of
@@ -58,7 +59,7 @@ _NUMBERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class(kw_only=False)
 class Place:
     """Where a world's file is."""
 

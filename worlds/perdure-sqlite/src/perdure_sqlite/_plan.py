@@ -8,7 +8,7 @@ sequence expects.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, final
 
 from perdure.errors import LeaseLostError, StaleTurnError
@@ -36,6 +36,7 @@ from perdure.worldkit.pure import (
     make_lease,
     takes_over,
 )
+from perdure.worldkit.values import record_class, value_class
 
 from ._hooks import INSERT_HOOK, hook_values
 from ._messages import EMPTY, END_MESSAGE, INLINE, MAX_INLINE_BYTES
@@ -50,7 +51,7 @@ _LET_GO = dict.fromkeys(("wake_due_ms", "wake_token", "wake_expires_ms", "leased
 
 
 @final
-@dataclass(slots=True)
+@record_class(kw_only=False)
 class RunRow:
     """A run's row as it was read, or as it is about to be created."""
 
@@ -116,7 +117,7 @@ class ExpectedRow:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@value_class(kw_only=False)
 class Reads:
     """The rows that a commit depends on besides the run's."""
 

@@ -7,8 +7,7 @@ stored once.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import cbor2
 
@@ -26,6 +25,7 @@ from perdure.model import (
     RunStatus,
 )
 from perdure.worldkit.pure import attributes_after, load_plain, rearmed_due_ms
+from perdure.worldkit.values import record_class
 
 from ._schema import Row, pack_map, unpack_map, unreadable
 from ._writer import Transaction
@@ -143,7 +143,7 @@ def insert_run(db: sqlite3.Connection, new: NewRun, *, due_ms: int | None) -> bo
     return cursor.rowcount == 1
 
 
-@dataclass(slots=True)
+@record_class(kw_only=False)
 class Wake:
     """A run's mailbox; while it is claimed ``due_ms`` is that of a wake that came meanwhile."""
 
@@ -155,9 +155,7 @@ class Wake:
     attempt: int
     dirty: bool = False
 
-    COLUMNS: ClassVar[str] = (
-        "n, wake_due_ms, wake_generation, wake_token, wake_expires_ms, wake_attempt"
-    )
+    COLUMNS = "n, wake_due_ms, wake_generation, wake_token, wake_expires_ms, wake_attempt"
 
     def arm(self, due_ms: int) -> None:
         """Make it due at *due_ms* at the latest."""

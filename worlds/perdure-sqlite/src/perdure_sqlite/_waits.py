@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from perdure.worldkit.values import value_class
 
 __all__ = ("DEFAULT", "Waits")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Waits:
     """The waits of one world, in seconds where a name does not say otherwise."""
 
