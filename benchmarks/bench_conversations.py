@@ -157,7 +157,9 @@ async def delays(table: Table, who: str, world: World) -> None:
 
 async def delays_elsewhere(table: Table, who: str, url: str) -> None:
     """The same, with the worker in another process."""
-    worker = subprocess.Popen([sys.executable, __file__, "--work", url], stdout=subprocess.PIPE)
+    worker = subprocess.Popen(  # noqa: ASYNC220  # before anything is timed
+        [sys.executable, __file__, "--work", url], stdout=subprocess.PIPE
+    )
     try:
         assert worker.stdout is not None
         await anyio.to_thread.run_sync(worker.stdout.readline)
@@ -252,16 +254,18 @@ async def begin_webhook(world: World) -> None:
 async def callers(world: World) -> AsyncGenerator[None, None]:
     """Callers of webhooks whose runs do not answer."""
     transport = httpx.ASGITransport(app(world, base_url=BASE))
-    async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=60) as client:
-        async with anyio.create_task_group() as group:
-            for _ in range(CALLERS):
-                run = await start(FLOWS["silent"], world=world, base_url=BASE)
-                while not (hooks := await run.hooks()):  # noqa: ASYNC110  # nobody tells
-                    await anyio.sleep(0.02)
-                path = f"/.well-known/workflow/v1/webhook/{hooks[0].token}"
-                group.start_soon(client.post, path)
-            yield
-            group.cancel_scope.cancel()
+    async with (
+        httpx.AsyncClient(transport=transport, base_url=BASE, timeout=60) as client,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(CALLERS):
+            run = await start(FLOWS["silent"], world=world, base_url=BASE)
+            while not (hooks := await run.hooks()):  # noqa: ASYNC110  # nobody tells
+                await anyio.sleep(0.02)
+            path = f"/.well-known/workflow/v1/webhook/{hooks[0].token}"
+            group.start_soon(client.post, path)
+        yield
+        group.cancel_scope.cancel()
 
 
 async def measure(table: Table, who: str, url: str, count: int) -> None:

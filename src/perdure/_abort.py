@@ -67,14 +67,14 @@ class SignalState:
 
     def family(self) -> Iterator[SignalState]:
         """This one, and all that are aborted with it."""
-        seen: dict[Key, SignalState] = {}
+        states: dict[Key, SignalState] = {}
         stack = [self]
         while stack:
             state = stack.pop()
-            if state.key not in seen:
-                seen[state.key] = state
+            if state.key not in states:
+                states[state.key] = state
                 stack += state.dependents
-        return iter(seen.values())
+        return iter(states.values())
 
     def add(self, callback: Callable[[], object]) -> Callable[[], object]:
         """Call *callback* when it is aborted, at once if it is; returns how to take it back."""
