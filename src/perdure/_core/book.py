@@ -20,7 +20,7 @@ from .._model.events import Event, EventType
 from .._model.hooks import HookRecord
 from .._model.ids import EntityId
 from .._model.queue import Lease, LeaseEnd
-from .._model.runs import NewRun, RunOutcome, RunStatus
+from .._model.runs import NewRun, RunOutcome, RunRecord, RunStatus
 from .._model.snapshot import Snapshot
 from ..errors import (
     HookNotFoundError,
@@ -66,6 +66,7 @@ _NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, *_FREES_HOOK})
 class Book(Mail):
     """A run, its wake and messages, the tokens it holds and its snapshots."""
 
+    record: RunRecord  # replaced here, so declared here again
     input_digest: bytes
     snapshots: list[Snapshot] = field(default_factory=list[Snapshot])
     hooks: dict[str, HookRecord] = field(default_factory=dict[str, HookRecord])  # by token
@@ -215,7 +216,9 @@ class Book(Mail):
         conflicts = claims.conflicts
         if commit.starts or commit.watches:
             self._post_children(commit)
-        self.outbox += [revocation(hook, commit.run_id, now_ms=now_ms) for hook in claims.revoked]
+        self.outbox.extend(
+            revocation(hook, commit.run_id, now_ms=now_ms) for hook in claims.revoked
+        )
         attributes = self._write_turn(commit, conflicts)
         self.record = advanced_record(
             self.record,

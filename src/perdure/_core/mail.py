@@ -15,6 +15,7 @@ from .._model.children import ChildStart, Watch, Watcher
 from .._model.commit import Append, TurnCommit
 from .._model.events import Event, LoggedEvent
 from .._model.ids import EntityId, RunId
+from .._model.runs import RunRecord
 from .children import end_of_run, fenced_notice
 from .claims import Claims
 from .outbox import Letter
@@ -28,6 +29,7 @@ T = TypeVar("T", bound=Letter)
 class Mail(Claims):
     """A run, its claims, its log and its letters."""
 
+    record: RunRecord  # replaced here, so declared here again
     positions: MutableMapping[str, int] = field(default_factory=dict[str, int])  # by event key
     written: list[LoggedEvent] = field(default_factory=list[LoggedEvent])  # since it was read
     starts: list[ChildStart] = field(default_factory=list[ChildStart])  # runs to create
