@@ -1,4 +1,4 @@
-"""Each world beside the others: commits, the queue, sequential steps, requests to S3.
+"""Each world beside the others: commits, the queue, sequential steps, children, requests to S3.
 
     python benchmarks/bench_worlds.py [WORLD …] [--seconds 2] [--driver pymongo] [--delay-ms 40]
 
@@ -63,6 +63,25 @@ export async function seq(n: number): Promise<number> {
   let total = 0;
   for (let i = 0; i < n; i++) total = await add(total, 1);
   return total;
+}
+"""
+CHILDREN = 100
+FAMILY = """
+import { start } from "workflow/api";
+export async function child(n: number): Promise<number> {
+  "use workflow";
+  return n + 1;
+}
+export async function line(n: number): Promise<number> {
+  "use workflow";
+  let total = 0;
+  for (let i = 0; i < n; i++) total = await (await start(child, [total])).returnValue;
+  return total;
+}
+export async function fan(n: number): Promise<number> {
+  "use workflow";
+  const runs = await Promise.all(Array.from({ length: n }, (_, i) => start(child, [i])));
+  return (await Promise.all(runs.map((run) => run.returnValue))).length;
 }
 """
 Once: TypeAlias = Callable[[], Awaitable[None]]
@@ -259,9 +278,35 @@ async def steps(table: Table, who: str, world: World) -> None:
         await world.settle()
         after = world.statistics()
     table.put(who, "sequential steps/s", statistics.median(rates))
+    requests(table, who, "step", before, after, 3 * STEPS)
+
+
+def requests(
+    table: Table, who: str, of: str, before: dict[str, int], after: dict[str, int], count: int
+) -> None:
+    """The requests to S3 for each of so many."""
     for verb in ("PUT", "GET", "DELETE", "LIST"):
         if verb in after:
-            table.put(who, f"{verb} a step", (after[verb] - before[verb]) / (3 * STEPS))
+            table.put(who, f"{verb} a {of}", (after[verb] - before[verb]) / count)
+
+
+async def children(table: Table, who: str, world: World) -> None:
+    """From a child's start to its result in the parent, one after another and all at once."""
+    line, fan = (Workflow.from_source(FAMILY, name=name) for name in ("line", "fan"))
+    async with Worker(world):
+        await (await start(line, [5], world=world)).result()
+        before = world.statistics()
+        began = time.perf_counter()
+        await (await start(line, [CHILDREN], world=world)).result()
+        took = time.perf_counter() - began
+        await world.settle()
+        after = world.statistics()
+        began = time.perf_counter()
+        await (await start(fan, [CHILDREN], world=world)).result()
+        rate = CHILDREN / (time.perf_counter() - began)
+    table.put(who, "child start to result ms", took * 1000 / CHILDREN)
+    table.put(who, f"children/s, {CHILDREN} at once", rate)
+    requests(table, who, "child", before, after, CHILDREN)
 
 
 # --- worlds ---------------------------------------------------------------------------------------
@@ -311,6 +356,8 @@ async def measure(table: Table, who: str, url: Callable[[], str], given: Any) ->
                 await queue(table, who, other, world, " elsewhere")
     async with opened(url(), delay_ms) as world:
         await steps(table, who, world)
+    async with opened(url(), delay_ms) as world:
+        await children(table, who, world)
 
 
 async def floor(table: Table, address: str, driver: str, seconds: float) -> None:
