@@ -19,15 +19,15 @@ import logging
 import shutil
 import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import patch
 
 import anyio
 import httpx
@@ -112,16 +112,18 @@ class Statements:
 
     count: int = 0
 
-    def watch(self) -> None:
-        """Count from here on, in every connection that is opened later."""
+    @contextmanager
+    def watched(self) -> Generator[None, None, None]:
+        """Count within the block, in every connection that is opened there."""
         connect = sqlite3.connect
 
         def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-            connection = connect(*arguments, **options)
+            connection: sqlite3.Connection = connect(*arguments, **options)
             connection.set_trace_callback(self._note)
             return connection
 
-        sqlite3.connect = traced
+        with patch.object(sqlite3, "connect", traced):
+            yield
 
     def _note(self, statement: str) -> None:
         self.count += 1
@@ -145,8 +147,7 @@ async def delay(world: World, *, pause: float) -> float:
         await anyio.sleep(pause)
         await resume_hook(token, time.time(), world=world)
     delays = await run.result()
-    assert isinstance(delays, list)
-    return statistics.median(map(float, delays))
+    return statistics.median(cast("list[float]", delays))
 
 
 async def delays(table: Table, who: str, world: World) -> None:
@@ -157,18 +158,17 @@ async def delays(table: Table, who: str, world: World) -> None:
 
 async def delays_elsewhere(table: Table, who: str, url: str) -> None:
     """The same, with the worker in another process."""
-    worker = subprocess.Popen(  # noqa: ASYNC220  # before anything is timed
-        [sys.executable, __file__, "--work", url], stdout=subprocess.PIPE
-    )
+    command = [sys.executable, __file__, "--work", url]
+    worker = await anyio.open_process(command, stderr=None)
     try:
         assert worker.stdout is not None
-        await anyio.to_thread.run_sync(worker.stdout.readline)
+        await worker.stdout.receive()
         async with open_world(url) as world:
             figure = "resume to code p50 ms, another process"
             table.put(who, figure, await delay(world, pause=0.02))
     finally:
         worker.terminate()
-        worker.wait()
+        await worker.wait()
 
 
 async def work(url: str) -> None:
@@ -262,8 +262,7 @@ async def callers(world: World) -> AsyncGenerator[None, None]:
             run = await start(FLOWS["silent"], world=world, base_url=BASE)
             while not (hooks := await run.hooks()):  # noqa: ASYNC110  # nobody tells
                 await anyio.sleep(0.02)
-            path = f"/.well-known/workflow/v1/webhook/{hooks[0].token}"
-            group.start_soon(client.post, path)
+            group.start_soon(client.post, f"/.well-known/workflow/v1/webhook/{hooks[0].token}")
         yield
         group.cancel_scope.cancel()
 
@@ -271,7 +270,6 @@ async def callers(world: World) -> AsyncGenerator[None, None]:
 async def measure(table: Table, who: str, url: str, count: int) -> None:
     """All figures of one world."""
     statements = Statements()
-    statements.watch()
     async with open_world(url) as world, Worker(world, steps=[mark]):
         await delays(table, who, world)
         await children(table, who, world)
@@ -279,8 +277,9 @@ async def measure(table: Table, who: str, url: str, count: int) -> None:
         shared = Capability.SHARED in world.capabilities
     if shared:
         await delays_elsewhere(table, who, url)
-    async with open_world(url) as world, Worker(world, steps=[mark]):
-        await webhooks(table, who, world, count, statements)
+    with statements.watched():
+        async with open_world(url) as world, Worker(world, steps=[mark]):
+            await webhooks(table, who, world, count, statements)
 
 
 def run_world(table: Table, name: str, folder: Path, count: int) -> None:

@@ -15,7 +15,7 @@ from perdure import Run
 from perdure._protocol.codec import encode
 from perdure.abc import World
 from perdure.errors import StreamClosedError, WorldUnavailableError
-from perdure.model import HookRecord
+from perdure.model import HookRecord, RunId, StreamPage
 from perdure.values import Request, Response
 from perdure.web import HttpLimits, app
 from perdure.web._webhooks import METHODS
@@ -221,9 +221,18 @@ async def test_a_caller_that_goes_is_not_waited_for(world: World, is_repeatable:
 async def test_a_run_that_ends_without_an_answer_lets_its_caller_go(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perdure.web._replies._SLICE", 0.01)
+    """Its wait is one question for all of the time, not a look every now and then."""
+    waits: list[int] = []
+    read = world.streams.read
+
+    async def noted(run_id: RunId, name: str, **options: int) -> StreamPage:
+        waits.append(options.get("wait_ms", 0))
+        return await read(run_id, name, **options)
+
+    monkeypatch.setattr(world.streams, "read", noted)
     run = await waiting_run(world, "t1", "manual")
-    async with client_of(app(world)) as client, anyio.create_task_group() as group:
+    site = app(world, limits=HttpLimits(reply_seconds=50))
+    async with client_of(site) as client, anyio.create_task_group() as group:
 
         async def call() -> None:
             assert (await client.post(webhook_path("t1"))).status_code == 404
@@ -231,6 +240,22 @@ async def test_a_run_that_ends_without_an_answer_lets_its_caller_go(
         group.start_soon(call)
         await _received(run)
         await run.cancel()
+    assert waits == [50_000, 0]
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("contract", ["streams.read", "storage.wait_ended"])
+async def test_a_store_that_goes_while_a_caller_waits_is_404(
+    world: World, monkeypatch: pytest.MonkeyPatch, contract: str
+) -> None:
+    async def away(*arguments: object, **options: object) -> None:
+        raise WorldUnavailableError("the store is away")
+
+    await waiting_run(world, "t1", "manual")
+    name, method = contract.split(".")
+    monkeypatch.setattr(getattr(world, name), method, away)
+    async with client_of(app(world)) as client:
+        assert (await client.post(webhook_path("t1"))).status_code == 404
 
 
 async def _nothing(world: World) -> str:

@@ -10,16 +10,15 @@ from typing import Final, final
 
 import anyio
 
+from .._ending import Ending
 from .._model.ids import RunId
 from .._protocol.codec import decode
 from .._runtime.replies import REPLIES
 from ..abc import World
-from ..errors import RunNotFoundError
+from ..errors import PerdureError, RunNotFoundError
 from ..values import Response
 
 __all__ = ("Reply",)
-
-_SLICE: Final = 2.0  # seconds between looks at whether the run goes on
 
 
 @final
@@ -37,18 +36,35 @@ class Reply:
     async def wait(self, seconds: float) -> Response | None:
         """The answer; None: the run ended without one, or it took too long.
 
+        Asks the store for nothing while nothing happens to the run.
+
         Raises:
             RunNotFoundError: the run was deleted meanwhile.
         """
-        until = anyio.current_time() + seconds
-        while True:
-            left = max(0.0, until - anyio.current_time())
-            answer, is_closed = await self._read(min(_SLICE, left))
-            if answer is not None or is_closed:
-                return answer
-            if left <= _SLICE or await self._has_ended():
-                await self.close()
-                return (await self._read(0))[0]
+        ending, errors = Ending(), list[PerdureError]()
+        answer, is_closed = None, False
+
+        async def watch() -> None:
+            try:
+                await self._world.storage.wait_ended(self._run_id, wait_ms=int(seconds * 1000))
+            except PerdureError as exc:
+                errors.append(exc)
+            ending.end()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            try:
+                with ending.heeded():
+                    answer, is_closed = await self._read(seconds)
+            except PerdureError as exc:
+                errors.append(exc)
+            group.cancel_scope.cancel()
+        if errors:
+            raise errors[0]
+        if answer is None and not is_closed:
+            await self.close()
+            answer, _ = await self._read(0)
+        return answer
 
     async def close(self) -> None:
         """Take no answer any more."""
@@ -56,9 +72,6 @@ class Reply:
             await self._world.streams.close(self._run_id, self.name)
         except RunNotFoundError:
             return  # nor can anybody answer
-
-    async def _has_ended(self) -> bool:
-        return (await self._world.storage.get_run(self._run_id)).status.is_ended
 
     async def _read(self, seconds: float) -> tuple[Response | None, bool]:
         page = await self._world.streams.read(
