@@ -43,9 +43,11 @@ OURS = {
     *("_protocol.json_values", "_protocol.schemas", "_protocol.structure"),
     *("_runtime.cancellation", "_runtime.health", "_runtime.hooks", "_runtime.hook_types"),
     *("_runtime.hook_schema", "_runtime.inspect", "_runtime.move", "_runtime.waits"),
+    *("_compiler.shaking", "_compiler.step_form", "_compiler.step_functions"),
+    *("_compiler.workflow_form", "_runtime.worker.scripts", "_steps.driver", "_steps.guest"),
     *("_runtime.streams.doors", "_runtime.streams.readable", "_runtime.streams.writable"),
 }
-MOST = 245  # modules of this package and of the world's; 228 when this was written
+MOST = 255  # modules of this package and of the world's; 249 when this was written
 
 
 def _modules(folder: Path) -> set[str]:

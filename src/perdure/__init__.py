@@ -105,7 +105,7 @@ else:
         "open_world": ".worlds",
     }
     _MODULES = ("abc", "display", "errors", "model", "values", "worldkit", "worlds")
-    _find, _names = lazy_names(__name__, _HOMES)
+    _find, _present = lazy_names(__name__, _HOMES)
     __all__ = tuple(_HOMES)
 
     def __getattr__(name: str) -> object:
@@ -119,4 +119,4 @@ else:
         return _find(name)
 
     def __dir__() -> list[str]:
-        return sorted({*_names(), *_MODULES, "__version__"})
+        return sorted({*_present(), *_MODULES, "__version__"})

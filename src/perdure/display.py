@@ -39,8 +39,8 @@ def shown_text(value: object) -> str:
     text = _text_of(value)
     if text.isprintable() and not (not text.isascii() and re.search(_INVISIBLE, text)):
         return text
-    hidden = re.compile(_INVISIBLE).match
-    return "".join([c if c.isprintable() and not hidden(c) else _escape(c) for c in text])
+    is_invisible = re.compile(_INVISIBLE).match
+    return "".join([c if c.isprintable() and not is_invisible(c) else _escape(c) for c in text])
 
 
 def shown_lines(value: object) -> str:

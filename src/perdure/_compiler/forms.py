@@ -1,11 +1,13 @@
 """Forms: a file's JavaScript for workflows and for steps. Pure.
 
 A file without steps has one form, its script, but for workflows that it must be made to export.
+The means for steps are imported for a file that has some: they take 2 ms of a first start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
@@ -15,11 +17,10 @@ from .directives import Directives, FoundWorkflow
 from .parse import Source
 from .paths import module_path
 from .rewriting import Rewriting, quoted
-from .scopes import Scopes
-from .shaking import drop_unused
-from .step_form import write_registrations, write_stubs
-from .step_functions import StepFunction, read_steps
-from .workflow_form import outermost, write_proxies
+
+if TYPE_CHECKING:
+    from .scopes import Scopes
+    from .step_functions import StepFunction
 
 __all__ = ("FileForms", "Form")
 
@@ -37,10 +38,14 @@ class FileForms:
 
     def __init__(self, source: Source, directives: Directives) -> None:
         self._source, self._directives = source, directives
-        self._scopes = Scopes(source) if directives.steps else None
+        self._scopes: Scopes | None = None
         self.steps: list[StepFunction] = []
         self.problems: list[Diagnostic] = []
-        if self._scopes is not None:
+        if directives.steps:
+            from .scopes import Scopes
+            from .step_functions import read_steps
+
+            self._scopes = Scopes(source)
             self.steps, self.problems = read_steps(source, directives.steps, self._scopes)
 
     @property
@@ -61,6 +66,8 @@ class FileForms:
         rewriting = Rewriting(self._source)
         dropped = list[Node]()
         if self._scopes is not None:
+            from .workflow_form import outermost, write_proxies
+
             write_proxies(self._source, self.steps, rewriting)
             pieces = [(step.node.start_byte, step.node.end_byte) for step in outermost(self.steps)]
             dropped = self._shake(self._scopes, pieces, rewriting)
@@ -74,6 +81,9 @@ class FileForms:
         source, directives = self._source, self._directives
         if not (self.steps or directives.workflows):
             return Form(script=source.script.decode(), dropped=frozenset())
+        from .scopes import Scopes
+        from .step_form import write_registrations, write_stubs
+
         rewriting = Rewriting(source)
         workflows = list(zip(directives.workflows, directives.bodies, strict=True))
         write_stubs(source, workflows, self.steps, rewriting)
@@ -85,12 +95,16 @@ class FileForms:
     def _shake(
         self, scopes: Scopes, pieces: list[tuple[int, int]], rewriting: Rewriting
     ) -> list[Node]:
+        from .shaking import drop_unused
+
         functions = (*self._directives.bodies, *self._directives.steps)
         keep = [function.start_byte for function in functions]
         return drop_unused(self._source, scopes, pieces, rewriting, keep=keep)
 
     def _left_out(self) -> list[tuple[int, int]]:
         """The pieces of workflows around their steps."""
+        from .workflow_form import outermost
+
         pieces: list[tuple[int, int]] = []
         steps = outermost(self.steps)
         for body in sorted(self._directives.bodies, key=_place_of):
