@@ -23,7 +23,7 @@ from perdure.model import (
     TurnCommit,
 )
 from perdure.testing.memory import MemoryWorld
-from perdure.testing.memory._turn import fresh_run
+from perdure.testing.memory._runs import fresh_run
 
 
 async def others() -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from perdure import Run, Worker, Workflow, resume_hook, start, step
+from perdure._runtime.steps import AnyStep
 from perdure.abc import World
 from perdure.errors import HookNotFoundError, RunFailedError
 from perdure.values import Request, Response
@@ -102,7 +103,7 @@ async def forwarding(
 
         await until(look)
 
-    steps = [answer, begin, send, tell]
+    steps: list[AnyStep] = [answer, begin, send, tell]
     async with Worker(world, steps=steps), client_of(app(world)) as client:
         flow = Workflow.from_source(FORWARDS, name=name)
         yield await start(flow, world=world, base_url=BASE), told, client, may_answer
