@@ -103,10 +103,15 @@ def state_of(key: Key) -> SignalState:
         return state
 
 
-def fire(key: Key, reason: object) -> None:
-    """Abort the signal in this process."""
+def fire(key: Key, reason: object, *, remember: bool = True) -> None:
+    """Abort the signal in this process.
+
+    Args:
+        remember: signals of this id that are made later are aborted, too.
+    """
     with _lock:
-        _fired[key] = reason
+        if remember:
+            _fired[key] = reason
         while len(_fired) > _MOST_FIRED:
             _fired.popitem(last=False)
         state = _states.get(key)

@@ -96,6 +96,7 @@ def test_attributes_and_deliveries_of_the_run_open_and_end_nothing() -> None:
 @given(st.lists(events(), max_size=8))
 def test_any_delivery_is_taken_and_ends_at_most_what_it_names(made: list[Event]) -> None:
     ledger = noted(STEP, WAIT, HOOK)
+    made = [event for event in made if event.type is not EventType.CANCEL_REQUESTED]
     for event in made:
         ledger.deliver(event)
     named = {event.entity for event in made}

@@ -60,7 +60,8 @@ def test_a_run_that_is_away_has_ended_here_and_is_over_once_it_has_arrived() -> 
 @pytest.mark.parametrize("kind", EventType)
 def test_what_is_delivered_belongs_to_what_the_guest_can_await(kind: EventType) -> None:
     assert (ENTITY_OF[kind] is not EntityKind.RUN) or kind not in DELIVERED - {
-        EventType.RUN_CREATED
+        EventType.RUN_CREATED,
+        EventType.CANCEL_REQUESTED,  # which ends what it awaits
     }
 
 

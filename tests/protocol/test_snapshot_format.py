@@ -14,6 +14,7 @@ from hypothesis import given
 
 from perdure._protocol.snapshot_format import (
     ABORTS_FORMAT,
+    CANCEL_FORMAT,
     FORMAT,
     LEDGER_FORMAT,
     MAGIC,
@@ -138,6 +139,31 @@ def test_a_ledger_with_aborts_is_of_yet_another_version(
     assert (cbor2.loads(data)[0], decode_ledger(data)) == (ABORTS_FORMAT, fields)
 
 
+@given(
+    TABLES,
+    st.lists(PRINTED),
+    st.tuples(st.dictionaries(NAMES, NAMES), st.dictionaries(NAMES, NAMES)),
+    st.tuples(st.integers(0, 2**62), st.none() | st.binary()),
+)
+def test_a_ledger_of_a_run_that_was_asked_to_end_is_of_another_version(
+    tables: tuple[Any, ...],
+    printed: list[Any],
+    late: tuple[dict[str, str], dict[str, str]],
+    cancel: tuple[int, bytes | None],
+) -> None:
+    lines = [[at, [list(line) for line in console]] for at, console in printed]
+    fields = [*tables, *lines, *late, cancel]
+    data = encode_ledger(fields)
+    assert (cbor2.loads(data)[0], decode_ledger(data)) == (CANCEL_FORMAT, fields)
+
+
+@pytest.mark.parametrize("cancel", [7, [], [1], [-1, None], [1, "text"], [True, None]])
+def test_a_request_of_another_form_is_refused(cancel: object) -> None:
+    fields: list[Any] = [CANCEL_FORMAT, {}, {}, {}, b"", {}, {}, cancel]
+    with pytest.raises(SnapshotRejectedError, match="parts of other types"):
+        decode_ledger(cbor2.dumps(fields))
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | NAMES | st.binary(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.integers(), inner),
@@ -149,6 +175,7 @@ VALUES = st.recursive(
     st.lists(VALUES, max_size=6).map(lambda fields: [LEDGER_FORMAT, *fields])
     | st.lists(VALUES, max_size=6).map(lambda fields: [RUNS_FORMAT, *fields])
     | st.lists(VALUES, max_size=8).map(lambda fields: [ABORTS_FORMAT, *fields])
+    | st.lists(VALUES, max_size=8).map(lambda fields: [CANCEL_FORMAT, *fields])
     | VALUES
 )
 def test_any_other_value_is_no_ledger(value: Any) -> None:
@@ -184,13 +211,13 @@ def test_lines_of_another_form_are_refused(lines: object) -> None:
         decode_ledger(encode_ledger([{}, {}, {}, b"", lines]))
 
 
-@pytest.mark.parametrize("version", [0, ABORTS_FORMAT + 1, 2**62])
+@pytest.mark.parametrize("version", [0, CANCEL_FORMAT + 1, 2**62])
 @given(tables=TABLES, more=st.lists(NAMES | TABLES.map(list), max_size=3))
 def test_a_ledger_of_another_version_is_refused_by_name(
     version: int, tables: tuple[Any, ...], more: list[Any]
 ) -> None:
     """Whatever else it holds: nothing but its version is looked at."""
-    reason = f"its fold has version {version}, this package reads {ABORTS_FORMAT}"
+    reason = f"its fold has version {version}, this package reads {CANCEL_FORMAT}"
     with pytest.raises(SnapshotRejectedError, match=reason):
         decode_ledger(cbor2.dumps([version, *more, *tables]))
 
@@ -202,6 +229,7 @@ def test_a_ledger_of_another_version_is_refused_by_name(
         *([LEDGER_FORMAT], [LEDGER_FORMAT, {}, {}, {}]),
         [RUNS_FORMAT, {}, {}, {}, b""],
         [ABORTS_FORMAT, {}, {}, {}, b"", {}],
+        [CANCEL_FORMAT, {}, {}, {}, b"", {}, {}],
     ],
 )
 def test_a_ledger_of_fewer_parts_is_refused(fields: list[Any]) -> None:

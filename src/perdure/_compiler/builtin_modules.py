@@ -44,6 +44,7 @@ _ERRORS = frozenset(
         "HookForceClaimedError",
         "HookNotFoundError",
         "PreconditionFailedError",
+        "RunCancelledError",
         "RunExpiredError",
         "RunNotSupportedError",
         "StepNotRegisteredError",

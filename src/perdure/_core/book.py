@@ -30,6 +30,7 @@ from ..errors import (
     StaleTurnError,
 )
 from .attributes import attributes_after, merged_attributes
+from .cancellation import asked_record, withdraw
 from .children import unfenced
 from .hooks import (
     Holder,
@@ -144,6 +145,8 @@ class Book(Mail):
         first = self.positions.get(event.key)
         if first is None:
             self._check_append(append, now_ms=now_ms)
+            if event.type is EventType.CANCEL_REQUESTED:
+                event = self._withdraw(event, now_ms=now_ms)
             self._write(event)
         elif self.record.status.is_ended:
             return Appended(position=first, duplicate=True)
@@ -260,6 +263,15 @@ class Book(Mail):
         self._drop_claims()
         self.hooks = {}
 
+    def _withdraw(self, event: Event, *, now_ms: int) -> Event:
+        """Have the run end within a time. Returns the request as it is logged."""
+        items = [(name, queued, queued.returned) for name, queued in self.messages.items()]
+        event, withdrawn = withdraw(event, items, now_ms=now_ms)
+        for message_id in withdrawn:
+            del self.messages[message_id]
+        self.record = asked_record(self.record, event)
+        return event
+
     def _check_append(self, append: Append, *, now_ms: int) -> None:
         if self.record.status.is_ended:
             raise RunEndedError(append.run_id, status=self.record.status)
@@ -286,7 +298,13 @@ class Book(Mail):
 
     def _check_commit(self, commit: TurnCommit) -> None:
         record = self.record
-        check_turn(commit, status=record.status, turn=record.turn, position=record.position)
+        check_turn(
+            commit,
+            status=record.status,
+            turn=record.turn,
+            position=record.position,
+            cancel_at_ms=record.cancel_at_ms,
+        )
         for event in commit.deliveries:
             if event.key in self.positions:
                 raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")

@@ -12,16 +12,19 @@ from dataclasses import replace
 from .._model.events import Event, EventType, LoggedEvent
 from .._model.ids import EntityId
 from .._value_class import value_class
+from .cancellation import steps_running
 from .transitions import ENTITY_OF, TABLES, EntityKind, is_ended
 
-__all__ = ("Entity", "fold", "was_put_away")
+__all__ = ("WITHDRAWN", "Entity", "fold", "was_put_away")
 
+WITHDRAWN = "withdrawn"  # state of what a run that was asked to end waits for no more
 _NAMES = {  # facts that name an entity
     EntityKind.STEP: "step",
     EntityKind.HOOK: "token",
     EntityKind.CHILD: "run_id",
     EntityKind.WATCH: "run_id",
 }
+_WITHDRAWN = (EntityKind.STEP, EntityKind.WAIT, EntityKind.WATCH)
 _STEP_ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)
 
 
@@ -46,13 +49,15 @@ def fold(events: Iterable[LoggedEvent]) -> tuple[Entity, ...]:
     entities: dict[EntityId, Entity] = {}
     for logged in events:
         event = logged.event
+        if event.type is EventType.CANCEL_REQUESTED:
+            _withdraw(entities, event)
         kind = ENTITY_OF.get(event.type)  # None: of a later version of this package
         if kind is None or kind is EntityKind.RUN or event.entity is None:
             continue
         entity = entities.get(event.entity)
         if entity is not None and entity.kind is not kind:
             continue
-        state = TABLES[kind][entity.state if entity else "absent"].get(event.type)
+        state = TABLES[kind].get(entity.state if entity else "absent", {}).get(event.type)
         if state is None:
             continue
         entities[event.entity] = (
@@ -61,6 +66,15 @@ def fold(events: Iterable[LoggedEvent]) -> tuple[Entity, ...]:
             else _moved(entity, state, event)
         )
     return tuple(entities.values())
+
+
+def _withdraw(entities: dict[EntityId, Entity], event: Event) -> None:
+    """End what a run waited for when it was asked to end, but for steps that were running."""
+    running = steps_running(event)
+    for entity in entities.values():
+        is_open = not is_ended(entity.kind, entity.state)
+        if is_open and entity.kind in _WITHDRAWN and entity.id not in running:
+            entities[entity.id] = replace(entity, state=WITHDRAWN, ended_ms=event.at_ms)
 
 
 def was_put_away(events: Iterable[LoggedEvent], *, consumed: int) -> bool:

@@ -30,6 +30,10 @@ __all__ = (
 )
 
 _ABOVE_ALL = 2**63 - 1, ""
+_ENDS = {
+    RunStatus.COMPLETED: EventType.RUN_COMPLETED,
+    RunStatus.CANCELLED: EventType.RUN_CANCELLED,
+}
 
 
 def fresh_record(new: NewRun) -> RunRecord:
@@ -73,20 +77,33 @@ def created_event(new: NewRun) -> Event:
     )
 
 
-def check_turn(commit: TurnCommit, *, status: RunStatus, turn: int, position: int) -> None:
+def check_turn(
+    commit: TurnCommit,
+    *,
+    status: RunStatus,
+    turn: int,
+    position: int,
+    cancel_at_ms: int | None = None,
+) -> None:
     """Pass only a commit that builds on the run as it is: at *turn*, its log at *position*.
 
     The caller looks for the ``commit_id`` before, and for the deliveries' keys after.
 
+    Args:
+        cancel_at_ms: the run's.
+
     Raises:
         RunEndedError: the run has ended.
-        StaleTurnError: the run's turn is another, or the log has moved on under deliveries.
+        StaleTurnError: the run's turn is another, the log has moved on under deliveries, or the run
+            was asked to end meanwhile.
     """
     if status.is_ended:
         raise RunEndedError(commit.run_id, status=status)
     if commit.turn != turn:
         reason = f"it builds on turn {commit.turn}, the run is at {turn}"
         raise StaleTurnError(commit.run_id, reason=reason)
+    if commit.cancel_at_ms != cancel_at_ms:
+        raise StaleTurnError(commit.run_id, reason="the run was asked to end meanwhile")
     if (commit.deliveries or commit.outcome is not None) and position > commit.expected_position:
         reason = f"it knows of position {commit.expected_position}, the log is at {position}"
         raise StaleTurnError(commit.run_id, reason=reason)
@@ -113,10 +130,9 @@ def conflict_event(event: Event, holder: HookRecord, commit: TurnCommit) -> Even
 
 
 def ended_event(outcome: RunOutcome) -> Event:
-    """The last event of a run that completed or failed."""
-    completed = outcome.status is RunStatus.COMPLETED
+    """The last event of a run that completed, failed or was cancelled."""
     return make_event(
-        type=EventType.RUN_COMPLETED if completed else EventType.RUN_FAILED,
+        type=_ENDS.get(outcome.status, EventType.RUN_FAILED),
         key="run/ended",
         at_ms=outcome.at_ms,
         payload=outcome.payload,

@@ -7,7 +7,7 @@ the rolling digest of the deliveries, and nothing of entities that have ended.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from typing import assert_never
 
@@ -27,10 +27,17 @@ from .._model.commands import (
 from .._model.events import Event, EventType
 from .._model.ids import EntityId
 from .._value_class import record_class
+from .cancellation import deadline_of
 
 __all__ = ("KEYED_HOOK", "Ledger", "next_digest")
 
-_TOLD_FACTS = ("run_id", "status", "code", "token")
+_OF_END = ("run_id", "status", "code", "token")
+_TOLD_FACTS: Mapping[EventType, tuple[str, ...]] = {  # besides the payload
+    EventType.CHILD_STARTED: _OF_END,
+    EventType.CHILD_CONFLICT: _OF_END,
+    EventType.CHILD_ENDED: _OF_END,
+    EventType.CANCEL_REQUESTED: ("deadline_ms", "running", "retrying"),
+}
 KEYED_HOOK = EntityId("hook_0")  # of a run that was started with a token; no guest makes this id
 
 _ENDS_STEP = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED})
@@ -41,9 +48,9 @@ _ENDS_HOOK = frozenset({EventType.HOOK_CONFLICT, EventType.HOOK_DISPOSED, EventT
 def next_digest(digest: bytes, event: Event) -> bytes:
     """The rolling digest after one more delivery."""
     head = f"{event.type}\0{event.entity or ''}\0{event.at_ms}\0".encode()
-    if event.type in _ENDS_RUN:  # of which the guest is told facts, too
-        facts = event.facts
-        head += "\0".join([str(facts.get(name) or "") for name in _TOLD_FACTS]).encode() + b"\0"
+    if event.type in _TOLD_FACTS:
+        facts, names = event.facts, _TOLD_FACTS[event.type]
+        head += "\0".join([str(facts.get(name) or "") for name in names]).encode() + b"\0"
     return hashlib.blake2b(digest + head + (event.payload or b""), digest_size=16).digest()
 
 
@@ -57,6 +64,7 @@ class Ledger:
     digest: bytes
     runs: dict[EntityId, str] = field(default_factory=dict[EntityId, str])  # entity -> run id
     aborts: dict[EntityId, str] = field(default_factory=dict[EntityId, str])  # entity -> position
+    cancel: tuple[int, bytes | None] | None = None  # deadline and reason, once the guest was told
 
     @classmethod
     def empty(cls) -> Ledger:
@@ -80,8 +88,10 @@ class Ledger:
         return not (self.steps or self.waits or self.hooks or self.runs or self.aborts)
 
     def next_due_ms(self) -> int | None:
-        """When the earliest wait is due."""
-        return min(self.waits.values(), default=None)
+        """When the earliest wait is due, or the run is to be ended."""
+        if self.cancel is None:
+            return min(self.waits.values(), default=None)
+        return min([*self.waits.values(), self.cancel[0]])
 
     def due_waits(self, now_ms: int) -> list[EntityId]:
         """Open waits whose time has come, in the order they came due."""
@@ -109,10 +119,20 @@ class Ledger:
             self.aborts.pop(event.entity, None)
 
     def _begin(self, event: Event) -> None:
-        """Note the token that a keyed start has from the first."""
+        """Note what comes to the run itself: a keyed start's token, a request to end."""
+        if event.type is EventType.CANCEL_REQUESTED:
+            self.cancel = deadline_of(event), event.payload
+            self.drop([*self.steps, *self.waits, *(e for e in self.runs if e[:6] == "watch_")])
         token = event.facts.get("hook") if event.type is EventType.RUN_CREATED else None
         if isinstance(token, str):
             self.hooks[KEYED_HOOK] = token
+
+    def drop(self, entities: Iterable[EntityId]) -> None:
+        """Wait for these no more, since the guest does not."""
+        for entity in entities:
+            self.steps.pop(entity, None)
+            self.waits.pop(entity, None)
+            self.runs.pop(entity, None)
 
     def note(self, commands: Iterable[Command]) -> None:
         """Note the guest's commands."""

@@ -40,6 +40,7 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
             _E.RUN_FAILED: "failed",
             _E.RUN_CANCELLED: "cancelled",
             _E.RUN_MOVED: "pending",
+            _E.CANCEL_REQUESTED: "pending",
         },
         "running": {
             _E.ATTRIBUTES_SET: "running",
@@ -47,6 +48,7 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
             _E.RUN_FAILED: "failed",
             _E.RUN_CANCELLED: "cancelled",
             _E.RUN_MOVED: "running",
+            _E.CANCEL_REQUESTED: "running",
         },
         "completed": {},
         "failed": {},
@@ -114,7 +116,7 @@ ENTITY_OF: Mapping[EventType, EntityKind] = {
 
 def is_ended(kind: EntityKind, state: str) -> bool:
     """Whether nothing can follow *state*."""
-    return not TABLES[kind][state]
+    return not TABLES[kind].get(state)  # a withdrawn entity is in no table
 
 
 def transition(kind: EntityKind, state: str, event: EventType) -> str:

@@ -49,6 +49,7 @@ __all__ = (
     "foreign_step",
     "make_request",
     "make_route",
+    "moot_commands",
     "new_commands",
     "plan_turn",
     "steps_to_run",
@@ -77,6 +78,7 @@ class TurnRequest:
     stalled_error: bytes  # of a run that waits for nothing
     failure: bytes | None = None  # the run fails by this, also if it asks for more
     record: RunRecord | None = None  # of the run; its children derive from it
+    moot: frozenset[EntityId] = frozenset()  # made before the run was asked to end, in this turn
 
 
 @value_class
@@ -149,11 +151,30 @@ def new_commands(answer: Answer, known_through: int) -> list[Command]:
     ]
 
 
-def steps_to_run(answer: Answer, commands: Iterable[Command]) -> list[ScheduleStep]:
-    """The steps among an answer's new commands; none if the run ends by it."""
+def moot_commands(answer: Answer, asked_at: int) -> frozenset[EntityId]:
+    """Those of an answer's commands whose await was rejected in the same turn.
+
+    Args:
+        asked_at: position of the request that the run end.
+    """
+    return frozenset(
+        [
+            command.id
+            for output in answer.turns
+            if output.position < asked_at
+            for command in output.commands
+            if isinstance(command, ScheduleStep | StartWait | WatchRun)
+        ]
+    )
+
+
+def steps_to_run(
+    answer: Answer, commands: Iterable[Command], moot: Container[EntityId] = ()
+) -> list[ScheduleStep]:
+    """The steps among an answer's new commands, but for *moot* ones; none if the run ends by it."""
     if isinstance(answer.outcome, Completed | Failed):
         return []
-    return [command for command in commands if isinstance(command, ScheduleStep)]
+    return [c for c in commands if isinstance(c, ScheduleStep) and c.id not in moot]
 
 
 def foreign_step(steps: Iterable[ScheduleStep], imported: Container[str]) -> str | None:
@@ -171,6 +192,9 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     """The writes to commit after a turn; *ledger* notes the new commands."""
     fresh = request.commands
     ledger.note(fresh)
+    moot = request.moot
+    if moot:
+        ledger.drop(moot)
     outcome = _outcome(answer, ledger, request)
     if outcome is not None:
         return _last_plan(request, outcome)
@@ -184,6 +208,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     has_news = has_aborts = False
     for command in fresh:
         events.append(_event(command, request.now_ms))
+        if moot and command.id in moot:
+            continue
         if isinstance(command, ScheduleStep):
             message = _message(request, command)
             messages.append(message)

@@ -85,7 +85,7 @@ class NewRun:
 class RunOutcome:
     """How a run ended."""
 
-    status: RunStatus  # COMPLETED or FAILED; others come by other ways
+    status: RunStatus  # COMPLETED, FAILED or CANCELLED; others come by other ways
     payload: bytes | None  # CBOR of the result or of the error
     at_ms: int
     code: str | None = None  # of a failure, a ``RunCode`` or one of a later version
@@ -114,6 +114,7 @@ class RunRecord:
     secret: bytes = field(default=b"", repr=False)  # never shown; empty: the run id has its place
     base_url: str = ""
     code: str | None = None  # of a run that failed, a ``RunCode`` or one of a later version
+    cancel_at_ms: int | None = None  # it was asked to end, and is ended as cancelled then
 
     @property
     def is_known(self) -> bool:

@@ -40,6 +40,7 @@ MAGIC = NAME + bytes([FORMAT])
 LEDGER_FORMAT = 1  # of a ledger without runs, which every worker reads
 RUNS_FORMAT = 2  # of one with them
 ABORTS_FORMAT = 3  # of one with aborts that are awaited
+CANCEL_FORMAT = 4  # of one whose run was asked to end: runs, aborts, and its deadline and reason
 _TABLES = 4  # fields before the output
 DIGEST_BYTES = 32
 MAX_FOLD_BYTES = 16 << 20
@@ -191,17 +192,21 @@ def encode_ledger(fields: list[Any]) -> bytes:
 
     Args:
         fields: steps, waits, hooks, digest, each turn's output; last the runs, or the runs and the
-            aborts, where there are any. Its version is the first with these tables.
+            aborts, where there are any; of a run that was asked to end both, and a tuple of its
+            deadline and the reason. Its version is the first with these.
     """
     version = LEDGER_FORMAT
-    if len(fields) > _TABLES and type(fields[-1]) is dict:
+    last: object = fields[-1] if len(fields) > _TABLES else None
+    if isinstance(last, dict):
         version = ABORTS_FORMAT if type(fields[-2]) is dict else RUNS_FORMAT
+    elif isinstance(last, tuple):
+        version = CANCEL_FORMAT
     data: bytes = cbor2.dumps([version, *fields])
     return data
 
 
 def decode_ledger(data: bytes) -> list[Any]:
-    """The arguments of ``encode_ledger``: steps, waits, hooks, digest, and each turn's output.
+    """The argument of ``encode_ledger``: steps, waits, hooks, digest, and the rest.
 
     Raises:
         SnapshotRejectedError: it is anything else, or of another version.
@@ -212,12 +217,15 @@ def decode_ledger(data: bytes) -> list[Any]:
     if type(parts) is not list or not parts or not _is_count(parts[0]):
         raise SnapshotRejectedError("its fold has other parts")
     version, *fields = parts
-    if not LEDGER_FORMAT <= version <= ABORTS_FORMAT:
-        raise SnapshotRejectedError(_unknown("fold", version, ABORTS_FORMAT))
-    more = version - LEDGER_FORMAT  # tables
+    if not LEDGER_FORMAT <= version <= CANCEL_FORMAT:
+        raise SnapshotRejectedError(_unknown("fold", version, CANCEL_FORMAT))
+    more = version - LEDGER_FORMAT  # parts
     if len(fields) < _TABLES + more:
         raise SnapshotRejectedError("its fold has other parts")
     steps, waits, hooks, digest, *printed = fields
+    if version == CANCEL_FORMAT:
+        fields[-1] = _cancel(printed.pop())
+        more -= 1
     tables = [printed.pop() for _ in range(more)]
     sound = (
         _is_table(steps, str)
@@ -231,6 +239,18 @@ def decode_ledger(data: bytes) -> list[Any]:
     if not sound:
         raise SnapshotRejectedError("its fold has parts of other types")
     return fields
+
+
+def _cancel(value: Any) -> tuple[int, bytes | None]:
+    """The deadline and the reason of a run that was asked to end.
+
+    Raises:
+        SnapshotRejectedError: it is anything else.
+    """
+    is_pair = type(value) is list and len(value) == 2 and _is_count(value[0])
+    if not is_pair or not (value[1] is None or type(value[1]) is bytes):
+        raise SnapshotRejectedError("its fold has parts of other types")
+    return value[0], value[1]
 
 
 def _is_table(value: object, kind: type) -> bool:

@@ -14,7 +14,7 @@ from typing import Final, final
 
 import anyio
 
-from .._abort import AbortController, SignalState, state_of
+from .._abort import AbortController, fire, state_of
 from .._model.events import Event, EventType
 from .._model.ids import RunId
 from .._protocol.codec import decode, encode
@@ -27,11 +27,14 @@ from .log_fields import of_run
 from .metadata import entered
 from .signals import ABORT_MARK, signals_in
 
-__all__ = ("AbortWatch", "abort", "tell_aborts")
+__all__ = ("AbortWatch", "abort", "tell_aborts", "tell_end", "tell_request")
 
 _log = logging.getLogger("perdure")
 _LOOK: Final = 1.0  # seconds between looks at the log
 _LOOK_SECONDS: Final = 30.0  # that a thread waits for one
+# Signals that each run has beside those of its guest.
+_ASKED: Final = "asked"  # to end, or ended: for the steps that were made before
+_ENDED: Final = "ended"
 _KINDS: Final = (EventType.ABORT_REQUESTED, EventType.ABORT_RECEIVED)
 
 
@@ -53,6 +56,18 @@ def tell_aborts(run_id: RunId, events: Iterable[Event]) -> None:
             fire_event(run_id, event)
 
 
+def tell_request(run_id: str) -> None:
+    """Tell the steps here that their run was asked to end, which is durable."""
+    # A later life of the run may have its id, so it is told to those that are there.
+    fire((run_id, _ASKED), "its run was asked to end", remember=False)
+
+
+def tell_end(run_id: str) -> None:
+    """Tell the steps here that their run has ended, which is durable."""
+    for name in (_ASKED, _ENDED):
+        fire((run_id, name), "its run has ended", remember=False)
+
+
 @final
 class AbortWatch:
     """The signals among the arguments of one execution, and the end of its run.
@@ -60,16 +75,20 @@ class AbortWatch:
     Used in the worker's event loop.
     """
 
-    def __init__(self, world: World, run_id: RunId, args: bytes) -> None:
+    def __init__(
+        self, world: World, run_id: RunId, args: bytes, *, is_cleanup: bool = False
+    ) -> None:
         """Watch nothing yet.
 
         Args:
             args: the payload of the arguments.
+            is_cleanup: the step was made after its run was asked to end, and hears of the end only.
         """
         self._world = world
         self._run_id = run_id
         self.states = signals_in(decode(args)) if ABORT_MARK in args else []
-        self._run = SignalState((run_id, ""))  # aborted when the run has ended
+        # Aborted when the run has ended, or was asked to.
+        self._run = state_of((run_id, _ENDED if is_cleanup else _ASKED))
         self._is_closed = False
         self._after = 0  # position of the last event that was looked at
         self._timer: asyncio.TimerHandle | None = None
@@ -148,8 +167,11 @@ class AbortWatch:
     async def _again(self) -> None:
         try:
             await self.look()
-            if (await self._world.storage.get_run(self._run_id)).status.is_ended:
-                self._run.fire("its run has ended")
+            record = await self._world.storage.get_run(self._run_id)
+            if record.status.is_ended:
+                tell_end(self._run_id)
+            elif record.cancel_at_ms is not None:
+                tell_request(self._run_id)
         except RunNotFoundError:
             self._run.fire("its run was deleted")
         except WorldError as exc:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 import anyio
 
+from .._core.cancellation import cancel_requested
 from .._core.transfer import check_here
 from .._model.commit import Append
 from .._model.events import Event, EventType
@@ -14,16 +16,25 @@ from .._model.runs import RunStatus
 from .._value_class import value_class
 from ..abc import World
 from ..errors import PerdureError, RunEndedError, UsageError
+from .aborts import tell_end, tell_request
 from .ambient import meant_world
-from .arguments import checked_count, checked_text, iterable
+from .arguments import checked_count, checked_text, checked_timeout, iterable
 from .inspect.listing import list_runs
 from .payloads import encode_payload
 
-__all__ = ("CancelResult", "cancel_run", "cancel_runs", "checked_reason", "live_runs")
+__all__ = (
+    "CancelResult",
+    "cancel_run",
+    "cancel_runs",
+    "checked_graceful",
+    "checked_reason",
+    "live_runs",
+)
 
 _MAX_REASON = 512  # characters
 _LIVE = (RunStatus.RUNNING, RunStatus.PENDING)
 _AT_ONCE = 16
+_LATEST_MS = 8_640_000_000_000_000  # the last moment that a Date can be
 
 
 @value_class
@@ -39,28 +50,51 @@ class CancelResult:
         return self.error is None
 
 
-async def cancel_run(world: World, run_id: RunId, reason: str | None) -> None:
-    """End a run as cancelled.
+async def cancel_run(
+    world: World, run_id: RunId, reason: str | None, *, graceful: timedelta | None = None
+) -> None:
+    """End a run as cancelled, or ask it to end within a time.
+
+    Args:
+        graceful: that time; None: at once.
 
     Raises:
         RunNotFoundError: no such run.
         RunEndedError: it completed or failed before.
         RunMovedError: it goes on in another world.
     """
-    event = Event(
-        type=EventType.RUN_CANCELLED,
-        key="run/ended",
-        at_ms=world.now_ms(),
-        payload=None if reason is None else encode_payload(reason, where="reason"),
-    )
+    event = _event(world.now_ms(), reason, graceful)
+    is_request = event.type is EventType.CANCEL_REQUESTED
     try:
-        await world.storage.append(Append(run_id=run_id, event=event, wake=False))
+        await world.storage.append(Append(run_id=run_id, event=event, wake=is_request))
     except RunEndedError:
         check_here(await world.storage.get_run(run_id))
         raise
     record = await world.storage.get_run(run_id)
-    if record.status is not RunStatus.CANCELLED:
+    if record.status is RunStatus.CANCELLED:
+        tell_end(run_id)
+    elif not is_request or record.status.is_ended:
         raise RunEndedError(run_id, status=record.status)
+    else:
+        tell_request(run_id)
+
+
+def _event(now_ms: int, reason: str | None, graceful: timedelta | None) -> Event:
+    payload = None if reason is None else encode_payload(reason, where="reason")
+    if graceful is None:
+        return Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=now_ms, payload=payload)
+    left_ms = graceful // timedelta(milliseconds=1)
+    deadline_ms = min(now_ms + left_ms, _LATEST_MS)
+    return cancel_requested(reason=payload, deadline_ms=deadline_ms, now_ms=now_ms)
+
+
+def checked_graceful(graceful: object) -> timedelta | None:
+    """The time that a run is left to end by itself.
+
+    Raises:
+        UsageError: it is none.
+    """
+    return None if graceful is None else checked_timeout("graceful", graceful)
 
 
 def checked_reason(reason: object) -> str | None:
@@ -87,6 +121,7 @@ async def cancel_runs(
     attributes: Mapping[str, str] | None = None,
     limit: int = 500,
     reason: str | None = None,
+    graceful: float | timedelta | None = None,
     world: World | None = None,
 ) -> tuple[CancelResult, ...]:
     """End many runs as cancelled: those with *ids*, or the newest that the other arguments choose.
@@ -97,6 +132,7 @@ async def cancel_runs(
         attributes: only those with these attributes.
         limit: at most so many of those that are chosen.
         reason: as of ``Run.cancel``.
+        graceful: likewise.
         world: default: as for ``start``.
 
     Returns:
@@ -105,7 +141,8 @@ async def cancel_runs(
     Raises:
         UsageError: neither ids nor a choice, both, or a status whose runs have ended.
     """
-    text, target = checked_reason(reason), await meant_world(world)
+    text, span = checked_reason(reason), checked_graceful(graceful)
+    target = await meant_world(world)
     is_choice = not (status is None and workflow is None and attributes is None)
     if (ids is not None) == is_choice:
         raise UsageError(
@@ -118,7 +155,7 @@ async def cancel_runs(
         )
     else:
         runs = [checked_text("an id", one) for one in iterable("ids", ids, "[run.id]")]
-    return await _cancel_all(target, runs, text)
+    return await _cancel_all(target, runs, text, span)
 
 
 async def live_runs(
@@ -152,7 +189,7 @@ async def live_runs(
 
 
 async def _cancel_all(
-    world: World, ids: Sequence[str], reason: str | None
+    world: World, ids: Sequence[str], reason: str | None, graceful: timedelta | None
 ) -> tuple[CancelResult, ...]:
     errors: dict[int, PerdureError] = {}
     slots = anyio.CapacityLimiter(_AT_ONCE)
@@ -160,7 +197,7 @@ async def _cancel_all(
     async def cancel(number: int, run_id: str) -> None:
         async with slots:
             try:
-                await cancel_run(world, RunId(run_id), reason)
+                await cancel_run(world, RunId(run_id), reason, graceful=graceful)
             except PerdureError as exc:
                 errors[number] = exc
 

@@ -151,8 +151,9 @@ def stop_event() -> Event:
     """An event that is set once the running step does well to end.
 
     It is set with ``timeout_event()``, and when an ``AbortSignal`` among the step's arguments is
-    aborted or its run has ended, as one that is cancelled has. A step in another process than the
-    cause learns of it within about a second. Its result after an abort still counts.
+    aborted or its run has ended, as one that is cancelled has, or was asked to end. A step in
+    another process than the cause learns of it within about a second. Its result after an abort
+    still counts.
 
     Raises:
         UsageError: no step is running here.

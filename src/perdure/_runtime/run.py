@@ -132,23 +132,33 @@ class Run(RunHandle):
                 if left_ms <= 0 and limit is not None:
                     raise RunTimeoutError(self.id, timeout=limit, hint=hint)
 
-    async def cancel(self, reason: str | None = None) -> None:
-        """End the run as cancelled. Step bodies that are running finish; their results are dropped.
+    async def cancel(
+        self, reason: str | None = None, *, graceful: float | timedelta | None = None
+    ) -> None:
+        """End the run as cancelled, at once or within a time.
 
+        At once: no more of the workflow's code runs. With *graceful* all that it awaits is rejected
+        with ``RunCancelledError``, and its ``catch`` and ``finally`` may run steps. When it lets
+        that error through, or its time is over, it is cancelled; it may also complete, or fail.
+        This returns once the request is durable; asking again changes nothing.
+
+        Steps that wait for a worker never run. Bodies that are running are told
+        (``cancellable=True``, ``stop_event()``) and else finish; their results are dropped.
         Cancelling a cancelled run again is fine.
 
         Args:
             reason: a text that is kept with the run; ``RunCancelledError.reason`` has it. At most
                 512 characters.
+            graceful: seconds or a ``timedelta`` that the run has to end by itself; None: none.
 
         Raises:
             RunEndedError: it completed or failed before.
             RunMovedError: it goes on in another world.
         """
-        from .cancellation import cancel_run, checked_reason
+        from .cancellation import cancel_run, checked_graceful, checked_reason
 
-        text = checked_reason(reason)
-        await cancel_run(await self._reach(), self.id, text)
+        text, span = checked_reason(reason), checked_graceful(graceful)
+        await cancel_run(await self._reach(), self.id, text, graceful=span)
 
     async def wake(self, ids: Iterable[str] | None = None) -> int:
         """End sleeps of the run before their time, and return how many this call ended.

@@ -17,6 +17,10 @@ _FACTS: dict[str, tuple[str, dict[str, str]]] = {
     "HookForceClaimedError": ("WorkflowError", {"token": "string", "forceClaimedBy": "string"}),
     "HookDisposedError": ("WorkflowError", {"token": "string"}),
     "HookNotFoundError": ("WorkflowError", {"token": "string"}),
+    "RunCancelledError": (
+        "WorkflowError",
+        {"reason": "string | null", "deadline": "Date", "stepStarted": "boolean | undefined"},
+    ),
     "RunExpiredError": (
         "WorkflowError",
         {"runId": "string", "runStatus": "string", "expiredAt": "Date"},

@@ -71,6 +71,12 @@ class Storage(ABC):
         ended time are set, hooks freed, its wake and messages dropped, and watchers told, in the
         same write.
 
+        ``cancel_requested`` (key ``run/cancel``, fact ``deadline_ms``) asks the run to end: its
+        record has that time as ``cancel_at_ms`` from this write on, and its messages that nobody
+        has a live lease on are gone with it. The event is logged with the names of the others as
+        fact ``running``, and with those of the withdrawn ones that somebody had claimed, and not
+        returned unrun, as ``retrying``: each a text, sorted, with blanks between, absent if empty.
+
         A lease on another run's wake or message counts as no longer live.
 
         ``attributes_set`` merges its facts into the run's attributes in the same write.
@@ -93,8 +99,8 @@ class Storage(ABC):
         """Land everything one turn did, at once.
 
         **Order.** The deliveries, then the events, at the next positions of the log; then, if
-        there is an outcome, ``run_completed`` or ``run_failed`` (key ``run/ended``, a failure's
-        code as fact ``code`` and in the run's record). The run's
+        there is an outcome, ``run_completed``, ``run_failed`` or ``run_cancelled`` (key
+        ``run/ended``, a failure's code as fact ``code`` and in the run's record). The run's
         turn rises by one, its ``consumed`` and ``log_digest`` are replaced, a pending run becomes
         running (``started_at_ms`` is the time of the first event written, or now). An event
         ``attributes_set`` merges its facts into the run's attributes (None removes). The snapshot,
@@ -139,8 +145,8 @@ class Storage(ABC):
         messages, is passed over, not refused.
 
         Raises:
-            StaleTurnError: ``turn`` is not the run's; the ``new`` run is there already; or the
-                commit has deliveries or an outcome and the log has moved past
+            StaleTurnError: ``turn`` or ``cancel_at_ms`` is not the run's; the ``new`` run is there
+                already; or the commit has deliveries or an outcome and the log has moved past
                 ``expected_position`` or one of the deliveries' keys is there already; nothing was
                 changed.
             RunNotFoundError: no such run.

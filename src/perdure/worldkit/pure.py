@@ -23,6 +23,11 @@ if TYPE_CHECKING:
         merged_attributes as merged_attributes,
     )
     from .._core.book import Book as Book
+    from .._core.cancellation import (
+        asked_record as asked_record,
+        deadline_of as deadline_of,
+        withdraw as withdraw,
+    )
     from .._core.children import (
         child_answer as child_answer,
         end_notice as end_notice,
@@ -111,6 +116,9 @@ else:
         "attributes_after": ".._core.attributes",
         "merged_attributes": ".._core.attributes",
         "Book": ".._core.book",
+        "asked_record": ".._core.cancellation",
+        "deadline_of": ".._core.cancellation",
+        "withdraw": ".._core.cancellation",
         "child_answer": ".._core.children",
         "end_notice": ".._core.children",
         "end_of_missing": ".._core.children",

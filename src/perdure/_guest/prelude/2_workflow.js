@@ -12,8 +12,18 @@
   const mapForEach = uncurry(Map.prototype.forEach);
   const setAdd = uncurry(Set.prototype.add), setHas = uncurry(Set.prototype.has);
   const weakSet = uncurry(WeakMap.prototype.set);
+  const weakAdd = uncurry(WeakSet.prototype.add), weakHas = uncurry(WeakSet.prototype.has);
   const then = uncurry(Promise.prototype.then), exec = uncurry(RegExp.prototype.exec);
-  const { Promise: P, Map: M, Set: S, Date: D, String: Str, Uint8Array: U8, parseFloat: number } = globalThis;
+  const {
+    Promise: P,
+    Map: M,
+    Set: S,
+    WeakSet: WS,
+    Date: D,
+    String: Str,
+    Uint8Array: U8,
+    parseFloat: number,
+  } = globalThis;
   const { Error, TypeError, ReferenceError } = globalThis;
   const { apply } = Reflect, { ceil } = Math;
   const getTime = uncurry(Date.prototype.getTime), digits = uncurry(Number.prototype.toString);
@@ -157,10 +167,24 @@
     return freeze(call);
   };
 
+  let request = null; // that the run end: {reason, deadline}
+  const requested = new WS(); // the errors that it made: nobody needs to handle them
+  const cancelError = (started, detail) => {
+    const { reason, deadline } = request;
+    const error = new helpers.errors.RunCancelledError(reason, new D(deadline), started, detail);
+    weakAdd(requested, error);
+    return error;
+  };
+  helpers.cancelError = cancelError;
   const sleep = (duration) => {
-    const at = native.position();
+    const at = native.position(), trace = request === null ? "" : native.trace();
     const until = endOf(duration, "sleep");
     return new P((resolve, reject) => {
+      if (request !== null && until > request.deadline) {
+        const error = cancelError(undefined, ": it would sleep past the time that it was left to end");
+        define(error, "stack", trace);
+        throw error;
+      }
       const id = nextId("wait");
       mapSet(open, id, { __proto__: null, resolve, reject });
       native.emit(["wait", id, ceil(until), at]);
@@ -168,15 +192,35 @@
   };
 
   // A step's own stack does not know where the workflow waited for it.
-  const addWorkflowFrames = (error, entity) => {
-    const own = error.stack ? error.stack + "\n" : "";
+  const addWorkflowFrames = (error, entity, stack = error.stack) => {
+    const own = stack ? stack + "\n" : "";
     define(error, "stack", own + entity.trace + native.waitingFrames(entity.caller));
+  };
+  // All that is awaited is rejected, but for answers that are under way.
+  const cancelAll = (reason, deadline, started) => {
+    request = { __proto__: null, reason, deadline };
+    const begun = new S(), waiting = [];
+    for (let k = 0; k < started.length; k++) setAdd(begun, started[k]);
+    mapForEach(open, (entity, id) => append(waiting, { __proto__: null, entity, id }));
+    for (let k = 0; k < waiting.length; k++) {
+      const { entity, id } = waiting[k];
+      if (entity.hook) helpers.cancelHook(entity.hook);
+      else if (entity.cancel) entity.cancel();
+      else if (!entity.tell) {
+        const isStep = entity.trace !== undefined;
+        const error = cancelError(isStep ? setHas(begun, id) : undefined);
+        mapDelete(open, id);
+        if (isStep) addWorkflowFrames(error, entity, "");
+        entity.reject(error);
+      }
+    }
   };
   // Odd is a value that could not be made here: the error of making it rejects what waits for it.
   helpers.deliver = (kind, id, value, isOdd) => {
     const entity = mapGet(open, id), hasFailed = kind === "step_failed";
     if (entity === undefined) {
       if (kind === "abort_received") helpers.tellAbort(id, value);
+      else if (kind === "cancel_requested" && !isOdd) cancelAll(value[0], value[1], value[2]);
       return;
     }
     if (entity.tell) return entity.tell(kind, value, isOdd);
@@ -217,6 +261,7 @@
   // Rejections nobody handles are no error yet; what is left at the end is reported.
   const unhandled = new M();
   helpers.trackRejection = (promise, reason, isHandled) => {
+    if (request !== null && isObject(reason) && weakHas(requested, reason)) return;
     if (isHandled) mapDelete(unhandled, promise);
     else mapSet(unhandled, promise, reason);
   };

@@ -95,6 +95,15 @@
     (name) => "workflow " + text(name) + " is not registered",
   );
   declare("StreamError", Base);
+  const noted = (reason) => typeof reason === "string" && reason ? ": " + reason : "";
+  declare(
+    "RunCancelledError",
+    Base,
+    ["reason", "deadline", "stepStarted"],
+    (reason, _deadline, started, detail) =>
+      "the run was asked to end" + (typeof detail === "string" ? detail : noted(reason)) +
+      (started === undefined ? "" : started ? "; this step had started" : "; this step had not started"),
+  );
   declare("WorkflowRunCancelledError", Base, ["runId"], (runId) => "run " + runId + " was cancelled");
   declare(
     "WorkflowRunFailedError",

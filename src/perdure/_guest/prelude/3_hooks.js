@@ -42,7 +42,7 @@
   const FEW = 16; // waiters; with more of them those that are forgotten are left out
   const offered = new S(); // hooks that have both payloads and waiters
   let arrivals = 0;
-  let receive, fail, register, handTo, arrivalOf;
+  let receive, fail, register, cancel, handTo, arrivalOf;
 
   // One object for each hook, which workflow code has; `open` has it by its id.
   class Hook {
@@ -152,6 +152,16 @@
       }
       this.#offer();
     }
+    // Nobody waits any more; the hook stays open.
+    #cancel() {
+      const { first } = this.#waiters;
+      this.#waiters.first = this.#waiters.last = null;
+      this.#count = 0;
+      for (let link = first; link !== null; link = link.next) {
+        settle(link.promise, helpers.cancelError(undefined), true);
+      }
+      this.#offer();
+    }
     #sweep() {
       for (let link = this.#waiters.first, before = null; link !== null; link = link.next) {
         if (isForgotten(link)) {
@@ -190,6 +200,7 @@
     static {
       arrivalOf = (hook) => hook.#payloads.first.number;
       handTo = (hook) => hook.#handOver();
+      cancel = (hook) => hook.#cancel();
       register = (hook) => {
         hook.#isRegistered = true;
         hook.#answer(null);
@@ -250,6 +261,8 @@
       fail(hook, errorOf(kind, value), undefined);
     }
   };
+
+  helpers.cancelHook = (hook) => cancel(hook);
 
   // A run that was started with a token has that hook from the first, and its code finds it here.
   let reserved = null;

@@ -3,7 +3,8 @@
 // As in 1_values, nothing that workflow code replaces or adds is reached.
 (function (native, helpers, builtins) {
   "use strict";
-  const { uncurry, define, append, publish, unavailable, textOf, isObject, nextId, named, coded, open } = helpers;
+  const { uncurry, define, append, publish, unavailable, textOf, isObject, nextId, named, coded, open } =
+    helpers;
   const { TypeError, Map: M, Promise: P } = globalThis, { apply } = Reflect, { isArray } = Array;
   const mapGet = uncurry(M.prototype.get), mapSet = uncurry(M.prototype.set);
   const mapDelete = uncurry(M.prototype.delete), exec = uncurry(globalThis.RegExp.prototype.exec);

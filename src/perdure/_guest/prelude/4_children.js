@@ -51,7 +51,13 @@
         define(error, "stack", trace);
         reject(error);
       };
-      mapSet(open, id, { __proto__: null, tell });
+      const cancel = () => {
+        mapDelete(open, id);
+        const error = helpers.cancelError(undefined);
+        define(error, "stack", trace);
+        reject(error);
+      };
+      mapSet(open, id, { __proto__: null, tell, cancel });
       native.emit(["watch", id, runId, native.positionIn(trace)]);
     });
   };

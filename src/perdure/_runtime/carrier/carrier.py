@@ -347,6 +347,7 @@ class Carrier:
         """Give the turn up: results are kept under their keys, the claim is given back."""
         self._custody.discard()
         await self._append_all(results)
+        delay_ms = self._custody.soon_enough(delay_ms)
         await self._writes.give_back(None if claim is None else claim.lease, delay_ms)
 
     async def _stopped(
@@ -392,6 +393,7 @@ class Carrier:
             # One that took too long comes aside of the others, and need not wait.
             slow = self.run_id in self._shared.slow.refusals
             delay_ms = 0 if slow else min(1000 * 2 ** (failed[self.run_id] - 1), 60_000)
+            delay_ms = self._custody.soon_enough(delay_ms)
             await self._writes.give_back(claim.lease, delay_ms, ran=True)
             return
         del failed[self.run_id]

@@ -27,12 +27,14 @@ from ..._model.ids import RunId
 from ..._model.runs import NewRun, RunRecord
 from ..._model.state import RunState
 from ...errors import SnapshotRejectedError
+from ..aborts import tell_end, tell_request
 from ..containment import foreign_errors
 from ..log_fields import of_run
 from .equipment import Carrying
 from .freezing import Freezing
 from .heap import Heap
 from .probation import UnconfirmedFailureError
+from .requests import end_in_time, is_over
 from .writes import Writes
 
 __all__ = ("Custody",)
@@ -53,6 +55,7 @@ class Custody:
         self._is_outdated = False  # the log has events that were not read here
         self._scheduled: asyncio.Handle | None = None  # begins to freeze once steps are under way
         self._freezing: Freezing | None = None  # which has the heap
+        self._cancel_at_ms: int | None = None  # when the run is ended, if it was asked to end
 
     def __repr__(self) -> str:
         return f"<Custody of {self._heap!r}>"
@@ -99,14 +102,36 @@ class Custody:
             self.discard()  # another worker carried the run on
             heap = None
             state = await self._read(None)
-        if state.record.status.is_ended:
+        record = state.record
+        if record.cancel_at_ms is not None and not record.status.is_ended:
+            record = await self._heed(record)
+        if record.status.is_ended:
+            tell_end(record.run_id)
             self.discard()
             return None, ()
         if heap is not None:
+            if record.cancel_at_ms is not None:
+                heap.note_request(record.cancel_at_ms)
             return heap, state.events
         heap = self._heap = await self._thaw(state, wary=wary)
         is_refused = bool(state.chain) and not heap.cursor.consumed
         return heap, await self._read_log() if is_refused else state.events
+
+    async def _heed(self, record: RunRecord) -> RunRecord:
+        """See to it that a run ends which was asked to. Returns its record after that."""
+        world, self._cancel_at_ms = self._shared.world, record.cancel_at_ms
+        tell_request(record.run_id)
+        if not is_over(record, now_ms=world.now_ms()):
+            return record
+        with foreign_errors(world):
+            await end_in_time(world, self._writes, record)
+            return await world.storage.get_run(self._run_id)
+
+    def soon_enough(self, delay_ms: int) -> int:
+        """A delay before the run is looked at again, which is not past the time it has to end."""
+        if self._cancel_at_ms is None:
+            return delay_ms
+        return max(0, min(delay_ms, self._cancel_at_ms - self._shared.world.now_ms()))
 
     async def rebuild(self, reason: SnapshotRejectedError) -> tuple[Heap, Sequence[LoggedEvent]]:
         """Have a heap from the log alone, since its snapshot was found wrong; returns it with that.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ..._core.cancellation import deadline_of, steps_begun
 from ..._model.events import DELIVERED, Event, EventType, LoggedEvent
 from ..._model.ids import EntityId
 from ..._protocol.codec import encode
@@ -101,9 +102,19 @@ def _end(event: Event) -> bytes:
     return b"".join((b"\x84", *parts, event.payload or b"\xf6"))
 
 
+def _request(event: Event) -> bytes:
+    """A request to end: the reason, the deadline, and the steps that had begun."""
+    parts = [
+        encode(deadline_of(event), where="deadline"),
+        encode(steps_begun(event), where="steps"),
+    ]
+    return b"".join((b"\x83", event.payload or b"\xf6", *parts))
+
+
 _FROM_FACTS: Mapping[EventType, Callable[[Event], bytes]] = {
     EventType.HOOK_CONFLICT: _loss,
     EventType.HOOK_REVOKED: _loss,
     EventType.CHILD_CONFLICT: _refusal,
     EventType.CHILD_ENDED: _end,
+    EventType.CANCEL_REQUESTED: _request,
 }

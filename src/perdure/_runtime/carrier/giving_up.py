@@ -63,4 +63,5 @@ def failed_commit(record: RunRecord, commit_id: str, outcome: RunOutcome) -> Tur
         consumed=record.consumed,
         log_digest=record.log_digest,
         outcome=outcome,
+        cancel_at_ms=record.cancel_at_ms,
     )

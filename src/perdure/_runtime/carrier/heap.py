@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 from ..._core.cursor import Cursor
@@ -18,7 +19,7 @@ from ..._core.turn import check_repeated
 from ..._model.commands import Answer, DeliveryOutput
 from ..._model.commit import Committed
 from ..._model.events import Event, EventType, LoggedEvent
-from ..._model.ids import Digest, EntityId
+from ..._model.ids import Digest
 from ..._model.runs import RunRecord
 from ..._model.snapshot import Snapshot
 from ..._protocol.frames import Limits, StartFrame
@@ -110,8 +111,8 @@ class Heap:
         deltas = [delta for _, _, delta in parts]
         steps, waits, hooks, digest, *printed = decode_ledger(fold)
         self.ledger = Ledger(steps=steps, waits=waits, hooks=hooks, digest=digest)
-        if printed and isinstance(printed[-1], dict):
-            _add_late_tables(self.ledger, printed)
+        if printed and isinstance(printed[-1], dict | tuple):
+            _add_late_parts(self.ledger, printed)
         self.cursor = self.cursor.thawed(turn=header.turn, consumed=header.consumed)
         self._printed = tuple(_as_output(*parts) for parts in printed)
         self.thawed, self.vouched = True, key is not None
@@ -134,6 +135,10 @@ class Heap:
     def baseline_key(self) -> tuple[Digest, Digest]:
         """Engine and bundle of its baseline."""
         return self.record.engine, self.record.bundle
+
+    def note_request(self, cancel_at_ms: int) -> None:
+        """Take note that the run was asked to end by then: the log says so to the guest."""
+        self.record = replace(self.record, cancel_at_ms=cancel_at_ms)
 
     def close(self) -> None:
         """Free memory. Idempotent."""
@@ -273,7 +278,7 @@ class Heap:
             parent_turn=parent,
         )
         fields = [ledger.steps, ledger.waits, ledger.hooks, ledger.digest]
-        fold = encode_ledger([*fields, *_as_parts(printed), *_late_tables(ledger)])
+        fold = encode_ledger([*fields, *_as_parts(printed), *_late_parts(ledger)])
         data = encode_snapshot(header, fold, delta, key=key)
         self.cursor = self.cursor.with_snapshot()
         self.chains = self._lineage.chains
@@ -312,15 +317,19 @@ class Heap:
         self.ledger.digest = digest
 
 
-def _late_tables(ledger: Ledger) -> list[dict[EntityId, str]]:
-    """The tables that a snapshot has only where there is something in them."""
+def _late_parts(ledger: Ledger) -> list[Any]:
+    """The parts that a snapshot has only where there is something in them."""
+    if ledger.cancel is not None:
+        return [ledger.runs, ledger.aborts, ledger.cancel]
     if ledger.aborts:
         return [ledger.runs, ledger.aborts]
     return [ledger.runs] if ledger.runs else []
 
 
-def _add_late_tables(ledger: Ledger, parts: list[Any]) -> None:
-    """Take ``_late_tables`` off the end of a fold's parts."""
+def _add_late_parts(ledger: Ledger, parts: list[Any]) -> None:
+    """Take ``_late_parts`` off the end of a fold's parts."""
+    if isinstance(parts[-1], tuple):
+        ledger.cancel = parts.pop()
     if len(parts) > 1 and isinstance(parts[-2], dict):
         ledger.aborts = parts.pop()
     ledger.runs = parts.pop()

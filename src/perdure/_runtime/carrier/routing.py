@@ -55,6 +55,7 @@ class Routing:
                 base_url=record.base_url,
                 created_ms=now_ms,
                 bundle=record.bundle,
+                is_cleanup=record.cancel_at_ms is not None,
             )
             if step is not None:
                 topic, is_served = step.topic, step.options.queue in self._queues

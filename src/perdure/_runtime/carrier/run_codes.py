@@ -16,12 +16,13 @@ from ...errors import (
     WorldContractError,
 )
 
-__all__ = ("code_of_end", "code_of_giving_up", "coded")
+__all__ = ("code_of_end", "code_of_giving_up", "coded", "is_cancellation")
 
 # Errors that the guest makes where the code cannot go on, or never began.
 _OF_RUNTIME = frozenset(
     {"HeapLimitError", "InstructionLimitError", "OutputLimitError", "WorkflowNotFoundError"}
 )
+_CAUSES = 100  # of an error, and a cause of a cause
 
 
 def coded(outcome: RunOutcome, *, is_foreign: bool) -> RunOutcome:
@@ -44,6 +45,21 @@ def code_of_end(error: bytes | None) -> RunCode:
         return RunCode.USER_ERROR
     is_runtimes = isinstance(value, GuestError) and value.name in _OF_RUNTIME
     return RunCode.RUNTIME_ERROR if is_runtimes else RunCode.USER_ERROR
+
+
+def is_cancellation(error: bytes | None) -> bool:
+    """Whether a workflow ended with a ``RunCancelledError``, or with an error that one caused."""
+    try:
+        value: object = None if error is None else decode(error)
+    except PerdureError:
+        return False
+    for _ in range(_CAUSES):
+        if not isinstance(value, GuestError):
+            return False
+        if value.name == "RunCancelledError":
+            return True
+        value = value.cause
+    return False
 
 
 def code_of_giving_up(error: PerdureError) -> RunCode:

@@ -6,8 +6,8 @@ It never raises for an error of workflow code: failure is an outcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import field
+from collections.abc import Iterable, Sequence
+from dataclasses import field, replace
 from operator import attrgetter
 from typing import TypeAlias, final
 
@@ -16,6 +16,7 @@ from ..._core.turn import (
     TurnPlan,
     foreign_step,
     make_request,
+    moot_commands,
     new_commands,
     plan_turn,
     steps_to_run,
@@ -24,9 +25,10 @@ from ..._core.turn import (
 from ..._model.commands import Answer, Command, DeliveryOutput, Interrupted, ScheduleStep
 from ..._model.commit import TurnCommit
 from ..._model.constructors import make_commit, make_lease_end, make_logged
-from ..._model.events import Event, LoggedEvent
+from ..._model.events import Event, EventType, LoggedEvent
+from ..._model.ids import EntityId
 from ..._model.queue import Lease, LeaseEnd, WakeClaim
-from ..._model.runs import NewRun, RunStatus
+from ..._model.runs import NewRun, RunOutcome, RunStatus
 from ..._model.snapshot import Snapshot
 from ..._protocol.codec import encode
 from ..._value_class import constructor, value_class
@@ -36,7 +38,7 @@ from ..slots import TakenSlots
 from .heap import Heap
 from .probation import UnconfirmedFailureError, check_open, refusal
 from .routing import Routing
-from .run_codes import coded
+from .run_codes import coded, is_cancellation
 
 __all__ = ("Idle", "StepResult", "Turn", "TurnInput", "make_input", "make_result", "take_turn")
 
@@ -49,6 +51,7 @@ _STALLED = encode(
 )
 _CONSOLE = attrgetter("console")
 _MANY = 500  # commands; to plan them takes milliseconds
+_NONE: frozenset[EntityId] = frozenset()
 
 
 @value_class
@@ -74,6 +77,7 @@ class TurnInput:
     routing: Routing
     slots: TakenSlots  # for new steps; given back by the caller where nobody has them
     new: NewRun | None = None  # the run is created by this turn's commit
+    moot: frozenset[EntityId] = _NONE  # commands of the turn, withdrawn later in it
 
 
 @final
@@ -128,24 +132,41 @@ def _take_turn(heap: Heap, work: TurnInput) -> Taken:
     if repeat is not None and isinstance(repeat.outcome, Interrupted):
         return repeat.outcome
     news = heap.read(work.events) if work.events else []
-    inline = _inline(heap, news, work)
+    asked_at = _asked_at(news) if news and heap.record.cancel_at_ms is not None else 0
+    inline = _inline(heap, news, work, has_waits=not asked_at)
     if not news and not inline:
         return Idle(heap.ledger.next_due_ms())
     answer = heap.deliver([*news, *inline])
     if isinstance(answer.outcome, Interrupted):
         return answer.outcome
     commands = new_commands(answer, cursor.recorded)
+    if asked_at:
+        work = replace(work, moot=moot_commands(answer, asked_at))
     if len(commands) < _MANY:
         return _plan(heap, work, inline, answer, commands, repeat)
     with short_interval():
         return _plan(heap, work, inline, answer, commands, repeat)
 
 
-def _inline(heap: Heap, news: list[LoggedEvent], work: TurnInput) -> list[LoggedEvent]:
-    """Results that ran here and timers that are due, at the positions they will have."""
+def _asked_at(news: Iterable[LoggedEvent]) -> int:
+    """The position of the request that the run end; 0: it is not among these."""
+    for logged in news:
+        if logged.event.type is EventType.CANCEL_REQUESTED:
+            return logged.position
+    return 0
+
+
+def _inline(
+    heap: Heap, news: list[LoggedEvent], work: TurnInput, *, has_waits: bool
+) -> list[LoggedEvent]:
+    """Results that ran here and timers that are due, at the positions they will have.
+
+    Args:
+        has_waits: the guest still has waits when it is told these.
+    """
     entities = {logged.event.entity for logged in news} if news else ()
     events = [result.event for result in work.results if result.event.entity not in entities]
-    for entity in heap.ledger.due_waits(work.now_ms):
+    for entity in heap.ledger.due_waits(work.now_ms) if has_waits else ():
         if entity not in entities:
             at = heap.ledger.waits[entity]
             events.append(wait_completed(entity, resume_at_ms=at, now_ms=work.now_ms))
@@ -164,17 +185,17 @@ def _plan(
     repeat: Answer | None,  # of what earlier turns told it
 ) -> Turn:
     start, record = heap.cursor, heap.record
-    steps = steps_to_run(answer, commands)
+    steps = steps_to_run(answer, commands, work.moot)
     foreign = foreign_step(steps, heap.baseline.steps)
-    routed = steps if foreign is None else []
     request = make_request(
         run_id=heap.run_id,
         now_ms=work.now_ms,
         commands=commands,
-        routes=work.routing.routes(record, routed, work.slots, now_ms=work.now_ms),
+        routes=work.routing.routes(record, steps, work.slots, now_ms=work.now_ms),
         stalled_error=_STALLED,
         failure=None if foreign is None else _foreign(foreign),
         record=record,
+        moot=work.moot,
     )
     plan = plan_turn(request, answer, heap.ledger)
     if heap.thawed:
@@ -195,12 +216,13 @@ def _plan(
         messages=plan.messages,
         hooks_claimed=plan.hooks_claimed,
         hooks_released=plan.hooks_released,
-        outcome=plan.outcome and coded(plan.outcome, is_foreign=foreign is not None),
+        outcome=plan.outcome and _end(heap, plan.outcome, is_foreign=foreign is not None),
         wake_at_ms=plan.wake_at_ms,
         leases=_leases(work, plan),
         new=work.new,
         starts=plan.starts,
         watches=plan.watches,
+        cancel_at_ms=record.cancel_at_ms,
     )
     unhandled = answer.unhandled if plan.outcome else ()
     outputs = (*heap.take_printed(), *outputs) if heap.thawed else outputs
@@ -214,6 +236,16 @@ def _plan(
         has_news=plan.has_news,
         has_aborts=plan.has_aborts,
     )
+
+
+def _end(heap: Heap, outcome: RunOutcome, *, is_foreign: bool) -> RunOutcome:
+    """The end of a run as it is written, of one that was asked to end perhaps as cancelled."""
+    cancel = heap.ledger.cancel
+    if cancel is None or outcome.status is not RunStatus.FAILED or is_foreign:
+        return coded(outcome, is_foreign=is_foreign)
+    if outcome.payload is _STALLED or is_cancellation(outcome.payload):
+        return replace(outcome, status=RunStatus.CANCELLED, payload=cancel[1])
+    return coded(outcome, is_foreign=is_foreign)
 
 
 def _check_plan(heap: Heap, answer: Answer, plan: TurnPlan) -> None:

@@ -263,6 +263,7 @@ class Turns:
             base_url=record.base_url,
             created_ms=new.due_ms,
             bundle=record.bundle,
+            is_cleanup=record.cancel_at_ms is not None,
         )
         claim = make_claim(message=message, lease=lease, claims=1, losses=0, returned=0)
         return claim, call

@@ -26,6 +26,7 @@ from ...abc import World
 from ...errors import DivergenceError, GuestError, PerdureError, SnapshotRejectedError
 from ..carrier.baselines import SECONDS, Baselines
 from ..carrier.heap import Heap
+from ..carrier.run_codes import is_cancellation
 from ..keys import snapshot_key
 from .inspection import read_log
 
@@ -249,6 +250,10 @@ class _Audit:
                 # A run can also be failed from outside: stalled, or past a budget of its worker.
                 same = outcome is None or (
                     isinstance(outcome, Failed) and outcome.error == record.payload
+                )
+            case RunStatus.CANCELLED:  # from outside, or by its own code once it was asked to end
+                same = outcome is None or (
+                    isinstance(outcome, Failed) and is_cancellation(outcome.error)
                 )
             case _:
                 same = outcome is None

@@ -31,7 +31,7 @@ from ..._model.queue import Lease, MessageClaim
 from ..._protocol.codec import encode_scalar
 from ..._value_class import value_class
 from ...abc import World
-from ...errors import FatalError, StepLostError, StepTimeoutError
+from ...errors import FatalError, RunCancelledError, StepLostError, StepTimeoutError
 from ..aborts import AbortWatch
 from ..crossings import tell_crossings
 from ..log_fields import Fields, first_line, of_step, told_by
@@ -91,6 +91,7 @@ class Attempt:
             "_body",
             "_call",
             "_is_queued",
+            "_is_unwanted",
             "_claim",
             "_hosts",
             "_now_ms",
@@ -104,12 +105,20 @@ class Attempt:
     )
 
     def __init__(
-        self, step: AnyStep, claim: MessageClaim, call: StepCall, *, world: World, is_queued: bool
+        self,
+        step: AnyStep,
+        claim: MessageClaim,
+        call: StepCall,
+        *,
+        world: World,
+        is_queued: bool,
+        is_unwanted: bool = False,
     ) -> None:
         """Run nothing yet.
 
         Args:
             is_queued: its message waited, so that the arguments are from some time ago.
+            is_unwanted: its run was asked to end since then, so that it is not to run again.
         """
         self.number = claim.claims  # among the executions
         self.overrun: Thread | None = None  # which goes on, though the execution has failed
@@ -119,6 +128,7 @@ class Attempt:
         self._claim = claim
         self._hosts: Hosts | None = None
         self._is_queued = is_queued
+        self._is_unwanted = is_unwanted
         self._now_ms = world.now_ms
         self._outputs: Outputs | None = None  # most steps write to no stream
         self._step = step
@@ -137,6 +147,8 @@ class Attempt:
             if isinstance(allowed, Fail):
                 return self._failed(self._lost())
             self.number = allowed.execution
+            if self._is_unwanted:
+                return self._failed(RunCancelledError(self.run_id, reason=None))
         self._hosts = hosts
         if not step.is_async:
             return None
@@ -244,7 +256,10 @@ class Attempt:
             watch.close()
 
     def _new_watch(self) -> AbortWatch:
-        self._watch = watch = AbortWatch(self._world, self.run_id, self._call.args)
+        call = self._call
+        self._watch = watch = AbortWatch(
+            self._world, self.run_id, call.args, is_cleanup=call.is_cleanup
+        )
         return watch
 
     async def _awaited(self, value: Awaitable[object]) -> bytes:

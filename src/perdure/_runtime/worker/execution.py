@@ -21,7 +21,7 @@ from ..._model.commit import Append
 from ..._model.queue import MessageClaim
 from ..._value_class import value_class
 from ...abc import World
-from ...errors import LeaseLostError, StepNotRegisteredError
+from ...errors import LeaseLostError, PerdureError, StepNotRegisteredError
 from ..carrier.turn import StepResult, make_result
 from ..carrier.writes import GONE, HAND_BACK, Writes, hand_back
 from ..containment import ends_worker
@@ -111,7 +111,23 @@ class Execution:
 
     async def run_alone(self, claim: MessageClaim) -> None:
         """Run a claimed step of a run that is not carried here, and append its result."""
-        await self._finish(Begun(claim, *self._begin(claim, None)), alone=True)
+        is_unwanted = claim.claims > 1 and await self._is_unwanted(claim)
+        work = Begun(claim, *self._begin(claim, None, is_unwanted=is_unwanted))
+        await self._finish(work, alone=True)
+
+    async def _is_unwanted(self, claim: MessageClaim) -> bool:
+        """Whether the run of a step that is to run again was asked to end since it was made.
+
+        Where that cannot be known just now, it is not.
+        """
+        try:
+            if StepCall.decoded(claim.message.body).is_cleanup:
+                return False
+            record = await self._world.storage.get_run(claim.message.run_id)
+        except PerdureError as exc:
+            _log.debug("%s: %s", claim.lease.item, exc, extra=of_step(claim.lease.item))
+            return False
+        return record.cancel_at_ms is not None
 
     def plain_steps(self) -> Counter[str]:
         """How many threads each plain step has just now. From any thread."""
@@ -137,7 +153,7 @@ class Execution:
             self._hosts.close()
 
     def _begin(
-        self, claim: MessageClaim, call: StepCall | None
+        self, claim: MessageClaim, call: StepCall | None, *, is_unwanted: bool = False
     ) -> tuple[Attempt | None, Result | BaseException | None]:
         if self._hosts is None:
             self._hosts = Hosts(asyncio.get_running_loop())
@@ -148,7 +164,14 @@ class Execution:
             step = self._steps.get(call.step)
             if step is None:
                 step = self._script(call)
-            attempt = Attempt(step, claim, call, world=self._world, is_queued=is_queued)
+            attempt = Attempt(
+                step,
+                claim,
+                call,
+                world=self._world,
+                is_queued=is_queued,
+                is_unwanted=is_unwanted,
+            )
             outcome = attempt.begin(self._hosts)
             if outcome is None:
                 self._waiting.add(attempt)

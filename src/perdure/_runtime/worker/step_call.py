@@ -26,6 +26,7 @@ class StepCall:
     created_ms: int
     base_url: str  # of the run
     bundle: str = ""  # of the run, of a step in JavaScript: its digest
+    is_cleanup: bool = False  # it was made after the run was asked to end
 
     @staticmethod
     def encode(
@@ -36,12 +37,17 @@ class StepCall:
         created_ms: int,
         base_url: str,
         bundle: str,
+        is_cleanup: bool = False,
     ) -> bytes:
         """The body of the message that asks for it."""
         parts: list[object] = [command.id, command.step, command.args, workflow]
         parts += run_started_ms, created_ms, base_url
         if command.step[:6] == SCRIPT_MARK:
             parts.append(bundle)
+        elif is_cleanup:
+            parts.append("")
+        if is_cleanup:
+            parts.append(True)
         data: bytes = cbor2.dumps(parts)
         return data
 
@@ -58,7 +64,7 @@ class StepCall:
             if not (isinstance(step, str) and isinstance(args, bytes) and type(base_url) is str):
                 raise TypeError("it is another kind of message")
             bundle: object = more[0] if more else ""
-            if len(more) > 1 or type(bundle) is not str:
+            if type(bundle) is not str or more[1:] not in ([], [True]):
                 raise TypeError("it is another kind of message")
         except (TypeError, ValueError) as exc:
             raise WorldContractError(
@@ -74,6 +80,7 @@ class StepCall:
             created_ms=created_ms,
             base_url=base_url,
             bundle=bundle,
+            is_cleanup=len(more) > 1,
         )
 
 

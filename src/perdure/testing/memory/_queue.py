@@ -6,14 +6,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar, final
 
+from ..._core.cancellation import withdraw
 from ..._core.leases import Claimable, Mailbox, check_lease
+from ..._model.events import Event
 from ..._model.ids import RunId
 from ..._model.queue import Lease, LeaseEnd, Message, MessageClaim, NewMessage, WakeClaim
 from ...abc import Queue
 from ...errors import LeaseLostError
 from ._store import Handle, Store, StoredMessage
 
-__all__ = ("MemoryQueue", "check_own", "drop_work", "end_claim", "give_back", "send_message")
+__all__ = (
+    "MemoryQueue",
+    "check_own",
+    "drop_work",
+    "end_claim",
+    "give_back",
+    "send_message",
+    "withdraw_messages",
+)
 
 ItemT = TypeVar("ItemT", bound=Claimable)
 
@@ -92,6 +102,15 @@ def drop_work(store: Store, run_id: RunId) -> None:
     store.runs[run_id].wake = None
     for message_id in [m for m, s in store.messages.items() if s.message.run_id == run_id]:
         del store.messages[message_id]
+
+
+def withdraw_messages(store: Store, run_id: RunId, event: Event, *, now_ms: int) -> Event:
+    """Drop those of a run's messages that nobody has. Returns the request as it is logged."""
+    own = [(m, s, s.returned) for m, s in store.messages.items() if s.message.run_id == run_id]
+    event, withdrawn = withdraw(event, own, now_ms=now_ms)
+    for message_id in withdrawn:
+        del store.messages[message_id]
+    return event
 
 
 def longest_due(

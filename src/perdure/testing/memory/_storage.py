@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import final
 
 from ..._core.attributes import attributes_after, merged_attributes
+from ..._core.cancellation import asked_record
 from ..._core.landing import ended_record
 from ..._model.commit import Append, Appended, Committed, TurnCommit
 from ..._model.events import EventType, LoggedEvent
@@ -18,7 +19,7 @@ from ...abc import DirectStorage
 from ...errors import HookNotFoundError, IdempotencyConflictError, LeaseLostError, RunEndedError
 from ._children import tell_watchers
 from ._hooks import find_hook, free_hooks, keep_hooks
-from ._queue import check_own, drop_work, give_back
+from ._queue import check_own, drop_work, give_back, withdraw_messages
 from ._runs import create_run, is_same
 from ._store import Handle, Store, StoredMessage, StoredRun, write_event
 from ._turn import commit_turn
@@ -122,6 +123,9 @@ def _append(store: Store, append: Append, *, now_ms: int) -> Appended:
     first = run.positions.get(event.key)
     if first is None:
         _check_append(store, run, append, now_ms=now_ms)
+        if event.type is EventType.CANCEL_REQUESTED:
+            event = withdraw_messages(store, append.run_id, event, now_ms=now_ms)
+            run.record = asked_record(run.record, event)
         write_event(run, event)
     elif run.record.status.is_ended:
         return Appended(position=first, duplicate=True)

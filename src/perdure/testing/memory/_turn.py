@@ -84,7 +84,13 @@ def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) ->
 
 def _check(run: StoredRun, commit: TurnCommit) -> None:
     record = run.record
-    check_turn(commit, status=record.status, turn=record.turn, position=record.position)
+    check_turn(
+        commit,
+        status=record.status,
+        turn=record.turn,
+        position=record.position,
+        cancel_at_ms=record.cancel_at_ms,
+    )
     for event in commit.deliveries:
         if event.key in run.positions:
             raise StaleTurnError(record.run_id, reason=f"{event.key} is in the log already")

@@ -96,7 +96,7 @@ class Page:
     lapsed: dict[str, ObjectId]  # runs that have ended, and kept such a token for long enough
     required: set[str] = field(default_factory=set[str])  # messages whose lease must be live
     contested: dict[str, ObjectId] = field(default_factory=dict[str, ObjectId])
-    departed: list[str] = field(default_factory=list[str])  # messages that left with the run
+    departed: list[str] = field(default_factory=list[str])  # messages that left, or were withdrawn
     arrived: tuple[StreamCopy, ...] = ()  # streams that came with the run
     births: dict[RunId, Birth] = field(default_factory=dict[RunId, Birth])
     others: dict[str, Document] = field(default_factory=dict[str, Document])  # if asked for

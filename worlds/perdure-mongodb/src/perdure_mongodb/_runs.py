@@ -69,6 +69,7 @@ def record_of(document: Document, values: Values | None) -> RunRecord:
         secret=bytes(document["secret"]),
         base_url=document["base_url"],
         code=document.get("code"),
+        cancel_at_ms=_plain(document.get("cancel_at_ms")),
     )
 
 
@@ -131,6 +132,8 @@ def run_fields(book: Book, pending: Pending) -> Document:
     }
     if record.code is not None:
         fields["code"] = record.code
+    if record.cancel_at_ms is not None:
+        fields["cancel_at_ms"] = record.cancel_at_ms
     if record.payload is not None:
         fields["payload"] = pending.pack(record.payload)
     if book.last_commit is not None:

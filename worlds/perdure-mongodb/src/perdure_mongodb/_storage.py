@@ -66,13 +66,17 @@ class MongoStorage(Storage):
 
     async def append(self, append: Append) -> Appended:
         event, lease = append.event, append.lease
-        needs = Needs(keys={event.key}, hooks=event.type in _NEEDS_HOOK)
+        is_request = event.type is EventType.CANCEL_REQUESTED
+        needs = Needs(keys={event.key}, hooks=event.type in _NEEDS_HOOK, whole=is_request)
         if lease is not None and not lease.is_wake:
             needs.ended[lease.item] = lease
 
         def act(page: Page, now_ms: int) -> tuple[Appended, bool]:
             page.required |= needs.ended.keys()
-            return page.book.append(append, now_ms=now_ms), bool(page.book.outbox)
+            before = list(page.book.messages) if is_request else []
+            appended = page.book.append(append, now_ms=now_ms)
+            page.departed += [name for name in before if name not in page.book.messages]
+            return appended, bool(page.book.outbox)
 
         appended, has_mail = await self._lander.land(append.run_id, Work(needs=needs, act=act))
         if has_mail and event.type is EventType.RUN_CANCELLED:  # those who watch it are told

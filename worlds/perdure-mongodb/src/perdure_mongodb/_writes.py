@@ -124,7 +124,8 @@ class _Writes:
         seized = [
             entry for t, entry in page.entries.items() if t in book.hooks and entry["n"] != page.n
         ]
-        names = [name for name in before if not page.is_kept(name)]
+        departed = set(page.departed)
+        names = [name for name in before if name not in departed and not page.is_kept(name)]
         must = [name for name in names if name in page.required]
         if ends_run:
             names = must  # the rest goes with the run

@@ -15,7 +15,8 @@ import sqlite3
 from collections.abc import Callable
 
 from perdure.errors import LeaseLostError
-from perdure.model import Lease, NewMessage
+from perdure.model import Event, Lease, NewMessage
+from perdure.worldkit.pure import Claimable, deadline_of, withdraw
 
 from ._schema import Row
 from ._writer import Transaction
@@ -35,6 +36,7 @@ __all__ = (
     "give_message_back",
     "send_message",
     "spill",
+    "withdraw_messages",
 )
 
 _COLUMNS = ("name", "topic", "body", "due_ms", "token", "expires_ms")
@@ -181,3 +183,33 @@ def free_messages(transaction: Transaction) -> None:
 def drop_messages(db: sqlite3.Connection, n: int) -> None:
     """Drop the rows of a run's messages."""
     db.execute("DELETE FROM messages WHERE n = ?", (n,))
+
+
+def withdraw_messages(transaction: Transaction, n: int, event: Event) -> Event:
+    """Note in a run that it was asked to end, and drop those of its messages that nobody has.
+
+    Returns:
+        The request as it is logged.
+    """
+    db = transaction.db
+    spill(db, "n = ?", (n,))
+    rows = db.execute(
+        "SELECT id, due_ms, token, expires_ms, attempt, returned FROM messages WHERE n = ?", (n,)
+    )
+    items = [(row[0], _claimable(*row[:5]), row[5]) for row in rows]
+    event, withdrawn = withdraw(event, items, now_ms=transaction.now_ms)
+    db.executemany(
+        "DELETE FROM messages WHERE n = ? AND name = ?",
+        [(n, item.partition("/")[2]) for item in withdrawn],
+    )
+    db.execute("UPDATE runs SET cancel_at_ms = ? WHERE n = ?", (deadline_of(event), n))
+    return event
+
+
+def _claimable(
+    item: str, due_ms: int, token: str | None, expires_ms: int, attempt: int
+) -> Claimable:
+    lease: Lease | None = None
+    if token is not None:
+        lease = Lease(item=item, token=token, is_wake=False, expires_at_ms=expires_ms)
+    return Claimable(due_ms=due_ms, lease=lease, claims=attempt)

@@ -67,10 +67,11 @@ class RunRow:
     commit_id: str | None
     committed: bytes | None
     leased_ms: int | None
+    cancel_at_ms: int | None = None
 
     COLUMNS: ClassVar[str] = (
         f"{Wake.COLUMNS}, turn, position, inline_name, inline_token, inline_expires_ms, status,"
-        " started_at_ms, attributes, commit_id, committed, leased_ms"
+        " started_at_ms, attributes, commit_id, committed, leased_ms, cancel_at_ms"
     )
 
     @property

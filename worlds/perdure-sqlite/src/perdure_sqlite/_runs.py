@@ -47,7 +47,7 @@ _LEASE_PARTS = ("item", "token", "is_wake", "expires_at_ms")
 RECORD = (
     "run_id, workflow, bundle, engine, status, turn, position, consumed, log_digest,"
     " created_at_ms, started_at_ms, ended_at_ms, payload, idempotency_key, attributes,"
-    " level, secret, base_url, code"
+    " level, secret, base_url, code, cancel_at_ms"
 )
 
 
@@ -84,6 +84,7 @@ def _record(row: Row) -> RunRecord:
         secret=row[16],
         base_url=row[17],
         code=row[18],
+        cancel_at_ms=row[19],
     )
 
 

@@ -44,7 +44,7 @@ __all__ = (
 Row: TypeAlias = tuple[Any, ...]  # SQLite's columns have no static types
 
 APPLICATION_ID = 0x50455244  # "PERD"
-VERSION = 9
+VERSION = 10
 
 # Runs that this version knows how to carry. A later version has an index of its own for its runs.
 KNOWN = f"level <= {LEVEL}"
@@ -71,6 +71,7 @@ CREATE TABLE runs (
   secret BLOB NOT NULL,
   base_url TEXT NOT NULL,
   code TEXT,
+  cancel_at_ms INTEGER,
   commit_id TEXT,
   committed BLOB,
   wake_due_ms INTEGER,
@@ -264,6 +265,7 @@ _TYPES = (
     EventType.WATCH_CREATED,
     EventType.CHILD_ENDED,
     EventType.ABORT_AWAITED,
+    EventType.CANCEL_REQUESTED,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
 _KINDS = ("step", "wait", "hook", "attributes")

@@ -34,7 +34,13 @@ from ._ends import end_run
 from ._handle import Handle
 from ._hooks import find_hook, free_hooks
 from ._log import Log
-from ._messages import check_message, end_message, give_message_back, spill
+from ._messages import (
+    check_message,
+    end_message,
+    give_message_back,
+    spill,
+    withdraw_messages,
+)
 from ._runs import RECORD, Wake, find_run, record_of, set_attributes, store_wake
 from ._schema import EVENT_COLUMNS, OF_RUN, bounded, ids_of, unpack_event
 from ._sequences import Sequences
@@ -160,6 +166,8 @@ def _append(transaction: Transaction, append: Append) -> Appended:
         if status.is_ended:
             raise RunEndedError(append.run_id, status=status)
         _check_append(transaction, append, wake)
+        if event.type is EventType.CANCEL_REQUESTED:
+            event = withdraw_messages(transaction, wake.n, event)
         log.write(event)
         db.execute("UPDATE runs SET position = ? WHERE n = ?", (log.position, wake.n))
     _end_lease(transaction, append, wake)

@@ -180,7 +180,7 @@ def _arrive(transaction: Transaction, copy: RunCopy) -> RunRecord:
 def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) -> int:
     cursor = db.execute(
         f"INSERT INTO runs ({RECORD}, wake_due_ms, wake_generation, wake_attempt)"
-        f" VALUES ({', '.join('?' * 22)})",
+        f" VALUES ({', '.join('?' * 23)})",
         (
             record.run_id,
             record.workflow,
@@ -201,6 +201,7 @@ def _insert_run(db: sqlite3.Connection, record: RunRecord, work: PendingWork) ->
             record.secret,
             record.base_url,
             record.code,
+            record.cancel_at_ms,
             work.wake_due_ms,
             work.wake_generation,
             work.wake_claims,

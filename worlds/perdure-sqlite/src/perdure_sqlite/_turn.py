@@ -69,7 +69,13 @@ def commit_turn(
         return unpack_committed(row.committed)
     if commit.new is not None:
         raise StaleTurnError(commit.run_id, reason="it is there already")
-    check_turn(commit, status=_STATUSES[row.status], turn=row.turn, position=row.position)
+    check_turn(
+        commit,
+        status=_STATUSES[row.status],
+        turn=row.turn,
+        position=row.position,
+        cancel_at_ms=row.cancel_at_ms,
+    )
     committed = _land(commit, owner, sequences, transaction, row, _read(transaction, commit, row))
     if committed is None:  # a key is in the log
         row = _read_row(transaction, commit)
