@@ -200,6 +200,15 @@ def storms(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def families(session: nox.Session) -> None:
+    """10,000 runs that wait for a child each, in one slot of one worker: some minutes."""
+    environment = {"PERDURE_PARENTS": "10000"}
+    session.run(
+        "python", "-m", "pytest", "-q", "tests/runtime/test_many_parents.py", env=environment
+    )
+
+
+@nox.session(venv_backend="none")
 def values(session: nox.Session) -> None:
     """20,000 values of types made up, and as many through workers. A seed repeats a run."""
     seed = session.posargs[0] if session.posargs else "0"
