@@ -35,7 +35,7 @@ __all__ = ("Handle",)
 T = TypeVar("T")
 C = TypeVar("C", bound=sqlite3.Connection)
 GROW_AFTER = 8  # transactions; then the log is given its size: what writes less needs none
-OWNERS_EVERY = 12  # looks between looks for dead owners
+OWNERS_EVERY = 24  # looks between looks for dead owners
 
 
 @final

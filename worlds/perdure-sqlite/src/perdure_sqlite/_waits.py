@@ -11,7 +11,7 @@ __all__ = ("DEFAULT", "Waits")
 class Waits:
     """The waits of one world, in seconds where a name does not say otherwise."""
 
-    look_every: float = 0.04  # between looks for what other processes wrote
+    look_every: float = 0.02  # between looks for what other processes wrote
     open_within: float = 20.0  # after which opening asks for no lock again
     open_again: float = 0.05
     busy_ms: int = 10_000  # that SQLite itself waits for a lock
