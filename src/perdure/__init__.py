@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ._runtime.worker.worker import Worker as Worker
     from ._runtime.workflow import Workflow as Workflow, workflow as workflow
     from ._steps.limits import StepLimits as StepLimits
+    from ._steps.policy import Fetch as Fetch
     from .errors import (
         FatalError as FatalError,
         HookConflictError as HookConflictError,
@@ -92,6 +93,7 @@ else:
         "Workflow": "._runtime.workflow",
         "workflow": "._runtime.workflow",
         "StepLimits": "._steps.limits",
+        "Fetch": "._steps.policy",
         "FatalError": ".errors",
         "HookConflictError": ".errors",
         "HookNotFoundError": ".errors",

@@ -36,7 +36,7 @@ WORKFLOW, STEP = "guest", "step"  # guests, by their files' names
 # Of the workflow's prelude, what a step has as well.
 SHARED_PRELUDE = (
     *("1_values.js", "2_workflow.js", "3_attributes.js", "3_clone.js", "3_console.js"),
-    *("3_crypto.js", "3_errors.js", "3_locale.js", "3_stream.js", "3_text.js", "3_url.js"),
+    *("3_crypto.js", "3_errors.js", "3_locale.js", "3_text.js", "3_url.js"),
     *("4_abort.js", "4_fetch.js"),
 )
 FLAGS = [

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, final
 
 from ..errors import ProtocolError, StepLimitError
 from .frames import Delivery, Operation
+from .operation_error import OperationError
 
 __all__ = ("Operations",)
 
@@ -27,13 +28,21 @@ _HASHES = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512":
 class Operations:
     """The operations of one execution."""
 
-    def __init__(self, performers: Mapping[str, Perform], *, most: int) -> None:
+    def __init__(
+        self,
+        performers: Mapping[str, Perform],
+        *,
+        most: int,
+        drop: Callable[[int], None] = lambda number: None,
+    ) -> None:
         """Perform nothing yet.
 
         Args:
             performers: by kind, functions of an operation's fields.
             most: operations under way at a time.
+            drop: called with a response's number when nobody reads on.
         """
+        self._drop = drop
         self._performers = {**_OWN, **performers}
         self._most = most
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -58,8 +67,8 @@ class Operations:
             ProtocolError: the guest asks for something that there is not.
             StepLimitError: too many are under way.
         """
-        if operation.kind == "cancel":
-            self._cancel(*operation.fields)
+        if operation.kind in ("cancel", "drop"):
+            self._end(operation)
             return
         performer = self._performers.get(operation.kind)
         if performer is None:
@@ -77,9 +86,14 @@ class Operations:
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _cancel(self, number: int) -> None:
-        task = self._tasks.get(number)
-        if task is not None:
+    def _end(self, operation: Operation) -> None:
+        """Nobody waits for an operation any more, or reads a response."""
+        number = operation.fields[0] if operation.fields else None
+        if type(number) is not int:
+            raise ProtocolError(f"the step guest ends {number!r:.80}, which is no operation")
+        if operation.kind == "drop":
+            self._drop(number)
+        elif (task := self._tasks.get(number)) is not None:
             task.cancel()
 
     async def _run(self, operation: Operation, performer: Perform) -> None:
@@ -96,12 +110,11 @@ class Operations:
 
 def _described(operation: Operation, error: Exception) -> list[object]:
     """Name, message and fields of the error that the step's code gets."""
-    name = getattr(error, "guest_name", None)
-    if name is None:
-        _log.debug("operation %s of a step failed", operation.kind, exc_info=error)
-        name = type(error).__name__
-    fields: object = getattr(error, "guest_fields", {})
-    return [str(name), str(error)[:2000], fields]
+    if isinstance(error, OperationError):
+        return [error.name, str(error)[:2000], dict(error.fields)]
+    _log.debug("operation %s of a step failed", operation.kind, exc_info=error)
+    fatal = {"fatal": True} if getattr(error, "fatal", False) is True else {}
+    return [type(error).__name__, str(error)[:2000], fatal]
 
 
 # --- those that need nobody else ------------------------------------------------------------------

@@ -13,6 +13,7 @@
   const slice = uncurry(String.prototype.slice), toLowerCase = uncurry(String.prototype.toLowerCase);
   const toUpperCase = uncurry(String.prototype.toUpperCase);
   const weakGet = uncurry(WeakMap.prototype.get), weakSet = uncurry(WeakMap.prototype.set);
+  const then = uncurry(Promise.prototype.then);
   const typedProto = getPrototypeOf(U8.prototype), sliceBytes = uncurry(typedProto.slice);
   const typedBuffer = getter(typedProto, "buffer"), typedOffset = getter(typedProto, "byteOffset");
   const typedLength = getter(typedProto, "byteLength");
@@ -243,15 +244,32 @@
     const { bytes } = state; // a view of its own: two of one body are not one value
     return new U8(typedBuffer(bytes), typedOffset(bytes), typedLength(bytes));
   };
+  // Why a body does not cross; undefined: it does.
+  const unread = (state) =>
+    state === null || state.source === null
+      ? undefined
+      : "a body that is still to come does not cross; read it, and make a new Response of it";
   // A body, or null, that crossed.
   const revivedBody = (bytes) => {
     if (bytes === null) return null;
     typedLength(bytes); // a TypeError of anything else
     return bodyOfBytes(bytes);
   };
-  const bodyOfBytes = (bytes) => ({ __proto__: null, bytes, isUsed: false, stream: null });
+  // A source, which only a step has, is read as it comes: its read() and all() return promises.
+  const bodyOfBytes = (bytes, source = null) => ({
+    __proto__: null,
+    bytes,
+    isUsed: false,
+    stream: null,
+    source,
+  });
   const streamState = (value) => {
     const state = weakGet(states, value);
+    if (state === undefined && helpers.sourceOfStream !== undefined) {
+      const made = bodyOfBytes(nothing, helpers.sourceOfStream(value));
+      made.stream = value;
+      return made;
+    }
     if (state === undefined) {
       throw unavailable("a stream for a body", "pass the whole body, or send it from a step");
     }
@@ -286,19 +304,32 @@
   };
   const nothing = new U8(0);
   let bodyOf; // of a Request or a Response: its state or null; a TypeError of anything else
-  const isUsed = (state) => state !== null && state.isUsed;
-  const taken = (target) => {
-    const state = bodyOf(target);
-    if (state === null) return nothing;
-    if (state.isUsed) throw new TypeError("the body has been read already; read a clone() made before");
-    state.isUsed = true;
-    return state.bytes;
-  };
+  const isUsed = (state) =>
+    state !== null && (state.isUsed || (state.source !== null && state.source.isUsed()));
+  // What *use* makes of the whole body, which is read now.
+  const read = (target, use) =>
+    new P((resolve) => {
+      const state = bodyOf(target);
+      if (state === null) return resolve(use(nothing));
+      if (isUsed(state)) throw new TypeError("the body has been read already; read a clone() made before");
+      if (state.source !== null && state.source.isLocked()) throw new TypeError("the body's stream is locked");
+      state.isUsed = true;
+      resolve(state.source === null ? use(state.bytes) : then(state.source.all(), use));
+    });
   const copied = (state) => {
     if (isUsed(state)) throw new TypeError("the body has been read; clone() before that");
-    return state === null ? null : bodyOfBytes(state.bytes);
+    if (state === null) return null;
+    if (state.source === null) return bodyOfBytes(state.bytes);
+    const [own, other] = state.source.tee();
+    state.source = own;
+    state.stream = null;
+    return bodyOfBytes(state.bytes, other);
   };
-  const answer = (read) => new P((resolve) => resolve(read()));
+  const typeOf = (target) => {
+    const list = listOf(target.headers);
+    for (let k = 0; k < list.length; k++) if (list[k][0] === "content-type") return list[k][1];
+    return "";
+  };
   const formAdvice = "read a form with new URLSearchParams(await request.text()), another kind in a step";
   const refused = (target, what, instead) => {
     bodyOf(target);
@@ -309,7 +340,7 @@
       const state = bodyOf(this);
       if (state === null) return null;
       if (state.stream === null) {
-        state.stream = helpers.bodyStream();
+        state.stream = helpers.bodyStream(state);
         weakSet(states, state.stream, state);
       }
       return state.stream;
@@ -318,22 +349,24 @@
       return isUsed(bodyOf(this));
     },
     arrayBuffer() {
-      return answer(() => native.buffer(taken(this)));
+      return read(this, native.buffer);
     },
     blob() {
-      return answer(() => refused(this, "blob()", "read the body with bytes(), arrayBuffer() or text()"));
+      if (helpers.blobOf !== undefined) return read(this, (bytes) => helpers.blobOf(bytes, typeOf(this)));
+      return new P(() => refused(this, "blob()", "read the body with bytes(), arrayBuffer() or text()"));
     },
     bytes() {
-      return answer(() => sliceBytes(taken(this)));
+      return read(this, (bytes) => sliceBytes(bytes));
     },
     formData() {
-      return answer(() => refused(this, "formData()", formAdvice));
+      if (helpers.formOf !== undefined) return read(this, (bytes) => helpers.formOf(bytes, typeOf(this)));
+      return new P(() => refused(this, "formData()", formAdvice));
     },
     json() {
-      return answer(() => parse(textOfBytes(taken(this))));
+      return read(this, (bytes) => parse(textOfBytes(bytes)));
     },
     text() {
-      return answer(() => textOfBytes(taken(this)));
+      return read(this, textOfBytes);
     },
   };
   const publishMessage = (maker) => {
@@ -366,6 +399,8 @@
     #status = 200;
     #statusText = "";
     #type = "default";
+    #url = "";
+    #isRedirected = false;
     constructor(body = null, init = undefined) {
       const content = body === null ? null : extracted(body);
       this.#start(content, responseInit(init));
@@ -387,7 +422,20 @@
       isResponse = (value) => #status in value;
       responseBody = (response) => response.#body;
       helpers.statusOf = (response) => response.#status;
-      responseForm = (r) => [r.#status, r.#statusText, copyOf(listOf(r.#headers)), bytesOf(r.#body)];
+      // One that came from the network.
+      helpers.receivedResponse = (head, source) => {
+        const response = new Response(), { status, statusText, headers, url, redirected } = head;
+        response.#status = status;
+        response.#statusText = statusText;
+        response.#url = url;
+        response.#isRedirected = redirected;
+        response.#type = "basic";
+        appendAll(response.#headers, headers);
+        if (source !== null) response.#body = bodyOfBytes(nothing, source);
+        fixHeaders(response.#headers);
+        return response;
+      };
+      responseForm = (r) => unread(r.#body) ?? [r.#status, r.#statusText, copyOf(listOf(r.#headers)), bytesOf(r.#body)];
       reviveResponse = (status, statusText, pairs, bytes) => {
         const response = new Response();
         if (status === 0) return response.#fail();
@@ -434,12 +482,10 @@
       return this.#type;
     }
     get url() {
-      this.#type;
-      return "";
+      return this.#url;
     }
     get redirected() {
-      this.#type;
-      return false;
+      return this.#isRedirected;
     }
     get status() {
       return this.#status;
@@ -459,6 +505,8 @@
       response.#status = this.#status;
       response.#statusText = this.#statusText;
       response.#type = this.#type;
+      response.#url = this.#url;
+      response.#isRedirected = this.#isRedirected;
       setList(response.#headers, copyOf(listOf(this.#headers)));
       if (isFixed(this.#headers)) fixHeaders(response.#headers);
       return response;
@@ -540,8 +588,10 @@
     integrity: textOf,
     keepalive: Bool,
     signal: (value) => {
-      if (value !== null) throw unavailable("the signal of a Request", "pass it to the step that fetches");
-      return value;
+      if (value !== null && helpers.checkedSignal === undefined) {
+        throw unavailable("the signal of a Request", "pass it to the step that fetches");
+      }
+      return value === null ? value : helpers.checkedSignal(value);
     },
     window: (value) => {
       if (value !== null) throw new TypeError("a request has no window");
@@ -592,6 +642,7 @@
       this.#url = source === null ? urlOf(url) : source.#url;
       if (source !== null) this.#inherit(source);
       this.#options = optionsOf(given, this.#options);
+      if (helpers.keepSignal !== undefined) helpers.keepSignal(this, given.signal, source);
       if (given.method !== undefined) this.#method = methodOf(given.method);
       if (this.#options.mode === "no-cors" && !simple[this.#method]) {
         throw new TypeError("the mode no-cors is for GET, HEAD and POST");
@@ -629,7 +680,8 @@
           if (r.#options[optionNames[k]] === defaults[optionNames[k]]) continue;
           return "the option " + optionNames[k] + " of a Request does not cross; pass it by itself";
         }
-        return [r.#method, r.#url, copyOf(listOf(r.#headers)), bytesOf(r.#body), replyOf(r.#reply)];
+        return unread(r.#body) ??
+          [r.#method, r.#url, copyOf(listOf(r.#headers)), bytesOf(r.#body), replyOf(r.#reply)];
       };
       reviveRequest = (method, url, pairs, bytes, reply) => {
         const request = new Request(textOf(url), null);
@@ -713,6 +765,14 @@
     if (isRequest(value)) return formed(REQUEST, requestForm(value));
     return isResponse(value) ? formed(RESPONSE, responseForm(value)) : undefined;
   };
+  // Of a request: method, URL, headers, body, how redirects are met. The body counts as read.
+  helpers.requestParts = (request) => {
+    const { url, method, redirect } = request, state = requestBody(request);
+    if (isUsed(state)) throw new TypeError("the body of this request has been read already");
+    if (state !== null) state.isUsed = true;
+    return { __proto__: null, method, url, headers: copyOf(listOf(request.headers)), state, redirect };
+  };
+  helpers.isRequest = (value) => isObject(value) && isRequest(value);
   helpers.isResponse = (value) => isObject(value) && isResponse(value);
   helpers.fetchTags = new Map([
     [HEADERS, (pairs) => appendAll(new H(), pairs)],

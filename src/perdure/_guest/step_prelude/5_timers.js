@@ -109,6 +109,7 @@
     keep(timer);
     return timer;
   };
+  helpers.later = (callback, delay) => arm(callback, delay, [], false);
   const checked = (callback, who) => {
     if (typeof callback !== "function") throw new TypeError(who + " takes a function");
     return callback;

@@ -20,12 +20,15 @@
   });
   if (!hasOwn(globalThis, Symbol.for("PERDURE_CLASS"))) give("PERDURE_CLASS", () => {});
 
+  const builtin = freeze({ __proto__: null, module: "workflow", nested: false });
   const entryOf = (id) => {
     if (hasOwn(table, id)) return table[id];
+    if (helpers.builtinSteps[id] !== undefined) return builtin;
     throw define(new errors.StepNotRegisteredError(id), "fatal", true);
   };
   const evaluated = async (id) => {
     const { module } = entryOf(id);
+    if (helpers.builtinSteps[id] !== undefined) return helpers.builtinSteps[id];
     await native.evaluate(module);
     const fn = mapGet(registry, id);
     if (fn === undefined) {

@@ -152,6 +152,11 @@ class Execution:
         if self._hosts is not None:
             self._hosts.close()
 
+    async def end_scripts(self) -> None:
+        """Close what steps in JavaScript had in common. After ``close``. Idempotent."""
+        if self._scripts is not None:
+            await self._scripts.aclose()
+
     def _begin(
         self, claim: MessageClaim, call: StepCall | None, *, is_unwanted: bool = False
     ) -> tuple[Attempt | None, Result | BaseException | None]:

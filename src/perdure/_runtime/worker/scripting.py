@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import field, fields
+from importlib.util import find_spec
 from typing import cast
 
 from ..._steps.limits import StepLimits
+from ..._steps.policy import Fetch
 from ..._value_class import value_class
 from ..._vm.pool import VmPool
 from ...errors import UsageError
@@ -23,15 +25,31 @@ class Scripting:
     pool: VmPool  # that their guests run in
     limits: StepLimits = field(default_factory=StepLimits)
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)  # may be secrets
+    fetch: Fetch | None = None  # nothing may be fetched
 
 
-def checked_scripting(pool: VmPool, *, limits: object, env: object) -> Scripting:
+def checked_scripting(pool: VmPool, *, limits: object, env: object, fetch: object) -> Scripting:
     """A worker's options for steps in JavaScript, if each is one.
 
     Raises:
         UsageError: one is not; names it.
     """
-    return Scripting(pool=pool, limits=_checked_limits(limits), env=_checked_env(env))
+    return Scripting(
+        pool=pool,
+        limits=_checked_limits(limits),
+        env=_checked_env(env),
+        fetch=_checked_fetch(fetch),
+    )
+
+
+def _checked_fetch(value: object) -> Fetch | None:
+    if value is None:
+        return None
+    if not isinstance(value, Fetch):
+        raise UsageError(f"fetch is a perdure.Fetch, not {value!r:.100}")
+    if find_spec("aiohttp") is None:
+        raise UsageError("fetch needs an HTTP client: pip install 'perdure[fetch]'")
+    return value
 
 
 def _checked_env(value: object) -> dict[str, str]:

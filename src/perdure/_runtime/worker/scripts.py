@@ -12,7 +12,8 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, final
+from importlib import import_module
+from typing import Any, ClassVar, Protocol, final
 
 import anyio
 
@@ -22,6 +23,7 @@ from ..._model.queue import MessageClaim
 from ..._steps.driver import Driver
 from ..._steps.frames import StepFrame, step_bundle
 from ..._steps.guest import StepGuest
+from ..._steps.operation_error import OperationError
 from ..._steps.operations import Operations
 from ..._steps.room import GuestRoom
 from ..._vm.guest import step_engine
@@ -45,6 +47,11 @@ _UNKNOWN = 10**9  # retries, until the step has said how many it has
 _LOAD_SECONDS = 30.0
 _PATIENCE = 1.0
 _KEPT_BYTES = 64 << 20  # of bundles
+BUILTIN = frozenset({"step//workflow//fetch"})
+_NO_FETCH = (
+    "fetch: this worker's steps may fetch nothing; allow what they need: "
+    "Worker(fetch=Fetch(allow=['api.example.com']))"
+)
 
 
 class Execution(Protocol):
@@ -138,6 +145,7 @@ class Scripts:
         self._scripts: OrderedDict[tuple[Digest, str], Script] = OrderedDict()
         self._lock = anyio.Lock()
         self._spares = Spares()
+        self._web: Any = None  # ``Web``, where something may be fetched, once that was tried
 
     def __repr__(self) -> str:
         return f"<Scripts of {len(self._loaded)} bundles, {self._room!r}>"
@@ -159,7 +167,7 @@ class Scripts:
             Exception: of any kind: the step threw it, or could not run for it.
         """
         loaded = await self._get(script.bundle, execution.run_id)
-        if script.id not in loaded.steps:
+        if script.id not in loaded.steps and script.id not in BUILTIN:
             script.learn(None)
             text = f"this run's bundle has no step {script.id!r}"
             raise GuestError(name="StepNotRegisteredError", message=text, fatal=True)
@@ -168,7 +176,10 @@ class Scripts:
             guest = StepGuest(loaded.baseline, self._pool, turn_seconds=limits.turn_seconds)
             is_held = execution.claim.claims > 1 and not script.is_known
             frame = self._frame(script, execution, hold=is_held)
-            operations = Operations({}, most=limits.operations)
+            fetching = self._fetching(limits.operations)
+            operations = Operations(
+                fetching.performers, most=limits.operations, drop=fetching.close
+            )
             doors = _Doors(self._world, execution)
             driver = Driver(guest, frame, doors, operations, seat=seat)
 
@@ -180,6 +191,23 @@ class Scripts:
                 return await driver.run(check if is_held else None)
             finally:
                 script.learn(driver.max_retries)
+                fetching.aclose()
+
+    def _fetching(self, most: int) -> Any:
+        """The requests of one execution."""
+        if self._scripting.fetch is None:
+            return _NoFetching
+        module = import_module("perdure._steps.fetching")  # its client takes a tenth of a second
+        if self._web is None:
+            self._web = module.Web(self._scripting.fetch)
+        return module.Fetching(self._web, most=most)
+
+    async def aclose(self) -> None:
+        """Close connections, and free memory. Idempotent."""
+        self._spares.clear()
+        self._loaded.clear()
+        if self._web is not None:
+            await self._web.aclose()
 
     def _frame(self, script: Script, execution: Execution, *, hold: bool) -> StepFrame:
         run, step = execution()
@@ -247,6 +275,29 @@ class Scripts:
     @property
     def _held_bytes(self) -> int:
         return sum(loaded.baseline.held_bytes for loaded in self._loaded.values())
+
+
+class _NoFetching:
+    """Stands for requests where none may be made."""
+
+    @staticmethod
+    async def fetch(_: object) -> None:
+        """Refuse.
+
+        Raises:
+            OperationError: each time.
+        """
+        raise OperationError("FetchNotAllowedError", _NO_FETCH, {"fatal": True})
+
+    performers: ClassVar = {"fetch": fetch}
+
+    @staticmethod
+    def close(_: int) -> None:
+        """Do nothing."""
+
+    @staticmethod
+    def aclose() -> None:
+        """Do nothing."""
 
 
 def _ms(moment: datetime) -> int:

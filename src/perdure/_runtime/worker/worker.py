@@ -20,6 +20,7 @@ from ..._model.queue import MessageClaim, WakeClaim
 from ..._opened import Block, note_closed, note_open
 from ..._protocol.frames import Limits
 from ..._steps.limits import StepLimits
+from ..._steps.policy import Fetch
 from ..._vm.guest import default_engine
 from ..._vm.pool import VmPool
 from ...abc import World
@@ -106,6 +107,7 @@ class Worker:
         js_steps: limits of each execution of a step in JavaScript; None is ``StepLimits()``.
         env: the ``process.env`` of steps in JavaScript: texts by name, or names that are looked up
             in this process's environment. Nothing else of it is told to them.
+        fetch: the requests that steps in JavaScript may make here; None is none at all.
         on_run_completed: called, and awaited if it is async, with the ``RunEnd`` of each run that
             this worker has completed. Best effort, at most once; its errors are logged.
         on_run_failed: likewise, for a run that has failed.
@@ -130,6 +132,7 @@ class Worker:
         limits: Limits | None = None,
         js_steps: StepLimits | None = None,
         env: Mapping[str, str] | Iterable[str] = (),
+        fetch: Fetch | None = None,
         on_run_completed: Callback | None = None,
         on_run_failed: Callback | None = None,
     ) -> None:
@@ -160,7 +163,9 @@ class Worker:
             perform=self._perform,
             timing=self._timing,
         )
-        self._execution = self._executing(checked_scripting(self._pool, limits=js_steps, env=env))
+        self._execution = self._executing(
+            checked_scripting(self._pool, limits=js_steps, env=env, fetch=fetch)
+        )
         self._watch = LoopWatch(world, self._leases, self._execution)
         self._shared = self._carrying(
             snapshot_lag=checked_count("snapshot_lag", snapshot_lag, least=0),
@@ -345,6 +350,7 @@ class Worker:
         runners.abandon()
         self._execution.close()
         await self._leases.hand_back()
+        await self._execution.end_scripts()
         self._local.abandon()
         note_closed(self.world)
         self._shared.warm.clear()
