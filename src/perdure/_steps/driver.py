@@ -12,10 +12,10 @@ from typing import final
 
 from .._protocol.codec import decode
 from ..errors import GuestError, StepLimitError, StepStalledError, ThrownValueError
-from .doors import Doors
 from .frames import Answer, Delivery, Outcome, StepFrame
 from .guest import StepGuest
 from .operations import Operations
+from .printer import Printer
 from .room import Seat
 
 __all__ = ("Driver",)
@@ -33,7 +33,7 @@ class Driver:
         self,
         guest: StepGuest,
         frame: StepFrame,
-        doors: Doors,
+        printer: Printer,
         operations: Operations,
         *,
         seat: Seat,
@@ -45,11 +45,12 @@ class Driver:
         """
         self._guest = guest
         self._frame = frame
-        self._doors = doors
+        self._printer = printer
         self._operations = operations
         self._inbox: list[Delivery] = []
         self._waiter: asyncio.Future[None] | None = None
         self._printed = 0  # bytes
+        self.hears = False  # of signals, so that something may come though it asks for nothing
         self._seat = seat
         self.max_retries: int | None = None  # as the step says, once it has
 
@@ -116,13 +117,13 @@ class Driver:
         if self._printed > self._frame.limits.output_bytes:
             limit = self._frame.limits.output_bytes
             raise StepLimitError(f"it wrote more than {limit:,} bytes to the console")
-        await self._doors.print(answer.console)
+        await self._printer.print(answer.console)
 
     async def _wait(self, answer: Answer, deadline: float) -> None:
         """Return once there is something to deliver, or a timer of the guest's is due."""
         if self._inbox:
             return
-        if answer.wake_ms is None and not self._operations.are_under_way:
+        if answer.wake_ms is None and not (self._operations.are_under_way or self.hears):
             raise StepStalledError(self._frame.step)
         loop = asyncio.get_running_loop()
         now = loop.time()

@@ -620,7 +620,8 @@
     }
     return options;
   };
-  const respondWith = () => {
+  const respondWith = function (response) {
+    if (helpers.respond !== undefined) return helpers.respond(this, response);
     throw unavailable(
       "request.respondWith()",
       "pass the request to a step; there: await request.respond_with(Response(...))",
@@ -683,6 +684,7 @@
         return unread(r.#body) ??
           [r.#method, r.#url, copyOf(listOf(r.#headers)), bytesOf(r.#body), replyOf(r.#reply)];
       };
+      helpers.withReply = (request, source) => request.#answer(source.#reply);
       reviveRequest = (method, url, pairs, bytes, reply) => {
         const request = new Request(textOf(url), null);
         request.#method = methodOf(textOf(method));

@@ -6,7 +6,6 @@
     named("UnavailableInStepContextError", what + " is not there in a step; " + advice);
   // Streams are defined before signals.
   helpers.newAbortion = () => new AbortController();
-  helpers.runForm = () => undefined;
   helpers.notInStep = (what, advice) =>
     named("NotInWorkflowContextError", what + " works only in a workflow; " + advice);
 });

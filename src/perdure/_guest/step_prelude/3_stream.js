@@ -392,6 +392,7 @@
     s.error = error;
     s.abortion.abort(error);
     for (const job of s.queue) job.done.reject(error);
+    for (const idle of s.idle.splice(0)) idle.reject(error);
     s.queue = [];
     s.size = 0;
     if (s.writer !== null) {
@@ -415,6 +416,7 @@
           s.state = "closed";
           s.writer?.closed.resolve();
         } else tellReady(s);
+        if (!s.queue.length) for (const idle of s.idle.splice(0)) idle.resolve();
         advance(s);
       },
       (error) => {
@@ -501,7 +503,6 @@
         this.#w[name].reject(error);
       }
       s.writer = null;
-      s.released?.();
       this.#s = null;
     }
     #held() {
@@ -526,6 +527,7 @@
         close: method(given, "close"),
         abort: method(given, "abort"),
         abortion: helpers.newAbortion(),
+        idle: [],
         isStarted: false,
         isClosing: false,
         isBusy: false,
@@ -678,8 +680,14 @@
   }
   helpers.isReadable = isReadable;
   helpers.isWritable = isWritable;
-  helpers.onRelease = (stream, call) => {
-    writableStateOf(stream).released = call;
+  // A promise of the moment when nothing waits to be written; it rejects if writing failed.
+  helpers.whenIdle = (stream) => {
+    const s = writableStateOf(stream);
+    if (s.state === "errored") return rejected(s.error);
+    if (!s.queue.length) return settled();
+    const idle = deferred();
+    s.idle.push(idle);
+    return idle.promise;
   };
 
   // --- bodies -----------------------------------------------------------------------------------------

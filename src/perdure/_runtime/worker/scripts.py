@@ -33,10 +33,14 @@ from ..._vm.spares import Spares
 from ..._vm.watch import Watch
 from ...abc import World
 from ...errors import BlobNotFoundError, BundleMissingError, GuestError, WorldContractError
+from ..aborts import AbortWatch
 from ..log_fields import of_step
 from ..metadata import RunMetadata, StepMetadata
+from ..signals import ABORT_MARK
 from ..step_options import StepOptions
 from ..steps import js_topic_of
+from ..streams.outputs import Outputs
+from .script_doors import ScriptDoors
 from .scripting import Scripting
 
 __all__ = ("Script", "Scripts")
@@ -70,6 +74,11 @@ class Execution(Protocol):
     @property
     def run_id(self) -> RunId:
         """The run's id."""
+        ...
+
+    @property
+    def outputs(self) -> Outputs:
+        """The streams that it writes to."""
         ...
 
     def __call__(self) -> tuple[RunMetadata, StepMetadata]:
@@ -177,11 +186,18 @@ class Scripts:
             is_held = execution.claim.claims > 1 and not script.is_known
             frame = self._frame(script, execution, hold=is_held)
             fetching = self._fetching(limits.operations)
+            doors = ScriptDoors(self._world, execution.run_id, lambda: execution.outputs)
             operations = Operations(
-                fetching.performers, most=limits.operations, drop=fetching.close
+                {**fetching.performers, **doors.performers},
+                most=limits.operations,
+                drop=fetching.close,
             )
-            doors = _Doors(self._world, execution)
-            driver = Driver(guest, frame, doors, operations, seat=seat)
+            printer = _Printer(self._world, execution)
+            driver = Driver(guest, frame, printer, operations, seat=seat)
+            if ABORT_MARK in execution.input:
+                watch = AbortWatch(self._world, execution.run_id, execution.input)
+                driver.hears = True
+                await doors.listen(watch, driver.deliver)
 
             def check(max_retries: int | None) -> None:
                 script.learn(max_retries)
@@ -192,6 +208,7 @@ class Scripts:
             finally:
                 script.learn(driver.max_retries)
                 fetching.aclose()
+                doors.close()
 
     def _fetching(self, most: int) -> Any:
         """The requests of one execution."""
@@ -305,8 +322,8 @@ def _ms(moment: datetime) -> int:
 
 
 @final
-class _Doors:
-    """See ``_steps.doors.Doors``."""
+class _Printer:
+    """See ``_steps.printer.Printer``."""
 
     def __init__(self, world: World, execution: Execution) -> None:
         self._world = world
