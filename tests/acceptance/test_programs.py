@@ -23,13 +23,16 @@ from perdure import (
     step_metadata,
     writable,
 )
+from perdure import _abort
+from perdure._runtime import aborts, start as starts
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.inspect.inspection import read_log
 from perdure._runtime.streams import sink as sinks
 from perdure.abc import World
 from perdure.errors import WorldUnavailableError
-from perdure.model import EventType, LoggedEvent
+from perdure.model import EventType, LoggedEvent, RunFilter, RunStatus
 from perdure.testing.faults import FaultyWorld, random_faults
+from perdure.values import AbortController, AbortSignal
 from perdure.worlds import make_world
 from tests.acceptance.programs import KINDS, Program, programs, source_of
 from tests.acceptance.streams import check_stream
@@ -78,6 +81,22 @@ async def tell(token: str, value: int) -> None:
             return
 
 
+@step(name="programs:hold", max_retries=50)
+async def hold(signal: AbortSignal) -> object:
+    return await signal.wait()
+
+
+@step(name="programs:stop", max_retries=50)
+async def stop(controller: AbortController, value: int) -> None:
+    while True:
+        with contextlib.suppress(WorldUnavailableError):  # it may have been written
+            await controller.abort(value)
+            return
+
+
+STEPS = [add, slow, refuse, tell, hold, stop]
+
+
 def facts(program: Program, events: tuple[LoggedEvent, ...]) -> list[tuple[object, ...]]:
     """What a log says, times and attempts left out.
 
@@ -91,12 +110,18 @@ def facts(program: Program, events: tuple[LoggedEvent, ...]) -> list[tuple[objec
     return sorted((event.type.value, event.payload or b"") for event in kept)
 
 
+def alike(run_id: str = "") -> bytes:
+    """The secret of all runs: names that are drawn from it are the same each time."""
+    _abort._fired.clear()
+    return b"secret of all programs"
+
+
 async def execute(world: World, source: str) -> tuple[object, tuple[LoggedEvent, ...]]:
     """The result and the log, which has been replayed: it makes the same commands and snapshots."""
-    async with world, Worker(world, steps=[add, slow, refuse, tell], snapshot_lag=2):
+    async with world, Worker(world, steps=STEPS, snapshot_lag=2):
         inner = world.inner if isinstance(world, FaultyWorld) else world
         run = await start(
-            Workflow.from_source(source, filename="program.ts"),
+            Workflow.from_source(source, filename="program.ts", name="program"),
             world=inner,
             run_id="run_program",
         )
@@ -112,6 +137,9 @@ async def execute(world: World, source: str) -> tuple[object, tuple[LoggedEvent,
         }
         ended = {f"{run.id}/{one.event.entity}" for one in events if one.event.key.endswith("/end")}
         await check_stream(get_run(run.id, inner), "slow", spoken & ended)
+        for child in (await inner.catalogue.list_runs(RunFilter())).runs:
+            assert child.status is RunStatus.COMPLETED
+            assert (await verify_run(inner, child.run_id)).problems == []
         return value, events
 
 
@@ -121,7 +149,9 @@ def test_a_program_gives_its_value_and_its_log_replays(
 ) -> None:
     """Fewer programs where a world takes longer; each on two stores of its own."""
 
+    monkeypatch.setattr(starts, "fresh_secret", alike)
     monkeypatch.setattr(sinks, "_PAUSE", 0.001)
+    monkeypatch.setattr(aborts, "_LOOK", 0.01)  # where a commit's answer is lost, the log tells
 
     @settings(FEW, max_examples=MORE * EXAMPLES[world_name])
     @given(programs, st.integers(0, 2**32))

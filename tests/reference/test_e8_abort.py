@@ -15,7 +15,7 @@ from perdure import Run, Worker, Workflow, start, step
 from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from perdure.errors import AbortError, GuestError, RunFailedError
-from perdure.model import EventType
+from perdure.model import EventType, RunId
 from perdure.values import AbortController, AbortSignal
 from tests.reference.waiting import until
 from tests.worlds import EVERY_WORLD, IN_MEMORY
@@ -30,11 +30,13 @@ class Steps:
     def __init__(self) -> None:
         self.begun = asyncio.Event()
         self.seen: list[object] = []
+        self.held: AbortSignal | None = None
         self.calls = 0
 
     def all(self) -> list[Any]:
         @step(name="aborted:hold")
         async def hold(signal: AbortSignal) -> object:
+            self.held = signal
             self.begun.set()
             reason = await signal.wait()
             self.seen.append((signal.aborted, reason))
@@ -203,10 +205,11 @@ async def test_another_process_reads_the_abort_from_the_log(world: World) -> Non
         from perdure._protocol.codec import encode
         from perdure.model import Append, EntityId, Event
 
-        entity = EntityId("abort_1")
+        assert steps.held is not None
+        entity = EntityId(steps.held.id)
         event = Event(
             type=EventType.ABORT_RECEIVED,
-            key="abort_1/end",
+            key=f"{entity}/end",
             at_ms=world.now_ms(),
             entity=entity,
             payload=encode("elsewhere", where="reason"),
@@ -214,6 +217,18 @@ async def test_another_process_reads_the_abort_from_the_log(world: World) -> Non
         await world.storage.append(Append(run_id=run.id, event=event))
         assert await run.result(timeout=20) == "told"
         assert steps.seen == [(True, "elsewhere")]
+
+
+async def test_a_run_that_is_begun_anew_has_signals_of_its_own(world: World) -> None:
+    """Its id is that of one that was deleted, whose signal was aborted here."""
+    body = "const c = new AbortController(); if (arg) c.abort(); return await look(c.signal);"
+    for aborts in (True, False):
+        steps = Steps()
+        async with Worker(world, steps=steps.all()):
+            flow = Workflow.from_source(HEAD + body + "}")
+            run = await start(flow, [aborts], run_id="again", world=world)
+            assert await run.result(timeout=20) is aborts
+            await world.catalogue.delete_run(RunId(run.id))
 
 
 @IN_MEMORY

@@ -3,8 +3,7 @@
 // As in 1_values, nothing that workflow code replaces or adds is reached.
 (function (native, helpers, builtins) {
   "use strict";
-  const { uncurry, define, append, publish, unavailable, textOf, isObject, nextId, named, coded, open } =
-    helpers;
+  const { uncurry, define, append, publish, unavailable, textOf, isObject, named, coded, open } = helpers;
   const { TypeError, Map: M, Promise: P } = globalThis, { apply } = Reflect, { isArray } = Array;
   const mapGet = uncurry(M.prototype.get), mapSet = uncurry(M.prototype.set);
   const mapDelete = uncurry(M.prototype.delete), exec = uncurry(globalThis.RegExp.prototype.exec);
@@ -12,6 +11,15 @@
   const signals = new M(); // id -> the signal, of those that have crossed
   const early = new M(); // id -> [reason], of those whose abort came before them
   const foreignId = /^abort_[1-9][0-9]{28}$/; // of one that was made outside; ours are shorter
+
+  // 48 random bits: a run that is deleted and begun anew has other signals, though its id is the same.
+  const bytes = new globalThis.Uint8Array(6);
+  const freshId = () => {
+    native.fill(bytes);
+    let number = 1;
+    for (let k = 0; k < 6; k++) number = number * 256 + bytes[k];
+    return "abort_" + number;
+  };
 
   const odd = (message, code = "ERR_INVALID_ARG_TYPE") => coded(new TypeError(message), code);
   const isCallable = (value) => typeof value === "function" || isObject(value);
@@ -161,7 +169,7 @@
       reasonOf = (signal) => signal.#reason;
       idOf = (signal) => {
         if (signal.#id === null) {
-          signal.#id = nextId("abort");
+          signal.#id = freshId();
           mapSet(signals, signal.#id, signal);
         }
         return signal.#id;
