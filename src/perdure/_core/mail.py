@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from .._model.children import ChildStart, Watch, Watcher
 from .._model.commit import Append, TurnCommit
@@ -64,11 +64,7 @@ class Mail(Claims):
 
     def settle(self, letter: Letter, answer: Event | None, *, now_ms: int) -> None:
         """Forget a letter that was brought, and take its answer in; the second time do nothing."""
-        before = self.starts, self.watches, self.outbox
-        self.starts = _without(self.starts, letter)
-        self.watches = _without(self.watches, letter)
-        self.outbox = _without(self.outbox, letter)
-        if (self.starts, self.watches, self.outbox) == before:
+        if not self._forget(letter):
             return
         if answer is None or self.record.status.is_ended:
             return
@@ -76,6 +72,20 @@ class Mail(Claims):
             self.watching.pop(answer.entity, None)
         if self._write(answer):
             self.arm(now_ms)
+
+    def _forget(self, letter: Letter) -> bool:
+        """Forget a letter; only those of its kind are looked at. Returns whether it was there."""
+        count = len(self.starts) + len(self.watches) + len(self.outbox)
+        match letter:
+            case ChildStart():
+                self.starts = _without(self.starts, letter)
+            case Watch():
+                self.watches = _without(self.watches, letter)
+            case Append():
+                self.outbox = _without(self.outbox, letter)
+            case _:
+                assert_never(letter)
+        return len(self.starts) + len(self.watches) + len(self.outbox) < count
 
     def _post_children(self, commit: TurnCommit) -> None:
         """Have the runs that a turn starts created, then those watched that it waits for."""
