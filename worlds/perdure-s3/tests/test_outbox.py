@@ -130,7 +130,7 @@ async def die_on_the_way(
     sending = SENDINGS[kind]
     await begin(world, kind)
     with monkeypatch.context() as patch:
-        patch.setattr("perdure_s3._storage.deliver", killed)
+        patch.setattr("perdure_s3._storage.deliver_written", killed)
         with pytest.raises(WorldUnavailableError, match="killed"):
             await sending.write(world)
         if ending and not sending.ends:

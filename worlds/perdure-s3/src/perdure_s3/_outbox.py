@@ -21,7 +21,7 @@ from ._head import Head
 from ._page import Page
 from ._together import each
 
-__all__ = ("Courier", "Creation", "deliver")
+__all__ = ("Courier", "Creation", "deliver", "deliver_written")
 
 _log = logging.getLogger("perdure")
 _PUT_OFF_MS = 60_000
@@ -60,7 +60,19 @@ async def deliver(handle: Handle, run_id: RunId) -> None:
     Raises:
         WorldUnavailableError: some of it may not be there; ask again.
     """
-    head = await handle.runs.read(run_id)
+    await _deliver(handle, await handle.runs.read(run_id))
+
+
+async def deliver_written(handle: Handle, run_id: RunId) -> None:
+    """The same for a run that was just written here, whose head is in memory.
+
+    Raises:
+        WorldUnavailableError: some of it may not be there; ask again.
+    """
+    await _deliver(handle, handle.runs.cached(run_id) or await handle.runs.read(run_id))
+
+
+async def _deliver(handle: Handle, head: Head | None) -> None:
     if head is None or not head.letters:
         return
     letters, sender = head.letters, head.record
@@ -71,7 +83,7 @@ async def deliver(handle: Handle, run_id: RunId) -> None:
             for letter, answer in zip(letters, answers, strict=True):
                 page.found.settle(letter, answer, now_ms=page.now_ms)
 
-    await handle.runs.change(run_id, settle)
+    await handle.runs.change(sender.run_id, settle)
 
 
 async def _bring(

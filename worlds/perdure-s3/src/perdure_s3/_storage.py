@@ -25,7 +25,7 @@ from perdure.worldkit.pure import Book, check_turn
 
 from ._handle import Handle
 from ._head import Head
-from ._outbox import Creation, deliver
+from ._outbox import Creation, deliver_written
 from ._page import Page
 
 __all__ = ("S3Storage",)
@@ -59,7 +59,7 @@ class S3Storage(Storage):
 
         appended = await self._handle.runs.change(append.run_id, apply)
         if has_mail:
-            await deliver(self._handle, append.run_id)
+            await deliver_written(self._handle, append.run_id)
         self._handle.counters["appends"] += 1
         return appended
 
@@ -89,7 +89,7 @@ class S3Storage(Storage):
             commit.run_id, apply, prepare=prepare if commit.hooks_claimed else None
         )
         if has_mail:
-            await deliver(self._handle, commit.run_id)
+            await deliver_written(self._handle, commit.run_id)
         self._handle.counters["commits"] += 1
         return committed
 
