@@ -85,10 +85,25 @@ def test_named_runs_each_have_an_answer(world: MemoryWorld) -> None:
         (["--attribute", "tier"], "write NAME=TEXT"),
         (["--status", "failed"], "it is running or pending"),
         (["run_0", "--reason", "x" * 513], "at most 512"),
+        (["run_0", "--graceful", "soon"], "it is a time such as 30s"),
+        (["run_0", "--graceful", "-1s"], "it is a time such as 30s"),
     ],
 )
 def test_mistakes_say_what_to_write(world: MemoryWorld, arguments: list[str], text: str) -> None:
     assert text in call("cancel", *arguments, code=2).stderr
+    assert cancelled(world) == set()
+
+
+def test_runs_are_asked_to_end_within_a_time(world: MemoryWorld) -> None:
+    assert call("cancel", "run_0", "--graceful", "1h 30m").stdout == "asked to end: run_0\n"
+    rows = json.loads(call("runs", "--json").stdout)
+    assert [row["id"] for row in rows if row["cancel_at"]] == ["run_0"]
+    assert "asked to end: it is cancelled at" in call("inspect", "run_0").stdout
+    done = call("cancel", "run_1", "run_2", "--graceful", "5 minutes")
+    assert (done.stdout, done.stderr) == (
+        "asked to end: run_1\nasked to end: run_2\n",
+        "2 runs asked to end\n",
+    )
     assert cancelled(world) == set()
 
 

@@ -99,6 +99,8 @@ def _print(fields: Json, left_out: int) -> None:
         show(f"moved to: {to}")
         if not arrived:
             show(f"not known to have arrived: perdure move {head['id']} --to {to}")
+    if head["cancel_at"] is not None and head["ended_at"] is None:
+        show(f"asked to end: it is cancelled at {to_second(head['cancel_at'])}")
     if head["attributes"]:
         pairs = [f"{name}={text}" for name, text in sorted(head["attributes"].items())]
         show(cut(f"attributes: {', '.join(pairs)}", LONGEST_CELL))

@@ -28,6 +28,7 @@ __all__ = ("OPERATIONS",)
 
 T = TypeVar("T")
 _MAX_POSITION = 2**53 - 1
+_MAX_SECONDS = 10**9
 Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 Position = Annotated[int, Field(ge=0, le=_MAX_POSITION)]
@@ -46,6 +47,7 @@ _RUN: Json = {
         "created_at": _TIME,
         "started_at": _TIME,
         "ended_at": _TIME,
+        "cancel_at": {**_TIME, "description": "it was asked to end, and is cancelled then"},
         "attributes": {"type": "object", "additionalProperties": {"type": "string"}},
     },
 }
@@ -240,11 +242,15 @@ class Cancel(Fields):
     """How to cancel a run."""
 
     reason: Text | None = Field(default=None, description="kept with the run")
+    graceful: Annotated[float, Field(ge=0, le=_MAX_SECONDS)] | None = Field(
+        default=None, description="seconds that the run has to clean up and end; null is none"
+    )
 
 
 async def cancel(call: Call) -> Response:
-    """End a run as cancelled; doing so again is fine."""
-    await Run(call.run, call.world).cancel(cast(Cancel, call.body).reason)
+    """End a run as cancelled, or ask it to end; doing so again is fine."""
+    body = cast(Cancel, call.body)
+    await Run(call.run, call.world).cancel(body.reason, graceful=body.graceful)
     return await _answer_run(await call.world.storage.get_run(call.run))
 
 
@@ -372,7 +378,7 @@ OPERATIONS: tuple[Operation, ...] = (
         action="cancel",
         method="POST",
         path="/runs/{run_id}/cancel",
-        summary="End a run as cancelled",
+        summary="End a run as cancelled, at once or within a time",
         handle=cancel,
         body=Cancel,
         result=_RUN,

@@ -173,6 +173,7 @@ def record_json(record: RunRecord) -> Json:
         "created_at": _time(record.created_at_ms),
         "started_at": _time(record.started_at_ms),
         "ended_at": _time(record.ended_at_ms),
+        "cancel_at": _time(record.cancel_at_ms),
         "turn": record.turn,
         "position": record.position,
         "bundle": record.bundle,
