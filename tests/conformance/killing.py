@@ -20,6 +20,7 @@ import mutants_claims
 import mutants_conversations
 import mutants_edges
 import mutants_families
+import mutants_graceful
 import mutants_races
 import mutants_snapshots
 import mutants_stores
@@ -40,6 +41,7 @@ assert mutants_claims
 assert mutants_conversations
 assert mutants_edges
 assert mutants_families
+assert mutants_graceful
 assert mutants_races
 assert mutants_snapshots
 assert mutants_streams

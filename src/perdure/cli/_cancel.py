@@ -138,9 +138,8 @@ def _cancel_many(ids: Sequence[str], how: _How, world: str | None, *, as_json_: 
     else:
         for result in results:
             show(f"{how.done} {result.run_id}" if result.is_cancelled else f"{result.error}")
-        say(
-            f"{counted(sum(result.is_cancelled for result in results), 'run')} {how.done.rstrip(':')}"
-        )
+        count = sum(result.is_cancelled for result in results)
+        say(f"{counted(count, 'run')} {how.done.rstrip(':')}")
     if not all(result.is_cancelled for result in results):
         raise typer.Exit(FAILED)
 

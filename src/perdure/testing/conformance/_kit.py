@@ -25,6 +25,7 @@ from ._edges import EDGES
 from ._families import FAMILIES
 from ._faulty import FAULTS
 from ._forcing import FORCING
+from ._graceful import GRACEFUL
 from ._heirs import HEIRS
 from ._histories import HISTORIES
 from ._io import IO
@@ -52,6 +53,7 @@ DIRECT: dict[str, DirectCheck] = {
     **FORCING,
     **FAMILIES,
     **HEIRS,
+    **GRACEFUL,
     **EDGES,
     **HISTORIES,
     **FAULTS,
