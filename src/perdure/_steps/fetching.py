@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, final
+from typing import final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -137,7 +137,7 @@ class Fetching:
         """The operations that it performs, by kind."""
         return {"fetch": self.fetch, "read": self.read}
 
-    async def fetch(self, request: Any) -> dict[str, object]:
+    async def fetch(self, request: object) -> dict[str, object]:
         """The head of a response, whose body ``read`` reads under its number.
 
         Raises:
@@ -155,14 +155,14 @@ class Fetching:
             raise _failed(exc) from exc
         return self._opened(response, is_redirected=hops > 0)
 
-    async def read(self, number: Any) -> bytes | None:
+    async def read(self, number: object) -> bytes | None:
         """The next piece of a response's body; None at its end.
 
         Raises:
             OperationError: it broke off, or is too long.
         """
-        response = self._responses.get(number)
-        if response is None:
+        response = self._responses.get(number) if type(number) is int else None
+        if response is None or type(number) is not int:
             return None
         try:
             chunk = await response.content.read(CHUNK)

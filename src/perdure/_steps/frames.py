@@ -47,7 +47,7 @@ class Operation:
 
     kind: str
     id: int
-    fields: tuple[Any, ...]
+    fields: tuple[object, ...]
 
 
 @value_class

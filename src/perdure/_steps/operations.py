@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 from ..errors import ProtocolError, StepLimitError
 from .frames import Delivery, Operation
@@ -120,11 +120,11 @@ def _described(operation: Operation, error: Exception) -> list[object]:
 # --- those that need nobody else ------------------------------------------------------------------
 
 
-async def _digest(algorithm: Any, data: Any) -> bytes:
+async def _digest(algorithm: object, data: object) -> bytes:
     return hashlib.new(_hash(algorithm), _checked(data)).digest()
 
 
-async def _hmac(algorithm: Any, key: Any, data: Any) -> bytes:
+async def _hmac(algorithm: object, key: object, data: object) -> bytes:
     return hmac.new(_checked(key), _checked(data), _hash(algorithm)).digest()
 
 

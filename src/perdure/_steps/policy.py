@@ -107,7 +107,7 @@ class Fetch:
         return f"<Fetch of {', '.join(self.allow) or 'nothing'}>"
 
     def allows(self, scheme: str, host: str, port: int) -> bool:
-        """Whether a URL of these parts may be fetched; *host* in lower case."""
+        """Whether a URL with this *scheme*, *host* (in lower case) and *port* may be fetched."""
         return any(origin.has(scheme, host, port) for origin in self.origins)
 
 

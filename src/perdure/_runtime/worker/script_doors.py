@@ -1,8 +1,7 @@
-"""Script doors: what one execution of a step in JavaScript reaches in its world, and how.
+"""Script doors: the reach of one execution of a step in JavaScript into its world.
 
-Each door is an operation of the guest. What comes through is of any type: a field that is not what
-the door takes is an error of the protocol. Errors that the step's code can meet are named as it
-knows them.
+Each door is an operation of the guest. A field may be of any type: one of another type than the
+door takes is an error of the protocol. Errors that the step's code can meet have its names.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, cast, final
+from typing import cast, final
 
 from ..._abort import SignalState
 from ..._model.ids import RunId
@@ -30,7 +29,7 @@ from ...errors import (
     RunNotFoundError,
     UsageError,
 )
-from ...values import Stream
+from ...values import Request, Response, Stream
 from ..aborts import AbortWatch
 from ..attributes import initial_attributes, set_attributes
 from ..crossings import write_abort
@@ -45,7 +44,7 @@ from ..streams.readable import Readable
 
 __all__ = ("ScriptDoors",)
 
-_END: Any = object()
+_END = object()
 _PAGE = 200  # values
 _KINDS = {0: BYTES, 1: VALUE}
 
@@ -59,7 +58,7 @@ class ScriptDoors:
 
         Args:
             run_id: of the run that the step works for.
-            outputs: makes what collects the streams that it writes to.
+            outputs: returns the sinks of the streams that it writes to.
         """
         self._world = world
         self._run_id = run_id
@@ -92,24 +91,24 @@ class ScriptDoors:
 
     # --- streams ----------------------------------------------------------------------------------
 
-    async def put(self, run: Any, name: Any, kind: Any, content: Any) -> None:
+    async def put(self, run: object, name: object, kind: object, content: object) -> None:
         """Add a chunk to a stream. Returns once there is room for the next."""
         sink = self._outputs().sink(None, RunId(_text(run)), _text(name))
-        if kind not in _KINDS or type(content) is not bytes:
+        if type(kind) is not int or kind not in _KINDS or type(content) is not bytes:
             raise ProtocolError("the step guest writes a chunk that is none")
         await sink.put(_KINDS[kind], content)
 
-    async def close_stream(self, run: Any, name: Any) -> None:
+    async def close_stream(self, run: object, name: object) -> None:
         """Let no more chunks in."""
         await self._outputs().sink(None, RunId(_text(run)), _text(name)).close()
 
-    async def page(self, run: Any, name: Any, index: Any) -> list[object]:
+    async def page(self, run: object, name: object, index: object) -> list[object]:
         """Some chunks from *index*, once there are any; the next index; whether it has ended."""
         if type(index) is not int:
             raise ProtocolError("the step guest reads from no index")
         stream = Stream(_text(run), _text(name))
         reader: Readable[object] = Readable(stream, index, world=self._world)
-        first = await anext(reader, _END)
+        first: object = await anext(reader, _END)
         if first is _END:
             return [[], reader.index, True]
         values = [first, *await reader.page(_PAGE)]
@@ -117,28 +116,31 @@ class ScriptDoors:
 
     # --- hooks ------------------------------------------------------------------------------------
 
-    async def resume(self, token: Any, payload: Any) -> dict[str, object]:
+    async def resume(self, token: object, payload: object) -> dict[str, object]:
         """Send a payload to a hook."""
         value = decode(_bytes(payload))
         return _hook(await resume_hook(_text(token), value, world=self._world))
 
-    async def hook(self, token: Any) -> dict[str, object]:
+    async def hook(self, token: object) -> dict[str, object]:
         """The hook that has a token."""
         return _hook(await get_hook(_text(token), world=self._world))
 
-    async def respond(self, request: Any, response: Any) -> None:
+    async def respond(self, request: object, response: object) -> None:
         """Answer the caller of a webhook."""
-        parts: Any = decode(_bytes(request)), decode(_bytes(response))
-        await respond(*parts)
+        await respond(
+            cast("Request", decode(_bytes(request))), cast("Response", decode(_bytes(response)))
+        )
 
     # --- runs -------------------------------------------------------------------------------------
 
-    async def start(self, entry: Any, args: Any, attributes: Any, token: Any, run_id: Any) -> RunId:
-        """Start a run of a function of this bundle; its id."""
+    async def start(
+        self, entry: object, args: object, attributes: object, token: object, run_id: object
+    ) -> RunId:
+        """Start a run of a function of this bundle; returns its id."""
         module, mark, export = _text(entry, MAX_ENTRY).rpartition("#")
         if not mark or not isinstance(attributes, dict):
-            raise ProtocolError("the step guest starts what is no workflow")
-        own = {name: text for name, text in cast("dict[str, Any]", attributes).items() if text}
+            raise ProtocolError("the step guest starts no workflow")
+        own = {key: text for key, text in cast("dict[str, object]", attributes).items() if text}
         texts = initial_attributes(own, allow_reserved=True)
         parent = await self._world.storage.get_run(self._run_id)
         file = module.rpartition("/")[2].partition(".")[0]
@@ -159,8 +161,8 @@ class ScriptDoors:
         await self._world.storage.create_run(new)
         return new.run_id
 
-    async def run(self, run_id: Any) -> dict[str, object] | None:
-        """What is known of a run; None if there is none."""
+    async def run(self, run_id: object) -> dict[str, object] | None:
+        """The facts of a run; None if there is none."""
         try:
             record: RunRecord = await self._world.storage.get_run(RunId(_text(run_id)))
         except RunNotFoundError:
@@ -173,7 +175,7 @@ class ScriptDoors:
             "completedAt": record.ended_at_ms,
         }
 
-    async def result(self, run_id: Any) -> list[object]:
+    async def result(self, run_id: object) -> list[object]:
         """How a run has ended, once it has: status, code, payload."""
         try:
             value = await Run(_text(run_id), self._world).result()
@@ -183,23 +185,25 @@ class ScriptDoors:
             return ["failed", exc.code, encode(exc.error, where="error")]
         return ["completed", None, encode(value, where="result")]
 
-    async def cancel_run(self, run_id: Any, reason: Any) -> None:
+    async def cancel_run(self, run_id: object, reason: object) -> None:
         """Cancel a run."""
         await Run(_text(run_id), self._world).cancel(None if reason is None else _text(reason))
 
-    async def wake_run(self, run_id: Any, ids: Any) -> int:
+    async def wake_run(self, run_id: object, ids: object) -> int:
         """End sleeps of a run early; how many."""
         if ids is not None and not isinstance(ids, list):
             raise UsageError("correlationIds is a list of ids")
         return await Run(_text(run_id), self._world).wake(cast("list[str] | None", ids))
 
-    async def attributes(self, changes: Any, is_allowed: Any) -> None:
+    async def attributes(self, changes: object, is_allowed: object) -> None:
         """Set attributes of the run."""
-        await set_attributes(changes, allow_reserved_attributes=is_allowed is True)
+        await set_attributes(
+            cast("Mapping[str, str | None]", changes), allow_reserved_attributes=is_allowed is True
+        )
 
     # --- signals ----------------------------------------------------------------------------------
 
-    async def abort(self, run_id: Any, signal: Any, reason: Any) -> None:
+    async def abort(self, run_id: object, signal: object, reason: object) -> None:
         """Abort a signal that a run has sent out."""
         await write_abort(self._world, RunId(_text(run_id)), _text(signal), _bytes(reason))
 
@@ -213,8 +217,8 @@ class ScriptDoors:
         loop = asyncio.get_running_loop()
 
         def hear(state: SignalState) -> None:
-            told = "/".join(state.key), encode(state.reason, where="reason")
-            loop.call_soon_threadsafe(tell, ("abort", *told))
+            reason = encode(state.reason, where="reason")
+            loop.call_soon_threadsafe(tell, ("abort", "/".join(state.key), reason))
 
         for state in watch.states:
             self._removes.append(state.add(partial(hear, state)))
@@ -229,7 +233,7 @@ class ScriptDoors:
 
 
 def _named(door: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
-    """The same with its errors named as the step's code knows them."""
+    """The same door, whose errors have the names that the step's code knows."""
 
     async def perform(*fields: object) -> object:
         try:
