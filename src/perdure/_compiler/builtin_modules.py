@@ -17,6 +17,7 @@ _WORKFLOW = frozenset(
         "createHook",
         "createWebhook",
         "defineHook",
+        "fetch",
         "getStepMetadata",
         "getWorkflowMetadata",
         "getWritable",

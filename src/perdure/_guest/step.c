@@ -20,6 +20,7 @@ static void set_meta(JSContext *c, JSModuleDef *m, const char *name) {
 
 /* A timer that is due, or what was asked for at once; false: there is none. */
 static bool next_task(void) {
+    spent += JOB_TICKS;
     JSValue r = call_helper(ctx, "nextTask", 0, NULL);
     if (JS_IsException(r)) r = JS_GetException(ctx); /* a limit: told by the outcome */
     bool has_run = JS_VALUE_GET_TAG(r) == JS_TAG_BOOL && JS_VALUE_GET_BOOL(r);

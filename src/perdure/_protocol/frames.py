@@ -36,6 +36,7 @@ from ..errors import ProtocolError
 from .decoding import decode_frame
 
 __all__ = (
+    "BUILTIN_STEPS",
     "LARGE_BYTES",
     "GuestDelivery",
     "Limits",
@@ -111,12 +112,15 @@ class GuestDelivery:
 make_delivery = constructor(GuestDelivery)
 
 
+BUILTIN_STEPS = frozenset({"step//workflow//fetch"})  # that each workflow may call
+
+
 def imported_steps(bundle: bytes) -> frozenset[str]:
     """The ids of the steps that a bundle may call: those it imports, and its own."""
     fields = cbor2.loads(bundle)
     tables: dict[str, dict[str, str]] = fields["steps"]
     imported = frozenset(step for table in tables.values() for step in table.values())
-    return imported.union(fields.get("js_steps", ()))
+    return imported.union(fields.get("js_steps", ()), BUILTIN_STEPS)
 
 
 def workflow_part(bundle: bytes) -> bytes:

@@ -128,7 +128,7 @@ def _stopped(error: StoppedError, seconds: float) -> Answer:
 
 
 def _failed(name: str, message: str) -> Answer:
-    payload = encode(GuestError(name=name, message=message), where="error")
+    payload = encode(GuestError(name=name, message=message, fatal=True), where="error")
     return Answer(
         operations=(),
         console=(),

@@ -96,6 +96,9 @@ declare module "workflow" {
   ): Webhook<RequestWithResponse>;
   export function createWebhook(options?: WebhookOptions): Webhook;
 
+  /** A request that a step makes, where the worker allows it; its response is whole. */
+  export function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
+
   export interface SetAttributesOptions {
     /** Names may begin with "$". */
     allowReservedAttributes?: boolean;

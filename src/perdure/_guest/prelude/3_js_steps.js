@@ -65,6 +65,9 @@
     if (typeof id !== "string") throw new TypeError("a step has an id, not " + show(id));
     return proxy(id, closure, undefined);
   };
+  const builtin = "step//workflow//fetch";
+  mapSet(own, builtin, false);
+  helpers.workflow.fetch = useStep(builtin, undefined);
   defineProperty(globalThis, Sym.for("WORKFLOW_USE_STEP"), { __proto__: null, value: useStep });
 
   const imported = helpers.stepFunction;

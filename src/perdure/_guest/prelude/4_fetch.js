@@ -289,6 +289,8 @@
       return [bodyOfBytes(sliceBytes(new U8(viewBuffer(value), viewOffset(value), viewLength(value)))), ""];
     }
     if (kind === "buffer") return [bodyOfBytes(sliceBytes(new U8(value))), ""];
+    const content = helpers.contentOf === undefined ? undefined : helpers.contentOf(value);
+    if (content !== undefined) return [bodyOfBytes(content[0]), content[1]];
     if (kind === "object" && helpers.isParams(value)) {
       return [bodyOfBytes(native.utf8(paramsText(value))), FORM];
     }

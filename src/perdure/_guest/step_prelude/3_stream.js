@@ -570,15 +570,18 @@
   class TransformStreamDefaultController {
     #c;
     #fail;
-    constructor(c, fail) {
+    #told;
+    constructor(c, fail, told) {
       this.#c = c;
       this.#fail = fail;
+      this.#told = told;
     }
     get desiredSize() {
       return this.#c().desiredSize;
     }
     enqueue(chunk) {
       this.#c().enqueue(chunk);
+      this.#told();
     }
     error(error) {
       this.#fail(error);
@@ -595,18 +598,23 @@
       const given = objectOf(transformer);
       const transform = method(given, "transform") ?? ((chunk, controller) => controller.enqueue(chunk));
       const flush = method(given, "flush"), cancel = method(given, "cancel");
-      let readable, writable, room = deferred();
+      let readable, writable, room = deferred(), isFull = true;
       const fail = (error, isOnlyWritable = false) => {
         if (!isOnlyWritable) readable.error(error);
         writable.error(error);
         room.resolve();
       };
-      const controller = new TransformStreamDefaultController(() => readable, fail);
+      const controller = new TransformStreamDefaultController(() => readable, fail, () => {
+        if (readable.desiredSize > 0 || isFull) return;
+        isFull = true;
+        room = deferred();
+      });
       this.#readable = new ReadableStream({
         start(c) {
           readable = c;
         },
         pull() {
+          isFull = false;
           room.resolve();
         },
         async cancel(reason) {
@@ -622,10 +630,7 @@
           return begun;
         },
         async write(chunk) {
-          if (!(readable.desiredSize > 0)) {
-            await room.promise;
-            room = deferred();
-          }
+          if (isFull) await room.promise;
           try {
             await transform(chunk, controller);
           } catch (error) {

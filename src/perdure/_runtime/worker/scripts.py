@@ -20,6 +20,7 @@ import anyio
 from ..._core.retries import RetryPolicy
 from ..._model.ids import Digest, RunId
 from ..._model.queue import MessageClaim
+from ..._protocol.frames import BUILTIN_STEPS
 from ..._steps.driver import Driver
 from ..._steps.frames import StepFrame, step_bundle
 from ..._steps.guest import StepGuest
@@ -51,7 +52,6 @@ _UNKNOWN = 10**9  # retries, until the step has said how many it has
 _LOAD_SECONDS = 30.0
 _PATIENCE = 1.0
 _KEPT_BYTES = 64 << 20  # of bundles
-BUILTIN = frozenset({"step//workflow//fetch"})
 _NO_FETCH = (
     "fetch: this worker's steps may fetch nothing; allow what they need: "
     "Worker(fetch=Fetch(allow=['api.example.com']))"
@@ -176,7 +176,7 @@ class Scripts:
             Exception: of any kind: the step threw it, or could not run for it.
         """
         loaded = await self._get(script.bundle, execution.run_id)
-        if script.id not in loaded.steps and script.id not in BUILTIN:
+        if script.id not in loaded.steps and script.id not in BUILTIN_STEPS:
             script.learn(None)
             text = f"this run's bundle has no step {script.id!r}"
             raise GuestError(name="StepNotRegisteredError", message=text, fatal=True)
