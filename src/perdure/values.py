@@ -21,8 +21,10 @@ __all__ = (
     "AbortSignal",
     "ArrayBuffer",
     "BigInt",
+    "ClassRef",
     "DataView",
     "Headers",
+    "Instance",
     "RegExp",
     "Request",
     "Response",
@@ -125,3 +127,22 @@ class StepRef(AsItIs):
     """A reference to a step, as a workflow passes it."""
 
     id: str
+    closure: tuple[object, ...] | None = None  # values that a step in a function has captured
+    this: object = UNDEFINED  # the one that it is bound to
+
+
+@final
+@value_class(kw_only=False)
+class Instance(AsItIs):
+    """An instance of a JavaScript class, in the form that its ``workflow-serialize`` returned."""
+
+    class_id: str  # class//./file//Name
+    data: object
+
+
+@final
+@value_class(kw_only=False)
+class ClassRef(AsItIs):
+    """A JavaScript class of the workflow's itself."""
+
+    class_id: str

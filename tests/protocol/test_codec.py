@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import pickle
 import sys
 import uuid
 from array import array
@@ -31,7 +32,9 @@ from perdure.errors import FatalError, GuestError, ProtocolError, ValueNotCarria
 from perdure.values import (
     UNDEFINED,
     ArrayBuffer,
+    ClassRef,
     DataView,
+    Instance,
     RegExp,
     StepRef,
     TypedArray,
@@ -54,6 +57,7 @@ SCALARS = (
     | st.just(UNDEFINED)
     | st.builds(RegExp, TEXT, st.sampled_from(["", "g", "iu"]))
     | st.builds(StepRef, TEXT)
+    | st.builds(ClassRef, TEXT)
     | st.builds(TypedArray, st.just(85), st.binary(min_size=4, max_size=4))
 )
 VALUES = st.recursive(
@@ -63,6 +67,8 @@ VALUES = st.recursive(
         | st.dictionaries(TEXT, inner, max_size=4)
         | st.dictionaries(st.integers(), inner, min_size=1, max_size=3)
         | st.sets(st.integers() | TEXT, max_size=4)
+        | st.builds(Instance, TEXT, inner)
+        | st.builds(StepRef, TEXT, st.none() | st.lists(inner, max_size=2).map(tuple), inner)
     ),
     max_leaves=12,
 )
@@ -412,3 +418,38 @@ def test_an_error_with_details_that_cannot_cross_still_crosses() -> None:
 def test_a_thrown_value_that_is_no_error_becomes_one() -> None:
     assert decode_error(encode("plain", where="error")).text == "plain"
     assert decode_error(encode({"a": 1}, where="error")).props == {"thrown": {"a": 1}}
+
+
+def test_what_is_revived_only_as_a_whole_must_not_hold_itself() -> None:
+    data: list[object] = []
+    for whole in (Instance("class//./a//P", data), StepRef("step//./a//s", (data,))):
+        data[:] = [1, whole]
+        with pytest.raises(ValueNotCarriableError, match=r"value(\[1\])?.*: it holds itself"):
+            encode(whole, where="value")
+        data.clear()
+    assert decode(encode([whole, whole], where="value")) == [StepRef("step//./a//s", ([],))] * 2
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (1347571203, []),
+        (1347571203, "a"),
+        (1347571203, [1]),
+        (1347571203, ["a", 1, 2]),
+        (1347571204, {}),
+        (1347571204, ["a"]),
+        (1347571204, {"id": "a", "other": 1}),
+        (1347571204, {"id": "a", "closure": 1}),
+    ],
+)
+def test_a_class_or_a_step_reference_that_is_none_is_refused(tag: int, value: object) -> None:
+    with pytest.raises(ProtocolError, match=r"class|step reference"):
+        decode(cbor2.dumps(cbor2.CBORTag(tag, value)))
+
+
+def test_an_error_keeps_its_instance() -> None:
+    error = GuestError(name="E", message="m", instance=Instance("class//./a//E", [UNDEFINED]))
+    same = decode(encode(error, where="error"))
+    assert same.instance == error.instance
+    assert pickle.loads(pickle.dumps(same)).instance == error.instance

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._value_class import value_class
 from .diagnostics import Diagnostic, diagnose
@@ -12,6 +13,11 @@ from .forms import FileForms, Form
 from .imports import ModuleImports
 from .parse import Source
 from .paths import module_path
+from .rewriting import quoted
+
+if TYPE_CHECKING:
+    from .step_functions import StepFunction
+    from .value_classes import ValueClass
 
 __all__ = ("File", "Parts", "assemble", "check_ids")
 
@@ -35,29 +41,27 @@ class Parts:
     modules: dict[str, str]
     step_modules: dict[str, str] = field(default_factory=dict[str, str])
     js_steps: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
+    classes: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     workflows: dict[str, str] = field(default_factory=dict[str, str])  # id -> module#export
 
 
 def assemble(entry: str, files: Mapping[str, File], find: Find) -> Parts:
     """The parts of a bundle whose workflow is in *entry*."""
-    with_steps = [name for name, file in files.items() if file.forms.steps]
-    if not with_steps:
-        return Parts(modules={name: file.forms.workflow().script for name, file in files.items()})
-    modules = _reached([entry], files, find, FileForms.workflow)
-    step_modules = _reached(with_steps, files, find, FileForms.step)
-    return Parts(
-        modules=modules,
-        step_modules=step_modules,
-        js_steps={
-            step.id: {
-                "module": name,
-                "key": step.id.rpartition("//")[2],
-                "line": step.line,
-                "nested": step.is_nested,
-                "this": step.takes_this,
-            }
-            for name in with_steps
-            for step in files[name].forms.steps
+    classes: Mapping[str, Sequence[ValueClass]] = {}
+    if any(file.forms.classes for file in files.values()):
+        from .value_classes import extending
+
+        classes = extending({name: file.forms.classes for name, file in files.items()})
+    js_steps = {
+        step.id: _entry(name, step) for name, file in files.items() for step in file.forms.steps
+    }
+    parts = Parts(
+        modules={},
+        js_steps=js_steps,
+        classes={
+            one.id: {"module": name, "key": one.name}
+            for name, members in classes.items()
+            for one in members
         },
         workflows={
             f"workflow//{module_path(name)}//{workflow.path}": f"{name}#{workflow.name}"
@@ -65,30 +69,61 @@ def assemble(entry: str, files: Mapping[str, File], find: Find) -> Parts:
             for workflow in file.forms.workflows
         },
     )
+    if not (js_steps or classes):
+        parts.modules.update((name, file.forms.workflow().script) for name, file in files.items())
+        return parts
+    write = _Writer(files, find, classes)
+    parts.modules.update(write.reached([entry, *classes], FileForms.workflow))
+    parts.modules[entry] += _imports(entry, sorted(classes))
+    if js_steps:
+        with_steps = [name for name, file in files.items() if file.forms.steps]
+        parts.step_modules.update(write.reached([*with_steps, *classes], FileForms.step))
+    return parts
 
 
-def _reached(
-    first: list[str],
-    files: Mapping[str, File],
-    find: Find,
-    write: Callable[[FileForms], Form],
-) -> dict[str, str]:
-    """The scripts of these files in one form, and of all that they import in it."""
-    scripts: dict[str, str] = {}
-    pending = list(first)
-    while pending:
-        name = pending.pop()
-        if name in scripts:
-            continue
-        form = write(files[name].forms)
-        scripts[name] = form.script
-        for imported, node, _ in files[name].imports.relative:
-            statement = node.parent
-            target = find(name, imported)
-            is_kept = statement is not None and statement.start_byte not in form.dropped
-            if target is not None and is_kept:
-                pending.append(target)
-    return scripts
+def _entry(module: str, step: StepFunction) -> dict[str, object]:
+    return {
+        "module": module,
+        "key": step.id.rpartition("//")[2],
+        "line": step.line,
+        "nested": step.is_nested,
+        "this": step.takes_this,
+    }
+
+
+def _imports(entry: str, modules: Iterable[str]) -> str:
+    """Imports of all modules with classes that cross."""
+    folder = posixpath.dirname(entry)
+    paths = [posixpath.relpath(module, folder or ".") for module in modules if module != entry]
+    return "".join(f"\n;import {quoted(p if p[:1] == '.' else f'./{p}')};" for p in paths)
+
+
+class _Writer:
+    def __init__(
+        self, files: Mapping[str, File], find: Find, classes: Mapping[str, Sequence[ValueClass]]
+    ) -> None:
+        self.files, self.find, self.classes = files, find, classes
+
+    def reached(
+        self, first: Iterable[str], write: Callable[[FileForms, Sequence[ValueClass]], Form]
+    ) -> dict[str, str]:
+        """The scripts of these files in one form, and of all that they import in it."""
+        scripts: dict[str, str] = {}
+        pending = list(first)
+        while pending:
+            name = pending.pop()
+            if name in scripts:
+                continue
+            file = self.files[name]
+            form = write(file.forms, self.classes.get(name, ()))
+            scripts[name] = form.script
+            for imported, node, _ in file.imports.relative:
+                statement = node.parent
+                target = self.find(name, imported)
+                is_kept = statement is not None and statement.start_byte not in form.dropped
+                if target is not None and is_kept:
+                    pending.append(target)
+        return scripts
 
 
 def check_ids(files: Mapping[str, File]) -> list[Diagnostic]:

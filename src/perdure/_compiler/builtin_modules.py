@@ -84,4 +84,5 @@ MODULES: Mapping[str, frozenset[str]] = {
     "workflow/errors": _ERRORS,
     "workflow/internal/errors": _ERRORS,
     "@workflow/errors": _ERRORS | _MORE_ERRORS,
+    "@workflow/serde": frozenset({"WORKFLOW_DESERIALIZE", "WORKFLOW_SERIALIZE"}),
 }

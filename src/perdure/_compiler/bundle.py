@@ -57,6 +57,12 @@ class Bundle:
     js_steps: Mapping[str, Mapping[str, object]] = field(
         default_factory=dict[str, Mapping[str, object]]
     )  # id -> where it is
+    classes: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict[str, Mapping[str, str]]
+    )  # id of a class whose instances cross -> where it is
+    exports: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # workflow id -> module#export
 
     @property
     def step_ids(self) -> frozenset[str]:
@@ -242,11 +248,12 @@ class _Compiler:
             "modules": parts.modules,
             "steps": self.steps,
         }
-        if parts.js_steps:
+        if parts.js_steps or parts.classes:
             fields |= {
                 "format": 2,
                 "step_modules": parts.step_modules,
                 "js_steps": parts.js_steps,
+                "classes": parts.classes,
                 "workflows": parts.workflows,
             }
         encoded = cbor2.dumps(fields, canonical=True)
@@ -261,4 +268,6 @@ class _Compiler:
             digest=hashlib.sha256(encoded).hexdigest(),
             step_modules=parts.step_modules,
             js_steps=parts.js_steps,
+            classes=parts.classes,
+            exports=parts.workflows,
         )

@@ -35,20 +35,27 @@ class FoundWorkflow:
 
 @value_class
 class Directives:
-    """The functions of a file that are more than functions, and every misuse of a directive."""
+    """The functions of a file that are more than functions, and every misuse of a directive.
+
+    Its classes are noted on the way.
+    """
 
     workflows: list[FoundWorkflow] = field(default_factory=list[FoundWorkflow])
     bodies: list[Node] = field(default_factory=list[Node])  # the functions of those workflows
     steps: list[Node] = field(default_factory=list[Node])  # functions
+    classes: list[Node] = field(default_factory=list[Node])
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
 
 def find_directives(source: Source) -> Directives:
     """The workflows and the steps of a file."""
     finder = _Finder(source)
+    classes: list[Node] = []
     for node in walk(source.root):
         if node.type == "expression_statement":
             finder.check(node)
+        elif node.type in {"class", "class_declaration"} and node.is_named:
+            classes.append(node)
     if finder.whole_file is not None:
         finder.take_all(finder.whole_file)
     finder.steps.sort(key=_place_of)
@@ -56,6 +63,7 @@ def find_directives(source: Source) -> Directives:
         workflows=finder.workflows,
         bodies=finder.bodies,
         steps=finder.steps,
+        classes=classes,
         problems=finder.problems,
     )
 

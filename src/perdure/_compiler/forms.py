@@ -6,7 +6,7 @@ The means for steps are imported for a file that has some: they take 2 ms of a f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tree_sitter import Node
@@ -21,6 +21,7 @@ from .rewriting import Rewriting, quoted
 if TYPE_CHECKING:
     from .scopes import Scopes
     from .step_functions import StepFunction
+    from .value_classes import ValueClass
 
 __all__ = ("FileForms", "Form")
 
@@ -40,7 +41,12 @@ class FileForms:
         self._source, self._directives = source, directives
         self._scopes: Scopes | None = None
         self.steps: list[StepFunction] = []
+        self.classes: list[ValueClass] = []
         self.problems: list[Diagnostic] = []
+        if directives.classes:
+            from .value_classes import read_classes
+
+            self.classes = read_classes(source, directives.classes, directives.steps)
         if directives.steps:
             from .scopes import Scopes
             from .step_functions import read_steps
@@ -60,45 +66,63 @@ class FileForms:
             yield f"workflow//{path}//{workflow.path}", body
         for step in self.steps:
             yield step.id, step.node
+        for one in self.classes:
+            yield one.id, one.node
 
-    def workflow(self) -> Form:
-        """The form for workflows."""
-        rewriting = Rewriting(self._source)
+    def workflow(self, classes: Sequence[ValueClass] = ()) -> Form:
+        """The form for workflows.
+
+        Args:
+            classes: those of the file that cross.
+        """
+        rewriting = self._registered(classes)
         dropped = list[Node]()
         if self._scopes is not None:
             from .workflow_form import outermost, write_proxies
 
             write_proxies(self._source, self.steps, rewriting)
             pieces = [(step.node.start_byte, step.node.end_byte) for step in outermost(self.steps)]
-            dropped = self._shake(self._scopes, pieces, rewriting)
+            dropped = self._shake(self._scopes, pieces, classes, rewriting)
         for workflow in self._directives.workflows:
             if workflow.unexported:
                 rewriting.insert(len(self._source.script), _export(workflow.unexported))
         return _form(rewriting, dropped)
 
-    def step(self) -> Form:
-        """The form for steps."""
+    def step(self, classes: Sequence[ValueClass] = ()) -> Form:
+        """The form for steps; *classes* as above."""
         source, directives = self._source, self._directives
+        rewriting = self._registered(classes)
         if not (self.steps or directives.workflows):
-            return Form(script=source.script.decode(), dropped=frozenset())
+            return _form(rewriting, [])
         from .scopes import Scopes
         from .step_form import write_registrations, write_stubs
 
-        rewriting = Rewriting(source)
         workflows = list(zip(directives.workflows, directives.bodies, strict=True))
         write_stubs(source, workflows, self.steps, rewriting)
         write_registrations(source, self.steps, directives.bodies, rewriting)
         scopes = self._scopes or Scopes(source)
-        dropped = self._shake(scopes, self._left_out(), rewriting)
+        dropped = self._shake(scopes, self._left_out(), classes, rewriting)
         return _form(rewriting, dropped)
 
+    def _registered(self, classes: Sequence[ValueClass]) -> Rewriting:
+        rewriting = Rewriting(self._source)
+        if classes:
+            from .value_classes import write_classes
+
+            write_classes(classes, rewriting)
+        return rewriting
+
     def _shake(
-        self, scopes: Scopes, pieces: list[tuple[int, int]], rewriting: Rewriting
+        self,
+        scopes: Scopes,
+        pieces: list[tuple[int, int]],
+        classes: Iterable[ValueClass],
+        rewriting: Rewriting,
     ) -> list[Node]:
         from .shaking import drop_unused
 
-        functions = (*self._directives.bodies, *self._directives.steps)
-        keep = [function.start_byte for function in functions]
+        nodes = (*self._directives.bodies, *self._directives.steps, *(one.node for one in classes))
+        keep = [node.start_byte for node in nodes]
         return drop_unused(self._source, scopes, pieces, rewriting, keep=keep)
 
     def _left_out(self) -> list[tuple[int, int]]:

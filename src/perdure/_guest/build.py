@@ -35,8 +35,8 @@ OF_EACH = ("abi.c", "natives.c")  # of which each guest has its own; abi.c inclu
 WORKFLOW, STEP = "guest", "step"  # guests, by their files' names
 # Of the workflow's prelude, what a step has as well.
 SHARED_PRELUDE = (
-    *("1_values.js", "2_workflow.js", "3_attributes.js", "3_clone.js", "3_console.js"),
-    *("3_crypto.js", "3_errors.js", "3_locale.js", "3_text.js", "3_url.js"),
+    *("1_values.js", "2_workflow.js", "3_attributes.js", "3_classes.js", "3_clone.js"),
+    *("3_console.js", "3_crypto.js", "3_errors.js", "3_locale.js", "3_text.js", "3_url.js"),
     *("4_abort.js", "4_fetch.js"),
 )
 FLAGS = [

@@ -13,6 +13,7 @@
 #define TAG_REF 29
 #define TAG_SET 258
 #define TAG_MAP 259
+#define TAG_ERROR 1347571201u
 #define TAG_BUFFER 1347571202u
 #define TAG_VIEW 1347571208u
 #define TICKS_PER_ITEM 4
@@ -30,7 +31,8 @@ struct enc {
     const char *where;
     uint32_t first; /* of the objects met in this encoding */
     bool shared; /* some object was met twice */
-    int depth, deepest;
+    int depth, deepest, open_count;
+    uint32_t open[MAX_DEPTH + 2]; /* objects being described that a reader makes only of their whole inside */
     struct segment path[MAX_DEPTH + 2];
 };
 
@@ -269,6 +271,7 @@ static bool encode_entries(struct enc *e, JSObject *p, bool is_map) {
 
 /* [tag, inner] from the prelude, or a text that says why not. */
 static bool encode_described(struct enc *e, JSValueConst v) {
+    uint32_t number = arena.met_count - 1;
     JSValue parts = call_helper(e->ctx, "describe", 1, &v);
     if (JS_IsException(parts)) return false;
     bool ok;
@@ -280,7 +283,10 @@ static bool encode_described(struct enc *e, JSValueConst v) {
         int64_t t = 0;
         JS_ToInt64(e->ctx, &t, tag);
         out_head(e->o, 6, (uint64_t)t);
+        bool is_open = t != TAG_ERROR && e->open_count < MAX_DEPTH;
+        if (is_open) e->open[e->open_count++] = number;
         ok = encode_value(e, inner);
+        if (is_open) e->open_count--;
         JS_FreeValue(e->ctx, tag);
         JS_FreeValue(e->ctx, inner);
     }
@@ -378,6 +384,8 @@ static bool encode_heap_object(struct enc *e, JSValueConst v) {
     if (arena.met_count >= MAX_OBJECTS) return refuse(e, "more than 250,000 objects in one value");
     uint32_t number = meet(e, v);
     if (number == MET_NONE) return encode_kind(e, v, JS_VALUE_GET_OBJ(v));
+    for (int k = 0; k < e->open_count; k++)
+        if (e->open[k] == number) return refuse(e, "it holds itself, and is revived only as a whole");
     arena.met_shared[number] = 1;
     e->shared = true;
     uint8_t b[7] = {6 << 5 | 24, TAG_REF, 26};
@@ -472,7 +480,7 @@ bool cbor_encode(JSContext *ctx, struct out *o, JSValueConst v, const char *wher
     e.where = where;
     e.first = arena.met_count;
     e.shared = false;
-    e.depth = e.deepest = 0;
+    e.depth = e.deepest = e.open_count = 0;
     size_t begin = o->len;
     bool ok = encode_value(&e, v);
     if (ok && e.shared) ok = resolve_shared(&e, begin);

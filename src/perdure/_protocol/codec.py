@@ -32,7 +32,9 @@ from ..values import (
     AbortSignal,
     ArrayBuffer,
     BigInt,
+    ClassRef,
     DataView,
+    Instance,
     RegExp,
     RunHandle,
     RunRef,
@@ -195,6 +197,7 @@ class _Encoder:
         self.containers: dict[int, object] = {}  # id -> the container, which keeps the id its own
         self.shared: set[int] = set()  # ids met twice
         self.numbers: dict[int, int] | None = None  # second pass: id -> number of its tag 28
+        self.within: set[int] = set()  # ids of values that may not hold themselves
         self.dumped: dict[int, tuple[object, object]] = {}  # a model, and the one dump of it
         self.count = 0
 
@@ -251,6 +254,8 @@ class _Encoder:
         """*value* once; a reference where it was met before."""
         key = id(value)
         if key in self.containers:
+            if key in self.within:
+                raise self.refuse("it holds itself, and is revived only as a whole")
             self.shared.add(key)
             number = 0 if self.numbers is None else self.numbers[key]
             return cbor2.CBORTag(Tag.REFERENCE, number)
@@ -275,6 +280,8 @@ class _Encoder:
         if isinstance(value, BaseException):
             fields = error_fields(value, now_ms=self.now_ms)
             return cbor2.CBORTag(Tag.ERROR, self.mapping(fields, depth))
+        if isinstance(value, Instance | StepRef):
+            return self.whole(value, depth)
         if isinstance(value, cbor2.CBORTag):  # a value of JavaScript's that is only passed on
             return cbor2.CBORTag(value.tag, self.prepare(value.value, depth + 1))
         if isinstance(value, RunHandle):
@@ -287,6 +294,22 @@ class _Encoder:
                 return self.prepare(self.dump(value), depth)
         kind = value.__qualname__ if isinstance(value, type) else type(value).__qualname__
         raise self.refuse(f"{kind} has no form in JavaScript; pass plain data")
+
+    def whole(self, value: Instance | StepRef, depth: int) -> cbor2.CBORTag:
+        """A value that a guest makes only of its whole inside: it may not hold itself."""
+        self.within.add(id(value))
+        if isinstance(value, Instance):
+            inner = [self.checked(value.class_id), self.prepare(value.data, depth + 1)]
+            form = cbor2.CBORTag(Tag.CLASS, inner)
+        else:
+            fields: dict[str, object] = {"id": value.id}
+            if value.closure is not None:
+                fields["closure"] = list(value.closure)
+            if value.this is not UNDEFINED:
+                fields["this"] = value.this
+            form = cbor2.CBORTag(Tag.STEP, self.mapping(fields, depth))
+        self.within.discard(id(value))
+        return form
 
     def parts(self, handle: AbortSignal | AbortController) -> list[object]:
         try:
@@ -382,8 +405,10 @@ class _Encoder:
                 return self.checked(str(value))
             case date() | time():
                 return value.isoformat()
-            case StepRef():
-                return cbor2.CBORTag(Tag.STEP, {"id": value.id})
+            case StepRef() if value.closure is None and value.this is UNDEFINED:
+                return cbor2.CBORTag(Tag.STEP, {"id": self.checked(value.id)})
+            case ClassRef():
+                return cbor2.CBORTag(Tag.CLASS, [self.checked(value.class_id)])
             case RunRef():
                 return cbor2.CBORTag(Tag.RUN, [self.checked(value.run_id)])
             case Stream():

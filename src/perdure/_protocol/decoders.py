@@ -24,7 +24,9 @@ from ..values import (
     AbortController,
     AbortSignal,
     ArrayBuffer,
+    ClassRef,
     DataView,
+    Instance,
     RegExp,
     RunRef,
     StepRef,
@@ -152,6 +154,7 @@ def _fill_error(shell: GuestError, value: Any) -> GuestError:
         errors=errors if isinstance(errors, list | tuple) else (),
         fatal=value.get("fatal") is True,
         props=dict(props) if isinstance(props, Mapping) else None,
+        instance=_class(value["class"], True) if "class" in value else None,
     )
     shell.__dict__.update(filled.__dict__)
     shell.args = filled.args
@@ -209,9 +212,24 @@ def _regexp(value: Any, immutable: bool) -> RegExp:
 
 
 def _step(value: Any, immutable: bool) -> StepRef:
-    if not isinstance(value, Mapping) or list(value) != ["id"]:
+    if not isinstance(value, Mapping) or not {"id"} <= value.keys() <= {"id", "closure", "this"}:
         _refuse("step reference")
-    return StepRef(_text(value["id"], "step reference"))
+    id_, closure = _text(value["id"], "step reference"), value.get("closure")
+    if closure is not None and not isinstance(closure, list | tuple):
+        _refuse("step reference")
+    values = None if closure is None else tuple(map(_present, closure))
+    return StepRef(id_, values, _present(value.get("this", UNDEFINED)))
+
+
+def _present(value: Any) -> Any:
+    return UNDEFINED if value is cbor2.undefined else value
+
+
+def _class(value: Any, immutable: bool) -> Instance | ClassRef:
+    if not isinstance(value, list | tuple) or len(value) not in {1, 2}:
+        _refuse("class")
+    id_ = _text(value[0], "class")
+    return ClassRef(id_) if len(value) == 1 else Instance(id_, _present(value[1]))
 
 
 def _run(value: Any, immutable: bool) -> RunRef:
@@ -279,7 +297,8 @@ _ALL: dict[int, Any] = {
     Tag.ABORT: _abort,
     Tag.STREAM: _stream,
     Tag.RUN: _run,
-    **{tag: _passed_on(tag) for tag in (Tag.CLASS, Tag.WORKFLOW, Tag.HOOK)},
+    Tag.CLASS: _class,
+    **{tag: _passed_on(tag) for tag in (Tag.WORKFLOW, Tag.HOOK)},
     **{tag: _typed(tag) for tag in ITEM_BYTES},
 }
 

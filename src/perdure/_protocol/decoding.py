@@ -20,7 +20,7 @@ from typing import Any, NoReturn, final
 import cbor2
 
 from ..errors import GuestError, PerdureError, ProtocolError, ValueNotCarriableError
-from ..values import UNDEFINED
+from ..values import UNDEFINED, Instance, StepRef
 from .decoders import PLAIN, SHARED, SHARED_AS_LISTS, Unfit
 from .show import show
 from .survey import MAX_DEPTH, MAX_ITEMS, survey
@@ -44,7 +44,7 @@ _SIMPLE = re.compile(
 )
 _SHORT = 64  # bytes
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes})
-_CONTAINERS = frozenset({list, dict, set, GuestError, cbor2.CBORTag})
+_CONTAINERS = frozenset({list, dict, set, GuestError, cbor2.CBORTag, Instance, StepRef})
 _ODD_KEY = "map key must be a text string"  # what cbor2 says of others, where only text may be
 _KEYS_MERGE = "two of its keys are one in Python, as true, 1 and 1n are; pass a list of pairs"
 
@@ -212,7 +212,11 @@ def _settle_items(container: Any) -> list[Any]:
     elif type(container) is GuestError:
         container.cause = _settled(container.cause)
         container.errors = tuple([_settled(item) for item in container.errors])
-        items = [container.cause, *container.errors, container.props]
+        items = [container.cause, *container.errors, container.props, container.instance]
+    elif type(container) is Instance:
+        items = [container.data]
+    elif type(container) is StepRef:
+        items = [*(container.closure or ()), container.this]
     else:  # a tag that is passed on
         items = [container.value]
     return [item for item in items if type(item) in _CONTAINERS]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from ..errors import GuestError, RetryableError
+from ..values import Instance
 from .tracebacks import user_traceback
 
 __all__ = ("error_fields",)
@@ -36,6 +37,8 @@ def error_fields(error: BaseException, *, now_ms: int | None = None) -> dict[str
             "fatal": error.fatal,
             "props": error.props,
         }
+        if isinstance(error.instance, Instance):
+            optional["class"] = [error.instance.class_id, error.instance.data]
         cause = error.cause if error.cause is not None else error.__cause__
     else:
         fields = {"name": type(error).__name__, "message": str(error)}

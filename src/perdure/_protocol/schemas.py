@@ -29,8 +29,10 @@ from ..values import (
     AbortController,
     AbortSignal,
     ArrayBuffer,
+    ClassRef,
     DataView,
     Headers,
+    Instance,
     RegExp,
     Request,
     Response,
@@ -70,6 +72,7 @@ _HASHED = {"dict": ("keys_schema",), "set": ("items_schema",), "frozenset": ("it
 _ARRIVING = (
     *(str, int, float, bool, bytes, list, dict, set, datetime, type(None), GuestError),
     *(Undefined, Url, RegExp, ArrayBuffer, DataView, TypedArray, StepRef, RunRef, Stream),
+    *(Instance, ClassRef),
     *(AbortController, AbortSignal, Headers, Request, Response),
 )
 

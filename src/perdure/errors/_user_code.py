@@ -178,7 +178,11 @@ class CompileError(UserCodeError):
 
 
 class GuestError(UserCodeError):
-    """An error value that came from JavaScript (or crossed it), as data."""
+    """An error value that came from JavaScript (or crossed it), as data.
+
+    Attributes:
+        instance: the ``perdure.values.Instance`` that it is as well, if its class crosses.
+    """
 
     def __init__(
         self,
@@ -190,6 +194,7 @@ class GuestError(UserCodeError):
         errors: Sequence[object] = (),
         fatal: bool = False,
         props: dict[str, object] | None = None,
+        instance: object = None,
     ) -> None:
         super().__init__(f"{name}: {message}" if message else name)
         self.name = name
@@ -199,6 +204,7 @@ class GuestError(UserCodeError):
         self.errors: tuple[object, ...] = tuple(errors)
         self.fatal = fatal
         self.props: dict[str, object] = dict(props or {})
+        self.instance = instance
 
 
 class ValueNotCarriableError(UserCodeError):

@@ -43,6 +43,7 @@
   ]);
   const ERROR = 1347571201,
     BUFFER = 1347571202,
+    CLASS = 1347571203,
     STEP = 1347571204,
     STREAM = 1347571206,
     VIEW = 1347571208,
@@ -121,6 +122,10 @@
       }
     }
     if (keys(props).length) inner.props = props;
+    // Thrown it stays an error, whatever its class makes of it.
+    const form = helpers.classForm(error);
+    if (typeof form === "string") return form;
+    if (form !== undefined) inner.class = form[1];
     return [ERROR, inner];
   };
   // Which functions are steps, by the function itself: no property of one says so. Its id, or a
@@ -133,7 +138,7 @@
     error: describeError,
     function: (v) => {
       const step = weakGet(steps, v);
-      if (step === undefined) return "a function is not data";
+      if (step === undefined) return helpers.classForm(v) ?? "a function is not data";
       return [STEP, typeof step === "string" ? { __proto__: null, id: step } : step()];
     },
     promise: () => "a Promise is not data; await it first",
@@ -146,7 +151,8 @@
     if (helpers.isUrl && helpers.isUrl(value)) return [32, helpers.hrefOf(value)];
     const stream = helpers.streamOf && helpers.streamOf(value);
     if (stream !== undefined) return [STREAM, stream];
-    const form = helpers.fetchForm(value) ?? helpers.abortForm(value) ?? helpers.runForm(value);
+    const form = helpers.fetchForm(value) ?? helpers.abortForm(value) ?? helpers.runForm(value) ??
+      helpers.classForm(value);
     if (form !== undefined) return form;
     const proto = getPrototypeOf(value), maker = proto && read(proto, "constructor");
     const name = (maker && text(maker, "name")) || "?";
@@ -182,7 +188,7 @@
     if (own(inner, "fatal") === true) define(error, "fatal", true);
     const props = own(inner, "props") || { __proto__: null }, names = keys(props);
     for (let k = 0; k < names.length; k++) define(error, names[k], own(props, names[k]), true);
-    return error;
+    return hasOwn(inner, "class") ? helpers.reviveError(error, inner.class) : error;
   };
   helpers.fill = (shell, tag, inner) => {
     if (tag === 259) {
@@ -204,6 +210,7 @@
     if (tag === 64) return inner;
     if (tag === STREAM) return helpers.streamHandle(inner);
     if (tag === STEP) return helpers.stepFunction(own(inner, "id"), own(inner, "closure"), own(inner, "this"));
+    if (tag === CLASS) return helpers.reviveClass(inner);
     if (tag === ABORT) return helpers.reviveAbort(inner);
     if (tag === RUN) return helpers.reviveRun(inner);
     const revive = mapGet(helpers.fetchTags, tag);

@@ -45,6 +45,7 @@
     },
     "workflow/errors": common,
     "workflow/internal/errors": common,
+    "@workflow/serde": helpers.serde,
     "@workflow/errors": { __proto__: null, ...errors, FatalError, RetryableError, RUN_ERROR_CODES: codes },
   };
   for (const module of keys(modules)) {
