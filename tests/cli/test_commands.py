@@ -111,6 +111,32 @@ def test_compile_shows_what_was_understood(perdure: Run) -> None:
     assert shown["digest"] in perdure("compile", "flow.ts#flow").stdout
 
 
+def test_compile_tells_the_ids_of_a_file_of_whatever_kind(perdure: Run, folder: Path) -> None:
+    sources = {
+        "many": "export async function a() { 'use workflow'; await s(); await add(1, 2) }\n"
+        "export default async function b() { 'use workflow' }\n"
+        "class P { static async m() { 'use step' } }\n"
+        "import { add } from 'python:cli_steps';\nasync function s() { 'use step' }",
+        "alone": "'use step'; export async function s() {}",
+        "wrong": "async function w() { 'use workflow' } function s() { 'use step'; await 1 }",
+    }
+    for name, text in sources.items():
+        (folder / f"{name}.ts").write_text(text)
+    shown = json.loads(perdure("compile", "many.ts", "--json").stdout)
+    assert shown == {
+        "modules": ["many.ts"],
+        "workflows": ["workflow//./many//a", "workflow//./many//b"],
+        "steps": ["cli_steps:add", "step//./many//P.m", "step//./many//s"],
+        "classes": ["class//./many//P"],
+    }
+    assert "workflow//./many//b" in perdure("compile", "many.ts#default").stdout
+    shown = json.loads(perdure("compile", "alone.ts", "--json").stdout)
+    assert (shown["workflows"], shown["steps"]) == ([], ["step//./alone//s"])
+    (folder / "nothing.ts").write_text("export const a = 1;")
+    assert "no exported workflow" in perdure("compile", "nothing.ts", code=1).stderr
+    assert "wrong.ts:1:" in perdure("compile", "wrong.ts", code=1).stderr
+
+
 def test_types_declares_the_steps(perdure: Run) -> None:
     said = perdure("types", "cli_steps").stdout
     assert 'declare module "workflow"' in said

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .bundle import Bundle as Bundle, compile_workflow as compile_workflow
+from .bundle import ANY as ANY, Bundle as Bundle, compile_workflow as compile_workflow
 from .diagnostics import Diagnostic as Diagnostic
 from .imports import (
     SOURCE_SUFFIXES as SOURCE_SUFFIXES,
     PythonModule as PythonModule,
     Refusal as Refusal,
 )
+from .rewriting import quoted as quoted

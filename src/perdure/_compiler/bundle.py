@@ -34,8 +34,9 @@ from .json_module import json_module
 from .letters import plain_text
 from .parse import Source, parse
 
-__all__ = ("MAX_BUNDLE_BYTES", "Bundle", "Read", "compile_workflow")
+__all__ = ("ANY", "MAX_BUNDLE_BYTES", "Bundle", "Read", "compile_workflow")
 
+ANY = "*"
 MAX_BUNDLE_BYTES = 15 << 20  # it crosses to the guest in one frame
 # Gives a specifier's source, None if there is none, or why it is not read.
 Read: TypeAlias = "Callable[[str], str | Refusal | None]"
@@ -80,7 +81,8 @@ def compile_workflow(
 
     Args:
         read: returns a specifier's source, None if there is none, or the reason why it is not read.
-        export: which exported workflow; None if there is only one.
+        export: which workflow, by the name that the module exports it by; None if there is only
+            one; ``ANY`` for the first, or for none in a file of steps or classes.
         look: returns the contents of a Python module, so that a name that is no step of it is an
             error; None where they are not known.
 
@@ -222,8 +224,10 @@ class _Compiler:
         names = [workflow.name for workflow in self.workflows[entry]]
         if export is not None and export in names:
             return export
-        if export is None and len(names) == 1:
+        if len(names) == 1 if export is None else export == ANY and names:
             return names[0]
+        if export == ANY and self.files[entry].forms.is_reached_by_others:
+            return ""
         listed = ", ".join(f"{entry}#{name}" for name in names)
         if not names:
             message, hint = (

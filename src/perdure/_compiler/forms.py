@@ -59,6 +59,11 @@ class FileForms:
         """The file's workflows."""
         return self._directives.workflows
 
+    @property
+    def is_reached_by_others(self) -> bool:
+        """Whether it has steps, or classes that may cross: workflows of other files have them."""
+        return bool(self.steps or self.classes)
+
     def identities(self) -> Iterator[tuple[str, Node]]:
         """The id of each workflow and step, with its function."""
         path = module_path(self._source.file)

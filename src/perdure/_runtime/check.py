@@ -7,8 +7,11 @@ twice, ``break`` outside a loop. A run of such a bundle could not even begin.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from .._compiler import Bundle, Diagnostic
+import cbor2
+
+from .._compiler import Bundle, Diagnostic, quoted
 from .._vm.guest import GuestEngine
 from .._vm.instance import Instance
 from .._vm.pool import VmPool
@@ -17,6 +20,7 @@ from ..errors import CompileError, GuestError
 
 __all__ = ("check_bundle",)
 
+_ENTRY = "perdure:check"
 SECONDS = 10.0  # for what takes a millisecond or two
 
 _POSITION = r"(?m)at (?:.*\()?([^()\n]+?):(\d+):(\d+)\)?\s*$"  # compiled at first use
@@ -42,21 +46,40 @@ async def check_bundle(engine: GuestEngine, bundle: Bundle) -> None:
 
 
 def _load(engine: GuestEngine, bundle: Bundle) -> None:
+    error = _failure(engine, bundle.encoded)
+    if error is not None:
+        raise CompileError([_diagnostic(bundle, error, bundle.modules)])
+    if bundle.step_modules:
+        error = _failure(engine, _as_workflow(bundle.step_modules))
+        if error is not None and error.name == "SyntaxError":
+            raise CompileError([_diagnostic(bundle, error, bundle.step_modules)])
+
+
+def _failure(engine: GuestEngine, encoded: bytes) -> GuestError | None:
     guest = Instance(engine)
     try:
-        guest.load(bundle.encoded)
+        guest.load(encoded)
     except GuestError as exc:
-        raise CompileError([_diagnostic(bundle, exc)]) from None
+        return exc
     finally:
         guest.close()
+    return None
 
 
-def _diagnostic(bundle: Bundle, error: GuestError) -> Diagnostic:
+def _as_workflow(modules: Mapping[str, str]) -> bytes:
+    """A bundle that does nothing but import these modules."""
+    entry = "".join(f"import {quoted(f'./{name}')};" for name in modules)
+    fields = {"entry": _ENTRY, "modules": {**modules, _ENTRY: entry}, "steps": {}}
+    data: bytes = cbor2.dumps(fields)
+    return data
+
+
+def _diagnostic(bundle: Bundle, error: GuestError, modules: Mapping[str, str]) -> Diagnostic:
     place = re.search(_POSITION, error.stack)
     if place is None:
         return Diagnostic(file=bundle.entry, line=1, column=1, message=str(error))
     file, line, column = place[1], int(place[2]), int(place[3])
-    lines = bundle.modules.get(file, "").split("\n")
+    lines = modules.get(file, "").split("\n")
     return Diagnostic(
         file=file,
         line=line,

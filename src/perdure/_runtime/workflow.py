@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import final
 
-from .._compiler import Bundle, Diagnostic, Refusal, compile_workflow
+from .._compiler import ANY, Bundle, Diagnostic, Refusal, compile_workflow
 from ..errors import CompileError, UsageError
 from .arguments import checked_path, checked_text
 from .python_modules import python_module
@@ -96,6 +96,20 @@ class Workflow:
             self._bundle = None
             self._bundle = self._compile()
         return self._bundle
+
+    def survey(self) -> Bundle:
+        """The bundle of the chosen workflow, else of the first: what else the file holds is told.
+
+        Raises:
+            CompileError: as for ``compile``, but not for a file with many workflows, or with none
+                and with steps.
+            UsageError: the file is not there.
+        """
+        if self._export is not None:
+            return self.compile()
+        return Workflow(
+            file=self._file, root=self._root, entry=self._name, export=ANY, sources=self._sources
+        ).compile()
 
     def _compile(self) -> Bundle:
         while True:

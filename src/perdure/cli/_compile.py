@@ -24,24 +24,28 @@ def compile_file(
     root: RootOption = None,
     as_json_: JsonOption = False,
 ) -> None:
-    """Check a workflow's file, and show its steps, its modules and its bundle's digest.
+    """Check a workflow's file, and show the ids of its workflows, steps and classes.
 
     With --steps its imports are looked up in those modules.
     """
     try:
         load_steps(steps or [])
-        bundle = workflow(file, root=root).compile()
+        bundle = workflow(file, root=root).survey()
         anyio.run(check_bundle, default_engine(), bundle)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
-    fields = {
+    is_chosen = "#" in file or len(bundle.workflows) == 1
+    chosen = {
         "workflow": bundle.name,
         "export": bundle.export,
         "digest": bundle.digest,
         "bytes": len(bundle.encoded),
+    }
+    fields = (chosen if is_chosen else {}) | {
         "modules": sorted(bundle.modules),
-        "steps": sorted(bundle.step_ids),
-        "workflows": [workflow.name for workflow in bundle.workflows],
+        "workflows": sorted(bundle.exports),
+        "steps": sorted([*bundle.step_ids, *bundle.js_steps]),
+        "classes": sorted(bundle.classes),
     }
     if as_json_:
         print_json(fields)
