@@ -5,7 +5,7 @@ from __future__ import annotations
 import cbor2
 import pytest
 
-from perdure._compiler import Bundle
+from perdure._compiler import ANY, Bundle
 from perdure._compiler.parse import parse
 from perdure._compiler.scopes import Scopes
 from perdure._model.commands import Completed, ScheduleStep
@@ -366,3 +366,44 @@ def test_a_guest_asks_for_its_steps() -> None:
     assert "arguments[1].a[0]: a function" in texts[1]
     assert "at this: an instance of class A" in texts[2]
     assert "closure[0]: a function" in texts[3]
+
+
+def test_what_node_brings_along_may_be_imported_for_steps() -> None:
+    bundle = files_of(
+        "import { s } from './s.js'; export async function w() { 'use workflow'; s() }",
+        s='import fs, { readFile as read } from "node:fs"; import * as path from "path";\n'
+        'import "./lib.js";\n'
+        'export async function s() { "use step"; return [read, path.join, fs.x] }',
+        lib="export {};",
+    )
+    assert set(bundle.modules) == {"a.js", "s.js", "lib.js"}
+    assert set(bundle.step_modules) == {"s.js", "lib.js", "node:fs", "path"}
+    for text in ('"default"', '"readFile"'):
+        assert text in bundle.step_modules["node:fs"]
+    assert '"join"' in bundle.step_modules["path"]
+    assert "node:fs" not in bundle.modules["s.js"]
+
+
+def test_any_workflow_of_a_file_may_be_asked_for() -> None:
+    two = (
+        "export async function w() { 'use workflow' } export async function v() { 'use workflow' }"
+    )
+    assert bundle_of({"a.js": two}, ANY).export == "w"
+    assert bundle_of({"a.js": "'use step'; export async function s() {}"}, ANY).export == ""
+    with pytest.raises(CompileError, match="no exported workflow"):
+        bundle_of({"a.js": "export const a = 1;"}, ANY)
+
+
+def test_each_such_import_that_a_workflow_would_have_is_told() -> None:
+    with pytest.raises(CompileError) as raised:
+        files_of(
+            "import { s } from './s.js'; import net from 'net';\n"
+            "export async function w() { 'use workflow'; net; s() }",
+            s="import { readFile } from 'node:fs'; import 'bun'; export { x } from 'os';\n"
+            "import { y } from 'node:vm';\n"
+            "export async function s() { 'use step'; return y } readFile();",
+        )
+    told = [str(problem).split(": ")[1].partition("\n")[0] for problem in raised.value.diagnostics]
+    assert sorted(told) == [f"cannot import {n!r}" for n in ("bun", "net", "node:fs", "os")]
+    with pytest.raises(CompileError, match="cannot import 'fs'"):
+        bundle_of({"a.js": "import 'fs';" + W})

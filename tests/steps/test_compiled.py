@@ -69,3 +69,35 @@ async def test_a_compiled_flow_runs(world: World) -> None:
         "cube": 27,
     }
     assert sum(event.type is EventType.STEP_COMPLETED for event in events) == 8
+
+
+NODE = """
+import fs, { readFile } from "node:fs"; import * as path from "node:path";
+const late = () => path.join("a", "b");
+async function good() { "use step"; return typeof readFile; }
+async function bad(how: string) {
+  "use step";
+  if (how === "call") readFile("x");
+  else if (how === "member") fs.readFile;
+  else if (how === "new") new fs();
+  else if (how === "space") late();
+  else await import("node:http");
+}
+export async function w() {
+  "use workflow";
+  const told = [];
+  for (const how of ["call", "member", "new", "space", "import"]) {
+    bad.maxRetries = 0;
+    try { await bad(how); } catch (e) { told.push((e.cause ?? e).name); }
+  }
+  return [await good(), ...told];
+}
+bad.maxRetries = 0;
+"""
+
+
+async def test_a_module_of_node_fails_when_it_is_reached(world: World) -> None:
+    async with Worker(world, steps=[]):
+        run = await start(Workflow.from_source(NODE), world=world)
+        result = await run.result(timeout=30)
+    assert result == ["function", *["ModuleNotAvailableError"] * 5]

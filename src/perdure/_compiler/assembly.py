@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from .._value_class import value_class
 from .diagnostics import Diagnostic, diagnose
 from .forms import FileForms, Form
-from .imports import ModuleImports
+from .imports import AbsentModule, ModuleImports
+from .node_modules import stand_in
 from .parse import Source
 from .paths import module_path
 from .rewriting import quoted
@@ -43,6 +44,7 @@ class Parts:
     js_steps: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
     classes: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     workflows: dict[str, str] = field(default_factory=dict[str, str])  # id -> module#export
+    problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
 
 def assemble(entry: str, files: Mapping[str, File], find: Find) -> Parts:
@@ -75,10 +77,20 @@ def assemble(entry: str, files: Mapping[str, File], find: Find) -> Parts:
     write = _Writer(files, find, classes)
     parts.modules.update(write.reached([entry, *classes], FileForms.workflow))
     parts.modules[entry] += _imports(entry, sorted(classes))
+    parts.problems.extend(module.problem for module in write.absent)
     if js_steps:
         with_steps = [name for name, file in files.items() if file.forms.steps]
         parts.step_modules.update(write.reached([*with_steps, *classes], FileForms.step))
+        parts.step_modules.update(_stand_ins(write.absent))
     return parts
+
+
+def _stand_ins(modules: Iterable[AbsentModule]) -> dict[str, str]:
+    """Modules that stand for those of Node's that are imported."""
+    names: dict[str, set[str]] = {}
+    for module in modules:
+        names.setdefault(module.name, set()).update(module.names)
+    return {name: stand_in(name, exports) for name, exports in names.items()}
 
 
 def _entry(module: str, step: StepFunction) -> dict[str, object]:
@@ -103,12 +115,14 @@ class _Writer:
         self, files: Mapping[str, File], find: Find, classes: Mapping[str, Sequence[ValueClass]]
     ) -> None:
         self.files, self.find, self.classes = files, find, classes
+        self.absent: list[AbsentModule] = []  # those that the last form has
 
     def reached(
         self, first: Iterable[str], write: Callable[[FileForms, Sequence[ValueClass]], Form]
     ) -> dict[str, str]:
         """The scripts of these files in one form, and of all that they import in it."""
         scripts: dict[str, str] = {}
+        self.absent.clear()
         pending = list(first)
         while pending:
             name = pending.pop()
@@ -117,6 +131,7 @@ class _Writer:
             file = self.files[name]
             form = write(file.forms, self.classes.get(name, ()))
             scripts[name] = form.script
+            self.absent += (m for m in file.imports.absent if m.place not in form.dropped)
             for imported, node, _ in file.imports.relative:
                 statement = node.parent
                 target = self.find(name, imported)

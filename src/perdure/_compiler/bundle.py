@@ -95,6 +95,8 @@ def compile_workflow(
     if compiler.problems:
         raise CompileError(compiler.problems)
     bundle = compiler.bundle(entry, workflow)
+    if compiler.problems:
+        raise CompileError(compiler.problems)
     if len(bundle.encoded) > MAX_BUNDLE_BYTES:
         message = f"{len(bundle.modules)} modules of {len(bundle.encoded)} bytes are too large"
         hint = f"a workflow and all it imports take at most {MAX_BUNDLE_BYTES >> 20} MiB"
@@ -137,6 +139,8 @@ class _Compiler:
         for specifier, imports in links:
             self.check_links(specifier, imports)
         self.problems += check_ids(self.files)
+        if not any(file.forms.steps for file in self.files.values()):
+            self.problems += (m.problem for _, imports in links for m in imports.absent)
 
     def find(self, base: str, name: str) -> str | None:
         return resolve(base, name, lambda tried: isinstance(self.text(tried), str))
@@ -244,6 +248,7 @@ class _Compiler:
     def bundle(self, entry: str, export: str) -> Bundle:
         name = export if export != "default" else entry.rsplit("/", 1)[-1].split(".")[0]
         parts = assemble(entry, self.files, self.find)
+        self.problems += parts.problems
         fields: dict[str, object] = {
             "format": 1,
             "entry": entry,

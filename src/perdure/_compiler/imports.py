@@ -13,6 +13,7 @@ from tree_sitter import Node
 from .._value_class import record_class, value_class
 from .builtin_modules import MODULES
 from .diagnostics import Diagnostic, diagnose, is_close, suggest
+from .node_modules import is_builtin
 from .parse import Source, walk
 
 __all__ = (
@@ -63,7 +64,18 @@ class ModuleImports:
         default_factory=list[tuple[str, Node, tuple[str, ...]]]
     )  # specifier, where, names
     steps: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    absent: list[AbsentModule] = field(default_factory=list["AbsentModule"])
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
+
+
+@value_class
+class AbsentModule:
+    """An import of a module of Node's, which only a step may have, and no step can use."""
+
+    name: str
+    place: int  # of the statement, in bytes
+    names: tuple[str, ...]
+    problem: Diagnostic  # in a workflow
 
 
 def resolve(base: str, name: str, is_there: Callable[[str], bool]) -> str | None:
@@ -138,13 +150,26 @@ class _Reader:
             self.python(node, name, names)
         elif name.startswith("."):
             self.imports.relative.append((name, target, names))
+        elif is_builtin(name):
+            self.absent(node, target, name, names)
         else:
-            self.report(
-                target,
-                f"cannot import {name!r}",
-                'only relative files, "workflow" and "python:…" can be imported; '
-                "do what needs a package or the system in a Python step",
-            )
+            self.imports.problems.append(self.unknown(target, name))
+
+    def unknown(self, target: Node, name: str) -> Diagnostic:
+        hint = (
+            'only relative files, "workflow" and "python:…" can be imported; '
+            "do what needs a package or the system in a Python step"
+        )
+        file, text = self.source.file, self.source.text
+        return diagnose(file, text, target, f"cannot import {name!r}", hint=hint)
+
+    def absent(self, node: Node, target: Node, name: str, names: tuple[str, ...]) -> None:
+        for space in (n for n in walk(node) if n.type == "namespace_import"):
+            names += tuple(_members(self.erased, self.erased.name(space.named_children[0])))
+        module = AbsentModule(
+            name=name, place=node.start_byte, names=names, problem=self.unknown(target, name)
+        )
+        self.imports.absent.append(module)
 
     def builtin(self, node: Node, module: str, names: Iterable[str]) -> None:
         exports = MODULES[module]
@@ -216,6 +241,15 @@ def _no_step(target: str, name: str, contents: PythonModule) -> tuple[str, str] 
     if contents.steps:
         return message, suggest(name, contents.steps)
     return message, "it has no steps; decorate its functions with @step"
+
+
+def _members(source: Source, name: str) -> Iterable[str]:
+    """The names that are asked of a namespace."""
+    for node in walk(source.root):
+        if node.type == "member_expression":
+            whole, part = (node.child_by_field_name(field) for field in ("object", "property"))
+            if whole is not None and part is not None and source.of(whole) == name:
+                yield source.name(part)
 
 
 def _names(source: Source, statement: Node) -> Iterable[str]:
