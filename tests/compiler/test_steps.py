@@ -162,6 +162,21 @@ def test_two_files_of_one_name_have_the_same_ids() -> None:
         bundle_of(files)
 
 
+@pytest.mark.parametrize(
+    ("text", "set_to"),
+    [
+        ("const f = async () => { 'use step' }; f.maxRetries = 2;", "2"),
+        ("f.maxRetries = 0; async function f() { 'use step' } f.maxRetries = n;", "0"),
+        ("const f = async () => { 'use step' }; f.maxRetries = n; g.maxRetries = 3; f = 4", ""),
+        ("const o = { f: async () => { 'use step' } }; f.maxRetries = 5;", ""),
+    ],
+)
+def test_a_step_in_a_workflow_keeps_its_retries(text: str, set_to: str) -> None:
+    bundle = bundle_of({"a.js": f"async function w() {{ 'use workflow'; {text} }}"})
+    _, _, after = bundle.step_modules["a.js"].partition("maxRetries = ")
+    assert after.partition(";")[0] == set_to
+
+
 def files_of(entry: str, **others: str) -> Bundle:
     return bundle_of(
         {"a.js": entry, **{k if "." in k else f"{k}.js": v for k, v in others.items()}}, "w"

@@ -169,7 +169,8 @@ def _parts(step: StepFunction) -> tuple[str, str]:
     names = [*step.captures, *((_THIS,) if step.keeps_this else ())]
     is_bound = step.form == DECLARATION or (step.form == VALUE and _binds(step))
     if is_bound:
-        before, after = f"{{ const {step.name} = ", f"; return {step.name}; }}"
+        retries = f" {step.name}.maxRetries = {step.max_retries};" if step.max_retries else ""
+        before, after = f"{{ const {step.name} = ", f";{retries} return {step.name}; }}"
     elif step.form == GETTER:
         key = quoted(step.name)
         before, after = "(Object.getOwnPropertyDescriptor({ ", f" }}, {key}).get)"

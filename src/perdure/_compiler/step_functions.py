@@ -8,7 +8,7 @@ from tree_sitter import Node
 
 from .._value_class import value_class
 from .diagnostics import Diagnostic, diagnose
-from .parse import Source
+from .parse import Source, walk
 from .paths import class_name, enclosing_function, key_of, module_path, path_of, prefix_of
 from .scopes import FUNCTIONS, Scopes
 
@@ -36,6 +36,7 @@ class StepFunction:
     captures: tuple[str, ...]  # variables of functions around it
     takes_this: bool  # its body uses the ``this`` that it is called with
     keeps_this: bool  # … that of the function around it
+    max_retries: str  # of one in a function, as its source sets it; "" if it does not
 
     @property
     def line(self) -> int:
@@ -82,6 +83,7 @@ class _Reader:
             captures=tuple(self.captured(function, name)) if is_nested else (),
             takes_this=uses_this and not is_arrow,
             keeps_this=uses_this and is_arrow and is_nested,
+            max_retries=self.retries(function, name) if is_nested else "",
         )
 
     def number(self, function: Node) -> str:
@@ -94,6 +96,20 @@ class _Reader:
         for captured, _ in self.scopes.captured(function.start_byte, function.end_byte):
             if captured != name or not _declares(function):
                 yield captured
+
+    def retries(self, function: Node, name: str) -> str:
+        """The number that the function around it sets as its ``maxRetries``."""
+        outer = enclosing_function(function)
+        assert outer is not None
+        if not _declares(function):
+            return ""
+        for node in walk(outer):
+            if node.type == "assignment_expression":
+                left, right = (node.child_by_field_name(side) for side in ("left", "right"))
+                is_it = left is not None and self.source.of(left) == f"{name}.maxRetries"
+                if is_it and right is not None and right.type == "number":
+                    return self.source.of(right)
+        return ""
 
     def check(self, function: Node, form: str, *, is_arrow: bool) -> bool:
         """Report words that mean nothing in a step. Returns whether it uses ``this``."""

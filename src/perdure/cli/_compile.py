@@ -34,14 +34,14 @@ def compile_file(
         anyio.run(check_bundle, default_engine(), bundle)
     except PerdureError as exc:
         raise typer.Exit(report(exc)) from None
-    is_chosen = "#" in file or len(bundle.workflows) == 1
-    chosen = {
+    is_single = "#" in file or len(bundle.workflows) == 1
+    single = {
         "workflow": bundle.name,
         "export": bundle.export,
         "digest": bundle.digest,
         "bytes": len(bundle.encoded),
     }
-    fields = (chosen if is_chosen else {}) | {
+    fields = (single if is_single else {}) | {
         "modules": sorted(bundle.modules),
         "workflows": sorted(bundle.exports),
         "steps": sorted([*bundle.step_ids, *bundle.js_steps]),
