@@ -72,6 +72,17 @@ def test_a_first_run_imports_what_it_needs(tmp_path: Path) -> None:
     assert len(ours) <= MOST
 
 
+@pytest.mark.slow  # a process
+@pytest.mark.parametrize("way", ["readable", "writable"])
+def test_a_stream_that_is_the_first_opens(way: str) -> None:
+    """A step may get one as a value in a process that has had to do with none."""
+    code = f"from perdure.values import Stream; print(Stream('run', 'out').{way}())"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert way.title() in answer.stdout
+
+
 def test_each_module_that_is_left_out_is_there() -> None:
     for name in OURS:
         path = Path(__file__).parents[1].joinpath("src/perdure", *name.split("."))

@@ -7,6 +7,7 @@ know no world.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from importlib import import_module
 from typing import ClassVar, Protocol, final
 
 from ._value_class import AsItIs, value_class
@@ -65,9 +66,16 @@ class Doors(Protocol):
 
 @final
 class Entrance:
-    """Where the runtime puts its doors."""
+    """Where the runtime puts its doors, which it is imported for when a stream is first opened."""
 
-    doors: ClassVar[Doors]
+    doors: ClassVar[Doors | None] = None
+
+
+def _doors() -> Doors:
+    if Entrance.doors is None:
+        import_module("perdure._runtime.streams.doors")
+    assert Entrance.doors is not None  # put there by that module
+    return Entrance.doors
 
 
 @final
@@ -84,11 +92,11 @@ class Stream(AsItIs):
         Args:
             start: the first chunk's index; below 0 it counts from the end.
         """
-        return Entrance.doors.readable(self, start)
+        return _doors().readable(self, start)
 
     def writable(self) -> StreamWriter:
         """Write to it. As ``Run.writable`` of its run."""
-        return Entrance.doors.writable(self)
+        return _doors().writable(self)
 
 
 @final
