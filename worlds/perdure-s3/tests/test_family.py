@@ -112,6 +112,18 @@ def test_a_large_result_is_kept_once_however_many_wait_for_it() -> None:
     assert {notice.event.payload for notice in again.outbox} == {result}
 
 
+@pytest.mark.parametrize(("cut", "is_read"), [(1, True), (2, True), (99, False), (-1, False)])
+def test_a_record_of_an_earlier_version_has_the_defaults(cut: int, is_read: bool) -> None:
+    head = Head.first(book(), birth="b", now_ms=1)
+    body = loads(head.body())
+    body[4] = body[4][:-cut] if cut > 0 else [*body[4], "of a later version"]
+    if is_read:
+        assert Head.parse(dumps(body), "e").record == head.record
+    else:
+        with pytest.raises(WorldContractError, match="a run's head cannot be read"):
+            Head.parse(dumps(body), "e")
+
+
 @pytest.mark.parametrize("family", [[], [[]], [[1], [], [], {}], [[], [], [], {}, 5], "text"])
 def test_a_damaged_family_is_named(family: object) -> None:
     body = loads(Head.first(book(), birth="b", now_ms=1).body())

@@ -208,9 +208,14 @@ def pack_flat(value: Any) -> list[Any]:
 
 
 def unpack_flat(cls: type[T], parts: Iterable[Any], **changed: Any) -> T:
-    """The value that ``pack_flat`` wrote; *changed* replaces some fields."""
+    """The value that ``pack_flat`` wrote; *changed* replaces some fields.
+
+    An earlier version knew fewer fields: those at the end that have defaults may be missing.
+    """
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # a dataclass
-    return cls(**{**dict(zip(names, parts, strict=True)), **changed})
+    values = list(parts)
+    known = names[: len(values)]
+    return cls(**{**dict(zip(known, values, strict=True)), **changed})
 
 
 def _plain(value: Any) -> Any:
