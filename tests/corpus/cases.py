@@ -9,6 +9,7 @@ from typing import Any
 
 from perdure import start, workflow
 from perdure.abc import World
+from perdure.errors import PerdureError, RunCancelledError, RunFailedError
 from perdure.model import RunStatus
 
 __all__ = ("CASES", "CLOCK_MS", "LATER_MS", "Case", "begin")
@@ -28,6 +29,7 @@ class Case:
     before: tuple[tuple[str, Any], ...] = ()  # payloads by token, before it is frozen
     after: tuple[tuple[str, Any], ...] = ()
     result: Any = None
+    error: type[PerdureError] | None = None  # instead
     status: RunStatus = RunStatus.RUNNING  # as it is kept
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     moves: bool = True  # it may go to another world: no family, and not ended
@@ -61,8 +63,9 @@ CASES: Mapping[str, Case] = {
         "heap", after=(("corpus-heap", 1),), result=["100000000000000000012", "why 2", 63, 4]
     ),
     "completed": Case("completed", result=42, status=RunStatus.COMPLETED, moves=False),
-    "failed": Case("failed", status=RunStatus.FAILED, moves=False),
-    "cancelled": Case("sleeping", status=RunStatus.CANCELLED, moves=False),
+    "failed": Case("failed", error=RunFailedError, status=RunStatus.FAILED, moves=False),
+    "cancelled": Case("sleeping", error=RunCancelledError, status=RunStatus.CANCELLED, moves=False),
+    "asked": Case("asked", error=RunCancelledError),
     "pending": Case("completed", result=42, status=RunStatus.PENDING),
 }
 

@@ -76,6 +76,16 @@ function* naturals() {
   for (let n = 1;; n++) yield n;
 }
 
+export async function asked(): Promise<void> {
+  "use workflow";
+  try {
+    await createHook({ token: "corpus-asked" });
+  } finally {
+    await sleep("1 day");
+    await add(1, 1);
+  }
+}
+
 export async function heap(): Promise<unknown> {
   "use workflow";
   const account = new Account(), numbers = naturals(), seen = new Map([["a", new Set([1, 2])]]);

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ async def fill(world: World) -> None:
                 await _resume(token, payload, world)
         await _quiet(world)
         await get_run("corpus-cancelled", world=world).cancel("of no use")
+        asked = get_run("corpus-asked", world=world)
+        await asked.cancel("in good order", graceful=timedelta(days=9))
         await _quiet(world)
     await begin("pending", world)
 
