@@ -16,6 +16,7 @@ from perdure import (
     FatalError,
     Worker,
     Workflow,
+    _abort,
     get_run,
     resume_hook,
     start,
@@ -23,7 +24,6 @@ from perdure import (
     step_metadata,
     writable,
 )
-from perdure import _abort
 from perdure._runtime import aborts, start as starts
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.inspect.inspection import read_log

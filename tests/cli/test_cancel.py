@@ -107,6 +107,19 @@ def test_runs_are_asked_to_end_within_a_time(world: MemoryWorld) -> None:
     assert cancelled(world) == set()
 
 
+def test_a_family_is_cancelled_by_choice(world: MemoryWorld) -> None:
+    parent, child = (world._store.runs[RunId(f"run_{n}")] for n in (0, 1))
+    facts = {"run_id": "run_1"}
+    event = Event(type=EventType.CHILD_CREATED, key="child_1/created", at_ms=1, facts=facts)
+    for choice, ended in (("leave", {"run_0"}), ("cancel", {"run_0", "run_1"})):
+        parent.events = [LoggedEvent(position=1, event=event)]
+        parent.positions = {event.key: 1}
+        parent.record = replace(parent.record, position=1, status=RunStatus.RUNNING)
+        child.record = replace(child.record, attributes={"$parentRunId": "run_0"})
+        call("cancel", "run_0", "--children", choice)
+        assert cancelled(world) == ended
+
+
 def test_runs_are_listed_by_attribute(world: MemoryWorld) -> None:
     rows = json.loads(call("runs", "--attribute", "tier=tin", "--json").stdout)
     assert [row["id"] for row in rows] == ["run_0"]

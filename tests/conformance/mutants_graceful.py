@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from mutants import mutant, on_commit, swap
 
+from perdure.errors import RunEndedError, RunNotFoundError
 from perdure.model import Append, EventType, RunStatus, TurnCommit
 from perdure.testing.memory import MemoryWorld
+from perdure.worldkit.pure import started_by
 
 __all__ = ()
 
@@ -142,3 +145,42 @@ def a_deadline_stays_behind(world: MemoryWorld) -> None:
         return arrive
 
     swap(world.transfer, "arrive", make)
+
+
+@mutant
+def a_cancel_stops_at_the_run(world: MemoryWorld) -> None:
+    """The runs that a cancelled one has started go on though they were to be cancelled."""
+
+    def make(inner: Any) -> Any:
+        async def append(asked: Append) -> Any:
+            facts = {k: v for k, v in asked.event.facts.items() if k != "children"}
+            return await inner(replace(asked, event=replace(asked.event, facts=facts)))
+
+        return append
+
+    swap(world.storage, "append", make)
+
+
+@mutant
+def a_cancel_reaches_whoever_is_named(world: MemoryWorld) -> None:
+    """A run that another started is cancelled by one that only asked for it, too."""
+
+    def make(inner: Any) -> Any:
+        async def append(asked: Append) -> Any:
+            answer = await inner(asked)
+            if asked.event.facts.get("children") is True and not answer.duplicate:
+                events = world._store.runs[asked.run_id].events
+                for child in started_by([logged.event for logged in events]):
+                    with suppress(RunEndedError, RunNotFoundError):
+                        await inner(replace(asked, run_id=child))
+            return answer
+
+        return append
+
+    swap(world.storage, "append", make)
+
+
+@mutant
+def a_turns_cancels_are_lost(world: MemoryWorld) -> None:
+    """A turn that cancels other runs leaves them as they are."""
+    on_commit(world, lambda commit: replace(commit, cancels=()))

@@ -6,24 +6,31 @@ from dataclasses import replace
 
 import pytest
 
+from perdure._core.book import Book
 from perdure._core.cancellation import (
     CANCEL_KEY,
     asked_record,
-    cancel_requested,
+    cancel_event,
     deadline_of,
-    run_cancelled,
+    is_cancel,
+    overdue_event,
+    reaches_children,
     steps_begun,
     steps_running,
     withdraw,
 )
+from perdure._core.children import started_by
 from perdure._core.fold import WITHDRAWN, fold
 from perdure._core.landing import check_turn, ended_event, fresh_record
 from perdure._core.leases import Claimable
 from perdure._core.ledger import Ledger, next_digest
+from perdure._core.post import cancel_child
 from perdure._core.turn import StepRoute, TurnRequest, moot_commands, plan_turn, steps_to_run
 from perdure._model.commands import (
     Answer,
+    CancelRun,
     Command,
+    Completed,
     DeliveryOutput,
     OpenHook,
     ScheduleStep,
@@ -33,12 +40,14 @@ from perdure._model.commands import (
 )
 from perdure.errors import StaleTurnError
 from perdure.model import (
+    Append,
     Digest,
     EntityId,
     Event,
     EventType,
     Lease,
     LoggedEvent,
+    NewMessage,
     NewRun,
     RunId,
     RunOutcome,
@@ -48,7 +57,7 @@ from perdure.model import (
 
 RUN = RunId("run_1")
 NOW = 1_000
-ASKED = cancel_requested(reason=b"why", deadline_ms=9_000, now_ms=NOW)
+ASKED = cancel_event(reason=b"why", deadline_ms=9_000, children=False, now_ms=NOW)
 STEP = ScheduleStep(id=EntityId("step_1"), step="m:f", args=b"", at="")
 LATER = ScheduleStep(id=EntityId("step_6"), step="m:f", args=b"", at="")
 WAIT = StartWait(id=EntityId("wait_2"), resume_at_ms=5_000, at="")
@@ -105,10 +114,10 @@ def test_a_request_without_a_deadline_is_due() -> None:
 
 
 def test_a_run_that_has_had_its_time_ends_for_the_reason_of_the_request() -> None:
-    assert run_cancelled(ASKED, now_ms=8).payload == b"why"
-    assert run_cancelled(None, now_ms=8).payload is None
+    assert overdue_event(ASKED, now_ms=8).payload == b"why"
+    assert overdue_event(None, now_ms=8).payload is None
     outcome = RunOutcome(status=RunStatus.CANCELLED, payload=b"why", at_ms=8)
-    assert ended_event(outcome) == run_cancelled(ASKED, now_ms=8)
+    assert ended_event(outcome) == overdue_event(ASKED, now_ms=8)
 
 
 def test_a_turn_that_does_not_know_of_the_request_is_stale() -> None:
@@ -207,3 +216,96 @@ def test_a_fold_says_what_was_withdrawn() -> None:
         "watch_6": WITHDRAWN,
     }
     assert [entity.ended_ms for entity in entities if entity.state == WITHDRAWN] == [NOW] * 3
+
+
+CANCEL = CancelRun(
+    id=EntityId("cancel_7"),
+    run_id="run_x",
+    reason=b"why",
+    graceful_ms=None,
+    children=False,
+    at="",
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "facts"),
+    [
+        (CANCEL, EventType.RUN_CANCELLED, {}),
+        (
+            replace(CANCEL, graceful_ms=5, children=True),
+            EventType.CANCEL_REQUESTED,
+            {"deadline_ms": NOW + 5, "children": True},
+        ),
+    ],
+)
+@pytest.mark.parametrize("outcome", [None, Completed(b"")])
+def test_a_turn_cancels_other_runs(
+    command: CancelRun, kind: EventType, facts: dict[str, object], outcome: Completed | None
+) -> None:
+    answer = Answer(
+        turns=(DeliveryOutput(position=2, commands=(command,), console=()),),
+        consumed=2,
+        outcome=outcome,
+        unhandled=(),
+        instructions=0,
+        heap_bytes=0,
+        clock_ms=0,
+        open=0,
+    )
+    request = TurnRequest(run_id=RUN, now_ms=NOW, commands=[command], routes={}, stalled_error=b"")
+    ledger = Ledger.empty()
+    ledger.note([HOOK])
+    plan = plan_turn(request, answer, ledger)
+    ((event,), (cancel,)) = plan.events, plan.cancels
+    assert (event.type, event.key) == (EventType.CANCEL_SENT, "cancel_7/created")
+    assert event.facts.get("children", False) == command.children
+    told = cancel.event
+    assert (cancel.run_id, told.type, told.payload) == ("run_x", kind, b"why")
+    assert told.facts == facts
+
+
+def test_a_log_says_which_runs_it_started() -> None:
+    def child(kind: EventType, n: int, run_id: str) -> Event:
+        entity = EntityId(f"child_{n}")
+        return Event(type=kind, key=str(n), at_ms=1, entity=entity, facts={"run_id": run_id})
+
+    created, conflict = EventType.CHILD_CREATED, EventType.CHILD_CONFLICT
+    log = [child(created, 1, "a"), child(created, 2, "b"), child(conflict, 2, "c")]
+    log += [ASKED, child(created, 3, "a"), Event(type=created, key="odd", at_ms=1)]
+    assert started_by(log) == ["a"]
+
+
+@pytest.mark.parametrize("deadline_ms", [None, 9_000])
+def test_a_book_has_a_letter_to_itself_until_its_children_are_told(
+    deadline_ms: int | None,
+) -> None:
+    event = cancel_event(reason=None, deadline_ms=deadline_ms, children=True, now_ms=NOW)
+    parent = Book.create(NEW, due_ms=0)
+    parent.append(Append(run_id=RUN, event=event), now_ms=NOW)
+    (letter,) = parent.letters
+    assert letter == Append(run_id=RUN, event=event)
+    for owner, is_told in ((RUN, True), (RunId("run_other"), False)):
+        new = replace(NEW, run_id=RunId("run_child"), attributes={"$parentRunId": owner})
+        child = Book.create(new, due_ms=0)
+        for _ in range(2):
+            cancel_child(child, event, parent=RUN, now_ms=NOW)
+        assert (event.key in child.positions) == is_told
+        assert child.letters == ((Append(run_id=new.run_id, event=event),) if is_told else ())
+    parent.settle(letter, None, now_ms=NOW)
+    assert parent.letters == ()
+
+
+def test_only_cancels_reach_children() -> None:
+    odd = Event(type=EventType.STEP_COMPLETED, key="k", at_ms=1, facts={"children": True})
+    assert [is_cancel(event) for event in (ASKED, odd)] == [True, False]
+    assert not reaches_children(odd)
+    assert overdue_event(replace(ASKED, facts={"children": True}), now_ms=8).facts["children"]
+
+
+def test_a_book_withdraws_messages() -> None:
+    book = Book.create(NEW, due_ms=0)
+    new = NewMessage(message_id=f"{RUN}/step_1", run_id=RUN, topic="t", body=b"", due_ms=0)
+    book.send(new, now_ms=NOW)
+    book.append(Append(run_id=RUN, event=ASKED), now_ms=NOW)
+    assert (book.messages, book.record.cancel_at_ms) == ({}, 9_000)

@@ -132,7 +132,7 @@ export async function refused() {
     () => start(double, [1], { attributes: { $own: "x" } }),
     () => new Run("").returnValue,
     () => new Run("run_1").status,
-    () => new Run("run_1").cancel(),
+    () => new Run("run_1").wakeUp(),
   ];
   for (const attempt of tries) {
     try {

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -17,7 +17,7 @@ from perdure import Run, Worker, Workflow, cancel_runs, resume_hook, start, step
 from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from perdure.errors import RunCancelledError, RunEndedError, RunFailedError, UsageError
-from perdure.model import EventType, RunStatus
+from perdure.model import EventType, RunFilter, RunStatus
 from perdure.values import UNDEFINED
 from tests.reference.waiting import until
 from tests.worlds import EVERY_WORLD, IN_MEMORY
@@ -268,3 +268,104 @@ async def test_a_failure_after_the_request_is_told(world: World) -> None:
         await run.cancel(graceful=MINUTE)
         with pytest.raises(RunFailedError, match="no cleanup"):
             await run.result(timeout=20)
+
+
+FAMILY = """
+import { sleep } from "workflow"; import { start } from "workflow/api"; import { note } from "python:cleaning";
+export async function top() { "use workflow"; const run = await start(middle, []); try { await run.returnValue; } finally { await note("top"); } }
+export async function middle() { "use workflow"; await start(low, []); await start(low, []); try { await sleep("1 day"); } finally { await note("middle"); } }
+export async function low() { "use workflow"; try { await sleep("1 day"); } finally { await note("low"); } }
+"""
+
+
+async def the_family(world: World, count: int) -> list[Run]:
+    page = await world.catalogue.list_runs(RunFilter(), cursor=None, limit=50)
+    runs = [record for record in page.runs if record.turn]
+    return [Run(record.run_id, world) for record in runs] if len(runs) == count else []
+
+
+@EVERY_WORLD
+async def test_a_family_is_cancelled_by_choice(world: World) -> None:
+    for graceful, left in ((None, []), (MINUTE, ["low", "low", "middle", "top"])):
+        steps = Steps()
+        async with Worker(world, steps=steps.all()):
+            top = await start(Workflow.from_source(FAMILY, name="top"), world=world)
+            runs = await until(partial(the_family, world, 4))
+            await top.cancel("enough", graceful=graceful, children="cancel")
+            for run in runs:
+                await ends_cancelled(run)
+            assert sorted(map(str, steps.seen)) == left
+        for run in runs:
+            await world.catalogue.delete_run(run.id)
+
+
+@EVERY_WORLD
+async def test_children_are_left_by_default(world: World) -> None:
+    async with Worker(world, steps=Steps().all()):
+        top = await start(Workflow.from_source(FAMILY, name="top"), world=world)
+        runs = await until(partial(the_family, world, 4))
+        await top.cancel("enough")
+        await ends_cancelled(top)
+        others = [run for run in runs if run.id != top.id]
+        assert {await run.status() for run in others} == {RunStatus.RUNNING}
+        results = await cancel_runs([run.id for run in others], children="cancel", world=world)
+        assert all(result.is_cancelled for result in results)
+    with pytest.raises(UsageError, match="children="):
+        await top.cancel(children="all")  # type: ignore[arg-type]  # wrong by intent
+
+
+CANCELLING = """
+import { sleep } from "workflow"; import { start, Run } from "workflow/api"; import { note } from "python:cleaning";
+export async function one(options) { "use workflow"; const run = await start(child, []); const p = await run.cancel(options);
+  try { await run.returnValue; } catch (e) { return [e.name, p]; } }
+export async function last(id) { "use workflow"; const run = await start(child, []); await run.cancel({ cancelReason: "last" }); return run.runId; }
+export async function child() { "use workflow"; try { await sleep("1 day"); } finally { await note("child"); } }
+export async function wrong(options, id) { "use workflow"; try { await new Run(id).cancel(options); } catch (e) { return [e.name, e.message]; } }
+"""
+
+
+@EVERY_WORLD
+async def test_a_workflow_cancels_its_child(world: World) -> None:
+    steps = Steps()
+    async with Worker(world, steps=steps.all()):
+        for options, seen in (
+            ({"reason": "x"}, []),
+            ({"graceful": "1m", "children": "cancel"}, ["child"]),
+        ):
+            run = await start(Workflow.from_source(CANCELLING, name="one"), [options], world=world)
+            assert await run.result(timeout=20) == ["WorkflowRunCancelledError", UNDEFINED]
+            assert steps.seen == seen
+            assert (await verify_run(world, run.id)).problems == []
+        run = await start(Workflow.from_source(CANCELLING, name="last"), [None], world=world)
+        await ends_cancelled(Run(str(await run.result(timeout=20)), world), "last")
+
+
+@IN_MEMORY
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (1, "takes an object of options"),
+        ({"reason": 1}, "a text of at most 512"),
+        ({"reason": "x" * 513}, "a text of at most 512"),
+        ({"graceful": "soon"}, "graceful takes milliseconds"),
+        ({"children": "all"}, 'children is "cancel" or "leave"'),
+    ],
+)
+async def test_a_wrong_cancel_says_what_to_write(world: World, options: object, text: str) -> None:
+    async with Worker(world, steps=Steps().all()):
+        workflow = Workflow.from_source(CANCELLING, name="wrong")
+        run = await start(workflow, [options, "run_other"], world=world)
+        name, message = cast("list[str]", await run.result(timeout=20))
+        assert name == "TypeError"
+        assert text in message
+
+
+@IN_MEMORY
+async def test_a_run_does_not_cancel_itself_and_others_may_be_gone(world: World) -> None:
+    async with Worker(world, steps=Steps().all()):
+        workflow = Workflow.from_source(CANCELLING, name="wrong")
+        run = await start(workflow, [{}, "run_own"], world=world)
+        assert await run.result(timeout=20) is UNDEFINED
+        source = 'import { Run } from "workflow/api"; import { getWorkflowMetadata } from "workflow"; export async function w() { "use workflow"; try { await new Run(getWorkflowMetadata().workflowRunId).cancel(); } catch (e) { return e.message; } }'
+        run = await start(Workflow.from_source(source), world=world)
+        assert "throw an error, or return" in str(await run.result(timeout=20))

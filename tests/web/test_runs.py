@@ -109,7 +109,8 @@ async def test_a_run_is_cancelled_once_and_for_all(client: httpx.AsyncClient) ->
 async def test_a_run_is_asked_to_end(client: httpx.AsyncClient) -> None:
     run_id = await begin(client, "sleep")
     path = f"/api/runs/{run_id}/cancel"
-    answer = await client.post(path, json={"reason": "sold out", "graceful": 60})
+    body = {"reason": "sold out", "graceful": 60, "children": "cancel"}
+    answer = await client.post(path, json=body)
     assert answer.status_code == 200
     assert answer.json()["cancel_at"]
     run = await ended(client, run_id)
@@ -121,6 +122,7 @@ async def test_a_run_is_asked_to_end(client: httpx.AsyncClient) -> None:
     [
         ("POST", "/api/runs/run_nobody/cancel", {"graceful": -1}, 422, "invalid_request"),
         ("POST", "/api/runs/run_nobody/cancel", {"graceful": "soon"}, 422, "invalid_request"),
+        ("POST", "/api/runs/run_nobody/cancel", {"children": "all"}, 422, "invalid_request"),
         ("GET", "/api/runs/run_nobody", None, 404, "run_not_found"),
         ("GET", "/api/runs/run_nobody/events", None, 404, "run_not_found"),
         ("GET", "/api/runs/run_nobody/log", None, 404, "run_not_found"),

@@ -30,7 +30,7 @@ from ..errors import (
     StaleTurnError,
 )
 from .attributes import attributes_after, merged_attributes
-from .cancellation import asked_record, withdraw
+from .cancellation import asked_record, reaches_children, withdraw
 from .children import unfenced
 from .hooks import (
     Holder,
@@ -160,6 +160,8 @@ class Book(Mail):
         if event.type is EventType.ATTRIBUTES_SET:
             attributes = merged_attributes(self.record.attributes, event.facts)
             self.record = replace(self.record, attributes=attributes)
+        if reaches_children(event):
+            self._post_cancel(append.event)
         if event.type is EventType.RUN_CANCELLED:
             end = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
             self.record = ended_record(self.record, end)
@@ -222,6 +224,7 @@ class Book(Mail):
         self.outbox.extend(
             revocation(hook, commit.run_id, now_ms=now_ms) for hook in claims.revoked
         )
+        self.outbox.extend(commit.cancels)
         attributes = self._write_turn(commit, conflicts)
         self.record = advanced_record(
             self.record,

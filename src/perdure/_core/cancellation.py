@@ -17,9 +17,11 @@ from .leases import Claimable
 __all__ = (
     "CANCEL_KEY",
     "asked_record",
-    "cancel_requested",
+    "cancel_event",
     "deadline_of",
-    "run_cancelled",
+    "is_cancel",
+    "overdue_event",
+    "reaches_children",
     "steps_begun",
     "steps_running",
     "with_steps",
@@ -30,25 +32,45 @@ __all__ = (
 CANCEL_KEY = "run/cancel"  # so a run is asked once
 
 
-def cancel_requested(*, reason: bytes | None, deadline_ms: int, now_ms: int) -> Event:
-    """The event by which a run is asked to end before *deadline_ms*."""
+def cancel_event(
+    *, reason: bytes | None, deadline_ms: int | None, children: bool, now_ms: int
+) -> Event:
+    """The event that cancels a run, or asks it to end.
+
+    Args:
+        deadline_ms: by when it is to end by itself; None: it ends with the event.
+        children: the runs that it started are told the same.
+    """
+    facts: dict[str, Fact] = {"children": True} if children else {}
+    if deadline_ms is not None:
+        facts["deadline_ms"] = deadline_ms
     return Event(
-        type=EventType.CANCEL_REQUESTED,
-        key=CANCEL_KEY,
+        type=EventType.RUN_CANCELLED if deadline_ms is None else EventType.CANCEL_REQUESTED,
+        key="run/ended" if deadline_ms is None else CANCEL_KEY,
         at_ms=now_ms,
         payload=reason,
-        facts={"deadline_ms": deadline_ms},
+        facts=facts,
     )
 
 
-def run_cancelled(request: Event | None, *, now_ms: int) -> Event:
-    """The event that ends a run which has had its time, for the reason of the request."""
-    return Event(
-        type=EventType.RUN_CANCELLED,
-        key="run/ended",
-        at_ms=now_ms,
-        payload=None if request is None else request.payload,
+def overdue_event(request: Event | None, *, now_ms: int) -> Event:
+    """The event that ends a run which has had its time: as the request says, for its reason."""
+    return cancel_event(
+        reason=None if request is None else request.payload,
+        deadline_ms=None,
+        children=request is not None and reaches_children(request),
+        now_ms=now_ms,
     )
+
+
+def is_cancel(event: Event) -> bool:
+    """Whether it cancels a run, or asks it to end."""
+    return event.type in (EventType.RUN_CANCELLED, EventType.CANCEL_REQUESTED)
+
+
+def reaches_children(event: Event) -> bool:
+    """Whether it is for the runs that a run started, too."""
+    return is_cancel(event) and event.facts.get("children") is True
 
 
 def deadline_of(event: Event) -> int:

@@ -8,7 +8,7 @@ former life waited for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from .._model.children import ChildStart, Watch, Watcher
@@ -32,6 +32,7 @@ __all__ = (
     "is_watching",
     "lineage",
     "parent_of",
+    "started_by",
     "unfenced",
     "watch_fence",
     "watcher_of",
@@ -79,6 +80,18 @@ def parent_of(record: RunRecord) -> RunId | None:
 def lineage(run_id: RunId, attributes: Mapping[str, str]) -> dict[str, str]:
     """The attributes of each child of a run that has these itself."""
     return {PARENT: run_id, ROOT: attributes.get(ROOT, run_id)}
+
+
+def started_by(events: Iterable[Event]) -> list[RunId]:
+    """The runs that a run has started, by the events of its log; those in conflict are others'."""
+    runs: dict[EntityId | None, RunId] = {}
+    for event in events:
+        run_id = event.facts.get("run_id")
+        if event.type is EventType.CHILD_CREATED and isinstance(run_id, str):
+            runs[event.entity] = RunId(run_id)
+        elif event.type is EventType.CHILD_CONFLICT:
+            runs.pop(event.entity, None)
+    return list(dict.fromkeys(runs.values()))
 
 
 def child_start(command: StartChild, parent: RunRecord, *, now_ms: int) -> ChildStart:

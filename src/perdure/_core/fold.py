@@ -23,6 +23,7 @@ _NAMES = {  # facts that name an entity
     EntityKind.HOOK: "token",
     EntityKind.CHILD: "run_id",
     EntityKind.WATCH: "run_id",
+    EntityKind.CANCEL: "run_id",
 }
 _WITHDRAWN = (EntityKind.STEP, EntityKind.WAIT, EntityKind.WATCH)
 _STEP_ENDED = (EventType.STEP_COMPLETED, EventType.STEP_FAILED)

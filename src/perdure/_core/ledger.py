@@ -15,6 +15,7 @@ from .._model.commands import (
     Abort,
     AskHook,
     AwaitAbort,
+    CancelRun,
     Command,
     DisposeHook,
     OpenHook,
@@ -155,7 +156,7 @@ class Ledger:
                     self.aborts.pop(command.id, None)
                 case AwaitAbort():
                     self.aborts[command.id] = command.at
-                case AskHook() | SetAttributes():
+                case AskHook() | CancelRun() | SetAttributes():
                     pass
                 case _:
                     assert_never(command)

@@ -94,6 +94,10 @@ class Mail(Claims):
             self.watches = [*self.watches, *commit.watches]
             self.watching |= {watch.entity: watch.run_id for watch in commit.watches}
 
+    def _post_cancel(self, event: Event) -> None:
+        """Have the runs that this one started told that it was cancelled: a letter to itself."""
+        self.outbox = [*self.outbox, Append(run_id=self.record.run_id, event=event)]
+
     def _post_end(self, now_ms: int) -> None:
         """Have the watchers told, now that the run has ended; it waits for nobody any more."""
         if self.watchers:

@@ -3,7 +3,8 @@
 For stores whose transaction is one run: a letter is written with the turn that causes it, brought
 to the other run before the commit is answered, and then forgotten. A worker that finds it later,
 because its writer died on the way, brings it there again: runs have ids and events have keys. They
-are brought in order, so a run is there before anybody watches it. Pure.
+are brought in order, so a run is there before anybody watches it. An event of a run for itself
+says that it was cancelled with all it started: it stays until these were told. Pure.
 """
 
 from __future__ import annotations

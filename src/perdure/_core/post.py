@@ -12,9 +12,9 @@ from .._model.ids import RunId
 from .._model.runs import NewRun, RunRecord
 from ..errors import HookConflictError, IdempotencyConflictError
 from .book import Book
-from .children import child_answer, watcher_of
+from .children import child_answer, parent_of, watcher_of
 
-__all__ = ("refused_start", "start_child", "take_letter")
+__all__ = ("cancel_child", "refused_start", "start_child", "take_letter")
 
 
 def start_child(
@@ -35,6 +35,12 @@ def refused_start(
     token = error.token if isinstance(error, HookConflictError) else None
     owner = RunId(error.run_id) if isinstance(error, HookConflictError) else start.new.run_id
     return child_answer(start, owner=owner, token=token, now_ms=now_ms)
+
+
+def cancel_child(book: Book, event: Event, *, parent: RunId, now_ms: int) -> None:
+    """Tell a run that its parent was cancelled; one that another started is not its child."""
+    if parent_of(book.record) == parent:
+        book.absorb(Append(run_id=book.record.run_id, event=event), now_ms=now_ms)
 
 
 def take_letter(

@@ -25,6 +25,7 @@ class EntityKind(StrEnum):
     ABORT = "abort"
     CHILD = "child"
     WATCH = "watch"
+    CANCEL = "cancel"
 
 
 _E = EventType
@@ -102,6 +103,7 @@ TABLES: Mapping[EntityKind, Mapping[str, Mapping[EventType, str]]] = {
         "started": {_E.CHILD_STARTED: "started", _E.CHILD_CONFLICT: "conflicted"},
         "conflicted": {},
     },
+    EntityKind.CANCEL: {"absent": {_E.CANCEL_SENT: "sent"}, "sent": {}},
     EntityKind.WATCH: {
         "absent": {_E.WATCH_CREATED: "waiting"},
         "waiting": {_E.CHILD_ENDED: "ended"},

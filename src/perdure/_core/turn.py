@@ -16,6 +16,7 @@ from .._model.commands import (
     Answer,
     AskHook,
     AwaitAbort,
+    CancelRun,
     Command,
     Completed,
     DisposeHook,
@@ -28,6 +29,7 @@ from .._model.commands import (
     StartWait,
     WatchRun,
 )
+from .._model.commit import Append
 from .._model.constructors import make_event, make_new_message, make_outcome
 from .._model.events import Event, EventType, Fact
 from .._model.hooks import HookClaim
@@ -36,6 +38,7 @@ from .._model.queue import NewMessage
 from .._model.runs import RunOutcome, RunRecord, RunStatus
 from .._value_class import constructor, value_class
 from ..errors import DivergenceError
+from .cancellation import cancel_event
 from .children import child_start
 from .ledger import Ledger
 
@@ -96,6 +99,7 @@ class TurnPlan:
     has_aborts: bool = False  # steps are to be told of some of them
     starts: tuple[ChildStart, ...] = ()
     watches: tuple[Watch, ...] = ()
+    cancels: tuple[Append, ...] = ()  # of other runs
 
 
 make_plan = constructor(TurnPlan)
@@ -204,7 +208,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
     claims: list[HookClaim] = []
     releases: list[EntityId] = []
     watches: list[Watch] = []
-    has_children = False
+    has_children = has_cancels = False
     has_news = has_aborts = False
     for command in fresh:
         events.append(_event(command, request.now_ms))
@@ -228,6 +232,8 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
             watches.append(_watch(command, request.now_ms))
         elif isinstance(command, StartChild):
             has_children = True
+        elif isinstance(command, CancelRun):
+            has_cancels = True
     return make_plan(
         events=tuple(events),
         messages=tuple(messages),
@@ -240,6 +246,7 @@ def plan_turn(request: TurnRequest, answer: Answer, ledger: Ledger) -> TurnPlan:
         has_aborts=has_aborts,
         starts=_starts(request, fresh) if has_children else (),
         watches=tuple(watches),
+        cancels=_cancels(fresh, request.now_ms) if has_cancels else (),
     )
 
 
@@ -263,6 +270,7 @@ def _last_plan(request: TurnRequest, outcome: RunOutcome) -> TurnPlan:
         has_news=False,
         has_aborts=any(isinstance(c, Abort) for c in commands),
         starts=_starts(request, commands),
+        cancels=_cancels(commands, request.now_ms),
     )
 
 
@@ -363,6 +371,10 @@ def _event(command: Command, now_ms: int) -> Event:
         case WatchRun():
             watched: dict[str, Fact] = {"run_id": command.run_id, "at": command.at}
             return _created(command.id, EventType.WATCH_CREATED, watched, now_ms)
+        case CancelRun():
+            return _created(
+                command.id, EventType.CANCEL_SENT, _cancel_facts(command), now_ms, command.reason
+            )
         case SetAttributes():
             return make_event(
                 type=EventType.ATTRIBUTES_SET,
@@ -417,6 +429,34 @@ def _child_facts(command: StartChild) -> dict[str, Fact]:
     if command.asks:
         facts["asks"] = True
     return facts
+
+
+def _cancel_facts(command: CancelRun) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {"run_id": command.run_id, "at": command.at}
+    if command.graceful_ms is not None:
+        facts["graceful_ms"] = command.graceful_ms
+    if command.children:
+        facts["children"] = True
+    return facts
+
+
+def _cancels(commands: Iterable[Command], now_ms: int) -> tuple[Append, ...]:
+    """The events for the runs that a turn cancels."""
+    return tuple(
+        [
+            Append(
+                run_id=RunId(c.run_id),
+                event=cancel_event(
+                    reason=c.reason,
+                    deadline_ms=None if c.graceful_ms is None else now_ms + c.graceful_ms,
+                    children=c.children,
+                    now_ms=now_ms,
+                ),
+            )
+            for c in commands
+            if isinstance(c, CancelRun)
+        ]
+    )
 
 
 def _created(

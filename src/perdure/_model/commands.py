@@ -17,6 +17,7 @@ __all__ = (
     "Answer",
     "AskHook",
     "AwaitAbort",
+    "CancelRun",
     "Command",
     "Completed",
     "DeliveryOutput",
@@ -120,6 +121,18 @@ class WatchRun:
 
 
 @value_class
+class CancelRun:
+    """Cancel another run, or ask it to end."""
+
+    id: EntityId  # cancel_5
+    run_id: str
+    reason: bytes | None
+    graceful_ms: int | None  # None: at once
+    children: bool  # those that it started, too
+    at: str
+
+
+@value_class
 class SetAttributes:
     """Merge into the run's attributes; None removes."""
 
@@ -136,6 +149,7 @@ Command: TypeAlias = (
     | DisposeHook
     | Abort
     | AwaitAbort
+    | CancelRun
     | SetAttributes
     | StartChild
     | WatchRun

@@ -62,6 +62,7 @@ class TurnCommit:
     leases: tuple[LeaseEnd, ...] = ()
     starts: tuple[ChildStart, ...] = ()
     watches: tuple[Watch, ...] = ()
+    cancels: tuple[Append, ...] = ()  # of other runs
     cancel_at_ms: int | None = None  # the deadline that the turn knew of
     new: NewRun | None = None  # create the run in the same write; the turn is its first
 

@@ -49,6 +49,7 @@ class EventType(StrEnum):
     CHILD_CONFLICT = "child_conflict"  # or this: another run has its id or its token
     WATCH_CREATED = "watch_created"
     CHILD_ENDED = "child_ended"  # the run that is watched: a child, or any other
+    CANCEL_SENT = "cancel_sent"  # to another run
     CANCEL_REQUESTED = "cancel_requested"  # it is to end by itself, within a time
     ATTRIBUTES_SET = "attributes_set"
     RUN_MOVED = "run_moved"  # to another world; what waits for it is the payload

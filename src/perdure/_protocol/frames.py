@@ -16,6 +16,7 @@ from .._model.commands import (
     Answer,
     AskHook,
     AwaitAbort,
+    CancelRun,
     Command,
     Completed,
     DeliveryOutput,
@@ -408,6 +409,30 @@ def _watch_run(entity: object, run_id: object, at: object) -> Command:
     )
 
 
+def _cancel_run(
+    entity: object,
+    run_id: object,
+    reason: object,
+    graceful_ms: Any,
+    children: object,
+    at: object,
+) -> Command:
+    if type(children) is not bool:
+        raise _wrong("children", children)
+    if graceful_ms is not None:
+        _check_counts(graceful_ms)
+        if graceful_ms > MAX_TIME_MS:
+            raise _wrong("a time", graceful_ms)
+    return CancelRun(
+        id=_id("cancel_", entity),
+        run_id=_run_id(run_id),
+        reason=None if reason is None else _bytes(reason),
+        graceful_ms=graceful_ms,
+        children=children,
+        at=_text("a position", at, MAX_POSITION),
+    )
+
+
 def _run_id(value: object) -> str:
     if not value:
         raise _wrong("a run id", value)
@@ -441,4 +466,5 @@ _COMMANDS: dict[str, Callable[..., Command]] = {
     "attributes": _set_attributes,
     "start": _start_child,
     "watch": _watch_run,
+    "cancel": _cancel_run,
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
+from typing import Literal
 
 import anyio
 
-from .._core.cancellation import cancel_requested
+from .._core.cancellation import cancel_event
 from .._core.transfer import check_here
 from .._model.commit import Append
 from .._model.events import Event, EventType
@@ -26,6 +28,7 @@ __all__ = (
     "CancelResult",
     "cancel_run",
     "cancel_runs",
+    "checked_children",
     "checked_graceful",
     "checked_reason",
     "live_runs",
@@ -51,19 +54,25 @@ class CancelResult:
 
 
 async def cancel_run(
-    world: World, run_id: RunId, reason: str | None, *, graceful: timedelta | None = None
+    world: World,
+    run_id: RunId,
+    reason: str | None,
+    *,
+    graceful: timedelta | None = None,
+    children: bool = False,
 ) -> None:
     """End a run as cancelled, or ask it to end within a time.
 
     Args:
         graceful: that time; None: at once.
+        children: the runs that it started, too.
 
     Raises:
         RunNotFoundError: no such run.
         RunEndedError: it completed or failed before.
         RunMovedError: it goes on in another world.
     """
-    event = _event(world.now_ms(), reason, graceful)
+    event = _event(world.now_ms(), reason, graceful, children)
     is_request = event.type is EventType.CANCEL_REQUESTED
     try:
         await world.storage.append(Append(run_id=run_id, event=event, wake=is_request))
@@ -79,13 +88,27 @@ async def cancel_run(
         tell_request(run_id)
 
 
-def _event(now_ms: int, reason: str | None, graceful: timedelta | None) -> Event:
-    payload = None if reason is None else encode_payload(reason, where="reason")
-    if graceful is None:
-        return Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=now_ms, payload=payload)
-    left_ms = graceful // timedelta(milliseconds=1)
-    deadline_ms = min(now_ms + left_ms, _LATEST_MS)
-    return cancel_requested(reason=payload, deadline_ms=deadline_ms, now_ms=now_ms)
+def _event(now_ms: int, reason: str | None, graceful: timedelta | None, children: bool) -> Event:
+    deadline_ms: int | None = None
+    if graceful is not None:
+        deadline_ms = min(now_ms + graceful // timedelta(milliseconds=1), _LATEST_MS)
+    return cancel_event(
+        reason=None if reason is None else encode_payload(reason, where="reason"),
+        deadline_ms=deadline_ms,
+        children=children,
+        now_ms=now_ms,
+    )
+
+
+def checked_children(children: object) -> bool:
+    """Whether the runs that a run started are cancelled with it.
+
+    Raises:
+        UsageError: it is not said.
+    """
+    if children not in ("cancel", "leave"):
+        raise UsageError(f'children={children!r}: it is "cancel" or "leave"')
+    return children == "cancel"
 
 
 def checked_graceful(graceful: object) -> timedelta | None:
@@ -122,6 +145,7 @@ async def cancel_runs(
     limit: int = 500,
     reason: str | None = None,
     graceful: float | timedelta | None = None,
+    children: Literal["cancel", "leave"] = "leave",
     world: World | None = None,
 ) -> tuple[CancelResult, ...]:
     """End many runs as cancelled: those with *ids*, or the newest that the other arguments choose.
@@ -133,6 +157,7 @@ async def cancel_runs(
         limit: at most so many of those that are chosen.
         reason: as of ``Run.cancel``.
         graceful: likewise.
+        children: likewise.
         world: default: as for ``start``.
 
     Returns:
@@ -142,6 +167,7 @@ async def cancel_runs(
         UsageError: neither ids nor a choice, both, or a status whose runs have ended.
     """
     text, span = checked_reason(reason), checked_graceful(graceful)
+    reaches = checked_children(children)
     target = await meant_world(world)
     is_choice = not (status is None and workflow is None and attributes is None)
     if (ids is not None) == is_choice:
@@ -155,7 +181,8 @@ async def cancel_runs(
         )
     else:
         runs = [checked_text("an id", one) for one in iterable("ids", ids, "[run.id]")]
-    return await _cancel_all(target, runs, text, span)
+    cancel = partial(cancel_run, target, reason=text, graceful=span, children=reaches)
+    return await _cancel_all(cancel, runs)
 
 
 async def live_runs(
@@ -189,7 +216,7 @@ async def live_runs(
 
 
 async def _cancel_all(
-    world: World, ids: Sequence[str], reason: str | None, graceful: timedelta | None
+    cancel_one: Callable[[RunId], Awaitable[None]], ids: Sequence[str]
 ) -> tuple[CancelResult, ...]:
     errors: dict[int, PerdureError] = {}
     slots = anyio.CapacityLimiter(_AT_ONCE)
@@ -197,7 +224,7 @@ async def _cancel_all(
     async def cancel(number: int, run_id: str) -> None:
         async with slots:
             try:
-                await cancel_run(world, RunId(run_id), reason, graceful=graceful)
+                await cancel_one(RunId(run_id))
             except PerdureError as exc:
                 errors[number] = exc
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import anyio
 
@@ -133,7 +133,11 @@ class Run(RunHandle):
                     raise RunTimeoutError(self.id, timeout=limit, hint=hint)
 
     async def cancel(
-        self, reason: str | None = None, *, graceful: float | timedelta | None = None
+        self,
+        reason: str | None = None,
+        *,
+        graceful: float | timedelta | None = None,
+        children: Literal["cancel", "leave"] = "leave",
     ) -> None:
         """End the run as cancelled, at once or within a time.
 
@@ -150,15 +154,22 @@ class Run(RunHandle):
             reason: a text that is kept with the run; ``RunCancelledError.reason`` has it. At most
                 512 characters.
             graceful: seconds or a ``timedelta`` that the run has to end by itself; None: none.
+            children: ``"cancel"`` does the same to the runs that its workflow started, and to
+                theirs, in the same write; ``"leave"`` lets them go on. Those that a step started
+                have the attribute ``$parentRunId``, by which ``cancel_runs`` finds them.
 
         Raises:
             RunEndedError: it completed or failed before.
             RunMovedError: it goes on in another world.
         """
-        from .cancellation import cancel_run, checked_graceful, checked_reason
+        from .cancellation import cancel_run, checked_children, checked_graceful, checked_reason
 
-        text, span = checked_reason(reason), checked_graceful(graceful)
-        await cancel_run(await self._reach(), self.id, text, graceful=span)
+        text, span, reaches = (
+            checked_reason(reason),
+            checked_graceful(graceful),
+            checked_children(children),
+        )
+        await cancel_run(await self._reach(), self.id, text, graceful=span, children=reaches)
 
     async def wake(self, ids: Iterable[str] | None = None) -> int:
         """End sleeps of the run before their time, and return how many this call ended.

@@ -106,6 +106,13 @@ declare module "workflow/api" {{
     readonly writable: WritableStream;
     getReadable(options?: {{ namespace?: string }}): WritableStream;
     getWritable(options?: {{ namespace?: string }}): WritableStream;
+    /** Not of the run itself. With `graceful` the other run has that time to clean up. */
+    cancel(options?: {{
+      reason?: string;
+      cancelReason?: string;
+      graceful?: string | number | Date;
+      children?: "cancel" | "leave";
+    }}): Promise<void>;
   }}
   export function getRun(runId: string): any;
   export function getHookByToken(token: string): Promise<any>;

@@ -35,6 +35,13 @@ class Storage(ABC):
     ``moved``), or is not there (``missing``). A watcher that has ended is told nothing, nor is a
     later run of its id (see ``watch_fence``).
 
+    **Cancels.** Each of a commit's ``cancels``, after its watches and also with an outcome, is
+    appended to its run as by ``append``; a run that has ended, or is not there, is passed over.
+    A ``run_cancelled`` or ``cancel_requested`` with the fact ``children`` (True), whoever writes
+    it, is also appended to each run that the log of its run says it created (``child_created``
+    without ``child_conflict``) and that has this run as ``$parentRunId``, to theirs, and so on
+    down: wherever it is new. Where it is there already it goes no further.
+
     A run that has such an event written to its log is due at once. All of it is there once the
     commit returns. With an outcome, watches are passed over and no answers are written.
     """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +28,13 @@ __all__ = ("cancel",)
 _NAMED = 5  # runs that the question names
 
 
+class Children(StrEnum):
+    """Whether the runs that a run started are cancelled with it."""
+
+    CANCEL = "cancel"
+    LEAVE = "leave"
+
+
 def cancel(
     run_ids: Annotated[
         list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids of runs.")
@@ -40,6 +48,9 @@ def cancel(
         str | None,
         typer.Option(metavar="TIME", help='To clean up in, such as 30s or "5 minutes".'),
     ] = None,
+    children: Annotated[
+        Children, typer.Option(help="The runs that each has started, and theirs.")
+    ] = Children.LEAVE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     world: WorldOption = None,
     as_json_: JsonOption = False,
@@ -48,7 +59,7 @@ def cancel(
 
     With --graceful each has that time to clean up, and is cancelled after it at the latest.
     """
-    how = _How(reason, _span(graceful))
+    how = _How(reason, _span(graceful), children.value)
     is_choice = not (status is None and workflow is None and not attribute)
     if is_choice == bool(run_ids):
         _refuse("name runs, or choose them by --status, --workflow or --attribute")
@@ -85,6 +96,7 @@ class _How:
 
     reason: str | None
     graceful: timedelta | None
+    children: Literal["cancel", "leave"]
 
     @property
     def done(self) -> str:
@@ -104,7 +116,9 @@ def _span(text: str | None) -> timedelta | None:
 def _cancel_one(run_id: str, how: _How, world: str | None, *, as_json_: bool) -> None:
     async def main() -> None:
         async with open_world(world) as opened, near(opened):
-            await get_run(run_id, opened).cancel(how.reason, graceful=how.graceful)
+            await get_run(run_id, opened).cancel(
+                how.reason, graceful=how.graceful, children=how.children
+            )
             record = await get_run(run_id, opened).info()
         if as_json_:
             print_json(record_json(record))
@@ -130,7 +144,13 @@ def _is_terminal() -> bool:
 def _cancel_many(ids: Sequence[str], how: _How, world: str | None, *, as_json_: bool) -> None:
     async def main() -> tuple[CancelResult, ...]:
         async with open_world(world) as opened:
-            return await cancel_runs(ids, reason=how.reason, graceful=how.graceful, world=opened)
+            return await cancel_runs(
+                ids,
+                reason=how.reason,
+                graceful=how.graceful,
+                children=how.children,
+                world=opened,
+            )
 
     results = run_async(main)
     if as_json_:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Literal, TypeVar, cast
 from urllib.parse import quote
 
 from pydantic import Field, JsonValue, StringConstraints
@@ -245,12 +245,17 @@ class Cancel(Fields):
     graceful: Annotated[float, Field(ge=0, le=_MAX_SECONDS)] | None = Field(
         default=None, description="seconds that the run has to clean up and end; null is none"
     )
+    children: Literal["cancel", "leave"] = Field(
+        default="leave", description="the same for the runs that it started, and theirs"
+    )
 
 
 async def cancel(call: Call) -> Response:
     """End a run as cancelled, or ask it to end; doing so again is fine."""
     body = cast(Cancel, call.body)
-    await Run(call.run, call.world).cancel(body.reason, graceful=body.graceful)
+    await Run(call.run, call.world).cancel(
+        body.reason, graceful=body.graceful, children=body.children
+    )
     return await _answer_run(await call.world.storage.get_run(call.run))
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .._core.cancellation import (
         asked_record as asked_record,
         deadline_of as deadline_of,
+        is_cancel as is_cancel,
+        reaches_children as reaches_children,
         withdraw as withdraw,
     )
     from .._core.children import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         end_of_run as end_of_run,
         is_watching as is_watching,
         parent_of as parent_of,
+        started_by as started_by,
         watch_fence as watch_fence,
         watcher_of as watcher_of,
     )
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from .._core.outbox import Letter as Letter, outbox_due_ms as outbox_due_ms
     from .._core.plain import load_plain as load_plain
     from .._core.post import (
+        cancel_child as cancel_child,
         refused_start as refused_start,
         start_child as start_child,
         take_letter as take_letter,
@@ -118,6 +122,8 @@ else:
         "Book": ".._core.book",
         "asked_record": ".._core.cancellation",
         "deadline_of": ".._core.cancellation",
+        "is_cancel": ".._core.cancellation",
+        "reaches_children": ".._core.cancellation",
         "withdraw": ".._core.cancellation",
         "child_answer": ".._core.children",
         "end_notice": ".._core.children",
@@ -125,6 +131,7 @@ else:
         "end_of_run": ".._core.children",
         "is_watching": ".._core.children",
         "parent_of": ".._core.children",
+        "started_by": ".._core.children",
         "watch_fence": ".._core.children",
         "watcher_of": ".._core.children",
         "QueuedMessage": ".._core.claims",
@@ -155,6 +162,7 @@ else:
         "Letter": ".._core.outbox",
         "outbox_due_ms": ".._core.outbox",
         "load_plain": ".._core.plain",
+        "cancel_child": ".._core.post",
         "refused_start": ".._core.post",
         "start_child": ".._core.post",
         "take_letter": ".._core.post",

@@ -8,8 +8,8 @@
   const slice = uncurry(String.prototype.slice), lastIndexOf = uncurry(String.prototype.lastIndexOf);
   const indexOf = uncurry(String.prototype.indexOf), exec = uncurry(RegExp.prototype.exec);
   const isWellFormed = uncurry(String.prototype.isWellFormed);
-  const { Promise: P, Uint8Array: U8, TypeError } = globalThis;
-  const RUN = 1347571214, MAX_ID = 200, MAX_OWN = 62; // attributes; two are ours
+  const { Promise: P, Uint8Array: U8, TypeError } = globalThis, { ceil } = Math;
+  const RUN = 1347571214, MAX_ID = 200, MAX_REASON = 512, MAX_OWN = 62; // attributes; two are ours
 
   const checkedId = (id) => {
     const isId = typeof id === "string" && id.length > 0 && id.length <= MAX_ID && isWellFormed(id);
@@ -62,6 +62,29 @@
     });
   };
 
+  const checkedReason = (reason) => {
+    if (reason === undefined || reason === null) return null;
+    if (typeof reason === "string" && reason.length <= MAX_REASON) return native.encode(reason, "reason");
+    throw new TypeError("the reason of a cancel is a text of at most " + MAX_REASON + " characters");
+  };
+  const cancelRun = (runId, options) => {
+    const at = native.position();
+    if (!isObject(options)) {
+      throw new TypeError("cancel takes an object of options, not " + show(options));
+    }
+    const { cancelReason, reason = cancelReason, graceful, children = "leave" } = options;
+    if (children !== "cancel" && children !== "leave") {
+      throw new TypeError('the option children is "cancel" or "leave", not ' + show(children));
+    }
+    if (runId === helpers.runId()) {
+      throw helpers.unavailable("cancel() of the run itself", "throw an error, or return");
+    }
+    const bytes = checkedReason(reason);
+    const end = graceful === undefined ? null : helpers.endOf(graceful, "graceful") - native.now();
+    const ms = end === null ? null : end > 0 ? ceil(end) : 0;
+    native.emit(["cancel", nextId("cancel"), runId, bytes, ms, children === "cancel", at]);
+  };
+
   let isRun, idOf;
   class Run {
     #id;
@@ -89,6 +112,11 @@
     getWritable(options = {}) {
       return helpers.writableOf(this.#id, options);
     }
+    // As start, it is there with the turn; what comes of it, only the other run knows.
+    cancel(options = {}) {
+      cancelRun(this.#id, options);
+      return new P((resolve) => resolve());
+    }
     static {
       isRun = (value) => #id in value;
       idOf = (run) => run.#id;
@@ -113,7 +141,6 @@
       configurable: true,
     });
   }
-  define(Run.prototype, "cancel", refuse("cancel()", "perdure.get_run(id).cancel()"));
   define(Run.prototype, "wakeUp", refuse("wakeUp()", "perdure.get_run(id).wake()"));
   freeze(Run.prototype);
   helpers.Run = Run;

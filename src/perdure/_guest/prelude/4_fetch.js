@@ -314,7 +314,9 @@
       const state = bodyOf(target);
       if (state === null) return resolve(use(nothing));
       if (isUsed(state)) throw new TypeError("the body has been read already; read a clone() made before");
-      if (state.source !== null && state.source.isLocked()) throw new TypeError("the body's stream is locked");
+      if (state.source !== null && state.source.isLocked()) {
+        throw new TypeError("the body's stream is locked");
+      }
       state.isUsed = true;
       resolve(state.source === null ? use(state.bytes) : then(state.source.all(), use));
     });
@@ -437,7 +439,8 @@
         fixHeaders(response.#headers);
         return response;
       };
-      responseForm = (r) => unread(r.#body) ?? [r.#status, r.#statusText, copyOf(listOf(r.#headers)), bytesOf(r.#body)];
+      responseForm = (r) =>
+        unread(r.#body) ?? [r.#status, r.#statusText, copyOf(listOf(r.#headers)), bytesOf(r.#body)];
       reviveResponse = (status, statusText, pairs, bytes) => {
         const response = new Response();
         if (status === 0) return response.#fail();

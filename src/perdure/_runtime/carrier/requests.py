@@ -5,7 +5,7 @@ That is written before a heap or a bundle of theirs is loaded: neither may be th
 
 from __future__ import annotations
 
-from ..._core.cancellation import CANCEL_KEY, run_cancelled
+from ..._core.cancellation import CANCEL_KEY, overdue_event
 from ..._model.commit import Append
 from ..._model.events import Event
 from ..._model.runs import RunRecord
@@ -24,7 +24,7 @@ def is_over(record: RunRecord, *, now_ms: int) -> bool:
 
 async def end_in_time(world: World, writes: Writes, record: RunRecord) -> None:
     """End a run as cancelled, for the reason of the request."""
-    event = run_cancelled(await _request(world, record), now_ms=world.now_ms())
+    event = overdue_event(await _request(world, record), now_ms=world.now_ms())
     try:
         await writes.append(Append(run_id=record.run_id, event=event, wake=False))
     except GONE:

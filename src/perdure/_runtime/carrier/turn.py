@@ -222,6 +222,7 @@ def _plan(
         new=work.new,
         starts=plan.starts,
         watches=plan.watches,
+        cancels=plan.cancels,
         cancel_at_ms=record.cancel_at_ms,
     )
     unhandled = answer.unhandled if plan.outcome else ()

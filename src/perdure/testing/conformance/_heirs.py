@@ -18,6 +18,7 @@ from ..faults import Fault
 from ._case import RUN, Case, commit_of, expect, named, new_run
 from ._families import CHILD, DONE, OTHER, cancelled, child, due, expect_gone, told, watch
 from ._pair import MakeWorld
+from ._reach import build_family, cancel, records
 
 __all__ = ("HEIRS",)
 
@@ -200,8 +201,30 @@ async def a_dead_callers_cancel_is_told(case: Case) -> None:
     await _check(case, _begin_to_wait, _cancel, _after_end)
 
 
+async def _cancel_all(world: World) -> None:
+    await world.storage.append(cancel())
+
+
+async def _after_cancel(estate: Estate) -> None:
+    """A run that is cancelled with all it started takes them along."""
+
+    async def look(world: World) -> None:
+        ended = [record.status.is_ended for record in await records(world)]
+        expect(ended[:3] == ended[:1] * 3, "a family ends together")
+        expect(ended[3:] == [False, False], "and nobody else")
+
+    await estate.visit(look)
+    await estate.visit(look)
+
+
+async def a_dead_callers_cancel_reaches_all(case: Case) -> None:
+    """Those that a run has started, and theirs."""
+    await _check(case, build_family, _cancel_all, _after_cancel)
+
+
 HEIRS = named(
     a_dead_parents_children_are_there_once,
     a_dead_runs_result_is_told,
     a_dead_callers_cancel_is_told,
+    a_dead_callers_cancel_reaches_all,
 )

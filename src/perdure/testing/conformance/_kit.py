@@ -33,6 +33,7 @@ from ._nursery import Nursery
 from ._pair import Difference, Lent, Store
 from ._processes import PROCESSES
 from ._races import RACES
+from ._reach import REACH
 from ._reuse import Reuse, empty_alone
 from ._shrink import print_program, shrink as shrink_difference
 from ._snapshots import SNAPSHOTS
@@ -54,6 +55,7 @@ DIRECT: dict[str, DirectCheck] = {
     **FAMILIES,
     **HEIRS,
     **GRACEFUL,
+    **REACH,
     **EDGES,
     **HISTORIES,
     **FAULTS,

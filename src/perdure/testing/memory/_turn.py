@@ -19,6 +19,7 @@ from ..._model.events import EventType
 from ..._model.hooks import HookRecord
 from ..._model.ids import EntityId
 from ...errors import LeaseLostError, StaleTurnError
+from ._appending import cancel_others
 from ._children import land_children, tell_watchers
 from ._hooks import claim_hooks, keep_hooks
 from ._queue import check_own, drop_work, end_claim, send_message
@@ -71,6 +72,8 @@ def _commit(store: Store, run: StoredRun, commit: TurnCommit, *, now_ms: int) ->
         tell_watchers(store, run, now_ms=now_ms)
         keep_hooks(store, commit.run_id, now_ms=now_ms)
         drop_work(store, commit.run_id)
+    if commit.cancels:
+        cancel_others(store, commit.cancels, now_ms=now_ms)
     committed = Committed(
         turn=run.record.turn,
         position=run.record.position,

@@ -25,7 +25,7 @@ from perdure.model import (
     Snapshot,
     TurnCommit,
 )
-from perdure.worldkit.pure import Book
+from perdure.worldkit.pure import Book, is_cancel
 
 from ._births import land_starts
 from ._driver import Document
@@ -79,7 +79,7 @@ class MongoStorage(Storage):
             return appended, bool(page.book.outbox)
 
         appended, has_mail = await self._lander.land(append.run_id, Work(needs=needs, act=act))
-        if has_mail and event.type is EventType.RUN_CANCELLED:  # those who watch it are told
+        if has_mail and is_cancel(event):  # those who watch it are told, and those it started
             await self._handle.write(lambda: self._post.deliver(append.run_id))
         self._handle.counters["appends"] += 1
         return appended

@@ -13,8 +13,17 @@ from dataclasses import dataclass, field
 from typing import final
 
 from perdure.errors import NameTooLongError, WorldError
-from perdure.model import ChildStart, Event, HookRecord, NewRun, RunId, RunRecord, Watch
-from perdure.worldkit.pure import Book, Letter, end_of_missing, start_child, take_letter
+from perdure.model import Append, ChildStart, Event, HookRecord, NewRun, RunId, RunRecord, Watch
+from perdure.worldkit.pure import (
+    Book,
+    Letter,
+    cancel_child,
+    end_of_missing,
+    is_cancel,
+    start_child,
+    started_by,
+    take_letter,
+)
 
 from ._handle import Handle
 from ._head import Head
@@ -57,10 +66,12 @@ class Creation:
 async def deliver(handle: Handle, run_id: RunId) -> None:
     """Bring all that the run has for others there, and have it forget that.
 
+    Of runs that are cancelled by that, likewise.
+
     Raises:
         WorldUnavailableError: some of it may not be there; ask again.
     """
-    await _deliver(handle, await handle.runs.read(run_id))
+    await _deliver_all(handle, await handle.runs.read(run_id))
 
 
 async def deliver_written(handle: Handle, run_id: RunId) -> None:
@@ -69,21 +80,53 @@ async def deliver_written(handle: Handle, run_id: RunId) -> None:
     Raises:
         WorldUnavailableError: some of it may not be there; ask again.
     """
-    await _deliver(handle, handle.runs.cached(run_id) or await handle.runs.read(run_id))
+    await _deliver_all(handle, handle.runs.cached(run_id) or await handle.runs.read(run_id))
 
 
-async def _deliver(handle: Handle, head: Head | None) -> None:
+async def _deliver_all(handle: Handle, head: Head | None) -> None:
+    runs = await _deliver(handle, head)
+    while runs:
+        runs += await _deliver(handle, await handle.runs.read(runs.pop()))
+
+
+async def _deliver(handle: Handle, head: Head | None) -> list[RunId]:
+    """Bring a run's letters. Returns the runs that may have something for others by that."""
     if head is None or not head.letters:
-        return
+        return []
     letters, sender = head.letters, head.record
-    answers = await _bring(handle, sender, letters)
+    cancels = [one for one in letters if isinstance(one, Append) and is_cancel(one.event)]
+    own = [one for one in cancels if one.run_id == sender.run_id]
+    others = [one for one in letters if not any(one is other for other in own)]
+    answers = await _bring(handle, sender, others)
+    cancelled = [one.run_id for one in cancels if one.run_id != sender.run_id]
+    for letter in own:
+        cancelled += await _cancel_children(handle, sender.run_id, letter.event)
 
     def settle(page: Page) -> None:
         if page.found is not None and page.birth == head.birth:
-            for letter, answer in zip(letters, answers, strict=True):
+            for letter, answer in zip(others, answers, strict=True):
                 page.found.settle(letter, answer, now_ms=page.now_ms)
+            for letter in own:
+                page.found.settle(letter, None, now_ms=page.now_ms)
 
     await handle.runs.change(sender.run_id, settle)
+    return cancelled
+
+
+async def _cancel_children(handle: Handle, run_id: RunId, event: Event) -> list[RunId]:
+    """Have the runs that a run started told that it was cancelled. Returns them."""
+
+    def cancel(page: Page) -> None:
+        if page.found is not None:
+            cancel_child(page.found, event, parent=run_id, now_ms=page.now_ms)
+
+    runs = handle.runs
+    log = await runs.view(
+        run_id, lambda head: runs.parts.events(head, after=0, limit=head.record.position)
+    )
+    children = started_by([logged.event for logged in log])
+    await each(runs.change(child, cancel) for child in children)
+    return children
 
 
 async def _bring(

@@ -21,7 +21,7 @@ from perdure.model import (
     RunStatus,
     TurnCommit,
 )
-from perdure.worldkit.pure import Book, check_turn
+from perdure.worldkit.pure import Book, check_turn, reaches_children
 
 from ._handle import Handle
 from ._head import Head
@@ -54,7 +54,8 @@ class S3Storage(Storage):
             nonlocal has_mail
             appended = page.book.append(append, now_ms=page.now_ms)
             # Other letters of the run are brought by the commit that they come from.
-            has_mail = page.book.record.status.is_ended and bool(page.book.letters)
+            is_over = page.book.record.status.is_ended or reaches_children(append.event)
+            has_mail = is_over and bool(page.book.letters)
             return appended
 
         appended = await self._handle.runs.change(append.run_id, apply)

@@ -21,6 +21,7 @@ from perdure.worldkit.pure import load_plain
 
 __all__ = (
     "APPLICATION_ID",
+    "CHILD_EVENTS",
     "EVENT_COLUMNS",
     "EVENT_INSERT",
     "EVENT_PLACES",
@@ -266,8 +267,10 @@ _TYPES = (
     EventType.CHILD_ENDED,
     EventType.ABORT_AWAITED,
     EventType.CANCEL_REQUESTED,
+    EventType.CANCEL_SENT,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_TYPES)}
+CHILD_EVENTS = (_NUMBERS[EventType.CHILD_CREATED], _NUMBERS[EventType.CHILD_CONFLICT])
 _KINDS = ("step", "wait", "hook", "attributes")
 _ENDINGS = ("created", "end", "start/1", "conflict", "start/2", "start/3", "start/4", "revoked")
 _ENDING_CODES = {ending: code for code, ending in enumerate(_ENDINGS)}

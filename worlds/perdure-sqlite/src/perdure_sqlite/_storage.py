@@ -10,48 +10,31 @@ from typing import final
 from perdure.abc import DirectStorage
 from perdure.errors import (
     HookNotFoundError,
-    LeaseLostError,
-    RunEndedError,
 )
 from perdure.model import (
     Append,
     Appended,
     Committed,
-    EventType,
     HookRecord,
     LoggedEvent,
     NewRun,
     RunId,
-    RunOutcome,
     RunRecord,
     RunState,
-    RunStatus,
     TurnCommit,
 )
 
+from ._appending import append_event
 from ._creation import create_run
-from ._ends import end_run
 from ._handle import Handle
-from ._hooks import find_hook, free_hooks
-from ._log import Log
-from ._messages import (
-    check_message,
-    end_message,
-    give_message_back,
-    spill,
-    withdraw_messages,
-)
-from ._runs import RECORD, Wake, find_run, record_of, set_attributes, store_wake
+from ._hooks import find_hook
+from ._runs import RECORD, find_run, record_of
 from ._schema import EVENT_COLUMNS, OF_RUN, bounded, ids_of, unpack_event
 from ._sequences import Sequences
 from ._snapshots import read_chain
 from ._turn import commit_turn
-from ._writer import Transaction
 
 __all__ = ("SqliteStorage",)
-
-_FREES_HOOK = frozenset({EventType.HOOK_DISPOSED, EventType.HOOK_REVOKED})
-_NEEDS_HOOK = frozenset({EventType.HOOK_RECEIVED, *_FREES_HOOK})
 
 
 @final
@@ -66,7 +49,7 @@ class SqliteStorage(DirectStorage):
         return await self._handle.write(lambda transaction: create_run(transaction, new))
 
     async def append(self, append: Append) -> Appended:
-        appended = await self._handle.write(lambda transaction: _append(transaction, append))
+        appended = await self._handle.write(lambda transaction: append_event(transaction, append))
         self._handle.counters["appends"] += 1
         return appended
 
@@ -150,75 +133,3 @@ def _load_at_once(db: sqlite3.Connection, run_id: RunId, after: int | None) -> R
         ids_of(n, after=after),
     )
     return RunState(record=record, chain=chain, events=tuple(unpack_event(row) for row in rows))
-
-
-def _append(transaction: Transaction, append: Append) -> Appended:
-    db, event = transaction.db, append.event
-    row = find_run(db, append.run_id, f"status, position, inline_token, {Wake.COLUMNS}")
-    status, position, wake = RunStatus(row[0]), row[1], Wake(*row[3:])
-    if append.lease is not None and append.lease.token == row[2]:
-        spill(db, "n = ?", (wake.n,))
-    log = Log(db, wake.n, position)
-    first = log.find(event.key)
-    if first is not None and status.is_ended:
-        return Appended(position=first, duplicate=True)
-    if first is None:
-        if status.is_ended:
-            raise RunEndedError(append.run_id, status=status)
-        _check_append(transaction, append, wake)
-        if event.type is EventType.CANCEL_REQUESTED:
-            event = withdraw_messages(transaction, wake.n, event)
-        log.write(event)
-        db.execute("UPDATE runs SET position = ? WHERE n = ?", (log.position, wake.n))
-    _end_lease(transaction, append, wake)
-    if append.wake:
-        wake.arm(transaction.now_ms)
-    store_wake(transaction, wake)
-    if first is not None:
-        return Appended(position=first, duplicate=True)
-    if event.type in _FREES_HOOK and event.entity is not None:
-        free_hooks(db, wake.n, {event.entity})
-    if event.type is EventType.ATTRIBUTES_SET:
-        set_attributes(db, wake.n, append.run_id, event)
-    if event.type is EventType.RUN_CANCELLED:
-        outcome = RunOutcome(status=RunStatus.CANCELLED, payload=event.payload, at_ms=event.at_ms)
-        end_run(transaction, wake.n, append.run_id, outcome)
-    return Appended(position=log.position, duplicate=False)
-
-
-def _check_append(transaction: Transaction, append: Append, wake: Wake) -> None:
-    lease, event = append.lease, append.event
-    if lease is not None and not lease.is_wake:
-        check_message(transaction, lease, n=wake.n)
-    elif lease is not None:
-        _own_wake(append, wake).check_live(lease, now_ms=transaction.now_ms)
-    if event.type in _NEEDS_HOOK:
-        row = transaction.db.execute(
-            "SELECT 1 FROM hooks WHERE n = ? AND hook_id = ?", (wake.n, event.entity)
-        ).fetchone()
-        if row is None:
-            raise HookNotFoundError(event.entity or event.key)
-
-
-def _own_wake(append: Append, wake: Wake) -> Wake:
-    """The wake that the lease is on: an append never carries another run's."""
-    if append.lease is not None and append.lease.item != append.run_id:
-        raise LeaseLostError(append.lease.item)
-    return wake
-
-
-def _end_lease(transaction: Transaction, append: Append, wake: Wake) -> None:
-    lease, delay_ms = append.lease, append.release_delay_ms
-    if lease is None:
-        return
-    due_ms = None if delay_ms is None else transaction.now_ms + delay_ms
-    try:
-        if lease.is_wake:
-            _own_wake(append, wake).check_live(lease, now_ms=transaction.now_ms)
-            wake.give_back(due_ms=due_ms)
-        elif due_ms is None:
-            end_message(transaction, lease, n=wake.n)
-        else:
-            give_message_back(transaction, lease, due_ms=due_ms, ran=True, n=wake.n)
-    except LeaseLostError:
-        return  # a repeated append: the first one ended it

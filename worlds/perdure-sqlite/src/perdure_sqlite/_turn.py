@@ -16,6 +16,7 @@ from perdure.errors import StaleTurnError
 from perdure.model import Committed, HookRecord, RunStatus, TurnCommit
 from perdure.worldkit.pure import check_turn, created_event, revocation
 
+from ._appending import cancel_others
 from ._children import land_children
 from ._ends import let_go
 from ._hooks import find_hook
@@ -178,6 +179,8 @@ def _land(
         committed = land_children(transaction, n, commit, committed)
     if commit.outcome is not None:
         let_go(transaction, n, commit.run_id)
+    if commit.cancels:
+        cancel_others(transaction, commit.cancels)
     if landing.rings:
         transaction.rings.update(landing.rings)
     sequences.note(commit.run_id, n, landing.columns.get("inline_token"))
