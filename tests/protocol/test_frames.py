@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from perdure._model.commands import (
     AskHook,
     AwaitAbort,
+    CancelRun,
     Command,
     Completed,
     DeliveryOutput,
@@ -97,6 +98,17 @@ COMMANDS: list[tuple[list[object], Command]] = [
     (
         ["watch", "watch_7", "run_c", ""],
         WatchRun(id=EntityId("watch_7"), run_id="run_c", at=""),
+    ),
+    (
+        ["cancel", "cancel_8", "run_c", b"why", 5, True, ""],
+        CancelRun(
+            id=EntityId("cancel_8"),
+            run_id="run_c",
+            reason=b"why",
+            graceful_ms=5,
+            children=True,
+            at="",
+        ),
     ),
 ]
 
@@ -248,6 +260,8 @@ def test_each_field_of_a_command_has_its_type(frame: list[object], at: int) -> N
         turn = [1, [[*frame[:at], wrong, *frame[at + 1 :]]], []]
         if frame[0] == "hook" and at == 2 and wrong == "x":
             continue
+        if frame[0] == "cancel" and (at, wrong) in ((2, "x"), (3, None), (4, None)):
+            continue
         if frame[0] in ("start", "watch") and at > 1 and _is_other_text(frame, at, wrong):
             continue
         with pytest.raises(ProtocolError, match="malformed"):
@@ -286,6 +300,12 @@ def test_each_field_of_a_command_has_its_type(frame: list[object], at: int) -> N
         ["start", "child_1", "w.ts#f", "f", b"", {}, None, "run_c", 1, ""],
         ["watch", "child_1", "run_c", ""],
         ["watch", "watch_1", "", ""],
+        ["cancel", "cancel_1", "", None, None, False, ""],
+        ["cancel", "cancel_1", "run_c", "why", None, False, ""],
+        ["cancel", "cancel_1", "run_c", None, -1, False, ""],
+        ["cancel", "cancel_1", "run_c", None, 2**53, False, ""],
+        ["cancel", "cancel_1", "run_c", None, 8_640_000_000_000_001, False, ""],
+        ["cancel", "cancel_1", "run_c", None, None, 1, ""],
         ["attributes", "attributes_1", {"a": 1}, ""],
         ["attributes", "attributes_1", {1: "a"}, ""],
         ["attributes", "attributes_1", {"a": "b" * 20_000}, ""],

@@ -37,8 +37,8 @@ class Storage(ABC):
 
     **Cancels.** Each of a commit's ``cancels``, after its watches and also with an outcome, is
     appended to its run as by ``append``; a run that has ended, or is not there, is passed over.
-    A ``run_cancelled`` or ``cancel_requested`` with the fact ``children`` (True), whoever writes
-    it, is also appended to each run that the log of its run says it created (``child_created``
+    A ``run_cancelled`` or ``cancel_requested`` with the fact ``children`` (True), by any
+    write, is also appended to each run that the log of its run says it created (``child_created``
     without ``child_conflict``) and that has this run as ``$parentRunId``, to theirs, and so on
     down: wherever it is new. Where it is there already it goes no further.
 

@@ -185,8 +185,7 @@ def _plan(
     repeat: Answer | None,  # of what earlier turns told it
 ) -> Turn:
     start, record = heap.cursor, heap.record
-    steps = steps_to_run(answer, commands, work.moot)
-    foreign = foreign_step(steps, heap.baseline.steps)
+    foreign = foreign_step(steps := steps_to_run(answer, commands, work.moot), heap.baseline.steps)
     request = make_request(
         run_id=heap.run_id,
         now_ms=work.now_ms,

@@ -103,10 +103,10 @@ async def a_request_reaches_the_runs_that_were_started(case: Case) -> None:
         times = [record.cancel_at_ms for record in await records(world)]
         expect(times == [DEADLINE_MS] * 3 + [None] * 2, "a family is asked together")
         last = (await world.storage.read_events(LOW))[-1].event
-        told = (last.type, last.key, last.payload, dict(last.facts))
+        parts = (last.type, last.key, last.payload, dict(last.facts))
         facts = {"children": True, "deadline_ms": DEADLINE_MS}
         expect(
-            told == (EventType.CANCEL_REQUESTED, "run/cancel", WHY, facts),
+            parts == (EventType.CANCEL_REQUESTED, "run/cancel", WHY, facts),
             "by the same event",
         )
 
@@ -115,8 +115,8 @@ async def a_turn_cancels_other_runs(case: Case) -> None:
     """Once it has landed they are cancelled, or asked to end; a run that is gone is no error."""
     async with case.open(ManualClock(1_000)) as world:
         await build_family(world)
-        gone = cancel("run_nobody")
-        turn = commit_of(0, run_id=APART, cancels=(gone, cancel(MIDDLE), cancel(SHARED)))
+        nobody = cancel("run_nobody")
+        turn = commit_of(0, run_id=APART, cancels=(nobody, cancel(MIDDLE), cancel(SHARED)))
         answer = await world.storage.commit(turn)
         ended = [record.status.is_ended for record in await records(world)]
         expect(ended == [False, True, True, True, False], "what a turn cancels is cancelled")
@@ -125,8 +125,8 @@ async def a_turn_cancels_other_runs(case: Case) -> None:
         await world.storage.commit(
             replace(last, cancels=(cancel(deadline_ms=DEADLINE_MS), cancel(SHARED)))
         )
-        asked = [record.cancel_at_ms for record in await records(world)]
-        expect(asked == [DEADLINE_MS, None, None, None, None], "one that goes on is asked")
+        times = [record.cancel_at_ms for record in await records(world)]
+        expect(times == [DEADLINE_MS, None, None, None, None], "one that goes on is asked")
 
 
 REACH = named(
