@@ -56,7 +56,7 @@ def _kinds(parts: list[Program], *more: str) -> frozenset[str]:
 
 
 def _children(parts: list[Program]) -> frozenset[str]:
-    return frozenset().union(*(part.children for part in parts))
+    return frozenset[str]().union(*(part.children for part in parts))
 
 
 def _joined(parts: list[Program], form: str) -> Program:

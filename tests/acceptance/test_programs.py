@@ -27,6 +27,7 @@ from perdure import (
 from perdure._runtime import aborts, start as starts
 from perdure._runtime.inspect.audit import verify_run
 from perdure._runtime.inspect.inspection import read_log
+from perdure._runtime.steps import AnyStep
 from perdure._runtime.streams import sink as sinks
 from perdure.abc import World
 from perdure.errors import WorldUnavailableError
@@ -94,7 +95,7 @@ async def stop(controller: AbortController, value: int) -> None:
             return
 
 
-STEPS = [add, slow, refuse, tell, hold, stop]
+STEPS: list[AnyStep] = [add, slow, refuse, tell, hold, stop]
 
 
 def facts(program: Program, events: tuple[LoggedEvent, ...]) -> list[tuple[object, ...]]:
