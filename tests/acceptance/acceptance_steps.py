@@ -6,8 +6,16 @@ import asyncio
 import os
 import random
 
-from perdure import FatalError, RetryableError, step, step_metadata, stop_event, writable
-from perdure.values import AbortController
+from perdure import (
+    FatalError,
+    RetryableError,
+    resume_hook,
+    step,
+    step_metadata,
+    stop_event,
+    writable,
+)
+from perdure.values import AbortController, AbortSignal
 
 
 def ran() -> None:
@@ -51,6 +59,24 @@ async def flaky(text: str) -> str:
     if step_metadata().attempt < 2:
         raise RetryableError("again", retry_after=0.01)
     return text
+
+
+@step(max_retries=20)
+async def tell(token: str, value: int) -> None:
+    ran()
+    await resume_hook(token, value, resume_id=token)
+
+
+@step(max_retries=20)
+async def stop(controller: AbortController, value: int) -> None:
+    ran()
+    await controller.abort(value)
+
+
+@step(name="acceptance_steps:holdOn", max_retries=20)
+async def hold_on(signal: AbortSignal) -> object:
+    ran()
+    return await signal.wait()
 
 
 def note(text: str) -> None:

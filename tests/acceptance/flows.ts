@@ -1,7 +1,7 @@
 // Mixed workflows for tests that kill their workers. Each returns a value that can be foretold.
-import { sleep } from "workflow";
+import { createHook, getWorkflowMetadata, sleep } from "workflow";
 import { start } from "workflow/api";
-import { add, flaky, refuse, slow, speak } from "python:acceptance_steps";
+import { add, flaky, holdOn, refuse, slow, speak, stop, tell } from "python:acceptance_steps";
 
 export async function loop(n: number): Promise<number> {
   "use workflow";
@@ -58,4 +58,23 @@ export async function family(depth: number): Promise<number> {
   const runs = [await start(family, [depth - 1]), await start(family, [depth - 1])];
   const [own, ...others] = await Promise.all([add(depth, 1), ...runs.map((run) => run.returnValue)]);
   return others.reduce((sum, value) => sum + value, own);
+}
+
+export async function talks(n: number): Promise<string> {
+  "use workflow";
+  const seen: unknown[] = [], { workflowRunId } = getWorkflowMetadata();
+  for (let i = 0; i < n; i++) {
+    using hook = createHook<number>({ token: `${workflowRunId} ${i}` });
+    if (await hook.getConflict()) return "its own token is another's";
+    await tell(hook.token, i);
+    seen.push(await Promise.race([hook, sleep(30_000).then(() => "late")]));
+    const controller = new AbortController(), other = new AbortController();
+    const heard = new Promise((resolve) => other.signal.addEventListener("abort", resolve));
+    const held = holdOn(AbortSignal.any([controller.signal]));
+    await stop(other, i);
+    await heard;
+    controller.abort(other.signal.reason);
+    seen.push(await held);
+  }
+  return seen.join(",");
 }
