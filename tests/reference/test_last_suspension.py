@@ -55,6 +55,7 @@ async def attributes_are_set(world: World, log: Log) -> None:
 
 async def child_ends(world: World, log: Log) -> None:
     (created,) = [event for event in log if event.type is _E.CHILD_CREATED]
+    await world.settle()  # MongoDB and S3 bring it after the turn
     assert await get_run(str(created.facts["run_id"]), world).result(timeout=20) == "child"
 
 
