@@ -332,6 +332,17 @@ def test_an_abort_is_recorded_and_steps_are_to_hear_of_it() -> None:
     assert not plan(answer(ELSEWHERE, outcome=Completed(b""))).has_aborts
 
 
+def test_an_abort_made_again_may_have_come_second() -> None:
+    """The guest had not heard of the one that counts, which is in the log under the same key."""
+    abort = Abort(id=EntityId("abort_9"), reason=b"why")
+    made = answer(ELSEWHERE, abort)
+    event = plan_turn(request(made), made, Ledger.empty()).events[-1]
+    other = replace(event, type=EventType.ABORT_RECEIVED, payload=b"before")
+    check_repeated(RUN, [abort], {event.key: other})
+    with pytest.raises(DivergenceError, match="another command"):
+        check_repeated(RUN, [abort], {event.key: replace(event, payload=b"other")})
+
+
 def test_an_abort_that_the_code_listens_for_keeps_its_run() -> None:
     ledger = Ledger.empty()
     made = answer(AwaitAbort(id=EntityId("abort_9"), at="w.ts:1:2"))

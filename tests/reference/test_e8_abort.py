@@ -6,16 +6,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
-from perdure import Run, Worker, Workflow, start, step
+from perdure import Run, Worker, Workflow, resume_hook, start, step
 from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from perdure.errors import AbortError, GuestError, RunFailedError
-from perdure.model import EventType, RunId
+from perdure.model import Append, EventType, RunId, TurnCommit
+from perdure.testing.faults import Fault, FaultyWorld
 from perdure.values import AbortController, AbortSignal
 from tests.reference.waiting import until
 from tests.worlds import EVERY_WORLD, IN_MEMORY
@@ -229,6 +231,43 @@ async def test_a_run_that_is_begun_anew_has_signals_of_its_own(world: World) -> 
             run = await start(flow, [aborts], run_id="again", world=world)
             assert await run.result(timeout=20) is aborts
             await world.catalogue.delete_run(RunId(run.id))
+
+
+@IN_MEMORY
+async def test_two_aborts_at_once_are_one_and_the_log_still_makes_the_run(world: World) -> None:
+    """One from outside lands before the turn in which the workflow aborts: the first counts."""
+    body = 'const c = new AbortController(), hook = createHook({ token: "at once", metadata: c }); await hook; c.abort("inside"); await hook; return c.signal.reason;'
+    outer = FaultyWorld(world, lambda number, call: Fault.NONE)  # no direct commits
+    commit = world.storage.commit
+
+    async def behind(turn: TurnCommit) -> Any:
+        (requested,) = [e for e in turn.events if e.type is EventType.ABORT_REQUESTED] or [None]
+        if requested is not None:
+            other = replace(requested, type=EventType.ABORT_RECEIVED, payload=b"\x67outside")
+            await world.storage.append(Append(run_id=turn.run_id, event=other))
+        return await commit(turn)
+
+    world.storage.commit = behind  # type: ignore[method-assign]  # as if another process were first
+    steps = Steps()
+    async with Worker(outer, steps=steps.all()):
+        run = await start(Workflow.from_source(HEAD + body + "}"), [None], world=world)
+
+        async def hooks() -> object:
+            return await run.hooks()
+
+        await until(hooks)
+        await resume_hook("at once", 1, world=world)
+
+        async def aborted() -> bool:
+            return EventType.ABORT_RECEIVED in await kinds_of(run)
+
+        await until(aborted)
+    await world.snapshots.delete(RunId(run.id))
+    async with Worker(outer, steps=steps.all()):
+        await resume_hook("at once", 2, world=world)
+        assert await run.result(timeout=20) == "inside"
+    assert EventType.ABORT_REQUESTED not in await kinds_of(run)
+    assert (await verify_run(world, run.id)).problems == []
 
 
 @IN_MEMORY

@@ -299,6 +299,8 @@ def check_repeated(
             if isinstance(command, OpenHook) and f"{command.id}/conflict" in recorded:
                 continue
             raise DivergenceError(run_id, reason=f"the log holds no {event.key}")
+        if isinstance(command, Abort) and entry.type is EventType.ABORT_RECEIVED:
+            continue  # somebody else's came first, and the guest had not heard of it
         if (entry.type, entry.payload) != (event.type, event.payload) or not _same_facts(
             entry.facts, event.facts
         ):
