@@ -10,6 +10,7 @@ import pytest
 
 from perdure import Run, Worker, Workflow, start, step
 from perdure._runtime import run as handles
+from perdure._runtime.inspect import hints
 from perdure._runtime.inspect.hints import why_waiting
 from perdure.abc import World
 from perdure.errors import RunTimeoutError
@@ -119,7 +120,7 @@ async def test_the_log_of_a_run_that_goes_on_is_not_read(
         looks.append(record.position)
         return await why_waiting(world, record)
 
-    monkeypatch.setattr(handles, "why_waiting", looked)
+    monkeypatch.setattr(hints, "why_waiting", looked)
     assert await run._warn(world, "", position - 1, pause=0) == ("", position)
     assert looks == []
     hint, end = await run._warn(world, "", position, pause=0)

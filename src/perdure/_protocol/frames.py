@@ -54,6 +54,7 @@ __all__ = (
 
 # Of what the guest may say: it keeps to these, so more is a guest that is not ours.
 MAX_NUMBER = 2**53 - 1
+_INTS = {int}
 MAX_TIME_MS = 8_640_000_000_000_000  # the last moment that a Date can be
 MAX_ID = 40
 MAX_NAME = 1000  # of a step
@@ -181,8 +182,11 @@ def decode_answer(data: bytes) -> Answer:
         turns, consumed, outcome, unhandled, instructions, heap_bytes, clock_ms, waiting = _load(
             data
         )
-        _check_lists(turns, unhandled)
-        _check_counts(consumed, instructions, heap_bytes, clock_ms, waiting)
+        if type(turns) is not list or type(unhandled) is not list:
+            _check_lists(turns, unhandled)
+        counts = consumed, instructions, heap_bytes, clock_ms, waiting
+        if not ({*map(type, counts)} == _INTS and min(counts) >= 0 and max(counts) <= MAX_NUMBER):
+            _check_counts(*counts)  # says which
         return make_answer(
             turns=tuple([_turn(*turn) for turn in turns]),
             consumed=consumed,
@@ -263,8 +267,10 @@ def _id(kind: str, value: object) -> EntityId:
 
 
 def _turn(position: Any, commands: Any, console: Any) -> DeliveryOutput:
-    _check_counts(position)
-    _check_lists(commands, console)
+    if type(position) is not int or not 0 <= position <= MAX_NUMBER:
+        raise _wrong("a number", position)
+    if type(commands) is not list or type(console) is not list:
+        _check_lists(commands, console)
     return make_output(
         position=position,
         commands=tuple([_command(*command) for command in commands]),

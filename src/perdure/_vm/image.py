@@ -268,6 +268,7 @@ class Baseline:
     __slots__ = (
         "__weakref__",
         "_changes",
+        "_copies",
         "_spares",
         "bundle",
         "digest",
@@ -290,6 +291,7 @@ class Baseline:
             self.image = Image(fresh)
             pages = [page for page, _ in _changed(fresh, before)]
             self._changes = tuple(self._located(pages))
+            self._copies = tuple(self._parted())
         finally:
             fresh.close()
         self.digest = self.image.digest()
@@ -346,6 +348,16 @@ class Baseline:
             ]
             for start, length in _runs([part], 0, mine):
                 yield start, copy + start - part.start, length
+
+    def _parted(self) -> Iterator[tuple[Callable[[int, int, int], object], int, int, int]]:
+        """For each part of the image, the large one first: a copying call, and its arguments.
+
+        The first of these is where the part begins in a guest.
+        """
+        parts = _parts(self.image.layout, self.image.memory_bytes)
+        for (old, length), part in reversed([*zip(self.image.parts(), parts, strict=True)]):
+            copy = foreign.copy if length < SPAN else foreign.copy_much
+            yield copy, part.start, old, length
 
     def instantiate(self) -> Instance:
         """A guest at the baseline."""
@@ -429,10 +441,9 @@ class Baseline:
         image = self.image
         if cell.memory_bytes != image.memory_bytes or not self._spares.has_room(self.digest):
             return False
-        base, parts = cell.address, _parts(image.layout, cell.memory_bytes)
-        for (old, length), part in reversed([*zip(image.parts(), parts, strict=True)]):
-            copy = foreign.copy if length < SPAN else foreign.copy_much
-            copy(base + part.start, old, length)
+        base = cell.address
+        for copy, start, old, length in self._copies:
+            copy(base + start, old, length)
         wipe()
         self._spares.put(self.digest, cell, image.held_bytes + SPARE_BYTES)
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 from perdure.errors import LeaseLostError, StaleTurnError
 from perdure.model import (
@@ -69,7 +69,7 @@ class RunRow:
     leased_ms: int | None
     cancel_at_ms: int | None = None
 
-    COLUMNS: ClassVar[str] = (
+    COLUMNS = (
         f"{Wake.COLUMNS}, turn, position, inline_name, inline_token, inline_expires_ms, status,"
         " started_at_ms, attributes, commit_id, committed, leased_ms, cancel_at_ms"
     )

@@ -50,8 +50,6 @@ def tell_watchers(transaction: Transaction, n: int) -> None:
     """Tell those who wait for a run that it has ended."""
     db = transaction.db
     rows = db.execute("SELECT run_id, entity, fence FROM watchers WHERE n = ?", (n,)).fetchall()
-    if not rows:
-        return
     ended = record_of(db.execute(f"SELECT {RECORD} FROM runs WHERE n = ?", (n,)).fetchone())
     for run_id, entity, fence in rows:
         watcher = Watcher(run_id=RunId(run_id), entity=EntityId(entity), fence=fence)
