@@ -36,6 +36,14 @@ globalThis[Symbol.for("WORKFLOW_USE_STEP")] = (id, closure) => async function (.
 };
 """
 _RUN = """
+const exports_of = async (name) => {
+  const [written, ...forms] = await Promise.all(
+    ["written", "workflow", "step"].map((folder) => load(`./${folder}/${name}.js`)));
+  for (const key of Object.keys(written)) {
+    const isThere = key === "$w" || forms.every((form) => key in form);
+    if (!isThere) throw new Error(name + " lacks " + key);
+  }
+};
 const load = (path) => import(path);
 const value = async (make) => {
   try { return { value: await make() }; } catch (e) { return { error: String(e) }; }
@@ -60,7 +68,7 @@ def outcomes(folder: Path, programs: Mapping[str, str]) -> dict[str, tuple[objec
         _write(folder / "workflow", bundle.modules)
         _write(folder / "step", bundle.step_modules)
         script += (
-            f"await load('./step/{name}.js');\n"
+            f"await load('./step/{name}.js'); await exports_of('{name}');\n"
             f"out[{name!r}] = [await value(async () => (await load('./written/{name}.js')).$w()),"
             f" await value(async () => (await load('./workflow/{name}.js')).w())];\n"
         )

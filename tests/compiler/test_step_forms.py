@@ -46,6 +46,12 @@ OUTSIDE = {
     "default": "export default async function NAME(a, { b = 2 } = {}, ...c) { 'use step'; BODY }",
     "listed": "async function NAME(a, { b = 2 } = {}, ...c) { 'use step'; BODY }\nexport { NAME as z };",
 }
+EXPORTS = {
+    "inline": "export TEXT",
+    "listed": "export { NAME };\nTEXT",
+    "renamed": "TEXT\nexport { NAME as 'other name', NAME as default };",
+    "default": "TEXT\nexport default NAME;",
+}
 BODY = "return [a, b, c, typeof outside, outside?.(1)];"
 TOP = """
 const outside = (x) => unseen + x, unseen = 3;
@@ -90,6 +96,10 @@ def programs() -> dict[str, str]:
     made: dict[str, str] = {}
     for form, text in (FORMS | OUTSIDE).items():
         made[f"top {form}"] = TOP.replace("TEXT", text.replace("BODY", BODY))
+    for form in ("declaration", "sync", "arrow", "let", "expression", "named", "array"):
+        for style, text in EXPORTS.items():
+            exported = text.replace("TEXT", FORMS[form].replace("BODY", BODY))
+            made[f"exported {form} {style}"] = TOP.replace("TEXT", exported)
     for form, text in FORMS.items():
         made[f"nested {form}"] = NESTED.replace("TEXT", text.replace("BODY", CLOSED))
         made[f"helper {form}"] = HELPER.replace("TEXT", text.replace("BODY", CLOSED))

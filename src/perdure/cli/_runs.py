@@ -105,7 +105,9 @@ def run(
             open_world(world) as opened,
             show_console() as console,
             Worker(
-                opened, steps=by_id.values(), queues={one.options.queue for one in by_id.values()}
+                opened,
+                steps=by_id.values(),
+                queues={DEFAULT_QUEUE, *(one.options.queue for one in by_id.values())},
             ),
         ):
             target = workflow(file, root=root)
