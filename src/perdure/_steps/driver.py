@@ -103,7 +103,7 @@ class Driver:
             waiter.set_result(None)
 
     async def _heed(self, answer: Answer) -> None:
-        self._seat.held_bytes = _OWN_BYTES + answer.heap_bytes
+        self._seat.hold(_OWN_BYTES + answer.heap_bytes)
         if answer.max_retries is not None:
             self.max_retries = answer.max_retries
         if answer.console:

@@ -24,6 +24,7 @@ from .policy import Fetch
 __all__ = ("Fetching", "Web")
 
 CHUNK = 256 << 10
+_SMALL = 64 << 10  # bytes of a body that come with the head
 _CONNECT_S = 30.0
 _MAX_URL = 32_000
 _MAX_HEADERS = 64 << 10
@@ -153,7 +154,22 @@ class Fetching:
             response, hops = await self._follow(method, url, headers, body, mode)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
             raise _failed(exc) from exc
-        return self._opened(response, is_redirected=hops > 0)
+        head = self._opened(response, is_redirected=hops > 0)
+        length = response.content_length
+        if length is not None and length <= _SMALL and "Content-Encoding" not in response.headers:
+            head["body"] = await self._whole(self._count)  # nobody has to ask for it
+        return head
+
+    async def _whole(self, number: int) -> bytes:
+        """The body of a response.
+
+        Raises:
+            OperationError: it broke off, or is too long.
+        """
+        chunks: list[bytes] = []
+        while (chunk := await self.read(number)) is not None:
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     async def read(self, number: object) -> bytes | None:
         """The next piece of a response's body; None at its end.

@@ -17,10 +17,17 @@ _EXPECTED_BYTES = 512 << 10  # of a guest that has told nothing yet
 class Seat:
     """One guest's place."""
 
-    __slots__ = ("held_bytes",)
+    __slots__ = ("_bytes", "_room")
 
-    def __init__(self) -> None:
-        self.held_bytes = _EXPECTED_BYTES
+    def __init__(self, room: GuestRoom) -> None:
+        self._room = room
+        self._bytes = 0
+        self.hold(_EXPECTED_BYTES)
+
+    def hold(self, size: int) -> None:
+        """Its guest has so much memory now."""
+        self._room.held_bytes += size - self._bytes
+        self._bytes = size
 
 
 @final
@@ -30,16 +37,12 @@ class GuestRoom:
     def __init__(self, guests: int, guest_bytes: int) -> None:
         self.most = guests
         self.most_bytes = guest_bytes
-        self._seats: set[Seat] = set()
+        self.guests = 0
+        self.held_bytes = 0  # of all guests, as far as they have told
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     def __repr__(self) -> str:
-        return f"<GuestRoom {len(self._seats)}/{self.most} guests, {self.held_bytes >> 20} MiB>"
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory of all guests, as far as they have told."""
-        return sum(seat.held_bytes for seat in self._seats)
+        return f"<GuestRoom {self.guests}/{self.most} guests, {self.held_bytes >> 20} MiB>"
 
     @asynccontextmanager
     async def seat(self) -> AsyncGenerator[Seat, None]:
@@ -53,18 +56,19 @@ class GuestRoom:
                 if waiter.done() and not waiter.cancelled():
                     self._rouse()  # it was somebody else's turn, then
                 raise
-        seat = Seat()
-        self._seats.add(seat)
+        self.guests += 1
+        seat = Seat(self)
         try:
             yield seat
         finally:
-            self._seats.discard(seat)
+            self.guests -= 1
+            seat.hold(0)
             self._rouse()
 
     def _has_place(self) -> bool:
         # One may always run: else a guest that is larger than all there is would wait for ever.
-        few = len(self._seats) < self.most
-        return not self._seats or (few and self.held_bytes < self.most_bytes)
+        few = self.guests < self.most
+        return not self.guests or (few and self.held_bytes < self.most_bytes)
 
     def _rouse(self) -> None:
         while self._waiters:

@@ -50,12 +50,18 @@ class Cell:
     )
 
     def __init__(
-        self, prepared: wasmtime.InstancePre, engine: wasmtime.Engine, *, brief: bool = False
+        self,
+        prepared: wasmtime.InstancePre,
+        engine: wasmtime.Engine,
+        *,
+        brief: bool = False,
+        freely: bool = False,
     ) -> None:
         """Instantiate.
 
         Args:
             brief: its calls take microseconds, so they keep the interpreter lock.
+            freely: this is not in anybody's way to a result, so it gives the lock up meanwhile.
         """
         self._store: int | None = None
         self._call = foreign.call_briefly if brief else foreign.call
@@ -69,7 +75,7 @@ class Cell:
         self._store = foreign.new_store(foreign.pointer_of(engine), None, None)
         self._context = foreign.store_context(self._store)
         heed_watches(self._store, self._context)
-        error = foreign.instantiate(
+        error = (foreign.instantiate_freely if freely else foreign.instantiate)(
             foreign.pointer_of(prepared),
             self._context,
             ctypes.addressof(self._instance),

@@ -2,8 +2,8 @@
 
 wasmtime-py describes each call's types anew (tens of microseconds a call); these are the same C
 functions with plain addresses. Short ones keep the interpreter lock: giving it up for a
-microsecond may cost a thread switch of milliseconds. Only ``call``, ``copy_much`` and
-``delete_store`` release it.
+microsecond may cost a thread switch of milliseconds. Only ``call``, ``copy_much``,
+``delete_store`` and ``instantiate_freely`` release it.
 Nothing here owns anything; ``instance`` and ``kernel`` do.
 """
 
@@ -32,6 +32,7 @@ __all__ = (
     "grow_memory",
     "increment_epoch",
     "instantiate",
+    "instantiate_freely",
     "keep_forever",
     "memory",
     "memory_address",
@@ -75,6 +76,10 @@ store_context = _bind(_keeping, "wasmtime_store_context", c_void_p, c_void_p)
 delete_store = _bind(_releasing, "wasmtime_store_delete", None, c_void_p)
 instantiate = _bind(
     _keeping, "wasmtime_instance_pre_instantiate", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p
+)
+instantiate_freely = _bind(
+    *(_releasing, "wasmtime_instance_pre_instantiate"),
+    *(c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
 )
 memory_address = _bind(_keeping, "wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
 memory_size = _bind(_keeping, "wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)

@@ -269,6 +269,7 @@ class Baseline:
         "__weakref__",
         "_changes",
         "_copies",
+        "_is_for_steps",
         "_spares",
         "bundle",
         "digest",
@@ -281,6 +282,7 @@ class Baseline:
         self, engine: GuestEngine, bundle: bytes, spares: Spares, *, is_for_steps: bool = False
     ) -> None:
         self.engine = engine
+        self._is_for_steps = is_for_steps
         self._spares = spares
         self.bundle = hashlib.sha256(bundle).hexdigest()
         self.steps = frozenset[str]() if is_for_steps else imported_steps(bundle)
@@ -416,6 +418,8 @@ class Baseline:
         """
         cell = self._spares.take(self.digest)
         changes = self._changes if cell is None else ()
+        if cell is None and self._is_for_steps:  # many at a time, in several threads
+            cell = Cell(self.engine.prepared, self.engine.engine, freely=True)
         instance = Instance(self.engine, cell=cell, reclaim=self._reclaim)
         try:
             instance.grow_to(size)

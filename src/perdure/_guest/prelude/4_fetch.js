@@ -436,6 +436,7 @@
         response.#type = "basic";
         appendAll(response.#headers, headers);
         if (source !== null) response.#body = bodyOfBytes(nothing, source);
+        else if (head.body !== undefined) response.#body = bodyOfBytes(head.body);
         fixHeaders(response.#headers);
         return response;
       };

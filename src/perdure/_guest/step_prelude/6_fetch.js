@@ -70,8 +70,10 @@
     const head = await abortable("fetch", [[method, url, headers, bytes, redirect]], signal);
     if (method === "HEAD" || isNull(head.status)) {
       native.emit(["drop", 0, head.number]);
+      head.body = undefined;
       return helpers.receivedResponse(head, null);
     }
+    if (head.body !== undefined) return helpers.receivedResponse(head, null);
     return helpers.receivedResponse(head, bodyOf(head.number, signal));
   };
   const schemes = { __proto__: null, "data:": 1, "blob:": 1, "file:": 1 };

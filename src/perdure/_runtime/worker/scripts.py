@@ -6,6 +6,7 @@ execution has a guest of its own. Its retries, leases and outcome are those of e
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import secrets
@@ -51,6 +52,7 @@ DEFAULT_RETRIES = 3
 _UNKNOWN = 10**9  # retries, until the step has said how many it has
 _LOAD_SECONDS = 30.0
 _PATIENCE = 1.0
+_IDLE_S = 10.0  # seconds, after which memory that is ready for guests is freed
 _KEPT_BYTES = 64 << 20  # of bundles
 _NO_FETCH = (
     "fetch: this worker's steps may fetch nothing; allow what they need: "
@@ -153,7 +155,8 @@ class Scripts:
         self._loaded: OrderedDict[Digest, _Loaded] = OrderedDict()
         self._scripts: OrderedDict[tuple[Digest, str], Script] = OrderedDict()
         self._lock = anyio.Lock()
-        self._spares = Spares()
+        self._spares = Spares(limits.guest_bytes, max_of_one=limits.guests)
+        self._freeing: asyncio.TimerHandle | None = None  # while none runs
         self._web: Any = None  # ``Web``, where something may be fetched, once that was tried
 
     def __repr__(self) -> str:
@@ -206,6 +209,7 @@ class Scripts:
             try:
                 return await driver.run(check if is_held else None)
             finally:
+                self._free_soon()
                 script.learn(driver.max_retries)
                 fetching.aclose()
                 doors.close()
@@ -219,8 +223,22 @@ class Scripts:
             self._web = module.Web(self._scripting.fetch)
         return module.Fetching(self._web, most=most)
 
+    def _free_soon(self) -> None:
+        """Free the memory that is ready for guests once none has run for a while."""
+        if self._freeing is None:
+            self._freeing = asyncio.get_running_loop().call_later(_IDLE_S, self._free)
+
+    def _free(self) -> None:
+        self._freeing = None
+        if self._room.guests:
+            self._free_soon()
+        else:
+            self._spares.clear()
+
     async def aclose(self) -> None:
         """Close connections, and free memory. Idempotent."""
+        if self._freeing is not None:
+            self._freeing.cancel()
         self._spares.clear()
         self._loaded.clear()
         if self._web is not None:
