@@ -104,7 +104,9 @@ ELSEWHERE = {
         "getStepMetadata": "NotInStepContextError",
         "resumeHook": "UnavailableInWorkflowContextError",
     },
-    "workflow/api": dict.fromkeys(MODULES["workflow/api"], "UnavailableInWorkflowContextError"),
+    "workflow/api": dict.fromkeys(
+        MODULES["workflow/api"] - {"Run", "start"}, "UnavailableInWorkflowContextError"
+    ),
 }
 
 

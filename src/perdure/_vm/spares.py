@@ -22,15 +22,15 @@ MAX_OF_ONE = 64  # kept for each baseline
 class Spares:
     """Cells by baseline. From any thread."""
 
-    def __init__(self, max_bytes: int = DEFAULT_BYTES, *, max_of_one: int = MAX_OF_ONE) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_BYTES, *, max_of_one: int | None = None) -> None:
         """Have none yet.
 
         Args:
             max_bytes: that all may cost.
-            max_of_one: how many of one baseline.
+            max_of_one: how many of one baseline; None is ``MAX_OF_ONE``.
         """
         self.max_bytes = max_bytes
-        self.max_of_one = max_of_one
+        self._max_of_one = max_of_one
         self.held_bytes = 0
         self._cells: OrderedDict[bytes, list[tuple[Cell, int]]] = OrderedDict()
         self._lock = threading.Lock()
@@ -53,7 +53,7 @@ class Spares:
 
     def has_room(self, baseline: bytes) -> bool:
         """Whether another cell of this baseline would be kept."""
-        return len(self._cells.get(baseline, ())) < self.max_of_one
+        return len(self._cells.get(baseline, ())) < (self._max_of_one or MAX_OF_ONE)
 
     def put(self, baseline: bytes, cell: Cell, size: int) -> None:
         """Keep a cell that costs *size* bytes; it belongs to this now."""
