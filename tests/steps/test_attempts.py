@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ f.maxRetries = 0;
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[str]:
+async def served() -> AsyncGenerator[str]:
     async def to(request: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": request.query_string})
 
@@ -140,27 +140,27 @@ async def test_an_operation_that_there_is_not_ends_the_step(
     await operations.aclose()
 
 
-@pytest.mark.parametrize(
-    ("door", "fields"),
-    [
-        ("put", (1, "out", 0, b"")),
-        ("put", ("run", "", 0, b"")),
-        ("put", ("run", "out", 7, b"")),
-        ("put", ("run", "out", True, b"x")),
-        ("put", ("run", "out", 0, "text")),
-        ("page", ("run", "out", "0")),
-        ("page", ("run", "x" * 5000, 0)),
-        ("resume", (None, b"")),
-        ("resume", ("token", "payload")),
-        ("hook", ({},)),
-        ("start", ("no entry", b"\x80", {}, None, None)),
-        ("start", ("a#b", b"\x80", [], None, None)),
-        ("start", ("x" * 5000 + "#b", b"\x80", {}, None, None)),
-        ("run", (7,)),
-        ("cancelRun", (b"run", None)),
-        ("abort", ("run", "abort_1", "reason")),
-    ],
-)
+CALLS: list[tuple[str, tuple[Any, ...]]] = [
+    ("put", (1, "out", 0, b"")),
+    ("put", ("run", "", 0, b"")),
+    ("put", ("run", "out", 7, b"")),
+    ("put", ("run", "out", True, b"x")),
+    ("put", ("run", "out", 0, "text")),
+    ("page", ("run", "out", "0")),
+    ("page", ("run", "x" * 5000, 0)),
+    ("resume", (None, b"")),
+    ("resume", ("token", "payload")),
+    ("hook", ({},)),
+    ("start", ("no entry", b"\x80", {}, None, None)),
+    ("start", ("a#b", b"\x80", [], None, None)),
+    ("start", ("x" * 5000 + "#b", b"\x80", {}, None, None)),
+    ("run", (7,)),
+    ("cancelRun", (b"run", None)),
+    ("abort", ("run", "abort_1", "reason")),
+]
+
+
+@pytest.mark.parametrize(("door", "fields"), CALLS)
 async def test_a_door_refuses_what_it_does_not_take(door: str, fields: tuple[object, ...]) -> None:
     async with open_world("memory://") as world:
         outputs = Outputs(world, writer="run_a/step_1", attempt=1, loop=asyncio.get_running_loop())
@@ -205,6 +205,7 @@ async def test_a_request_that_is_none_is_refused(request_: object) -> None:
 )
 async def test_a_url_that_only_a_hostile_guest_sends_is_refused(url: str) -> None:
     web_ = Web(Fetch(["*"]))
+    headers: list[object] = []
     with pytest.raises((OperationError, UsageError)):
-        await Fetching(web_, most=1).fetch(["GET", url, [], None, "follow"])
+        await Fetching(web_, most=1).fetch(["GET", url, headers, None, "follow"])
     await web_.aclose()

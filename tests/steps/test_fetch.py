@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ async def hang(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[str, web.Application]]:
+async def served() -> AsyncGenerator[tuple[str, web.Application]]:
     """A server's URL."""
     app = web.Application()
     app[GONE] = asyncio.Event()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from typing import Any
 
 import cbor2
 import pytest
@@ -88,23 +86,28 @@ def test_two_guests_at_a_time_share_nothing(baseline: Baseline) -> None:
     run_with_room(play)
 
 
-@pytest.mark.parametrize(
-    "calls",
-    [
-        lambda guest: guest.exchange(b"deliver", cbor2.dumps([])),
-        lambda guest: guest.exchange(b"call", b"\xff"),
-        lambda guest: guest.exchange(b"call", cbor2.dumps(1)),
-        lambda guest: [guest.exchange(b"call", call_of("a")) for _ in range(2)],
-    ],
-)
+FRAMES: list[list[tuple[bytes, bytes]]] = [  # calls of a fresh guest, the last of which is refused
+    [(b"deliver", cbor2.dumps([]))],
+    [(b"call", b"\xff")],
+    [(b"call", cbor2.dumps(1))],
+    [(b"call", call_of("a")), (b"call", call_of("a"))],
+    [(b"call", call_of("a")), (b"deliver", cbor2.dumps([]))],
+    [(b"load", cbor2.dumps({}))],
+]
+
+
+@pytest.mark.parametrize("frames", FRAMES)
 def test_a_frame_that_is_none_is_refused(
-    baseline: Baseline, calls: Callable[[Instance], Any]
+    baseline: Baseline, frames: list[tuple[bytes, bytes]]
 ) -> None:
     def play() -> None:
         guest = baseline.instantiate()
+        *before, last = frames
         try:
+            for frame in before:
+                guest.exchange(*frame)
             with pytest.raises(ProtocolError):
-                calls(guest)
+                guest.exchange(*last)
         finally:
             guest.close()
 

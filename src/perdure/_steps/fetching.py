@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import final
+from typing import cast, final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -297,8 +297,8 @@ def _checked(
         ProtocolError: it is none.
     """
     match request:
-        case [str(method), str(url), list(headers), (bytes() | None) as body, str(mode)]:
-            pass
+        case [str(method), str(url), list(pairs), (bytes() | None) as body, str(mode)]:
+            headers = cast("list[object]", pairs)
         case _:
             raise ProtocolError("the step guest asks for a request that is none")
     if not _TOKEN.fullmatch(method) or method.upper() in _NO_METHODS or len(method) > 100:
@@ -314,7 +314,11 @@ def _checked(
 
 def _is_sent(pair: object) -> bool:
     """Whether a header is the step's to send; those of a body's length say nothing new."""
-    return not (isinstance(pair, list) and pair and pair[0] == "content-length")
+    match pair:
+        case ["content-length", *_]:
+            return False
+        case _:
+            return True
 
 
 def _header(pair: object) -> tuple[str, str]:

@@ -61,7 +61,7 @@ class Cell:
 
         Args:
             brief: its calls take microseconds, so they keep the interpreter lock.
-            freely: it gives the lock up meanwhile, as many do so at a time.
+            freely: others may have the lock meanwhile, as many are made at a time.
         """
         self._store: int | None = None
         self._call = foreign.call_briefly if brief else foreign.call
