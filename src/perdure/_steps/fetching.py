@@ -296,11 +296,13 @@ def _checked(
         OperationError: a part is none that may be sent.
         ProtocolError: it is none.
     """
-    match request:
-        case [str(method), str(url), list(pairs), (bytes() | None) as body, str(mode)]:
-            headers = cast("list[object]", pairs)
-        case _:
-            raise ProtocolError("the step guest asks for a request that is none")
+    parts = cast("list[object]", request) if type(request) is list else []
+    method, url, pairs, body, mode = parts if len(parts) == 5 else (None,) * 5
+    if not (isinstance(method, str) and isinstance(url, str) and isinstance(mode, str)):
+        raise ProtocolError("the step guest asks for a request that is none")
+    if type(pairs) is not list or not (body is None or isinstance(body, bytes)):
+        raise ProtocolError("the step guest asks for a request that is none")
+    headers = cast("list[object]", pairs)
     if not _TOKEN.fullmatch(method) or method.upper() in _NO_METHODS or len(method) > 100:
         raise _refused(f"the method {method!r:.100} is not sent")
     if len(url) > _MAX_URL or not _PRINTABLE.fullmatch(url):
@@ -314,11 +316,7 @@ def _checked(
 
 def _is_sent(pair: object) -> bool:
     """Whether a header is the step's to send; those of a body's length say nothing new."""
-    match pair:
-        case ["content-length", *_]:
-            return False
-        case _:
-            return True
+    return type(pair) is not list or cast("list[object]", pair)[:1] != ["content-length"]
 
 
 def _header(pair: object) -> tuple[str, str]:
