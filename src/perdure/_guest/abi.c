@@ -233,14 +233,11 @@ static int finish(struct out *o) {
 /* The name and the words of the limit that was met. */
 static void out_limit_error(struct out *o) {
     if (host_interrupt) out_named_error(o, "InterruptedError", "it ran for too long and was stopped");
-    else if (limit_heap)
-        out_named_error(o, "HeapLimitError", "the " WHO " needs more memory than its limit");
+    else if (limit_heap) out_named_error(o, "HeapLimitError", "the " WHO " needs more memory than its limit");
     else if (limit_output)
         out_named_error(o, "OutputLimitError",
                         "the " WHO " asks for too much without awaiting: make fewer calls at a time");
-    else
-        out_named_error(o, "InstructionLimitError",
-                        "the " WHO " ran too long" TOO_LONG);
+    else out_named_error(o, "InstructionLimitError", "the " WHO " ran too long" TOO_LONG);
 }
 
 /* Whatever a call did last, a limit that it met is what it answers. */

@@ -209,7 +209,9 @@
     if (tag === VIEW) return new DV(native.buffer(inner));
     if (tag === 64) return inner;
     if (tag === STREAM) return helpers.streamHandle(inner);
-    if (tag === STEP) return helpers.stepFunction(own(inner, "id"), own(inner, "closure"), own(inner, "this"));
+    if (tag === STEP) {
+      return helpers.stepFunction(own(inner, "id"), own(inner, "closure"), own(inner, "this"));
+    }
     if (tag === CLASS) return helpers.reviveClass(inner);
     if (tag === ABORT) return helpers.reviveAbort(inner);
     if (tag === RUN) return helpers.reviveRun(inner);

@@ -31,7 +31,9 @@
   const method = (object, name) => {
     const value = object[name];
     if (value === undefined) return undefined;
-    if (typeof value !== "function") throw new TypeError(`${name} of a stream's source or sink is a function`);
+    if (typeof value !== "function") {
+      throw new TypeError(`${name} of a stream's source or sink is a function`);
+    }
     return value.bind(object);
   };
   const strategyOf = (strategy, usual) => {
@@ -416,7 +418,7 @@
           s.state = "closed";
           s.writer?.closed.resolve();
         } else tellReady(s);
-        if (!s.queue.length) for (const idle of s.idle.splice(0)) idle.resolve();
+        if (!s.queue.length) { for (const idle of s.idle.splice(0)) idle.resolve(); }
         advance(s);
       },
       (error) => {
@@ -428,7 +430,9 @@
   };
   const put = (s, job) => {
     if (s.state === "errored") return rejected(s.error);
-    if (s.state === "closed" || s.isClosing) return rejected(new TypeError("the stream is closed, or is closing"));
+    if (s.state === "closed" || s.isClosing) {
+      return rejected(new TypeError("the stream is closed, or is closing"));
+    }
     if (job.isClose) s.isClosing = true;
     else {
       try {
@@ -719,7 +723,9 @@
   helpers.sourceOfStream = (stream) => {
     if (!isReadable(stream)) throw new TypeError("a body that is a stream is a ReadableStream");
     const s = stateOf(stream);
-    if (s.isDisturbed || s.reader !== null) throw new TypeError("the stream of a body is locked, or was read");
+    if (s.isDisturbed || s.reader !== null) {
+      throw new TypeError("the stream of a body is locked, or was read");
+    }
     return {
       stream: () => stream,
       isUsed: () => stateOf(stream).isDisturbed,

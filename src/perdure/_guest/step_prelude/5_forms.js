@@ -161,7 +161,9 @@
     for (const [name, value] of entriesOf(form)) {
       let head = `--${mark}\r\nContent-Disposition: form-data; name="${quoted(name)}"`;
       if (isBlob(value)) {
-        head += `; filename="${quoted(value.name)}"\r\nContent-Type: ${value.type || "application/octet-stream"}`;
+        head += `; filename="${quoted(value.name)}"\r\nContent-Type: ${
+          value.type || "application/octet-stream"
+        }`;
         parts.push(native.utf8(head + "\r\n\r\n"), bytesOfBlob(value), native.utf8("\r\n"));
       } else parts.push(native.utf8(`${head}\r\n\r\n${value.replace(/\r\n?|\n/g, "\r\n")}\r\n`));
     }
@@ -213,7 +215,9 @@
     if (kind === "multipart/form-data") return parseMultipart(bytes, parameter(type, "boundary") ?? "");
     if (kind !== "application/x-www-form-urlencoded") throw new TypeError("the body is no form, but " + type);
     const form = new FormData();
-    for (const [name, value] of new URLSearchParams(new TextDecoder().decode(bytes))) form.append(name, value);
+    for (const [name, value] of new URLSearchParams(new TextDecoder().decode(bytes))) {
+      form.append(name, value);
+    }
     return form;
   };
 

@@ -81,7 +81,9 @@
     if (!arguments.length) throw new TypeError("fetch takes a URL or a Request");
     const request = new Request(input, init);
     if (schemes[new URL(request.url).protocol]) {
-      throw new TypeError("fetch failed: only http and https URLs are fetched, not " + request.url.slice(0, 100));
+      throw new TypeError(
+        "fetch failed: only http and https URLs are fetched, not " + request.url.slice(0, 100),
+      );
     }
     const signal = weakGet(signals, request);
     if (signal?.aborted) throw signal.reason;

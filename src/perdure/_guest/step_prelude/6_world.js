@@ -17,7 +17,9 @@
   // --- streams ----------------------------------------------------------------------------------------
   const handles = new WM(); // stream -> [run id, name]
   const nameOf = (options) => {
-    if (!isObject(options)) throw new TypeError('getWritable takes an object: getWritable({ namespace: "a" })');
+    if (!isObject(options)) {
+      throw new TypeError('getWritable takes an object: getWritable({ namespace: "a" })');
+    }
     const { namespace } = options;
     if (namespace === undefined) return "out";
     if (typeof namespace !== "string" || !namespace || namespace.length > MAX_NAMESPACE) {
@@ -145,7 +147,11 @@
     const { status, statusText, headers } = response;
     const whole = new Response(body, { status, statusText, headers });
     const place = new Request(request.url); // without the body, which may have been read
-    await ask("respond", native.encode(helpers.withReply(place, request), "request"), native.encode(whole, "response"));
+    await ask(
+      "respond",
+      native.encode(helpers.withReply(place, request), "request"),
+      native.encode(whole, "response"),
+    );
   };
 
   // --- runs -------------------------------------------------------------------------------------------
@@ -237,7 +243,14 @@
     const { attributes = {}, allowReservedAttributes = false, hook, runId } = options;
     const token = hook === undefined ? null : tokenOf(hook);
     const clean = helpers.cleanAttributes(attributes, allowReservedAttributes === true, "start's attributes");
-    const id = await ask("start", entryOf(fn), native.encode(args, "arguments"), { ...clean }, token, runId ?? null);
+    const id = await ask(
+      "start",
+      entryOf(fn),
+      native.encode(args, "arguments"),
+      { ...clean },
+      token,
+      runId ?? null,
+    );
     return new Run(id);
   };
   const setAttributes = async (changes, options = {}) => {
