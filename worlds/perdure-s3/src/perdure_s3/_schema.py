@@ -214,8 +214,7 @@ def unpack_flat(cls: type[T], parts: Iterable[Any], **changed: Any) -> T:
     """
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # a dataclass
     values = list(parts)
-    known = names[: len(values)]
-    return cls(**{**dict(zip(known, values, strict=True)), **changed})
+    return cls(**{**dict(zip(names[: len(values)], values, strict=True)), **changed})
 
 
 def _plain(value: Any) -> Any:
