@@ -131,7 +131,7 @@ def test_what_is_thrown_need_not_be_an_error(run_of: RunOf) -> None:
 def test_an_installation_without_a_guest_says_how_to_build_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guest, "GUEST", tmp_path / "guest.wasm")
+    monkeypatch.setattr(guest, "GUESTS", tmp_path)
     with pytest.raises(GuestBuildError, match="--reinstall-package perdure"):
         default_engine.__wrapped__()
 
