@@ -15,10 +15,9 @@ from ..errors import UsageError
 __all__ = ("Fetch", "Origin")
 
 _PORTS = {"https": 443, "http": 80}
-_PATTERN = re.compile(
-    r"(?:(?P<scheme>https?)://)?(?P<host>\*|(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
-    r"(?::(?P<port>[0-9]{1,5}))?/?",
-    re.IGNORECASE,
+_PATTERN = (  # compiled at first use
+    r"(?i)(?:(?P<scheme>https?)://)?(?P<host>\*|(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?/?"
 )
 
 
@@ -34,7 +33,7 @@ class Origin:
         Raises:
             UsageError: it is none.
         """
-        match = _PATTERN.fullmatch(pattern)
+        match = re.fullmatch(_PATTERN, pattern)
         if match is None:
             raise UsageError(
                 f"Fetch(allow=[{pattern!r}]): it is a host as in 'api.example.com', "

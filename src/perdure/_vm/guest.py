@@ -16,13 +16,13 @@ import os
 import platform
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 import wasmtime
 from wasmtime import _ffi
 
+from .._value_class import value_class
 from ..errors import GuestBuildError, ProtocolError
 from . import foreign
 from .stack import WASM_STACK_BYTES
@@ -43,7 +43,7 @@ _loaded: dict[str, GuestEngine] = {}
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class
 class GuestEngine:
     """One guest binary, ready to be instantiated."""
 
@@ -53,6 +53,9 @@ class GuestEngine:
     module: wasmtime.Module
     linker: wasmtime.Linker
     prepared: wasmtime.InstancePre  # module and imports, ready to instantiate
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"<GuestEngine {self.digest[:12]}>"

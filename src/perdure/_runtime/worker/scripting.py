@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import field, fields
-from importlib.util import find_spec
 from typing import cast
 
 from ..._steps.limits import StepLimits
@@ -47,6 +46,8 @@ def _checked_fetch(value: object) -> Fetch | None:
         return None
     if not isinstance(value, Fetch):
         raise UsageError(f"fetch is a perdure.Fetch, not {value!r:.100}")
+    from importlib.util import find_spec  # for a worker that may fetch
+
     if find_spec("aiohttp") is None:
         raise UsageError("fetch needs an HTTP client: pip install 'perdure[fetch]'")
     return value
