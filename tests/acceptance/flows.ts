@@ -78,3 +78,13 @@ export async function talks(n: number): Promise<string> {
   }
   return seen.join(",");
 }
+
+export async function cleaning(n: number): Promise<void> {
+  "use workflow";
+  try {
+    if (n > 1) await (await start(cleaning, [1])).returnValue;
+    else await sleep("1 day");
+  } finally {
+    for (let i = 0; i < n; i++) await slow(i);
+  }
+}
