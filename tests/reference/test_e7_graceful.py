@@ -18,6 +18,7 @@ from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from perdure.errors import RunCancelledError, RunEndedError, RunFailedError, UsageError
 from perdure.model import EventType, RunFilter, RunStatus
+from perdure.testing.memory import MemoryWorld
 from perdure.values import UNDEFINED
 from tests.reference.waiting import until
 from tests.worlds import EVERY_WORLD, IN_MEMORY
@@ -369,3 +370,24 @@ async def test_a_run_does_not_cancel_itself_and_others_may_be_gone(world: World)
         source = 'import { Run } from "workflow/api"; import { getWorkflowMetadata } from "workflow"; export async function w() { "use workflow"; try { await new Run(getWorkflowMetadata().workflowRunId).cancel(); } catch (e) { return e.message; } }'
         run = await start(Workflow.from_source(source), world=world)
         assert "throw an error, or return" in str(await run.result(timeout=20))
+
+
+@EVERY_WORLD
+async def test_a_step_of_the_turn_that_is_told_of_the_request_never_runs(world: World) -> None:
+    body = 'try { await Promise.race([note("no"), sleep("1 day")]); } catch (e) { await note("clean"); return e.stepStarted; }'
+    run = await start(Workflow.from_source(HEAD + body + "}"), [None], world=world)
+    await run.cancel(graceful=MINUTE)
+    steps = Steps()
+    async with Worker(world, steps=steps.all()):
+        assert await run.result(timeout=20) is False
+    assert steps.seen == ["clean"]
+    assert (await verify_run(world, run.id)).problems == []
+
+
+@IN_MEMORY
+async def test_a_run_whose_bundle_is_gone_is_ended_in_time(world: World) -> None:
+    run = await start(Workflow.from_source(HEAD + 'await sleep("1 day"); }'), [None], world=world)
+    cast("MemoryWorld", world)._store.blobs.clear()
+    async with Worker(world, steps=[]):
+        await run.cancel("enough", graceful=0.3)
+        await ends_cancelled(run)
