@@ -9,8 +9,8 @@ from typing import Any
 import anyio.lowlevel
 from mutants import mutant, on_commit, swap
 
-from perdure.errors import HookConflictError, HookNotFoundError
-from perdure.model import LEVEL, Appended, EventType
+from perdure.errors import HookConflictError, HookNotFoundError, StaleTurnError
+from perdure.model import LEVEL, Appended, EventType, LoggedEvent, TurnCommit
 from perdure.testing.memory import MemoryWorld
 from perdure.testing.memory._hooks import free_hooks
 from perdure.testing.memory._store import write_event
@@ -324,3 +324,50 @@ def a_token_is_nobodys_meanwhile(world: MemoryWorld) -> None:
         return commit
 
     swap(world.storage, "commit", make)
+
+
+@mutant
+def a_second_abort_is_logged_too(world: MemoryWorld) -> None:
+    """A turn writes its abort though somebody outside was first."""
+
+    def anew(commit: TurnCommit) -> TurnCommit:
+        run = world._store.runs.get(commit.run_id)
+        for event in commit.events if run is not None else ():
+            if run is not None and event.type is EventType.ABORT_REQUESTED:
+                run.positions.pop(event.key, None)
+        return commit
+
+    on_commit(world, anew)
+
+
+@mutant
+def a_second_abort_bars_its_turn(world: MemoryWorld) -> None:
+    """A turn whose abort came second is refused as stale, each time."""
+
+    def barred(commit: TurnCommit) -> TurnCommit:
+        run = world._store.runs.get(commit.run_id)
+        for event in commit.events if run is not None else ():
+            is_abort = event.type is EventType.ABORT_REQUESTED
+            if run is not None and is_abort and event.key in run.positions:
+                raise StaleTurnError(commit.run_id, reason="it was aborted already")
+        return commit
+
+    on_commit(world, barred)
+
+
+@mutant
+def a_second_abort_replaces_the_first(world: MemoryWorld) -> None:
+    """An abort from outside takes the place of that which the workflow made."""
+
+    def make(inner: Any) -> Any:
+        async def append(append: Any) -> Any:
+            appended = await inner(append)
+            run = world._store.runs.get(append.run_id)
+            if run is not None and append.event.type is EventType.ABORT_RECEIVED:
+                at = appended.position
+                run.events[at - 1] = LoggedEvent(position=at, event=append.event)
+            return appended
+
+        return append
+
+    swap(world.storage, "append", make)

@@ -16,7 +16,7 @@ from perdure import Run, Worker, Workflow, resume_hook, start, step
 from perdure._runtime.inspect.audit import verify_run
 from perdure.abc import World
 from perdure.errors import AbortError, GuestError, RunFailedError
-from perdure.model import Append, EventType, RunId, TurnCommit
+from perdure.model import Append, Committed, EventType, RunId, TurnCommit
 from perdure.testing.faults import Fault, FaultyWorld
 from perdure.values import AbortController, AbortSignal
 from tests.reference.waiting import until
@@ -238,16 +238,17 @@ async def test_two_aborts_at_once_are_one_and_the_log_still_makes_the_run(world:
     """One from outside lands before the turn in which the workflow aborts: the first counts."""
     body = 'const c = new AbortController(), hook = createHook({ token: "at once", metadata: c }); await hook; c.abort("inside"); await hook; return c.signal.reason;'
     outer = FaultyWorld(world, lambda number, call: Fault.NONE)  # no direct commits
-    commit = world.storage.commit
+    storage: Any = world.storage
+    commit = storage.commit
 
-    async def behind(turn: TurnCommit) -> Any:
-        (requested,) = [e for e in turn.events if e.type is EventType.ABORT_REQUESTED] or [None]
-        if requested is not None:
+    async def behind(turn: TurnCommit) -> Committed:
+        for requested in [e for e in turn.events if e.type is EventType.ABORT_REQUESTED]:
             other = replace(requested, type=EventType.ABORT_RECEIVED, payload=b"\x67outside")
             await world.storage.append(Append(run_id=turn.run_id, event=other))
-        return await commit(turn)
+        committed: Committed = await commit(turn)
+        return committed
 
-    world.storage.commit = behind  # type: ignore[method-assign]  # as if another process were first
+    storage.commit = behind  # as if another process were first
     steps = Steps()
     async with Worker(outer, steps=steps.all()):
         run = await start(Workflow.from_source(HEAD + body + "}"), [None], world=world)

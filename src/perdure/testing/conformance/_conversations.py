@@ -268,10 +268,44 @@ async def refuse_start(world: World, run_id: str, *, owner: str) -> None:
     raise AssertionError("nothing of the loser exists")
 
 
+async def an_abort_counts_once(case: Case) -> None:
+    """Of an abort by a turn and one from outside, which share a key, the first one is the log's."""
+    requested, received = EventType.ABORT_REQUESTED, EventType.ABORT_RECEIVED
+    async with case.open() as world:
+        storage = world.storage
+        await storage.create_run(new_run())
+        inner, outer = (
+            [_abort_of(f"abort_{n}", kind) for n in (1, 2)] for kind in (requested, received)
+        )
+        first = await storage.append(Append(run_id=RUN, event=outer[0]))
+        mark = event_of("step_3/created", EventType.STEP_CREATED)
+        await storage.commit(commit_of(0, expected_position=1, events=(*inner, mark)))
+        again = await storage.append(Append(run_id=RUN, event=outer[1]))
+        expect((first.duplicate, again.duplicate) == (False, True), "the second is told so")
+        events = [logged.event for logged in await storage.read_events(RUN)]
+        expect(
+            [(event.key, event.type) for event in events[1:]]
+            == [("abort_1/end", received), ("abort_2/end", requested), (mark.key, mark.type)],
+            "a turn whose abort came second lands all the same, without it",
+        )
+        expect((again.position, events[1].payload) == (3, outer[0].payload), "the first one stays")
+
+
+def _abort_of(entity: str, kind: EventType) -> Event:
+    return Event(
+        type=kind,
+        key=f"{entity}/end",
+        at_ms=2,
+        entity=EntityId(entity),
+        payload=kind.value.encode(),
+    )
+
+
 CONVERSATIONS = named(
     runs_of_a_later_version_are_left_alone,
     a_keyed_start_is_one_write,
     keyed_starts_have_one_winner,
     one_turn_claims_and_frees_in_order,
     a_kept_token_stays_blocked,
+    an_abort_counts_once,
 )
