@@ -32,6 +32,7 @@ from perdure.errors import (
 from perdure.model import Append, Event, EventType, RunStatus
 from perdure.testing.conformance._stores import find_opener
 from perdure.testing.faults import Fault, FaultyWorld
+from perdure.values import AbortController
 from perdure.worlds import make_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -39,7 +40,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 FILES = "files_world:FilesWorld"  # an example, not a package
 TOURS = 12 if os.environ.get("PERDURE_TIER") == "full" else 1  # of all pairs, of each kind
 SOURCE = """
-import { effect, goesOn } from "python:moves";
+import { effect, goesOn, stop } from "python:moves";
 import { createHook, sleep } from "workflow";
 
 export async function tour() {
@@ -47,6 +48,7 @@ export async function tour() {
   const hook = createHook<number>({ token: "__TOKEN__" });
   const done: number[] = [];
   const mail: number[] = [];
+  const aborts: number[] = [];
   const reader = (async () => {
     for await (const n of hook) {
       mail.push(n);
@@ -59,9 +61,12 @@ export async function tour() {
     if (i % 2) await sleep(3 + (i % 3) * 5);
     done.push(...await Promise.all([effect(10 * i + 1), effect(10 * i + 2)]));
     if (i % 3 === 0) await sleep(15);
+    const controller = new AbortController(), { signal } = controller;
+    signal.addEventListener("abort", () => aborts.push(signal.reason));
+    await stop(controller, i);
   }
   await reader;
-  return [done, mail];
+  return [done, mail, aborts];
 }
 """
 
@@ -92,7 +97,11 @@ class Tour:
                 self.begun = anyio.Event()
             return not self.over
 
-        return [effect, goes_on]
+        @step(name="moves:stop", max_retries=100)
+        async def stop(controller: AbortController, i: int) -> None:
+            await controller.abort(i)
+
+        return [effect, goes_on, stop]
 
 
 @asynccontextmanager
@@ -205,10 +214,11 @@ async def check(
     tour: Tour, run: Run, world: World, value: object, sent: int, *, lose_claims: bool
 ) -> None:
     """Every effect once, in order, and a log that tells the same when it is executed again."""
-    done, mail = cast("list[list[int]]", value)
+    done, mail, aborts = cast("list[list[int]]", value)
     rounds = len(done) // 3
     assert done == [10 * i + n for i in range(rounds) for n in (0, 1, 2)]
     assert mail == [*range(sent), -1]
+    assert aborts == [*range(rounds)]
     assert set(tour.bodies) == set(done)
     if not lose_claims:
         assert set(tour.bodies.values()) == {1}
