@@ -25,6 +25,10 @@ globalThis[Symbol.for("PERDURE_STEP")] = (id, fn) => {
   steps.set(id, fn);
 };
 globalThis[Symbol.for("PERDURE_CLASS")] = () => {};
+globalThis[Symbol.for("PERDURE_REFERENCE")] = (id, fn, closure) => {
+  if (typeof fn !== "function" || typeof closure !== "function") throw new TypeError(id);
+  return fn;
+};
 const copy = (value) => Array.isArray(value) ? value.map(copy)
   : value && Object.getPrototypeOf(value) === Object.prototype
   ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, copy(v)])) : value;

@@ -101,3 +101,33 @@ async def test_a_module_of_node_fails_when_it_is_reached(world: World) -> None:
         run = await start(Workflow.from_source(NODE), world=world)
         result = await run.result(timeout=30)
     assert result == ["function", *["ModuleNotAvailableError"] * 5]
+
+
+PICKED = """
+function adder(k: number) {
+  async function plus(n: number) { "use step"; return n + k; }
+  const o = { async times(n: number) { "use step"; return n * k; } };
+  k += 1;
+  return [plus, o.times, async (n: number) => { "use step"; return n - k; }];
+}
+async function pick(k: number) {
+  "use step";
+  const inner = async (n: number) => { "use step"; return `${n}:${k}`; };
+  return [...adder(k), inner];
+}
+export async function w() {
+  "use workflow";
+  const picked = await pick(1);
+  return [await Promise.all(picked.map((f) => f(10))), picked.map((f) => f.name)];
+}
+"""
+
+
+async def test_a_step_returns_steps_with_what_they_have_captured(world: World) -> None:
+    async with Worker(world, steps=[]):
+        run = await start(Workflow.from_source(PICKED), world=world)
+        result, names = await run.result(timeout=30)  # type: ignore[misc] # two lists
+        events = [logged.event async for logged in run.events()]
+    assert result == [12, 20, 8, "10:1"]
+    assert names == ["plus", "times", "_anonymousStep0", "inner"]
+    assert sum(event.type is EventType.STEP_COMPLETED for event in events) == 5

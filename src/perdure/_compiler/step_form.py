@@ -16,10 +16,12 @@ from .parse import Source
 from .paths import module_path
 from .rewriting import Rewriting, quoted
 from .step_functions import DECLARATION, GETTER, MEMBER, PROPERTY, VALUE, StepFunction
+from .workflow_form import scope_start
 
 __all__ = ("write_registrations", "write_stubs")
 
 _REGISTER = 'globalThis[Symbol.for("PERDURE_STEP")]'
+_REFERENCE = 'globalThis[Symbol.for("PERDURE_REFERENCE")]'
 _NAMED = "__perdure_step"  # registers a function and is its value
 _GETTERS = "__perdure_getters"  # likewise the getters of an object, by their names
 _HEAD = (
@@ -62,6 +64,7 @@ def write_registrations(
             continue
         if step.is_nested:
             tail.append(f"{_REGISTER}({quoted(step.id)}, {_factory(step, rewriting)});")
+            _write_reference(step, rewriting)
         elif step.form == GETTER and step.node.parent is not None:
             owner = objects.setdefault(step.node.parent.start_byte, (step.node.parent, {}))
             owner[1][step.name] = step.id
@@ -75,6 +78,21 @@ def write_registrations(
         rewriting.insert(_head_place(source.root), _HEAD)
     if tail:
         rewriting.insert(len(source.script), "\n;" + "\n".join(tail) + "\n")
+
+
+def _write_reference(step: StepFunction, rewriting: Rewriting) -> None:
+    """Mark a function that stays where it is as a reference to its step, with its closure."""
+    node = step.node
+    values = [*step.captures, *(("this",) if step.keeps_this else ())]
+    closure = f"() => [{', '.join(values)}]"
+    if step.form == DECLARATION and node.parent is not None:
+        text = f"{_REFERENCE}({quoted(step.id)}, {step.name}, {closure}); "
+        rewriting.insert(scope_start(node.parent, node), text)
+    elif step.form in {VALUE, PROPERTY}:
+        before, after = _wrapped(step)
+        key = f"{_key_text(step, rewriting)}: " if step.form == PROPERTY else ""
+        rewriting.insert(node.start_byte, f"{key}{_REFERENCE}({quoted(step.id)}, {before}")
+        rewriting.insert(node.end_byte, f"{after}, {closure})")
 
 
 def _contains(outer: Node, inner: Node) -> bool:

@@ -21,7 +21,7 @@ from .step_functions import (
     StepFunction,
 )
 
-__all__ = ("outermost", "write_proxies")
+__all__ = ("outermost", "scope_start", "write_proxies")
 
 _USE_STEP = 'globalThis[Symbol.for("WORKFLOW_USE_STEP")]'
 
@@ -59,7 +59,7 @@ def _write_declared(source: Source, step: StepFunction, rewriting: Rewriting) ->
     assert parent is not None
     assert name is not None
     word = "let" if _is_block(parent) else "var"
-    rewriting.insert(_scope_start(parent, node), f"{word} {source.of(name)} = {_proxy(step)}; ")
+    rewriting.insert(scope_start(parent, node), f"{word} {source.of(name)} = {_proxy(step)}; ")
     if parent.type != "export_statement":
         rewriting.drop(node.start_byte, node.end_byte)
         return
@@ -76,7 +76,7 @@ def _is_block(parent: Node) -> bool:
     return outer is None or (outer.type not in FUNCTIONS and outer.type != "class_static_block")
 
 
-def _scope_start(parent: Node, node: Node) -> int:
+def scope_start(parent: Node, node: Node) -> int:
     """Where the scope of a declared function begins."""
     if parent.type == "statement_block":
         return parent.start_byte + 1

@@ -55,6 +55,11 @@
     });
     return call;
   };
+  // A function that stands in another one, as a value: its step, with what it has captured by then.
+  give("PERDURE_REFERENCE", (id, fn, closure) => {
+    weakSet(steps, fn, () => ({ __proto__: null, id, closure: closure() }));
+    return fn;
+  });
   give("WORKFLOW_USE_STEP", (id, closure) => helpers.stepFunction(id, closure));
 
   const retriesOf = (fn) => {
