@@ -27,7 +27,7 @@ LARGE = {
     "memory": Size(runs=24, rounds=20),
     "sqlite": Size(runs=24, rounds=20),
     "mongodb": Size(runs=12, rounds=10),
-    "s3": Size(runs=6, rounds=6),
+    "s3": Size(runs=4, rounds=4),
 }
 LIMIT = 900 if FULL else 60  # seconds; a run that has not ended by then is stuck
 CHOICES: list[Sequence[Storm]] = [STORMS, *([storm] for storm in STORMS if FULL)]
