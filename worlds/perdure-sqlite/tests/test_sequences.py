@@ -35,6 +35,7 @@ from perdure.model import (
     Snapshot,
     TurnCommit,
 )
+from perdure_sqlite._appending import append_event
 from perdure_sqlite._messages import MAX_INLINE_BYTES
 from perdure_sqlite._owners import Owner
 from perdure_sqlite._place import Place
@@ -43,7 +44,6 @@ from perdure_sqlite._queue import _claim_messages, _claim_wakes, _extend
 from perdure_sqlite._runs import find_run, unpack_committed
 from perdure_sqlite._schema import create_tables
 from perdure_sqlite._sequences import Sequences
-from perdure_sqlite._storage import _append
 from perdure_sqlite._turn import commit_turn
 from perdure_sqlite._writer import Transaction
 
@@ -287,15 +287,15 @@ def _others(pair: Pair, what: str, run_id: RunId) -> Callable[[Store], Work]:
         held = None if lease is None else store.leases[lease]
         if what == "append":
             append = Append(run_id=run_id, event=happened, lease=held)
-            return lambda t: _append(t, append)
+            return lambda t: append_event(t, append)
         if what == "retry":
             again = Append(
                 run_id=run_id, event=happened, lease=held, release_delay_ms=3, wake=False
             )
-            return lambda t: _append(t, again)
+            return lambda t: append_event(t, again)
         if what == "cancel":
             end = Event(type=EventType.RUN_CANCELLED, key="run/ended", at_ms=7)
-            return lambda t: _append(t, Append(run_id=run_id, event=end))
+            return lambda t: append_event(t, Append(run_id=run_id, event=end))
         if what == "extend":
             return lambda t: bool(_extend(t, () if held is None else (held,), 2 * LEASE_MS))
         if what == "claim wakes":

@@ -213,7 +213,7 @@ def _entity(entity: Entity) -> Json:
             fields |= {"token": entity.name}
         case EntityKind.CHILD | EntityKind.WATCH:
             fields |= {"run_id": entity.name}
-        case EntityKind.RUN | EntityKind.ABORT:
+        case EntityKind.RUN | EntityKind.ABORT | EntityKind.CANCEL:
             pass
     return fields
 
