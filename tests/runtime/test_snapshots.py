@@ -13,7 +13,7 @@ import pytest
 
 from perdure import Run, Worker, Workflow, start, step
 from perdure._protocol.snapshot_format import (
-    ABORTS_FORMAT,
+    CANCEL_FORMAT,
     decode_ledger,
     decode_snapshot,
     encode_snapshot,
@@ -77,7 +77,7 @@ def flipped(data: bytes) -> bytes:
 
 def with_later_ledger(data: bytes) -> bytes:
     header, fold, delta = decode_snapshot(data, key=None)
-    fields: list[object] = [ABORTS_FORMAT + 1, *decode_ledger(fold), "of a later version"]
+    fields: list[object] = [CANCEL_FORMAT + 1, *decode_ledger(fold), "of a later version"]
     return encode_snapshot(header, cbor2.dumps(fields), delta, key=None)
 
 
@@ -90,7 +90,7 @@ DAMAGES: list[tuple[Callable[[bytes], bytes] | None, str]] = [
     (lambda data: b"PRDS\x02" + data[5:], "its format has version 2, this package reads 3"),
     (
         with_later_ledger,
-        f"its fold has version {ABORTS_FORMAT + 1}, this package reads {ABORTS_FORMAT}",
+        f"its fold has version {CANCEL_FORMAT + 1}, this package reads {CANCEL_FORMAT}",
     ),
     (None, "its snapshot is missing"),
 ]
