@@ -27,9 +27,11 @@ LEASE_MS, RENEW_EVERY = 2000, 0.5  # a dead worker's claims bar nobody for long
 # Starting one looks whether others have ended, and an end can be read once only.
 _one_at_a_time = threading.Lock()
 _forked = multiprocessing.get_context("forkserver")
-_forked.set_forkserver_preload(
-    ["perdure.cli", "perdure_sqlite", "perdure_mongodb._driver", "perdure_s3._handle"]
-)
+_WORLDS = ["perdure_sqlite", "perdure_mongodb._driver", "perdure_s3._handle"]
+_LATE = ["pydantic.type_adapter", "perdure._protocol.schemas", "perdure._runtime.hooks"]
+_LATE += ["perdure._runtime.streams.doors", "perdure._runtime.aborts", "perdure.values"]
+_forked.set_forkserver_preload(["perdure.cli", *_WORLDS, *_LATE])
+OPENING = 0.1  # seconds that a forked worker takes to open its world, on an idle machine
 
 
 def _work(arguments: list[str], environment: dict[str, str], errors: Connection) -> None:
@@ -100,12 +102,17 @@ class Workers:
         return process
 
     async def kill_after(self, delay: float) -> None:
-        """Start one and kill it *delay* seconds after it has opened its world."""
+        """Start one and kill it *delay* seconds after it has opened its world.
+
+        Later on a machine that is busy, by how long it took to open: else a worker there dies
+        before any step of it can end, and steps that many workers have lost fail.
+        """
+        before = anyio.current_time()
         process, said = await anyio.to_thread.run_sync(self.fork)
         with said:
             line = await anyio.to_thread.run_sync(said.readline)
             assert b"working on" in line, line + said.read()
-            await anyio.sleep(delay)
+            await anyio.sleep(delay * max(1, (anyio.current_time() - before) / OPENING))
             process.kill()
             await anyio.to_thread.run_sync(_join, process)
             assert process.exitcode not in (None, 0), (process.exitcode, line + said.read())
