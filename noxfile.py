@@ -167,6 +167,15 @@ def typescript(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def corpus(session: nox.Session) -> None:
+    """Stores that an earlier tree wrote, with the engine of then, built from its sources."""
+    engine = (session.cache_dir / "corpus-engine.wasm").absolute()
+    session.run("python", "-m", "tests.corpus.engine", str(engine))
+    environment = {"PERDURE_CORPUS_ENGINE": str(engine)}
+    session.run("python", "-m", "pytest", "tests/corpus", env=environment)
+
+
+@nox.session(venv_backend="none")
 def hostile(session: nox.Session) -> None:
     """1,000 hostile lines and 10,000 bundles through one worker each: about ten minutes."""
     environment = {"PERDURE_HOSTILE_LINES": "1000", "PERDURE_HOSTILE_BUNDLES": "10000"}

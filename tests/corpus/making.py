@@ -2,7 +2,8 @@
 
 Runs of every kind are begun on every world whose store can be kept, and frozen where they wait; the
 stores are packed into ``corpus.xz``, and its digest is printed, which ``test_corpus.py`` names. It
-is made once for each release, and kept: later trees carry on what is in it.
+is made once for each release, and kept: later trees carry on what is in it. The stores are kept
+without their engine, see ``engine.py``.
 """
 
 from __future__ import annotations
@@ -18,22 +19,42 @@ from typing import Any
 import anyio
 
 from perdure import Worker, get_run, resume_hook
-from perdure.abc import World
+from perdure._vm.guest import default_engine
+from perdure.abc import Blobs, World
 from perdure.errors import HookNotFoundError
-from perdure.model import RunFilter, RunId
+from perdure.model import Digest, RunFilter, RunId
 from perdure.testing.clock import ManualClock
 from perdure_mongodb.testing import replica_set
 from perdure_s3.testing import KEYS, running_ministack
 from tests.corpus.cases import CASES, CLOCK_MS, begin
 from tests.corpus.corpus_steps import HERE
+from tests.corpus.engine import sources_of_tree
 from tests.corpus.packing import FILE, digest_of, pack
 from tests.corpus.stores import MAKE, dump
 
 QUIET_S = 2.0  # without an event, and all is frozen
 
 
+class WithoutEngine(Blobs):
+    """The blobs of a world, but for the engine."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self.blobs = blobs
+
+    async def put(self, digest: Digest, data: bytes, *, run_id: RunId | None = None) -> None:
+        if digest != default_engine().digest:
+            await self.blobs.put(digest, data, run_id=run_id)
+
+    async def get(self, digest: Digest, *, run_id: RunId | None = None) -> bytes:
+        return await self.blobs.get(digest, run_id=run_id)
+
+    async def has(self, digest: Digest, *, run_id: RunId | None = None) -> bool:
+        return digest == default_engine().digest or await self.blobs.has(digest, run_id=run_id)
+
+
 async def fill(world: World) -> None:
     """Begin the runs, and have them frozen."""
+    world.blobs = WithoutEngine(world.blobs)
     async with Worker(world, steps=HERE):
         for name, case in CASES.items():
             if name != "pending":
@@ -82,13 +103,14 @@ def stores(folder: Path) -> Generator[dict[str, str], None, None]:
 
 
 async def make(urls: dict[str, str]) -> dict[str, Any]:
-    """The contents of the stores, filled."""
+    """The contents of the stores, filled, and what engine they need."""
     contents: dict[str, Any] = {}
     for name, url in urls.items():
         async with MAKE[name](url, ManualClock(CLOCK_MS)) as world:
             await fill(world)
         contents[name] = await dump(name, url)
-    return contents
+    engine, sources = default_engine().digest, sources_of_tree()
+    return {"engine": engine, "sources": sources, "stores": contents}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ FILE = Path(__file__).with_name("corpus.xz")
 
 
 def pack(contents: dict[str, Any]) -> bytes:
-    """The stores by the name of their world; the engine that each holds is packed once."""
+    """The stores by the name of their world, and the names of their engine and of its sources."""
     data: bytes = cbor2.dumps(contents)
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 64 << 20}]
     return lzma.compress(data, format=lzma.FORMAT_XZ, filters=filters)
@@ -29,6 +29,6 @@ def digest_of(data: bytes) -> str:
 
 @functools.cache
 def read() -> dict[str, Any]:
-    """The stores of the corpus."""
+    """The corpus, as ``pack`` was given it."""
     contents: dict[str, Any] = cbor2.loads(lzma.decompress(FILE.read_bytes()))
     return contents

@@ -63,7 +63,8 @@ def test_worker_takes_what_it_says() -> None:
 def test_a_run_has_what_it_says() -> None:
     assert parameters(get_run) == {"run_id": NEEDED, "world": None}
     assert parameters(Run.result) == {"self": NEEDED, "timeout": None}
-    assert parameters(Run.cancel) == {"self": NEEDED, "reason": None}
+    cancel = {"self": NEEDED, "reason": None, "*graceful": None, "*children": "leave"}
+    assert parameters(Run.cancel) == cancel
     assert inspect.iscoroutinefunction(Run.status)
     assert inspect.iscoroutinefunction(Run.info)
     assert inspect.isasyncgenfunction(Run.events)
