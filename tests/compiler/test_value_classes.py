@@ -10,9 +10,9 @@ from perdure.errors import CompileError
 from tests.compiler.step_programs import bundle_of
 
 W = "\nexport async function w() { 'use workflow'; }"
-SER, DES = "static [WORKFLOW_SERIALIZE](p) {}", "static [WORKFLOW_DESERIALIZE](d) {}"
+OUT, BACK = "static [WORKFLOW_SERIALIZE](p) {}", "static [WORKFLOW_DESERIALIZE](d) {}"
 SERDE = "import { WORKFLOW_SERIALIZE, WORKFLOW_DESERIALIZE } from '@workflow/serde';\n"
-BOTH = f"{SER} {DES}"
+BOTH = f"{OUT} {BACK}"
 HAND = (
     "static [Symbol.for('workflow-serialize')](p) {}"
     ' static [Symbol.for("workflow-deserialize")]() {}'
@@ -34,7 +34,7 @@ def classes_of(source: str, **others: str) -> list[str]:
         (f"{SERDE}var P = class _P {{ {BOTH} }}", ["a//P"]),
         (f"{SERDE}const P = class {{ {BOTH} }}", ["a//P"]),
         (f"class P {{ {HAND} }}", ["a//P"]),
-        (f"{SERDE}class P {{ {SER} }}", []),
+        (f"{SERDE}class P {{ {OUT} }}", []),
         (f"{SERDE}class P {{ {BOTH.replace('static', '')} }}", []),
         (f"{SERDE}f(class {{ {BOTH} }})", []),
         (f"{SERDE}function f() {{ class P {{ {BOTH} }} }}", []),
