@@ -28,8 +28,10 @@ LEASE_MS, RENEW_EVERY = 2000, 0.5  # a dead worker's claims bar nobody for long
 _one_at_a_time = threading.Lock()
 _forked = multiprocessing.get_context("forkserver")
 _WORLDS = ["perdure_sqlite", "perdure_mongodb._driver", "perdure_s3._handle"]
-_LATE = ["pydantic.type_adapter", "perdure._protocol.schemas", "perdure._runtime.hooks"]
-_LATE += ["perdure._runtime.streams.doors", "perdure._runtime.aborts", "perdure.values"]
+_LATE = [
+    *("pydantic.type_adapter", "perdure._protocol.schemas", "perdure._runtime.hooks"),
+    *("perdure._runtime.streams.doors", "perdure._runtime.aborts", "perdure.values"),
+]
 _forked.set_forkserver_preload(["perdure.cli", *_WORLDS, *_LATE])
 OPENING = 0.1  # seconds that a forked worker takes to open its world, on an idle machine
 
