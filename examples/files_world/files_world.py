@@ -100,12 +100,25 @@ class Files(BlockingStore):
         if isinstance(letter, m.ChildStart):
             return low.start_child(letter, self.create_run, now_ms=now)
         ours = letter.run_id == page.book.record.run_id
+        if ours and isinstance(letter, m.Append) and letter.event.type in CANCELS:
+            return self.cancel_children(page, letter.event)
         other = page if ours else self.load(self.path(letter.run_id))
         if other is None:
             return low.end_of_missing(letter, now_ms=now) if isinstance(letter, m.Watch) else None
         answer = low.take_letter(other.book, letter, sender=page.book.record, now_ms=now)
         self.save(other)
+        if not ours:
+            self.deliver(other)  # a run that was cancelled tells those who watch it
         return answer
+
+    def cancel_children(self, page: Page, event: m.Event) -> None:
+        """Tell the runs that a run has started, and theirs, that it was cancelled."""
+        for child in low.started_by([logged.event for logged in page.events]):
+            other, parent = self.load(self.path(child)), page.book.record.run_id
+            if other is not None:
+                low.cancel_child(other.book, event, parent=parent, now_ms=self.now_ms())
+                self.save(other)
+                self.deliver(other)
 
     def create_run(self, new: m.NewRun) -> tuple[m.RunRecord, bool]:
         page = self.load(self.path(new.run_id))
@@ -157,6 +170,9 @@ class Files(BlockingStore):
         """Who holds a token; under the lock nobody else can take it."""
         holders = (p.book.blocking(token, now_ms=self.now_ms()) for p in self.pages())
         return next(filter(None, holders), None)
+
+
+CANCELS = frozenset({m.EventType.RUN_CANCELLED, m.EventType.CANCEL_REQUESTED})
 
 
 def new_token() -> str:
