@@ -100,8 +100,9 @@ class Files(BlockingStore):
         if isinstance(letter, m.ChildStart):
             return low.start_child(letter, self.create_run, now_ms=now)
         ours = letter.run_id == page.book.record.run_id
-        if ours and isinstance(letter, m.Append) and letter.event.type in CANCELS:
-            return self.cancel_children(page, letter.event)
+        if ours and isinstance(letter, m.Append) and low.is_cancel(letter.event):
+            self.cancel_children(page, letter.event)
+            return None
         other = page if ours else self.load(self.path(letter.run_id))
         if other is None:
             return low.end_of_missing(letter, now_ms=now) if isinstance(letter, m.Watch) else None
@@ -113,12 +114,11 @@ class Files(BlockingStore):
 
     def cancel_children(self, page: Page, event: m.Event) -> None:
         """Tell the runs that a run has started, and theirs, that it was cancelled."""
-        for child in low.started_by([logged.event for logged in page.events]):
-            other, parent = self.load(self.path(child)), page.book.record.run_id
-            if other is not None:
-                low.cancel_child(other.book, event, parent=parent, now_ms=self.now_ms())
-                self.save(other)
-                self.deliver(other)
+        started, parent = low.started_by([e.event for e in page.events]), page.book.record.run_id
+        for child in filter(None, map(self.load, map(self.path, started))):
+            low.cancel_child(child.book, event, parent=parent, now_ms=self.now_ms())
+            self.save(child)
+            self.deliver(child)
 
     def create_run(self, new: m.NewRun) -> tuple[m.RunRecord, bool]:
         page = self.load(self.path(new.run_id))
@@ -150,15 +150,11 @@ class Files(BlockingStore):
             raise errors.LeaseLostError(lease.item) from None
 
     def forget(self, run_id: str) -> None:
-        """Its letters first, lest they are lost; so its parent's, lest that starts it once more.
-
-        The run's file last: a deletion that was cut short can be repeated.
-        """
+        """Its letters first, and its parent's, lest that starts it again; its file last."""
         page = self.load(self.path(run_id))
         parent = None if page is None else low.parent_of(page.book.record)
-        for other in (page, None if parent is None else self.load(self.path(parent))):
-            if other is not None:
-                self.deliver(other)
+        for other in filter(None, (page, self.load(self.path(parent)) if parent else None)):
+            self.deliver(other)
         shutil.rmtree(self.blobs(run_id), ignore_errors=True)
         self.path(run_id).unlink(missing_ok=True)
 
@@ -172,11 +168,7 @@ class Files(BlockingStore):
         return next(filter(None, holders), None)
 
 
-CANCELS = frozenset({m.EventType.RUN_CANCELLED, m.EventType.CANCEL_REQUESTED})
-
-
-def new_token() -> str:
-    return secrets.token_hex(8)
+new_token = functools.partial(secrets.token_hex, 8)
 
 
 class FilesStorage(Part[Files], abc.Storage):
@@ -339,12 +331,7 @@ class FilesStreams(Part[Files], abc.Streams):
         with self.store.changing(run_id) as page:
             log = page.streams.setdefault(name, low.StreamLog())
             return log.append(
-                chunks,
-                writer=writer,
-                sequence=sequence,
-                attempt=attempt,
-                run_id=run_id,
-                name=name,
+                chunks, writer=writer, sequence=sequence, attempt=attempt, run_id=run_id, name=name
             )
 
     async def read(
@@ -387,8 +374,8 @@ class FilesTransfer(Part[Files], abc.Transfer):
     @writes
     def depart(self, departure: m.Departure) -> m.RunRecord:
         with self.store.changing(departure.run_id) as page:
-            dead = [one for one in page.book.watchers if not self.store.is_watching(one)]
-            page.book.drop_watchers(dead)
+            book, is_watching = page.book, self.store.is_watching
+            book.drop_watchers([one for one in book.watchers if not is_watching(one)])
             return low.depart(page.book, departure, url=self.store.url, now_ms=self.store.now_ms())
 
     @reads
